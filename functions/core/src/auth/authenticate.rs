@@ -1,0 +1,62 @@
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{ApiKey, ApiKeyHash, Role};
+use crate::{App, Error, Result, table, time, user::Email};
+
+/// How often `last_used` is refreshed at most.
+const LAST_USED_INTERVAL: Duration = Duration::from_secs(60);
+
+/// An item of the api-keys table: what one read needs to know who calls.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApiKeyRecord {
+    pub key_hash: ApiKeyHash,
+    pub email: Email,
+    pub role: Role,
+    pub revoked: bool,
+    #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
+    pub last_used: Option<Timestamp>,
+}
+
+/// Who calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    pub email: Email,
+    pub role: Role,
+}
+
+/// Finds out who presents this key: one strongly consistent read, so that a revoked key stops working at once.
+///
+/// # Errors
+/// [`Error::NoApiKey`], [`Error::UnknownApiKey`], [`Error::RevokedApiKey`]; [`Error::Database`] when DynamoDB cannot say.
+pub async fn authenticate(app: &App, key: Option<&str>) -> Result<Principal> {
+    let key = key.map(str::trim).filter(|key| !key.is_empty()).ok_or(Error::NoApiKey)?;
+    let hash = ApiKey::presented(key)?.hash();
+    let record: ApiKeyRecord =
+        table::get(&app.aws.dynamodb, &app.config.tables.api_keys, "key_hash", hash.as_str())
+            .await?
+            .filter(|record: &ApiKeyRecord| record.key_hash == hash)
+            .ok_or(Error::UnknownApiKey)?;
+    if record.revoked {
+        return Err(Error::RevokedApiKey);
+    }
+    refresh_last_used(app, &record);
+    Ok(Principal { email: record.email, role: record.role })
+}
+
+/// Notes that the key was used, beside the request and never in its way.
+fn refresh_last_used(app: &App, record: &ApiKeyRecord) {
+    let now = time::now();
+    let fresh = record.last_used.is_some_and(|last| now.duration_since(last).unsigned_abs() < LAST_USED_INTERVAL);
+    if fresh {
+        return;
+    }
+    let (app, record) = (app.clone(), record.clone());
+    tokio::spawn(async move {
+        if let Err(error) = crate::user::touch(&app, &record, now).await {
+            tracing::debug!(%error, "last_used was not refreshed");
+        }
+    });
+}

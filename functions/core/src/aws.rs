@@ -1,0 +1,52 @@
+//! The SDK's clients, one of each, and what their errors mean to us.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+
+use crate::config::Config;
+
+/// Clients for every service the functions call.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    pub ecs: aws_sdk_ecs::Client,
+    pub logs: aws_sdk_cloudwatchlogs::Client,
+    pub ssm: aws_sdk_ssm::Client,
+    pub iam: aws_sdk_iam::Client,
+    pub websocket: aws_sdk_apigatewaymanagement::Client,
+}
+
+impl Clients {
+    pub fn new(sdk: &SdkConfig, config: &Config) -> Self {
+        let websocket = aws_sdk_apigatewaymanagement::config::Builder::from(sdk)
+            .endpoint_url(&config.websocket_api_endpoint)
+            .build();
+        Self {
+            dynamodb: aws_sdk_dynamodb::Client::new(sdk),
+            ecs: aws_sdk_ecs::Client::new(sdk),
+            logs: aws_sdk_cloudwatchlogs::Client::new(sdk),
+            ssm: aws_sdk_ssm::Client::new(sdk),
+            iam: aws_sdk_iam::Client::new(sdk),
+            websocket: aws_sdk_apigatewaymanagement::Client::from_conf(websocket),
+        }
+    }
+}
+
+/// How the SDK is set up in both functions, wherever they run: three tries, and no call may outlast a request.
+pub fn sdk_settings() -> aws_config::ConfigLoader {
+    aws_config::defaults(BehaviorVersion::latest())
+        .retry_config(RetryConfig::standard().with_max_attempts(3))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(2))
+                .operation_attempt_timeout(Duration::from_secs(5))
+                .operation_timeout(Duration::from_secs(15))
+                .build(),
+        )
+}
+
+/// The SDK's own chain: environment, profile, role. Makes no call before the first request needs credentials.
+pub async fn sdk_config() -> SdkConfig {
+    sdk_settings().load().await
+}

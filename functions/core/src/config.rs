@@ -1,0 +1,229 @@
+//! Settings, read once at start. In AWS the template sets the variables; locally the shim works them out from the same
+//! template.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::time::parse_duration;
+
+/// Names of the DynamoDB tables.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    pub executions: String,
+    pub execution_logs: String,
+    pub users: String,
+    pub api_keys: String,
+    pub claims: String,
+    pub images: String,
+    pub secrets: String,
+    pub websocket_connections: String,
+    pub websocket_tokens: String,
+}
+
+/// Every setting of both functions.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub tables: Tables,
+    /// The management endpoint of the WebSocket API, `https://…/stage` (locally `http://`).
+    pub websocket_api_endpoint: String,
+    /// Path under which secrets' values stand in SSM Parameter Store, without a final slash.
+    pub secrets_prefix: String,
+    pub ecs_cluster: String,
+    pub subnets: Vec<String>,
+    pub security_groups: Vec<String>,
+    pub task_role_arn: String,
+    pub task_execution_role_arn: String,
+    pub log_group: String,
+    /// Origins that a browser may call the API from; `*` for any.
+    pub cors_allowed_origins: Vec<String>,
+    /// Where `log_url` points.
+    pub web_url: String,
+    /// How long the orchestrator works on one request before it answers 503.
+    pub request_timeout: Duration,
+    pub region: String,
+}
+
+/// A variable that stops the start.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum ConfigError {
+    #[error("{name} is not set: it wants {wants}")]
+    Missing { name: &'static str, wants: &'static str },
+    #[error("{name} is {got:?}: it wants {wants}")]
+    Bad { name: &'static str, got: String, wants: &'static str },
+}
+
+impl Config {
+    /// From this process's environment.
+    pub fn from_environment() -> Result<Self, ConfigError> {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// From any source of variables. An empty value counts as unset.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let variables = Variables(&lookup);
+        let table = |name| variables.required(name, "the name of a DynamoDB table");
+        Ok(Self {
+            tables: Tables {
+                executions: table("RUNVOY_EXECUTIONS_TABLE")?,
+                execution_logs: table("RUNVOY_EXECUTION_LOGS_TABLE")?,
+                users: table("RUNVOY_USERS_TABLE")?,
+                api_keys: table("RUNVOY_API_KEYS_TABLE")?,
+                claims: table("RUNVOY_CLAIMS_TABLE")?,
+                images: table("RUNVOY_IMAGES_TABLE")?,
+                secrets: table("RUNVOY_SECRETS_TABLE")?,
+                websocket_connections: table("RUNVOY_WEBSOCKET_CONNECTIONS_TABLE")?,
+                websocket_tokens: table("RUNVOY_WEBSOCKET_TOKENS_TABLE")?,
+            },
+            websocket_api_endpoint: variables.url("RUNVOY_WEBSOCKET_API_ENDPOINT", None)?,
+            secrets_prefix: variables.secrets_prefix()?,
+            ecs_cluster: variables.required("RUNVOY_ECS_CLUSTER", "the name or ARN of an ECS cluster")?,
+            subnets: variables.list("RUNVOY_SUBNETS", "subnet ids, separated by commas")?,
+            security_groups: variables.list("RUNVOY_SECURITY_GROUPS", "security group ids, separated by commas")?,
+            task_role_arn: variables.required("RUNVOY_TASK_ROLE_ARN", "the ARN of an IAM role")?,
+            task_execution_role_arn: variables.required("RUNVOY_TASK_EXECUTION_ROLE_ARN", "the ARN of an IAM role")?,
+            log_group: variables.required("RUNVOY_LOG_GROUP", "the name of a CloudWatch Logs group")?,
+            cors_allowed_origins: variables
+                .optional("RUNVOY_CORS_ALLOWED_ORIGINS")
+                .map(|list| split_list(&list))
+                .unwrap_or_default(),
+            web_url: variables.url("RUNVOY_WEB_URL", Some("http://localhost:5173"))?,
+            request_timeout: variables.duration("RUNVOY_REQUEST_TIMEOUT", Duration::from_secs(30))?,
+            region: variables.optional("AWS_REGION").unwrap_or_else(|| "us-east-1".to_owned()),
+        })
+    }
+
+    /// What viewers connect to: the WebSocket form of the management endpoint.
+    pub fn websocket_url(&self) -> String {
+        match self.websocket_api_endpoint.split_once("://") {
+            Some(("https", rest)) => format!("wss://{rest}"),
+            Some((_, rest)) => format!("ws://{rest}"),
+            None => self.websocket_api_endpoint.clone(),
+        }
+    }
+}
+
+struct Variables<'a>(&'a dyn Fn(&str) -> Option<String>);
+
+impl Variables<'_> {
+    fn optional(&self, name: &str) -> Option<String> {
+        (self.0)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn required(&self, name: &'static str, wants: &'static str) -> Result<String, ConfigError> {
+        self.optional(name).ok_or(ConfigError::Missing { name, wants })
+    }
+
+    fn list(&self, name: &'static str, wants: &'static str) -> Result<Vec<String>, ConfigError> {
+        let list = split_list(&self.required(name, wants)?);
+        if list.is_empty() { Err(ConfigError::Missing { name, wants }) } else { Ok(list) }
+    }
+
+    fn url(&self, name: &'static str, default: Option<&str>) -> Result<String, ConfigError> {
+        const WANTS: &str = "an http:// or https:// URL";
+        let url = match (self.optional(name), default) {
+            (Some(url), _) => url,
+            (None, Some(default)) => default.to_owned(),
+            (None, None) => return Err(ConfigError::Missing { name, wants: WANTS }),
+        };
+        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+        match rest {
+            Some(rest) if !rest.is_empty() && !rest.starts_with('/') => Ok(url.trim_end_matches('/').to_owned()),
+            _ => Err(ConfigError::Bad { name, got: url, wants: WANTS }),
+        }
+    }
+
+    fn duration(&self, name: &'static str, default: Duration) -> Result<Duration, ConfigError> {
+        match self.optional(name) {
+            None => Ok(default),
+            Some(text) => parse_duration(&text).ok_or(ConfigError::Bad {
+                name,
+                got: text,
+                wants: "a duration above zero: `30s`, `1m`, or plain seconds",
+            }),
+        }
+    }
+
+    fn secrets_prefix(&self) -> Result<String, ConfigError> {
+        const NAME: &str = "RUNVOY_SECRETS_PREFIX";
+        let prefix = self.optional(NAME).unwrap_or_else(|| "/runvoy/secrets".to_owned());
+        let well_formed = prefix.len() > 1
+            && prefix.starts_with('/')
+            && !prefix.ends_with('/')
+            && prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_.-".contains(&b));
+        if well_formed {
+            Ok(prefix)
+        } else {
+            Err(ConfigError::Bad { name: NAME, got: prefix, wants: "a path such as /runvoy/secrets" })
+        }
+    }
+}
+
+fn split_list(list: &str) -> Vec<String> {
+    list.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn complete() -> HashMap<&'static str, &'static str> {
+        HashMap::from([
+            ("RUNVOY_EXECUTIONS_TABLE", "executions"),
+            ("RUNVOY_EXECUTION_LOGS_TABLE", "logs"),
+            ("RUNVOY_USERS_TABLE", "users"),
+            ("RUNVOY_API_KEYS_TABLE", "keys"),
+            ("RUNVOY_CLAIMS_TABLE", "claims"),
+            ("RUNVOY_IMAGES_TABLE", "images"),
+            ("RUNVOY_SECRETS_TABLE", "secrets"),
+            ("RUNVOY_WEBSOCKET_CONNECTIONS_TABLE", "connections"),
+            ("RUNVOY_WEBSOCKET_TOKENS_TABLE", "tokens"),
+            ("RUNVOY_WEBSOCKET_API_ENDPOINT", "https://abc.example.com/prod/"),
+            ("RUNVOY_ECS_CLUSTER", "runvoy"),
+            ("RUNVOY_SUBNETS", "subnet-1, subnet-2"),
+            ("RUNVOY_SECURITY_GROUPS", "sg-1"),
+            ("RUNVOY_TASK_ROLE_ARN", "arn:aws:iam::123456789012:role/task"),
+            ("RUNVOY_TASK_EXECUTION_ROLE_ARN", "arn:aws:iam::123456789012:role/execution"),
+            ("RUNVOY_LOG_GROUP", "/runvoy"),
+        ])
+    }
+
+    fn read(variables: &HashMap<&'static str, &'static str>) -> Result<Config, ConfigError> {
+        Config::from_lookup(|name| variables.get(name).map(|value| (*value).to_owned()))
+    }
+
+    #[test]
+    fn defaults_fill_what_the_template_leaves_out() {
+        let config = read(&complete()).unwrap();
+        assert_eq!(config.request_timeout, Duration::from_secs(30));
+        assert_eq!(config.secrets_prefix, "/runvoy/secrets");
+        assert_eq!(config.subnets, ["subnet-1", "subnet-2"]);
+        assert_eq!(config.websocket_url(), "wss://abc.example.com/prod");
+    }
+
+    #[test]
+    fn each_required_variable_is_named_when_it_is_missing() {
+        for name in complete().into_keys() {
+            let mut variables = complete();
+            variables.insert(name, " ");
+            let message = read(&variables).unwrap_err().to_string();
+            assert!(message.starts_with(name), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_bad_value_is_quoted_with_what_is_wanted() {
+        for (name, value) in [
+            ("RUNVOY_REQUEST_TIMEOUT", "soon"),
+            ("RUNVOY_WEBSOCKET_API_ENDPOINT", "abc"),
+            ("RUNVOY_WEB_URL", "https://"),
+            ("RUNVOY_SECRETS_PREFIX", "secrets/"),
+        ] {
+            let mut variables = complete();
+            variables.insert(name, value);
+            let message = read(&variables).unwrap_err().to_string();
+            assert!(message.contains(name) && message.contains(value) && message.contains("wants"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Pages of executions, newest first. A page costs one query for each status asked for, however many executions there are.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use super::{Execution, ExecutionRecord, LISTING, Status};
+use crate::{
+    App, Error, Result,
+    table::{self, string},
+};
+
+const BY_STARTED_AT: &str = "by-started-at";
+const BY_STATUS: &str = "by-status";
+/// A page ends here even when no limit was asked for, well under the 6 MB that Lambda answers at most.
+const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Which page.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// How many at most; 0 for as many as one answer carries.
+    pub limit: usize,
+    /// Only these; empty for all.
+    pub statuses: Vec<Status>,
+    /// Where the page before ended.
+    pub cursor: Option<Cursor>,
+}
+
+/// A place in the list, opaque to callers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor(String);
+
+impl Cursor {
+    pub fn parse(text: &str) -> Result<Self> {
+        URL_SAFE_NO_PAD
+            .decode(text)
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .filter(|key| key.len() <= 128 && key.contains('#'))
+            .map(Self)
+            .ok_or_else(|| Error::invalid("invalid cursor parameter; take it from the Link header of the page before"))
+    }
+
+    pub fn encode(&self) -> String {
+        URL_SAFE_NO_PAD.encode(&self.0)
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Listed {
+    started_key: String,
+    #[serde(flatten)]
+    record: ExecutionRecord,
+}
+
+/// One page, and where the next one starts.
+pub async fn page(app: &App, page: &Page) -> Result<(Vec<Execution>, Option<Cursor>)> {
+    let mut sources = Vec::new();
+    if page.statuses.is_empty() {
+        sources.push(Source::new(BY_STARTED_AT, "listing", LISTING));
+    }
+    for status in Status::ALL.into_iter().filter(|status| page.statuses.contains(status)) {
+        sources.push(Source::new(BY_STATUS, "status", status.as_str()));
+    }
+    let wanted = if page.limit == 0 { usize::MAX } else { page.limit };
+    let mut before = page.cursor.as_ref().map(|cursor| cursor.0.clone());
+    let mut executions: Vec<Execution> = Vec::new();
+    let mut bytes = 0;
+    loop {
+        // The newest of what the sources have next. Each has been read far enough to know.
+        let mut newest: Option<usize> = None;
+        for at in 0..sources.len() {
+            sources[at].fill(app, page.limit, page.cursor.as_ref()).await?;
+            let candidate = sources[at].peek();
+            if candidate.is_some() && newest.is_none_or(|newest| sources[newest].peek() < candidate) {
+                newest = Some(at);
+            }
+        }
+        let Some(at) = newest else { return Ok((executions, None)) };
+        if executions.len() >= wanted || bytes >= MAX_PAGE_BYTES {
+            return Ok((executions, before.map(Cursor)));
+        }
+        if let Some(next) = sources[at].ready.pop_front() {
+            // The index lags the table: an execution may stand under two statuses for a moment.
+            if before.as_ref() != Some(&next.started_key) {
+                bytes += 512 + next.record.execution.command.len();
+                before = Some(next.started_key);
+                executions.push(next.record.execution);
+            }
+        }
+    }
+}
+
+/// One index partition, read as far as needed.
+struct Source {
+    index: &'static str,
+    key: &'static str,
+    value: String,
+    ready: std::collections::VecDeque<Listed>,
+    resume: Option<table::Item>,
+    exhausted: bool,
+}
+
+impl Source {
+    fn new(index: &'static str, key: &'static str, value: &str) -> Self {
+        Self { index, key, value: value.to_owned(), ready: Default::default(), resume: None, exhausted: false }
+    }
+
+    fn peek(&self) -> Option<&str> {
+        self.ready.front().map(|listed| listed.started_key.as_str())
+    }
+
+    async fn fill(&mut self, app: &App, limit: usize, cursor: Option<&Cursor>) -> Result<()> {
+        while self.ready.is_empty() && !self.exhausted {
+            let mut query = app
+                .aws
+                .dynamodb
+                .query()
+                .table_name(&app.config.tables.executions)
+                .index_name(self.index)
+                .scan_index_forward(false)
+                .expression_attribute_names("#partition", self.key)
+                .expression_attribute_values(":partition", AttributeValue::S(self.value.clone()))
+                .set_exclusive_start_key(self.resume.take());
+            let condition = match cursor {
+                Some(cursor) => {
+                    query = query.expression_attribute_values(":before", string(&cursor.0));
+                    "#partition = :partition AND started_key < :before"
+                }
+                None => "#partition = :partition",
+            };
+            if limit > 0 {
+                // One more than the page tells whether there is a next one.
+                query = query.limit(i32::try_from(limit.saturating_add(1)).unwrap_or(i32::MAX));
+            }
+            let answer = query.key_condition_expression(condition).send().await?;
+            for item in answer.items.unwrap_or_default() {
+                self.ready.push_back(table::from_item(item)?);
+            }
+            self.resume = answer.last_evaluated_key;
+            self.exhausted = self.resume.is_none();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back_and_nonsense_does_not() {
+        let cursor = Cursor("2026-01-02T03:04:05.000Z#abc".to_owned());
+        assert_eq!(Cursor::parse(&cursor.encode()).unwrap(), cursor);
+        for bad in ["", "!!", "YWJj", "é"] {
+            assert!(matches!(Cursor::parse(bad), Err(Error::Invalid(_))), "{bad}");
+        }
+    }
+}

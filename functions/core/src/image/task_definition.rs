@@ -1,0 +1,132 @@
+//! The ECS task definition of an image: a sidecar that prepares the workspace, and the runner. Both scripts are fixed text;
+//! a run overrides environment variables and nothing else.
+
+use aws_sdk_ecs::types::{
+    Compatibility, ContainerCondition, ContainerDefinition, ContainerDependency, CpuArchitecture, LogConfiguration,
+    LogDriver, MountPoint, NetworkMode, OsFamily, RuntimePlatform, Secret, Tag, Volume,
+};
+
+use super::Image;
+use crate::{App, Error, Result, config::Config};
+
+pub const RUNNER: &str = "runner";
+pub const SIDECAR: &str = "sidecar";
+
+/// Where both containers see the workspace.
+const WORKSPACE: &str = "/workspace";
+const SIDECAR_IMAGE: &str = "public.ecr.aws/docker/library/alpine:3.22";
+const RUNNER_SCRIPT: &str = include_str!("runner.sh");
+const SIDECAR_SCRIPT: &str = include_str!("sidecar.sh");
+
+/// A secret as a container gets it: ECS reads the parameter and sets the variable.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SecretVariable {
+    /// The environment variable.
+    pub key_name: String,
+    /// The secret's name.
+    pub secret: String,
+}
+
+/// Registers `family` for an image, with these secrets.
+pub async fn register(app: &App, image: &Image, family: &str, secrets: &[SecretVariable]) -> Result<()> {
+    let config = &app.config;
+    let role = |name: &Option<String>, default: &str| match name {
+        Some(name) => role_arn(config, name),
+        None => default.to_owned(),
+    };
+    let architecture = match image.runtime_platform.as_str() {
+        "Linux/X86_64" => CpuArchitecture::X8664,
+        _ => CpuArchitecture::Arm64,
+    };
+    let runner = container(config, RUNNER, &image.image, RUNNER_SCRIPT)
+        .essential(true)
+        .depends_on(
+            ContainerDependency::builder().container_name(SIDECAR).condition(ContainerCondition::Success).build()?,
+        )
+        .set_secrets(Some(
+            secrets
+                .iter()
+                .map(|variable| {
+                    Secret::builder()
+                        .name(&variable.key_name)
+                        .value_from(parameter_arn(config, &variable.secret))
+                        .build()
+                })
+                .collect::<std::result::Result<_, _>>()?,
+        ))
+        .build();
+    app.aws
+        .ecs
+        .register_task_definition()
+        .family(family)
+        .requires_compatibilities(Compatibility::Fargate)
+        .network_mode(NetworkMode::Awsvpc)
+        .cpu(image.cpu.to_string())
+        .memory(image.memory.to_string())
+        .runtime_platform(
+            RuntimePlatform::builder().cpu_architecture(architecture).operating_system_family(OsFamily::Linux).build(),
+        )
+        .task_role_arn(role(&image.task_role_name, &config.task_role_arn))
+        .execution_role_arn(role(&image.task_execution_role_name, &config.task_execution_role_arn))
+        .volumes(Volume::builder().name("workspace").build())
+        .container_definitions(
+            container(config, SIDECAR, SIDECAR_IMAGE, SIDECAR_SCRIPT).essential(false).build(),
+        )
+        .container_definitions(runner)
+        .set_tags(Some(tags(image)))
+        .send()
+        .await
+        .map_err(Error::aws("ECS"))?;
+    Ok(())
+}
+
+fn container(
+    config: &Config,
+    name: &str,
+    image: &str,
+    script: &str,
+) -> aws_sdk_ecs::types::builders::ContainerDefinitionBuilder {
+    #[expect(clippy::expect_used, reason = "the driver is set, which is all that is required")]
+    let logs = LogConfiguration::builder()
+        .log_driver(LogDriver::Awslogs)
+        .options("awslogs-group", &config.log_group)
+        .options("awslogs-region", &config.region)
+        .options("awslogs-stream-prefix", "task")
+        .build()
+        .expect("a log configuration with a driver is complete");
+    ContainerDefinition::builder()
+        .name(name)
+        .image(image)
+        .entry_point("/bin/sh")
+        .entry_point("-c")
+        .command(script)
+        .mount_points(MountPoint::builder().source_volume("workspace").container_path(WORKSPACE).build())
+        .log_configuration(logs)
+}
+
+/// The tags that mark a task definition as ours.
+pub fn tags(image: &Image) -> Vec<Tag> {
+    let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
+    vec![
+        tag("Application", "runvoy"),
+        tag("ManagedBy", "runvoy"),
+        tag("DockerImage", &image.image),
+        tag("IsDefault", if image.is_default { "true" } else { "false" }),
+    ]
+}
+
+/// The ARN of a role in the account that the task role belongs to.
+pub fn role_arn(config: &Config, name: &str) -> String {
+    match config.task_role_arn.split_once(":role/") {
+        Some((account, _)) => format!("{account}:role/{name}"),
+        None => name.to_owned(),
+    }
+}
+
+/// The ARN of a secret's parameter, in this account and region.
+fn parameter_arn(config: &Config, secret: &str) -> String {
+    let mut parts = config.task_role_arn.split(':');
+    let partition = parts.nth(1).unwrap_or("aws");
+    let account = parts.nth(2).unwrap_or_default();
+    format!("arn:{partition}:ssm:{}:{account}:parameter{}/{secret}", config.region, config.secrets_prefix)
+}

@@ -1,0 +1,268 @@
+//! The log store: every line once, in batches with consecutive sequence numbers.
+//!
+//! Batches may be handed over twice, out of order, or cut differently. The execution's record holds the greatest event id
+//! stored so far: lines that all come after it are new and are appended at a cost that does not depend on what is stored.
+//! Lines that do not are compared with the batches whose range of ids they touch.
+
+use std::{collections::HashSet, time::Duration};
+
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
+
+use super::{
+    LogEvent,
+    batch::{self, Batch, Packed},
+};
+use crate::{
+    App, Error, Result,
+    execution::{self, ExecutionId, ExecutionRecord, LogHead, task},
+    table::{self, cancellation_codes, number, string},
+    time,
+};
+
+/// Index of a log's batches by their greatest event id.
+const BY_LAST_EVENT: &str = "by-last-event";
+/// How long lines are kept, as CloudWatch keeps its own: 30 days.
+pub const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
+/// What one transaction carries at most is 4 MB ("Constraints in Amazon DynamoDB"); this leaves room for keys.
+const MAX_TRANSACTION: usize = 3 * 1024 * 1024;
+/// How often a writer that lost a race tries again.
+const ATTEMPTS: u32 = 12;
+
+/// What an append came to.
+#[derive(Debug)]
+pub struct Appended {
+    /// The execution as it is after the append.
+    pub record: ExecutionRecord,
+    /// The lines that were new, in the batches they are stored in now.
+    pub batches: Vec<Batch>,
+}
+
+/// Appends those of `events` that are not stored yet. With `complete`, also notes that the log has been read to its end.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such execution and ECS knows no such task; [`Error::Database`] when too many others
+/// are appending: the caller's event is then retried.
+pub async fn append(app: &App, id: &ExecutionId, events: Vec<LogEvent>, complete: bool) -> Result<Appended> {
+    let mut events: Vec<LogEvent> = events.into_iter().flat_map(LogEvent::split).collect();
+    let mut seen = HashSet::new();
+    events.retain(|event| seen.insert(event.event_id.clone()));
+    drop(seen);
+    let mut batches = Vec::new();
+    let mut packed: Option<Vec<Packed>> = None;
+    let mut attempt = 0;
+    loop {
+        let mut record = match execution::find(app, id).await? {
+            Some(record) => record,
+            None => task::recover(app, id).await?.ok_or_else(|| Error::not_found("execution", id.as_str()))?,
+        };
+        let fresh = match packed.take() {
+            Some(packed) if comes_after(&record.log, packed.iter().flat_map(|packed| &packed.events)) => packed,
+            unsure => {
+                if let Some(packed) = unsure {
+                    events = packed.into_iter().flat_map(|packed| packed.events).collect();
+                }
+                let new = without_stored(app, id, &record.log, std::mem::take(&mut events)).await?;
+                if new.is_empty() { Vec::new() } else { batch::pack(new)? }
+            }
+        };
+        if fresh.is_empty() && (record.log.log_complete || !complete) {
+            return Ok(Appended { record, batches });
+        }
+        let (now, later) = split_transaction(fresh);
+        let head = next_head(&record.log, &now, complete && later.is_empty());
+        match write(app, id, &record.log, &head, &now).await {
+            Ok(true) => {
+                let first = record.log.log_sequence + 1;
+                record.log = head;
+                batches.extend(
+                    (first..).zip(now).map(|(sequence, packed)| Batch { sequence, events: packed.events }),
+                );
+                if later.is_empty() {
+                    return Ok(Appended { record, batches });
+                }
+                packed = Some(later);
+                attempt = 0;
+            }
+            Ok(false) => {
+                attempt += 1;
+                if attempt == ATTEMPTS {
+                    return Err(Error::Database(format!("the log of {id} is being written by too many at once")));
+                }
+                packed = Some(now.into_iter().chain(later).collect());
+                tokio::time::sleep(Duration::from_millis(u64::from(attempt * attempt))).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether all of these come after all that is stored.
+fn comes_after<'a>(head: &LogHead, mut events: impl Iterator<Item = &'a LogEvent>) -> bool {
+    match &head.log_last_event_id {
+        None => true,
+        Some(last) => events.all(|event| event.event_id > *last),
+    }
+}
+
+fn split_transaction(packed: Vec<Packed>) -> (Vec<Packed>, Vec<Packed>) {
+    let mut size = 0;
+    let mut now = packed;
+    let fitting = now
+        .iter()
+        .take_while(|packed| {
+            size += packed.size();
+            size <= MAX_TRANSACTION
+        })
+        .count();
+    let later = now.split_off(fitting);
+    (now, later)
+}
+
+fn next_head(head: &LogHead, fresh: &[Packed], complete: bool) -> LogHead {
+    let greatest = fresh.iter().flat_map(|packed| &packed.events).map(|event| event.event_id.as_str()).max();
+    LogHead {
+        log_sequence: head.log_sequence + fresh.len() as u64,
+        log_last_event_id: greatest.max(head.log_last_event_id.as_deref()).map(str::to_owned),
+        log_complete: head.log_complete || complete,
+        viewers: head.viewers,
+    }
+}
+
+/// Writes batches and head in one transaction. `false` when the head has moved, or a viewer has come, since it was read.
+async fn write(app: &App, id: &ExecutionId, from: &LogHead, to: &LogHead, fresh: &[Packed]) -> Result<bool> {
+    let tables = &app.config.tables;
+    let mut expression = "SET log_sequence = :to, log_complete = :complete".to_owned();
+    let mut head = Update::builder()
+        .table_name(&tables.executions)
+        .key("execution_id", string(id.as_str()))
+        .condition_expression("log_sequence = :from AND viewers = :viewers")
+        .expression_attribute_values(":from", number(from.log_sequence))
+        .expression_attribute_values(":to", number(to.log_sequence))
+        .expression_attribute_values(":viewers", number(from.viewers))
+        .expression_attribute_values(":complete", aws_sdk_dynamodb::types::AttributeValue::Bool(to.log_complete));
+    if let Some(last) = &to.log_last_event_id {
+        expression.push_str(", log_last_event_id = :last");
+        head = head.expression_attribute_values(":last", string(last));
+    }
+    let head = head.update_expression(expression).build()?;
+    let mut writes = vec![TransactWriteItem::builder().update(head).build()];
+    let expires_at = time::expiry(RETENTION);
+    for (sequence, packed) in (from.log_sequence + 1..).zip(fresh) {
+        let put = Put::builder()
+            .table_name(&tables.execution_logs)
+            .set_item(Some(packed.clone().into_item(id, sequence, expires_at)))
+            .condition_expression("attribute_not_exists(execution_id)")
+            .build()?;
+        writes.push(TransactWriteItem::builder().put(put).build());
+    }
+    match app.aws.dynamodb.transact_write_items().set_transact_items(Some(writes)).send().await {
+        Ok(_) => Ok(true),
+        Err(error) => {
+            let codes = cancellation_codes(&error);
+            let lost_race = codes.iter().any(|code| code == "ConditionalCheckFailed" || code == "TransactionConflict");
+            if lost_race { Ok(false) } else { Err(error.into()) }
+        }
+    }
+}
+
+/// Leaves out the lines that are stored already.
+async fn without_stored(
+    app: &App,
+    id: &ExecutionId,
+    head: &LogHead,
+    mut events: Vec<LogEvent>,
+) -> Result<Vec<LogEvent>> {
+    if comes_after(head, events.iter()) {
+        return Ok(events);
+    }
+    let ids = || events.iter().map(|event| event.event_id.as_str());
+    let (Some(first), Some(last)) = (ids().min(), ids().max()) else { return Ok(events) };
+    let mut stored = HashSet::new();
+    for range in ranges(app, id, first).await? {
+        if range.first_event_id.as_str() <= last
+            && let Some(batch) = get(app, id, range.sequence).await?
+        {
+            stored.extend(batch.events.into_iter().map(|event| event.event_id));
+        }
+    }
+    events.retain(|event| !stored.contains(&event.event_id));
+    Ok(events)
+}
+
+/// The ids that a stored batch spans. Batches that were cut from a log in pieces may span each other's.
+#[derive(Debug, serde::Deserialize)]
+pub struct Range {
+    pub sequence: u64,
+    pub first_event_id: String,
+    pub last_event_id: String,
+}
+
+/// The ranges of all batches that end at this event or later, by where they end.
+pub async fn ranges(app: &App, id: &ExecutionId, from: &str) -> Result<Vec<Range>> {
+    let mut items = app
+        .aws
+        .dynamodb
+        .query()
+        .table_name(&app.config.tables.execution_logs)
+        .index_name(BY_LAST_EVENT)
+        .consistent_read(true)
+        .key_condition_expression("execution_id = :id AND last_event_id >= :from")
+        .projection_expression("#sequence, first_event_id, last_event_id")
+        .expression_attribute_names("#sequence", "sequence")
+        .expression_attribute_values(":id", string(id.as_str()))
+        // An index key must not be empty; every event id comes after a zero.
+        .expression_attribute_values(":from", string(if from.is_empty() { "0" } else { from }))
+        .into_paginator()
+        .items()
+        .send();
+    let mut ranges = Vec::new();
+    while let Some(item) = items.next().await {
+        ranges.push(table::from_item(item?)?);
+    }
+    Ok(ranges)
+}
+
+/// One batch, by its sequence number.
+pub async fn get(app: &App, id: &ExecutionId, sequence: u64) -> Result<Option<Batch>> {
+    let found = app
+        .aws
+        .dynamodb
+        .get_item()
+        .table_name(&app.config.tables.execution_logs)
+        .key("execution_id", string(id.as_str()))
+        .key("sequence", number(sequence))
+        .consistent_read(true)
+        .send()
+        .await?;
+    found.item.map(Batch::from_item).transpose()
+}
+
+/// The next batches after a sequence number, as many as one answer of DynamoDB carries (1 MB); empty when there are none.
+pub async fn after(app: &App, id: &ExecutionId, sequence: u64) -> Result<Vec<Batch>> {
+    let answer = app
+        .aws
+        .dynamodb
+        .query()
+        .table_name(&app.config.tables.execution_logs)
+        .consistent_read(true)
+        .key_condition_expression("execution_id = :id AND #sequence > :sequence")
+        .expression_attribute_names("#sequence", "sequence")
+        .expression_attribute_values(":id", string(id.as_str()))
+        .expression_attribute_values(":sequence", number(sequence))
+        .send()
+        .await?;
+    answer.items.unwrap_or_default().into_iter().map(Batch::from_item).collect()
+}
+
+/// The batch that holds an event.
+pub async fn holding(app: &App, id: &ExecutionId, event_id: &str) -> Result<Option<Batch>> {
+    for range in ranges(app, id, event_id).await? {
+        if range.first_event_id.as_str() <= event_id
+            && let Some(batch) = get(app, id, range.sequence).await?
+            && batch.events.iter().any(|event| event.event_id == event_id)
+        {
+            return Ok(Some(batch));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,47 @@
+//! Structured logs.
+
+use tracing_subscriber::EnvFilter;
+
+/// The filter for a value of `RUNVOY_LOG_LEVEL`: a level, which then holds for runvoy's own code while libraries speak up
+/// only to warn, or `tracing` filter directives, which hold as they stand.
+pub fn filter(level: &str) -> Result<EnvFilter, String> {
+    const OURS: [&str; 4] = ["runvoy_core", "orchestrator", "event_processor", "local_shim"];
+    let wants = || format!("RUNVOY_LOG_LEVEL is {level:?}: it wants error, warn, info, debug, trace or `tracing` filter directives");
+    let directives = match level.trim() {
+        "" => return filter("info"),
+        level if !level.contains(['=', ',']) => {
+            level.parse::<tracing::level_filters::LevelFilter>().map_err(|_| wants())?;
+            OURS.iter().fold("warn".to_owned(), |all, target| format!("{all},{target}={level}"))
+        }
+        directives => directives.to_owned(),
+    };
+    EnvFilter::try_new(directives).map_err(|_| wants())
+}
+
+/// Logs as JSON on standard output, where Lambda picks them up: a line an event, the span's request id in each, so that a
+/// request can be traced.
+pub fn init_lambda() -> Result<(), String> {
+    let level = std::env::var("RUNVOY_LOG_LEVEL").unwrap_or_default();
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_span_list(false)
+        .with_env_filter(filter(&level)?)
+        .try_init()
+        .map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_or_directives_are_taken_and_nonsense_is_not() {
+        for good in ["", "debug", "INFO", "warn,runvoy_core=trace"] {
+            assert!(filter(good).is_ok(), "{good}");
+        }
+        for bad in ["loud", "a=b=c"] {
+            assert!(filter(bad).unwrap_err().contains("RUNVOY_LOG_LEVEL"), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Times as the API shows them and as the tables sort them.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// The present moment, to the millisecond: CloudWatch Logs and DynamoDB's TTL know nothing finer.
+pub fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
+
+/// RFC 3339 in UTC with exactly three fractional digits, so that text order is time order in an index.
+pub fn rfc3339(at: Timestamp) -> String {
+    format!("{at:.3}")
+}
+
+/// Serializes a [`Timestamp`] as [`rfc3339`].
+pub mod as_rfc3339 {
+    use super::*;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&rfc3339(*at))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// As [`as_rfc3339`], for a time that may be absent.
+pub mod as_optional_rfc3339 {
+    use super::*;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+        match at {
+            Some(at) => super::as_rfc3339::serialize(at, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+        Option::<String>::deserialize(deserializer)?
+            .map(|text| text.parse().map_err(serde::de::Error::custom))
+            .transpose()
+    }
+}
+
+/// The second at which DynamoDB may delete an item that lives this long from now.
+pub fn expiry(lifetime: Duration) -> i64 {
+    now().as_second().saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// Whether that second has come. DynamoDB deletes expired items late, so whoever reads asks this too.
+pub fn is_expired(expires_at: i64) -> bool {
+    now().as_second() >= expires_at
+}
+
+/// Reads `30s`, `1m`, `2h` or plain seconds. `None` for anything else, and for zero.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let (digits, unit) = match text.char_indices().find(|(_, c)| !c.is_ascii_digit()) {
+        Some((at, _)) => text.split_at(at),
+        None => (text, "s"),
+    };
+    let count: u64 = digits.parse().ok()?;
+    let seconds = match unit {
+        "s" => count,
+        "m" => count.checked_mul(60)?,
+        "h" => count.checked_mul(3600)?,
+        _ => return None,
+    };
+    (seconds > 0).then(|| Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_seconds_minutes_or_hours() {
+        assert_eq!(parse_duration("30s"), Some(Duration::from_secs(30)));
+        assert_eq!(parse_duration("1m"), Some(Duration::from_secs(60)));
+        assert_eq!(parse_duration("90"), Some(Duration::from_secs(90)));
+        for bad in ["", "0", "s", "-1", "1.5s", "1d", "99999999999999999999", "9999999999999999999h"] {
+            assert_eq!(parse_duration(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn written_times_sort_as_text() {
+        let early = rfc3339("2026-01-02T03:04:05Z".parse().unwrap());
+        let late = rfc3339("2026-01-02T03:04:05.01Z".parse().unwrap());
+        assert_eq!(early, "2026-01-02T03:04:05.000Z");
+        assert!(early < late);
+    }
+}

@@ -1,0 +1,266 @@
+//! A viewer's record: how far it has been served, and who is serving it.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{Put, ReturnValue, TransactWriteItem, Update};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    App, Error, Result,
+    execution::ExecutionId,
+    table::{self, ConditionFailed, cancellation_codes, number, string},
+    time,
+};
+
+/// Index of connections by their id alone: all that a `$disconnect` event tells.
+const BY_CONNECTION: &str = "by-connection";
+pub const LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// How long one server has a viewer to itself. Longer than the longest call to AWS, so that who is slow is not overtaken.
+pub const LEASE: Duration = Duration::from_secs(20);
+
+/// What names a viewer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionKey {
+    pub execution_id: ExecutionId,
+    pub connection_id: String,
+}
+
+/// An item of the connections table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Connection {
+    #[serde(flatten)]
+    pub key: ConnectionKey,
+    /// Whether it takes many lines in one frame.
+    pub batch: bool,
+    /// The last line it has from before, if it comes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event_id: Option<String>,
+    /// The sequence number of the last batch it has been sent whole. Absent until it is served for the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<u64>,
+    /// Milliseconds since 1970.
+    pub connected_at: i64,
+    /// Seconds since 1970, for DynamoDB's TTL.
+    pub expires_at: i64,
+}
+
+impl Connection {
+    pub fn new(key: ConnectionKey, batch: bool, last_event_id: Option<String>) -> Self {
+        let connected_at = time::now().as_millisecond();
+        Self { key, batch, last_event_id, served: None, connected_at, expires_at: time::expiry(LIFETIME) }
+    }
+}
+
+fn item_key(key: &ConnectionKey) -> table::Item {
+    table::Item::from([
+        ("execution_id".to_owned(), string(key.execution_id.as_str())),
+        ("connection_id".to_owned(), string(&key.connection_id)),
+    ])
+}
+
+/// Writes a viewer down and counts it on its execution, so that a batch being stored at this moment does not miss it.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such execution.
+pub async fn add(app: &App, connection: &Connection) -> Result<()> {
+    let id = &connection.key.execution_id;
+    let count = Update::builder()
+        .table_name(&app.config.tables.executions)
+        .key("execution_id", string(id.as_str()))
+        .update_expression("ADD viewers :one")
+        .condition_expression("attribute_exists(execution_id)")
+        .expression_attribute_values(":one", number(1))
+        .build()?;
+    let put = Put::builder()
+        .table_name(&app.config.tables.websocket_connections)
+        .set_item(Some(table::to_item(connection)?))
+        .build()?;
+    for attempt in 1..=8_u64 {
+        let written = app
+            .aws
+            .dynamodb
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().update(count.clone()).build())
+            .transact_items(TransactWriteItem::builder().put(put.clone()).build())
+            .send()
+            .await;
+        match written {
+            Ok(_) => return Ok(()),
+            Err(error) => {
+                let codes = cancellation_codes(&error);
+                if codes.first().is_some_and(|code| code == "ConditionalCheckFailed") {
+                    return Err(Error::not_found("execution", id.as_str()));
+                }
+                if !codes.iter().any(|code| code == "TransactionConflict") {
+                    return Err(error.into());
+                }
+                tokio::time::sleep(Duration::from_millis(5 * attempt)).await;
+            }
+        }
+    }
+    Err(Error::Database(format!("the execution {id} is too busy to take another viewer")))
+}
+
+/// The viewers of an execution.
+pub async fn of_execution(app: &App, id: &ExecutionId) -> Result<Vec<ConnectionKey>> {
+    let mut items = app
+        .aws
+        .dynamodb
+        .query()
+        .table_name(&app.config.tables.websocket_connections)
+        .consistent_read(true)
+        .key_condition_expression("execution_id = :id")
+        .projection_expression("execution_id, connection_id")
+        .expression_attribute_values(":id", string(id.as_str()))
+        .into_paginator()
+        .items()
+        .send();
+    let mut keys = Vec::new();
+    while let Some(item) = items.next().await {
+        keys.push(table::from_item(item?)?);
+    }
+    Ok(keys)
+}
+
+/// Forgets a viewer by its connection id.
+pub async fn remove_by_id(app: &App, connection_id: &str) -> Result<()> {
+    let found = app
+        .aws
+        .dynamodb
+        .query()
+        .table_name(&app.config.tables.websocket_connections)
+        .index_name(BY_CONNECTION)
+        .key_condition_expression("connection_id = :id")
+        .projection_expression("execution_id, connection_id")
+        .expression_attribute_values(":id", string(connection_id))
+        .send()
+        .await?;
+    for item in found.items.unwrap_or_default() {
+        remove(app, &table::from_item(item)?).await?;
+    }
+    Ok(())
+}
+
+/// Forgets a viewer.
+pub async fn remove(app: &App, key: &ConnectionKey) -> Result<()> {
+    app.aws
+        .dynamodb
+        .delete_item()
+        .table_name(&app.config.tables.websocket_connections)
+        .set_key(Some(item_key(key)))
+        .send()
+        .await?;
+    Ok(())
+}
+
+/// A viewer that this server, and nobody else, may send to.
+#[derive(Debug)]
+pub struct Lease {
+    pub connection: Connection,
+    owner: String,
+    taken: tokio::time::Instant,
+}
+
+/// How an attempt at a lease came out.
+pub enum Leased {
+    Yes(Box<Lease>),
+    /// Somebody else is serving the viewer.
+    Busy,
+    /// The viewer has left.
+    Gone,
+}
+
+impl Lease {
+    /// Takes the viewer, if nobody has it.
+    pub async fn take(app: &App, key: &ConnectionKey) -> Result<Leased> {
+        let owner = crate::auth::key::random_text::<12>()?;
+        let now = time::now().as_millisecond();
+        let taken = tokio::time::Instant::now();
+        let answer = app
+            .aws
+            .dynamodb
+            .update_item()
+            .table_name(&app.config.tables.websocket_connections)
+            .set_key(Some(item_key(key)))
+            .update_expression("SET lease_owner = :owner, lease_until = :until")
+            .condition_expression(
+                "attribute_exists(connection_id) AND (attribute_not_exists(lease_until) OR lease_until < :now)",
+            )
+            .expression_attribute_values(":owner", string(&owner))
+            .expression_attribute_values(":now", number(now))
+            .expression_attribute_values(":until", number(now + LEASE.as_millis() as i64))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(
+                aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld,
+            )
+            .send()
+            .await;
+        match answer {
+            Ok(answer) => {
+                let connection = table::from_item(answer.attributes.unwrap_or_default())?;
+                Ok(Leased::Yes(Box::new(Self { connection, owner, taken })))
+            }
+            Err(error) if error.condition_failed() => {
+                use aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException;
+                match error.into_service_error() {
+                    ConditionalCheckFailedException(refused) if refused.item().is_some_and(|item| !item.is_empty()) => {
+                        Ok(Leased::Busy)
+                    }
+                    _ => Ok(Leased::Gone),
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether so much of the lease is gone that it should be renewed before more is sent.
+    pub fn is_aging(&self) -> bool {
+        self.taken.elapsed() > LEASE / 4
+    }
+
+    /// Notes how far the viewer has been served and goes on. `false` when the lease was lost.
+    pub async fn renew(&mut self, app: &App, served: u64) -> Result<bool> {
+        let taken = tokio::time::Instant::now();
+        let until = time::now().as_millisecond() + LEASE.as_millis() as i64;
+        let kept = self
+            .update(app)
+            .update_expression("SET served = :served, lease_until = :until")
+            .expression_attribute_values(":served", number(served))
+            .expression_attribute_values(":until", number(until))
+            .send()
+            .await
+            .map(|_| true)
+            .or_else(lost)?;
+        self.taken = taken;
+        Ok(kept)
+    }
+
+    /// Lets go, and notes how far the viewer has been served if that is known. `false` when the lease was lost.
+    pub async fn release(self, app: &App, served: Option<u64>) -> Result<bool> {
+        let update = match served {
+            Some(served) => self
+                .update(app)
+                .update_expression("SET served = :served REMOVE lease_owner, lease_until")
+                .expression_attribute_values(":served", number(served)),
+            None => self.update(app).update_expression("REMOVE lease_owner, lease_until"),
+        };
+        update.send().await.map(|_| true).or_else(lost)
+    }
+
+    fn update(&self, app: &App) -> aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder {
+        app.aws
+            .dynamodb
+            .update_item()
+            .table_name(&app.config.tables.websocket_connections)
+            .set_key(Some(item_key(&self.connection.key)))
+            .condition_expression("lease_owner = :owner")
+            .expression_attribute_values(":owner", string(&self.owner))
+    }
+}
+
+fn lost<E>(error: crate::error::SdkError<E>) -> Result<bool>
+where
+    E: aws_smithy_types::error::metadata::ProvideErrorMetadata + crate::error::DynamoDbError,
+{
+    if error.condition_failed() { Ok(false) } else { Err(error.into()) }
+}
