@@ -1,1 +1,8 @@
-fn main(){}
+use lambda_http::Error;
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    runvoy_core::telemetry::init_lambda()?;
+    let app = runvoy_core::App::from_environment().await?;
+    lambda_http::run(orchestrator::service(app)).await
+}

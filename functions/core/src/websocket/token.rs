@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::{
     App, Error, Result,
@@ -23,7 +25,20 @@ struct TokenRecord {
 
 /// Makes a token for an execution and returns the URL that a viewer connects to.
 pub async fn issue(app: &App, id: &ExecutionId) -> Result<String> {
-    let token = random_text::<24>()?;
+    store(app, id, random_text::<24>()?).await
+}
+
+/// As [`issue`], with a token that is the same each time for the same `seeds`, which must be secret.
+pub async fn issue_again(app: &App, id: &ExecutionId, seeds: &[&str]) -> Result<String> {
+    let mut hash = Sha256::new().chain_update("runvoy websocket\0").chain_update(id.as_str());
+    for seed in seeds {
+        hash.update([0]);
+        hash.update(seed);
+    }
+    store(app, id, URL_SAFE_NO_PAD.encode(hash.finalize())).await
+}
+
+async fn store(app: &App, id: &ExecutionId, token: String) -> Result<String> {
     let record = TokenRecord {
         token_hash: token_hash(&token),
         execution_id: id.clone(),

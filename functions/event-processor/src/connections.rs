@@ -1,0 +1,65 @@
+//! The stream of the connections table: a viewer has just connected, and is sent what there is so far.
+
+use futures_util::{StreamExt, stream};
+use runvoy_core::{
+    App, Error, execution,
+    websocket::{ConnectionKey, serve},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::EventError;
+
+/// Viewers served at the same time.
+const CONCURRENCY: usize = 32;
+
+#[derive(Deserialize)]
+struct Records {
+    #[serde(rename = "Records")]
+    records: Vec<Record>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    event_name: String,
+    #[serde(rename = "dynamodb")]
+    change: Change,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Change {
+    keys: serde_dynamo::Item,
+    sequence_number: String,
+}
+
+/// Answers with the records that are to be delivered again.
+pub async fn handle(app: &App, event: Value) -> Result<Value, EventError> {
+    let event: Records = serde_json::from_value(event).map_err(EventError::malformed("batch of stream records"))?;
+    let failures: Vec<Value> = stream::iter(event.records)
+        .filter(|record| std::future::ready(record.event_name == "INSERT"))
+        .map(|record| async move {
+            let number = record.change.sequence_number;
+            match serve_new(app, record.change.keys).await {
+                Ok(()) => None,
+                Err(error) => {
+                    tracing::error!(%error, sequence_number = number, "a new viewer was not served");
+                    Some(json!({"itemIdentifier": number}))
+                }
+            }
+        })
+        .buffer_unordered(CONCURRENCY)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    Ok(json!({"batchItemFailures": failures}))
+}
+
+async fn serve_new(app: &App, keys: serde_dynamo::Item) -> Result<(), Error> {
+    let key: ConnectionKey = serde_dynamo::from_item(keys)?;
+    match execution::find(app, &key.execution_id).await? {
+        Some(record) => serve::viewer(app, &key, record.log, &[]).await,
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,85 @@
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+};
+use runvoy_core::{
+    App, Error,
+    auth::{Action, Resource},
+    image::{self, Image, Registration},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    answer::Result,
+    request::{Caller, JsonBody, Path, RequestId},
+};
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct Images {
+    images: Vec<Image>,
+}
+
+pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Images>> {
+    caller.may(Action::ListImages, Resource::Account)?;
+    Ok(Json(Images { images: image::list(&app).await? }))
+}
+
+pub async fn show(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<Json<Image>> {
+    let image = image::find(&app, &name).await?.ok_or_else(|| Error::not_found("image", &name))?;
+    caller.may(Action::ReadImage, Resource::Image { id: &image.image_id, owners: &image.owned_by })?;
+    Ok(Json(image))
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+pub struct RegisterImage {
+    /// As `docker pull` takes it.
+    image: String,
+    is_default: Option<bool>,
+    task_role_name: Option<String>,
+    task_execution_role_name: Option<String>,
+    /// CPU units, 1024 to the virtual CPU; 256 by default.
+    cpu: Option<u32>,
+    /// MiB; 512 by default.
+    memory: Option<u32>,
+    /// `Linux/ARM64`, the default, or `Linux/X86_64`.
+    runtime_platform: Option<String>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct ImageAnswer {
+    image: String,
+    message: &'static str,
+}
+
+pub async fn register(
+    State(app): State<App>,
+    caller: Caller,
+    id: RequestId,
+    JsonBody(body): JsonBody<RegisterImage>,
+) -> Result<(StatusCode, Json<ImageAnswer>)> {
+    caller.may(Action::RegisterImage, Resource::Account)?;
+    let registration = Registration {
+        image: body.image.clone(),
+        is_default: body.is_default,
+        task_role_name: body.task_role_name,
+        task_execution_role_name: body.task_execution_role_name,
+        cpu: body.cpu,
+        memory: body.memory,
+        runtime_platform: body.runtime_platform,
+    };
+    let image = image::register(&app, registration, &caller.principal.email, &id.0).await?;
+    tracing::info!(image_id = image.image_id, by = %caller.principal.email, "image registered");
+    Ok((StatusCode::CREATED, Json(ImageAnswer { image: body.image, message: "Image registered successfully" })))
+}
+
+pub async fn delete(State(app): State<App>, caller: Caller, Path(id): Path) -> Result<Json<ImageAnswer>> {
+    let image = image::find(&app, &id)
+        .await?
+        .filter(|image| image.image_id == id)
+        .ok_or_else(|| Error::not_found("image", &id))?;
+    caller.may(Action::DeleteImage, Resource::Image { id: &image.image_id, owners: &image.owned_by })?;
+    image::delete(&app, &image).await?;
+    tracing::info!(image_id = id, by = %caller.principal.email, "image deleted");
+    Ok(Json(ImageAnswer { image: id, message: "Image deleted successfully" }))
+}

@@ -1,0 +1,119 @@
+use std::collections::BTreeMap;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
+use runvoy_core::{
+    App, Error,
+    auth::{Action, Resource},
+    execution::{
+        ExecutionId, Status,
+        run::{self, Origin, RunRequest},
+    },
+    image, secret,
+    websocket::token,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    answer::Result,
+    request::{self, Caller, JsonBody, RequestId},
+};
+
+#[derive(Deserialize, utoipa::ToSchema)]
+pub struct Run {
+    /// What `/bin/sh -c` runs.
+    command: Option<String>,
+    /// A full image id, or a name with or without tag and registry. Absent: the default image.
+    image: Option<String>,
+    /// The same as `image`.
+    #[serde(rename = "imageUri")]
+    image_uri: Option<String>,
+    /// Environment variables; they win over secrets of the same name.
+    env: Option<BTreeMap<String, String>>,
+    /// Names of secrets; each appears under its `key_name`.
+    secrets: Option<Vec<String>>,
+    /// Seconds after which the command is stopped.
+    timeout: Option<u64>,
+    git_repo: Option<String>,
+    git_ref: Option<String>,
+    git_path: Option<String>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct Started {
+    #[schema(value_type = String)]
+    execution_id: ExecutionId,
+    log_url: String,
+    status: Status,
+    command: String,
+    image_id: String,
+    websocket_url: String,
+}
+
+pub async fn run(
+    State(app): State<App>,
+    caller: Caller,
+    id: RequestId,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<Run>,
+) -> Result<(StatusCode, Json<Started>)> {
+    caller.may(Action::Run, Resource::Account)?;
+    let idempotency_key = idempotency_key(&headers)?;
+    let image_name = match (body.image, body.image_uri) {
+        (Some(image), Some(uri)) if image != uri => {
+            return Err(Error::invalid("image and imageUri mean the same, and differ; send one of them").into());
+        }
+        (image, uri) => image.or(uri),
+    };
+    let request = RunRequest {
+        command: body.command.unwrap_or_default(),
+        env: body.env.unwrap_or_default(),
+        secrets: body.secrets.unwrap_or_default(),
+        timeout: body.timeout,
+        git_repo: body.git_repo,
+        git_ref: body.git_ref,
+        git_path: body.git_path,
+    };
+    request.check()?;
+
+    let image = image::resolve(&app, image_name.as_deref()).await?;
+    caller.may(Action::UseImage, Resource::Image { id: &image.image_id, owners: &image.owned_by })?;
+    let secrets = match request.secrets.as_slice() {
+        [] => Vec::new(),
+        names => secret::find_all(&app, names).await?,
+    };
+    for secret in &secrets {
+        caller.may(Action::UseSecret, Resource::Secret { name: &secret.name, owners: &secret.owned_by })?;
+    }
+
+    let origin = Origin { principal: &caller.principal, request_id: &id.0, idempotency_key };
+    let record = run::start(&app, &request, &image, &secrets, origin).await?;
+    let execution = record.execution;
+    let execution_id = execution.execution_id;
+    let websocket_url = match (idempotency_key, request::api_key(&headers)) {
+        // The same answer as the first time, its token included.
+        (Some(key), Some(api_key)) => token::issue_again(&app, &execution_id, &[api_key, key]).await?,
+        _ => token::issue(&app, &execution_id).await?,
+    };
+    tracing::info!(%execution_id, image_id = execution.image_id, by = %caller.principal.email, "execution started");
+    let started = Started {
+        log_url: format!("{}?execution_id={execution_id}", app.config.web_url),
+        execution_id,
+        status: Status::Starting,
+        command: execution.command,
+        image_id: execution.image_id,
+        websocket_url,
+    };
+    Ok((StatusCode::ACCEPTED, Json(started)))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    match key.to_str() {
+        Ok(key) if (1..=255).contains(&key.len()) => Ok(Some(key)),
+        _ => Err(Error::invalid("Idempotency-Key must be 1 to 255 visible ASCII characters").into()),
+    }
+}
