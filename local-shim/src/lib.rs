@@ -1,0 +1,307 @@
+//! runvoy on a laptop: AWS around the two Lambda functions, in one process.
+//!
+//! The functions are the ones that are deployed. Around them stand the front doors ([`front`]), which turn HTTP and WebSockets
+//! into Lambda events; what the Lambda service does ([`lambda`]); the emulated AWS ([`aws`]), which answers the SDK in-process;
+//! tasks that really run ([`tasks`]); and the local stack, made from `template.yaml` ([`stack`]).
+
+pub mod aws;
+mod bootstrap;
+mod data_dir;
+pub mod front;
+pub mod lambda;
+pub mod settings;
+pub mod stack;
+pub mod tasks;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use aws::{Aws, http_client::InProcess, state_file::StateFile};
+use axum::Router;
+use lambda::{Function, FunctionError, Handler};
+use lambda_runtime::{Diagnostic, LambdaEvent};
+use runvoy_core::{App, auth::ApiKey, config::Config};
+use serde_json::Value;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::Service;
+
+pub use settings::Settings;
+
+/// How long running requests and commands get when the program ends.
+const GRACE: Duration = Duration::from_secs(10);
+/// How often expired items are deleted.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// The whole system, running.
+pub struct Shim {
+    /// Where the orchestrator listens.
+    pub orchestrator: SocketAddr,
+    /// Where the event processor listens.
+    pub event_processor: SocketAddr,
+    /// The admin's key.
+    pub admin_key: ApiKey,
+    /// Whether the admin was made by this start.
+    pub is_first_start: bool,
+    /// From the call to the first answer that is possible.
+    pub started_in: Duration,
+    aws: Aws,
+    function: Function,
+    subscriptions: TaskTracker,
+    stop_listening: CancellationToken,
+    close_viewers: CancellationToken,
+    servers: Vec<JoinHandle<()>>,
+    background: Vec<JoinHandle<()>>,
+    /// Held for as long as the data directory is in use.
+    _data: data_dir::DataDir,
+}
+
+impl Shim {
+    /// Starts everything and returns when both ports answer.
+    ///
+    /// # Errors
+    /// A taken port, a bad setting, a data directory that cannot be used: the message says which and what to do.
+    pub async fn start(settings: Settings) -> Result<Self> {
+        let started = Instant::now();
+        let http = listen(settings.orchestrator_port, settings::ORCHESTRATOR_PORT).await?;
+        let events = listen(settings.event_processor_port, settings::EVENT_PROCESSOR_PORT).await?;
+        let (orchestrator, event_processor) = (http.local_addr()?, events.local_addr()?);
+
+        let stack = stack::Stack::bundled()?;
+        let mut orchestrator_settings = stack.function("OrchestratorFunction")?;
+        let mut processor_settings = stack.function("EventProcessorFunction")?;
+        for function in [&mut orchestrator_settings, &mut processor_settings] {
+            let endpoint = format!("http://localhost:{}/ws", orchestrator.port());
+            function.environment.insert("RUNVOY_WEBSOCKET_API_ENDPOINT".to_owned(), endpoint);
+            function.environment.extend(settings.overrides.clone());
+        }
+        let config = Config::from_lookup(|name| orchestrator_settings.environment.get(name).cloned())?;
+        let processor_config = Config::from_lookup(|name| processor_settings.environment.get(name).cloned())?;
+
+        let data = data_dir::DataDir::open(settings.data_dir.as_deref())?;
+        let subscriptions = TaskTracker::new();
+        // The emulated AWS sends its events to a function that cannot exist before the emulated AWS does.
+        let processor = Arc::new(OnceLock::new());
+        let aws = emulate(&stack, &config, &data, &processor, &subscriptions)?;
+        let sdk = sdk_config(&aws, &settings).await;
+
+        let orchestrator_function = Function::new(
+            &stack::physical_name("OrchestratorFunction"),
+            orchestrator_settings.timeout,
+            orchestrator_settings.memory_mb,
+            http_handler(App::new(config.clone(), &sdk)),
+        );
+        let function = processor
+            .get_or_init(|| {
+                Function::new(
+                    &stack::physical_name("EventProcessorFunction"),
+                    processor_settings.timeout,
+                    processor_settings.memory_mb,
+                    event_handler(App::new(processor_config, &sdk)),
+                )
+            })
+            .clone();
+
+        let app = App::new(config.clone(), &sdk);
+        let bootstrapped = bootstrap::run(&app, &data).await?;
+        let mut background = vec![tokio::spawn(sweep(aws.clone()))];
+        for (kind, properties) in &processor_settings.events {
+            if kind == "DynamoDB" {
+                let stream = aws.dynamodb.follow(&config.tables.websocket_connections)?;
+                let mapping = lambda::table_stream::Settings::from_template(properties);
+                background.push(tokio::spawn(lambda::table_stream::run(function.clone(), stream, mapping)));
+            }
+        }
+        aws.ecs.recover();
+
+        let (stop_listening, close_viewers) = (CancellationToken::new(), CancellationToken::new());
+        let gateway = front::websocket::Gateway {
+            connections: aws.api_gateway.clone(),
+            function: function.clone(),
+            stage: "live".to_owned(),
+            allowed_origins: config.cors_allowed_origins.clone(),
+            closing: close_viewers.clone(),
+        };
+        let port = front::orchestrator::Port { orchestrator: orchestrator_function, websocket: Arc::new(gateway) };
+        tracing::info!(address = %orchestrator, "starting orchestrator server");
+        let http = serve(http, front::orchestrator::router(port), stop_listening.clone());
+        tracing::info!(address = %event_processor, "starting async processor server");
+        let events = serve(events, front::event_processor::router(function.clone()), stop_listening.clone());
+
+        Ok(Self {
+            orchestrator,
+            event_processor,
+            admin_key: bootstrapped.admin_key,
+            is_first_start: bootstrapped.is_first_start,
+            started_in: started.elapsed(),
+            aws,
+            function,
+            subscriptions,
+            stop_listening,
+            close_viewers,
+            servers: vec![http, events],
+            background,
+            _data: data,
+        })
+    }
+
+    /// How often the functions have called each operation of AWS.
+    pub fn aws_calls(&self) -> std::collections::BTreeMap<String, u64> {
+        self.aws.calls.snapshot()
+    }
+
+    /// Takes no new work, lets running requests end, stops commands and closes their executions, sends viewers off.
+    pub async fn shut_down(self) {
+        self.stop_listening.cancel();
+        let commands = self.aws.ecs.running();
+        if commands > 0 {
+            tracing::info!(commands, "stopping commands");
+        }
+        let orderly = async {
+            self.aws.ecs.stop_all("local-shim was stopped").await;
+            self.subscriptions.close();
+            self.subscriptions.wait().await;
+            self.function.settle().await;
+            self.close_viewers.cancel();
+            for server in self.servers {
+                let _ = server.await;
+            }
+        };
+        if tokio::time::timeout(GRACE, orderly).await.is_err() {
+            tracing::warn!(seconds = GRACE.as_secs(), "some work did not end in time; the next start closes its executions");
+        }
+        for task in self.background {
+            task.abort();
+        }
+    }
+}
+
+/// Binds a port on the loopback address.
+async fn listen(port: u16, variable: &str) -> Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.with_context(|| {
+        format!("port {port} on 127.0.0.1 cannot be used; stop the program that has it, or set {variable} to another port")
+    })
+}
+
+fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> JoinHandle<()> {
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move {
+        let served = axum::serve(axum::serve::ListenerExt::tap_io(listener, |stream| {
+            // Small answers go out at once.
+            let _ = stream.set_nodelay(true);
+        }), service)
+        .with_graceful_shutdown(async move { stop.cancelled().await })
+        .await;
+        if let Err(error) = served {
+            tracing::error!(%error, "a server stopped");
+        }
+    })
+}
+
+/// Puts the emulated services together.
+fn emulate(
+    stack: &stack::Stack,
+    config: &Config,
+    data: &data_dir::DataDir,
+    processor: &Arc<OnceLock<Function>>,
+    subscriptions: &TaskTracker,
+) -> Result<Aws> {
+    let directory = data.persistent();
+    let logs = aws::logs::CloudWatchLogs::open(directory.map(|directory| directory.join("logs")), &config.log_group)?;
+    let ssm = aws::ssm::Ssm::open(StateFile::new(directory, "parameters.json"))?;
+    let rules: Vec<Value> = stack
+        .function("EventProcessorFunction")?
+        .events
+        .into_iter()
+        .filter(|(kind, _)| kind == "EventBridgeRule")
+        .map(|(_, properties)| properties["Pattern"].clone())
+        .collect();
+    let bus_target = processor.clone();
+    let bus: aws::ecs::EventBus = Arc::new(move |event| {
+        let wanted = rules.iter().any(|rule| lambda::event_bridge::matches(rule, &event));
+        match bus_target.get() {
+            Some(function) if wanted => function.send("ECS task state change", event.to_string().into_bytes()),
+            _ => Box::pin(std::future::ready(())),
+        }
+    });
+    let (target, group, tracker) = (processor.clone(), config.log_group.clone(), subscriptions.clone());
+    let subscribe: aws::ecs::Subscriptions = Arc::new(move || match target.get() {
+        Some(function) => lambda::log_subscription::start(function.clone(), group.clone(), &tracker),
+        None => tokio::sync::mpsc::channel(1).0,
+    });
+    let runner = tasks::process::ProcessRunner { workspaces: data.workspaces(), logs: logs.clone() };
+    tasks::process::kill_leftovers(&runner.workspaces);
+    let cluster = &config.ecs_cluster;
+    let ecs = aws::ecs::Ecs::open(cluster, StateFile::new(directory, "ecs.json"), runner, ssm.clone(), bus, subscribe)?;
+    Ok(Aws {
+        dynamodb: aws::dynamodb::DynamoDb::open(directory, stack)?,
+        ecs,
+        logs,
+        ssm,
+        iam: aws::iam::Iam::new(stack.roles()),
+        api_gateway: aws::api_gateway::ApiGateway::default(),
+        calls: aws::CallLog::default(),
+    })
+}
+
+/// The SDK as the functions use it, answered in-process; or, with `AWS_ENDPOINT_URL`, by whatever that names.
+async fn sdk_config(aws: &Aws, settings: &Settings) -> aws_config::SdkConfig {
+    let loader = runvoy_core::aws::sdk_settings();
+    if settings.has_own_endpoint() {
+        return loader.load().await;
+    }
+    let credentials = aws_credential_types::Credentials::new("local", "local", None, None, "local-shim");
+    loader
+        .region(aws_config::Region::new(stack::REGION))
+        .credentials_provider(credentials)
+        .http_client(InProcess(aws.clone()))
+        .load()
+        .await
+}
+
+/// The orchestrator, invoked as Lambda invokes it.
+fn http_handler(app: App) -> Handler {
+    let service = lambda_http::Adapter::from(orchestrator::service(app));
+    Arc::new(move |event: LambdaEvent<Vec<u8>>| {
+        let mut service = service.clone();
+        Box::pin(async move {
+            let request = serde_json::from_slice(&event.payload).map_err(unreadable)?;
+            let answered = service.call(LambdaEvent::new(request, event.context)).await;
+            let Ok(response) = answered;
+            serde_json::to_vec(&response).map_err(unreadable)
+        })
+    })
+}
+
+/// The event processor, invoked as Lambda invokes it.
+fn event_handler(app: App) -> Handler {
+    Arc::new(move |event: LambdaEvent<Vec<u8>>| {
+        let app = app.clone();
+        Box::pin(async move {
+            let payload = serde_json::from_slice(&event.payload).map_err(unreadable)?;
+            let answer = event_processor::handle(&app, LambdaEvent::new(payload, event.context)).await.map_err(|error| {
+                let Diagnostic { error_type, error_message } = error.into();
+                FunctionError { error_type, message: error_message }
+            })?;
+            serde_json::to_vec(&answer).map_err(unreadable)
+        })
+    })
+}
+
+fn unreadable(error: serde_json::Error) -> FunctionError {
+    FunctionError { error_type: "Runtime.UnmarshalError".to_owned(), message: error.to_string() }
+}
+
+async fn sweep(aws: Aws) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        match aws.dynamodb.sweep() {
+            Ok(deleted) => tracing::debug!(deleted, "expired items deleted"),
+            Err(error) => tracing::warn!(%error, "expired items were not deleted"),
+        }
+    }
+}

@@ -1,1 +1,108 @@
-fn main(){}
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result, anyhow};
+use clap::Parser;
+use local_shim::{Settings, Shim};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// runvoy on a laptop: the API on port 8080, the event processor on 8081, and all of the AWS that they need in one process.
+///
+/// No AWS account, no Docker and no network are needed. Commands run on this machine with your own rights. Ctrl+C stops
+/// everything; a second Ctrl+C does so at once.
+#[derive(Parser)]
+#[command(version, after_help = "\
+Environment (also from a file .env in the current directory):
+  RUNVOY_DEV_SERVER_PORT       port of the API [default: 8080]
+  RUNVOY_EVENT_PROCESSOR_PORT  port of the event processor [default: 8081]
+  RUNVOY_LOG_LEVEL             error, warn, info, debug, trace, or tracing filter directives [default: info]
+  RUNVOY_REQUEST_TIMEOUT       how long a request may take: 30s, 1m, or seconds [default: 30s]
+  RUNVOY_CORS_ALLOWED_ORIGINS  origins whose pages may call the API, separated by commas
+  RUNVOY_WEB_URL               where log_url points [default: http://localhost:5173]
+  AWS_ENDPOINT_URL             an AWS to talk to instead of the built-in one")]
+struct Arguments {
+    /// Keep nothing: all state is in memory and ends with the process.
+    #[arg(long, conflicts_with = "data_dir")]
+    ephemeral: bool,
+
+    /// Where executions, logs, users and the admin's key are kept.
+    #[arg(long, value_name = "DIR", default_value = ".runvoy-local")]
+    data_dir: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("local-shim: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    match dotenvy::dotenv() {
+        Ok(_) => {}
+        Err(error) if error.not_found() => {}
+        Err(error) => return Err(error).context("the file .env cannot be read"),
+    }
+    let level = std::env::var("RUNVOY_LOG_LEVEL").unwrap_or_default();
+    init_logs(&level)?;
+    let data_dir = if arguments.ephemeral { None } else { Some(arguments.data_dir) };
+    let settings = Settings::new(std::env::vars(), data_dir.clone())?;
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let shim = Shim::start(settings).await?;
+        welcome(&shim, data_dir.as_deref());
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping; once more to stop at once");
+        tokio::select! {
+            () = shim.shut_down() => Ok(()),
+            _ = interrupt.recv() => Err(anyhow!("stopped at once; the next start closes the executions that were running")),
+            _ = terminate.recv() => Err(anyhow!("stopped at once; the next start closes the executions that were running")),
+        }
+    })
+}
+
+/// For a person on a terminal, as JSON otherwise.
+fn init_logs(level: &str) -> Result<()> {
+    let filter = runvoy_core::telemetry::filter(level).map_err(|error| anyhow!(error))?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        logs.compact().with_target(false).init();
+    } else {
+        logs.json().flatten_event(true).with_span_list(false).init();
+    }
+    Ok(())
+}
+
+/// What a newcomer needs, on standard output.
+fn welcome(shim: &Shim, data_dir: Option<&std::path::Path>) {
+    let (api, events) = (shim.orchestrator.port(), shim.event_processor.port());
+    println!("runvoy is ready after {} ms", shim.started_in.as_millis());
+    println!("  API              http://localhost:{api}/api/v1");
+    println!("  Event processor  http://localhost:{events}");
+    let key = match data_dir {
+        Some(directory) => {
+            let file = directory.join("admin-key");
+            if shim.is_first_start {
+                println!("  Admin API key    {}   (kept in {})", shim.admin_key.expose(), file.display());
+            } else {
+                println!("  Admin API key    in {}", file.display());
+            }
+            format!("$(cat {})", file.display())
+        }
+        None => {
+            println!("  Admin API key    {}   (nothing is kept)", shim.admin_key.expose());
+            shim.admin_key.expose().to_owned()
+        }
+    };
+    println!("  Commands run on this machine, with your own rights");
+    println!();
+    println!("Try:");
+    println!("  curl -X POST http://localhost:{api}/api/v1/run -H \"X-API-Key: {key}\" -d '{{\"command\": \"echo hello\"}}'");
+}

@@ -12,7 +12,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware,
 };
-use lambda_http::{Request, Response};
+use lambda_http::{Body, Request, Response};
 use runvoy_core::{App, Error};
 use tower::ServiceExt;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -25,15 +25,28 @@ pub const MAX_BODY: usize = 1024 * 1024;
 /// The API as Lambda's HTTP adapter calls it.
 pub fn service(
     app: App,
-) -> impl tower::Service<Request, Response = Response<axum::body::Body>, Error = Infallible, Future: Send> + Clone + Send {
-    router(app).map_request(|request: Request| request.map(body))
+) -> impl tower::Service<Request, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + Sync {
+    let router = router(app);
+    tower::service_fn(move |request: Request| {
+        let router = router.clone();
+        async move {
+            let (parts, body) = router.oneshot(request.map(incoming)).await?.into_parts();
+            // The bodies are made in memory here, so that collecting them cannot fail.
+            let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+            let body = match String::from_utf8(bytes.into()) {
+                Ok(text) if text.is_empty() => Body::Empty,
+                Ok(text) => Body::Text(text),
+                Err(binary) => Body::Binary(binary.into_bytes()),
+            };
+            Ok(Response::from_parts(parts, body))
+        }
+    })
 }
 
-fn body(body: lambda_http::Body) -> axum::body::Body {
+fn incoming(body: Body) -> axum::body::Body {
     match body {
-        lambda_http::Body::Empty => axum::body::Body::empty(),
-        lambda_http::Body::Text(text) => axum::body::Body::from(text),
-        lambda_http::Body::Binary(bytes) => axum::body::Body::from(bytes),
+        Body::Text(text) => axum::body::Body::from(text),
+        Body::Binary(bytes) => axum::body::Body::from(bytes),
         _ => axum::body::Body::empty(),
     }
 }

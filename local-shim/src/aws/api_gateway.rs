@@ -1,0 +1,83 @@
+//! API Gateway's management of WebSocket connections: here they end in real sockets.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::mpsc;
+
+use super::{Answer, AwsError};
+
+/// The largest message ("Amazon API Gateway quotas").
+const MAX_PAYLOAD: usize = 128 * 1024;
+/// Messages that wait for a slow viewer.
+const BACKLOG: usize = 64;
+/// How long a message waits for a place among them.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What is to be done with a connection's socket.
+#[derive(Debug)]
+pub enum ToSocket {
+    Text(String),
+    Close,
+}
+
+#[derive(Clone, Default)]
+pub struct ApiGateway {
+    connections: Arc<Mutex<HashMap<String, mpsc::Sender<ToSocket>>>>,
+}
+
+impl ApiGateway {
+    /// Makes a connection known, once its handshake is over.
+    pub fn open(&self, id: &str) -> mpsc::Receiver<ToSocket> {
+        let (sender, receiver) = mpsc::channel(BACKLOG);
+        self.lock().insert(id.to_owned(), sender);
+        receiver
+    }
+
+    /// Forgets a connection.
+    pub fn closed(&self, id: &str) {
+        self.lock().remove(id);
+    }
+
+    /// How many connections there are.
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Closes all connections.
+    pub fn close_all(&self) {
+        self.lock().clear();
+    }
+
+    /// Answers one call.
+    pub async fn call(&self, operation: &str, path: &str, body: &[u8]) -> Result<Answer, AwsError> {
+        let id = path.rsplit_once("/@connections/").map_or("", |(_, id)| id).replace("%3D", "=");
+        let gone = || AwsError { status: 410, ..AwsError::new("GoneException", "") };
+        let sender = self.lock().get(&id).cloned().ok_or_else(gone)?;
+        let message = match operation {
+            "PostToConnection" => {
+                if body.len() > MAX_PAYLOAD {
+                    return Err(AwsError { status: 413, ..AwsError::new("PayloadTooLargeException", "Message too long") });
+                }
+                let text = String::from_utf8(body.to_vec())
+                    .map_err(|_| AwsError::new("BadRequestException", "the message is not valid UTF-8"))?;
+                ToSocket::Text(text)
+            }
+            _ => ToSocket::Close,
+        };
+        match sender.send_timeout(message, PATIENCE).await {
+            Ok(()) => Ok(Answer::json(Vec::new())),
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(gone()),
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
+                Err(AwsError { status: 429, ..AwsError::new("LimitExceededException", "the client reads too slowly") })
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, mpsc::Sender<ToSocket>>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,171 @@
+//! DynamoDB, by dynoxide: SQLite in a file, or in memory.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::{Context, Result};
+use dynoxide::{
+    Database, DynoxideError,
+    actions::{
+        create_table::CreateTableRequest, describe_stream::DescribeStreamRequest, describe_table::DescribeTableRequest,
+        get_records::GetRecordsRequest, get_shard_iterator::GetShardIteratorRequest,
+        update_time_to_live::UpdateTimeToLiveRequest,
+    },
+};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use super::Answer;
+use crate::stack::Stack;
+
+#[derive(Clone)]
+pub struct DynamoDb {
+    database: Database,
+    /// Rung after every write, for whoever follows a stream.
+    written: Arc<Notify>,
+}
+
+impl DynamoDb {
+    /// Opens the database and makes the stack's tables, those that are not there yet.
+    pub fn open(directory: Option<&Path>, stack: &Stack) -> Result<Self> {
+        let database = match directory {
+            Some(directory) => {
+                let path = directory.join("dynamodb.sqlite");
+                let path = path.to_str().context("the data directory's path is not valid UTF-8")?;
+                drop(super::state_file::private_if_new(Path::new(path))?);
+                Database::new(path).with_context(|| format!("{path} cannot be opened"))?
+            }
+            None => Database::memory()?,
+        };
+        // What a commit writes survives the process at once, and the machine's loss of power at the next checkpoint.
+        database.disable_bulk_loading()?;
+        for (table, time_to_live) in stack.tables() {
+            let name = table["TableName"].clone();
+            if database.describe_table(request(json!({"TableName": name}))?).is_ok() {
+                continue;
+            }
+            let create: CreateTableRequest = request(table)?;
+            database.create_table(create).with_context(|| format!("table {name} cannot be made"))?;
+            if let Some(attribute) = time_to_live {
+                let specification = json!({"AttributeName": attribute, "Enabled": true});
+                let update: UpdateTimeToLiveRequest =
+                    request(json!({"TableName": name, "TimeToLiveSpecification": specification}))?;
+                database.update_time_to_live(update)?;
+            }
+        }
+        Ok(Self { database, written: Arc::default() })
+    }
+
+    /// Answers one call.
+    pub fn call(&self, operation: &str, body: &[u8]) -> Answer {
+        let database = &self.database;
+        let answered = match operation {
+            "GetItem" => run(body, |request| database.get_item(request)),
+            "PutItem" => run(body, |request| database.put_item(request)),
+            "UpdateItem" => run(body, |request| database.update_item(request)),
+            "DeleteItem" => run(body, |request| database.delete_item(request)),
+            "Query" => run(body, |request| database.query(request)),
+            "Scan" => run(body, |request| database.scan(request)),
+            "BatchGetItem" => run(body, |request| database.batch_get_item(request)),
+            "BatchWriteItem" => run(body, |request| database.batch_write_item(request)),
+            "TransactGetItems" => run(body, |request| database.transact_get_items(request)),
+            "TransactWriteItems" => run(body, |request| database.transact_write_items(request)),
+            "DescribeTable" => run(body, |request| database.describe_table(request)),
+            "ListTables" => run(body, |request| database.list_tables(request)),
+            _ => return super::AwsError::unknown_operation().into_answer(),
+        };
+        if matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "BatchWriteItem" | "TransactWriteItems") {
+            self.written.notify_waiters();
+        }
+        let (status, body) = match answered {
+            Ok(body) => (200, body),
+            Err(error) => (error.status_code(), error.to_json().into_bytes()),
+        };
+        Answer { status, content_type: "application/x-amz-json-1.0", body }
+    }
+
+    /// Deletes what has expired.
+    pub fn sweep(&self) -> Result<usize> {
+        Ok(self.database.sweep_ttl()?)
+    }
+
+    /// Follows a table's stream from now on.
+    pub fn follow(&self, table: &str) -> Result<Follower> {
+        let description = self.database.describe_table(DescribeTableRequest { table_name: table.to_owned() })?;
+        let description = serde_json::to_value(&description)?;
+        let arn = description["Table"]["LatestStreamArn"].as_str().context("the table has no stream")?.to_owned();
+        let stream: DescribeStreamRequest = request(json!({"StreamArn": arn}))?;
+        let stream = serde_json::to_value(self.database.describe_stream(stream)?)?;
+        let shard = stream["StreamDescription"]["Shards"][0]["ShardId"].as_str().context("the stream has no shard")?;
+        let start = self.database.get_shard_iterator(GetShardIteratorRequest {
+            stream_arn: arn.clone(),
+            shard_id: shard.to_owned(),
+            shard_iterator_type: "LATEST".to_owned(),
+            sequence_number: None,
+        })?;
+        Ok(Follower { database: self.database.clone(), written: self.written.clone(), iterator: start.shard_iterator, arn })
+    }
+}
+
+/// One reader of a stream.
+pub struct Follower {
+    database: Database,
+    written: Arc<Notify>,
+    iterator: Option<String>,
+    arn: String,
+}
+
+impl Follower {
+    /// The next records, at least one, as Lambda is handed them.
+    pub async fn next(&mut self, at_most: usize) -> Result<Vec<Value>> {
+        loop {
+            let written = self.written.clone();
+            let written = written.notified();
+            tokio::pin!(written);
+            // Registered before the read, so that a write in between is not missed.
+            written.as_mut().enable();
+            let shard_iterator = self.iterator.clone().context("the stream has ended")?;
+            let answer = self.database.get_records(GetRecordsRequest { shard_iterator, limit: Some(at_most) })?;
+            self.iterator = answer.next_shard_iterator;
+            if answer.records.is_empty() {
+                written.await;
+                continue;
+            }
+            return answer
+                .records
+                .iter()
+                .map(|record| {
+                    let mut record = serde_json::to_value(record)?;
+                    record["eventSourceARN"] = Value::from(self.arn.clone());
+                    Ok(record)
+                })
+                .collect();
+        }
+    }
+}
+
+fn run<Q, A>(body: &[u8], operation: impl FnOnce(Q) -> dynoxide::Result<A>) -> dynoxide::Result<Vec<u8>>
+where
+    Q: serde::de::DeserializeOwned,
+    A: serde::Serialize,
+{
+    let request = serde_json::from_slice(body).map_err(|error| refused(&error))?;
+    let answer = operation(request)?;
+    serde_json::to_vec(&answer).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+}
+
+/// A request that cannot be read. The library marks which of DynamoDB's errors it is at the start of its message.
+fn refused(error: &serde_json::Error) -> DynoxideError {
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or(&text);
+    for mark in ["VALIDATION:", "VALIDATION_REQUEST:", "VALIDATION_AS_READ:"] {
+        if let Some(message) = text.strip_prefix(mark) {
+            return DynoxideError::ValidationException(message.to_owned());
+        }
+    }
+    let text = ["SERIALIZATION:", "SERIALIZATION_AS_READ:"].iter().find_map(|mark| text.strip_prefix(mark)).unwrap_or(text);
+    DynoxideError::SerializationException(text.to_owned())
+}
+
+fn request<T: serde::de::DeserializeOwned>(request: Value) -> Result<T> {
+    Ok(serde_json::from_value(request)?)
+}

@@ -1,0 +1,242 @@
+//! CloudWatch Logs: one group, a stream for each container of each task, and a subscription that hands new lines on.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{BufRead, BufReader, Seek, SeekFrom, Write},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{
+    AwsError,
+    error::{parse, write},
+    state_file::private_if_new,
+};
+
+/// What an answer of `FilterLogEvents` has at most.
+const MAX_EVENTS: usize = 10_000;
+const MAX_BYTES: usize = 1024 * 1024;
+
+/// A line as CloudWatch keeps it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    pub event_id: String,
+    /// Milliseconds since 1970.
+    pub timestamp: i64,
+    pub message: String,
+}
+
+#[derive(Clone)]
+pub struct CloudWatchLogs(Arc<Inner>);
+
+struct Inner {
+    group: String,
+    /// Where streams are kept, a file each; in memory if nowhere.
+    directory: Option<PathBuf>,
+    streams: Mutex<HashMap<String, Arc<Mutex<Stream>>>>,
+    /// Makes event ids unique and ascending, over restarts too.
+    next: AtomicU64,
+}
+
+enum Stream {
+    File { file: File, path: PathBuf, length: u64 },
+    Memory(Vec<u8>),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FilterLogEvents {
+    log_group_name: Option<String>,
+    #[serde(default)]
+    log_stream_names: Vec<String>,
+    start_time: Option<i64>,
+    next_token: Option<String>,
+    limit: Option<usize>,
+}
+
+impl CloudWatchLogs {
+    pub fn open(directory: Option<PathBuf>, group: &str) -> Result<Self> {
+        if let Some(directory) = &directory {
+            std::fs::create_dir_all(directory)
+                .with_context(|| format!("{} cannot be made", directory.display()))?;
+        }
+        let start = u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or_default();
+        Ok(Self(Arc::new(Inner {
+            group: group.to_owned(),
+            directory,
+            streams: Mutex::default(),
+            next: AtomicU64::new(start),
+        })))
+    }
+
+    pub fn group(&self) -> &str {
+        &self.0.group
+    }
+
+    /// Makes a stream, as the log driver does when its container starts.
+    pub fn create_stream(&self, name: &str) -> Result<()> {
+        let stream = match self.path(name) {
+            Some(path) => {
+                let file = private_if_new(&path)?;
+                let length = file.metadata()?.len();
+                Stream::File { file, path, length }
+            }
+            None => Stream::Memory(Vec::new()),
+        };
+        let mut streams = self.0.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.entry(name.to_owned()).or_insert_with(|| Arc::new(Mutex::new(stream)));
+        Ok(())
+    }
+
+    /// Takes lines into a stream that has been made, and gives them their ids.
+    pub fn put(&self, stream: &str, lines: Vec<(i64, String)>) -> Result<Vec<Event>> {
+        let stream = self.stream(stream)?.context("the log stream does not exist")?;
+        let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = Vec::new();
+        let mut events = Vec::with_capacity(lines.len());
+        for (timestamp, message) in lines {
+            let number = self.0.next.fetch_add(1, Ordering::Relaxed);
+            let event = Event { event_id: format!("{timestamp:013}{number:043}"), timestamp, message };
+            serde_json::to_writer(&mut written, &event)?;
+            written.push(b'\n');
+            events.push(event);
+        }
+        match &mut *stream {
+            Stream::File { file, length, .. } => {
+                file.write_all(&written)?;
+                *length += written.len() as u64;
+            }
+            Stream::Memory(bytes) => bytes.extend_from_slice(&written),
+        }
+        Ok(events)
+    }
+
+    /// The stream with this name, from this run of the program or an earlier one.
+    fn stream(&self, name: &str) -> Result<Option<Arc<Mutex<Stream>>>> {
+        let known = |streams: &HashMap<_, _>| streams.get(name).cloned();
+        if let Some(stream) = known(&self.0.streams.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(Some(stream));
+        }
+        if !self.path(name).is_some_and(|path| path.exists()) {
+            return Ok(None);
+        }
+        self.create_stream(name)?;
+        Ok(known(&self.0.streams.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Forgets the open file of a stream that will not grow any more.
+    pub fn close_stream(&self, name: &str) {
+        if self.0.directory.is_some() {
+            self.0.streams.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        }
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        // Names are made by ECS from container names and task ids; a slash in a file name would be a folder.
+        self.0.directory.as_ref().map(|directory| directory.join(format!("{}.jsonl", name.replace('/', "_"))))
+    }
+
+    /// Answers one call.
+    pub fn call(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, AwsError> {
+        match operation {
+            "FilterLogEvents" => self.filter(parse(body)?),
+            _ => Err(AwsError::unknown_operation()),
+        }
+    }
+
+    fn filter(&self, request: FilterLogEvents) -> Result<Vec<u8>, AwsError> {
+        if request.log_group_name.as_deref() != Some(&self.0.group) {
+            return Err(AwsError::new("ResourceNotFoundException", "The specified log group does not exist."));
+        }
+        if request.log_stream_names.is_empty() || request.log_stream_names.len() > 100 {
+            return Err(AwsError::new("InvalidParameterException", "1 to 100 log stream names are emulated here."));
+        }
+        let limit = request.limit.unwrap_or(MAX_EVENTS);
+        if !(1..=MAX_EVENTS).contains(&limit) {
+            return Err(AwsError::new("InvalidParameterException", format!("limit must be 1 to {MAX_EVENTS}")));
+        }
+        let bad_token = || AwsError::new("InvalidParameterException", "The specified nextToken is invalid.");
+        let (mut at, mut offset) = match request.next_token.as_deref() {
+            None => (0, 0),
+            Some(token) => token
+                .split_once('.')
+                .and_then(|(at, offset)| Some((at.parse::<usize>().ok()?, offset.parse::<u64>().ok()?)))
+                .ok_or_else(bad_token)?,
+        };
+        let mut found = Vec::new();
+        let mut size = 0;
+        while let Some(name) = request.log_stream_names.get(at) {
+            let stream = self
+                .stream(name)
+                .map_err(|error| AwsError::internal(&error))?
+                .ok_or_else(|| AwsError::new("ResourceNotFoundException", "The specified log stream does not exist."))?;
+            let more = stream
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .read_from(&mut offset, |event| {
+                    if request.start_time.is_none_or(|start| event.timestamp >= start) {
+                        size += event.message.len() + 26;
+                        found.push(json!({
+                            "logStreamName": name, "timestamp": event.timestamp, "message": event.message,
+                            "ingestionTime": event.timestamp, "eventId": event.event_id,
+                        }));
+                    }
+                    found.len() < limit && size < MAX_BYTES
+                })
+                .map_err(|error| AwsError::internal(&error))?;
+            if more {
+                let next_token = format!("{at}.{offset}");
+                return write(&json!({"events": found, "nextToken": next_token}));
+            }
+            (at, offset) = (at + 1, 0);
+        }
+        write(&json!({"events": found}))
+    }
+}
+
+impl Stream {
+    /// Hands out lines from an offset on, until `take` has had enough. Returns whether it had, and moves the offset.
+    fn read_from(&mut self, offset: &mut u64, mut take: impl FnMut(Event) -> bool) -> Result<bool> {
+        let mut opened;
+        let mut memory;
+        let reader: &mut dyn BufRead = match self {
+            Self::File { path, length, .. } => {
+                if *offset >= *length {
+                    return Ok(false);
+                }
+                let mut file = File::open(path)?;
+                file.seek(SeekFrom::Start(*offset))?;
+                opened = BufReader::with_capacity(256 * 1024, file);
+                &mut opened
+            }
+            Self::Memory(bytes) => {
+                memory = bytes.get(usize::try_from(*offset)?..).unwrap_or_default();
+                &mut memory
+            }
+        };
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = reader.read_until(b'\n', &mut line)?;
+            // A process that was killed may have left half a line at the end of its file.
+            if read == 0 || !line.ends_with(b"\n") {
+                return Ok(false);
+            }
+            *offset += read as u64;
+            if let Ok(event) = serde_json::from_slice(&line)
+                && !take(event)
+            {
+                return Ok(true);
+            }
+        }
+    }
+}

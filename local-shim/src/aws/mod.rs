@@ -1,0 +1,115 @@
+//! The emulated AWS: the services that the functions call, with only the operations in use. Each refuses what AWS refuses,
+//! with AWS's own error codes, so that nothing passes here and fails there.
+
+pub mod api_gateway;
+pub mod dynamodb;
+pub mod ecs;
+pub mod error;
+pub mod http_client;
+pub mod iam;
+pub mod logs;
+pub mod ssm;
+pub mod state_file;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+pub use error::AwsError;
+
+/// All services, behind one door.
+#[derive(Clone)]
+pub struct Aws {
+    pub dynamodb: dynamodb::DynamoDb,
+    pub ecs: ecs::Ecs,
+    pub logs: logs::CloudWatchLogs,
+    pub ssm: ssm::Ssm,
+    pub iam: iam::Iam,
+    pub api_gateway: api_gateway::ApiGateway,
+    pub calls: CallLog,
+}
+
+/// How often each operation was called, as `service:Operation`, the way IAM policies name them.
+#[derive(Clone, Default)]
+pub struct CallLog(Arc<Mutex<BTreeMap<String, u64>>>);
+
+impl CallLog {
+    fn count(&self, operation: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(operation).or_default() += 1;
+    }
+
+    /// The counts so far.
+    pub fn snapshot(&self) -> BTreeMap<String, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A request as every service sees it.
+pub struct Request<'a> {
+    pub method: &'a str,
+    /// Percent-encoded, without the query.
+    pub path: &'a str,
+    /// `X-Amz-Target`: service and operation of the JSON protocols.
+    pub target: Option<&'a str>,
+    pub body: &'a [u8],
+}
+
+/// An answer in AWS's protocols.
+pub struct Answer {
+    pub status: u16,
+    pub content_type: &'static str,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    fn json(body: Vec<u8>) -> Self {
+        Self { status: 200, content_type: "application/x-amz-json-1.1", body }
+    }
+}
+
+impl Aws {
+    /// Answers one call.
+    pub async fn call(&self, request: Request<'_>) -> Answer {
+        let (service, operation) = match identify(&request) {
+            Some(found) => found,
+            None => return AwsError::unknown_operation().into_answer(),
+        };
+        self.calls.count(format!("{service}:{operation}"));
+        let answered = match service {
+            "dynamodb" => return self.dynamodb.call(&operation, request.body),
+            "ecs" => self.ecs.call(&operation, request.body).await.map(Answer::json),
+            "logs" => self.logs.call(&operation, request.body).map(Answer::json),
+            "ssm" => self.ssm.call(&operation, request.body).map(Answer::json),
+            "iam" => return self.iam.call(&operation, request.body),
+            _ => self.api_gateway.call(&operation, request.path, request.body).await,
+        };
+        answered.unwrap_or_else(AwsError::into_answer)
+    }
+}
+
+/// Which service and which operation a request is for.
+fn identify(request: &Request<'_>) -> Option<(&'static str, String)> {
+    if let Some(target) = request.target {
+        let (api, operation) = target.split_once('.')?;
+        let service = match api {
+            "DynamoDB_20120810" => "dynamodb",
+            "AmazonEC2ContainerServiceV20141113" => "ecs",
+            "Logs_20140328" => "logs",
+            "AmazonSSM" => "ssm",
+            _ => return None,
+        };
+        return Some((service, operation.to_owned()));
+    }
+    if request.path.contains("/@connections/") {
+        let operation = match request.method {
+            "POST" => "PostToConnection",
+            "DELETE" => "DeleteConnection",
+            _ => return None,
+        };
+        return Some(("execute-api", operation.to_owned()));
+    }
+    let body = std::str::from_utf8(request.body).ok()?;
+    let action = body.split('&').find_map(|pair| pair.strip_prefix("Action="))?;
+    Some(("iam", action.to_owned()))
+}

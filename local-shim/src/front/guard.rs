@@ -1,0 +1,86 @@
+//! Who may knock: programs on this machine, and no web page from elsewhere.
+
+use axum::{
+    extract::Request,
+    http::{HeaderMap, StatusCode, header},
+    middleware::Next,
+    response::Response,
+};
+use serde_json::json;
+
+/// Refuses a `Host` that is not a loopback name: a page whose name was made to point here (DNS rebinding).
+pub async fn loopback_only(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    if host.is_some_and(is_loopback) {
+        next.run(request).await
+    } else {
+        refuse("the Host header does not name this machine; use localhost or 127.0.0.1")
+    }
+}
+
+/// Refuses what a browser sends for a page of another site.
+pub async fn same_site_only(request: Request, next: Next) -> Response {
+    if is_cross_site(request.headers()) {
+        refuse("this port answers no web page; call it from a program on this machine")
+    } else {
+        next.run(request).await
+    }
+}
+
+fn refuse(details: &str) -> Response {
+    super::json(StatusCode::FORBIDDEN, &json!({"error": "Forbidden", "code": "FORBIDDEN", "details": details}))
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether a browser says that a page from elsewhere is behind a request.
+pub fn is_cross_site(headers: &HeaderMap) -> bool {
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let fetched_elsewhere = headers
+        .get("sec-fetch-site")
+        .is_some_and(|site| !["same-origin", "none"].iter().any(|own| site.as_bytes() == own.as_bytes()));
+    let origin_elsewhere = headers.contains_key(header::ORIGIN)
+        && text(header::ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, host)| host) != text(header::HOST);
+    fetched_elsewhere || origin_elsewhere
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_pass() {
+        for good in ["localhost", "localhost:8080", "LOCALHOST:1", "127.0.0.1:8080", "127.1.2.3", "[::1]:8080"] {
+            assert!(is_loopback(good), "{good}");
+        }
+        for bad in ["", "example.com", "localhost.example.com", "127.0.0.1.example.com", "192.168.0.1", "[::2]", "0.0.0.0"] {
+            assert!(!is_loopback(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_page_from_elsewhere_is_known_by_its_headers() {
+        let headers = |pairs: &[(&'static str, &str)]| -> HeaderMap {
+            pairs.iter().map(|(name, value)| (header::HeaderName::from_static(name), value.parse().unwrap())).collect()
+        };
+        let host = ("host", "localhost:8081");
+        assert!(!is_cross_site(&headers(&[host])));
+        assert!(!is_cross_site(&headers(&[host, ("origin", "http://localhost:8081"), ("sec-fetch-site", "same-origin")])));
+        for foreign in [
+            ("origin", "http://example.com"),
+            ("origin", "null"),
+            ("origin", "http://localhost:3000"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+        ] {
+            assert!(is_cross_site(&headers(&[host, foreign])), "{foreign:?}");
+        }
+    }
+}

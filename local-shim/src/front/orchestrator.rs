@@ -1,0 +1,169 @@
+//! The orchestrator's port: HTTP becomes the event of a Function URL, and its answer HTTP again.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{ConnectInfo, DefaultBodyLimit, Request, State},
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    middleware,
+    response::Response,
+    routing::any,
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{guard, websocket};
+use crate::lambda::{
+    Function, InvokeError,
+    function::{MAX_PAYLOAD, request_id},
+};
+
+/// What the port needs.
+#[derive(Clone)]
+pub struct Port {
+    pub orchestrator: Function,
+    pub websocket: Arc<websocket::Gateway>,
+}
+
+pub fn router(port: Port) -> Router {
+    Router::new()
+        .route("/ws", any(websocket::upgrade))
+        .fallback(invoke)
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn(guard::loopback_only))
+        .with_state(port)
+}
+
+async fn invoke(State(port): State<Port>, ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request) -> Response {
+    let id = request_id();
+    let (parts, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, MAX_PAYLOAD).await else {
+        let details = format!("the body is larger than the {MAX_PAYLOAD} bytes that Lambda takes");
+        return error(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &details, &id);
+    };
+    let event = event(&parts, &body, peer, &id);
+    match port.orchestrator.invoke(&id, event.to_string().into_bytes()).await {
+        Ok(answer) => response(&answer, &id),
+        Err(failed) => {
+            tracing::error!(request_id = id, error = %failed, "the orchestrator gave no answer");
+            match failed {
+                InvokeError::TimedOut(_) => error(StatusCode::GATEWAY_TIMEOUT, "INTERNAL_ERROR", &failed.to_string(), &id),
+                InvokeError::RequestTooLarge(_) => {
+                    error(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &failed.to_string(), &id)
+                }
+                _ => error(StatusCode::BAD_GATEWAY, "INTERNAL_ERROR", &failed.to_string(), &id),
+            }
+        }
+    }
+}
+
+/// The event of a Function URL ("Request payload format", Lambda function URLs): API Gateway's version 2.0.
+fn event(parts: &axum::http::request::Parts, body: &Bytes, peer: SocketAddr, request_id: &str) -> Value {
+    let mut headers: Map<String, Value> = Map::new();
+    for name in parts.headers.keys() {
+        let values: Vec<_> =
+            parts.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        headers.insert(name.as_str().to_owned(), Value::from(values.join(",")));
+    }
+    let forwarded = match headers.get("x-forwarded-for").and_then(Value::as_str) {
+        Some(before) => format!("{before}, {}", peer.ip()),
+        None => peer.ip().to_string(),
+    };
+    headers.insert("x-forwarded-for".to_owned(), Value::from(forwarded));
+    let cookies: Vec<_> = parts
+        .headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|cookie| cookie.to_str().ok())
+        .flat_map(|cookies| cookies.split("; "))
+        .collect();
+    let (body, encoded) = match std::str::from_utf8(body) {
+        Ok(text) => (text.to_owned(), false),
+        Err(_) => (STANDARD.encode(body), true),
+    };
+    let host = headers.get("host").and_then(Value::as_str).unwrap_or("localhost").to_owned();
+    let user_agent = headers.get("user-agent").cloned().unwrap_or_default();
+    let now = jiff::Timestamp::now();
+    json!({
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": parts.uri.path(),
+        "rawQueryString": parts.uri.query().unwrap_or_default(),
+        "cookies": cookies,
+        "headers": headers,
+        "requestContext": {
+            "accountId": "anonymous",
+            "apiId": "local",
+            "domainName": host,
+            "domainPrefix": "local",
+            "http": {
+                "method": parts.method.as_str(),
+                "path": parts.uri.path(),
+                "protocol": "HTTP/1.1",
+                "sourceIp": peer.ip().to_string(),
+                "userAgent": user_agent,
+            },
+            "requestId": request_id,
+            "routeKey": "$default",
+            "stage": "$default",
+            "time": now.strftime("%d/%b/%Y:%H:%M:%S %z").to_string(),
+            "timeEpoch": now.as_millisecond(),
+        },
+        "body": body,
+        "isBase64Encoded": encoded,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    status_code: u16,
+    #[serde(default)]
+    headers: Map<String, Value>,
+    #[serde(default)]
+    cookies: Vec<String>,
+    body: Option<String>,
+    #[serde(default)]
+    is_base64_encoded: bool,
+}
+
+/// The function's answer as HTTP ("Response payload format", Lambda function URLs).
+fn response(answer: &[u8], request_id: &str) -> Response {
+    read_answer(answer).unwrap_or_else(|| {
+        error(StatusCode::BAD_GATEWAY, "INTERNAL_ERROR", "the function's answer is not an HTTP response", request_id)
+    })
+}
+
+fn read_answer(answer: &[u8]) -> Option<Response> {
+    let answer: Answer = serde_json::from_slice(answer).ok()?;
+    let body = match answer.body {
+        Some(body) if answer.is_base64_encoded => Body::from(STANDARD.decode(body).ok()?),
+        Some(body) => Body::from(body),
+        None => Body::empty(),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(answer.status_code).ok()?;
+    for (name, value) in &answer.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        // HTTP says how long the body is; the function says it for a body in its own event.
+        if name != header::CONTENT_LENGTH {
+            response.headers_mut().insert(name, HeaderValue::from_str(value.as_str()?).ok()?);
+        }
+    }
+    for cookie in &answer.cookies {
+        response.headers_mut().append(header::SET_COOKIE, HeaderValue::from_str(cookie).ok()?);
+    }
+    Some(response)
+}
+
+fn error(status: StatusCode, code: &str, details: &str, request_id: &str) -> Response {
+    let short = status.canonical_reason().unwrap_or("Error");
+    let mut response = super::json(status, &json!({"error": short, "code": code, "details": details}));
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    response
+}

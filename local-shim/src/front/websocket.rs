@@ -1,0 +1,191 @@
+//! WebSockets: a connection becomes `$connect`, `$default` and `$disconnect` events, and the answer to `$connect` decides the
+//! handshake, as in API Gateway.
+
+use std::net::SocketAddr;
+
+use axum::{
+    extract::{
+        ConnectInfo, FromRequestParts, Request, State, WebSocketUpgrade,
+        ws::{CloseFrame, Message, WebSocket, close_code},
+    },
+    http::{HeaderMap, StatusCode, header, request::Parts},
+    response::Response,
+};
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{guard, orchestrator::Port};
+use crate::{
+    aws::api_gateway::{ApiGateway, ToSocket},
+    lambda::{Function, function::request_id},
+};
+
+/// The largest message a viewer may send ("Amazon API Gateway quotas").
+const MAX_MESSAGE: usize = 128 * 1024;
+
+/// The WebSocket API.
+pub struct Gateway {
+    pub connections: ApiGateway,
+    pub function: Function,
+    pub stage: String,
+    /// Origins whose pages may connect, besides our own; `*` for any.
+    pub allowed_origins: Vec<String>,
+    /// Ends all connections.
+    pub closing: CancellationToken,
+}
+
+pub async fn upgrade(State(port): State<Port>, ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request) -> Response {
+    let gateway = port.websocket;
+    let (mut parts, _) = request.into_parts();
+    let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+        Ok(upgrade) => upgrade,
+        Err(_) => {
+            let details = "this path is for WebSocket clients; take the URL from websocket_url";
+            return refuse(StatusCode::UPGRADE_REQUIRED, details);
+        }
+    };
+    if guard::is_cross_site(&parts.headers) && !gateway.allows(&parts.headers) {
+        return refuse(StatusCode::FORBIDDEN, "pages of this origin may not connect; see RUNVOY_CORS_ALLOWED_ORIGINS");
+    }
+    let connection = Connection::new(&parts, peer, &gateway.stage);
+    let mut event = connection.event("$connect", "CONNECT");
+    event["queryStringParameters"] = Value::Object(query(&parts));
+    event["headers"] = Value::Object(text_headers(&parts.headers));
+    let status = match gateway.function.invoke(&request_id(), event.to_string().into_bytes()).await {
+        Ok(answer) => status_code(&answer),
+        Err(error) => {
+            tracing::error!(%error, "a viewer was refused because its event failed");
+            StatusCode::BAD_GATEWAY
+        }
+    };
+    if !status.is_success() {
+        return refuse(status, match status {
+            StatusCode::BAD_REQUEST => "execution_id and token are required; take the URL from websocket_url",
+            StatusCode::UNAUTHORIZED => "the token is unknown or has expired; get a new URL from the execution's logs",
+            StatusCode::FORBIDDEN => "the token is for another execution",
+            _ => "the connection could not be set up; try again in a moment",
+        });
+    }
+    upgrade.max_message_size(MAX_MESSAGE).on_upgrade(move |socket| async move {
+        let incoming = gateway.connections.open(&connection.id);
+        serve(&gateway, &connection, socket, incoming).await;
+        gateway.connections.closed(&connection.id);
+        let event = connection.event("$disconnect", "DISCONNECT");
+        drop(gateway.function.send("$disconnect", event.to_string().into_bytes()));
+    })
+}
+
+/// Passes messages on until either side ends the connection.
+async fn serve(
+    gateway: &Gateway,
+    connection: &Connection,
+    mut socket: WebSocket,
+    mut to_socket: mpsc::Receiver<ToSocket>,
+) {
+    loop {
+        tokio::select! {
+            biased;
+            message = to_socket.recv() => match message {
+                Some(ToSocket::Text(text)) => {
+                    if socket.send(Message::Text(text.into())).await.is_err() {
+                        return;
+                    }
+                }
+                Some(ToSocket::Close) => return close(socket, close_code::NORMAL).await,
+                None => return close(socket, close_code::AWAY).await,
+            },
+            message = socket.recv() => match message {
+                Some(Ok(Message::Text(text))) => {
+                    let mut event = connection.event("$default", "MESSAGE");
+                    event["body"] = Value::from(text.as_str());
+                    drop(gateway.function.send("$default", event.to_string().into_bytes()));
+                }
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => {}
+            },
+            () = gateway.closing.cancelled() => return close(socket, close_code::AWAY).await,
+        }
+    }
+}
+
+/// Says that it is over, and hears the other side say so for a moment.
+async fn close(mut socket: WebSocket, code: u16) {
+    let frame = CloseFrame { code, reason: "".into() };
+    if socket.send(Message::Close(Some(frame))).await.is_ok() {
+        let answered = async { while let Some(Ok(_)) = socket.recv().await {} };
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), answered).await;
+    }
+}
+
+impl Gateway {
+    fn allows(&self, headers: &HeaderMap) -> bool {
+        let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+        self.allowed_origins.iter().any(|allowed| allowed == "*" || Some(allowed.as_str()) == origin)
+    }
+}
+
+/// What API Gateway knows of a connection.
+struct Connection {
+    id: String,
+    connected_at: i64,
+    context: Value,
+}
+
+impl Connection {
+    fn new(parts: &Parts, peer: SocketAddr, stage: &str) -> Self {
+        let id = format!("{}=", &uuid::Uuid::new_v4().simple().to_string()[..15]);
+        let connected_at = jiff::Timestamp::now().as_millisecond();
+        let header = |name: header::HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let context = json!({
+            "apiId": "local",
+            "stage": stage,
+            "domainName": header(header::HOST),
+            "connectionId": id,
+            "connectedAt": connected_at,
+            "identity": {"sourceIp": peer.ip().to_string(), "userAgent": header(header::USER_AGENT)},
+        });
+        Self { id, connected_at, context }
+    }
+
+    /// An event of this connection ("Integration request", WebSocket APIs).
+    fn event(&self, route: &str, kind: &str) -> Value {
+        let now = jiff::Timestamp::now();
+        let mut context = self.context.clone();
+        context["routeKey"] = Value::from(route);
+        context["eventType"] = Value::from(kind);
+        context["messageDirection"] = Value::from("IN");
+        context["requestId"] = Value::from(request_id());
+        context["requestTime"] = Value::from(now.strftime("%d/%b/%Y:%H:%M:%S %z").to_string());
+        context["requestTimeEpoch"] = Value::from(now.as_millisecond());
+        context["connectedAt"] = Value::from(self.connected_at);
+        json!({"requestContext": context, "isBase64Encoded": false})
+    }
+}
+
+fn query(parts: &Parts) -> Map<String, Value> {
+    let pairs: Vec<(String, String)> =
+        axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(pairs)| pairs).unwrap_or_default();
+    pairs.into_iter().map(|(name, value)| (name, Value::from(value))).collect()
+}
+
+fn text_headers(headers: &HeaderMap) -> Map<String, Value> {
+    headers
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str().to_owned(), Value::from(value.to_str().ok()?))))
+        .collect()
+}
+
+fn status_code(answer: &[u8]) -> StatusCode {
+    serde_json::from_slice::<Value>(answer)
+        .ok()
+        .and_then(|answer| answer["statusCode"].as_u64())
+        .and_then(|code| u16::try_from(code).ok())
+        .and_then(|code| StatusCode::from_u16(code).ok())
+        .unwrap_or(StatusCode::BAD_GATEWAY)
+}
+
+fn refuse(status: StatusCode, details: &str) -> Response {
+    let short = status.canonical_reason().unwrap_or("Error");
+    super::json(status, &json!({"error": short, "details": details}))
+}

@@ -1,0 +1,31 @@
+//! EventBridge: hands an event to the function whose rule it matches.
+
+use serde_json::Value;
+
+/// Whether an event has what a rule's pattern asks for ("Amazon EventBridge event patterns"): each field the pattern names,
+/// with one of the values it lists.
+pub fn matches(pattern: &Value, event: &Value) -> bool {
+    match pattern {
+        Value::Object(fields) => fields.iter().all(|(name, pattern)| matches(pattern, &event[name])),
+        Value::Array(values) => match event {
+            Value::Array(several) => several.iter().any(|one| values.contains(one)),
+            one => values.contains(one),
+        },
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_pattern_matches_what_has_one_of_its_values_in_each_of_its_fields() {
+        let pattern = json!({"source": ["aws.ecs"], "detail": {"lastStatus": ["RUNNING", "STOPPED"]}});
+        assert!(matches(&pattern, &json!({"source": "aws.ecs", "detail": {"lastStatus": "STOPPED"}, "x": 1})));
+        for other in [json!({}), json!({"source": "aws.ecs"}), json!({"source": "aws.ecs", "detail": {"lastStatus": "PENDING"}})] {
+            assert!(!matches(&pattern, &other), "{other}");
+        }
+    }
+}

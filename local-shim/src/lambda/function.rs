@@ -1,0 +1,206 @@
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use lambda_runtime::{Context, LambdaEvent};
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::stack::{ACCOUNT, REGION};
+
+/// Request and response of an invocation ("Lambda quotas"): 6 MB.
+pub const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
+/// When an asynchronous event that failed is tried again. Lambda waits one minute and then two; here nobody wants to.
+const RETRY_AFTER: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+/// Invocations at the same time; further asynchronous ones wait.
+const CONCURRENCY: usize = 100;
+
+/// A function's code: the bytes of an event in, the bytes of an answer out.
+pub type Handler = Arc<dyn Fn(LambdaEvent<Vec<u8>>) -> BoxFuture<'static, Result<Vec<u8>, FunctionError>> + Send + Sync>;
+
+/// What the code itself reports.
+#[derive(Debug, Clone)]
+pub struct FunctionError {
+    pub error_type: String,
+    pub message: String,
+}
+
+/// Why an invocation has no answer.
+#[derive(Debug, Error)]
+pub enum InvokeError {
+    #[error("{}", .0.message)]
+    Failed(FunctionError),
+    #[error("the function panicked; its log says where")]
+    Panicked,
+    #[error("the function did not answer within its {} seconds", .0.as_secs())]
+    TimedOut(Duration),
+    #[error("the request has {0} bytes; Lambda takes {MAX_PAYLOAD} at most")]
+    RequestTooLarge(usize),
+    #[error("the answer has {0} bytes; Lambda passes on {MAX_PAYLOAD} at most")]
+    ResponseTooLarge(usize),
+}
+
+/// A deployed function.
+#[derive(Clone)]
+pub struct Function(Arc<Inner>);
+
+struct Inner {
+    arn: String,
+    timeout: Duration,
+    config: Arc<lambda_runtime::Config>,
+    handler: Handler,
+    capacity: Semaphore,
+    /// Asynchronous events under way.
+    events: TaskTracker,
+}
+
+impl Function {
+    pub fn new(name: &str, timeout: Duration, memory_mb: i32, handler: Handler) -> Self {
+        Self(Arc::new(Inner {
+            arn: format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"),
+            timeout,
+            config: Arc::new(lambda_runtime::Config {
+                function_name: name.to_owned(),
+                memory: memory_mb,
+                version: "$LATEST".to_owned(),
+                log_stream: format!("local/{name}"),
+                log_group: format!("/aws/lambda/{name}"),
+                ..lambda_runtime::Config::default()
+            }),
+            handler,
+            capacity: Semaphore::new(CONCURRENCY),
+            events: TaskTracker::new(),
+        }))
+    }
+
+    /// Invokes the function and waits for its answer.
+    pub async fn invoke(&self, request_id: &str, payload: Vec<u8>) -> Result<Vec<u8>, InvokeError> {
+        let Inner { arn, timeout, config, handler, .. } = &*self.0;
+        if payload.len() > MAX_PAYLOAD {
+            return Err(InvokeError::RequestTooLarge(payload.len()));
+        }
+        let mut context = Context::default();
+        request_id.clone_into(&mut context.request_id);
+        arn.clone_into(&mut context.invoked_function_arn);
+        context.deadline = deadline(*timeout);
+        context.env_config = config.clone();
+        let answer = AssertUnwindSafe(handler(LambdaEvent::new(payload, context))).catch_unwind();
+        match tokio::time::timeout(*timeout, answer).await {
+            Err(_) => Err(InvokeError::TimedOut(*timeout)),
+            Ok(Err(_)) => Err(InvokeError::Panicked),
+            Ok(Ok(Err(error))) => Err(InvokeError::Failed(error)),
+            Ok(Ok(Ok(answer))) if answer.len() > MAX_PAYLOAD => Err(InvokeError::ResponseTooLarge(answer.len())),
+            Ok(Ok(Ok(answer))) => Ok(answer),
+        }
+    }
+
+    /// Hands an event over: it is handled in the background, and tried again twice if that fails. The future, which need not
+    /// be awaited, ends when the event has been handled or given up.
+    pub fn send(&self, what: &'static str, payload: Vec<u8>) -> BoxFuture<'static, ()> {
+        let function = self.clone();
+        let handled = self.0.events.spawn(async move { function.handle(what, payload).await });
+        Box::pin(async move {
+            let _ = handled.await;
+        })
+    }
+
+    async fn handle(&self, what: &'static str, payload: Vec<u8>) {
+        // Every try of an event has the same request id.
+        let request_id = request_id();
+        let mut retries = RETRY_AFTER.into_iter();
+        loop {
+            let result = {
+                // The semaphore is never closed.
+                let _permit = self.0.capacity.acquire().await;
+                self.invoke(&request_id, payload.clone()).await
+            };
+            let Err(error) = result else { return };
+            match retries.next() {
+                Some(pause) => {
+                    tracing::warn!(request_id, event = what, %error, "an event failed and is tried again");
+                    tokio::time::sleep(pause).await;
+                }
+                None => {
+                    tracing::error!(request_id, event = what, %error, "an event failed for the last time; in AWS it goes to the dead-letter queue");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Waits until no asynchronous event is under way.
+    pub async fn settle(&self) {
+        self.0.events.close();
+        self.0.events.wait().await;
+        self.0.events.reopen();
+    }
+}
+
+/// As Lambda's: a UUID.
+pub fn request_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+/// Milliseconds since 1970 at which an invocation ends.
+fn deadline(timeout: Duration) -> u64 {
+    let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
+    now.saturating_add(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn function(
+        timeout: Duration,
+        handler: impl Fn(LambdaEvent<Vec<u8>>) -> BoxFuture<'static, Result<Vec<u8>, FunctionError>> + Send + Sync + 'static,
+    ) -> Function {
+        Function::new("test", timeout, 128, Arc::new(handler))
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_and_the_next_invocation_works() {
+        let calls = AtomicU32::new(0);
+        let function = function(Duration::from_secs(1), move |event| {
+            let first = calls.fetch_add(1, Ordering::Relaxed) == 0;
+            Box::pin(async move {
+                assert!(!first, "planted");
+                Ok(event.payload)
+            })
+        });
+        assert!(matches!(function.invoke("1", vec![1]).await, Err(InvokeError::Panicked)));
+        assert_eq!(function.invoke("2", vec![2]).await.unwrap(), [2]);
+    }
+
+    #[tokio::test]
+    async fn an_invocation_ends_at_its_deadline() {
+        let function = function(Duration::from_millis(20), |_| Box::pin(std::future::pending()));
+        assert!(matches!(function.invoke("1", Vec::new()).await, Err(InvokeError::TimedOut(_))));
+    }
+
+    #[tokio::test]
+    async fn neither_request_nor_answer_passes_six_megabytes() {
+        let function = function(Duration::from_secs(5), |event| {
+            Box::pin(async move { Ok(vec![0; event.payload.len() + 1]) })
+        });
+        let error = function.invoke("1", vec![0; MAX_PAYLOAD + 1]).await;
+        assert!(matches!(error, Err(InvokeError::RequestTooLarge(_))));
+        assert!(matches!(function.invoke("1", vec![0; MAX_PAYLOAD]).await, Err(InvokeError::ResponseTooLarge(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_asynchronous_event_is_tried_three_times_with_one_request_id() {
+        let tried = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = tried.clone();
+        let function = function(Duration::from_secs(1), move |event| {
+            seen.lock().unwrap().push(event.context.request_id.clone());
+            Box::pin(async { Err(FunctionError { error_type: "T".to_owned(), message: "planted".to_owned() }) })
+        });
+        function.send("test", Vec::new()).await;
+        function.settle().await;
+        let tried = tried.lock().unwrap();
+        assert_eq!(tried.len(), 3);
+        assert!(tried.iter().all(|id| *id == tried[0]));
+    }
+}

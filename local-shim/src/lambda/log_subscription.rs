@@ -1,0 +1,64 @@
+//! The subscription of a log group: hands new lines to a function, in order, a batch at a time for each stream.
+
+use std::io::Write;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use flate2::{Compression, write::GzEncoder};
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+use super::Function;
+use crate::{aws::logs::Event, stack::ACCOUNT, tasks::log_driver::Subscription};
+
+/// Starts a subscription for the streams of one task. It ends when the task lets go of it.
+pub fn start(function: Function, log_group: String, tracker: &TaskTracker) -> Subscription {
+    let (sender, mut batches) = mpsc::channel::<(String, Vec<Event>)>(1);
+    tracker.spawn(async move {
+        while let Some((stream, events)) = batches.recv().await {
+            match event(&log_group, &stream, &events) {
+                Ok(payload) => function.send("log batch", payload).await,
+                Err(error) => tracing::error!(%error, stream, "a batch of lines could not be packed"),
+            }
+        }
+    });
+    sender
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Data<'a> {
+    message_type: &'static str,
+    owner: &'static str,
+    log_group: &'a str,
+    log_stream: &'a str,
+    subscription_filters: [&'static str; 1],
+    log_events: Vec<LogEvent<'a>>,
+}
+
+#[derive(Serialize)]
+struct LogEvent<'a> {
+    id: &'a str,
+    timestamp: i64,
+    message: &'a str,
+}
+
+/// The event that Lambda is invoked with ("Subscription filters with AWS Lambda").
+fn event(log_group: &str, log_stream: &str, events: &[Event]) -> anyhow::Result<Vec<u8>> {
+    let data = Data {
+        message_type: "DATA_MESSAGE",
+        owner: ACCOUNT,
+        log_group,
+        log_stream,
+        subscription_filters: ["runvoy"],
+        log_events: events
+            .iter()
+            .map(|event| LogEvent { id: &event.event_id, timestamp: event.timestamp, message: &event.message })
+            .collect(),
+    };
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(&serde_json::to_vec(&data)?)?;
+    let data = STANDARD.encode(gzip.finish()?);
+    Ok(serde_json::to_vec(&json!({"awslogs": {"data": data}}))?)
+}

@@ -1,0 +1,9 @@
+//! What the Lambda service does around a function: context, deadline, size limits, a panic contained, asynchronous events
+//! tried again; and the event sources that feed it.
+
+pub mod event_bridge;
+pub mod function;
+pub mod log_subscription;
+pub mod table_stream;
+
+pub use function::{Function, FunctionError, Handler, InvokeError};

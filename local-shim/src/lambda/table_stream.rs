@@ -1,0 +1,86 @@
+//! The event source mapping of a DynamoDB stream: hands its records to a function, and those again that it could not handle.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Function, event_bridge, function::request_id};
+use crate::aws::dynamodb::Follower;
+
+/// Between tries of records that failed.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// What a mapping is set up with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub batch_size: usize,
+    pub retries: u32,
+    /// Patterns of which a record must match one; none for all.
+    pub filters: Vec<Value>,
+}
+
+impl Settings {
+    /// From the properties of a `DynamoDB` event in the template.
+    pub fn from_template(properties: &Value) -> Self {
+        let number = |name: &str| properties[name].as_u64();
+        let filters = properties["FilterCriteria"]["Filters"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|filter| serde_json::from_str(filter["Pattern"].as_str()?).ok())
+            .collect();
+        Self {
+            batch_size: number("BatchSize").and_then(|size| usize::try_from(size).ok()).unwrap_or(100),
+            retries: number("MaximumRetryAttempts").and_then(|count| u32::try_from(count).ok()).unwrap_or(10),
+            filters,
+        }
+    }
+}
+
+/// Follows a stream for as long as the program runs.
+pub async fn run(function: Function, mut stream: Follower, settings: Settings) {
+    loop {
+        let records = match stream.next(settings.batch_size).await {
+            Ok(records) => records,
+            Err(error) => {
+                tracing::error!(%error, "a table's stream cannot be read; new viewers are served with the next line");
+                tokio::time::sleep(RETRY_AFTER).await;
+                continue;
+            }
+        };
+        let wanted: Vec<Value> = records
+            .into_iter()
+            .filter(|record| {
+                settings.filters.is_empty() || settings.filters.iter().any(|filter| event_bridge::matches(filter, record))
+            })
+            .collect();
+        if !wanted.is_empty() {
+            // Lambda keeps the order within a partition only; a viewer that is slow must not hold up the next.
+            tokio::spawn(deliver(function.clone(), wanted, settings.retries));
+        }
+    }
+}
+
+async fn deliver(function: Function, mut records: Vec<Value>, retries: u32) {
+    for attempt in 0..=retries {
+        let payload = json!({"Records": records}).to_string().into_bytes();
+        match function.invoke(&request_id(), payload).await {
+            Ok(answer) => {
+                let failed = failures(&answer);
+                records.retain(|record| failed.iter().any(|number| record["dynamodb"]["SequenceNumber"] == **number));
+                if records.is_empty() {
+                    return;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "records of a stream failed"),
+        }
+        tokio::time::sleep(RETRY_AFTER * (attempt + 1)).await;
+    }
+    tracing::error!(records = records.len(), "records of a stream were given up");
+}
+
+fn failures(answer: &[u8]) -> Vec<String> {
+    let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+    let failures = answer["batchItemFailures"].as_array().cloned().unwrap_or_default();
+    failures.iter().filter_map(|failure| failure["itemIdentifier"].as_str().map(str::to_owned)).collect()
+}

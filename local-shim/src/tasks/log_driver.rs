@@ -1,0 +1,103 @@
+//! What a container prints, taken as the awslogs log driver takes it ("awslogs log driver", Docker).
+
+use tokio::{io::AsyncReadExt, net::unix::pipe, sync::mpsc};
+
+use crate::aws::logs::{CloudWatchLogs, Event};
+
+/// A longer line is split: CloudWatch's 256 KiB less what each event counts for itself.
+const MAX_LINE: usize = 262_144 - EVENT_OVERHEAD;
+const EVENT_OVERHEAD: usize = 26;
+/// A batch of `PutLogEvents`.
+const MAX_BATCH_EVENTS: usize = 10_000;
+const MAX_BATCH_BYTES: usize = 1_048_576;
+const READ: usize = 128 * 1024;
+
+/// Lines of one stream on their way to the subscription: one batch waits while another is handed over, and then the
+/// container has to wait, so that no memory grows with a log.
+pub type Subscription = mpsc::Sender<(String, Vec<Event>)>;
+
+/// Takes lines from one container to its stream.
+pub struct LogDriver {
+    logs: CloudWatchLogs,
+    stream: String,
+    subscription: Subscription,
+    lines: Vec<(i64, String)>,
+    bytes: usize,
+}
+
+impl LogDriver {
+    pub fn new(logs: CloudWatchLogs, stream: String, subscription: Subscription) -> anyhow::Result<Self> {
+        logs.create_stream(&stream)?;
+        Ok(Self { logs, stream, subscription, lines: Vec::new(), bytes: 0 })
+    }
+
+    /// Adds a line of our own.
+    pub async fn say(&mut self, line: &str) {
+        self.line(line.as_bytes()).await;
+        self.flush().await;
+    }
+
+    /// Reads until every process that could write has closed the pipe.
+    pub async fn follow(&mut self, mut pipe: pipe::Receiver) {
+        let mut unfinished: Vec<u8> = Vec::new();
+        let mut buffer = vec![0; READ];
+        loop {
+            // Send what there is as soon as there is nothing more to read at once.
+            let read = match pipe.try_read(&mut buffer) {
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    self.flush().await;
+                    pipe.read(&mut buffer).await
+                }
+                read => read,
+            };
+            let Ok(count @ 1..) = read else { break };
+            let mut rest = &buffer[..count];
+            while let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
+                if unfinished.is_empty() {
+                    self.line(&rest[..at]).await;
+                } else {
+                    unfinished.extend_from_slice(&rest[..at]);
+                    let line = std::mem::take(&mut unfinished);
+                    self.line(&line).await;
+                }
+                rest = &rest[at + 1..];
+            }
+            unfinished.extend_from_slice(rest);
+            while unfinished.len() >= MAX_LINE {
+                let tail = unfinished.split_off(MAX_LINE);
+                let line = std::mem::replace(&mut unfinished, tail);
+                self.line(&line).await;
+            }
+        }
+        self.line(&unfinished).await;
+        self.flush().await;
+    }
+
+    /// Takes one line, split where the driver splits. CloudWatch takes no empty messages, so the driver drops empty lines.
+    async fn line(&mut self, line: &[u8]) {
+        let now = jiff::Timestamp::now().as_millisecond();
+        for part in line.chunks(MAX_LINE) {
+            let message = String::from_utf8_lossy(part).into_owned();
+            let size = message.len() + EVENT_OVERHEAD;
+            if self.lines.len() == MAX_BATCH_EVENTS || self.bytes + size > MAX_BATCH_BYTES {
+                self.flush().await;
+            }
+            self.bytes += size;
+            self.lines.push((now, message));
+        }
+    }
+
+    async fn flush(&mut self) {
+        if self.lines.is_empty() {
+            return;
+        }
+        self.bytes = 0;
+        match self.logs.put(&self.stream, std::mem::take(&mut self.lines)) {
+            Ok(events) => {
+                // Nobody listens any more only when the program ends.
+                let _ = self.subscription.send((self.stream.clone(), events)).await;
+            }
+            Err(error) => tracing::error!(stream = self.stream, %error, "lines were lost: the log cannot be written"),
+        }
+    }
+}
