@@ -14,6 +14,7 @@ pub mod stack;
 pub mod tasks;
 
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
@@ -73,6 +74,12 @@ impl Shim {
 
         let stack = stack::Stack::bundled()?;
         let mut orchestrator_settings = stack.function("OrchestratorFunction")?;
+        // A table that the user names otherwise is made under that name.
+        let renamed = orchestrator_settings
+            .environment
+            .iter()
+            .filter_map(|(name, value)| Some((value.clone(), settings.overrides.get(name)?.clone())))
+            .collect();
         let mut processor_settings = stack.function("EventProcessorFunction")?;
         for function in [&mut orchestrator_settings, &mut processor_settings] {
             let endpoint = format!("http://localhost:{}/ws", orchestrator.port());
@@ -86,7 +93,7 @@ impl Shim {
         let subscriptions = TaskTracker::new();
         // The emulated AWS sends its events to a function that cannot exist before the emulated AWS does.
         let processor = Arc::new(OnceLock::new());
-        let aws = emulate(&stack, &config, &data, &processor, &subscriptions)?;
+        let aws = emulate(&stack, &renamed, &config, &data, &processor, &subscriptions)?;
         let sdk = sdk_config(&aws, &settings).await;
 
         let orchestrator_function = Function::new(
@@ -150,7 +157,7 @@ impl Shim {
     }
 
     /// How often the functions have called each operation of AWS.
-    pub fn aws_calls(&self) -> std::collections::BTreeMap<String, u64> {
+    pub fn aws_calls(&self) -> BTreeMap<String, u64> {
         self.aws.calls.snapshot()
     }
 
@@ -205,6 +212,7 @@ fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> Join
 /// Puts the emulated services together.
 fn emulate(
     stack: &stack::Stack,
+    renamed: &BTreeMap<String, String>,
     config: &Config,
     data: &data_dir::DataDir,
     processor: &Arc<OnceLock<Function>>,
@@ -238,7 +246,7 @@ fn emulate(
     let cluster = &config.ecs_cluster;
     let ecs = aws::ecs::Ecs::open(cluster, StateFile::new(directory, "ecs.json"), runner, ssm.clone(), bus, subscribe)?;
     Ok(Aws {
-        dynamodb: aws::dynamodb::DynamoDb::open(directory, stack)?,
+        dynamodb: aws::dynamodb::DynamoDb::open(directory, stack, renamed)?,
         ecs,
         logs,
         ssm,

@@ -62,10 +62,10 @@ pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Value, Event
             Some(Shape::StreamRecords) => Box::pin(connections::handle(app, payload)).await,
             None => Err(EventError::UnknownShape),
         };
-        let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
+        let microseconds = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         match &handled {
-            Ok(_) => tracing::debug!(milliseconds, "handled"),
-            Err(error) => tracing::error!(%error, milliseconds, "not handled"),
+            Ok(_) => tracing::debug!(microseconds, "handled"),
+            Err(error) => tracing::error!(%error, microseconds, "not handled"),
         }
         handled
     }

@@ -44,8 +44,8 @@ pub async fn in_context(timeout: Duration, mut request: Request, next: Next) -> 
             response.headers_mut().insert("x-request-id", id);
         }
         let route = response.extensions().get::<Route>().map(|route| route.0.clone()).unwrap_or_default();
-        let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
-        tracing::info!(route, status = response.status().as_u16(), milliseconds, "answered");
+        let microseconds = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        tracing::info!(route, status = response.status().as_u16(), microseconds, "answered");
         response
     };
     answered.instrument(span).await

@@ -1,6 +1,6 @@
 //! DynamoDB, by dynoxide: SQLite in a file, or in memory.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
 use dynoxide::{
@@ -25,8 +25,9 @@ pub struct DynamoDb {
 }
 
 impl DynamoDb {
-    /// Opens the database and makes the stack's tables, those that are not there yet.
-    pub fn open(directory: Option<&Path>, stack: &Stack) -> Result<Self> {
+    /// Opens the database and makes the stack's tables, those that are not there yet, under the names that `renamed` gives
+    /// them.
+    pub fn open(directory: Option<&Path>, stack: &Stack, renamed: &BTreeMap<String, String>) -> Result<Self> {
         let database = match directory {
             Some(directory) => {
                 let path = directory.join("dynamodb.sqlite");
@@ -38,7 +39,10 @@ impl DynamoDb {
         };
         // What a commit writes survives the process at once, and the machine's loss of power at the next checkpoint.
         database.disable_bulk_loading()?;
-        for (table, time_to_live) in stack.tables() {
+        for (mut table, time_to_live) in stack.tables() {
+            if let Some(name) = table["TableName"].as_str().and_then(|name| renamed.get(name)) {
+                table["TableName"] = Value::from(name.clone());
+            }
             let name = table["TableName"].clone();
             if database.describe_table(request(json!({"TableName": name}))?).is_ok() {
                 continue;

@@ -528,11 +528,11 @@ impl Ecs {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let spec = self.spec(&id, &definition, &request.overrides)?;
         let task = Task::new(&self.0.cluster, &id, &definition, request.overrides, request.tags);
+        state.forget_old();
+        state.tasks.insert(id.clone(), task.clone());
         if let Some(token) = request.client_token {
             state.tokens.insert(token, (digest, id.clone()));
         }
-        state.forget_old();
-        state.tasks.insert(id.clone(), task.clone());
         self.save(&state);
         drop(state);
         let (sender, receiver) = watch::channel(Demand::Run);

@@ -189,7 +189,7 @@ mod tests {
         assert!(matches!(function.invoke("1", vec![0; MAX_PAYLOAD]).await, Err(InvokeError::ResponseTooLarge(_))));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn an_asynchronous_event_is_tried_three_times_with_one_request_id() {
         let tried = Arc::new(std::sync::Mutex::new(Vec::new()));
         let seen = tried.clone();

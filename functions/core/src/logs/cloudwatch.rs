@@ -16,38 +16,62 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The same for a task that was killed before it could say its last line.
 const PATIENCE_WITHOUT_END: Duration = Duration::from_secs(2);
 
-/// One page of a log, and the token of the next.
-pub async fn page(app: &App, id: &ExecutionId, token: Option<String>) -> Result<(Vec<LogEvent>, Option<String>)> {
+/// Where a page starts: in the log of one container after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    container: usize,
+    token: Option<String>,
+}
+
+/// In the order in which they run. A container that never started has no stream, so each is asked for by itself.
+const CONTAINERS: [&str; 2] = [SIDECAR, RUNNER];
+
+impl Place {
+    /// As text, for whoever comes back for the next page.
+    pub fn encode(&self) -> String {
+        format!("{}:{}", self.container, self.token.as_deref().unwrap_or_default())
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        let (container, token) = text.split_once(':')?;
+        let container = container.parse().ok().filter(|at| *at < CONTAINERS.len())?;
+        Some(Self { container, token: Some(token.to_owned()).filter(|token| !token.is_empty()) })
+    }
+}
+
+/// One page of a log, and where the next one starts.
+pub async fn page(app: &App, id: &ExecutionId, place: Place) -> Result<(Vec<LogEvent>, Option<Place>)> {
+    let Some(container) = CONTAINERS.get(place.container) else { return Ok((Vec::new(), None)) };
     let answer = app
         .aws
         .logs
         .filter_log_events()
         .log_group_name(&app.config.log_group)
-        .log_stream_names(stream_name(SIDECAR, id))
-        .log_stream_names(stream_name(RUNNER, id))
-        .set_next_token(token)
+        .log_stream_names(stream_name(container, id))
+        .set_next_token(place.token)
         .send()
         .await;
-    match answer {
-        Ok(answer) => {
-            let events = answer
-                .events
-                .unwrap_or_default()
-                .into_iter()
-                .map(|event| LogEvent {
-                    event_id: event.event_id.unwrap_or_default(),
-                    timestamp: event.timestamp.unwrap_or_default(),
-                    message: event.message.unwrap_or_default(),
-                })
-                .collect();
-            Ok((events, answer.next_token))
-        }
-        // A task that failed to start never had a stream.
+    let (events, token) = match answer {
+        Ok(answer) => (answer.events.unwrap_or_default(), answer.next_token),
         Err(error) if matches!(error.as_service_error(), Some(FilterLogEventsError::ResourceNotFoundException(_))) => {
-            Ok((Vec::new(), None))
+            (Vec::new(), None)
         }
-        Err(error) => Err(Error::aws("CloudWatch Logs")(error)),
-    }
+        Err(error) => return Err(Error::aws("CloudWatch Logs")(error)),
+    };
+    let events = events
+        .into_iter()
+        .map(|event| LogEvent {
+            event_id: event.event_id.unwrap_or_default(),
+            timestamp: event.timestamp.unwrap_or_default(),
+            message: event.message.unwrap_or_default(),
+        })
+        .collect();
+    let next = match token {
+        Some(token) => Some(Place { container: place.container, token: Some(token) }),
+        None => Some(Place { container: place.container + 1, token: None })
+            .filter(|next| next.container < CONTAINERS.len()),
+    };
+    Ok((events, next))
 }
 
 /// After a task's end: stores all that CloudWatch has and the store has not, until the runner's last line is there or
@@ -69,15 +93,15 @@ pub async fn complete(app: &App, id: &ExecutionId, ran_to_its_end: bool) -> Resu
 /// Copies what is missing into the store, page by page. Returns whether the runner's last line was among what was read.
 async fn copy(app: &App, id: &ExecutionId) -> Result<bool> {
     let mut ended = false;
-    let mut token = None;
+    let mut place = Place::default();
     loop {
-        let (events, next) = page(app, id, token).await?;
+        let (events, next) = page(app, id, place).await?;
         ended |= events.iter().any(|event| event.message.starts_with(END_LINE));
         if !events.is_empty() {
             store::append(app, id, events, false).await?;
         }
         match next {
-            Some(next) => token = Some(next),
+            Some(next) => place = next,
             None => return Ok(ended),
         }
     }

@@ -12,24 +12,25 @@ const MAX_PAGE: usize = 5 * 1024 * 1024;
 pub enum After {
     /// In the store, by event id.
     Event(String),
-    /// In CloudWatch Logs, by its token.
-    Token(String),
+    /// In CloudWatch Logs.
+    Place(cloudwatch::Place),
 }
 
 impl After {
     pub fn parse(text: &str) -> Result<Self> {
         let well_formed = |text: &str| !text.is_empty() && text.len() <= 1024 && text.bytes().all(|b| b.is_ascii_graphic());
         match text.split_once(':') {
-            Some(("e", id)) if well_formed(id) => Ok(Self::Event(id.to_owned())),
-            Some(("t", token)) if well_formed(token) => Ok(Self::Token(token.to_owned())),
-            _ => Err(Error::invalid("invalid after parameter; take it from the Link header of the page before")),
+            Some(("e", id)) if well_formed(id) => Some(Self::Event(id.to_owned())),
+            Some(("c", place)) if well_formed(place) => cloudwatch::Place::parse(place).map(Self::Place),
+            _ => None,
         }
+        .ok_or_else(|| Error::invalid("invalid after parameter; take it from the Link header of the page before"))
     }
 
     pub fn encode(&self) -> String {
         match self {
             Self::Event(id) => format!("e:{id}"),
-            Self::Token(token) => format!("t:{token}"),
+            Self::Place(place) => format!("c:{}", place.encode()),
         }
     }
 }
@@ -39,13 +40,13 @@ pub async fn page(app: &App, record: &ExecutionRecord, after: Option<&After>) ->
     // The store has all of it only once the log is complete, and only until it expires.
     let stored = record.log.log_complete && record.log.log_sequence > 0;
     match after {
-        Some(After::Token(token)) => from_cloudwatch(app, record, Some(token.clone())).await,
+        Some(After::Place(place)) => from_cloudwatch(app, record, place.clone()).await,
         Some(After::Event(id)) => from_store(app, record, id).await,
         None if stored => {
             let page = from_store(app, record, "").await?;
-            if page.0.is_empty() { from_cloudwatch(app, record, None).await } else { Ok(page) }
+            if page.0.is_empty() { from_cloudwatch(app, record, cloudwatch::Place::default()).await } else { Ok(page) }
         }
-        None => from_cloudwatch(app, record, None).await,
+        None => from_cloudwatch(app, record, cloudwatch::Place::default()).await,
     }
 }
 
@@ -78,20 +79,20 @@ async fn from_store(app: &App, record: &ExecutionRecord, after: &str) -> Result<
 async fn from_cloudwatch(
     app: &App,
     record: &ExecutionRecord,
-    mut token: Option<String>,
+    mut place: cloudwatch::Place,
 ) -> Result<(Vec<LogEvent>, Option<After>)> {
     let mut page = PageOfEvents::default();
     loop {
-        let (events, next) = cloudwatch::page(app, &record.execution.execution_id, token.clone()).await?;
+        let (events, next) = cloudwatch::page(app, &record.execution.execution_id, place.clone()).await?;
         let events: Vec<LogEvent> = events.into_iter().flat_map(LogEvent::split).collect();
         let size: usize = events.iter().map(answered_size).sum();
         if !page.events.is_empty() && page.size + size > MAX_PAGE {
-            return Ok((page.sorted(), token.map(After::Token)));
+            return Ok((page.sorted(), Some(After::Place(place))));
         }
         page.size += size;
         page.events.extend(events);
         match next {
-            Some(next) => token = Some(next),
+            Some(next) => place = next,
             None => return Ok((page.sorted(), None)),
         }
     }
@@ -149,10 +150,11 @@ mod tests {
 
     #[test]
     fn a_place_in_a_log_reads_back_and_nonsense_does_not() {
-        for after in [After::Event("1".to_owned()), After::Token("a/b=".to_owned())] {
+        let place = cloudwatch::Place::parse("1:a/b=").unwrap();
+        for after in [After::Event("1".to_owned()), After::Place(place), After::Place(cloudwatch::Place::default())] {
             assert_eq!(After::parse(&after.encode()).unwrap(), after);
         }
-        for bad in ["", "e:", "x:1", "e", "e:a b"] {
+        for bad in ["", "e:", "x:1", "e", "e:a b", "c:7:x", "c:x"] {
             assert!(After::parse(bad).is_err(), "{bad}");
         }
     }

@@ -1,0 +1,251 @@
+//! A running system and the means to knock at it.
+
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use futures_util::StreamExt;
+use http_body_util::BodyExt;
+use hyper_util::{client::legacy::{Client, connect::HttpConnector}, rt::TokioExecutor};
+use local_shim::{Settings, Shim};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
+
+/// How long anything may take that is not meant to take long.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {:?}", self.text))
+    }
+}
+
+/// A caller with a key.
+#[derive(Clone)]
+pub struct Caller {
+    http: Client<HttpConnector, Body>,
+    pub api: String,
+    pub events: String,
+    pub key: String,
+}
+
+pub struct System {
+    pub shim: Shim,
+    pub admin: Caller,
+}
+
+impl System {
+    pub async fn start() -> Self {
+        Self::start_with(Settings::ephemeral()).await
+    }
+
+    pub async fn start_with(settings: Settings) -> Self {
+        let shim = Shim::start(settings).await.unwrap();
+        let admin = Caller {
+            http: Client::builder(TokioExecutor::new()).build_http(),
+            api: format!("http://localhost:{}/api/v1", shim.orchestrator.port()),
+            events: format!("http://localhost:{}", shim.event_processor.port()),
+            key: shim.admin_key.expose().to_owned(),
+        };
+        Self { shim, admin }
+    }
+
+    /// A user with this role, and its key.
+    pub async fn user(&self, role: &str, email: &str) -> Caller {
+        let created = self.admin.post("/users/create", &json!({"email": email, "role": role})).await;
+        assert_eq!(created.status, 201, "{}", created.text);
+        let token = created.json()["claim_token"].as_str().unwrap().to_owned();
+        let claimed = self.admin.get(&format!("/claim/{token}")).await.json();
+        Caller { key: claimed["api_key"].as_str().unwrap().to_owned(), ..self.admin.clone() }
+    }
+}
+
+impl Caller {
+    /// A caller of a system that runs as a process.
+    pub fn new(api: &str, events: &str, key: &str) -> Self {
+        let http = Client::builder(TokioExecutor::new()).build_http();
+        Self { http, api: api.to_owned(), events: events.to_owned(), key: key.to_owned() }
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let answered = async {
+            let (parts, body) = self.http.request(request).await.unwrap().into_parts();
+            (parts, body.collect().await.unwrap().to_bytes())
+        };
+        let (parts, body) = tokio::time::timeout(PATIENCE, answered).await.expect("an answer in time");
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        Answer { status: parts.status, headers: parts.headers, text }
+    }
+
+    pub async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.api)).header("x-api-key", &self.key);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Body::from(body.into())).unwrap()).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.request(Method::GET, path, &[], "").await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.request(Method::POST, path, &[("content-type", "application/json")], body.to_string()).await
+    }
+
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.request(Method::PUT, path, &[("content-type", "application/json")], body.to_string()).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.request(Method::DELETE, path, &[], "").await
+    }
+
+    /// `POST /process` with any body.
+    pub async fn process(&self, body: impl Into<Bytes>) -> Answer {
+        let request = Request::post(format!("{}/process", self.events)).body(Body::from(body.into())).unwrap();
+        self.send(request).await
+    }
+
+    /// Starts a command and returns what the API says of it.
+    pub async fn run(&self, command: &str) -> Value {
+        self.run_with(json!({"command": command})).await
+    }
+
+    pub async fn run_with(&self, body: Value) -> Value {
+        let started = self.post("/run", &body).await;
+        assert_eq!(started.status, 202, "{}", started.text);
+        started.json()
+    }
+
+    /// Waits until an execution has a status, and returns what `/status` says then.
+    pub async fn wait_for(&self, id: &str, wanted: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status = self.get(&format!("/executions/{id}/status")).await.json();
+            if status["status"] == wanted {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "{id} is not {wanted}: {status}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Runs a command to its end, whichever that is.
+    pub async fn run_to_end(&self, body: Value) -> (String, Value) {
+        let id = id(&self.run_with(body).await);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status = self.get(&format!("/executions/{id}/status")).await.json();
+            if ["SUCCEEDED", "FAILED", "STOPPED"].iter().any(|end| status["status"] == *end) {
+                return (id, status);
+            }
+            assert!(Instant::now() < deadline, "{id} does not end: {status}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The messages of an execution's log, all pages.
+    pub async fn log(&self, id: &str) -> Vec<String> {
+        let mut path = format!("/executions/{id}/logs");
+        let mut messages = Vec::new();
+        loop {
+            let page = self.get(&path).await;
+            assert_eq!(page.status, 200, "{}", page.text);
+            let body = page.json();
+            for event in body["events"].as_array().expect("the log of an execution that has ended") {
+                messages.push(event["message"].as_str().unwrap().to_owned());
+            }
+            match next_page(&page) {
+                Some(next) => path = next,
+                None => return messages,
+            }
+        }
+    }
+}
+
+/// The path of the next page, below `/api/v1`.
+pub fn next_page(answer: &Answer) -> Option<String> {
+    let link = answer.headers.get("link")?.to_str().unwrap();
+    let target = link.strip_prefix('<').unwrap().split_once(">; rel=\"next\"").unwrap().0;
+    Some(target.strip_prefix("/api/v1").unwrap().to_owned())
+}
+
+pub fn id(started: &Value) -> String {
+    started["execution_id"].as_str().unwrap().to_owned()
+}
+
+/// What a viewer has seen.
+#[derive(Debug, Default)]
+pub struct Seen {
+    pub frames: Vec<Value>,
+    /// The code that the server closed with.
+    pub close_code: Option<u16>,
+}
+
+impl Seen {
+    /// All lines, in the order in which they came, with their ids.
+    pub fn lines(&self) -> Vec<(String, String)> {
+        let line = |event: &Value| {
+            (event["event_id"].as_str().unwrap().to_owned(), event["message"].as_str().unwrap().to_owned())
+        };
+        self.frames
+            .iter()
+            .flat_map(|frame| match frame["type"].as_str() {
+                Some("logs") => frame["events"].as_array().unwrap().iter().map(line).collect(),
+                Some(_) => Vec::new(),
+                None => vec![line(frame)],
+            })
+            .collect()
+    }
+
+    pub fn messages(&self) -> Vec<String> {
+        self.lines().into_iter().map(|(_, message)| message).collect()
+    }
+}
+
+pub type Viewer =
+    tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+
+/// Connects a viewer; the status of the refusal if it is not let in.
+pub async fn connect(url: &str) -> Result<Viewer, StatusCode> {
+    connect_with(url, &[]).await
+}
+
+pub async fn connect_with(url: &str, headers: &[(&'static str, &str)]) -> Result<Viewer, StatusCode> {
+    let mut request = url.into_client_request().unwrap();
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    match tokio_tungstenite::connect_async(request).await {
+        Ok((viewer, _)) => Ok(viewer),
+        Err(tokio_tungstenite::tungstenite::Error::Http(refusal)) => Err(refusal.status()),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Watches until the server closes.
+pub async fn watch(mut viewer: Viewer) -> Seen {
+    let mut seen = Seen::default();
+    let watching = async {
+        while let Some(message) = viewer.next().await {
+            match message {
+                Ok(Message::Text(text)) => {
+                    assert!(text.len() <= 128 * 1024, "a frame of {} bytes", text.len());
+                    seen.frames.push(serde_json::from_str(&text).unwrap());
+                }
+                Ok(Message::Close(frame)) => seen.close_code = frame.map(|frame| frame.code.into()),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), watching).await.expect("the viewer is sent off in time");
+    seen
+}

@@ -1,0 +1,204 @@
+use std::io::Write;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use proptest::{prelude::*, test_runner::TestRunner};
+use serde_json::{Value, json};
+
+use crate::client::{System, connect, id, watch};
+
+const EXAMPLE: &str = include_str!("../../../examples/ecs-task-completion.json");
+const PLACEHOLDER: &str = "0123456789abcdef0123456789abcdef";
+
+/// The example event, for this execution.
+fn example(id: &str) -> Value {
+    serde_json::from_str(&EXAMPLE.replace(PLACEHOLDER, id)).unwrap()
+}
+
+fn running(id: &str) -> Value {
+    let mut event = example(id);
+    event["detail"]["lastStatus"] = json!("RUNNING");
+    for name in ["stopCode", "stoppedReason", "stoppedAt", "stoppingAt"] {
+        event["detail"].as_object_mut().unwrap().remove(name);
+    }
+    event
+}
+
+fn stopped(id: &str, stop_code: &str, exit_code: Option<i32>) -> Value {
+    let mut event = example(id);
+    event["detail"]["stopCode"] = json!(stop_code);
+    event["detail"]["containers"][1]["exitCode"] = json!(exit_code);
+    event
+}
+
+/// A batch as CloudWatch Logs hands it over.
+fn batch(id: &str, lines: &[(usize, String)]) -> Value {
+    let events: Vec<Value> = lines
+        .iter()
+        .map(|(n, message)| json!({"id": format!("3{n:055}"), "timestamp": 1_768_473_132_000_u64 + *n as u64, "message": message}))
+        .collect();
+    let data = json!({
+        "messageType": "DATA_MESSAGE", "owner": "0", "logGroup": "g", "logStream": format!("task/runner/{id}"),
+        "subscriptionFilters": ["f"], "logEvents": events,
+    });
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(data.to_string().as_bytes()).unwrap();
+    json!({"awslogs": {"data": STANDARD.encode(gzip.finish().unwrap())}})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_event_moves_a_real_execution_to_its_end() {
+    let system = System::start().await;
+    let id = id(&system.admin.run("sleep 60").await);
+    system.admin.wait_for(&id, "RUNNING").await;
+    let processed = system.admin.process(example(&id).to_string()).await;
+    assert_eq!((processed.status.as_u16(), processed.json()), (200, json!({"status": "processed"})));
+    let status = system.admin.wait_for(&id, "SUCCEEDED").await;
+    assert_eq!((&status["exit_code"], &status["completed_at"]), (&json!(0), &json!("2026-01-15T10:32:20.000Z")));
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_end_of_a_task_has_its_status_and_exit_code() {
+    let system = System::start().await;
+    for (stop_code, exit, status, code) in [
+        ("UserInitiated", Some(143), "STOPPED", 130),
+        ("TaskFailedToStart", None, "FAILED", 1),
+        ("EssentialContainerExited", Some(0), "SUCCEEDED", 0),
+        ("EssentialContainerExited", Some(7), "FAILED", 7),
+        ("EssentialContainerExited", None, "FAILED", 1),
+    ] {
+        let id = id(&system.admin.run("sleep 60").await);
+        let processed = system.admin.process(stopped(&id, stop_code, exit).to_string()).await;
+        assert_eq!(processed.status, 200, "{}", processed.text);
+        let ended = system.admin.get(&format!("/executions/{id}/status")).await.json();
+        assert_eq!((&ended["status"], &ended["exit_code"]), (&json!(status), &json!(code)), "{stop_code} {exit:?}");
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_event_is_refused_and_what_is_not_ours_is_ignored() {
+    let system = System::start().await;
+    let health = system.admin.send(axum::http::Request::get(format!("{}/health", system.admin.events)).body("".into()).unwrap()).await;
+    assert_eq!(health.json(), json!({"status": "ok", "component": "async-processor"}));
+    for body in ["", "nonsense", "{", "\u{0}"] {
+        let refused = system.admin.process(body).await;
+        assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (400, &json!("INVALID_REQUEST")), "{body}");
+    }
+    assert_eq!(system.admin.process(vec![b' '; 6 * 1024 * 1024 + 1]).await.status, 413);
+    let bad_arn = {
+        let mut event = example("x");
+        event["detail"]["taskArn"] = json!("x");
+        event
+    };
+    for event in [
+        json!({}), json!([]), json!(null), json!(7), json!({"Records": []}), json!({"Records": [{"eventSource": "aws:sqs"}]}),
+        json!({"awslogs": {"data": "!"}}), json!({"awslogs": {"data": STANDARD.encode("x")}}), bad_arn,
+        json!({"source": "aws.ecs", "detail-type": "ECS Task State Change"}),
+        json!({"Records": [{"eventSource": "aws:dynamodb", "eventName": "INSERT"}]}),
+    ] {
+        let failed = system.admin.process(event.to_string()).await;
+        assert_eq!(failed.status, 500, "{event}: {}", failed.text);
+        assert!(failed.json()["details"].is_string());
+    }
+    for event in [
+        example(PLACEHOLDER),
+        serde_json::from_str(include_str!("../../../examples/cloudwatch-logs-batch.json")).unwrap(),
+        json!({"source": "aws.s3", "detail-type": "Object Created", "detail": {}}),
+    ] {
+        let ignored = system.admin.process(event.to_string()).await;
+        assert_eq!((ignored.status.as_u16(), ignored.json()), (200, json!({"status": "processed"})), "{event}");
+    }
+    let connect = system.admin.process(include_str!("../../../examples/websocket-event.json")).await;
+    assert_eq!((connect.status.as_u16(), connect.json()), (200, json!({"statusCode": 401})));
+    assert_eq!(system.admin.get("/executions").await.json(), json!([]));
+    system.shim.shut_down().await;
+}
+
+/// Runs an asynchronous property on a running system.
+fn check<T: std::fmt::Debug>(
+    cases: u32,
+    strategy: impl Strategy<Value = T>,
+    property: impl AsyncFn(&System, T) -> Result<(), TestCaseError>,
+) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let system = runtime.block_on(System::start());
+    let config = ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 50, ..ProptestConfig::default() };
+    TestRunner::new(config).run(&strategy, |value| runtime.block_on(property(&system, value))).unwrap();
+    runtime.block_on(system.shim.shut_down());
+}
+
+#[test]
+fn an_execution_ends_the_same_for_every_order_and_repetition_of_its_events() {
+    // 0 is RUNNING, 1 is STOPPED; at least one STOPPED. `true` delivers all at once.
+    let orders = (prop::collection::vec(0..2_u8, 1..6).prop_filter("ends", |events| events.contains(&1)), any::<bool>());
+    check(24, orders, async |system, (events, at_once)| {
+        let id = id(&system.admin.run("sleep 60").await);
+        let deliver = async |event: &u8| {
+            let event = if *event == 0 { running(&id) } else { stopped(&id, "EssentialContainerExited", Some(5)) };
+            system.admin.process(event.to_string()).await.status.as_u16()
+        };
+        if at_once {
+            let statuses = futures_util::future::join_all(events.iter().map(deliver)).await;
+            prop_assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+        } else {
+            for event in &events {
+                prop_assert_eq!(deliver(event).await, 200);
+            }
+        }
+        let ended = system.admin.get(&format!("/executions/{id}/status")).await.json();
+        prop_assert_eq!((&ended["status"], &ended["exit_code"]), (&json!("FAILED"), &json!(5)));
+        Ok(())
+    });
+}
+
+#[test]
+fn every_viewer_sees_every_line_once_however_batches_are_cut_repeated_and_reordered() {
+    // Cuts of 40 lines into batches, from anywhere to anywhere, overlapping, repeated, in any order; some at once.
+    let cuts = prop::collection::vec((0..40_usize, 1..15_usize), 0..12);
+    let deliveries = (cuts, any::<bool>(), any::<u64>());
+    check(24, deliveries, async |system, (cuts, at_once, shuffle)| {
+        let lines: Vec<(usize, String)> = (0..40).map(|n| (n, format!("crafted {n}"))).collect();
+        let started = system.admin.run("sleep 60").await;
+        let id = id(&started);
+        let url = started["websocket_url"].as_str().unwrap().to_owned();
+        system.admin.wait_for(&id, "RUNNING").await;
+        let early = tokio::spawn(watch(connect(&url).await.unwrap()));
+        // Whatever the cuts leave out is delivered too, so that every line is handed over at least once.
+        let mut batches: Vec<&[(usize, String)]> =
+            cuts.iter().map(|(from, length)| &lines[*from..(from + length).min(lines.len())]).collect();
+        batches.extend(lines.chunks(7));
+        let mut random = shuffle;
+        for at in (1..batches.len()).rev() {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            batches.swap(at, (random >> 33) as usize % (at + 1));
+        }
+        let deliver = async |lines: &&[(usize, String)]| system.admin.process(batch(&id, lines).to_string()).await.status;
+        if at_once {
+            for group in batches.chunks(5) {
+                let statuses = futures_util::future::join_all(group.iter().map(deliver)).await;
+                prop_assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+            }
+        } else {
+            for batch in &batches {
+                prop_assert_eq!(deliver(batch).await, 200);
+            }
+        }
+        let late = tokio::spawn(watch(connect(&format!("{url}&batch=true")).await.unwrap()));
+        system.admin.delete(&format!("/executions/{id}")).await;
+        system.admin.wait_for(&id, "STOPPED").await;
+        let (early, late) = (early.await.unwrap(), late.await.unwrap());
+        prop_assert_eq!(early.lines(), late.lines(), "one order for all");
+        for seen in [&early, &late] {
+            let mut crafted: Vec<String> = seen.messages().into_iter().filter(|line| line.starts_with("crafted")).collect();
+            prop_assert_eq!(crafted.len(), lines.len());
+            crafted.sort();
+            crafted.dedup();
+            prop_assert_eq!(crafted.len(), lines.len());
+            prop_assert_eq!(&seen.frames.last().unwrap()["type"], &json!("disconnect"));
+        }
+        let stored: Vec<String> = system.admin.log(&id).await.into_iter().filter(|line| line.starts_with("crafted")).collect();
+        prop_assert_eq!(stored, lines.into_iter().map(|(_, line)| line).collect::<Vec<_>>(), "in order when read back");
+        Ok(())
+    });
+}

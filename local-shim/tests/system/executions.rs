@@ -1,0 +1,320 @@
+use std::time::Duration;
+
+use axum::http::Method;
+use insta::assert_json_snapshot;
+use serde_json::{Value, json};
+
+use crate::client::{System, id, next_page};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_runs_and_its_output_stands_between_the_runners_own_lines() {
+    let system = System::start().await;
+    let started = system
+        .admin
+        .run_with(json!({"imageUri": "public.ecr.aws/docker/library/ubuntu:22.04", "command": "echo hello; sleep 0.3; echo oops >&2"}))
+        .await;
+    assert_json_snapshot!(started, {
+        ".execution_id" => "[id]", ".log_url" => "[url]", ".websocket_url" => "[url]",
+    });
+    let id = id(&started);
+    assert_eq!(started["log_url"], format!("http://localhost:5173?execution_id={id}"));
+    system.admin.wait_for(&id, "RUNNING").await;
+    let status = system.admin.wait_for(&id, "SUCCEEDED").await;
+    assert_json_snapshot!(status, { ".execution_id" => "[id]", ".started_at" => "[time]", ".completed_at" => "[time]" });
+
+    let log = system.admin.log(&id).await;
+    let ours = |line: &String| line.starts_with("### runvoy runner: ");
+    let output: Vec<&str> = log.iter().filter(|line| !ours(line)).map(String::as_str).collect();
+    assert_eq!(output, ["hello", "oops"]);
+    assert!(ours(&log[0]) && log[0].contains("is not used"), "{log:#?}");
+    assert!(log[1].starts_with("### runvoy runner: execution started by requestID => "));
+    assert_eq!(log.last().unwrap(), "### runvoy runner: command ended, exit code => 0");
+
+    let listed = system.admin.get("/executions").await.json();
+    assert_json_snapshot!(listed, {
+        "[].execution_id" => "[id]", "[].started_at" => "[time]", "[].completed_at" => "[time]",
+        "[].log_stream_name" => "[stream]", "[].created_by_request_id" => "[request]",
+        "[].modified_by_request_id" => "[request]", "[].duration_seconds" => "[seconds]",
+    });
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_fails_fails_with_its_exit_code() {
+    let system = System::start().await;
+    for (command, code) in [("exit 3", 3), ("nonexistent-command", 127), ("kill -TERM $$", 143)] {
+        let (id, status) = system.admin.run_to_end(json!({"command": command})).await;
+        assert_eq!((&status["status"], &status["exit_code"]), (&json!("FAILED"), &json!(code)), "{command}");
+        let last = system.admin.log(&id).await.pop().unwrap();
+        assert_eq!(last, format!("### runvoy runner: command ended, exit code => {code}"));
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_stops_the_command_and_all_that_it_has_started() {
+    let system = System::start().await;
+    let mark = format!("61{}", std::process::id());
+    let command = format!("sleep {mark} & (setsid sleep {mark} &) ; trap '' HUP; sleep {mark}");
+    let id = id(&system.admin.run(&command).await);
+    system.admin.wait_for(&id, "RUNNING").await;
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while sleepers(&mark) < 3 {
+        assert!(std::time::Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let killed = system.admin.delete(&format!("/executions/{id}")).await;
+    assert_eq!(killed.status, 200);
+    assert_eq!(killed.json(), json!({"execution_id": id, "message": "Execution termination initiated"}));
+    let status = system.admin.wait_for(&id, "STOPPED").await;
+    assert_eq!(status["exit_code"], 130);
+    assert_eq!(sleepers(&mark), 0);
+    let again = system.admin.delete(&format!("/executions/{id}")).await;
+    assert_eq!((again.status.as_u16(), again.text.as_str()), (204, ""));
+    system.shim.shut_down().await;
+}
+
+/// Processes that sleep for this long.
+fn sleepers(seconds: &str) -> usize {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let commands = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    commands.filter(|command| *command == format!("sleep\0{seconds}\0").into_bytes()).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_is_stopped_at_its_timeout() {
+    let system = System::start().await;
+    let (id, status) = system.admin.run_to_end(json!({"command": "sleep 600", "timeout": 1})).await;
+    assert_eq!((&status["status"], &status["exit_code"]), (&json!("FAILED"), &json!(124)));
+    let log = system.admin.log(&id).await;
+    assert!(log.iter().any(|line| line.contains("has run for its 1 seconds and is stopped")), "{log:#?}");
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_user_types_reaches_the_command_as_it_is() {
+    let system = System::start().await;
+    let nasty = "a'b\"c $(touch /tmp/never) `id` ; \\ \n 日本語 ${HOME} %s !x *";
+    let (id, status) = system
+        .admin
+        .run_to_end(json!({
+            "command": "printf '<%s>\\n' \"$NASTY\"; . ./.env; printf '[%s]\\n' \"$NASTY\"; stat -c %a .env 2>/dev/null || echo 600",
+            "env": {"NASTY": nasty},
+        }))
+        .await;
+    assert_eq!(status["status"], "SUCCEEDED");
+    let log = system.admin.log(&id).await.join("\n");
+    assert!(log.contains(&format!("<{nasty}>")), "{log}");
+    assert!(log.contains(&format!("[{nasty}]")), "{log}");
+    assert!(log.contains("\n600\n"), "{log}");
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_sees_nothing_of_the_shims_environment() {
+    let system = System::start().await;
+    let (id, _) = system.admin.run_to_end(json!({"command": "env | sort", "env": {"MINE": "1"}})).await;
+    let log = system.admin.log(&id).await;
+    let names: Vec<&str> = log.iter().filter_map(|line| Some(line.split_once('=')?.0)).filter(|name| !name.contains(' ')).collect();
+    let expected = ["HOME", "MINE", "PATH", "PWD", "RUNVOY_IMAGE_ID", "RUNVOY_REQUEST_ID", "RUNVOY_WORKSPACE"];
+    assert!(names.iter().all(|name| expected.contains(name) || ["_", "SHLVL", "OLDPWD"].contains(name)), "{names:?}");
+    assert!(expected.iter().all(|name| names.contains(name)), "{names:?}");
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_longest_command_that_ecs_carries_runs_and_one_more_character_is_refused() {
+    let system = System::start().await;
+    let refused = system.admin.post("/run", &json!({"command": "x".repeat(9000)})).await;
+    assert_eq!(refused.status, 400);
+    let details = refused.json()["details"].as_str().unwrap().to_owned();
+    assert!(details.contains("8192") && details.contains("git"), "{details}");
+    let needed: usize = details.split_whitespace().find_map(|word| word.parse().ok()).unwrap();
+    let longest = 9000 - (needed - 8192);
+    let padded = |length: usize| format!("true #{}", "x".repeat(length - 6));
+    let (_, status) = system.admin.run_to_end(json!({"command": padded(longest)})).await;
+    assert_eq!(status["status"], "SUCCEEDED");
+    assert_eq!(system.admin.post("/run", &json!({"command": padded(longest + 1)})).await.status, 400);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_input_is_refused_with_a_reason_and_changes_nothing() {
+    let system = System::start().await;
+    let run = |body: Value| body;
+    let cases = [
+        (run(json!({})), "command is required"),
+        (run(json!({"command": " \n"})), "command is required"),
+        (run(json!({"command": 7})), "wrong type"),
+        (run(json!([])), "wrong type"),
+        (run(json!({"command": "true", "image": "nowhere"})), "POST /api/v1/images/register"),
+        (run(json!({"command": "true", "image": "Not An Image"})), "not registered"),
+        (run(json!({"command": "true", "image": "a", "imageUri": "b"})), "mean the same"),
+        (run(json!({"command": "true", "env": {"1A": "x"}})), "not the name of an environment variable"),
+        (run(json!({"command": "true", "env": {"PATH": "x"}})), "reserved"),
+        (run(json!({"command": "true", "env": {"LD_PRELOAD": "x"}})), "reserved"),
+        (run(json!({"command": "true", "env": {"RUNVOY_COMMAND": "x"}})), "reserved"),
+        (run(json!({"command": "true", "env": {"A": "a\u{0}b"}})), "NUL"),
+        (run(json!({"command": "true\u{0}"})), "NUL"),
+        (run(json!({"command": "true", "timeout": 0})), "timeout"),
+        (run(json!({"command": "true", "timeout": -1})), "wrong type"),
+        (run(json!({"command": "true", "secrets": ["nope"]})), "no secret"),
+        (run(json!({"command": "true", "git_repo": "--upload-pack=x"})), "git_repo"),
+        (run(json!({"command": "true", "git_path": "x"})), "git_repo"),
+    ];
+    for (body, reason) in cases {
+        let refused = system.admin.post("/run", &body).await;
+        assert_eq!(refused.status, 400, "{body}: {}", refused.text);
+        let error = refused.json();
+        assert_eq!(error["code"], "INVALID_REQUEST", "{body}");
+        assert!(error["details"].as_str().unwrap().contains(reason), "{body}: {error}");
+    }
+    for body in ["", "{", "\u{feff}{}", "null", "\"x\""] {
+        assert_eq!(system.admin.request(Method::POST, "/run", &[], body).await.status, 400, "{body}");
+    }
+    assert_eq!(system.admin.request(Method::POST, "/run", &[], vec![0xff, 0xfe]).await.status, 400);
+    let large = format!("{{\"command\": \"{}\"}}", "x".repeat(2_000_000));
+    let refused = system.admin.request(Method::POST, "/run", &[], large).await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (413, &json!("PAYLOAD_TOO_LARGE")));
+    let beyond_lambda = system.admin.request(Method::POST, "/run", &[], vec![b' '; 6 * 1024 * 1024 + 1]).await;
+    assert_eq!((beyond_lambda.status.as_u16(), &beyond_lambda.json()["code"]), (413, &json!("PAYLOAD_TOO_LARGE")));
+    assert_eq!(system.admin.get("/executions").await.json(), json!([]));
+
+    for (method, path, status) in [
+        (Method::GET, "/executions/unknown/status", 404),
+        (Method::GET, "/executions/unknown/logs", 404),
+        (Method::DELETE, "/executions/unknown", 404),
+        (Method::GET, "/executions/a%2F..%2Fb/status", 404),
+        (Method::GET, "/executions/%FF/status", 400),
+        (Method::GET, "/executions?limit=x", 400),
+        (Method::GET, "/executions?limit=-1", 400),
+        (Method::GET, "/executions?status=WRONG", 400),
+        (Method::GET, "/executions?cursor=x", 400),
+        (Method::GET, "/nowhere", 404),
+        (Method::POST, "/health", 405),
+        (Method::PUT, "/executions", 405),
+    ] {
+        let answer = system.admin.request(method.clone(), path, &[], "").await;
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text);
+        assert!(answer.json()["error"].is_string(), "{method} {path}: {}", answer.text);
+        assert!(answer.headers.contains_key("x-request-id"), "{method} {path}");
+        assert_eq!(answer.headers["content-type"], "application/json", "{method} {path}");
+    }
+    assert_eq!(system.admin.get("/executions?limit=x").await.json()["details"], "invalid limit parameter");
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_list_every_execution_once_newest_first() {
+    let system = System::start().await;
+    let mut ids = Vec::new();
+    for at in 0..7 {
+        let (id, _) = system.admin.run_to_end(json!({"command": format!("exit {}", at % 2)})).await;
+        ids.insert(0, id);
+    }
+    let pages = async |first: &str| {
+        let mut path = first.to_owned();
+        let mut listed = Vec::new();
+        loop {
+            let page = system.admin.get(&path).await;
+            let items = page.json();
+            listed.push(items.as_array().unwrap().iter().map(|item| id(item)).collect::<Vec<_>>());
+            match next_page(&page) {
+                Some(next) => path = next,
+                None => return listed,
+            }
+        }
+    };
+    assert_eq!(pages("/executions?limit=3").await, ids.chunks(3).map(<[_]>::to_vec).collect::<Vec<_>>());
+    assert_eq!(pages("/executions?limit=7").await, [ids.clone()]);
+    assert_eq!(pages("/executions?limit=0").await, [ids.clone()]);
+    let failed: Vec<String> = ids.iter().skip(1).step_by(2).cloned().collect();
+    assert_eq!(pages("/executions?limit=2&status=FAILED").await.concat(), failed);
+    assert_eq!(pages("/executions?limit=2&status=FAILED,SUCCEEDED").await.concat(), ids);
+    assert_eq!(pages("/executions?status=RUNNING").await.concat(), Vec::<String>::new());
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idempotency_key_runs_a_command_once() {
+    let system = System::start().await;
+    let body = json!({"command": "echo once"}).to_string();
+    let keyed = |body: String| system.admin.request(Method::POST, "/run", &[("idempotency-key", "k1")], body);
+    let answers = futures_util::future::join_all((0..8).map(|_| keyed(body.clone()))).await;
+    for answer in &answers {
+        assert_eq!(answer.status, 202, "{}", answer.text);
+        assert_eq!(answer.text, answers[0].text);
+    }
+    let other = keyed(json!({"command": "echo twice"}).to_string()).await;
+    assert_eq!((other.status.as_u16(), &other.json()["code"]), (409, &json!("CONFLICT")));
+    assert_eq!(system.admin.get("/executions").await.json().as_array().unwrap().len(), 1);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_execution_that_goes_on_has_a_socket_instead_of_a_log() {
+    let system = System::start().await;
+    let id = id(&system.admin.run("sleep 60").await);
+    system.admin.wait_for(&id, "RUNNING").await;
+    let logs = system.admin.get(&format!("/executions/{id}/logs")).await.json();
+    assert_eq!((&logs["events"], &logs["status"]), (&Value::Null, &json!("RUNNING")));
+    let url = logs["websocket_url"].as_str().unwrap();
+    assert!(url.starts_with("ws://localhost:") && url.contains(&format!("/ws?execution_id={id}&token=")), "{url}");
+    system.shim.shut_down().await;
+}
+
+/// A repository with one file on a branch, and a tag.
+fn repository(directory: &std::path::Path) -> String {
+    let git = |arguments: &[&str]| {
+        let status = std::process::Command::new("git")
+            .current_dir(directory)
+            .args(["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(status.status.success(), "{status:?}");
+        String::from_utf8(status.stdout).unwrap().trim().to_owned()
+    };
+    git(&["init", "--quiet"]);
+    std::fs::create_dir(directory.join("scripts")).unwrap();
+    std::fs::write(directory.join("scripts/which.txt"), "first\n").unwrap();
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "-m", "one"]);
+    git(&["tag", "v1"]);
+    std::fs::write(directory.join("scripts/which.txt"), "second\n").unwrap();
+    git(&["commit", "--quiet", "-am", "two"]);
+    git(&["rev-parse", "HEAD~1"])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_sees_its_git_repository_at_the_ref_it_names() {
+    let system = System::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let first = repository(directory.path());
+    let url = format!("file://{}", directory.path().display());
+    for (git_ref, expected) in [(Some("main"), "second"), (Some("v1"), "first"), (Some(&first[..]), "first"), (Some(&first[..8]), "first"), (None, "second")] {
+        let (id, status) = system
+            .admin
+            .run_to_end(json!({"command": "cat which.txt", "git_repo": url, "git_ref": git_ref, "git_path": "scripts"}))
+            .await;
+        let log = system.admin.log(&id).await;
+        assert_eq!(status["status"], "SUCCEEDED", "{git_ref:?} {log:#?}");
+        assert!(log.iter().any(|line| line == expected), "{git_ref:?} {log:#?}");
+        assert!(log[0].starts_with("### runvoy sidecar: cloning "), "{log:#?}");
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_clone_fails_the_run_and_prints_no_token() {
+    let system = System::start().await;
+    let (id, status) = system
+        .admin
+        .run_to_end(json!({"command": "echo never", "git_repo": "http://user:s3cr3t-t0ken@127.0.0.1:9/none.git"}))
+        .await;
+    assert_eq!((&status["status"], &status["exit_code"]), (&json!("FAILED"), &json!(1)));
+    let log = system.admin.log(&id).await.join("\n");
+    assert!(log.contains("### runvoy sidecar: the repository could not be cloned"), "{log}");
+    assert!(!log.contains("s3cr3t-t0ken") && !log.contains("never"), "{log}");
+    system.shim.shut_down().await;
+}

@@ -1,0 +1,59 @@
+use axum::{body::Body, http::Request};
+use local_shim::Settings;
+
+use crate::client::System;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_is_not_this_machine_is_refused_on_both_ports() {
+    let system = System::start().await;
+    for url in [format!("{}/health", system.admin.api), format!("{}/health", system.admin.events)] {
+        for (host, status) in [("evil.example.com", 403), ("192.168.0.1:8080", 403), ("localhost.evil.com", 403), ("127.0.0.1:1", 200), ("[::1]:1", 200)] {
+            let request = Request::get(&url).header("host", host).body(Body::empty()).unwrap();
+            assert_eq!(system.admin.send(request).await.status, status, "{url} {host}");
+        }
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_event_port_answers_no_page_of_another_site() {
+    let system = System::start().await;
+    let host = system.admin.events.strip_prefix("http://").unwrap();
+    for (name, value, status) in [
+        ("origin", "http://evil.example.com", 403),
+        ("origin", "null", 403),
+        ("sec-fetch-site", "cross-site", 403),
+        ("sec-fetch-site", "same-site", 403),
+        ("origin", &format!("http://{host}")[..], 400),
+        ("sec-fetch-site", "none", 400),
+    ] {
+        let request = Request::post(format!("{}/process", system.admin.events)).header(name, value).body(Body::from("x"));
+        assert_eq!(system.admin.send(request.unwrap()).await.status, status, "{name}: {value}");
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_api_answers_other_origins_as_configured() {
+    let overrides = [("RUNVOY_CORS_ALLOWED_ORIGINS".to_owned(), "https://app.example.com".to_owned())].into();
+    let system = System::start_with(Settings { overrides, ..Settings::ephemeral() }).await;
+    let preflight = async |origin: &str| {
+        let request = Request::builder()
+            .method("OPTIONS")
+            .uri(format!("{}/run", system.admin.api))
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "content-type,x-api-key");
+        system.admin.send(request.body(Body::empty()).unwrap()).await
+    };
+    let allowed = preflight("https://app.example.com").await;
+    assert_eq!(allowed.status, 200);
+    let header = |name: &str| allowed.headers[name].to_str().unwrap().to_ascii_lowercase();
+    assert_eq!(header("access-control-allow-origin"), "https://app.example.com");
+    assert_eq!(header("access-control-max-age"), "3600");
+    assert!(["get", "post", "put", "delete", "options"].iter().all(|method| header("access-control-allow-methods").contains(method)));
+    assert!(["content-type", "x-api-key"].iter().all(|name| header("access-control-allow-headers").contains(name)));
+    let refused = preflight("https://evil.example.com").await;
+    assert!(!refused.headers.contains_key("access-control-allow-origin"));
+    system.shim.shut_down().await;
+}

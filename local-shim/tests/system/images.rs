@@ -1,0 +1,72 @@
+use insta::assert_json_snapshot;
+use serde_json::{Value, json};
+
+use crate::client::System;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_is_registered_found_by_any_of_its_names_and_deleted() {
+    let system = System::start().await;
+    let body = json!({"image": "ghcr.io/acme/tool:1.2", "cpu": 512, "memory": 1024, "runtime_platform": "Linux/X86_64"});
+    let registered = system.admin.post("/images/register", &body).await;
+    assert_eq!(registered.status, 201, "{}", registered.text);
+    assert_eq!(registered.json(), json!({"image": "ghcr.io/acme/tool:1.2", "message": "Image registered successfully"}));
+    let image = system.admin.get("/images/ghcr.io/acme/tool:1.2").await.json();
+    assert_json_snapshot!(image, {
+        ".created_at" => "[time]", ".created_by_request_id" => "[request]", ".modified_by_request_id" => "[request]",
+    });
+    let id = image["image_id"].as_str().unwrap();
+    for name in [id.to_owned(), id.replace('/', "%2F").replace(':', "%3A"), "ghcr.io%2Facme%2Ftool%3A1.2".to_owned()] {
+        assert_eq!(system.admin.get(&format!("/images/{name}")).await.json()["image_id"], id, "{name}");
+    }
+    // The same registration again is the same image.
+    assert_eq!(system.admin.post("/images/register", &body).await.status, 201);
+    assert_eq!(system.admin.get("/images").await.json()["images"].as_array().unwrap().len(), 3);
+    let (_, status) = system.admin.run_to_end(json!({"command": "true", "image": id})).await;
+    assert_eq!((&status["status"], &status["image_id"]), (&json!("SUCCEEDED"), &json!(id)));
+
+    assert_eq!(system.admin.delete("/images/ghcr.io/acme/tool:1.2").await.status, 404, "only the exact id deletes");
+    assert_eq!(system.admin.delete(&format!("/images/{id}")).await.status, 200);
+    assert_eq!(system.admin.get(&format!("/images/{id}")).await.status, 404);
+    assert_eq!(system.admin.get("/images/ghcr.io/acme/tool:1.2").await.status, 404);
+    system.shim.shut_down().await;
+}
+
+async fn defaults(system: &System) -> Vec<String> {
+    let images = system.admin.get("/images").await.json();
+    let images = images["images"].as_array().unwrap().clone();
+    images.iter().filter(|image| image["is_default"] == true).map(|image| image["image"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn there_is_one_default_however_many_are_made_at_once() {
+    let system = System::start().await;
+    assert_eq!(defaults(&system).await, ["ubuntu:22.04"]);
+    let bodies: Vec<Value> = (0..20).map(|n| json!({"image": format!("tool:{n}"), "is_default": true})).collect();
+    let answers = futures_util::future::join_all(bodies.iter().map(|body| system.admin.post("/images/register", body))).await;
+    assert!(answers.iter().all(|answer| answer.status == 201));
+    let default = defaults(&system).await;
+    assert_eq!(default.len(), 1);
+    let (_, status) = system.admin.run_to_end(json!({"command": "true"})).await;
+    assert!(status["image_id"].as_str().unwrap().starts_with(&default[0]));
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_fargate_cannot_run_is_refused() {
+    let system = System::start().await;
+    for (body, reason) in [
+        (json!({"image": "Bad Name"}), "not an image name"),
+        (json!({"image": "a", "cpu": 300}), "cpu"),
+        (json!({"image": "a", "cpu": 256, "memory": 4096}), "memory"),
+        (json!({"image": "a", "runtime_platform": "Windows"}), "runtime_platform"),
+        (json!({"image": "a", "task_role_name": "nobody"}), "no IAM role"),
+        (json!({"image": "a", "task_execution_role_name": "not a name"}), "IAM role"),
+    ] {
+        let refused = system.admin.post("/images/register", &body).await;
+        assert_eq!(refused.status, 400, "{body}");
+        assert!(refused.json()["details"].as_str().unwrap().contains(reason), "{body}: {}", refused.text);
+    }
+    let role = json!({"image": "a", "task_role_name": "runvoy-local-TaskRole"});
+    assert_eq!(system.admin.post("/images/register", &role).await.status, 201);
+    system.shim.shut_down().await;
+}

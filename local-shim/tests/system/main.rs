@@ -1,0 +1,15 @@
+//! The system through its front doors: HTTP and WebSockets only.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod calls;
+mod claims;
+mod client;
+mod events;
+mod executions;
+mod guard;
+mod images;
+mod process;
+mod secrets;
+mod users;
+mod viewers;

@@ -1,0 +1,197 @@
+//! The program itself: how it starts, stops, and is killed.
+
+use std::{
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::client::{Caller, connect, id, watch};
+
+/// A `local-shim` of its own.
+struct Program {
+    child: Child,
+    caller: Caller,
+    /// What it printed at its start.
+    welcome: String,
+}
+
+fn command(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_local-shim"));
+    command
+        .current_dir(directory)
+        .env_remove("RUNVOY_LOG_LEVEL")
+        .env("RUNVOY_DEV_SERVER_PORT", "0")
+        .env("RUNVOY_EVENT_PROCESSOR_PORT", "0")
+        .stdin(Stdio::null());
+    command
+}
+
+impl Program {
+    fn start(directory: &Path) -> Self {
+        let log = std::fs::File::options().create(true).append(true).open(directory.join("log")).unwrap();
+        let mut child = command(directory).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut welcome = String::new();
+        while !welcome.contains("curl ") {
+            let line = lines.next().unwrap_or_else(|| panic!("it did not start: {}", log_of(directory)));
+            welcome.push_str(&line.unwrap());
+            welcome.push('\n');
+        }
+        let after = |mark: &str| welcome.split(mark).nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+        let key = std::fs::read_to_string(directory.join(".runvoy-local/admin-key")).unwrap();
+        let caller = Caller::new(&after("API              "), &after("Event processor  "), key.trim());
+        Self { child, caller, welcome }
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end; the exit code and how long it took.
+    fn wait(mut self) -> (Option<i32>, Duration) {
+        let started = Instant::now();
+        let status = self.child.wait().unwrap();
+        (status.code(), started.elapsed())
+    }
+}
+
+fn log_of(directory: &Path) -> String {
+    std::fs::read_to_string(directory.join("log")).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ctrl_c_ends_an_idle_system_within_a_second_and_a_restart_has_what_was_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path());
+    assert!(program.welcome.contains(&program.caller.key), "the first start shows the key");
+    let (first, _) = program.caller.run_to_end(json!({"command": "echo kept"})).await;
+    let log = program.caller.log(&first).await;
+    program.signal("-INT");
+    let (code, took) = program.wait();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    let text = log_of(directory.path());
+    assert!(text.contains("starting orchestrator server") && text.contains("starting async processor server"));
+
+    let program = Program::start(directory.path());
+    assert!(!program.welcome.contains(&program.caller.key), "later starts do not");
+    assert_eq!(program.caller.log(&first).await, log);
+    assert_eq!(program.caller.get("/executions").await.json().as_array().unwrap().len(), 1);
+    assert!(!log_of(directory.path()).contains(&program.caller.key), "the log never holds the key");
+    program.signal("-TERM");
+    assert_eq!(program.wait().0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ctrl_c_stops_what_runs_and_closes_its_execution() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path());
+    let started = program.caller.run("echo before; sleep 612").await;
+    program.caller.wait_for(&id(&started), "RUNNING").await;
+    let viewer = tokio::spawn(watch(connect(started["websocket_url"].as_str().unwrap()).await.unwrap()));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    program.signal("-INT");
+    let (code, took) = program.wait();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let seen = viewer.await.unwrap();
+    assert!(seen.messages().contains(&"before".to_owned()));
+    assert!(seen.close_code.is_some(), "the viewer is told that it is over");
+    let program = Program::start(directory.path());
+    let status = program.caller.get(&format!("/executions/{}/status", id(&started))).await.json();
+    assert_eq!((&status["status"], &status["exit_code"]), (&json!("STOPPED"), &json!(130)));
+    program.signal("-INT");
+    assert_eq!(program.wait().0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_kill_no_execution_runs_for_ever_no_line_is_gone_and_no_process_is_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path());
+    let id = id(&program.caller.run("seq 500; setsid sleep 613").await);
+    program.caller.wait_for(&id, "RUNNING").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    program.signal("-KILL");
+    assert_eq!(program.wait().0, None);
+    let program = Program::start(directory.path());
+    let status = program.caller.wait_for(&id, "FAILED").await;
+    assert_eq!(status["exit_code"], 1);
+    let log = program.caller.log(&id).await;
+    let numbers: Vec<String> = log.into_iter().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(numbers, (1..=500).map(|n: u32| n.to_string()).collect::<Vec<_>>());
+    let left = Command::new("pgrep").args(["-f", "sleep 613"]).output().map(|found| found.stdout).unwrap_or_default();
+    assert!(left.is_empty(), "{}", String::from_utf8_lossy(&left));
+    program.signal("-INT");
+    assert_eq!(program.wait().0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_is_the_users_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path());
+    program.caller.run_to_end(json!({"command": "true"})).await;
+    let data = directory.path().join(".runvoy-local");
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&data), 0o700);
+    for file in ["admin-key", "dynamodb.sqlite", "ecs.json"] {
+        assert_eq!(mode(&data.join(file)), 0o600, "{file}");
+    }
+    let refused = fails(&mut command(directory.path()));
+    assert!(refused.contains("another local-shim is using the data directory .runvoy-local"), "{refused}");
+    program.signal("-INT");
+    assert_eq!(program.wait().0, Some(0));
+}
+
+/// Runs a program that must not start, and returns what it says.
+fn fails(command: &mut Command) -> String {
+    let Output { status, stderr, .. } = command.output().unwrap();
+    assert_eq!(status.code(), Some(1));
+    String::from_utf8(stderr).unwrap()
+}
+
+#[test]
+fn what_prevents_a_start_is_named_with_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for variable in ["RUNVOY_DEV_SERVER_PORT", "RUNVOY_EVENT_PROCESSOR_PORT"] {
+        let said = fails(command(path).env(variable, &port));
+        assert!(said.contains(&port) && said.contains(variable), "{said}");
+    }
+    for (name, value) in [
+        ("RUNVOY_DEV_SERVER_PORT", "http"),
+        ("RUNVOY_REQUEST_TIMEOUT", "soon"),
+        ("RUNVOY_LOG_LEVEL", "loud"),
+        ("RUNVOY_WEB_URL", "nowhere"),
+    ] {
+        std::fs::write(path.join(".env"), format!("{name}={value}\n")).unwrap();
+        let said = fails(command(path).env_remove(name));
+        assert!(said.contains(name) && said.contains(value) && said.contains("wants"), "{said}");
+    }
+    std::fs::write(path.join(".env"), "not a setting\n").unwrap();
+    let said = fails(&mut command(path));
+    assert!(said.contains(".env"), "{said}");
+    std::fs::remove_file(path.join(".env")).unwrap();
+
+    std::fs::write(path.join("file"), "").unwrap();
+    let said = fails(command(path).args(["--data-dir", "file"]));
+    assert!(said.contains("the data directory file") && said.contains("--data-dir"), "{said}");
+    let said = fails(command(path).args(["--data-dir", "/dev/null/x"]));
+    assert!(said.contains("/dev/null/x"), "{said}");
+}
+
+#[test]
+fn help_names_every_flag_and_variable() {
+    let directory = tempfile::tempdir().unwrap();
+    let help = String::from_utf8(command(directory.path()).arg("--help").output().unwrap().stdout).unwrap();
+    for name in ["--ephemeral", "--data-dir", "RUNVOY_DEV_SERVER_PORT", "RUNVOY_EVENT_PROCESSOR_PORT", "RUNVOY_LOG_LEVEL"] {
+        assert!(help.contains(name), "{name}");
+    }
+}

@@ -1,0 +1,94 @@
+use insta::assert_json_snapshot;
+use local_shim::Settings;
+use serde_json::json;
+
+use crate::client::System;
+
+const VALUE: &str = "v4lue-that-must-not-leak";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_is_created_read_changed_and_deleted() {
+    let system = System::start().await;
+    let body = json!({"name": "db", "key_name": "DATABASE_PASSWORD", "value": VALUE, "description": "of the database"});
+    let created = system.admin.post("/secrets", &body).await;
+    assert_eq!((created.status.as_u16(), created.json()), (201, json!({"message": "Secret created successfully"})));
+    let again = system.admin.post("/secrets", &body).await;
+    assert_eq!((again.status.as_u16(), &again.json()["code"]), (409, &json!("SECRET_ALREADY_EXISTS")));
+    let shown = system.admin.get("/secrets/db").await.json();
+    assert_json_snapshot!(shown, {
+        ".secret.created_at" => "[time]", ".secret.updated_at" => "[time]",
+        ".secret.created_by_request_id" => "[request]", ".secret.modified_by_request_id" => "[request]",
+    });
+    let listed = system.admin.get("/secrets").await;
+    assert_eq!(listed.json()["total"], 1);
+    assert!(!listed.text.contains(VALUE));
+    let changed = system.admin.put("/secrets/db", &json!({"value": "new", "key_name": "DB"})).await;
+    assert_eq!((changed.status.as_u16(), changed.json()), (200, json!({"message": "Secret updated successfully"})));
+    let shown = system.admin.get("/secrets/db").await.json();
+    assert_eq!((&shown["secret"]["value"], &shown["secret"]["key_name"]), (&json!("new"), &json!("DB")));
+    let deleted = system.admin.delete("/secrets/db").await;
+    assert_eq!(deleted.json(), json!({"name": "db", "message": "Secret deleted successfully"}));
+    for answer in [system.admin.get("/secrets/db").await, system.admin.delete("/secrets/db").await, system.admin.put("/secrets/db", &json!({})).await] {
+        assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (404, &json!("SECRET_NOT_FOUND")));
+    }
+    assert_eq!(system.admin.post("/secrets", &body).await.status, 201, "the name is free again");
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_is_given_its_secrets_and_env_wins() {
+    let system = System::start().await;
+    for (name, key_name) in [("one", "ONE_TOKEN"), ("two", "TWO_TOKEN")] {
+        let body = json!({"name": name, "key_name": key_name, "value": format!("{VALUE}-{name}")});
+        assert_eq!(system.admin.post("/secrets", &body).await.status, 201);
+    }
+    let command = "[ \"$ONE_TOKEN\" = mine ] && [ \"$TWO_TOKEN\" = v4lue-that-must-not-leak-two ] && ! grep -q v4lue .env";
+    let body = json!({"command": command, "secrets": ["one", "two"], "env": {"ONE_TOKEN": "mine"}});
+    let (_, status) = system.admin.run_to_end(body).await;
+    assert_eq!(status["status"], "SUCCEEDED");
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_stands_in_the_parameter_store_and_nowhere_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let system = System::start_with(Settings { data_dir: Some(directory.path().into()), ..Settings::ephemeral() }).await;
+    let body = json!({"name": "s", "key_name": "S", "value": VALUE});
+    assert_eq!(system.admin.post("/secrets", &body).await.status, 201);
+    let (id, status) = system.admin.run_to_end(json!({"command": "test -n \"$S\"", "secrets": ["s"]})).await;
+    assert_eq!(status["status"], "SUCCEEDED");
+    assert!(!system.admin.log(&id).await.join("\n").contains(VALUE));
+    for bad in [json!({"name": "t", "key_name": "T", "value": {"x": VALUE}}), json!({"name": "t", "key_name": "1", "value": VALUE}), json!({"name": "t", "key_name": "T", "value": VALUE.repeat(400)})] {
+        let refused = system.admin.post("/secrets", &bad).await;
+        assert_eq!(refused.status, 400);
+        assert!(!refused.text.contains(VALUE), "{}", refused.text);
+    }
+    system.shim.shut_down().await;
+    let mut holding = Vec::new();
+    let mut folders = vec![directory.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            let content = std::fs::read(entry.path()).unwrap();
+            if content.windows(VALUE.len()).any(|window| window == VALUE.as_bytes()) {
+                holding.push(entry.file_name().into_string().unwrap());
+            }
+        }
+    }
+    assert_eq!(holding, ["parameters.json"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_hundred_creations_of_one_secret_one_wins() {
+    let system = System::start().await;
+    let bodies: Vec<_> = (0..100).map(|n| json!({"name": "s", "key_name": "S", "value": n.to_string()})).collect();
+    let answers = futures_util::future::join_all(bodies.iter().map(|body| system.admin.post("/secrets", body))).await;
+    let won: Vec<usize> = (0..100).filter(|at| answers[*at].status == 201).collect();
+    assert_eq!(won.len(), 1);
+    assert!(answers.iter().all(|answer| answer.status == 201 || answer.status == 409));
+    assert_eq!(system.admin.get("/secrets/s").await.json()["secret"]["value"], won[0].to_string());
+    system.shim.shut_down().await;
+}

@@ -1,0 +1,146 @@
+use std::{collections::HashSet, time::Duration};
+
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+
+use crate::client::{Seen, System, connect, connect_with, id, watch};
+
+fn url(started: &Value) -> String {
+    started["websocket_url"].as_str().unwrap().to_owned()
+}
+
+/// Each line once, the disconnect frame after the last and nothing after it, then close code 1000.
+fn assert_complete(seen: &Seen, log: &[String]) {
+    assert_eq!(seen.messages(), log);
+    let ids: HashSet<String> = seen.lines().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids.len(), log.len());
+    let last = seen.frames.last().unwrap();
+    assert_eq!(*last, json!({"type": "disconnect", "reason": "execution_completed"}));
+    assert_eq!(seen.frames.iter().filter(|frame| frame["type"] == "disconnect").count(), 1);
+    assert_eq!(seen.close_code, Some(1000));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn viewers_before_during_and_after_the_run_see_every_line_once() {
+    let system = System::start().await;
+    let started = system.admin.run("sleep 0.3; for i in 1 2 3 4 5 6; do echo line $i; sleep 0.1; done").await;
+    let id = id(&started);
+    let before = connect(&url(&started)).await.unwrap();
+    let before_batched = connect(&format!("{}&batch=true", url(&started))).await.unwrap();
+    let watching = [tokio::spawn(watch(before)), tokio::spawn(watch(before_batched))];
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let during = tokio::spawn(watch(connect(&url(&started)).await.unwrap()));
+    system.admin.wait_for(&id, "SUCCEEDED").await;
+    let at_the_end = tokio::spawn(watch(connect(&url(&started)).await.unwrap()));
+    let log = system.admin.log(&id).await;
+    assert_eq!(log.iter().filter(|line| line.starts_with("line ")).count(), 6);
+    for viewer in watching.into_iter().chain([during, at_the_end]) {
+        assert_complete(&viewer.await.unwrap(), &log);
+    }
+    let long_after = watch(connect(&url(&started)).await.unwrap()).await;
+    assert_complete(&long_after, &log);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_reaches_a_viewer_while_the_command_goes_on() {
+    let system = System::start().await;
+    let started = system.admin.run("echo now; sleep 60").await;
+    let mut viewer = connect(&url(&started)).await.unwrap();
+    let arrived = async {
+        while let Some(Ok(frame)) = viewer.next().await {
+            let event: Value = serde_json::from_str(frame.to_text().unwrap()).unwrap();
+            if event["message"] == "now" {
+                return event;
+            }
+        }
+        panic!("the viewer was closed");
+    };
+    let event = tokio::time::timeout(Duration::from_secs(5), arrived).await.unwrap();
+    let keys: HashSet<&str> = event.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, HashSet::from(["event_id", "timestamp", "message"]));
+    assert_eq!(system.admin.get(&format!("/executions/{}/status", id(&started))).await.json()["status"], "RUNNING");
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_that_comes_back_goes_on_after_the_last_line_it_has() {
+    let system = System::start().await;
+    let started = system.admin.run("seq 1 2000; sleep 0.2; seq 2001 3000").await;
+    system.admin.wait_for(&id(&started), "SUCCEEDED").await;
+    let all = watch(connect(&url(&started)).await.unwrap()).await.lines();
+    for at in [0, 1, 500, 2500, all.len() - 2, all.len() - 1] {
+        let again = format!("{}&last_event_id={}&batch=true", url(&started), all[at].0);
+        let seen = watch(connect(&again).await.unwrap()).await;
+        assert_eq!(seen.lines(), all[at + 1..], "after {at}");
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_lines_arrive_each_once_and_frames_stay_small() {
+    let system = System::start().await;
+    let started = system.admin.run("seq 20000").await;
+    let viewers: Vec<_> = futures_util::future::join_all((0..3).map(|_| async {
+        connect(&format!("{}&batch=true", url(&started))).await.unwrap()
+    }))
+    .await;
+    let expected: Vec<String> = (1..=20_000).map(|n| n.to_string()).collect();
+    for seen in futures_util::future::join_all(viewers.into_iter().map(watch)).await {
+        let numbers: Vec<String> = seen.messages().into_iter().filter(|line| !line.starts_with('#')).collect();
+        assert!(numbers == expected);
+    }
+    let stored: Vec<String> =
+        system.admin.log(&id(&started)).await.into_iter().filter(|line| !line.starts_with('#')).collect();
+    assert!(stored == expected);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strange_output_is_shown_as_the_log_driver_would() {
+    let system = System::start().await;
+    let command = r#"printf 'a\0b\n\n\377\376\n\r10%%\r20%%\n\033[31mred\033[0m\n'; head -c 300000 /dev/zero | tr '\0' x; echo; printf 'no newline'"#;
+    let started = system.admin.run(command).await;
+    system.admin.wait_for(&id(&started), "SUCCEEDED").await;
+    let log = system.admin.log(&id(&started)).await;
+    let output: Vec<&String> = log.iter().filter(|line| !line.starts_with("###")).collect();
+    assert_eq!(output[..4], ["a\0b", "\u{fffd}\u{fffd}", "\r10%\r20%", "\u{1b}[31mred\u{1b}[0m"]);
+    let long: String = output[4..output.len()].iter().map(|part| part.as_str()).collect();
+    // The last output had no newline, so the runner's own last line follows on the same line.
+    assert_eq!(long, format!("{}no newline### runvoy runner: command ended, exit code => 0", "x".repeat(300_000)));
+    let seen = watch(connect(&url(&started)).await.unwrap()).await;
+    assert_complete(&seen, &log);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_not_watch_is_refused_at_the_handshake() {
+    let system = System::start().await;
+    let (one, other) = (system.admin.run("sleep 60").await, system.admin.run("sleep 60").await);
+    let base = url(&one).split('?').next().unwrap().to_owned();
+    let token = url(&one).split("token=").nth(1).unwrap().to_owned();
+    for (query, status) in [
+        (String::new(), 400),
+        (format!("?execution_id={}", id(&one)), 400),
+        (format!("?token={token}"), 400),
+        (format!("?execution_id={}&token=wrong", id(&one)), 401),
+        (format!("?execution_id={}&token={token}", id(&other)), 403),
+        (format!("?execution_id={}&token={token}&last_event_id={}", id(&one), "9".repeat(500)), 400),
+    ] {
+        assert_eq!(connect(&format!("{base}{query}")).await.err().map(|status| status.as_u16()), Some(status), "{query}");
+    }
+    let foreign = [("origin", "http://evil.example.com")];
+    assert_eq!(connect_with(&url(&one), &foreign).await.err().unwrap(), 403);
+    assert_eq!(connect_with(&url(&one), &[("host", "evil.example.com")]).await.err().unwrap(), 403);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_that_vanishes_holds_nobody_up() {
+    let system = System::start().await;
+    let started = system.admin.run("sleep 0.3; seq 100; sleep 0.3; seq 101 200").await;
+    drop(connect(&url(&started)).await.unwrap());
+    let seen = watch(connect(&url(&started)).await.unwrap()).await;
+    assert_complete(&seen, &system.admin.log(&id(&started)).await);
+    system.shim.shut_down().await;
+}
