@@ -29,7 +29,10 @@ pub async fn run(app: &App, data: &DataDir) -> Result<Bootstrapped> {
     let kept = match &path {
         Some(path) if path.exists() => {
             let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-            Some(ApiKey::presented(text.trim()).with_context(|| format!("{} does not hold an API key", path.display()))?)
+            Some(
+                ApiKey::presented(text.trim())
+                    .with_context(|| format!("{} does not hold an API key", path.display()))?,
+            )
         }
         _ => None,
     };

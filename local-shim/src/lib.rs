@@ -179,7 +179,10 @@ impl Shim {
             }
         };
         if tokio::time::timeout(GRACE, orderly).await.is_err() {
-            tracing::warn!(seconds = GRACE.as_secs(), "some work did not end in time; the next start closes its executions");
+            tracing::warn!(
+                seconds = GRACE.as_secs(),
+                "some work did not end in time; the next start closes its executions"
+            );
         }
         for task in self.background {
             task.abort();
@@ -190,17 +193,22 @@ impl Shim {
 /// Binds a port on the loopback address.
 async fn listen(port: u16, variable: &str) -> Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.with_context(|| {
-        format!("port {port} on 127.0.0.1 cannot be used; stop the program that has it, or set {variable} to another port")
+        format!(
+            "port {port} on 127.0.0.1 cannot be used; stop the program that has it, or set {variable} to another port"
+        )
     })
 }
 
 fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> JoinHandle<()> {
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move {
-        let served = axum::serve(axum::serve::ListenerExt::tap_io(listener, |stream| {
-            // Small answers go out at once.
-            let _ = stream.set_nodelay(true);
-        }), service)
+        let served = axum::serve(
+            axum::serve::ListenerExt::tap_io(listener, |stream| {
+                // Small answers go out at once.
+                let _ = stream.set_nodelay(true);
+            }),
+            service,
+        )
         .with_graceful_shutdown(async move { stop.cancelled().await })
         .await;
         if let Err(error) = served {
@@ -291,10 +299,11 @@ fn event_handler(app: App) -> Handler {
         let app = app.clone();
         Box::pin(async move {
             let payload = serde_json::from_slice(&event.payload).map_err(unreadable)?;
-            let answer = event_processor::handle(&app, LambdaEvent::new(payload, event.context)).await.map_err(|error| {
-                let Diagnostic { error_type, error_message } = error.into();
-                FunctionError { error_type, message: error_message }
-            })?;
+            let answer =
+                event_processor::handle(&app, LambdaEvent::new(payload, event.context)).await.map_err(|error| {
+                    let Diagnostic { error_type, error_message } = error.into();
+                    FunctionError { error_type, message: error_message }
+                })?;
             serde_json::to_vec(&answer).map_err(unreadable)
         })
     })

@@ -10,7 +10,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// No AWS account, no Docker and no network are needed. Commands run on this machine with your own rights. Ctrl+C stops
 /// everything; a second Ctrl+C does so at once.
 #[derive(Parser)]
-#[command(version, after_help = "\
+#[command(
+    version,
+    after_help = "\
 Environment (also from a file .env in the current directory):
   RUNVOY_DEV_SERVER_PORT       port of the API [default: 8080]
   RUNVOY_EVENT_PROCESSOR_PORT  port of the event processor [default: 8081]
@@ -18,7 +20,8 @@ Environment (also from a file .env in the current directory):
   RUNVOY_REQUEST_TIMEOUT       how long a request may take: 30s, 1m, or seconds [default: 30s]
   RUNVOY_CORS_ALLOWED_ORIGINS  origins whose pages may call the API, separated by commas
   RUNVOY_WEB_URL               where log_url points [default: http://localhost:5173]
-  AWS_ENDPOINT_URL             an AWS to talk to instead of the built-in one")]
+  AWS_ENDPOINT_URL             an AWS to talk to instead of the built-in one"
+)]
 struct Arguments {
     /// Keep nothing: all state is in memory and ends with the process.
     #[arg(long, conflicts_with = "data_dir")]
@@ -104,5 +107,7 @@ fn welcome(shim: &Shim, data_dir: Option<&std::path::Path>) {
     println!("  Commands run on this machine, with your own rights");
     println!();
     println!("Try:");
-    println!("  curl -X POST http://localhost:{api}/api/v1/run -H \"X-API-Key: {key}\" -d '{{\"command\": \"echo hello\"}}'");
+    println!(
+        "  curl -X POST http://localhost:{api}/api/v1/run -H \"X-API-Key: {key}\" -d '{{\"command\": \"echo hello\"}}'"
+    );
 }

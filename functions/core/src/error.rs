@@ -1,6 +1,6 @@
 //! The one error of everything below the handlers. Each variant is something that a caller answers differently.
 
-use aws_smithy_runtime_api::{client::{orchestrator::HttpResponse, result}};
+use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use thiserror::Error;
 

@@ -30,11 +30,7 @@ pub struct App {
 impl App {
     /// Puts the parts together. Makes no AWS call.
     pub fn new(config: config::Config, sdk: &aws_config::SdkConfig) -> Self {
-        Self {
-            aws: aws::Clients::new(sdk, &config),
-            policies: auth::policy::Policies::bundled(),
-            config,
-        }
+        Self { aws: aws::Clients::new(sdk, &config), policies: auth::policy::Policies::bundled(), config }
     }
 
     /// As a Lambda function starts: settings from the environment, credentials and region from the SDK's own chain.

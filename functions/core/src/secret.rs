@@ -115,9 +115,7 @@ pub async fn create(app: &App, new: NewSecret, by: &Email, request_id: &str) -> 
         .expression_attribute_values(":abandoned", string(time::rfc3339(abandoned)))
         .send()
         .await
-        .map_err(|error| {
-            if error.condition_failed() { Error::SecretExists(new.name.clone()) } else { error.into() }
-        })?;
+        .map_err(|error| if error.condition_failed() { Error::SecretExists(new.name.clone()) } else { error.into() })?;
     if let Err(error) = put_value(app, &new.name, &new.value).await {
         // Leave the name free at once; if this fails too, the record is abandoned and stays invisible.
         let _ = remove_record(app, &new.name, State::Creating, request_id).await;
@@ -137,9 +135,7 @@ pub async fn create(app: &App, new: NewSecret, by: &Email, request_id: &str) -> 
         .send()
         .await
         .map(drop)
-        .map_err(|error| {
-            if error.condition_failed() { Error::SecretExists(new.name.clone()) } else { error.into() }
-        })
+        .map_err(|error| if error.condition_failed() { Error::SecretExists(new.name.clone()) } else { error.into() })
 }
 
 /// The record of a secret, without its value.
@@ -148,8 +144,7 @@ pub async fn find(app: &App, name: &str) -> Result<Secret> {
     if check_name(name).is_err() {
         return Err(missing());
     }
-    let record: Option<SecretRecord> =
-        table::get(&app.aws.dynamodb, &app.config.tables.secrets, "name", name).await?;
+    let record: Option<SecretRecord> = table::get(&app.aws.dynamodb, &app.config.tables.secrets, "name", name).await?;
     record.filter(|record| record.state == State::Active).map(|record| record.secret).ok_or_else(missing)
 }
 
@@ -208,10 +203,7 @@ pub async fn find_all(app: &App, names: &[String]) -> Result<Vec<Secret>> {
         match answer.unprocessed_keys.and_then(|keys| keys.into_values().next()) {
             Some(rest) => wanted = rest,
             None => {
-                return distinct
-                    .into_iter()
-                    .map(|name| found.remove(name).ok_or_else(|| unknown(name)))
-                    .collect();
+                return distinct.into_iter().map(|name| found.remove(name).ok_or_else(|| unknown(name))).collect();
             }
         }
     }
@@ -341,8 +333,8 @@ fn parameter(app: &App, name: &str) -> String {
 
 /// Parameter names take letters, digits and `. _ -`, and no part may start with `aws` or `ssm` ("PutParameter").
 fn check_name(name: &str) -> Result<()> {
-    let well_formed = (1..=128).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    let well_formed =
+        (1..=128).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     if well_formed {
         Ok(())
     } else {

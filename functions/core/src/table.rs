@@ -56,9 +56,7 @@ pub trait ConditionFailed {
     fn condition_failed(&self) -> bool;
 }
 
-impl<E: aws_smithy_types::error::metadata::ProvideErrorMetadata> ConditionFailed
-    for crate::error::SdkError<E>
-{
+impl<E: aws_smithy_types::error::metadata::ProvideErrorMetadata> ConditionFailed for crate::error::SdkError<E> {
     fn condition_failed(&self) -> bool {
         self.as_service_error().and_then(|error| error.code()) == Some("ConditionalCheckFailedException")
     }
@@ -70,11 +68,9 @@ pub fn cancellation_codes(
 ) -> Vec<String> {
     use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError::TransactionCanceledException;
     match error.as_service_error() {
-        Some(TransactionCanceledException(cancelled)) => cancelled
-            .cancellation_reasons()
-            .iter()
-            .map(|reason| reason.code().unwrap_or_default().to_owned())
-            .collect(),
+        Some(TransactionCanceledException(cancelled)) => {
+            cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or_default().to_owned()).collect()
+        }
         _ => Vec::new(),
     }
 }

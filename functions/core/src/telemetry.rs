@@ -6,7 +6,11 @@ use tracing_subscriber::EnvFilter;
 /// only to warn, or `tracing` filter directives, which hold as they stand.
 pub fn filter(level: &str) -> Result<EnvFilter, String> {
     const OURS: [&str; 4] = ["runvoy_core", "orchestrator", "event_processor", "local_shim"];
-    let wants = || format!("RUNVOY_LOG_LEVEL is {level:?}: it wants error, warn, info, debug, trace or `tracing` filter directives");
+    let wants = || {
+        format!(
+            "RUNVOY_LOG_LEVEL is {level:?}: it wants error, warn, info, debug, trace or `tracing` filter directives"
+        )
+    };
     let directives = match level.trim() {
         "" => return filter("info"),
         level if !level.contains(['=', ',']) => {

@@ -331,7 +331,17 @@ mod tests {
     #[test]
     fn addresses_are_checked_and_lower_cased() {
         assert_eq!(Email::parse(" Ada.L+x@Example.COM ").unwrap().as_str(), "ada.l+x@example.com");
-        for bad in ["", "ada", "@example.com", "ada@", "ada@localhost", "a b@example.com", "ada@-x.com", "a\n@x.com", "ada@x..com"] {
+        for bad in [
+            "",
+            "ada",
+            "@example.com",
+            "ada@",
+            "ada@localhost",
+            "a b@example.com",
+            "ada@-x.com",
+            "a\n@x.com",
+            "ada@x..com",
+        ] {
             assert!(Email::parse(bad).is_err(), "{bad}");
         }
     }

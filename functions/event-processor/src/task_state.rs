@@ -78,11 +78,7 @@ pub async fn handle(app: &App, event: Value) -> Result<(), EventError> {
         tracing::info!(execution_id = %id, status = %record.execution.status, exit_code, "execution changed");
     }
     let Phase::Stopped(stop) = &state.phase else { return Ok(()) };
-    let head = if record.log.log_complete {
-        record.log
-    } else {
-        cloudwatch::complete(app, id, stop.ran_to_its_end()).await?.log
-    };
+    let head = if record.log.log_complete { record.log } else { cloudwatch::complete(app, id, stop).await?.log };
     if head.viewers > 0 {
         serve::farewell(app, id, &head).await?;
     }

@@ -81,7 +81,8 @@ pub fn method_not_allowed() -> Response {
 /// A request that took too long.
 pub fn timed_out() -> Response {
     let status = StatusCode::SERVICE_UNAVAILABLE;
-    let details = Some("the request took too long; whether it took effect is not known, so look before you try again".to_owned());
+    let details =
+        Some("the request took too long; whether it took effect is not known, so look before you try again".to_owned());
     (status, Json(ErrorBody { error: reason(status), code: Some("SERVICE_UNAVAILABLE"), details })).into_response()
 }
 

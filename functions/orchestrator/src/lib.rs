@@ -74,7 +74,11 @@ fn cors(config: &runvoy_core::config::Config) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS])
-        .allow_headers([header::CONTENT_TYPE, HeaderName::from_static("x-api-key"), HeaderName::from_static("idempotency-key")])
+        .allow_headers([
+            header::CONTENT_TYPE,
+            HeaderName::from_static("x-api-key"),
+            HeaderName::from_static("idempotency-key"),
+        ])
         .expose_headers([header::LINK, HeaderName::from_static("x-request-id")])
         .max_age(std::time::Duration::from_secs(3600))
 }

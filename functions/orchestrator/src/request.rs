@@ -134,9 +134,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let query = axum::extract::Query::from_request_parts(parts, state).await;
-        query
-            .map(|axum::extract::Query(parameters)| Self(parameters))
-            .map_err(|_| ApiError(Error::invalid("the query parameters cannot be read; give each once, percent-encoded")))
+        query.map(|axum::extract::Query(parameters)| Self(parameters)).map_err(|_| {
+            ApiError(Error::invalid("the query parameters cannot be read; give each once, percent-encoded"))
+        })
     }
 }
 

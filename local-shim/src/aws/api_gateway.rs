@@ -60,7 +60,10 @@ impl ApiGateway {
         let message = match operation {
             "PostToConnection" => {
                 if body.len() > MAX_PAYLOAD {
-                    return Err(AwsError { status: 413, ..AwsError::new("PayloadTooLargeException", "Message too long") });
+                    return Err(AwsError {
+                        status: 413,
+                        ..AwsError::new("PayloadTooLargeException", "Message too long")
+                    });
                 }
                 let text = String::from_utf8(body.to_vec())
                     .map_err(|_| AwsError::new("BadRequestException", "the message is not valid UTF-8"))?;

@@ -106,7 +106,12 @@ impl DynamoDb {
             shard_iterator_type: "LATEST".to_owned(),
             sequence_number: None,
         })?;
-        Ok(Follower { database: self.database.clone(), written: self.written.clone(), iterator: start.shard_iterator, arn })
+        Ok(Follower {
+            database: self.database.clone(),
+            written: self.written.clone(),
+            iterator: start.shard_iterator,
+            arn,
+        })
     }
 }
 
@@ -166,7 +171,8 @@ fn refused(error: &serde_json::Error) -> DynoxideError {
             return DynoxideError::ValidationException(message.to_owned());
         }
     }
-    let text = ["SERIALIZATION:", "SERIALIZATION_AS_READ:"].iter().find_map(|mark| text.strip_prefix(mark)).unwrap_or(text);
+    let text =
+        ["SERIALIZATION:", "SERIALIZATION_AS_READ:"].iter().find_map(|mark| text.strip_prefix(mark)).unwrap_or(text);
     DynoxideError::SerializationException(text.to_owned())
 }
 

@@ -383,7 +383,9 @@ impl Ecs {
             names.sort_unstable();
             names.dedup();
             if names.len() != count {
-                return Err(client("The secret name must be unique and not shared with any new or existing environment variables set on the container."));
+                return Err(client(
+                    "The secret name must be unique and not shared with any new or existing environment variables set on the container.",
+                ));
             }
         }
         check_fargate_size(&request.rest)?;
@@ -391,7 +393,10 @@ impl Ecs {
         let revisions = state.definitions.entry(request.family.clone()).or_default();
         let revision = revisions.len() + 1;
         let definition = TaskDefinition {
-            task_definition_arn: format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/{}:{revision}", request.family),
+            task_definition_arn: format!(
+                "arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/{}:{revision}",
+                request.family
+            ),
             family: request.family,
             revision,
             status: "ACTIVE".to_owned(),
@@ -406,9 +411,8 @@ impl Ecs {
 
     fn describe_definition(&self, request: NamedTaskDefinition) -> Result<Vec<u8>, AwsError> {
         let state = self.lock();
-        let definition = state
-            .definition(&request.task_definition)
-            .ok_or_else(|| client("Unable to describe task definition."))?;
+        let definition =
+            state.definition(&request.task_definition).ok_or_else(|| client("Unable to describe task definition."))?;
         write(&json!({"taskDefinition": definition, "tags": definition.tags}))
     }
 
@@ -498,20 +502,25 @@ impl Ecs {
         if request.client_token.as_ref().is_some_and(|token| token.len() > 64) {
             return Err(invalid("clientToken must have at most 64 characters."));
         }
-        let size = serde_json::to_string(&request.overrides).map_err(|error| AwsError::internal(&error))?.chars().count();
+        let size =
+            serde_json::to_string(&request.overrides).map_err(|error| AwsError::internal(&error))?.chars().count();
         if size > MAX_OVERRIDES {
             return Err(invalid(format!("Container Overrides length must be at most {MAX_OVERRIDES}")));
         }
         let digest = hash(body);
         let mut state = self.lock();
-        if let Some((token_request, task_id)) = request.client_token.as_ref().and_then(|token| state.tokens.get(token)) {
+        if let Some((token_request, task_id)) = request.client_token.as_ref().and_then(|token| state.tokens.get(token))
+        {
             let task = state.tasks.get(task_id);
             let same = *token_request == digest;
             return match task {
                 Some(task) if same => write(&json!({"tasks": [task.shown(true)], "failures": []})),
                 _ => Err(AwsError {
                     resource_ids: task.map(|task| task.task_arn.clone()).into_iter().collect(),
-                    ..AwsError::new("ConflictException", "The RunTask request could not be processed due to conflicts. The provided clientToken is already in use with a different RunTask request.")
+                    ..AwsError::new(
+                        "ConflictException",
+                        "The RunTask request could not be processed due to conflicts. The provided clientToken is already in use with a different RunTask request.",
+                    )
                 }),
             };
         }
@@ -522,7 +531,10 @@ impl Ecs {
             .clone();
         for container in &request.overrides.container_overrides {
             if !definition.container_definitions.iter().any(|defined| defined.name == container.name) {
-                return Err(invalid(format!("Override for container named {} is not a container in the TaskDefinition.", container.name)));
+                return Err(invalid(format!(
+                    "Override for container named {} is not a container in the TaskDefinition.",
+                    container.name
+                )));
             }
         }
         let id = uuid::Uuid::new_v4().simple().to_string();
@@ -546,7 +558,8 @@ impl Ecs {
         let mut containers = Vec::new();
         let mut waiting: Vec<&ContainerDefinition> = definition.container_definitions.iter().collect();
         while !waiting.is_empty() {
-            let started: Vec<String> = containers.iter().map(|container: &ContainerSpec| container.name.clone()).collect();
+            let started: Vec<String> =
+                containers.iter().map(|container: &ContainerSpec| container.name.clone()).collect();
             let ready = waiting
                 .iter()
                 .position(|container| container.depends_on.iter().all(|on| started.contains(&on.container_name)))
@@ -562,7 +575,8 @@ impl Ecs {
             }
             let mut arguments: Vec<String> = container.entry_point.iter().chain(&container.command).cloned().collect();
             for over in overrides.container_overrides.iter().filter(|over| over.name == container.name) {
-                environment.extend(over.environment.iter().map(|variable| (variable.name.clone(), variable.value.clone())));
+                environment
+                    .extend(over.environment.iter().map(|variable| (variable.name.clone(), variable.value.clone())));
                 if !over.command.is_empty() {
                     arguments = container.entry_point.iter().chain(&over.command).cloned().collect();
                 }
@@ -613,7 +627,9 @@ impl Ecs {
         let state = self.lock();
         let definition = state.definition(&state.tasks.get(id)?.task_definition_arn)?;
         let mut secrets = definition.container_definitions.iter().flat_map(|container| &container.secrets);
-        secrets.find(|secret| self.0.ssm.value_from(&secret.value_from).is_none()).map(|secret| secret.value_from.clone())
+        secrets
+            .find(|secret| self.0.ssm.value_from(&secret.value_from).is_none())
+            .map(|secret| secret.value_from.clone())
     }
 
     /// Tells of a task's end until it has been heard.
@@ -646,8 +662,7 @@ impl Ecs {
         self.check_cluster(request.cluster.as_deref())?;
         let id = request.task.rsplit('/').next().unwrap_or_default().to_owned();
         let mut state = self.lock();
-        let task =
-            state.tasks.get_mut(&id).ok_or_else(|| invalid("The referenced task was not found."))?;
+        let task = state.tasks.get_mut(&id).ok_or_else(|| invalid("The referenced task was not found."))?;
         if task.last_status != "STOPPED" {
             task.want_stop(request.reason.as_deref().unwrap_or("Task stopped by user"));
         }
@@ -739,8 +754,7 @@ impl State {
     fn forget_old(&mut self) {
         let now = Timestamp::now();
         self.tasks.retain(|_, task| {
-            !task.end_told
-                || task.stopped_at.is_none_or(|at| now.duration_since(at).unsigned_abs() < SHOWN_AFTER_STOP)
+            !task.end_told || task.stopped_at.is_none_or(|at| now.duration_since(at).unsigned_abs() < SHOWN_AFTER_STOP)
         });
         let tasks = &self.tasks;
         self.tokens.retain(|_, (_, id)| tasks.contains_key(id));
@@ -766,7 +780,10 @@ impl Task {
                 .container_definitions
                 .iter()
                 .map(|container| Container {
-                    container_arn: format!("arn:aws:ecs:{REGION}:{ACCOUNT}:container/{cluster}/{id}/{}", container.name),
+                    container_arn: format!(
+                        "arn:aws:ecs:{REGION}:{ACCOUNT}:container/{cluster}/{id}/{}",
+                        container.name
+                    ),
                     task_arn: task_arn.clone(),
                     name: container.name.clone(),
                     image: container.image.clone(),
@@ -873,7 +890,10 @@ fn check_tags(tags: &[Tag]) -> Result<(), AwsError> {
             && allowed(&tag.key)
             && allowed(&tag.value);
         if !fits {
-            return Err(invalid(format!("The tag {:?} has a key or value that is too long or has characters that tags cannot have.", tag.key)));
+            return Err(invalid(format!(
+                "The tag {:?} has a key or value that is too long or has characters that tags cannot have.",
+                tag.key
+            )));
         }
     }
     Ok(())

@@ -66,8 +66,7 @@ struct FilterLogEvents {
 impl CloudWatchLogs {
     pub fn open(directory: Option<PathBuf>, group: &str) -> Result<Self> {
         if let Some(directory) = &directory {
-            std::fs::create_dir_all(directory)
-                .with_context(|| format!("{} cannot be made", directory.display()))?;
+            std::fs::create_dir_all(directory).with_context(|| format!("{} cannot be made", directory.display()))?;
         }
         let start = u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or_default();
         Ok(Self(Arc::new(Inner {
@@ -175,10 +174,9 @@ impl CloudWatchLogs {
         let mut found = Vec::new();
         let mut size = 0;
         while let Some(name) = request.log_stream_names.get(at) {
-            let stream = self
-                .stream(name)
-                .map_err(|error| AwsError::internal(&error))?
-                .ok_or_else(|| AwsError::new("ResourceNotFoundException", "The specified log stream does not exist."))?;
+            let stream = self.stream(name).map_err(|error| AwsError::internal(&error))?.ok_or_else(|| {
+                AwsError::new("ResourceNotFoundException", "The specified log stream does not exist.")
+            })?;
             let more = stream
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)

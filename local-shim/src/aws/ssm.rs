@@ -77,7 +77,10 @@ impl Ssm {
     fn put(&self, request: PutParameter) -> Result<Vec<u8>, AwsError> {
         check_name(&request.name)?;
         if request.value.is_empty() {
-            return Err(AwsError::new("ValidationException", "Value '' at 'value' failed to satisfy constraint: Member must have length greater than or equal to 1."));
+            return Err(AwsError::new(
+                "ValidationException",
+                "Value '' at 'value' failed to satisfy constraint: Member must have length greater than or equal to 1.",
+            ));
         }
         if request.value.len() > MAX_VALUE {
             return Err(AwsError::new(
@@ -88,12 +91,20 @@ impl Ssm {
         let mut parameters = self.lock();
         let existing = parameters.get(&request.name);
         if existing.is_some() && !request.overwrite {
-            return Err(AwsError::new("ParameterAlreadyExists", "The parameter already exists. To overwrite this value, set the overwrite option in the request to true."));
+            return Err(AwsError::new(
+                "ParameterAlreadyExists",
+                "The parameter already exists. To overwrite this value, set the overwrite option in the request to true.",
+            ));
         }
         let r#type = match (request.r#type, existing) {
             (Some(kind), _) if ["String", "StringList", "SecureString"].contains(&kind.as_str()) => kind,
             (None, Some(existing)) => existing.r#type.clone(),
-            _ => return Err(AwsError::new("ValidationException", "A parameter type is required when you create a parameter.")),
+            _ => {
+                return Err(AwsError::new(
+                    "ValidationException",
+                    "A parameter type is required when you create a parameter.",
+                ));
+            }
         };
         let version = existing.map_or(1, |existing| existing.version + 1);
         parameters.insert(request.name, Parameter { value: request.value, r#type, version });
@@ -131,15 +142,20 @@ fn check_name(name: &str) -> Result<(), AwsError> {
         && name.starts_with('/')
         && name.matches('/').count() <= MAX_DEPTH
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_.-".contains(&b));
-    let reserved = name.get(1..4).is_some_and(|start| {
-        start.eq_ignore_ascii_case("aws") || start.eq_ignore_ascii_case("ssm")
-    });
+    let reserved =
+        name.get(1..4).is_some_and(|start| start.eq_ignore_ascii_case("aws") || start.eq_ignore_ascii_case("ssm"));
     if reserved {
-        return Err(AwsError::new("ValidationException", "Parameter name: can't be prefixed with \"aws\" or \"ssm\" (case-insensitive)."));
+        return Err(AwsError::new(
+            "ValidationException",
+            "Parameter name: can't be prefixed with \"aws\" or \"ssm\" (case-insensitive).",
+        ));
     }
     if well_formed {
         Ok(())
     } else {
-        Err(AwsError::new("ValidationException", "Parameter name must be a fully qualified name of letters, digits and /_.- ."))
+        Err(AwsError::new(
+            "ValidationException",
+            "Parameter name must be a fully qualified name of letters, digits and /_.- .",
+        ))
     }
 }

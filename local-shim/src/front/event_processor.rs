@@ -33,7 +33,10 @@ pub fn router(event_processor: Function) -> Router {
         .with_state(event_processor)
 }
 
-async fn process(State(function): State<Function>, body: Result<Bytes, axum::extract::rejection::BytesRejection>) -> Response {
+async fn process(
+    State(function): State<Function>,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Response {
     let error = |status: StatusCode, code: &str, details: &str| {
         let short = status.canonical_reason().unwrap_or("Error");
         super::json(status, &json!({"error": short, "code": code, "details": details}))
@@ -54,7 +57,9 @@ async fn process(State(function): State<Function>, body: Result<Bytes, axum::ext
             Ok(Value::Null) | Err(_) => super::json(StatusCode::OK, &json!({"status": "processed"})),
             Ok(answer) => super::json(StatusCode::OK, &answer),
         },
-        Err(failed @ InvokeError::TimedOut(_)) => error(StatusCode::GATEWAY_TIMEOUT, "EVENT_FAILED", &failed.to_string()),
+        Err(failed @ InvokeError::TimedOut(_)) => {
+            error(StatusCode::GATEWAY_TIMEOUT, "EVENT_FAILED", &failed.to_string())
+        }
         Err(failed) => error(StatusCode::INTERNAL_SERVER_ERROR, "EVENT_FAILED", &failed.to_string()),
     }
 }

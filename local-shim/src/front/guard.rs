@@ -37,7 +37,8 @@ fn is_loopback(host: &str) -> bool {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
     };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether a browser says that a page from elsewhere is behind a request.
@@ -60,7 +61,9 @@ mod tests {
         for good in ["localhost", "localhost:8080", "LOCALHOST:1", "127.0.0.1:8080", "127.1.2.3", "[::1]:8080"] {
             assert!(is_loopback(good), "{good}");
         }
-        for bad in ["", "example.com", "localhost.example.com", "127.0.0.1.example.com", "192.168.0.1", "[::2]", "0.0.0.0"] {
+        for bad in
+            ["", "example.com", "localhost.example.com", "127.0.0.1.example.com", "192.168.0.1", "[::2]", "0.0.0.0"]
+        {
             assert!(!is_loopback(bad), "{bad}");
         }
     }
@@ -72,7 +75,11 @@ mod tests {
         };
         let host = ("host", "localhost:8081");
         assert!(!is_cross_site(&headers(&[host])));
-        assert!(!is_cross_site(&headers(&[host, ("origin", "http://localhost:8081"), ("sec-fetch-site", "same-origin")])));
+        assert!(!is_cross_site(&headers(&[
+            host,
+            ("origin", "http://localhost:8081"),
+            ("sec-fetch-site", "same-origin")
+        ])));
         for foreign in [
             ("origin", "http://example.com"),
             ("origin", "null"),

@@ -50,7 +50,9 @@ async fn invoke(State(port): State<Port>, ConnectInfo(peer): ConnectInfo<SocketA
         Err(failed) => {
             tracing::error!(request_id = id, error = %failed, "the orchestrator gave no answer");
             match failed {
-                InvokeError::TimedOut(_) => error(StatusCode::GATEWAY_TIMEOUT, "INTERNAL_ERROR", &failed.to_string(), &id),
+                InvokeError::TimedOut(_) => {
+                    error(StatusCode::GATEWAY_TIMEOUT, "INTERNAL_ERROR", &failed.to_string(), &id)
+                }
                 InvokeError::RequestTooLarge(_) => {
                     error(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &failed.to_string(), &id)
                 }

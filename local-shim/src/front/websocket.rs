@@ -35,7 +35,11 @@ pub struct Gateway {
     pub closing: CancellationToken,
 }
 
-pub async fn upgrade(State(port): State<Port>, ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request) -> Response {
+pub async fn upgrade(
+    State(port): State<Port>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
     let gateway = port.websocket;
     let (mut parts, _) = request.into_parts();
     let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
@@ -60,12 +64,17 @@ pub async fn upgrade(State(port): State<Port>, ConnectInfo(peer): ConnectInfo<So
         }
     };
     if !status.is_success() {
-        return refuse(status, match status {
-            StatusCode::BAD_REQUEST => "execution_id and token are required; take the URL from websocket_url",
-            StatusCode::UNAUTHORIZED => "the token is unknown or has expired; get a new URL from the execution's logs",
-            StatusCode::FORBIDDEN => "the token is for another execution",
-            _ => "the connection could not be set up; try again in a moment",
-        });
+        return refuse(
+            status,
+            match status {
+                StatusCode::BAD_REQUEST => "execution_id and token are required; take the URL from websocket_url",
+                StatusCode::UNAUTHORIZED => {
+                    "the token is unknown or has expired; get a new URL from the execution's logs"
+                }
+                StatusCode::FORBIDDEN => "the token is for another execution",
+                _ => "the connection could not be set up; try again in a moment",
+            },
+        );
     }
     upgrade.max_message_size(MAX_MESSAGE).on_upgrade(move |socket| async move {
         let incoming = gateway.connections.open(&connection.id);

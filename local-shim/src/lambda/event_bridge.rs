@@ -24,7 +24,9 @@ mod tests {
     fn a_pattern_matches_what_has_one_of_its_values_in_each_of_its_fields() {
         let pattern = json!({"source": ["aws.ecs"], "detail": {"lastStatus": ["RUNNING", "STOPPED"]}});
         assert!(matches(&pattern, &json!({"source": "aws.ecs", "detail": {"lastStatus": "STOPPED"}, "x": 1})));
-        for other in [json!({}), json!({"source": "aws.ecs"}), json!({"source": "aws.ecs", "detail": {"lastStatus": "PENDING"}})] {
+        for other in
+            [json!({}), json!({"source": "aws.ecs"}), json!({"source": "aws.ecs", "detail": {"lastStatus": "PENDING"}})]
+        {
             assert!(!matches(&pattern, &other), "{other}");
         }
     }

@@ -16,7 +16,8 @@ const RETRY_AFTER: [Duration; 2] = [Duration::from_millis(500), Duration::from_s
 const CONCURRENCY: usize = 100;
 
 /// A function's code: the bytes of an event in, the bytes of an answer out.
-pub type Handler = Arc<dyn Fn(LambdaEvent<Vec<u8>>) -> BoxFuture<'static, Result<Vec<u8>, FunctionError>> + Send + Sync>;
+pub type Handler =
+    Arc<dyn Fn(LambdaEvent<Vec<u8>>) -> BoxFuture<'static, Result<Vec<u8>, FunctionError>> + Send + Sync>;
 
 /// What the code itself reports.
 #[derive(Debug, Clone)]
@@ -65,7 +66,6 @@ impl Function {
                 version: "$LATEST".to_owned(),
                 log_stream: format!("local/{name}"),
                 log_group: format!("/aws/lambda/{name}"),
-                ..lambda_runtime::Config::default()
             }),
             handler,
             capacity: Semaphore::new(CONCURRENCY),
@@ -181,9 +181,8 @@ mod tests {
 
     #[tokio::test]
     async fn neither_request_nor_answer_passes_six_megabytes() {
-        let function = function(Duration::from_secs(5), |event| {
-            Box::pin(async move { Ok(vec![0; event.payload.len() + 1]) })
-        });
+        let function =
+            function(Duration::from_secs(5), |event| Box::pin(async move { Ok(vec![0; event.payload.len() + 1]) }));
         let error = function.invoke("1", vec![0; MAX_PAYLOAD + 1]).await;
         assert!(matches!(error, Err(InvokeError::RequestTooLarge(_))));
         assert!(matches!(function.invoke("1", vec![0; MAX_PAYLOAD]).await, Err(InvokeError::ResponseTooLarge(_))));

@@ -51,7 +51,8 @@ pub async fn run(function: Function, mut stream: Follower, settings: Settings) {
         let wanted: Vec<Value> = records
             .into_iter()
             .filter(|record| {
-                settings.filters.is_empty() || settings.filters.iter().any(|filter| event_bridge::matches(filter, record))
+                settings.filters.is_empty()
+                    || settings.filters.iter().any(|filter| event_bridge::matches(filter, record))
             })
             .collect();
         if !wanted.is_empty() {

@@ -13,13 +13,18 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::{net::unix::pipe, process::Command, sync::watch};
 
-use super::{ContainerSpec, TaskEnd, TaskSpec, log_driver::{LogDriver, Subscription}};
+use super::{
+    ContainerSpec, TaskEnd, TaskSpec,
+    log_driver::{LogDriver, Subscription},
+};
 use crate::aws::logs::CloudWatchLogs;
 
 /// What a container would have, roughly.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Tells the scripts where the workspace is, and us which processes belong to it.
 const WORKSPACE: &str = "RUNVOY_WORKSPACE";
+/// What a command gets to end in when the program itself is ending.
+const LITTLE_TIME: Duration = Duration::from_secs(3);
 /// How long the end of a container's output is waited for when something outside our reach keeps the pipe open.
 const DRAIN: Duration = Duration::from_secs(60);
 
@@ -31,7 +36,7 @@ pub struct ProcessRunner {
 }
 
 /// What is asked of a running task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Demand {
     Run,
     /// As `StopTask`: SIGTERM, and SIGKILL after the stop timeout.
@@ -117,7 +122,11 @@ impl ProcessRunner {
                 }
             }
         }
-        TaskEnd { stop_code: "EssentialContainerExited", reason: "Essential container in task exited".to_owned(), exit_codes }
+        TaskEnd {
+            stop_code: "EssentialContainerExited",
+            reason: "Essential container in task exited".to_owned(),
+            exit_codes,
+        }
     }
 }
 
@@ -161,29 +170,21 @@ async fn run_container(
     });
     started();
 
-    let status = loop {
-        let stop = async {
-            // Ends only when there is something to do.
-            let wanted = demand.wait_for(|demand| *demand != Demand::Run).await.map(|demand| *demand);
-            match wanted {
-                Ok(demand) => demand,
-                Err(_) => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            status = child.wait() => break status?,
-            demand = stop => {
-                signal(group, Signal::TERM);
-                let patience = match demand {
-                    Demand::StopNow => Duration::from_secs(3).min(container.stop_timeout),
-                    _ => container.stop_timeout,
-                };
-                match tokio::time::timeout(patience, child.wait()).await {
-                    Ok(status) => break status?,
-                    Err(_) => {
-                        child.start_kill()?;
-                        break child.wait().await?;
-                    }
+    let status = tokio::select! {
+        status = child.wait() => status?,
+        () = asked(demand, Demand::Stop) => {
+            signal(group, Signal::TERM);
+            let patience = async {
+                tokio::select! {
+                    () = tokio::time::sleep(container.stop_timeout) => {}
+                    () = asked(demand, Demand::StopNow) => tokio::time::sleep(LITTLE_TIME).await,
+                }
+            };
+            tokio::select! {
+                status = child.wait() => status?,
+                () = patience => {
+                    child.start_kill()?;
+                    child.wait().await?
                 }
             }
         }
@@ -198,6 +199,15 @@ async fn run_container(
         tracing::warn!(container = container.name, "something outside the task keeps its output open");
     }
     Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
+}
+
+/// Waits until this, or more, is asked for.
+async fn asked(demand: &mut watch::Receiver<Demand>, wanted: Demand) {
+    let gone = demand.wait_for(|demand| *demand >= wanted).await.is_err();
+    if gone {
+        // Nobody is there to ask any more.
+        std::future::pending().await
+    }
 }
 
 fn signal(process: Option<Pid>, signal: Signal) {

@@ -74,13 +74,25 @@ async fn each_request_makes_the_calls_it_must_and_no_more() {
 
     // A key, an image, the task, its record, a token: five.
     let started = calls(&system, system.admin.run("sleep 60")).await;
-    let run = expected(&[key, ("dynamodb:BatchGetItem", 1), ("ecs:RunTask", 1), ("dynamodb:UpdateItem", 1), ("dynamodb:PutItem", 1)]);
+    let run = expected(&[
+        key,
+        ("dynamodb:BatchGetItem", 1),
+        ("ecs:RunTask", 1),
+        ("dynamodb:UpdateItem", 1),
+        ("dynamodb:PutItem", 1),
+    ]);
     assert!(contains(&started.1, &run), "run {:?}", started.1);
     let id = crate::client::id(&started.0);
     system.admin.wait_for(&id, "RUNNING").await;
     quiet(&system).await;
     let with_secrets = calls(&system, system.admin.run_with(json!({"command": "sleep 60", "secrets": ["s"]}))).await;
-    let run = expected(&[key, ("dynamodb:BatchGetItem", 2), ("ecs:RunTask", 1), ("dynamodb:UpdateItem", 1), ("dynamodb:PutItem", 1)]);
+    let run = expected(&[
+        key,
+        ("dynamodb:BatchGetItem", 2),
+        ("ecs:RunTask", 1),
+        ("dynamodb:UpdateItem", 1),
+        ("dynamodb:PutItem", 1),
+    ]);
     assert!(contains(&with_secrets.1, &run), "run with a secret {:?}", with_secrets.1);
     assert!(!with_secrets.1.keys().any(|operation| operation.starts_with("ssm:")), "a run reads no secret");
     quiet(&system).await;
@@ -112,15 +124,20 @@ async fn a_batch_of_lines_costs_two_calls_and_a_viewer_a_few_however_long_the_lo
     let (_, made) = calls(&system, say()).await;
     let batches = made["dynamodb:TransactWriteItems"];
     assert_eq!(made, expected(&[("dynamodb:GetItem", batches), ("dynamodb:TransactWriteItems", batches)]));
-    let viewer = tokio::spawn(watch(connect(&format!("{}&batch=true", started["websocket_url"].as_str().unwrap())).await.unwrap()));
+    let viewer = tokio::spawn(watch(
+        connect(&format!("{}&batch=true", started["websocket_url"].as_str().unwrap())).await.unwrap(),
+    ));
     quiet(&system).await;
     for _ in 0..3 {
         let (_, made) = calls(&system, say()).await;
         let batches = made["dynamodb:TransactWriteItems"];
         // The record and the batch; who is watching; the lease taken and given back; the look again; one frame.
         let cost = expected(&[
-            ("dynamodb:GetItem", 2 * batches), ("dynamodb:TransactWriteItems", batches), ("dynamodb:Query", batches),
-            ("dynamodb:UpdateItem", 2 * batches), ("execute-api:PostToConnection", batches),
+            ("dynamodb:GetItem", 2 * batches),
+            ("dynamodb:TransactWriteItems", batches),
+            ("dynamodb:Query", batches),
+            ("dynamodb:UpdateItem", 2 * batches),
+            ("execute-api:PostToConnection", batches),
         ]);
         assert_eq!(made, cost);
     }

@@ -6,7 +6,10 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use futures_util::StreamExt;
 use http_body_util::BodyExt;
-use hyper_util::{client::legacy::{Client, connect::HttpConnector}, rt::TokioExecutor};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use local_shim::{Settings, Shim};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
@@ -83,8 +86,15 @@ impl Caller {
         Answer { status: parts.status, headers: parts.headers, text }
     }
 
-    pub async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.api)).header("x-api-key", &self.key);
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let mut request =
+            Request::builder().method(method).uri(format!("{}{path}", self.api)).header("x-api-key", &self.key);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -210,8 +220,7 @@ impl Seen {
     }
 }
 
-pub type Viewer =
-    tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+pub type Viewer = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
 /// Connects a viewer; the status of the refusal if it is not let in.
 pub async fn connect(url: &str) -> Result<Viewer, StatusCode> {

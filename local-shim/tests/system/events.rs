@@ -79,7 +79,10 @@ async fn each_end_of_a_task_has_its_status_and_exit_code() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_event_is_refused_and_what_is_not_ours_is_ignored() {
     let system = System::start().await;
-    let health = system.admin.send(axum::http::Request::get(format!("{}/health", system.admin.events)).body("".into()).unwrap()).await;
+    let health = system
+        .admin
+        .send(axum::http::Request::get(format!("{}/health", system.admin.events)).body("".into()).unwrap())
+        .await;
     assert_eq!(health.json(), json!({"status": "ok", "component": "async-processor"}));
     for body in ["", "nonsense", "{", "\u{0}"] {
         let refused = system.admin.process(body).await;
@@ -92,8 +95,15 @@ async fn what_is_no_event_is_refused_and_what_is_not_ours_is_ignored() {
         event
     };
     for event in [
-        json!({}), json!([]), json!(null), json!(7), json!({"Records": []}), json!({"Records": [{"eventSource": "aws:sqs"}]}),
-        json!({"awslogs": {"data": "!"}}), json!({"awslogs": {"data": STANDARD.encode("x")}}), bad_arn,
+        json!({}),
+        json!([]),
+        json!(null),
+        json!(7),
+        json!({"Records": []}),
+        json!({"Records": [{"eventSource": "aws:sqs"}]}),
+        json!({"awslogs": {"data": "!"}}),
+        json!({"awslogs": {"data": STANDARD.encode("x")}}),
+        bad_arn,
         json!({"source": "aws.ecs", "detail-type": "ECS Task State Change"}),
         json!({"Records": [{"eventSource": "aws:dynamodb", "eventName": "INSERT"}]}),
     ] {
@@ -131,7 +141,8 @@ fn check<T: std::fmt::Debug>(
 #[test]
 fn an_execution_ends_the_same_for_every_order_and_repetition_of_its_events() {
     // 0 is RUNNING, 1 is STOPPED; at least one STOPPED. `true` delivers all at once.
-    let orders = (prop::collection::vec(0..2_u8, 1..6).prop_filter("ends", |events| events.contains(&1)), any::<bool>());
+    let orders =
+        (prop::collection::vec(0..2_u8, 1..6).prop_filter("ends", |events| events.contains(&1)), any::<bool>());
     check(24, orders, async |system, (events, at_once)| {
         let id = id(&system.admin.run("sleep 60").await);
         let deliver = async |event: &u8| {
@@ -173,7 +184,8 @@ fn every_viewer_sees_every_line_once_however_batches_are_cut_repeated_and_reorde
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             batches.swap(at, (random >> 33) as usize % (at + 1));
         }
-        let deliver = async |lines: &&[(usize, String)]| system.admin.process(batch(&id, lines).to_string()).await.status;
+        let deliver =
+            async |lines: &&[(usize, String)]| system.admin.process(batch(&id, lines).to_string()).await.status;
         if at_once {
             for group in batches.chunks(5) {
                 let statuses = futures_util::future::join_all(group.iter().map(deliver)).await;
@@ -190,14 +202,16 @@ fn every_viewer_sees_every_line_once_however_batches_are_cut_repeated_and_reorde
         let (early, late) = (early.await.unwrap(), late.await.unwrap());
         prop_assert_eq!(early.lines(), late.lines(), "one order for all");
         for seen in [&early, &late] {
-            let mut crafted: Vec<String> = seen.messages().into_iter().filter(|line| line.starts_with("crafted")).collect();
+            let mut crafted: Vec<String> =
+                seen.messages().into_iter().filter(|line| line.starts_with("crafted")).collect();
             prop_assert_eq!(crafted.len(), lines.len());
             crafted.sort();
             crafted.dedup();
             prop_assert_eq!(crafted.len(), lines.len());
             prop_assert_eq!(&seen.frames.last().unwrap()["type"], &json!("disconnect"));
         }
-        let stored: Vec<String> = system.admin.log(&id).await.into_iter().filter(|line| line.starts_with("crafted")).collect();
+        let stored: Vec<String> =
+            system.admin.log(&id).await.into_iter().filter(|line| line.starts_with("crafted")).collect();
         prop_assert_eq!(stored, lines.into_iter().map(|(_, line)| line).collect::<Vec<_>>(), "in order when read back");
         Ok(())
     });

@@ -115,7 +115,8 @@ async fn a_run_sees_nothing_of_the_shims_environment() {
     let system = System::start().await;
     let (id, _) = system.admin.run_to_end(json!({"command": "env | sort", "env": {"MINE": "1"}})).await;
     let log = system.admin.log(&id).await;
-    let names: Vec<&str> = log.iter().filter_map(|line| Some(line.split_once('=')?.0)).filter(|name| !name.contains(' ')).collect();
+    let names: Vec<&str> =
+        log.iter().filter_map(|line| Some(line.split_once('=')?.0)).filter(|name| !name.contains(' ')).collect();
     let expected = ["HOME", "MINE", "PATH", "PWD", "RUNVOY_IMAGE_ID", "RUNVOY_REQUEST_ID", "RUNVOY_WORKSPACE"];
     assert!(names.iter().all(|name| expected.contains(name) || ["_", "SHLVL", "OLDPWD"].contains(name)), "{names:?}");
     assert!(expected.iter().all(|name| names.contains(name)), "{names:?}");
@@ -218,7 +219,7 @@ async fn pages_list_every_execution_once_newest_first() {
         loop {
             let page = system.admin.get(&path).await;
             let items = page.json();
-            listed.push(items.as_array().unwrap().iter().map(|item| id(item)).collect::<Vec<_>>());
+            listed.push(items.as_array().unwrap().iter().map(id).collect::<Vec<_>>());
             match next_page(&page) {
                 Some(next) => path = next,
                 None => return listed,
@@ -292,7 +293,13 @@ async fn a_run_sees_its_git_repository_at_the_ref_it_names() {
     let directory = tempfile::tempdir().unwrap();
     let first = repository(directory.path());
     let url = format!("file://{}", directory.path().display());
-    for (git_ref, expected) in [(Some("main"), "second"), (Some("v1"), "first"), (Some(&first[..]), "first"), (Some(&first[..8]), "first"), (None, "second")] {
+    for (git_ref, expected) in [
+        (Some("main"), "second"),
+        (Some("v1"), "first"),
+        (Some(&first[..]), "first"),
+        (Some(&first[..8]), "first"),
+        (None, "second"),
+    ] {
         let (id, status) = system
             .admin
             .run_to_end(json!({"command": "cat which.txt", "git_repo": url, "git_ref": git_ref, "git_path": "scripts"}))

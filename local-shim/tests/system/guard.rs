@@ -7,7 +7,13 @@ use crate::client::System;
 async fn a_host_that_is_not_this_machine_is_refused_on_both_ports() {
     let system = System::start().await;
     for url in [format!("{}/health", system.admin.api), format!("{}/health", system.admin.events)] {
-        for (host, status) in [("evil.example.com", 403), ("192.168.0.1:8080", 403), ("localhost.evil.com", 403), ("127.0.0.1:1", 200), ("[::1]:1", 200)] {
+        for (host, status) in [
+            ("evil.example.com", 403),
+            ("192.168.0.1:8080", 403),
+            ("localhost.evil.com", 403),
+            ("127.0.0.1:1", 200),
+            ("[::1]:1", 200),
+        ] {
             let request = Request::get(&url).header("host", host).body(Body::empty()).unwrap();
             assert_eq!(system.admin.send(request).await.status, status, "{url} {host}");
         }
@@ -27,7 +33,8 @@ async fn the_event_port_answers_no_page_of_another_site() {
         ("origin", &format!("http://{host}")[..], 400),
         ("sec-fetch-site", "none", 400),
     ] {
-        let request = Request::post(format!("{}/process", system.admin.events)).header(name, value).body(Body::from("x"));
+        let request =
+            Request::post(format!("{}/process", system.admin.events)).header(name, value).body(Body::from("x"));
         assert_eq!(system.admin.send(request.unwrap()).await.status, status, "{name}: {value}");
     }
     system.shim.shut_down().await;
@@ -51,7 +58,11 @@ async fn the_api_answers_other_origins_as_configured() {
     let header = |name: &str| allowed.headers[name].to_str().unwrap().to_ascii_lowercase();
     assert_eq!(header("access-control-allow-origin"), "https://app.example.com");
     assert_eq!(header("access-control-max-age"), "3600");
-    assert!(["get", "post", "put", "delete", "options"].iter().all(|method| header("access-control-allow-methods").contains(method)));
+    assert!(
+        ["get", "post", "put", "delete", "options"]
+            .iter()
+            .all(|method| header("access-control-allow-methods").contains(method))
+    );
     assert!(["content-type", "x-api-key"].iter().all(|name| header("access-control-allow-headers").contains(name)));
     let refused = preflight("https://evil.example.com").await;
     assert!(!refused.headers.contains_key("access-control-allow-origin"));

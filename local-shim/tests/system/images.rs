@@ -6,10 +6,14 @@ use crate::client::System;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_image_is_registered_found_by_any_of_its_names_and_deleted() {
     let system = System::start().await;
-    let body = json!({"image": "ghcr.io/acme/tool:1.2", "cpu": 512, "memory": 1024, "runtime_platform": "Linux/X86_64"});
+    let body =
+        json!({"image": "ghcr.io/acme/tool:1.2", "cpu": 512, "memory": 1024, "runtime_platform": "Linux/X86_64"});
     let registered = system.admin.post("/images/register", &body).await;
     assert_eq!(registered.status, 201, "{}", registered.text);
-    assert_eq!(registered.json(), json!({"image": "ghcr.io/acme/tool:1.2", "message": "Image registered successfully"}));
+    assert_eq!(
+        registered.json(),
+        json!({"image": "ghcr.io/acme/tool:1.2", "message": "Image registered successfully"})
+    );
     let image = system.admin.get("/images/ghcr.io/acme/tool:1.2").await.json();
     assert_json_snapshot!(image, {
         ".created_at" => "[time]", ".created_by_request_id" => "[request]", ".modified_by_request_id" => "[request]",
@@ -34,7 +38,11 @@ async fn an_image_is_registered_found_by_any_of_its_names_and_deleted() {
 async fn defaults(system: &System) -> Vec<String> {
     let images = system.admin.get("/images").await.json();
     let images = images["images"].as_array().unwrap().clone();
-    images.iter().filter(|image| image["is_default"] == true).map(|image| image["image"].as_str().unwrap().to_owned()).collect()
+    images
+        .iter()
+        .filter(|image| image["is_default"] == true)
+        .map(|image| image["image"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -42,7 +50,8 @@ async fn there_is_one_default_however_many_are_made_at_once() {
     let system = System::start().await;
     assert_eq!(defaults(&system).await, ["ubuntu:22.04"]);
     let bodies: Vec<Value> = (0..20).map(|n| json!({"image": format!("tool:{n}"), "is_default": true})).collect();
-    let answers = futures_util::future::join_all(bodies.iter().map(|body| system.admin.post("/images/register", body))).await;
+    let answers =
+        futures_util::future::join_all(bodies.iter().map(|body| system.admin.post("/images/register", body))).await;
     assert!(answers.iter().all(|answer| answer.status == 201));
     let default = defaults(&system).await;
     assert_eq!(default.len(), 1);

@@ -191,7 +191,9 @@ fn what_prevents_a_start_is_named_with_what_to_do() {
 fn help_names_every_flag_and_variable() {
     let directory = tempfile::tempdir().unwrap();
     let help = String::from_utf8(command(directory.path()).arg("--help").output().unwrap().stdout).unwrap();
-    for name in ["--ephemeral", "--data-dir", "RUNVOY_DEV_SERVER_PORT", "RUNVOY_EVENT_PROCESSOR_PORT", "RUNVOY_LOG_LEVEL"] {
+    for name in
+        ["--ephemeral", "--data-dir", "RUNVOY_DEV_SERVER_PORT", "RUNVOY_EVENT_PROCESSOR_PORT", "RUNVOY_LOG_LEVEL"]
+    {
         assert!(help.contains(name), "{name}");
     }
 }

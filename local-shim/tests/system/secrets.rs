@@ -28,7 +28,11 @@ async fn a_secret_is_created_read_changed_and_deleted() {
     assert_eq!((&shown["secret"]["value"], &shown["secret"]["key_name"]), (&json!("new"), &json!("DB")));
     let deleted = system.admin.delete("/secrets/db").await;
     assert_eq!(deleted.json(), json!({"name": "db", "message": "Secret deleted successfully"}));
-    for answer in [system.admin.get("/secrets/db").await, system.admin.delete("/secrets/db").await, system.admin.put("/secrets/db", &json!({})).await] {
+    for answer in [
+        system.admin.get("/secrets/db").await,
+        system.admin.delete("/secrets/db").await,
+        system.admin.put("/secrets/db", &json!({})).await,
+    ] {
         assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (404, &json!("SECRET_NOT_FOUND")));
     }
     assert_eq!(system.admin.post("/secrets", &body).await.status, 201, "the name is free again");
@@ -42,7 +46,8 @@ async fn a_run_is_given_its_secrets_and_env_wins() {
         let body = json!({"name": name, "key_name": key_name, "value": format!("{VALUE}-{name}")});
         assert_eq!(system.admin.post("/secrets", &body).await.status, 201);
     }
-    let command = "[ \"$ONE_TOKEN\" = mine ] && [ \"$TWO_TOKEN\" = v4lue-that-must-not-leak-two ] && ! grep -q v4lue .env";
+    let command =
+        "[ \"$ONE_TOKEN\" = mine ] && [ \"$TWO_TOKEN\" = v4lue-that-must-not-leak-two ] && ! grep -q v4lue .env";
     let body = json!({"command": command, "secrets": ["one", "two"], "env": {"ONE_TOKEN": "mine"}});
     let (_, status) = system.admin.run_to_end(body).await;
     assert_eq!(status["status"], "SUCCEEDED");
@@ -52,13 +57,18 @@ async fn a_run_is_given_its_secrets_and_env_wins() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_value_stands_in_the_parameter_store_and_nowhere_else() {
     let directory = tempfile::tempdir().unwrap();
-    let system = System::start_with(Settings { data_dir: Some(directory.path().into()), ..Settings::ephemeral() }).await;
+    let system =
+        System::start_with(Settings { data_dir: Some(directory.path().into()), ..Settings::ephemeral() }).await;
     let body = json!({"name": "s", "key_name": "S", "value": VALUE});
     assert_eq!(system.admin.post("/secrets", &body).await.status, 201);
     let (id, status) = system.admin.run_to_end(json!({"command": "test -n \"$S\"", "secrets": ["s"]})).await;
     assert_eq!(status["status"], "SUCCEEDED");
     assert!(!system.admin.log(&id).await.join("\n").contains(VALUE));
-    for bad in [json!({"name": "t", "key_name": "T", "value": {"x": VALUE}}), json!({"name": "t", "key_name": "1", "value": VALUE}), json!({"name": "t", "key_name": "T", "value": VALUE.repeat(400)})] {
+    for bad in [
+        json!({"name": "t", "key_name": "T", "value": {"x": VALUE}}),
+        json!({"name": "t", "key_name": "1", "value": VALUE}),
+        json!({"name": "t", "key_name": "T", "value": VALUE.repeat(400)}),
+    ] {
         let refused = system.admin.post("/secrets", &bad).await;
         assert_eq!(refused.status, 400);
         assert!(!refused.text.contains(VALUE), "{}", refused.text);

@@ -49,7 +49,8 @@ async fn a_key_that_the_admin_chose_works_at_once_and_is_what_the_claim_hands_ov
     assert_eq!(user.get("/users").await.status, 200);
     let claimed = system.admin.get(&format!("/claim/{}", created.json()["claim_token"].as_str().unwrap())).await;
     assert_eq!(claimed.json()["api_key"], key);
-    let taken = system.admin.post("/users/create", &json!({"email": "c@example.com", "role": "viewer", "api_key": key})).await;
+    let taken =
+        system.admin.post("/users/create", &json!({"email": "c@example.com", "role": "viewer", "api_key": key})).await;
     assert_eq!(taken.status, 409);
     system.shim.shut_down().await;
 }
@@ -58,12 +59,21 @@ async fn a_key_that_the_admin_chose_works_at_once_and_is_what_the_claim_hands_ov
 async fn keys_that_cannot_be_are_refused() {
     let system = System::start().await;
     let mut caller = system.admin.clone();
-    for (key, code) in [("", "UNAUTHORIZED"), ("wrong", "INVALID_API_KEY"), ("runvoy_wrong", "INVALID_API_KEY"), (&"x".repeat(5000), "INVALID_API_KEY")] {
+    for (key, code) in [
+        ("", "UNAUTHORIZED"),
+        ("wrong", "INVALID_API_KEY"),
+        ("runvoy_wrong", "INVALID_API_KEY"),
+        (&"x".repeat(5000), "INVALID_API_KEY"),
+    ] {
         caller.key = key.to_owned();
         let refused = caller.get("/executions").await;
         assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (401, &json!(code)));
     }
-    for body in [json!({"email": "x", "role": "viewer"}), json!({"email": "x@example.com", "role": "root"}), json!({"email": "x@example.com"})] {
+    for body in [
+        json!({"email": "x", "role": "viewer"}),
+        json!({"email": "x@example.com", "role": "root"}),
+        json!({"email": "x@example.com"}),
+    ] {
         assert_eq!(system.admin.post("/users/create", &body).await.status, 400, "{body}");
     }
     system.shim.shut_down().await;

@@ -34,11 +34,10 @@ pub struct Principal {
 pub async fn authenticate(app: &App, key: Option<&str>) -> Result<Principal> {
     let key = key.map(str::trim).filter(|key| !key.is_empty()).ok_or(Error::NoApiKey)?;
     let hash = ApiKey::presented(key)?.hash();
-    let record: ApiKeyRecord =
-        table::get(&app.aws.dynamodb, &app.config.tables.api_keys, "key_hash", hash.as_str())
-            .await?
-            .filter(|record: &ApiKeyRecord| record.key_hash == hash)
-            .ok_or(Error::UnknownApiKey)?;
+    let record: ApiKeyRecord = table::get(&app.aws.dynamodb, &app.config.tables.api_keys, "key_hash", hash.as_str())
+        .await?
+        .filter(|record: &ApiKeyRecord| record.key_hash == hash)
+        .ok_or(Error::UnknownApiKey)?;
     if record.revoked {
         return Err(Error::RevokedApiKey);
     }

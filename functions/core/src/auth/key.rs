@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use base64::{Engine as _, engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD}};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -36,9 +39,9 @@ impl ApiKey {
     pub fn presented(text: &str) -> Result<Self> {
         let possible = text.len() <= *CHOSEN_KEY_CHARS.end()
             && text.strip_prefix(PREFIX).is_none_or(|rest| {
-                rest.len().checked_sub(CHECKSUM_CHARS).is_some_and(|at| {
-                    rest.is_char_boundary(at) && checksum(&rest[..at]) == rest[at..]
-                })
+                rest.len()
+                    .checked_sub(CHECKSUM_CHARS)
+                    .is_some_and(|at| rest.is_char_boundary(at) && checksum(&rest[..at]) == rest[at..])
             });
         if possible { Ok(Self(text.to_owned())) } else { Err(Error::UnknownApiKey) }
     }

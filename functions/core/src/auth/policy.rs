@@ -8,7 +8,7 @@ use std::{
 
 use cedar_policy::{
     Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet, Request,
-    RestrictedExpression, Schema,
+    RestrictedExpression,
 };
 
 use super::Principal;
@@ -66,9 +66,18 @@ impl Action {
 pub enum Resource<'a> {
     /// Runvoy as a whole: what lists and creations are done to.
     Account,
-    Execution { id: &'a str, owners: &'a [Email] },
-    Image { id: &'a str, owners: &'a [Email] },
-    Secret { name: &'a str, owners: &'a [Email] },
+    Execution {
+        id: &'a str,
+        owners: &'a [Email],
+    },
+    Image {
+        id: &'a str,
+        owners: &'a [Email],
+    },
+    Secret {
+        name: &'a str,
+        owners: &'a [Email],
+    },
 }
 
 /// The policies, parsed and checked against their schema.
@@ -113,8 +122,7 @@ impl Policies {
         ]);
         let caller = Entity::new(user.clone(), attributes, HashSet::new())?;
         let target = resource_entity(resource)?;
-        let request =
-            Request::new(user, uid("Action", &format!("{action:?}"))?, target.uid(), Context::empty(), None)?;
+        let request = Request::new(user, uid("Action", &format!("{action:?}"))?, target.uid(), Context::empty(), None)?;
         let entities = Entities::from_entities([caller, target], None)?;
         Ok(Authorizer::new().is_authorized(&request, &self.set, &entities).decision() == Decision::Allow)
     }
@@ -132,31 +140,36 @@ fn resource_entity(resource: Resource<'_>) -> std::result::Result<Entity, Box<dy
     Ok(Entity::new(uid(kind, id)?, attributes, HashSet::new())?)
 }
 
-fn uid(kind: &str, id: &str) -> std::result::Result<EntityUid, cedar_policy::ParseErrors> {
+fn uid(kind: &str, id: &str) -> std::result::Result<EntityUid, Box<dyn std::error::Error>> {
     Ok(EntityUid::from_type_name_and_id(EntityTypeName::from_str(kind)?, EntityId::new(id)))
-}
-
-/// The schema that the policies are checked against.
-pub fn schema() -> std::result::Result<Schema, cedar_policy::CedarSchemaError> {
-    Ok(Schema::from_cedarschema_str(include_str!("schema.cedarschema"))?.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::auth::Role;
-    use cedar_policy::{ValidationMode, Validator};
+    use cedar_policy::{Schema, ValidationMode, Validator};
 
     #[test]
     fn the_policies_fit_their_schema() {
-        let result = Validator::new(schema().unwrap()).validate(&Policies::bundled().set, ValidationMode::Strict);
+        let (schema, _) = Schema::from_cedarschema_str(include_str!("schema.cedarschema")).unwrap();
+        let result = Validator::new(schema).validate(&Policies::bundled().set, ValidationMode::Strict);
         let faults: Vec<_> = result.validation_errors().map(ToString::to_string).collect();
         assert!(faults.is_empty(), "{faults:#?}");
     }
 
     const ON_ACCOUNT: &[Action] = &[
-        Action::Run, Action::ListExecutions, Action::ListImages, Action::RegisterImage, Action::ListSecrets,
-        Action::CreateSecret, Action::ListUsers, Action::CreateUser, Action::RevokeUser, Action::Reconcile, Action::Trace,
+        Action::Run,
+        Action::ListExecutions,
+        Action::ListImages,
+        Action::RegisterImage,
+        Action::ListSecrets,
+        Action::CreateSecret,
+        Action::ListUsers,
+        Action::CreateUser,
+        Action::RevokeUser,
+        Action::Reconcile,
+        Action::Trace,
     ];
     const ON_EXECUTION: &[Action] =
         &[Action::ReadExecution, Action::ReadStatus, Action::ReadLogs, Action::KillExecution];
@@ -171,8 +184,16 @@ mod tests {
             Role::Operator => !matches!(action, CreateUser | RevokeUser | Trace),
             Role::Developer => matches!(
                 action,
-                ListExecutions | ListImages | ReadImage | UseImage | Run | ListSecrets | CreateSecret | UpdateSecret
-                    | DeleteSecret | UseSecret
+                ListExecutions
+                    | ListImages
+                    | ReadImage
+                    | UseImage
+                    | Run
+                    | ListSecrets
+                    | CreateSecret
+                    | UpdateSecret
+                    | DeleteSecret
+                    | UseSecret
             ),
             Role::Viewer => matches!(action, ListExecutions | ReadStatus),
         }

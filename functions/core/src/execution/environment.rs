@@ -4,8 +4,16 @@ use crate::{Error, Result};
 
 /// A variable whose name contains one of these is a secret wherever we print.
 const SECRET_MARKS: [&str; 10] = [
-    "ACCESS_KEY", "API_KEY", "API_SECRET", "GITHUB_SECRET", "GITHUB_TOKEN", "PASSWORD", "PRIVATE_KEY", "SECRET_KEY",
-    "SECRET", "TOKEN",
+    "ACCESS_KEY",
+    "API_KEY",
+    "API_SECRET",
+    "GITHUB_SECRET",
+    "GITHUB_TOKEN",
+    "PASSWORD",
+    "PRIVATE_KEY",
+    "SECRET_KEY",
+    "SECRET",
+    "TOKEN",
 ];
 
 /// Names that would change how our own scripts, the loader or the task's credentials work. A command can still set any of
@@ -46,7 +54,9 @@ pub fn check_name(name: &str) -> Result<()> {
 /// [`Error::Invalid`] for a value with a NUL, which no environment can hold. The value itself is not quoted.
 pub fn check_value(name: &str, value: &str) -> Result<()> {
     if value.contains('\0') {
-        return Err(Error::invalid(format!("the value of {name} contains a NUL character, which no variable can hold")));
+        return Err(Error::invalid(format!(
+            "the value of {name} contains a NUL character, which no variable can hold"
+        )));
     }
     Ok(())
 }
@@ -60,8 +70,22 @@ mod tests {
         for good in ["A", "_x", "DATABASE_URL", "a1", "AWS_REGION", "AWS_ACCESS_KEY_ID", "HOME"] {
             assert!(check_name(good).is_ok(), "{good}");
         }
-        for bad in ["", "1A", "A-B", "A B", "A=B", "Ä", "A\n", "$(id)", "PATH", "LD_PRELOAD", "RUNVOY_COMMAND", "IFS",
-            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "ECS_CONTAINER_METADATA_URI_V4"] {
+        for bad in [
+            "",
+            "1A",
+            "A-B",
+            "A B",
+            "A=B",
+            "Ä",
+            "A\n",
+            "$(id)",
+            "PATH",
+            "LD_PRELOAD",
+            "RUNVOY_COMMAND",
+            "IFS",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "ECS_CONTAINER_METADATA_URI_V4",
+        ] {
             assert!(check_name(bad).is_err(), "{bad}");
         }
     }

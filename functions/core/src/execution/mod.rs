@@ -227,7 +227,10 @@ pub async fn record(app: &App, new: &NewExecution) -> Result<ExecutionRecord> {
         .expression_attribute_values(":command", string(&new.command))
         .expression_attribute_values(":image", string(&new.image_id))
         .expression_attribute_values(":listing", string(LISTING))
-        .expression_attribute_values(":stream", string(crate::logs::stream_name(crate::image::task_definition::RUNNER, id)))
+        .expression_attribute_values(
+            ":stream",
+            string(crate::logs::stream_name(crate::image::task_definition::RUNNER, id)),
+        )
         .expression_attribute_values(":request", string(&new.request_id))
         .expression_attribute_values(":cloud", string("AWS"))
         .expression_attribute_values(":started", string(time::rfc3339(new.started_at)))
@@ -291,9 +294,7 @@ pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -
         .expression_attribute_names("#status", "status")
         .expression_attribute_values(":to", string(to.as_str()))
         .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew)
-        .return_values_on_condition_check_failure(
-            aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld,
-        );
+        .return_values_on_condition_check_failure(aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld);
     for from in Status::ALL.into_iter().filter(|from| from.can_become(to)) {
         update = update.expression_attribute_values(format!(":from_{}", from.as_str()), string(from.as_str()));
     }

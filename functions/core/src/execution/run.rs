@@ -84,7 +84,9 @@ impl RunRequest {
             None => scp_like,
         };
         if !well_formed || control(repo) || repo.contains(' ') {
-            return Err(Error::invalid("git_repo must be an https://, http://, ssh://, git:// or file:// URL, or git@host:path"));
+            return Err(Error::invalid(
+                "git_repo must be an https://, http://, ssh://, git:// or file:// URL, or git@host:path",
+            ));
         }
         if let Some(git_ref) = &self.git_ref {
             let bad = git_ref.is_empty()
@@ -97,7 +99,8 @@ impl RunRequest {
             }
         }
         if let Some(path) = &self.git_path {
-            let bad = path.is_empty() || path.starts_with('/') || control(path) || path.split('/').any(|part| part == "..");
+            let bad =
+                path.is_empty() || path.starts_with('/') || control(path) || path.split('/').any(|part| part == "..");
             if bad {
                 return Err(Error::invalid("git_path must be a path within the repository, without `..`"));
             }
@@ -276,7 +279,8 @@ fn overrides(request: &RunRequest, image: &Image, request_id: &str) -> Result<Ta
         )));
     }
     let containers = containers.into_iter().map(|(name, variables)| {
-        let variables = variables.into_iter().map(|(name, value)| KeyValuePair::builder().name(name).value(value).build());
+        let variables =
+            variables.into_iter().map(|(name, value)| KeyValuePair::builder().name(name).value(value).build());
         ContainerOverride::builder().name(name).set_environment(Some(variables.collect())).build()
     });
     Ok(TaskOverride::builder().set_container_overrides(Some(containers.collect())).build())
@@ -375,10 +379,22 @@ mod tests {
             }
             .check()
         };
-        for good in ["https://example.com/a.git", "https://token@example.com/a", "git@example.com:a/b.git", "file:///tmp/a"] {
+        for good in
+            ["https://example.com/a.git", "https://token@example.com/a", "git@example.com:a/b.git", "file:///tmp/a"]
+        {
             assert!(with(good, Some("v1.0/x"), Some("a/b")).is_ok(), "{good}");
         }
-        for bad in ["", "--upload-pack=x", "ext::sh -c id", "ext::sh", "/tmp/a", "ftp://x/y", "https://", "https://x/y z", "-x:y"] {
+        for bad in [
+            "",
+            "--upload-pack=x",
+            "ext::sh -c id",
+            "ext::sh",
+            "/tmp/a",
+            "ftp://x/y",
+            "https://",
+            "https://x/y z",
+            "-x:y",
+        ] {
             assert!(with(bad, None, None).is_err(), "{bad}");
         }
         for bad in ["", "-x", "a b", "a..b", "a:b", "a\n"] {

@@ -162,8 +162,23 @@ mod tests {
     fn what_is_no_name_is_refused() {
         let long = "a".repeat(256);
         for bad in [
-            "", " ", "Ubuntu", "ubuntu:", "ubuntu:-x", "a//b", "/a", "a/", "x@sha256:abc", "x@md5:1", "a b", "$(id)",
-            "ex_ample.com:x/y", "host.com:99999/x", "x\n", "-x", &long,
+            "",
+            " ",
+            "Ubuntu",
+            "ubuntu:",
+            "ubuntu:-x",
+            "a//b",
+            "/a",
+            "a/",
+            "x@sha256:abc",
+            "x@md5:1",
+            "a b",
+            "$(id)",
+            "ex_ample.com:x/y",
+            "host.com:99999/x",
+            "x\n",
+            "-x",
+            &long,
         ] {
             assert!(Reference::parse(bad).is_err(), "{bad:?}");
         }

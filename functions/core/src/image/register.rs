@@ -38,7 +38,10 @@ pub async fn register(app: &App, registration: Registration, by: &Email, request
     check_size(cpu, memory)?;
     let runtime_platform = registration.runtime_platform.unwrap_or_else(|| PLATFORMS[0].to_owned());
     if !PLATFORMS.contains(&runtime_platform.as_str()) {
-        return Err(Error::invalid(format!("runtime_platform {runtime_platform:?} is neither {}", PLATFORMS.join(" nor "))));
+        return Err(Error::invalid(format!(
+            "runtime_platform {runtime_platform:?} is neither {}",
+            PLATFORMS.join(" nor ")
+        )));
     }
     for role in [&registration.task_role_name, &registration.task_execution_role_name].into_iter().flatten() {
         check_role(app, role).await?;
@@ -209,8 +212,13 @@ where
 /// Deregisters every revision of a family and of its variants with secrets.
 async fn deregister_task_definitions(app: &App, family: &str) -> Result<()> {
     let ecs = &app.aws.ecs;
-    let mut pages =
-        ecs.list_task_definition_families().family_prefix(family).status(aws_sdk_ecs::types::TaskDefinitionFamilyStatus::Active).into_paginator().items().send();
+    let mut pages = ecs
+        .list_task_definition_families()
+        .family_prefix(family)
+        .status(aws_sdk_ecs::types::TaskDefinitionFamilyStatus::Active)
+        .into_paginator()
+        .items()
+        .send();
     while let Some(found) = pages.next().await {
         let found = found.map_err(Error::aws("ECS"))?;
         if found != family && !found.starts_with(&format!("{family}-secrets-")) {
@@ -227,12 +235,10 @@ async fn deregister_task_definitions(app: &App, family: &str) -> Result<()> {
 
 /// Brings the tags of a task definition up to date. A failure is mended by the next reconcile.
 async fn retag(app: &App, image: &Image) {
-    let described =
-        app.aws.ecs.describe_task_definition().task_definition(&image.task_definition_name).send().await;
+    let described = app.aws.ecs.describe_task_definition().task_definition(&image.task_definition_name).send().await;
     let arn = described.ok().and_then(|answer| answer.task_definition?.task_definition_arn);
     let Some(arn) = arn else { return };
-    let tagged =
-        app.aws.ecs.tag_resource().resource_arn(arn).set_tags(Some(task_definition::tags(image))).send().await;
+    let tagged = app.aws.ecs.tag_resource().resource_arn(arn).set_tags(Some(task_definition::tags(image))).send().await;
     if let Err(error) = tagged.map_err(Error::aws("ECS")) {
         tracing::warn!(%error, image_id = image.image_id, "the task definition's tags are out of date until the next reconcile");
     }
@@ -240,16 +246,16 @@ async fn retag(app: &App, image: &Image) {
 
 async fn check_role(app: &App, name: &str) -> Result<()> {
     use aws_sdk_iam::operation::get_role::GetRoleError;
-    let well_formed = (1..=64).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@-_".contains(&b));
+    let well_formed =
+        (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@-_".contains(&b));
     if !well_formed {
         return Err(Error::invalid(format!("{name:?} is not the name of an IAM role")));
     }
     match app.aws.iam.get_role().role_name(name).send().await {
         Ok(_) => Ok(()),
-        Err(error) if matches!(error.as_service_error(), Some(GetRoleError::NoSuchEntityException(_))) => {
-            Err(Error::invalid(format!("there is no IAM role {name:?}; create it, or leave it out for the default role")))
-        }
+        Err(error) if matches!(error.as_service_error(), Some(GetRoleError::NoSuchEntityException(_))) => Err(
+            Error::invalid(format!("there is no IAM role {name:?}; create it, or leave it out for the default role")),
+        ),
         Err(error) => Err(Error::aws("IAM")(error)),
     }
 }
@@ -271,7 +277,9 @@ fn check_size(cpu: u32, memory: u32) -> Result<()> {
         return Ok(());
     }
     let also = if cpu == 256 { "512, or " } else { "" };
-    Err(Error::invalid(format!("with cpu {cpu}, memory must be {also}{from} to {to} MiB in steps of {step}, not {memory}")))
+    Err(Error::invalid(format!(
+        "with cpu {cpu}, memory must be {also}{from} to {to} MiB in steps of {step}, not {memory}"
+    )))
 }
 
 fn image_id(reference: &Reference, image: &Image) -> String {
@@ -308,7 +316,9 @@ mod tests {
         for (cpu, memory) in [(256, 512), (256, 2048), (512, 3072), (4096, 30_720), (8192, 20_480), (16_384, 122_880)] {
             assert!(check_size(cpu, memory).is_ok(), "{cpu} {memory}");
         }
-        for (cpu, memory) in [(0, 512), (256, 513), (256, 4096), (512, 512), (1024, 2500), (8192, 17_408), (u32::MAX, 1)] {
+        for (cpu, memory) in
+            [(0, 512), (256, 513), (256, 4096), (512, 512), (1024, 2500), (8192, 17_408), (u32::MAX, 1)]
+        {
             assert!(check_size(cpu, memory).is_err(), "{cpu} {memory}");
         }
     }

@@ -6,7 +6,9 @@ timeout=${RUNVOY_TIMEOUT:-0}
 
 say() { printf '### runvoy runner: %s\n' "$1"; }
 
+# On a line of its own, whatever the command left unfinished; the log driver drops the empty line this may make.
 finish() {
+    printf '\n'
     say "command ended, exit code => $1"
     exit "$1"
 }

@@ -69,9 +69,7 @@ pub async fn register(app: &App, image: &Image, family: &str, secrets: &[SecretV
         .task_role_arn(role(&image.task_role_name, &config.task_role_arn))
         .execution_role_arn(role(&image.task_execution_role_name, &config.task_execution_role_arn))
         .volumes(Volume::builder().name("workspace").build())
-        .container_definitions(
-            container(config, SIDECAR, SIDECAR_IMAGE, SIDECAR_SCRIPT).essential(false).build(),
-        )
+        .container_definitions(container(config, SIDECAR, SIDECAR_IMAGE, SIDECAR_SCRIPT).essential(false).build())
         .container_definitions(runner)
         .set_tags(Some(tags(image)))
         .send()

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
+use jiff::SignedDuration;
 
 use super::{END_LINE, LogEvent, store, stream_name};
 use crate::{
     App, Error, Result,
-    execution::{ExecutionId, ExecutionRecord},
+    execution::{ExecutionId, ExecutionRecord, task::Stop},
     image::task_definition::{RUNNER, SIDECAR},
+    time,
 };
 
-/// How long the end of a log is waited for: the driver flushes every 5 seconds, and CloudWatch takes its time.
+/// How long after a task's end the end of its log is waited for: the driver flushes every 5 seconds, and CloudWatch takes its
+/// time.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The same for a task that was killed before it could say its last line.
 const PATIENCE_WITHOUT_END: Duration = Duration::from_secs(2);
@@ -68,17 +71,20 @@ pub async fn page(app: &App, id: &ExecutionId, place: Place) -> Result<(Vec<LogE
         .collect();
     let next = match token {
         Some(token) => Some(Place { container: place.container, token: Some(token) }),
-        None => Some(Place { container: place.container + 1, token: None })
-            .filter(|next| next.container < CONTAINERS.len()),
+        None => {
+            Some(Place { container: place.container + 1, token: None }).filter(|next| next.container < CONTAINERS.len())
+        }
     };
     Ok((events, next))
 }
 
 /// After a task's end: stores all that CloudWatch has and the store has not, until the runner's last line is there or
 /// patience ends, and notes that the log is complete.
-pub async fn complete(app: &App, id: &ExecutionId, ran_to_its_end: bool) -> Result<ExecutionRecord> {
-    let patience = if ran_to_its_end { PATIENCE } else { PATIENCE_WITHOUT_END };
-    let deadline = tokio::time::Instant::now() + patience;
+pub async fn complete(app: &App, id: &ExecutionId, stop: &Stop) -> Result<ExecutionRecord> {
+    let patience = if stop.ran_to_its_end() { PATIENCE } else { PATIENCE_WITHOUT_END };
+    let since_end =
+        stop.at.map_or(Duration::ZERO, |at| time::now().duration_since(at).max(SignedDuration::ZERO).unsigned_abs());
+    let deadline = tokio::time::Instant::now() + patience.saturating_sub(since_end);
     let mut pause = Duration::from_millis(50);
     loop {
         let ended = copy(app, id).await?;

@@ -18,7 +18,8 @@ pub enum After {
 
 impl After {
     pub fn parse(text: &str) -> Result<Self> {
-        let well_formed = |text: &str| !text.is_empty() && text.len() <= 1024 && text.bytes().all(|b| b.is_ascii_graphic());
+        let well_formed =
+            |text: &str| !text.is_empty() && text.len() <= 1024 && text.bytes().all(|b| b.is_ascii_graphic());
         match text.split_once(':') {
             Some(("e", id)) if well_formed(id) => Some(Self::Event(id.to_owned())),
             Some(("c", place)) if well_formed(place) => cloudwatch::Place::parse(place).map(Self::Place),
@@ -36,7 +37,11 @@ impl After {
 }
 
 /// One page of the log of an execution that has ended, and where the next starts.
-pub async fn page(app: &App, record: &ExecutionRecord, after: Option<&After>) -> Result<(Vec<LogEvent>, Option<After>)> {
+pub async fn page(
+    app: &App,
+    record: &ExecutionRecord,
+    after: Option<&After>,
+) -> Result<(Vec<LogEvent>, Option<After>)> {
     // The store has all of it only once the log is complete, and only until it expires.
     let stored = record.log.log_complete && record.log.log_sequence > 0;
     match after {
@@ -141,7 +146,8 @@ mod tests {
     #[test]
     fn the_size_of_an_answer_is_not_underestimated() {
         for message in ["plain", "\"\\\n\u{1}é", "日本語"] {
-            let event = LogEvent { event_id: "1".repeat(56), timestamp: 1_730_973_220_123, message: message.to_owned() };
+            let event =
+                LogEvent { event_id: "1".repeat(56), timestamp: 1_730_973_220_123, message: message.to_owned() };
             let once = serde_json::to_string(&event).unwrap();
             let twice = serde_json::to_string(&once).unwrap();
             assert!(answered_size(&event) >= twice.len() - 2, "{message}");

@@ -74,9 +74,7 @@ pub async fn append(app: &App, id: &ExecutionId, events: Vec<LogEvent>, complete
             Ok(true) => {
                 let first = record.log.log_sequence + 1;
                 record.log = head;
-                batches.extend(
-                    (first..).zip(now).map(|(sequence, packed)| Batch { sequence, events: packed.events }),
-                );
+                batches.extend((first..).zip(now).map(|(sequence, packed)| Batch { sequence, events: packed.events }));
                 if later.is_empty() {
                     return Ok(Appended { record, batches });
                 }

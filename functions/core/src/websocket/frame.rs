@@ -62,7 +62,9 @@ mod tests {
     fn a_line_is_a_frame() {
         let frames = lines(&events(2, 1), false).unwrap();
         assert_eq!(frames.len(), 2);
-        assert!(frames[0].starts_with(r#"{"event_id":"000"#) && frames[0].ends_with(r#","timestamp":1,"message":"\""}"#));
+        assert!(
+            frames[0].starts_with(r#"{"event_id":"000"#) && frames[0].ends_with(r#","timestamp":1,"message":"\""}"#)
+        );
     }
 
     #[test]

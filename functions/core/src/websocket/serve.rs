@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use aws_sdk_apigatewaymanagement::{error::SdkError, operation::post_to_connection::PostToConnectionError, primitives::Blob};
+use aws_sdk_apigatewaymanagement::{
+    error::SdkError, operation::post_to_connection::PostToConnectionError, primitives::Blob,
+};
 use futures_util::{StreamExt, stream};
 
 use super::{
@@ -142,9 +144,9 @@ impl Place {
         let served = match (connection.served, &skip_through) {
             (Some(served), _) => served,
             (None, None) => 0,
-            (None, Some(last)) => store::holding(app, &connection.key.execution_id, last)
-                .await?
-                .map_or(0, |batch| batch.sequence - 1),
+            (None, Some(last)) => {
+                store::holding(app, &connection.key.execution_id, last).await?.map_or(0, |batch| batch.sequence - 1)
+            }
         };
         Ok(Self { served, skip_through })
     }
@@ -181,8 +183,7 @@ async fn send_off(app: &App, lease: Lease, served: u64) -> Result<Delivered> {
         Err(error) => return give_back(app, lease, error, Some(served)).await,
     }
     connection::remove(app, &connection.key).await?;
-    let closed =
-        app.aws.websocket.delete_connection().connection_id(&connection.key.connection_id).send().await;
+    let closed = app.aws.websocket.delete_connection().connection_id(&connection.key.connection_id).send().await;
     if let Err(error) = closed {
         tracing::debug!(error = %Error::aws("API Gateway")(error), "the viewer had closed its connection already");
     }

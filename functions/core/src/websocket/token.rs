@@ -39,11 +39,8 @@ pub async fn issue_again(app: &App, id: &ExecutionId, seeds: &[&str]) -> Result<
 }
 
 async fn store(app: &App, id: &ExecutionId, token: String) -> Result<String> {
-    let record = TokenRecord {
-        token_hash: token_hash(&token),
-        execution_id: id.clone(),
-        expires_at: time::expiry(LIFETIME),
-    };
+    let record =
+        TokenRecord { token_hash: token_hash(&token), execution_id: id.clone(), expires_at: time::expiry(LIFETIME) };
     app.aws
         .dynamodb
         .put_item()

@@ -1,14 +1,14 @@
-use axum::{
-    Json,
-    extract::State,
-};
+use axum::{Json, extract::State};
 use runvoy_core::{
     App,
     user::{self, Email},
 };
 use serde::Serialize;
 
-use crate::{answer::Result, request::{Path, RequestId}};
+use crate::{
+    answer::Result,
+    request::{Path, RequestId},
+};
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Claimed {

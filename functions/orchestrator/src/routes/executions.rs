@@ -148,12 +148,7 @@ pub struct Killed {
     message: &'static str,
 }
 
-pub async fn kill(
-    State(app): State<App>,
-    caller: Caller,
-    request_id: RequestId,
-    Path(id): Path,
-) -> Result<Response> {
+pub async fn kill(State(app): State<App>, caller: Caller, request_id: RequestId, Path(id): Path) -> Result<Response> {
     let record = permitted(&app, &caller, &id, Action::KillExecution).await?;
     if !run::kill(&app, &record, &caller.principal, &request_id.0).await? {
         return Ok(StatusCode::NO_CONTENT.into_response());

@@ -8,7 +8,10 @@ mod runs;
 mod secrets;
 mod users;
 
-use axum::{Router, middleware, routing::{delete, get, post}};
+use axum::{
+    Router, middleware,
+    routing::{delete, get, post},
+};
 use runvoy_core::App;
 
 use crate::request;

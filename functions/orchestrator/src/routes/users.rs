@@ -44,12 +44,8 @@ pub async fn create(
 ) -> Result<(StatusCode, Json<CreatedUser>)> {
     caller.may(Action::CreateUser, Resource::Account)?;
     let key = body.api_key.as_deref().map(ApiKey::chosen).transpose()?;
-    let new = NewUser {
-        email: Email::parse(&body.email)?,
-        role: body.role.parse()?,
-        key: key.as_ref(),
-        request_id: &id.0,
-    };
+    let new =
+        NewUser { email: Email::parse(&body.email)?, role: body.role.parse()?, key: key.as_ref(), request_id: &id.0 };
     let (user, claim_token) = user::create(&app, new).await?;
     tracing::info!(email = %user.email, role = %user.role, by = %caller.principal.email, "user created");
     Ok((StatusCode::CREATED, Json(CreatedUser { user, claim_token })))

@@ -1,0 +1,211 @@
+//! Measures the whole system as its users meet it: over HTTP and WebSockets, on this machine.
+//!
+//! Run with `cargo bench -p local-shim --bench system` (or `just bench`).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that cannot go on ends")]
+
+#[path = "../tests/system/client.rs"]
+#[allow(dead_code, reason = "shared with the tests")]
+mod client;
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use client::{Caller, System, Viewer, connect, id, watch};
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+
+fn main() {
+    // `cargo test --benches` runs this too, to see that it works: a small round is enough then.
+    let quick = !std::env::args().any(|argument| argument == "--bench");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    start(if quick { 1 } else { 10 });
+    runtime.block_on(async {
+        let system = System::start().await;
+        let caller = &system.admin;
+        echo(caller, if quick { 2 } else { 100 }).await;
+        status(caller, if quick { 10 } else { 5_000 }).await;
+        line_latency(caller, if quick { 5 } else { 200 }).await;
+        batch_cost(&system, if quick { 2_000 } else { 200_000 }).await;
+        for viewers in [1, 10] {
+            throughput(caller, viewers, if quick { 2_000 } else { 1_000_000 }).await;
+        }
+        runs_at_once(caller, if quick { 3 } else { 200 }).await;
+        system.shim.shut_down().await;
+    });
+}
+
+/// One figure, on a line of its own.
+fn report(name: &str, figure: String) {
+    println!("{name:<58} {figure}");
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.2} ms", time.as_secs_f64() * 1000.0)
+}
+
+/// What lies at this part of the measured times.
+fn percentile(times: &mut [Duration], percent: usize) -> Duration {
+    times.sort();
+    times[(times.len() * percent / 100).min(times.len() - 1)]
+}
+
+fn spread(times: &mut [Duration]) -> String {
+    format!("p50 {}, p99 {}", milliseconds(percentile(times, 50)), milliseconds(percentile(times, 99)))
+}
+
+/// From starting the process to the line that says that it is ready, and what it takes of memory then.
+fn start(rounds: usize) {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut first, mut later) = (Vec::new(), Vec::new());
+    let mut memory = String::new();
+    for round in 0..=rounds {
+        let started = Instant::now();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_local-shim"))
+            .current_dir(&directory)
+            .envs([("RUNVOY_DEV_SERVER_PORT", "0"), ("RUNVOY_EVENT_PROCESSOR_PORT", "0")])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        lines.find(|line| line.as_ref().unwrap().contains("ready")).unwrap().unwrap();
+        if round == 0 { &mut first } else { &mut later }.push(started.elapsed());
+        std::thread::sleep(Duration::from_millis(300));
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        if let Some(line) = status.lines().find(|line| line.starts_with("VmRSS")) {
+            memory = line.trim_start_matches("VmRSS:").trim().to_owned();
+        }
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        assert!(child.wait().unwrap().success());
+    }
+    report("process start to ready, tables made", milliseconds(first[0]));
+    report("process start to ready, later", spread(&mut later));
+    report("idle memory (VmRSS)", memory);
+}
+
+/// From `POST /run` to `SUCCEEDED`, seen by asking for the status again and again.
+async fn echo(caller: &Caller, rounds: usize) {
+    let mut times = Vec::new();
+    for _ in 0..rounds {
+        let started = Instant::now();
+        let id = id(&caller.run("echo hello").await);
+        while caller.get(&format!("/executions/{id}/status")).await.json()["status"] != "SUCCEEDED" {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        times.push(started.elapsed());
+    }
+    report("POST /run to SUCCEEDED, `echo hello`", spread(&mut times));
+}
+
+async fn status(caller: &Caller, requests: usize) {
+    let (id, _) = caller.run_to_end(json!({"command": "true"})).await;
+    let path = format!("/executions/{id}/status");
+    let mut times = Vec::new();
+    for _ in 0..requests {
+        let started = Instant::now();
+        assert_eq!(caller.get(&path).await.status, 200);
+        times.push(started.elapsed());
+    }
+    report("GET /status, one after the other", spread(&mut times));
+    let started = Instant::now();
+    let workers = (0..8).map(|_| async {
+        for _ in 0..requests / 8 {
+            caller.get(&path).await;
+        }
+    });
+    futures_util::future::join_all(workers).await;
+    let a_second = (requests / 8 * 8) as f64 / started.elapsed().as_secs_f64();
+    report("GET /status, 8 at a time", format!("{a_second:.0} requests/s"));
+}
+
+async fn next_message(viewer: &mut Viewer) -> Value {
+    loop {
+        let frame = viewer.next().await.unwrap().unwrap();
+        if frame.is_text() {
+            return serde_json::from_str(frame.to_text().unwrap()).unwrap();
+        }
+    }
+}
+
+/// From a process's write to the viewer's frame: the line holds the time at which it was written.
+async fn line_latency(caller: &Caller, lines: usize) {
+    let command = format!("for i in $(seq {lines}); do echo at $(date +%s%N); sleep 0.01; done");
+    let started = caller.run(&command).await;
+    let mut viewer = connect(started["websocket_url"].as_str().unwrap()).await.unwrap();
+    let mut times = Vec::new();
+    loop {
+        let event = next_message(&mut viewer).await;
+        if event["type"] == "disconnect" {
+            break;
+        }
+        if let Some(written) = event["message"].as_str().unwrap().strip_prefix("at ") {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+            times.push(now.saturating_sub(Duration::from_nanos(written.parse().unwrap())));
+        }
+    }
+    report("a line from its process to a viewer", spread(&mut times));
+}
+
+/// What a batch costs when the log before it is short and when it is long.
+async fn batch_cost(system: &System, lines: usize) {
+    let mut figures = Vec::new();
+    for before in [0, lines] {
+        let command = format!("seq {before}; sleep 1; for i in $(seq 50); do echo x; sleep 0.01; done; sleep 60");
+        let id = id(&system.admin.run(&command).await);
+        system.admin.wait_for(&id, "RUNNING").await;
+        tokio::time::sleep(Duration::from_millis(900) + Duration::from_micros(before as u64 * 10)).await;
+        let calls = || system.shim.aws_calls().values().sum::<u64>();
+        let batches = || system.shim.aws_calls().get("dynamodb:TransactWriteItems").copied().unwrap_or(0);
+        let from = (calls(), batches());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let stored = batches() - from.1;
+        figures.push(format!("{:.1}", (calls() - from.0) as f64 / stored.max(1) as f64));
+        system.admin.delete(&format!("/executions/{id}")).await;
+        system.admin.wait_for(&id, "STOPPED").await;
+    }
+    report(&format!("AWS calls a batch, log empty / of {lines} lines"), figures.join(" / "));
+}
+
+async fn throughput(caller: &Caller, viewers: usize, lines: usize) {
+    let started = caller.run(&format!("sleep 0.5; seq {lines}")).await;
+    let url = format!("{}&batch=true", started["websocket_url"].as_str().unwrap());
+    let viewers: Vec<Viewer> =
+        futures_util::future::join_all((0..viewers).map(|_| async { connect(&url).await.unwrap() })).await;
+    let count = viewers.len();
+    let begun = Instant::now();
+    let meanwhile = tokio::spawn({
+        let caller = caller.clone();
+        async move {
+            let mut times = Vec::new();
+            loop {
+                let asked = Instant::now();
+                caller.get("/executions?limit=1").await;
+                times.push(asked.elapsed());
+                if times.len() > 10 && begun.elapsed() > Duration::from_secs(2) {
+                    return times;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    });
+    for seen in futures_util::future::join_all(viewers.into_iter().map(watch)).await {
+        let numbers = seen.messages().into_iter().filter(|line| !line.starts_with('#'));
+        assert!(numbers.enumerate().all(|(at, line)| line == (at + 1).to_string()), "every line once, in order");
+    }
+    // The command sleeps first, so that all are there when it begins.
+    let a_second = lines as f64 / (begun.elapsed().as_secs_f64() - 0.5);
+    report(&format!("{lines} lines to {count} batching viewer(s)"), format!("{a_second:.0} lines/s to each"));
+    report("  another request meanwhile", spread(&mut meanwhile.await.unwrap()));
+}
+
+async fn runs_at_once(caller: &Caller, runs: usize) {
+    let started = Instant::now();
+    let ends =
+        futures_util::future::join_all((0..runs).map(|_| caller.run_to_end(json!({"command": "echo hello"})))).await;
+    assert!(ends.iter().all(|(_, status)| status["status"] == "SUCCEEDED"));
+    report(&format!("{runs} runs at once, until the last has ended"), milliseconds(started.elapsed()));
+}
