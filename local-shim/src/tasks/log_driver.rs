@@ -52,7 +52,7 @@ impl LogDriver {
             };
             let Ok(count @ 1..) = read else { break };
             let mut rest = &buffer[..count];
-            while let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
+            while let Some(at) = memchr::memchr(b'\n', rest) {
                 if unfinished.is_empty() {
                     self.line(&rest[..at]).await;
                 } else {

@@ -187,6 +187,39 @@ pub fn next_page(answer: &Answer) -> Option<String> {
     Some(target.strip_prefix("/api/v1").unwrap().to_owned())
 }
 
+/// An answer with what differs from run to run replaced by its name.
+pub fn stable(mut answer: Value) -> Value {
+    const VOLATILE: [&str; 11] = [
+        "execution_id",
+        "log_url",
+        "websocket_url",
+        "started_at",
+        "completed_at",
+        "created_at",
+        "updated_at",
+        "created_by_request_id",
+        "modified_by_request_id",
+        "log_stream_name",
+        "claim_token",
+    ];
+    match &mut answer {
+        Value::Array(list) => list.iter_mut().for_each(|value| *value = stable(value.take())),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                *value = if VOLATILE.contains(&name.as_str()) && value.is_string() {
+                    Value::from(format!("[{name}]"))
+                } else if name == "duration_seconds" {
+                    Value::from("[duration_seconds]")
+                } else {
+                    stable(value.take())
+                };
+            }
+        }
+        _ => {}
+    }
+    answer
+}
+
 pub fn id(started: &Value) -> String {
     started["execution_id"].as_str().unwrap().to_owned()
 }
