@@ -17,13 +17,15 @@ pub mod time;
 pub mod user;
 pub mod websocket;
 
+use std::sync::Arc;
+
 pub use error::{Error, Result};
 
-/// Everything a handler needs, built once at start and shared by all invocations.
+/// Everything a handler needs, built once at start and shared by all invocations. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct App {
-    pub config: config::Config,
-    pub aws: aws::Clients,
+    pub config: Arc<config::Config>,
+    pub aws: Arc<aws::Clients>,
     pub policies: auth::policy::Policies,
 }
 

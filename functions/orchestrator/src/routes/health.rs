@@ -11,5 +11,10 @@ pub struct Health {
 }
 
 pub async fn health(State(app): State<App>) -> Json<Health> {
-    Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION"), provider: "AWS", region: app.config.region })
+    Json(Health {
+        status: "ok",
+        version: env!("CARGO_PKG_VERSION"),
+        provider: "AWS",
+        region: app.config.region.clone(),
+    })
 }
