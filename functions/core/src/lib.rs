@@ -32,7 +32,8 @@ pub struct App {
 impl App {
     /// Puts the parts together. Makes no AWS call.
     pub fn new(config: config::Config, sdk: &aws_config::SdkConfig) -> Self {
-        Self { aws: aws::Clients::new(sdk, &config), policies: auth::policy::Policies::bundled(), config }
+        let aws = Arc::new(aws::Clients::new(sdk, &config));
+        Self { config: Arc::new(config), aws, policies: auth::policy::Policies::bundled() }
     }
 
     /// As a Lambda function starts: settings from the environment, credentials and region from the SDK's own chain.
