@@ -6,8 +6,9 @@ use anyhow::{Context, Result};
 use runvoy_core::{
     App, Error,
     auth::{self, ApiKey, Role},
+    email::Email,
     image::{self, Registration},
-    user::{self, Email, NewUser},
+    user::{self, NewUser},
 };
 
 use crate::{aws::state_file::private, data_dir::DataDir};

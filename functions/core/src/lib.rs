@@ -6,6 +6,7 @@
 pub mod auth;
 pub mod aws;
 pub mod config;
+pub mod email;
 pub mod error;
 pub mod execution;
 pub mod image;

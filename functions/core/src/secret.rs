@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     App, Error, Result,
+    email::Email,
     execution::environment,
     table::{self, ConditionFailed, string},
     time,
-    user::Email,
 };
 
 /// The largest value of a standard parameter ("AWS Systems Manager endpoints and quotas").

@@ -1,6 +1,6 @@
 //! Users, their keys, and the links by which a key is handed over.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -12,53 +12,13 @@ use sha2::{Digest, Sha256};
 use crate::{
     App, Error, Result,
     auth::{ApiKey, ApiKeyHash, Role, authenticate::ApiKeyRecord, key},
+    email::Email,
     table::{self, cancellation_codes, string},
     time,
 };
 
 /// How long a claim link works.
 pub const CLAIM_LIFETIME: Duration = Duration::from_secs(15 * 60);
-
-/// An e-mail address, lower case. Only characters that an ECS tag value carries, because tasks are tagged with it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(transparent)]
-#[schema(value_type = String, format = "email")]
-pub struct Email(String);
-
-impl Email {
-    pub fn parse(text: &str) -> Result<Self> {
-        let text = text.trim().to_ascii_lowercase();
-        let well_formed = text.len() <= 254
-            && text.split_once('@').is_some_and(|(local, domain)| {
-                (1..=64).contains(&local.len())
-                    && local.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+-=/".contains(&b))
-                    && domain.split('.').count() >= 2
-                    && domain.split('.').all(|label| {
-                        !label.is_empty()
-                            && !label.starts_with('-')
-                            && !label.ends_with('-')
-                            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-                    })
-            });
-        if well_formed {
-            Ok(Self(text))
-        } else {
-            Err(Error::invalid(
-                "email must look like name@example.com, with letters, digits and . _ + - = / before the @",
-            ))
-        }
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Email {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// A user as the API shows one; never with a key.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
@@ -265,29 +225,6 @@ pub async fn list(app: &App) -> Result<Vec<User>> {
     Ok(users)
 }
 
-/// Notes when a key was last used, on the user and on the key.
-pub async fn touch(app: &App, record: &ApiKeyRecord, now: Timestamp) -> Result<()> {
-    let tables = &app.config.tables;
-    let update = |table: &str, key: &str, value: &str| -> Result<TransactWriteItem> {
-        let update = Update::builder()
-            .table_name(table)
-            .key(key, string(value))
-            .update_expression("SET last_used = :now")
-            .condition_expression(format!("attribute_exists({key})"))
-            .expression_attribute_values(":now", string(time::rfc3339(now)))
-            .build()?;
-        Ok(TransactWriteItem::builder().update(update).build())
-    };
-    app.aws
-        .dynamodb
-        .transact_write_items()
-        .transact_items(update(&tables.users, "email", record.email.as_str())?)
-        .transact_items(update(&tables.api_keys, "key_hash", record.key_hash.as_str())?)
-        .send()
-        .await?;
-    Ok(())
-}
-
 fn put_new(table: &str, item: table::Item, key: &str) -> Result<TransactWriteItem> {
     let put = Put::builder()
         .table_name(table)
@@ -327,24 +264,6 @@ fn cipher(token: &str) -> ChaCha20Poly1305 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_are_checked_and_lower_cased() {
-        assert_eq!(Email::parse(" Ada.L+x@Example.COM ").unwrap().as_str(), "ada.l+x@example.com");
-        for bad in [
-            "",
-            "ada",
-            "@example.com",
-            "ada@",
-            "ada@localhost",
-            "a b@example.com",
-            "ada@-x.com",
-            "a\n@x.com",
-            "ada@x..com",
-        ] {
-            assert!(Email::parse(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn only_the_claim_token_opens_a_sealed_key() {

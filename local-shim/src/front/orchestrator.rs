@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{ConnectInfo, DefaultBodyLimit, Request, State},
+    extract::{ConnectInfo, DefaultBodyLimit, FromRef, Request, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware,
     response::Response,
@@ -26,6 +26,12 @@ use crate::lambda::{
 pub struct Port {
     pub orchestrator: Function,
     pub websocket: Arc<websocket::Gateway>,
+}
+
+impl FromRef<Port> for Arc<websocket::Gateway> {
+    fn from_ref(port: &Port) -> Self {
+        port.websocket.clone()
+    }
 }
 
 pub fn router(port: Port) -> Router {

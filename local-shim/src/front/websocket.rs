@@ -1,7 +1,7 @@
 //! WebSockets: a connection becomes `$connect`, `$default` and `$disconnect` events, and the answer to `$connect` decides the
 //! handshake, as in API Gateway.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::{
@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{guard, orchestrator::Port};
+use super::guard;
 use crate::{
     aws::api_gateway::{ApiGateway, ToSocket},
     lambda::{Function, function::request_id},
@@ -36,11 +36,10 @@ pub struct Gateway {
 }
 
 pub async fn upgrade(
-    State(port): State<Port>,
+    State(gateway): State<Arc<Gateway>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    let gateway = port.websocket;
     let (mut parts, _) = request.into_parts();
     let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         Ok(upgrade) => upgrade,

@@ -1,10 +1,16 @@
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{ApiKey, ApiKeyHash, Role};
-use crate::{App, Error, Result, table, time, user::Email};
+use crate::{
+    App, Error, Result,
+    email::Email,
+    table::{self, string},
+    time,
+};
 
 /// How often `last_used` is refreshed at most.
 const LAST_USED_INTERVAL: Duration = Duration::from_secs(60);
@@ -54,8 +60,31 @@ fn refresh_last_used(app: &App, record: &ApiKeyRecord) {
     }
     let (app, record) = (app.clone(), record.clone());
     tokio::spawn(async move {
-        if let Err(error) = crate::user::touch(&app, &record, now).await {
+        if let Err(error) = touch(&app, &record, now).await {
             tracing::debug!(%error, "last_used was not refreshed");
         }
     });
+}
+
+/// Notes when a key was last used, on the user and on the key.
+async fn touch(app: &App, record: &ApiKeyRecord, now: Timestamp) -> Result<()> {
+    let tables = &app.config.tables;
+    let update = |table: &str, key: &str, value: &str| -> Result<TransactWriteItem> {
+        let update = Update::builder()
+            .table_name(table)
+            .key(key, string(value))
+            .update_expression("SET last_used = :now")
+            .condition_expression(format!("attribute_exists({key})"))
+            .expression_attribute_values(":now", string(time::rfc3339(now)))
+            .build()?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    };
+    app.aws
+        .dynamodb
+        .transact_write_items()
+        .transact_items(update(&tables.users, "email", record.email.as_str())?)
+        .transact_items(update(&tables.api_keys, "key_hash", record.key_hash.as_str())?)
+        .send()
+        .await?;
+    Ok(())
 }

@@ -12,7 +12,7 @@ use cedar_policy::{
 };
 
 use super::Principal;
-use crate::{Error, Result, user::Email};
+use crate::{Error, Result, email::Email};
 
 /// Everything that a caller can ask to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

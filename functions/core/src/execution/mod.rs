@@ -1,6 +1,7 @@
 //! Executions: one command in one ECS task each, and what is known of it.
 
 pub mod environment;
+pub mod id;
 pub mod list;
 pub mod run;
 pub mod task;
@@ -10,47 +11,14 @@ use std::{fmt, str::FromStr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use id::ExecutionId;
+
 use crate::{
     App, Error, Result,
+    email::Email,
     table::{self, ConditionFailed, number, string},
     time,
-    user::Email,
 };
-
-/// The last segment of the ECS task's ARN.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ExecutionId(String);
-
-impl ExecutionId {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// From `arn:aws:ecs:region:account:task/cluster/id`.
-    pub fn from_task_arn(arn: &str) -> Result<Self> {
-        match arn.rsplit_once('/') {
-            Some((head, id)) if head.contains(":task") => id.parse(),
-            _ => Err(Error::invalid(format!("{arn:?} is not the ARN of a task"))),
-        }
-    }
-}
-
-impl fmt::Display for ExecutionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for ExecutionId {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let well_formed =
-            (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if well_formed { Ok(Self(text.to_owned())) } else { Err(Error::not_found("execution", text)) }
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
@@ -350,15 +318,6 @@ mod tests {
                 Succeeded | Failed | Stopped => &[Starting, Running, Terminating],
             };
             assert_eq!(from, expected, "→ {to}");
-        }
-    }
-
-    #[test]
-    fn an_execution_id_is_the_last_segment_of_its_tasks_arn() {
-        let arn = "arn:aws:ecs:us-east-1:123456789012:task/runvoy/0123456789abcdef0123456789abcdef";
-        assert_eq!(ExecutionId::from_task_arn(arn).unwrap().as_str(), "0123456789abcdef0123456789abcdef");
-        for bad in ["", "x", "arn:aws:ecs:r:a:task/", "arn:aws:ecs:r:a:cluster/x", "arn:aws:ecs:r:a:task/c/../x y"] {
-            assert!(ExecutionId::from_task_arn(bad).is_err(), "{bad}");
         }
     }
 }

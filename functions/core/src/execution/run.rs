@@ -409,7 +409,7 @@ mod tests {
     #[test]
     fn env_wins_over_a_secret_of_the_same_name() {
         let now = time::now();
-        let by = crate::user::Email::parse("a@example.com").unwrap();
+        let by = crate::email::Email::parse("a@example.com").unwrap();
         let secret = |name: &str, key_name: &str| Secret {
             name: name.into(),
             key_name: key_name.into(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Changed, ExecutionId, ExecutionRecord, NewExecution, Status, Transition};
-use crate::{App, Error, Result, image::task_definition::RUNNER, time, user::Email};
+use crate::{App, Error, Result, email::Email, image::task_definition::RUNNER, time};
 
 pub const TAG_CREATED_BY: &str = "CreatedBy";
 pub const TAG_IMAGE_ID: &str = "ImageId";

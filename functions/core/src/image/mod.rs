@@ -15,9 +15,9 @@ pub use register::{Registration, delete, register};
 
 use crate::{
     App, Error, Result,
+    email::Email,
     table::{self, string},
     time,
-    user::Email,
 };
 
 /// The item that names the default image: one pointer, so that there is never a second default.

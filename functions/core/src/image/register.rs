@@ -6,9 +6,9 @@ use sha2::{Digest, Sha256};
 use super::{Candidates, DEFAULT_KEY, Image, ImageItem, Reference, name_key, task_definition};
 use crate::{
     App, Error, Result,
+    email::Email,
     table::{self, cancellation_codes, string},
     time,
-    user::Email,
 };
 
 const DEFAULT_CPU: u32 = 256;

@@ -7,7 +7,7 @@ pub mod store;
 
 use serde::{Deserialize, Serialize};
 
-use crate::execution::ExecutionId;
+use crate::execution::id::ExecutionId;
 
 /// How the runner's last line begins; its exit code follows.
 pub const END_LINE: &str = "### runvoy runner: command ended, exit code => ";

@@ -1,8 +1,5 @@
 use axum::{Json, extract::State};
-use runvoy_core::{
-    App,
-    user::{self, Email},
-};
+use runvoy_core::{App, email::Email, user};
 use serde::Serialize;
 
 use crate::{

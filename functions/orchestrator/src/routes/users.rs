@@ -2,7 +2,8 @@ use axum::{Json, extract::State, http::StatusCode};
 use runvoy_core::{
     App,
     auth::{Action, ApiKey, Resource},
-    user::{self, Email, NewUser, User},
+    email::Email,
+    user::{self, NewUser, User},
 };
 use serde::{Deserialize, Serialize};
 

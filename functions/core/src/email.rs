@@ -1,0 +1,71 @@
+//! E-mail addresses: who users are.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// An e-mail address, lower case. Only characters that an ECS tag value carries, because tasks are tagged with it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = String, format = "email")]
+pub struct Email(String);
+
+impl Email {
+    pub fn parse(text: &str) -> Result<Self> {
+        let text = text.trim().to_ascii_lowercase();
+        let well_formed = text.len() <= 254
+            && text.split_once('@').is_some_and(|(local, domain)| {
+                (1..=64).contains(&local.len())
+                    && local.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+-=/".contains(&b))
+                    && domain.split('.').count() >= 2
+                    && domain.split('.').all(|label| {
+                        !label.is_empty()
+                            && !label.starts_with('-')
+                            && !label.ends_with('-')
+                            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                    })
+            });
+        if well_formed {
+            Ok(Self(text))
+        } else {
+            Err(Error::invalid(
+                "email must look like name@example.com, with letters, digits and . _ + - = / before the @",
+            ))
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_checked_and_lower_cased() {
+        assert_eq!(Email::parse(" Ada.L+x@Example.COM ").unwrap().as_str(), "ada.l+x@example.com");
+        for bad in [
+            "",
+            "ada",
+            "@example.com",
+            "ada@",
+            "ada@localhost",
+            "a b@example.com",
+            "ada@-x.com",
+            "a\n@x.com",
+            "ada@x..com",
+        ] {
+            assert!(Email::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Task definitions: what a task is made from.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    Ecs, client,
+    request::{ListDefinitions, NamedTaskDefinition, RegisterTaskDefinition, Tag, check_tags},
+    task::{Overrides, Variable},
+};
+use crate::{
+    aws::{AwsError, error::write},
+    stack::{ACCOUNT, REGION},
+    tasks::{ContainerSpec, TaskSpec},
+};
+
+/// A container's `stopTimeout` where none is set, in seconds.
+const STOP_TIMEOUT: u64 = 30;
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TaskDefinition {
+    pub(super) task_definition_arn: String,
+    pub(super) family: String,
+    pub(super) revision: usize,
+    pub(super) status: String,
+    pub(super) container_definitions: Vec<ContainerDefinition>,
+    #[serde(flatten)]
+    pub(super) rest: serde_json::Map<String, Value>,
+    #[serde(default)]
+    pub(super) tags: Vec<Tag>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ContainerDefinition {
+    pub(super) name: String,
+    pub(super) image: String,
+    #[serde(default)]
+    pub(super) essential: Option<bool>,
+    #[serde(default)]
+    pub(super) entry_point: Vec<String>,
+    #[serde(default)]
+    pub(super) command: Vec<String>,
+    #[serde(default)]
+    pub(super) environment: Vec<Variable>,
+    #[serde(default)]
+    pub(super) secrets: Vec<SecretVariable>,
+    #[serde(default)]
+    pub(super) depends_on: Vec<Dependency>,
+    #[serde(default)]
+    pub(super) stop_timeout: Option<u64>,
+    #[serde(flatten)]
+    pub(super) rest: serde_json::Map<String, Value>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SecretVariable {
+    pub(super) name: String,
+    pub(super) value_from: String,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Dependency {
+    pub(super) container_name: String,
+    pub(super) condition: String,
+}
+
+impl Ecs {
+    pub(super) fn register(&self, request: RegisterTaskDefinition) -> Result<Vec<u8>, AwsError> {
+        let name_fits = (1..=255).contains(&request.family.len())
+            && request.family.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+        if !name_fits {
+            return Err(client("Family contains invalid characters or is too long."));
+        }
+        check_tags(&request.tags)?;
+        if request.container_definitions.is_empty() {
+            return Err(client("Container list cannot be empty."));
+        }
+        if !request.container_definitions.iter().any(|container| container.essential != Some(false)) {
+            return Err(client("A task definition must have at least one essential container."));
+        }
+        for container in &request.container_definitions {
+            let known = |name: &str| request.container_definitions.iter().any(|other| other.name == name);
+            if let Some(missing) = container.depends_on.iter().find(|dependency| !known(&dependency.container_name)) {
+                return Err(client(format!("Container dependency {} does not exist.", missing.container_name)));
+            }
+            let mut names: Vec<&str> = container.environment.iter().map(|variable| variable.name.as_str()).collect();
+            names.extend(container.secrets.iter().map(|secret| secret.name.as_str()));
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            if names.len() != count {
+                return Err(client(
+                    "The secret name must be unique and not shared with any new or existing environment variables set on the container.",
+                ));
+            }
+        }
+        check_fargate_size(&request.rest)?;
+        let mut state = self.lock();
+        let revisions = state.definitions.entry(request.family.clone()).or_default();
+        let revision = revisions.len() + 1;
+        let definition = TaskDefinition {
+            task_definition_arn: format!(
+                "arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/{}:{revision}",
+                request.family
+            ),
+            family: request.family,
+            revision,
+            status: "ACTIVE".to_owned(),
+            container_definitions: request.container_definitions,
+            rest: request.rest,
+            tags: request.tags.clone(),
+        };
+        revisions.push(definition.clone());
+        self.save(&state);
+        write(&json!({"taskDefinition": definition, "tags": request.tags}))
+    }
+
+    pub(super) fn describe_definition(&self, request: NamedTaskDefinition) -> Result<Vec<u8>, AwsError> {
+        let state = self.lock();
+        let definition =
+            state.definition(&request.task_definition).ok_or_else(|| client("Unable to describe task definition."))?;
+        write(&json!({"taskDefinition": definition, "tags": definition.tags}))
+    }
+
+    pub(super) fn deregister(&self, request: NamedTaskDefinition) -> Result<Vec<u8>, AwsError> {
+        let mut state = self.lock();
+        let arn = state
+            .definition(&request.task_definition)
+            .ok_or_else(|| client("The specified task definition does not exist."))?
+            .task_definition_arn
+            .clone();
+        let definition = state
+            .definitions
+            .values_mut()
+            .flatten()
+            .find(|definition| definition.task_definition_arn == arn)
+            .ok_or_else(|| client("The specified task definition does not exist."))?;
+        definition.status = "INACTIVE".to_owned();
+        let answer = write(&json!({"taskDefinition": definition}));
+        self.save(&state);
+        answer
+    }
+
+    pub(super) fn list_definitions(&self, request: ListDefinitions) -> Result<Vec<u8>, AwsError> {
+        let state = self.lock();
+        let family = request.family_prefix;
+        let arns: Vec<&str> = state
+            .definitions
+            .values()
+            .flatten()
+            .filter(|definition| definition.status == "ACTIVE")
+            .filter(|definition| family.as_ref().is_none_or(|family| definition.family == *family))
+            .map(|definition| definition.task_definition_arn.as_str())
+            .collect();
+        write(&json!({"taskDefinitionArns": arns}))
+    }
+
+    pub(super) fn list_families(&self, request: ListDefinitions) -> Result<Vec<u8>, AwsError> {
+        let prefix = request.family_prefix.unwrap_or_default();
+        let state = self.lock();
+        let families: Vec<&String> = state
+            .definitions
+            .iter()
+            .filter(|(family, revisions)| {
+                family.starts_with(&prefix) && revisions.iter().any(|definition| definition.status == "ACTIVE")
+            })
+            .map(|(family, _)| family)
+            .collect();
+        write(&json!({"families": families}))
+    }
+
+    /// What is to be run: definition and overrides put together, secrets read, in the order of dependence.
+    pub(super) fn spec(
+        &self,
+        id: &str,
+        definition: &TaskDefinition,
+        overrides: &Overrides,
+    ) -> Result<TaskSpec, AwsError> {
+        let mut containers = Vec::new();
+        let mut waiting: Vec<&ContainerDefinition> = definition.container_definitions.iter().collect();
+        while !waiting.is_empty() {
+            let started: Vec<String> =
+                containers.iter().map(|container: &ContainerSpec| container.name.clone()).collect();
+            let ready = waiting
+                .iter()
+                .position(|container| container.depends_on.iter().all(|on| started.contains(&on.container_name)))
+                .ok_or_else(|| client("The containers depend on each other in a circle."))?;
+            let container = waiting.remove(ready);
+            let mut environment: BTreeMap<String, String> =
+                container.environment.iter().map(|variable| (variable.name.clone(), variable.value.clone())).collect();
+            for secret in &container.secrets {
+                // A missing parameter makes the task fail to start, as in ECS; see `drive`.
+                if let Some(value) = self.0.ssm.value_from(&secret.value_from) {
+                    environment.insert(secret.name.clone(), value);
+                }
+            }
+            let mut arguments: Vec<String> = container.entry_point.iter().chain(&container.command).cloned().collect();
+            for over in overrides.container_overrides.iter().filter(|over| over.name == container.name) {
+                environment
+                    .extend(over.environment.iter().map(|variable| (variable.name.clone(), variable.value.clone())));
+                if !over.command.is_empty() {
+                    arguments = container.entry_point.iter().chain(&over.command).cloned().collect();
+                }
+            }
+            containers.push(ContainerSpec {
+                name: container.name.clone(),
+                image: container.image.clone(),
+                arguments,
+                environment,
+                stop_timeout: Duration::from_secs(container.stop_timeout.unwrap_or(STOP_TIMEOUT)),
+            });
+        }
+        Ok(TaskSpec { id: id.to_owned(), containers })
+    }
+}
+
+fn check_fargate_size(settings: &serde_json::Map<String, Value>) -> Result<(), AwsError> {
+    let number = |key: &str| settings.get(key).and_then(Value::as_str).and_then(|text| text.parse::<u32>().ok());
+    let fits = match (number("cpu"), number("memory")) {
+        (Some(256), Some(memory)) => [512, 1024, 2048].contains(&memory),
+        (Some(512), Some(memory)) => (1024..=4096).contains(&memory) && memory % 1024 == 0,
+        (Some(1024), Some(memory)) => (2048..=8192).contains(&memory) && memory % 1024 == 0,
+        (Some(2048), Some(memory)) => (4096..=16_384).contains(&memory) && memory % 1024 == 0,
+        (Some(4096), Some(memory)) => (8192..=30_720).contains(&memory) && memory % 1024 == 0,
+        (Some(8192), Some(memory)) => (16_384..=61_440).contains(&memory) && memory % 4096 == 0,
+        (Some(16_384), Some(memory)) => (32_768..=122_880).contains(&memory) && memory % 8192 == 0,
+        _ => false,
+    };
+    if fits { Ok(()) } else { Err(client("No Fargate configuration exists for given values.")) }
+}

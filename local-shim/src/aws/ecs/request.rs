@@ -1,0 +1,109 @@
+//! Requests as ECS reads them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{definition::ContainerDefinition, invalid, task::Overrides};
+use crate::aws::AwsError;
+
+/// "Tag": how many a resource may have, and how long they may be.
+pub(super) const MAX_TAGS: usize = 50;
+const MAX_TAG_KEY: usize = 128;
+const MAX_TAG_VALUE: usize = 256;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Tag {
+    pub(super) key: String,
+    #[serde(default)]
+    pub(super) value: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RunTask {
+    pub(super) cluster: Option<String>,
+    pub(super) task_definition: String,
+    pub(super) count: Option<u32>,
+    pub(super) launch_type: Option<String>,
+    pub(super) client_token: Option<String>,
+    #[serde(default)]
+    pub(super) overrides: Overrides,
+    #[serde(default)]
+    pub(super) tags: Vec<Tag>,
+    pub(super) network_configuration: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RegisterTaskDefinition {
+    pub(super) family: String,
+    pub(super) container_definitions: Vec<ContainerDefinition>,
+    #[serde(default)]
+    pub(super) tags: Vec<Tag>,
+    #[serde(flatten)]
+    pub(super) rest: serde_json::Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StopTask {
+    pub(super) cluster: Option<String>,
+    pub(super) task: String,
+    pub(super) reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct DescribeTasks {
+    pub(super) cluster: Option<String>,
+    pub(super) tasks: Vec<String>,
+    #[serde(default)]
+    pub(super) include: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ListTasks {
+    pub(super) cluster: Option<String>,
+    pub(super) desired_status: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NamedTaskDefinition {
+    pub(super) task_definition: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ListDefinitions {
+    pub(super) family_prefix: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TagResource {
+    pub(super) resource_arn: String,
+    pub(super) tags: Vec<Tag>,
+}
+
+pub(super) fn check_tags(tags: &[Tag]) -> Result<(), AwsError> {
+    if tags.len() > MAX_TAGS {
+        return Err(invalid(format!("A resource can have {MAX_TAGS} tags at most.")));
+    }
+    let allowed = |text: &str| text.chars().all(|c| c.is_alphanumeric() || c == ' ' || "+-=._:/@".contains(c));
+    for tag in tags {
+        let fits = !tag.key.is_empty()
+            && tag.key.chars().count() <= MAX_TAG_KEY
+            && tag.value.chars().count() <= MAX_TAG_VALUE
+            && !tag.key.to_ascii_lowercase().starts_with("aws:")
+            && allowed(&tag.key)
+            && allowed(&tag.value);
+        if !fits {
+            return Err(invalid(format!(
+                "The tag {:?} has a key or value that is too long or has characters that tags cannot have.",
+                tag.key
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! A task's state, as the API shows it and as its events tell it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{definition::TaskDefinition, request::Tag};
+use crate::stack::{ACCOUNT, REGION};
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Task {
+    pub(super) task_arn: String,
+    pub(super) cluster_arn: String,
+    pub(super) task_definition_arn: String,
+    pub(super) group: String,
+    pub(super) launch_type: String,
+    pub(super) last_status: String,
+    pub(super) desired_status: String,
+    pub(super) version: u64,
+    pub(super) cpu: String,
+    pub(super) memory: String,
+    pub(super) overrides: Overrides,
+    pub(super) containers: Vec<Container>,
+    pub(super) tags: Vec<Tag>,
+    pub(super) created_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) started_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stopping_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stopped_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stop_code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stopped_reason: Option<String>,
+    /// Whether the event of its end has been handled. Ours alone.
+    #[serde(default)]
+    pub(super) end_told: bool,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Container {
+    pub(super) container_arn: String,
+    pub(super) task_arn: String,
+    pub(super) name: String,
+    pub(super) image: String,
+    pub(super) last_status: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) exit_code: Option<i32>,
+}
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Overrides {
+    #[serde(default)]
+    pub(super) container_overrides: Vec<ContainerOverride>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ContainerOverride {
+    pub(super) name: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) environment: Vec<Variable>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) command: Vec<String>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Variable {
+    pub(super) name: String,
+    pub(super) value: String,
+}
+
+impl Task {
+    pub(super) fn new(
+        cluster: &str,
+        id: &str,
+        definition: &TaskDefinition,
+        overrides: Overrides,
+        tags: Vec<Tag>,
+    ) -> Self {
+        let task_arn = task_arn(cluster, id);
+        let size = |key: &str| definition.rest.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Self {
+            cluster_arn: format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{cluster}"),
+            task_definition_arn: definition.task_definition_arn.clone(),
+            group: format!("family:{}", definition.family),
+            launch_type: "FARGATE".to_owned(),
+            last_status: "PROVISIONING".to_owned(),
+            desired_status: "RUNNING".to_owned(),
+            version: 1,
+            cpu: size("cpu"),
+            memory: size("memory"),
+            overrides,
+            containers: definition
+                .container_definitions
+                .iter()
+                .map(|container| Container {
+                    container_arn: format!(
+                        "arn:aws:ecs:{REGION}:{ACCOUNT}:container/{cluster}/{id}/{}",
+                        container.name
+                    ),
+                    task_arn: task_arn.clone(),
+                    name: container.name.clone(),
+                    image: container.image.clone(),
+                    last_status: "PENDING".to_owned(),
+                    exit_code: None,
+                })
+                .collect(),
+            tags,
+            created_at: Timestamp::now(),
+            started_at: None,
+            stopping_at: None,
+            stopped_at: None,
+            stop_code: None,
+            stopped_reason: None,
+            end_told: false,
+            task_arn,
+        }
+    }
+
+    pub(super) fn want_stop(&mut self, reason: &str) {
+        self.desired_status = "STOPPED".to_owned();
+        self.stopping_at.get_or_insert_with(Timestamp::now);
+        // The first reason stands.
+        self.stop_code.get_or_insert_with(|| "UserInitiated".to_owned());
+        self.stopped_reason.get_or_insert_with(|| reason.to_owned());
+    }
+
+    pub(super) fn stop(&mut self, stop_code: &str, reason: &str, exit_codes: &BTreeMap<String, i32>, now: Timestamp) {
+        self.last_status = "STOPPED".to_owned();
+        self.desired_status = "STOPPED".to_owned();
+        self.stopping_at.get_or_insert(now);
+        self.stopped_at = Some(now);
+        self.stop_code.get_or_insert_with(|| stop_code.to_owned());
+        self.stopped_reason.get_or_insert_with(|| reason.to_owned());
+        for container in &mut self.containers {
+            container.last_status = "STOPPED".to_owned();
+            container.exit_code = exit_codes.get(&container.name).copied();
+        }
+    }
+
+    /// As the API shows it: times in seconds since 1970.
+    pub(super) fn shown(&self, with_tags: bool) -> Value {
+        let mut task = json!(self);
+        if let Some(task) = task.as_object_mut() {
+            for (name, at) in [
+                ("createdAt", Some(self.created_at)),
+                ("startedAt", self.started_at),
+                ("stoppingAt", self.stopping_at),
+                ("stoppedAt", self.stopped_at),
+            ] {
+                if let Some(at) = at {
+                    task.insert(name.to_owned(), json!(at.as_millisecond() as f64 / 1000.0));
+                }
+            }
+            task.remove("endTold");
+            if !with_tags {
+                task.remove("tags");
+            }
+        }
+        task
+    }
+
+    /// As EventBridge carries it ("Amazon ECS task state change events"): times as text, no tags.
+    pub(super) fn event(&self) -> Value {
+        let mut detail = json!(self);
+        if let Some(detail) = detail.as_object_mut() {
+            detail.remove("tags");
+            detail.remove("endTold");
+            detail.insert("updatedAt".to_owned(), json!(Timestamp::now()));
+        }
+        json!({
+            "version": "0",
+            "id": uuid::Uuid::new_v4().to_string(),
+            "detail-type": "ECS Task State Change",
+            "source": "aws.ecs",
+            "account": ACCOUNT,
+            "time": format!("{:.0}", Timestamp::now()),
+            "region": REGION,
+            "resources": [self.task_arn],
+            "detail": detail,
+        })
+    }
+}
+
+pub(super) fn task_arn(cluster: &str, id: &str) -> String {
+    format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/{cluster}/{id}")
+}
