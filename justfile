@@ -28,3 +28,7 @@ test-examples:
 # Measure the system, release build: start, runs, requests, lines, memory.
 bench *ARGUMENTS:
     cargo bench -p local-shim --bench system -- {{ ARGUMENTS }}
+
+# Write the API's description anew, from the handlers.
+openapi:
+    cargo run -q -p orchestrator --example openapi > docs/openapi.json

@@ -35,6 +35,53 @@ pub struct ErrorBody {
     details: Option<String>,
 }
 
+/// The request itself cannot be used.
+#[derive(utoipa::IntoResponses)]
+#[response(status = 400, description = "INVALID_REQUEST: the request is malformed, or asks for what cannot be done")]
+#[expect(dead_code, reason = "describes an answer")]
+pub struct Malformed(ErrorBody);
+
+/// Who calls may not do this, or is not known.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "describes answers")]
+pub enum Refused {
+    #[response(
+        status = 401,
+        description = "UNAUTHORIZED, INVALID_API_KEY, API_KEY_REVOKED: there is no key that works"
+    )]
+    Unauthenticated(ErrorBody),
+    #[response(status = 403, description = "FORBIDDEN: the caller's role does not allow it")]
+    Forbidden(ErrorBody),
+}
+
+/// There is no such thing.
+#[derive(utoipa::IntoResponses)]
+#[response(status = 404, description = "NOT_FOUND, SECRET_NOT_FOUND: there is no such thing")]
+#[expect(dead_code, reason = "describes an answer")]
+pub struct Absent(ErrorBody);
+
+/// It cannot be done as things are.
+#[derive(utoipa::IntoResponses)]
+#[response(status = 409, description = "CONFLICT, SECRET_ALREADY_EXISTS: it exists already, or is being changed")]
+#[expect(dead_code, reason = "describes an answer")]
+pub struct Clash(ErrorBody);
+
+/// The body is too large.
+#[derive(utoipa::IntoResponses)]
+#[response(status = 413, description = "PAYLOAD_TOO_LARGE: the body has more than 1 MiB")]
+#[expect(dead_code, reason = "describes an answer")]
+pub struct TooLarge(ErrorBody);
+
+/// The fault is not the caller's.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "describes answers")]
+pub enum Outage {
+    #[response(status = 500, description = "INTERNAL_ERROR: a bug; report it with the X-Request-Id")]
+    Bug(ErrorBody),
+    #[response(status = 503, description = "DATABASE_ERROR, SERVICE_UNAVAILABLE: an AWS service failed; try again")]
+    Unavailable(ErrorBody),
+}
+
 impl ApiError {
     fn parts(&self) -> (StatusCode, Option<&'static str>, String) {
         let retry = || "AWS failed or is throttling; try again in a moment".to_owned();

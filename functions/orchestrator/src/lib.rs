@@ -51,12 +51,17 @@ fn incoming(body: Body) -> axum::body::Body {
     }
 }
 
+/// The API's description: an OpenAPI 3.1 document.
+pub fn openapi() -> String {
+    routes::all().1.to_pretty_json().unwrap_or_default()
+}
+
 /// The API as a tower service, for whatever calls it.
 pub fn router(app: App) -> Router {
     let cors = cors(&app.config);
     let timeout = app.config.request_timeout;
-    Router::new()
-        .nest("/api/v1", routes::all())
+    let (routes, _) = routes::all();
+    routes
         .fallback(|| async { ApiError(Error::not_found("path", "(see /api/v1/health and the documentation)")) })
         .method_not_allowed_fallback(|| async { answer::method_not_allowed() })
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -93,4 +98,16 @@ fn origin_of(url: &str) -> Option<HeaderValue> {
 /// What a status is called in the error shape.
 fn reason(status: StatusCode) -> &'static str {
     status.canonical_reason().unwrap_or("Error")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_committed_description_is_the_programs() {
+        let committed = include_str!("../../../docs/openapi.json");
+        assert!(
+            committed.trim_end() == super::openapi(),
+            "docs/openapi.json differs; write it anew with `just openapi`"
+        );
+    }
 }

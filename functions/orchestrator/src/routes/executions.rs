@@ -9,7 +9,7 @@ use runvoy_core::{
     App, Error,
     auth::{Action, Resource},
     execution::{
-        self, ExecutionId, ExecutionRecord, Status,
+        self, Execution, ExecutionId, ExecutionRecord, Status,
         list::{Cursor, Page},
         run,
     },
@@ -22,20 +22,39 @@ use runvoy_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::tags;
 use crate::{
-    answer::{Result, next_link},
+    answer::{self, Result, next_link},
     request::{Caller, Path, Query, RequestId},
 };
 
 const DEFAULT_LIMIT: usize = 10;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ListParameters {
+    /// How many at most; 10 by default, 0 for as many as one answer carries.
+    #[param(value_type = Option<u64>, minimum = 0)]
     limit: Option<String>,
+    /// Only these, separated by commas.
+    #[param(
+        example = "RUNNING,FAILED",
+        pattern = "^$|^(STARTING|RUNNING|TERMINATING|SUCCEEDED|FAILED|STOPPED)(,(STARTING|RUNNING|TERMINATING|SUCCEEDED|FAILED|STOPPED))*$"
+    )]
     status: Option<String>,
+    /// From the `Link` header of the page before.
     cursor: Option<String>,
 }
 
+/// Lists executions, newest first
+///
+/// When there is more, the header `Link: <…>; rel="next"` names the next page. A page costs the same however many
+/// executions there are.
+#[utoipa::path(get, path = "/executions", operation_id = "list_executions", tag = tags::EXECUTIONS, params(ListParameters),
+    responses(
+        (status = 200, body = Vec<Execution>, description = "A page of executions", headers(("Link" = Option<String>, description = "The next page, if there is one"))),
+        answer::Malformed, answer::Refused, answer::Outage,
+    ))]
 pub async fn list(State(app): State<App>, caller: Caller, Query(query): Query<ListParameters>) -> Result<Response> {
     caller.may(Action::ListExecutions, Resource::Account)?;
     let page = Page {
@@ -86,6 +105,10 @@ pub struct ExecutionStatus {
     completed_at: Option<Timestamp>,
 }
 
+/// Says how an execution is doing
+#[utoipa::path(get, path = "/executions/{id}/status", operation_id = "execution_status", tag = tags::EXECUTIONS,
+    params(("id" = String, Path, description = "Id of the execution")),
+    responses((status = 200, body = ExecutionStatus, description = "As it is now"), answer::Malformed, answer::Refused, answer::Absent, answer::Outage))]
 pub async fn status(State(app): State<App>, caller: Caller, Path(id): Path) -> Result<Json<ExecutionStatus>> {
     let execution = permitted(&app, &caller, &id, Action::ReadStatus).await?.execution;
     Ok(Json(ExecutionStatus {
@@ -99,8 +122,10 @@ pub async fn status(State(app): State<App>, caller: Caller, Path(id): Path) -> R
     }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct LogsParameters {
+    /// From the `Link` header of the page before.
     after: Option<String>,
 }
 
@@ -116,6 +141,15 @@ pub struct Logs {
     websocket_url: Option<String>,
 }
 
+/// Reads the log of an execution that has ended, or says where to follow one that goes on
+///
+/// A log that does not fit in one answer is paged: the header `Link: <…>; rel="next"` names the next page.
+#[utoipa::path(get, path = "/executions/{id}/logs", operation_id = "execution_logs", tag = tags::EXECUTIONS,
+    params(("id" = String, Path, description = "Id of the execution"), LogsParameters),
+    responses(
+        (status = 200, body = Logs, description = "The log, or where to follow it", headers(("Link" = Option<String>, description = "The next page, if there is one"))),
+        answer::Malformed, answer::Refused, answer::Absent, answer::Outage,
+    ))]
 pub async fn logs(
     State(app): State<App>,
     caller: Caller,
@@ -148,6 +182,16 @@ pub struct Killed {
     message: &'static str,
 }
 
+/// Stops an execution
+///
+/// The command gets SIGTERM, and SIGKILL when it does not end.
+#[utoipa::path(delete, path = "/executions/{id}", operation_id = "kill_execution", tag = tags::EXECUTIONS,
+    params(("id" = String, Path, description = "Id of the execution")),
+    responses(
+        (status = 200, body = Killed, description = "It is being stopped"),
+        (status = 204, description = "It has ended, or is being stopped already"),
+        answer::Malformed, answer::Refused, answer::Absent, answer::Outage,
+    ))]
 pub async fn kill(State(app): State<App>, caller: Caller, request_id: RequestId, Path(id): Path) -> Result<Response> {
     let record = permitted(&app, &caller, &id, Action::KillExecution).await?;
     if !run::kill(&app, &record, &caller.principal, &request_id.0).await? {

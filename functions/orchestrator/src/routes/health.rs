@@ -2,6 +2,9 @@ use axum::{Json, extract::State};
 use runvoy_core::App;
 use serde::Serialize;
 
+use super::tags;
+
+/// What answers, and where.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Health {
     status: &'static str,
@@ -10,6 +13,11 @@ pub struct Health {
     region: String,
 }
 
+/// Says that the API answers
+///
+/// Makes no AWS call.
+#[utoipa::path(get, path = "/health", operation_id = "health", tag = tags::OPERATIONS, security(()),
+    responses((status = 200, body = Health, description = "It answers")))]
 pub async fn health(State(app): State<App>) -> Json<Health> {
     Json(Health {
         status: "ok",

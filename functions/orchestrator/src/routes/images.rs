@@ -6,8 +6,9 @@ use runvoy_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::tags;
 use crate::{
-    answer::Result,
+    answer::{self, Result},
     request::{Caller, JsonBody, Path, RequestId},
 };
 
@@ -16,11 +17,18 @@ pub struct Images {
     images: Vec<Image>,
 }
 
+/// Lists images, oldest first
+#[utoipa::path(get, path = "/images", operation_id = "list_images", tag = tags::IMAGES,
+    responses((status = 200, body = Images, description = "All images"), answer::Malformed, answer::Refused, answer::Outage))]
 pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Images>> {
     caller.may(Action::ListImages, Resource::Account)?;
     Ok(Json(Images { images: image::list(&app).await? }))
 }
 
+/// Shows one image
+#[utoipa::path(get, path = "/images/{image}", operation_id = "show_image", tag = tags::IMAGES,
+    params(("image" = String, Path, description = "Id or name, with or without tag and registry; its slashes may be encoded or not")),
+    responses((status = 200, body = Image, description = "The image"), answer::Malformed, answer::Refused, answer::Absent, answer::Outage))]
 pub async fn show(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<Json<Image>> {
     let image = image::find(&app, &name).await?.ok_or_else(|| Error::not_found("image", &name))?;
     caller.may(Action::ReadImage, Resource::Image { id: &image.image_id, owners: &image.owned_by })?;
@@ -30,6 +38,7 @@ pub async fn show(State(app): State<App>, caller: Caller, Path(name): Path) -> R
 #[derive(Deserialize, utoipa::ToSchema)]
 pub struct RegisterImage {
     /// As `docker pull` takes it.
+    #[schema(min_length = 1, max_length = 255, example = "ubuntu:22.04")]
     image: String,
     is_default: Option<bool>,
     task_role_name: Option<String>,
@@ -48,6 +57,11 @@ pub struct ImageAnswer {
     message: &'static str,
 }
 
+/// Registers an image, so that commands may run in it
+///
+/// The first one becomes the default. The same registration again is the same image.
+#[utoipa::path(post, path = "/images/register", operation_id = "register_image", tag = tags::IMAGES, request_body = RegisterImage,
+    responses((status = 201, body = ImageAnswer, description = "Done"), answer::Malformed, answer::TooLarge, answer::Refused, answer::Clash, answer::Outage))]
 pub async fn register(
     State(app): State<App>,
     caller: Caller,
@@ -69,6 +83,10 @@ pub async fn register(
     Ok((StatusCode::CREATED, Json(ImageAnswer { image: body.image, message: "Image registered successfully" })))
 }
 
+/// Removes an image
+#[utoipa::path(delete, path = "/images/{image}", operation_id = "delete_image", tag = tags::IMAGES,
+    params(("image" = String, Path, description = "Id of the image, exactly")),
+    responses((status = 200, body = ImageAnswer, description = "Done"), answer::Malformed, answer::Refused, answer::Absent, answer::Clash, answer::Outage))]
 pub async fn delete(State(app): State<App>, caller: Caller, Path(id): Path) -> Result<Json<ImageAnswer>> {
     let image = image::find(&app, &id)
         .await?

@@ -17,14 +17,16 @@ use runvoy_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::tags;
 use crate::{
-    answer::Result,
+    answer::{self, Result},
     request::{self, Caller, JsonBody, RequestId},
 };
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub struct Run {
-    /// What `/bin/sh -c` runs.
+    /// What `/bin/sh -c` runs. Not blank.
+    #[schema(value_type = String, required, pattern = r"\S", example = "echo hello")]
     command: Option<String>,
     /// A full image id, or a name with or without tag and registry. Absent: the default image.
     image: Option<String>,
@@ -37,8 +39,12 @@ pub struct Run {
     secrets: Option<Vec<String>>,
     /// Seconds after which the command is stopped.
     timeout: Option<u64>,
+    /// A repository to clone first; the command runs inside it.
+    #[schema(example = "https://github.com/octocat/Hello-World")]
     git_repo: Option<String>,
+    /// Branch, tag or commit; by default what the repository's HEAD names.
     git_ref: Option<String>,
+    /// Directory of the repository in which the command runs.
     git_path: Option<String>,
 }
 
@@ -46,13 +52,23 @@ pub struct Run {
 pub struct Started {
     #[schema(value_type = String)]
     execution_id: ExecutionId,
+    /// Where a person reads the log.
     log_url: String,
     status: Status,
     command: String,
     image_id: String,
+    /// Where a program follows the log, live; works for 24 hours.
     websocket_url: String,
 }
 
+/// Runs a command in a container
+///
+/// All text that a request carries (command, variables, secrets' names, git) must fit in the 8,192 characters that ECS takes
+/// for a task. With a header `Idempotency-Key` the same request again gets the first answer, and never a second run.
+#[utoipa::path(post, path = "/run", operation_id = "run", tag = tags::EXECUTIONS, request_body = Run,
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]*$",
+        description = "Any text that stands for this one run")),
+    responses((status = 202, body = Started, description = "The task is on its way"), answer::Malformed, answer::TooLarge, answer::Refused, answer::Clash, answer::Outage))]
 pub async fn run(
     State(app): State<App>,
     caller: Caller,

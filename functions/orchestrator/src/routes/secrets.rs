@@ -6,8 +6,9 @@ use runvoy_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::tags;
 use crate::{
-    answer::Result,
+    answer::{self, Result},
     request::{Caller, JsonBody, Path, RequestId},
 };
 
@@ -17,6 +18,9 @@ pub struct Secrets {
     total: usize,
 }
 
+/// Lists secrets, without their values
+#[utoipa::path(get, path = "/secrets", operation_id = "list_secrets", tag = tags::SECRETS,
+    responses((status = 200, body = Secrets, description = "All secrets"), answer::Malformed, answer::Refused, answer::Outage))]
 pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Secrets>> {
     caller.may(Action::ListSecrets, Resource::Account)?;
     let secrets = secret::list(&app).await?;
@@ -35,6 +39,10 @@ async fn permitted(app: &App, caller: &Caller, name: &str, action: Action) -> Re
     Ok(secret)
 }
 
+/// Shows one secret, with its value
+#[utoipa::path(get, path = "/secrets/{name}", operation_id = "show_secret", tag = tags::SECRETS,
+    params(("name" = String, Path, description = "Name of the secret")),
+    responses((status = 200, body = SecretAnswer, description = "The secret, with its value"), answer::Malformed, answer::Refused, answer::Absent, answer::Outage))]
 pub async fn show(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<Json<SecretAnswer>> {
     let secret = permitted(&app, &caller, &name, Action::ReadSecret).await?;
     let value = secret::value(&app, &name).await?;
@@ -43,11 +51,15 @@ pub async fn show(State(app): State<App>, caller: Caller, Path(name): Path) -> R
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub struct CreateSecret {
+    #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._-]+$", example = "database-url")]
     name: String,
     /// The environment variable under which a run sees the value.
+    #[schema(pattern = "^[A-Za-z_][A-Za-z0-9_]*$", example = "DATABASE_URL")]
     key_name: String,
-    /// At most 4096 bytes.
+    /// 1 to 4096 bytes.
+    #[schema(min_length = 1, max_length = 4096)]
     value: String,
+    #[schema(max_length = 1024)]
     description: Option<String>,
 }
 
@@ -56,6 +68,9 @@ pub struct Message {
     message: &'static str,
 }
 
+/// Creates a secret
+#[utoipa::path(post, path = "/secrets", operation_id = "create_secret", tag = tags::SECRETS, request_body = CreateSecret,
+    responses((status = 201, body = Message, description = "Done"), answer::Malformed, answer::TooLarge, answer::Refused, answer::Clash, answer::Outage))]
 pub async fn create(
     State(app): State<App>,
     caller: Caller,
@@ -71,11 +86,18 @@ pub async fn create(
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub struct UpdateSecret {
+    #[schema(max_length = 1024)]
     description: Option<String>,
+    #[schema(pattern = "^[A-Za-z_][A-Za-z0-9_]*$")]
     key_name: Option<String>,
+    #[schema(min_length = 1, max_length = 4096)]
     value: Option<String>,
 }
 
+/// Changes a secret; what is absent stays as it is
+#[utoipa::path(put, path = "/secrets/{name}", operation_id = "update_secret", tag = tags::SECRETS, request_body = UpdateSecret,
+    params(("name" = String, Path, description = "Name of the secret")),
+    responses((status = 200, body = Message, description = "Done"), answer::Malformed, answer::TooLarge, answer::Refused, answer::Absent, answer::Clash, answer::Outage))]
 pub async fn update(
     State(app): State<App>,
     caller: Caller,
@@ -95,6 +117,10 @@ pub struct DeletedSecret {
     message: &'static str,
 }
 
+/// Deletes a secret, its value too
+#[utoipa::path(delete, path = "/secrets/{name}", operation_id = "delete_secret", tag = tags::SECRETS,
+    params(("name" = String, Path, description = "Name of the secret")),
+    responses((status = 200, body = DeletedSecret, description = "It is gone"), answer::Malformed, answer::Refused, answer::Absent, answer::Clash, answer::Outage))]
 pub async fn delete(
     State(app): State<App>,
     caller: Caller,

@@ -1,14 +1,15 @@
 use axum::{Json, extract::State, http::StatusCode};
 use runvoy_core::{
     App,
-    auth::{Action, ApiKey, Resource},
+    auth::{Action, ApiKey, Resource, Role},
     email::Email,
     user::{self, NewUser, User},
 };
 use serde::{Deserialize, Serialize};
 
+use super::tags;
 use crate::{
-    answer::Result,
+    answer::{self, Result},
     request::{Caller, JsonBody, RequestId},
 };
 
@@ -17,6 +18,9 @@ pub struct Users {
     users: Vec<User>,
 }
 
+/// Lists users
+#[utoipa::path(get, path = "/users", operation_id = "list_users", tag = tags::USERS,
+    responses((status = 200, body = Users, description = "All users"), answer::Malformed, answer::Refused, answer::Outage))]
 pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Users>> {
     caller.may(Action::ListUsers, Resource::Account)?;
     Ok(Json(Users { users: user::list(&app).await? }))
@@ -24,9 +28,12 @@ pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Users>>
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub struct CreateUser {
+    #[schema(format = "email", example = "dev@example.com")]
     email: String,
+    #[schema(value_type = Role)]
     role: String,
     /// A key for the user, 24 to 256 visible ASCII characters. Absent: one is made when the claim is made.
+    #[schema(min_length = 24, max_length = 256)]
     api_key: Option<String>,
 }
 
@@ -37,6 +44,9 @@ pub struct CreatedUser {
     claim_token: String,
 }
 
+/// Creates a user, and the claim by which they get their API key
+#[utoipa::path(post, path = "/users/create", operation_id = "create_user", tag = tags::USERS, request_body = CreateUser,
+    responses((status = 201, body = CreatedUser, description = "The user, and the token of the claim"), answer::Malformed, answer::TooLarge, answer::Refused, answer::Clash, answer::Outage))]
 pub async fn create(
     State(app): State<App>,
     caller: Caller,
@@ -54,6 +64,7 @@ pub async fn create(
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub struct RevokeUser {
+    #[schema(format = "email", example = "dev@example.com")]
     email: String,
 }
 
@@ -63,6 +74,9 @@ pub struct RevokedUser {
     email: Email,
 }
 
+/// Revokes a user: their API key stops working at once
+#[utoipa::path(post, path = "/users/revoke", operation_id = "revoke_user", tag = tags::USERS, request_body = RevokeUser,
+    responses((status = 200, body = RevokedUser, description = "The key no longer works"), answer::Malformed, answer::TooLarge, answer::Refused, answer::Absent, answer::Outage))]
 pub async fn revoke(
     State(app): State<App>,
     caller: Caller,
