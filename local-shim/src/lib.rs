@@ -22,8 +22,9 @@ use std::{
 
 use anyhow::{Context, Result};
 use aws::{Aws, http_client::InProcess, state_file::StateFile};
+use aws_config::retry::RetryConfig;
 use axum::Router;
-use lambda::{Function, FunctionError, Handler};
+use lambda::{Function, FunctionError, Handler, function_log::FunctionLog};
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use runvoy_core::{App, auth::ApiKey, config::Config};
 use serde_json::Value;
@@ -51,6 +52,7 @@ pub struct Shim {
     /// From the call to the first answer that is possible.
     pub started_in: Duration,
     aws: Aws,
+    sdk: aws_config::SdkConfig,
     function: Function,
     subscriptions: TaskTracker,
     stop_listening: CancellationToken,
@@ -100,23 +102,26 @@ impl Shim {
             &stack::physical_name("OrchestratorFunction"),
             orchestrator_settings.timeout,
             orchestrator_settings.memory_mb,
+            function_log(&aws, &orchestrator_settings)?,
             http_handler(App::new(config.clone(), &sdk)),
         );
-        let function = processor
-            .get_or_init(|| {
-                Function::new(
-                    &stack::physical_name("EventProcessorFunction"),
-                    processor_settings.timeout,
-                    processor_settings.memory_mb,
-                    event_handler(App::new(processor_config, &sdk)),
-                )
-            })
-            .clone();
+        let event_processor_function = Function::new(
+            &stack::physical_name("EventProcessorFunction"),
+            processor_settings.timeout,
+            processor_settings.memory_mb,
+            function_log(&aws, &processor_settings)?,
+            event_handler(App::new(processor_config, &sdk)),
+        );
+        let function = processor.get_or_init(|| event_processor_function).clone();
 
         let app = App::new(config.clone(), &sdk);
         let bootstrapped = bootstrap::run(&app, &data).await?;
         let mut background = vec![tokio::spawn(sweep(aws.clone()))];
         for (kind, properties) in &processor_settings.events {
+            if kind == "Schedule" {
+                let schedule = lambda::schedule::Schedule::from_template(properties)?;
+                background.push(tokio::spawn(schedule.run(function.clone())));
+            }
             if kind == "DynamoDB" {
                 let stream = aws.dynamodb.follow(&config.tables.websocket_connections)?;
                 let mapping = lambda::table_stream::Settings::from_template(properties);
@@ -146,6 +151,7 @@ impl Shim {
             is_first_start: bootstrapped.is_first_start,
             started_in: started.elapsed(),
             aws,
+            sdk,
             function,
             subscriptions,
             stop_listening,
@@ -154,6 +160,16 @@ impl Shim {
             background,
             _data: data,
         })
+    }
+
+    /// The SDK, set up as the functions have it.
+    pub fn sdk(&self) -> &aws_config::SdkConfig {
+        &self.sdk
+    }
+
+    /// Calls of AWS that go wrong from now on.
+    pub fn plan_faults(&self, plan: Option<aws::faults::Plan>) {
+        self.aws.faults.set(plan);
     }
 
     /// How often the functions have called each operation of AWS.
@@ -227,7 +243,9 @@ fn emulate(
     subscriptions: &TaskTracker,
 ) -> Result<Aws> {
     let directory = data.persistent();
-    let logs = aws::logs::CloudWatchLogs::open(directory.map(|directory| directory.join("logs")), &config.log_group)?;
+    let groups = config.function_log_groups.iter().chain([&config.log_group]).map(String::as_str);
+    let logs = aws::logs::CloudWatchLogs::open(directory.map(|directory| directory.join("logs")), groups)?;
+    let task_logs = logs.group(&config.log_group).context("the tasks' log group was just made")?.clone();
     let ssm = aws::ssm::Ssm::open(StateFile::new(directory, "parameters.json"))?;
     let rules: Vec<Value> = stack
         .function("EventProcessorFunction")?
@@ -249,7 +267,7 @@ fn emulate(
         Some(function) => lambda::log_subscription::start(function.clone(), group.clone(), &tracker),
         None => tokio::sync::mpsc::channel(1).0,
     });
-    let runner = tasks::process::ProcessRunner { workspaces: data.workspaces(), logs: logs.clone() };
+    let runner = tasks::process::ProcessRunner { workspaces: data.workspaces(), logs: task_logs };
     tasks::process::kill_leftovers(&runner.workspaces);
     let cluster = &config.ecs_cluster;
     let ecs = aws::ecs::Ecs::open(cluster, StateFile::new(directory, "ecs.json"), runner, ssm.clone(), bus, subscribe)?;
@@ -261,6 +279,7 @@ fn emulate(
         iam: aws::iam::Iam::new(stack.roles()),
         api_gateway: aws::api_gateway::ApiGateway::default(),
         calls: aws::CallLog::default(),
+        faults: aws::faults::Faults::default(),
     })
 }
 
@@ -270,13 +289,24 @@ async fn sdk_config(aws: &Aws, settings: &Settings) -> aws_config::SdkConfig {
     if settings.has_own_endpoint() {
         return loader.load().await;
     }
+    let loader = match &settings.clock {
+        Some(clock) => loader.time_source(clock.clone()),
+        None => loader,
+    };
     let credentials = aws_credential_types::Credentials::new("local", "local", None, None, "local-shim");
     loader
         .region(aws_config::Region::new(stack::REGION))
+        // There is no network in between that would need longer to recover.
+        .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(10)))
         .credentials_provider(credentials)
         .http_client(InProcess(aws.clone()))
         .load()
         .await
+}
+
+/// Where a function's own lines go: the group that the template gives it.
+fn function_log(aws: &Aws, settings: &stack::FunctionSettings) -> Result<Option<FunctionLog>> {
+    settings.log_group.as_deref().and_then(|name| aws.logs.group(name)).map(FunctionLog::start).transpose()
 }
 
 /// The orchestrator, invoked as Lambda invokes it.

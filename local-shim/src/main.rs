@@ -4,6 +4,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Parser;
 use local_shim::{Settings, Shim};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// runvoy on a laptop: the API on port 8080, the event processor on 8081, and all of the AWS that they need in one process.
 ///
@@ -74,12 +75,13 @@ fn run(arguments: Arguments) -> Result<()> {
 /// For a person on a terminal, as JSON otherwise.
 fn init_logs(level: &str) -> Result<()> {
     let filter = runvoy_core::telemetry::filter(level).map_err(|error| anyhow!(error))?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() {
-        logs.compact().with_target(false).init();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = if std::io::stderr().is_terminal() {
+        lines.compact().with_target(false).boxed()
     } else {
-        logs.json().flatten_event(true).with_span_list(false).init();
-    }
+        lines.json().flatten_event(true).with_span_list(false).boxed()
+    };
+    tracing_subscriber::registry().with(lines).with(local_shim::lambda::function_log::layer()).with(filter).init();
     Ok(())
 }
 

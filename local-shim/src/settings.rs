@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Result, bail};
+use aws_smithy_async::time::SharedTimeSource;
 
 pub const ORCHESTRATOR_PORT: &str = "RUNVOY_DEV_SERVER_PORT";
 pub const EVENT_PROCESSOR_PORT: &str = "RUNVOY_EVENT_PROCESSOR_PORT";
@@ -18,6 +19,8 @@ pub struct Settings {
     pub data_dir: Option<PathBuf>,
     /// Variables of the functions that the template's own values give way to.
     pub overrides: BTreeMap<String, String>,
+    /// What the functions take for the time; the system's clock if nothing.
+    pub clock: Option<SharedTimeSource>,
 }
 
 impl Settings {
@@ -40,12 +43,13 @@ impl Settings {
             event_processor_port: port(EVENT_PROCESSOR_PORT, 8081)?,
             data_dir,
             overrides,
+            clock: None,
         })
     }
 
     /// For tests and benchmarks: free ports, nothing kept.
     pub fn ephemeral() -> Self {
-        Self { orchestrator_port: 0, event_processor_port: 0, data_dir: None, overrides: BTreeMap::new() }
+        Self { orchestrator_port: 0, event_processor_port: 0, data_dir: None, overrides: BTreeMap::new(), clock: None }
     }
 
     /// Whether the functions are to talk to somebody else's AWS.

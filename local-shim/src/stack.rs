@@ -31,6 +31,8 @@ pub struct FunctionSettings {
     pub environment: BTreeMap<String, String>,
     pub timeout: std::time::Duration,
     pub memory_mb: i32,
+    /// Where its own log lines go.
+    pub log_group: Option<String>,
     /// Sources of events, by their type.
     pub events: Vec<(String, Value)>,
 }
@@ -117,6 +119,7 @@ impl Stack {
             .collect();
         Ok(FunctionSettings {
             environment,
+            log_group: resource.properties["LoggingConfig"]["LogGroup"].as_str().map(str::to_owned),
             timeout: std::time::Duration::from_secs(setting("Timeout").as_u64().unwrap_or(3)),
             memory_mb: setting("MemorySize").as_i64().and_then(|mb| mb.try_into().ok()).unwrap_or(128),
             events,

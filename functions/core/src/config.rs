@@ -35,6 +35,8 @@ pub struct Config {
     pub task_role_arn: String,
     pub task_execution_role_arn: String,
     pub log_group: String,
+    /// Where the functions' own log lines go, for tracing requests.
+    pub function_log_groups: Vec<String>,
     /// Origins that a browser may call the API from; `*` for any.
     pub cors_allowed_origins: Vec<String>,
     /// Where `log_url` points.
@@ -83,10 +85,8 @@ impl Config {
             task_role_arn: variables.required("RUNVOY_TASK_ROLE_ARN", "the ARN of an IAM role")?,
             task_execution_role_arn: variables.required("RUNVOY_TASK_EXECUTION_ROLE_ARN", "the ARN of an IAM role")?,
             log_group: variables.required("RUNVOY_LOG_GROUP", "the name of a CloudWatch Logs group")?,
-            cors_allowed_origins: variables
-                .optional("RUNVOY_CORS_ALLOWED_ORIGINS")
-                .map(|list| split_list(&list))
-                .unwrap_or_default(),
+            function_log_groups: variables.optional_list("RUNVOY_FUNCTION_LOG_GROUPS"),
+            cors_allowed_origins: variables.optional_list("RUNVOY_CORS_ALLOWED_ORIGINS"),
             web_url: variables.url("RUNVOY_WEB_URL", Some("http://localhost:5173"))?,
             request_timeout: variables.duration("RUNVOY_REQUEST_TIMEOUT", Duration::from_secs(30))?,
             region: variables.optional("AWS_REGION").unwrap_or_else(|| "us-east-1".to_owned()),
@@ -112,6 +112,10 @@ impl Variables<'_> {
 
     fn required(&self, name: &'static str, wants: &'static str) -> Result<String, ConfigError> {
         self.optional(name).ok_or(ConfigError::Missing { name, wants })
+    }
+
+    fn optional_list(&self, name: &str) -> Vec<String> {
+        self.optional(name).map(|list| split_list(&list)).unwrap_or_default()
     }
 
     fn list(&self, name: &'static str, wants: &'static str) -> Result<Vec<String>, ConfigError> {

@@ -1,6 +1,9 @@
 //! Structured logs.
 
-use tracing_subscriber::EnvFilter;
+use tracing::Subscriber;
+use tracing_subscriber::{
+    EnvFilter, Layer, fmt::MakeWriter, layer::SubscriberExt as _, registry::LookupSpan, util::SubscriberInitExt as _,
+};
 
 /// The filter for a value of `RUNVOY_LOG_LEVEL`: a level, which then holds for runvoy's own code while libraries speak up
 /// only to warn, or `tracing` filter directives, which hold as they stand.
@@ -26,13 +29,20 @@ pub fn filter(level: &str) -> Result<EnvFilter, String> {
 /// request can be traced.
 pub fn init_lambda() -> Result<(), String> {
     let level = std::env::var("RUNVOY_LOG_LEVEL").unwrap_or_default();
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_span_list(false)
-        .with_env_filter(filter(&level)?)
+    tracing_subscriber::registry()
+        .with(lambda_layer(std::io::stdout))
+        .with(filter(&level)?)
         .try_init()
         .map_err(|error| error.to_string())
+}
+
+/// How a function logs, to whatever takes the lines.
+pub fn lambda_layer<S, W>(writer: W) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(writer)
 }
 
 #[cfg(test)]

@@ -4,12 +4,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// The present moment, to the millisecond: CloudWatch Logs and DynamoDB's TTL know nothing finer.
-pub fn now() -> Timestamp {
-    let now = Timestamp::now();
-    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
-}
-
 /// RFC 3339 in UTC with exactly three fractional digits, so that text order is time order in an index.
 pub fn rfc3339(at: Timestamp) -> String {
     format!("{at:.3}")
@@ -46,16 +40,6 @@ pub mod as_optional_rfc3339 {
             .map(|text| text.parse().map_err(serde::de::Error::custom))
             .transpose()
     }
-}
-
-/// The second at which DynamoDB may delete an item that lives this long from now.
-pub fn expiry(lifetime: Duration) -> i64 {
-    now().as_second().saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX))
-}
-
-/// Whether that second has come. DynamoDB deletes expired items late, so whoever reads asks this too.
-pub fn is_expired(expires_at: i64) -> bool {
-    now().as_second() >= expires_at
 }
 
 /// Reads `30s`, `1m`, `2h` or plain seconds. `None` for anything else, and for zero.

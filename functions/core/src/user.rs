@@ -80,7 +80,7 @@ pub async fn create(app: &App, new: NewUser<'_>) -> Result<(User, String)> {
     let user = User {
         email: new.email.clone(),
         role: new.role,
-        created_at: time::now(),
+        created_at: app.now(),
         revoked: false,
         last_used: None,
         created_by_request_id: new.request_id.to_owned(),
@@ -93,7 +93,7 @@ pub async fn create(app: &App, new: NewUser<'_>) -> Result<(User, String)> {
         role: new.role,
         sealed_key: new.key.map(|key| seal(&token, key)).transpose()?,
         claimed_at: None,
-        expires_at: time::expiry(CLAIM_LIFETIME),
+        expires_at: app.expiry(CLAIM_LIFETIME),
     };
 
     let mut writes = vec![
@@ -123,7 +123,7 @@ pub async fn claim(app: &App, token: &str, request_id: &str) -> Result<(ApiKey, 
     let claim: Claim = table::get(&app.aws.dynamodb, &tables.claims, "token_hash", &key::token_hash(token))
         .await?
         .ok_or_else(unknown)?;
-    if time::is_expired(claim.expires_at) {
+    if app.is_past(claim.expires_at) {
         return Err(unknown());
     }
     let claimed = || Error::Conflict("key has already been claimed".to_owned());
@@ -136,7 +136,7 @@ pub async fn claim(app: &App, token: &str, request_id: &str) -> Result<(ApiKey, 
         .key("token_hash", string(&claim.token_hash))
         .update_expression("SET claimed_at = :now REMOVE sealed_key")
         .condition_expression("attribute_exists(token_hash) AND attribute_not_exists(claimed_at)")
-        .expression_attribute_values(":now", string(time::rfc3339(time::now())))
+        .expression_attribute_values(":now", string(time::rfc3339(app.now())))
         .build()?;
     let mut writes = vec![TransactWriteItem::builder().update(mark).build()];
     let key = match &claim.sealed_key {

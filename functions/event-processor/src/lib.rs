@@ -7,7 +7,7 @@ mod task_state;
 mod websocket;
 
 use lambda_runtime::{Context, LambdaEvent};
-use runvoy_core::App;
+use runvoy_core::{App, reconcile};
 use serde_json::{Value, json};
 use thiserror::Error;
 use tracing::Instrument;
@@ -49,12 +49,13 @@ pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Value, Event
     let LambdaEvent { payload, context } = event;
     let Context { request_id, .. } = context;
     let shape = Shape::of(&payload);
-    let span = tracing::info_span!("event", request_id, kind = shape.map_or("unknown", Shape::name));
+    let span =
+        tracing::info_span!("event", request_id = request_id.as_str(), kind = shape.map_or("unknown", Shape::name));
     async {
         let started = std::time::Instant::now();
         // Boxed: the handlers' futures are large, and one of them is as much as an invocation needs.
         let handled = match shape {
-            Some(Shape::EventBridge) => Box::pin(event_bridge(app, payload)).await.map(|()| Value::Null),
+            Some(Shape::EventBridge) => Box::pin(event_bridge(app, payload, &request_id)).await.map(|()| Value::Null),
             Some(Shape::LogBatch) => Box::pin(log_batch::handle(app, &payload)).await.map(|()| Value::Null),
             Some(Shape::WebSocket) => {
                 Box::pin(websocket::handle(app, payload)).await.map(|status| json!({"statusCode": status}))
@@ -108,9 +109,13 @@ impl Shape {
     }
 }
 
-async fn event_bridge(app: &App, event: Value) -> Result<(), EventError> {
+async fn event_bridge(app: &App, event: Value, request_id: &str) -> Result<(), EventError> {
     match (event["source"].as_str(), event["detail-type"].as_str()) {
         (Some("aws.ecs"), Some("ECS Task State Change")) => task_state::handle(app, event).await,
+        (Some("aws.events"), Some("Scheduled Event")) if event["detail"]["runvoy_event"] == "health_reconcile" => {
+            reconcile::run(app, request_id).await?;
+            Ok(())
+        }
         (source, detail_type) => {
             tracing::warn!(source, detail_type, "ignored: nothing here handles this kind of event");
             Ok(())

@@ -8,7 +8,6 @@ use flate2::read::GzDecoder;
 use runvoy_core::{
     App, Error,
     logs::{self, LogEvent, store},
-    time,
     websocket::serve,
 };
 use serde_json::Value;
@@ -39,7 +38,7 @@ pub async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
         .collect();
     let appended = match store::append(app, &id, events, false).await {
         Ok(appended) => appended,
-        Err(Error::NotFound { .. }) if is_old(newest) => {
+        Err(Error::NotFound { .. }) if is_old(app, newest) => {
             tracing::warn!(execution_id = %id, "ignored: neither runvoy nor ECS knows the task that these lines are from");
             return Ok(());
         }
@@ -52,8 +51,8 @@ pub async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
     Ok(())
 }
 
-fn is_old(timestamp: i64) -> bool {
-    time::now().as_millisecond().saturating_sub(timestamp) > CONSISTENT_AFTER.as_millis() as i64
+fn is_old(app: &App, timestamp: i64) -> bool {
+    app.now().as_millisecond().saturating_sub(timestamp) > CONSISTENT_AFTER.as_millis() as i64
 }
 
 fn unpack(data: &str) -> Result<LogData, EventError> {

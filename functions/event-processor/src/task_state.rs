@@ -7,7 +7,6 @@ use runvoy_core::{
         task::{self, Applied, Phase, Stop, TaskState},
     },
     image::task_definition::RUNNER,
-    logs::cloudwatch,
     websocket::serve,
 };
 use serde::Deserialize;
@@ -78,9 +77,6 @@ pub async fn handle(app: &App, event: Value) -> Result<(), EventError> {
         tracing::info!(execution_id = %id, status = %record.execution.status, exit_code, "execution changed");
     }
     let Phase::Stopped(stop) = &state.phase else { return Ok(()) };
-    let head = if record.log.log_complete { record.log } else { cloudwatch::complete(app, id, stop).await?.log };
-    if head.viewers > 0 {
-        serve::farewell(app, id, &head).await?;
-    }
+    serve::conclude(app, &record, stop).await?;
     Ok(())
 }

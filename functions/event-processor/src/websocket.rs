@@ -52,7 +52,7 @@ async fn connect<'a>(
     };
     let key = ConnectionKey { execution_id, connection_id: connection_id.to_owned() };
     let batch = parameter("batch") == Some("true");
-    let connection = Connection::new(key, batch, last_event_id.map(str::to_owned));
+    let connection = Connection::new(app, key, batch, last_event_id.map(str::to_owned));
     match connection::add(app, &connection).await {
         Ok(()) => {
             tracing::debug!(connection_id, execution_id = id, "viewer connected");

@@ -37,6 +37,7 @@ impl HttpConnector for InProcess {
                     method: request.method(),
                     path: path_of(request.uri()),
                     target: request.headers().get("x-amz-target"),
+                    invocation: request.headers().get("amz-sdk-invocation-id"),
                     body: request.body().bytes().unwrap_or_default(),
                 })
                 .await;

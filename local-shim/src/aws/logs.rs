@@ -1,7 +1,7 @@
-//! CloudWatch Logs: one group, a stream for each container of each task, and a subscription that hands new lines on.
+//! CloudWatch Logs: groups of streams of lines.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs::File,
     io::{BufRead, BufReader, Seek, SeekFrom, Write},
     path::PathBuf,
@@ -24,6 +24,9 @@ use super::{
 /// What an answer of `FilterLogEvents` has at most.
 const MAX_EVENTS: usize = 10_000;
 const MAX_BYTES: usize = 1024 * 1024;
+/// A stream's file: its name, with something else for slashes.
+const FILE_SUFFIX: &str = ".jsonl";
+const SLASH: &str = "+";
 
 /// A line as CloudWatch keeps it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,15 +39,18 @@ pub struct Event {
 }
 
 #[derive(Clone)]
-pub struct CloudWatchLogs(Arc<Inner>);
+pub struct CloudWatchLogs(Arc<BTreeMap<String, LogGroup>>);
+
+/// A log group: a stream for each container of each task, or for each run of a function.
+#[derive(Clone)]
+pub struct LogGroup(Arc<Inner>);
 
 struct Inner {
-    group: String,
     /// Where streams are kept, a file each; in memory if nowhere.
     directory: Option<PathBuf>,
     streams: Mutex<HashMap<String, Arc<Mutex<Stream>>>>,
     /// Makes event ids unique and ascending, over restarts too.
-    next: AtomicU64,
+    next: Arc<AtomicU64>,
 }
 
 enum Stream {
@@ -58,29 +64,48 @@ struct FilterLogEvents {
     log_group_name: Option<String>,
     #[serde(default)]
     log_stream_names: Vec<String>,
+    filter_pattern: Option<String>,
     start_time: Option<i64>,
     next_token: Option<String>,
     limit: Option<usize>,
 }
 
 impl CloudWatchLogs {
-    pub fn open(directory: Option<PathBuf>, group: &str) -> Result<Self> {
-        if let Some(directory) = &directory {
-            std::fs::create_dir_all(directory).with_context(|| format!("{} cannot be made", directory.display()))?;
-        }
+    /// With these groups, each in a folder of its own; in memory if nowhere.
+    pub fn open<'a>(directory: Option<PathBuf>, groups: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let start = u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or_default();
-        Ok(Self(Arc::new(Inner {
-            group: group.to_owned(),
-            directory,
-            streams: Mutex::default(),
-            next: AtomicU64::new(start),
-        })))
+        let next = Arc::new(AtomicU64::new(start));
+        let groups = groups.into_iter().map(|name| {
+            let directory =
+                directory.as_ref().map(|directory| directory.join(name.trim_matches('/').replace('/', "_")));
+            if let Some(directory) = &directory {
+                std::fs::create_dir_all(directory)
+                    .with_context(|| format!("{} cannot be made", directory.display()))?;
+            }
+            let group = LogGroup(Arc::new(Inner { directory, streams: Mutex::default(), next: next.clone() }));
+            Ok((name.to_owned(), group))
+        });
+        Ok(Self(Arc::new(groups.collect::<Result<_>>()?)))
     }
 
-    pub fn group(&self) -> &str {
-        &self.0.group
+    pub fn group(&self, name: &str) -> Option<&LogGroup> {
+        self.0.get(name)
     }
 
+    /// Answers one call.
+    pub fn call(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, AwsError> {
+        match operation {
+            "FilterLogEvents" => {
+                let request: FilterLogEvents = parse(body)?;
+                let group = request.log_group_name.as_deref().and_then(|name| self.group(name));
+                group.ok_or_else(|| not_found("The specified log group does not exist."))?.filter(request)
+            }
+            _ => Err(AwsError::unknown_operation()),
+        }
+    }
+}
+
+impl LogGroup {
     /// Makes a stream, as the log driver does when its container starts.
     pub fn create_stream(&self, name: &str) -> Result<()> {
         let stream = match self.path(name) {
@@ -141,24 +166,45 @@ impl CloudWatchLogs {
 
     fn path(&self, name: &str) -> Option<PathBuf> {
         // Names are made by ECS from container names and task ids; a slash in a file name would be a folder.
-        self.0.directory.as_ref().map(|directory| directory.join(format!("{}.jsonl", name.replace('/', "_"))))
+        self.0.directory.as_ref().map(|directory| directory.join(format!("{}{FILE_SUFFIX}", name.replace('/', SLASH))))
     }
 
-    /// Answers one call.
-    pub fn call(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, AwsError> {
-        match operation {
-            "FilterLogEvents" => self.filter(parse(body)?),
-            _ => Err(AwsError::unknown_operation()),
+    /// Names of all streams, from this run of the program and earlier ones, by age.
+    fn stream_names(&self) -> Result<Vec<String>> {
+        let mut names: Vec<String> =
+            self.0.streams.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+        if let Some(directory) = &self.0.directory {
+            for entry in std::fs::read_dir(directory)? {
+                let name = entry?.file_name().to_string_lossy().into_owned();
+                names.extend(name.strip_suffix(FILE_SUFFIX).map(|name| name.replace(SLASH, "/")));
+            }
         }
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Deletes all streams but the last ones by name, as a retention would.
+    pub fn keep_last(&self, count: usize) -> Result<()> {
+        let names = self.stream_names()?;
+        for name in &names[..names.len().saturating_sub(count)] {
+            self.0.streams.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+            if let Some(path) = self.path(name) {
+                std::fs::remove_file(path)?;
+            }
+        }
+        Ok(())
     }
 
     fn filter(&self, request: FilterLogEvents) -> Result<Vec<u8>, AwsError> {
-        if request.log_group_name.as_deref() != Some(&self.0.group) {
-            return Err(AwsError::new("ResourceNotFoundException", "The specified log group does not exist."));
+        if request.log_stream_names.len() > 100 {
+            return Err(AwsError::new("InvalidParameterException", "At most 100 log streams can be named."));
         }
-        if request.log_stream_names.is_empty() || request.log_stream_names.len() > 100 {
-            return Err(AwsError::new("InvalidParameterException", "1 to 100 log stream names are emulated here."));
-        }
+        let names = match request.log_stream_names.as_slice() {
+            [] => self.stream_names().map_err(|error| AwsError::internal(&error))?,
+            named => named.to_vec(),
+        };
+        let term = request.filter_pattern.as_deref().map(filter_term).transpose()?.unwrap_or_default();
         let limit = request.limit.unwrap_or(MAX_EVENTS);
         if !(1..=MAX_EVENTS).contains(&limit) {
             return Err(AwsError::new("InvalidParameterException", format!("limit must be 1 to {MAX_EVENTS}")));
@@ -173,15 +219,16 @@ impl CloudWatchLogs {
         };
         let mut found = Vec::new();
         let mut size = 0;
-        while let Some(name) = request.log_stream_names.get(at) {
-            let stream = self.stream(name).map_err(|error| AwsError::internal(&error))?.ok_or_else(|| {
-                AwsError::new("ResourceNotFoundException", "The specified log stream does not exist.")
-            })?;
+        while let Some(name) = names.get(at) {
+            let stream = self
+                .stream(name)
+                .map_err(|error| AwsError::internal(&error))?
+                .ok_or_else(|| not_found("The specified log stream does not exist."))?;
             let more = stream
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .read_from(&mut offset, |event| {
-                    if request.start_time.is_none_or(|start| event.timestamp >= start) {
+                    if request.start_time.is_none_or(|start| event.timestamp >= start) && event.message.contains(term) {
                         size += event.message.len() + 26;
                         found.push(json!({
                             "logStreamName": name, "timestamp": event.timestamp, "message": event.message,
@@ -199,6 +246,22 @@ impl CloudWatchLogs {
         }
         write(&json!({"events": found}))
     }
+}
+
+/// The one kind of filter pattern that is emulated: a term in quotes, which a line must contain.
+fn filter_term(pattern: &str) -> Result<&str, AwsError> {
+    match pattern.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(term) if !term.contains('"') => Ok(term),
+        _ if pattern.is_empty() => Ok(""),
+        _ => Err(AwsError::new(
+            "InvalidParameterException",
+            "Only filter patterns of one quoted term are emulated here.",
+        )),
+    }
+}
+
+fn not_found(message: &str) -> AwsError {
+    AwsError::new("ResourceNotFoundException", message)
 }
 
 impl Stream {

@@ -5,6 +5,7 @@ pub mod api_gateway;
 pub mod dynamodb;
 pub mod ecs;
 pub mod error;
+pub mod faults;
 pub mod http_client;
 pub mod iam;
 pub mod logs;
@@ -28,6 +29,7 @@ pub struct Aws {
     pub iam: iam::Iam,
     pub api_gateway: api_gateway::ApiGateway,
     pub calls: CallLog,
+    pub faults: faults::Faults,
 }
 
 /// How often each operation was called, as `service:Operation`, the way IAM policies name them.
@@ -52,6 +54,8 @@ pub struct Request<'a> {
     pub path: &'a str,
     /// `X-Amz-Target`: service and operation of the JSON protocols.
     pub target: Option<&'a str>,
+    /// `amz-sdk-invocation-id`.
+    pub invocation: Option<&'a str>,
     pub body: &'a [u8],
 }
 
@@ -75,14 +79,28 @@ impl Aws {
             Some(found) => found,
             None => return AwsError::unknown_operation().into_answer(),
         };
-        self.calls.count(format!("{service}:{operation}"));
+        let name = format!("{service}:{operation}");
+        let call = faults::Call { operation: &name, invocation: request.invocation.unwrap_or_default() };
+        let fault = self.faults.of(call);
+        self.calls.count(name);
+        match fault {
+            None => self.answer(service, &operation, request).await,
+            Some(faults::Fault::Lost) => {
+                self.answer(service, &operation, request).await;
+                faults::Fault::Lost.answer(service).await
+            }
+            Some(fault) => fault.answer(service).await,
+        }
+    }
+
+    async fn answer(&self, service: &str, operation: &str, request: Request<'_>) -> Answer {
         let answered = match service {
-            "dynamodb" => return self.dynamodb.call(&operation, request.body),
-            "ecs" => self.ecs.call(&operation, request.body).await.map(Answer::json),
-            "logs" => self.logs.call(&operation, request.body).map(Answer::json),
-            "ssm" => self.ssm.call(&operation, request.body).map(Answer::json),
-            "iam" => return self.iam.call(&operation, request.body),
-            _ => self.api_gateway.call(&operation, request.path, request.body).await,
+            "dynamodb" => return self.dynamodb.call(operation, request.body),
+            "ecs" => self.ecs.call(operation, request.body).await.map(Answer::json),
+            "logs" => self.logs.call(operation, request.body).map(Answer::json),
+            "ssm" => self.ssm.call(operation, request.body).map(Answer::json),
+            "iam" => return self.iam.call(operation, request.body),
+            _ => self.api_gateway.call(operation, request.path, request.body).await,
         };
         answered.unwrap_or_else(AwsError::into_answer)
     }

@@ -20,6 +20,8 @@ use crate::stack::{ACCOUNT, REGION};
 const MAX_VALUE: usize = 4096;
 /// The longest name, its ARN included ("PutParameter").
 const MAX_NAME: usize = 1011;
+/// What `DescribeParameters` answers with at most.
+const MAX_DESCRIBED: usize = 50;
 /// How deep a name may go.
 const MAX_DEPTH: usize = 15;
 
@@ -34,6 +36,8 @@ struct Parameter {
     value: String,
     r#type: String,
     version: i64,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -45,6 +49,42 @@ struct PutParameter {
     r#type: Option<String>,
     #[serde(default)]
     overwrite: bool,
+    #[serde(default)]
+    tags: Vec<Tag>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tag {
+    key: String,
+    value: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DescribeParameters {
+    #[serde(default)]
+    parameter_filters: Vec<Filter>,
+    max_results: Option<usize>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Filter {
+    key: String,
+    option: Option<String>,
+    #[serde(default)]
+    values: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TaggedResource {
+    resource_type: String,
+    resource_id: String,
+    #[serde(default)]
+    tags: Vec<Tag>,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +104,9 @@ impl Ssm {
             "PutParameter" => self.put(parse(body)?),
             "GetParameter" => self.get(parse(body)?),
             "DeleteParameter" => self.delete(parse(body)?),
+            "DescribeParameters" => self.describe(parse(body)?),
+            "ListTagsForResource" => self.list_tags(parse(body)?),
+            "AddTagsToResource" => self.add_tags(parse(body)?),
             _ => Err(AwsError::unknown_operation()),
         }
     }
@@ -88,6 +131,14 @@ impl Ssm {
                 format!("Standard tier parameters support a maximum parameter value of {MAX_VALUE} characters."),
             ));
         }
+        if request.overwrite && !request.tags.is_empty() {
+            return Err(AwsError::new(
+                "ValidationException",
+                "Invalid request: tags and overwrite can't be used together. To create a parameter with tags, please \
+                 remove overwrite flag. To update tags for an existing parameter, please use AddTagsToResource or \
+                 RemoveTagsFromResource.",
+            ));
+        }
         let mut parameters = self.lock();
         let existing = parameters.get(&request.name);
         if existing.is_some() && !request.overwrite {
@@ -107,7 +158,9 @@ impl Ssm {
             }
         };
         let version = existing.map_or(1, |existing| existing.version + 1);
-        parameters.insert(request.name, Parameter { value: request.value, r#type, version });
+        let mut tags = existing.map(|existing| existing.tags.clone()).unwrap_or_default();
+        tags.extend(request.tags.into_iter().map(|tag| (tag.key, tag.value)));
+        parameters.insert(request.name, Parameter { value: request.value, r#type, version, tags });
         self.file.write(&*parameters).map_err(|error| AwsError::internal(&error))?;
         write(&json!({"Version": version, "Tier": "Standard"}))
     }
@@ -132,8 +185,68 @@ impl Ssm {
         write(&json!({}))
     }
 
+    /// Parameters without their values: all, or those below a path.
+    fn describe(&self, request: DescribeParameters) -> Result<Vec<u8>, AwsError> {
+        let mut below = None;
+        for filter in &request.parameter_filters {
+            match (filter.key.as_str(), filter.option.as_deref(), filter.values.as_slice()) {
+                ("Path", Some("Recursive"), [path]) => below = Some(format!("{path}/")),
+                _ => {
+                    return Err(AwsError::new("InvalidFilterKey", "Only the filter Path, Recursive is emulated here."));
+                }
+            }
+        }
+        let limit = request.max_results.unwrap_or(MAX_DESCRIBED);
+        if !(1..=MAX_DESCRIBED).contains(&limit) {
+            return Err(AwsError::new("ValidationException", format!("MaxResults must be 1 to {MAX_DESCRIBED}.")));
+        }
+        let parameters = self.lock();
+        // The token is the last name of the page before.
+        let after = request.next_token.unwrap_or_default();
+        let mut rest = parameters
+            .iter()
+            .filter(|(name, _)| **name > after && below.as_ref().is_none_or(|below| name.starts_with(below)));
+        let page: Vec<_> = rest.by_ref().take(limit).collect();
+        let described: Vec<_> = page
+            .iter()
+            .map(|(name, parameter)| {
+                json!({
+                    "Name": name, "Type": parameter.r#type, "Version": parameter.version, "Tier": "Standard",
+                    "DataType": "text", "ARN": format!("arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{name}"),
+                })
+            })
+            .collect();
+        let next = rest.next().and(page.last()).map(|(name, _)| name);
+        write(&json!({"Parameters": described, "NextToken": next}))
+    }
+
+    fn list_tags(&self, request: TaggedResource) -> Result<Vec<u8>, AwsError> {
+        let parameters = self.lock();
+        let parameter = request.parameter(|name| parameters.get(name))?;
+        let tags: Vec<Tag> =
+            parameter.tags.iter().map(|(key, value)| Tag { key: key.clone(), value: value.clone() }).collect();
+        write(&json!({"TagList": tags}))
+    }
+
+    fn add_tags(&self, request: TaggedResource) -> Result<Vec<u8>, AwsError> {
+        let mut parameters = self.lock();
+        let parameter = request.parameter(|name| parameters.get_mut(name))?;
+        parameter.tags.extend(request.tags.into_iter().map(|tag| (tag.key, tag.value)));
+        self.file.write(&*parameters).map_err(|error| AwsError::internal(&error))?;
+        write(&json!({}))
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Parameter>> {
         self.parameters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TaggedResource {
+    fn parameter<P>(&self, find: impl FnOnce(&str) -> Option<P>) -> Result<P, AwsError> {
+        if self.resource_type != "Parameter" {
+            return Err(AwsError::new("InvalidResourceType", "Only parameters are emulated here."));
+        }
+        find(&self.resource_id).ok_or_else(|| AwsError::new("InvalidResourceId", ""))
     }
 }
 

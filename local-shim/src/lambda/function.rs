@@ -6,6 +6,7 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use super::function_log::FunctionLog;
 use crate::stack::{ACCOUNT, REGION};
 
 /// Request and response of an invocation ("Lambda quotas"): 6 MB.
@@ -50,13 +51,15 @@ struct Inner {
     timeout: Duration,
     config: Arc<lambda_runtime::Config>,
     handler: Handler,
+    /// Where its own lines go.
+    log: Option<FunctionLog>,
     capacity: Semaphore,
     /// Asynchronous events under way.
     events: TaskTracker,
 }
 
 impl Function {
-    pub fn new(name: &str, timeout: Duration, memory_mb: i32, handler: Handler) -> Self {
+    pub fn new(name: &str, timeout: Duration, memory_mb: i32, log: Option<FunctionLog>, handler: Handler) -> Self {
         Self(Arc::new(Inner {
             arn: format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"),
             timeout,
@@ -68,6 +71,7 @@ impl Function {
                 log_group: format!("/aws/lambda/{name}"),
             }),
             handler,
+            log,
             capacity: Semaphore::new(CONCURRENCY),
             events: TaskTracker::new(),
         }))
@@ -75,7 +79,7 @@ impl Function {
 
     /// Invokes the function and waits for its answer.
     pub async fn invoke(&self, request_id: &str, payload: Vec<u8>) -> Result<Vec<u8>, InvokeError> {
-        let Inner { arn, timeout, config, handler, .. } = &*self.0;
+        let Inner { arn, timeout, config, handler, log, .. } = &*self.0;
         if payload.len() > MAX_PAYLOAD {
             return Err(InvokeError::RequestTooLarge(payload.len()));
         }
@@ -84,7 +88,12 @@ impl Function {
         arn.clone_into(&mut context.invoked_function_arn);
         context.deadline = deadline(*timeout);
         context.env_config = config.clone();
-        let answer = AssertUnwindSafe(handler(LambdaEvent::new(payload, context))).catch_unwind();
+        let code = handler(LambdaEvent::new(payload, context));
+        let code = match log.clone() {
+            Some(log) => log.scope(code).boxed(),
+            None => code,
+        };
+        let answer = AssertUnwindSafe(code).catch_unwind();
         match tokio::time::timeout(*timeout, answer).await {
             Err(_) => Err(InvokeError::TimedOut(*timeout)),
             Ok(Err(_)) => Err(InvokeError::Panicked),
@@ -156,7 +165,7 @@ mod tests {
         timeout: Duration,
         handler: impl Fn(LambdaEvent<Vec<u8>>) -> BoxFuture<'static, Result<Vec<u8>, FunctionError>> + Send + Sync + 'static,
     ) -> Function {
-        Function::new("test", timeout, 128, Arc::new(handler))
+        Function::new("test", timeout, 128, None, Arc::new(handler))
     }
 
     #[tokio::test]

@@ -3,7 +3,9 @@
 
 pub mod event_bridge;
 pub mod function;
+pub mod function_log;
 pub mod log_subscription;
+pub mod schedule;
 pub mod table_stream;
 
 pub use function::{Function, FunctionError, Handler, InvokeError};

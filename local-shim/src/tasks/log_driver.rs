@@ -2,7 +2,7 @@
 
 use tokio::{io::AsyncReadExt, net::unix::pipe, sync::mpsc};
 
-use crate::aws::logs::{CloudWatchLogs, Event};
+use crate::aws::logs::{Event, LogGroup};
 
 /// A longer line is split: CloudWatch's 256 KiB less what each event counts for itself.
 const MAX_LINE: usize = 262_144 - EVENT_OVERHEAD;
@@ -18,7 +18,7 @@ pub type Subscription = mpsc::Sender<(String, Vec<Event>)>;
 
 /// Takes lines from one container to its stream.
 pub struct LogDriver {
-    logs: CloudWatchLogs,
+    logs: LogGroup,
     stream: String,
     subscription: Subscription,
     lines: Vec<(i64, String)>,
@@ -26,7 +26,7 @@ pub struct LogDriver {
 }
 
 impl LogDriver {
-    pub fn new(logs: CloudWatchLogs, stream: String, subscription: Subscription) -> anyhow::Result<Self> {
+    pub fn new(logs: LogGroup, stream: String, subscription: Subscription) -> anyhow::Result<Self> {
         logs.create_stream(&stream)?;
         Ok(Self { logs, stream, subscription, lines: Vec::new(), bytes: 0 })
     }

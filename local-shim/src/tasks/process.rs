@@ -17,7 +17,7 @@ use super::{
     ContainerSpec, TaskEnd, TaskSpec,
     log_driver::{LogDriver, Subscription},
 };
-use crate::aws::logs::CloudWatchLogs;
+use crate::aws::logs::LogGroup;
 
 /// What a container would have, roughly.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -32,7 +32,7 @@ const DRAIN: Duration = Duration::from_secs(60);
 pub struct ProcessRunner {
     /// Where workspaces are made.
     pub workspaces: PathBuf,
-    pub logs: CloudWatchLogs,
+    pub logs: LogGroup,
 }
 
 /// What is asked of a running task.

@@ -9,6 +9,7 @@ mod events;
 mod executions;
 mod guard;
 mod images;
+mod operations;
 mod process;
 mod secrets;
 mod users;

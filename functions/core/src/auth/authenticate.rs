@@ -53,7 +53,7 @@ pub async fn authenticate(app: &App, key: Option<&str>) -> Result<Principal> {
 
 /// Notes that the key was used, beside the request and never in its way.
 fn refresh_last_used(app: &App, record: &ApiKeyRecord) {
-    let now = time::now();
+    let now = app.now();
     let fresh = record.last_used.is_some_and(|last| now.duration_since(last).unsigned_abs() < LAST_USED_INTERVAL);
     if fresh {
         return;

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{Execution, ExecutionRecord, LISTING, Status};
+use super::{Execution, ExecutionId, ExecutionRecord, LISTING, Status};
 use crate::{
     App, Error, Result,
     table::{self, string},
@@ -88,6 +88,51 @@ pub async fn page(app: &App, page: &Page) -> Result<(Vec<Execution>, Option<Curs
             }
         }
     }
+}
+
+/// All executions that have not ended, by status, newest first.
+pub async fn open(app: &App) -> Result<Vec<ExecutionRecord>> {
+    let mut open = Vec::new();
+    for status in Status::ALL.into_iter().filter(|status| !status.is_terminal()) {
+        let mut source = Source::new(BY_STATUS, "status", status.as_str());
+        loop {
+            source.fill(app, 0, None).await?;
+            let Some(next) = source.ready.pop_front() else { break };
+            open.push(next.record);
+        }
+    }
+    Ok(open)
+}
+
+/// Ids of the executions that a request created or changed.
+pub async fn of_request(app: &App, request_id: &str) -> Result<Vec<ExecutionId>> {
+    #[derive(serde::Deserialize)]
+    struct Key {
+        execution_id: ExecutionId,
+    }
+    let mut ids = Vec::new();
+    for (index, attribute) in
+        [("by-created-by-request", "created_by_request_id"), ("by-modified-by-request", "modified_by_request_id")]
+    {
+        let mut pages = app
+            .aws
+            .dynamodb
+            .query()
+            .table_name(&app.config.tables.executions)
+            .index_name(index)
+            .key_condition_expression("#request = :request")
+            .expression_attribute_names("#request", attribute)
+            .expression_attribute_values(":request", string(request_id))
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(item) = pages.next().await {
+            ids.push(table::from_item::<Key>(item?)?.execution_id);
+        }
+    }
+    ids.sort();
+    ids.dedup();
+    Ok(ids)
 }
 
 /// One index partition, read as far as needed.

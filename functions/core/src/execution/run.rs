@@ -23,7 +23,6 @@ use crate::{
         task_definition::{self, RUNNER, SIDECAR, SecretVariable},
     },
     secret::Secret,
-    time,
 };
 
 /// Characters that all overrides of a task may have, JSON included ("TaskOverride", Amazon ECS API Reference).
@@ -179,7 +178,7 @@ pub async fn start(
             created_by: origin.principal.email.clone(),
             command: request.command.clone(),
             image_id: image.image_id.clone(),
-            started_at: time::now(),
+            started_at: app.now(),
             request_id: origin.request_id.to_owned(),
             request_hash,
         },
@@ -332,9 +331,10 @@ fn family_with(image: &Image, variables: &[SecretVariable]) -> String {
     if variables.is_empty() {
         return image.task_definition_name.clone();
     }
-    let parts: Vec<&str> = variables.iter().flat_map(|v| [v.key_name.as_str(), v.secret.as_str()]).collect();
-    let digest = digest(&parts);
-    format!("{}-secrets-{}", image.task_definition_name, &digest[..16])
+    // With the scripts, so that another version does not run this one's.
+    let mut parts = task_definition::SCRIPTS.to_vec();
+    parts.extend(variables.iter().flat_map(|v| [v.key_name.as_str(), v.secret.as_str()]));
+    format!("{}{}{}", image.task_definition_name, task_definition::SECRETS_INFIX, &digest(&parts)[..16])
 }
 
 fn is_missing_task_definition(error: &SdkError<RunTaskError>) -> bool {
@@ -408,7 +408,7 @@ mod tests {
 
     #[test]
     fn env_wins_over_a_secret_of_the_same_name() {
-        let now = time::now();
+        let now = jiff::Timestamp::UNIX_EPOCH;
         let by = crate::email::Email::parse("a@example.com").unwrap();
         let secret = |name: &str, key_name: &str| Secret {
             name: name.into(),

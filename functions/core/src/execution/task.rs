@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use aws_sdk_ecs::types::Task;
 use jiff::Timestamp;
 
 use super::{Changed, ExecutionId, ExecutionRecord, NewExecution, Status, Transition};
-use crate::{App, Error, Result, email::Email, image::task_definition::RUNNER, time};
+use crate::{App, Error, Result, email::Email, image::task_definition::RUNNER};
 
 pub const TAG_CREATED_BY: &str = "CreatedBy";
 pub const TAG_IMAGE_ID: &str = "ImageId";
@@ -20,6 +21,29 @@ pub struct TaskState {
     pub started_at: Option<Timestamp>,
     /// When ECS noticed.
     pub noticed_at: Option<Timestamp>,
+}
+
+impl TaskState {
+    /// From what DescribeTasks shows.
+    pub fn described(id: &ExecutionId, task: &Task) -> Self {
+        let time =
+            |at: Option<&aws_sdk_ecs::primitives::DateTime>| Timestamp::from_millisecond(at?.to_millis().ok()?).ok();
+        let phase = match task.last_status() {
+            Some("RUNNING") => Phase::Running,
+            Some("STOPPED") => Phase::Stopped(Stop {
+                stop_code: task.stop_code().map(|code| code.as_str().to_owned()),
+                reason: task.stopped_reason().map(str::to_owned),
+                exit_code: task
+                    .containers()
+                    .iter()
+                    .find(|container| container.name() == Some(RUNNER))
+                    .and_then(|container| container.exit_code()),
+                at: time(task.stopped_at()),
+            }),
+            _ => Phase::Between,
+        };
+        Self { execution_id: id.clone(), phase, started_at: time(task.started_at()), noticed_at: None }
+    }
 }
 
 /// How long after an event its task may still be on its way into what DescribeTasks shows.
@@ -82,7 +106,7 @@ pub async fn apply(app: &App, state: &TaskState) -> Result<Applied> {
         Ok(Some(_)) => {}
         Ok(None) => return Ok(Applied::Ignored),
         Err(Error::NotFound { .. }) => {
-            let age = state.noticed_at.map(|at| time::now().duration_since(at).unsigned_abs());
+            let age = state.noticed_at.map(|at| app.now().duration_since(at).unsigned_abs());
             if age.is_some_and(|age| age > CONSISTENT_AFTER) {
                 tracing::warn!(execution_id = %id, "ignored: neither runvoy nor ECS knows this task");
                 return Ok(Applied::Ignored);
@@ -102,7 +126,7 @@ async fn write(app: &App, state: &TaskState) -> Result<Option<Applied>> {
         Phase::Running => (Status::Running, Transition::default()),
         Phase::Stopped(stop) => {
             let (status, exit_code) = stop.outcome();
-            let ended = stop.at.unwrap_or_else(time::now);
+            let ended = stop.at.unwrap_or_else(|| app.now());
             let started = match state.started_at {
                 Some(started) => started,
                 None => match super::find(app, &state.execution_id).await? {
@@ -161,7 +185,7 @@ pub async fn recover(app: &App, id: &ExecutionId) -> Result<Option<ExecutionReco
         .created_at()
         .and_then(|at| at.to_millis().ok())
         .and_then(|at| Timestamp::from_millisecond(at).ok())
-        .unwrap_or_else(time::now);
+        .unwrap_or_else(|| app.now());
     let new = NewExecution {
         execution_id: id.clone(),
         created_by: Email::parse(created_by).map_err(|error| Error::Internal(error.to_string()))?,

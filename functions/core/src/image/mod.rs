@@ -2,6 +2,7 @@
 
 pub mod reference;
 pub mod register;
+pub mod role;
 pub mod task_definition;
 
 use std::collections::HashMap;

@@ -1,16 +1,19 @@
 //! Registering and removing images.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
 use sha2::{Digest, Sha256};
 
-use super::{Candidates, DEFAULT_KEY, Image, ImageItem, Reference, name_key, task_definition};
+use super::{Candidates, DEFAULT_KEY, Image, ImageItem, Reference, name_key, role, task_definition};
 use crate::{
     App, Error, Result,
     email::Email,
     table::{self, cancellation_codes, string},
-    time,
 };
 
+/// Before a write that collided with another is tried again.
+const BUSY: Duration = Duration::from_millis(20);
 const DEFAULT_CPU: u32 = 256;
 const DEFAULT_MEMORY: u32 = 512;
 const PLATFORMS: [&str; 2] = ["Linux/ARM64", "Linux/X86_64"];
@@ -44,7 +47,7 @@ pub async fn register(app: &App, registration: Registration, by: &Email, request
         )));
     }
     for role in [&registration.task_role_name, &registration.task_execution_role_name].into_iter().flatten() {
-        check_role(app, role).await?;
+        role::check(app, role).await?;
     }
 
     let mut image = Image {
@@ -62,7 +65,7 @@ pub async fn register(app: &App, registration: Registration, by: &Email, request
         image_tag: reference.tag_or_digest(),
         created_by: by.clone(),
         owned_by: vec![by.clone()],
-        created_at: time::now(),
+        created_at: app.now(),
         created_by_request_id: request_id.to_owned(),
         modified_by_request_id: request_id.to_owned(),
     };
@@ -125,7 +128,7 @@ async fn store(
                 // Somebody else's image became the first default meanwhile.
                 Some("ConditionalCheckFailed") => claim_default = false,
                 _ if cancellation_codes(&error).iter().any(|code| code == "TransactionConflict") => {
-                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                    tokio::time::sleep(BUSY).await;
                 }
                 _ => return Err(error.into()),
             },
@@ -135,128 +138,82 @@ async fn store(
 }
 
 /// Removes an image by its exact id, with its task definitions. Running executions are not touched.
+///
+/// The task definitions go first: whatever is interrupted after that, a second attempt or reconcile puts right.
 pub async fn delete(app: &App, image: &Image) -> Result<()> {
-    let dynamodb = &app.aws.dynamodb;
-    let images = &app.config.tables.images;
-    let reference = Reference::parse(&image.image).map_err(|error| Error::Internal(error.to_string()))?;
-    let alias = name_key(&reference);
-    // Another registration of the same name takes the name over.
-    let heir = super::list(app)
-        .await?
-        .into_iter()
-        .rfind(|other| other.image == image.image && other.image_id != image.image_id);
-
-    let remove = Delete::builder()
-        .table_name(images)
-        .key("image_id", string(&image.image_id))
-        .condition_expression("attribute_exists(image_id)")
-        .build()?;
-    dynamodb
-        .transact_write_items()
-        .transact_items(TransactWriteItem::builder().delete(remove).build())
-        .send()
-        .await
-        .map_err(|error| match cancellation_codes(&error).first().map(String::as_str) {
-            Some("ConditionalCheckFailed") => Error::not_found("image", &image.image_id),
-            _ => error.into(),
-        })?;
-    // What pointed to it points to it no more; each only if it still does.
-    let points_here = "image.image_id = :id";
-    let cleared = match heir {
-        Some(heir) => {
-            let item = table::to_item(&ImageItem::pointer(&alias, &Image { is_default: false, ..heir }))?;
-            dynamodb
-                .put_item()
-                .table_name(images)
-                .set_item(Some(item))
-                .condition_expression(points_here)
-                .expression_attribute_values(":id", string(&image.image_id))
-                .send()
-                .await
-                .map(drop)
-                .or_else(ignore_condition)
-        }
-        None => dynamodb
-            .delete_item()
-            .table_name(images)
-            .key("image_id", string(&alias))
-            .condition_expression(points_here)
-            .expression_attribute_values(":id", string(&image.image_id))
-            .send()
-            .await
-            .map(drop)
-            .or_else(ignore_condition),
-    };
-    cleared?;
-    dynamodb
-        .delete_item()
-        .table_name(images)
-        .key("image_id", string(DEFAULT_KEY))
-        .condition_expression(points_here)
-        .expression_attribute_values(":id", string(&image.image_id))
-        .send()
-        .await
-        .map(drop)
-        .or_else(ignore_condition)?;
-    deregister_task_definitions(app, &image.task_definition_name).await
-}
-
-fn ignore_condition<E>(error: crate::error::SdkError<E>) -> Result<()>
-where
-    E: aws_smithy_types::error::metadata::ProvideErrorMetadata + crate::error::DynamoDbError,
-{
-    use table::ConditionFailed;
-    if error.condition_failed() { Ok(()) } else { Err(error.into()) }
-}
-
-/// Deregisters every revision of a family and of its variants with secrets.
-async fn deregister_task_definitions(app: &App, family: &str) -> Result<()> {
-    let ecs = &app.aws.ecs;
-    let mut pages = ecs
-        .list_task_definition_families()
-        .family_prefix(family)
-        .status(aws_sdk_ecs::types::TaskDefinitionFamilyStatus::Active)
-        .into_paginator()
-        .items()
-        .send();
-    while let Some(found) = pages.next().await {
-        let found = found.map_err(Error::aws("ECS"))?;
-        if found != family && !found.starts_with(&format!("{family}-secrets-")) {
-            continue;
-        }
-        let mut revisions = ecs.list_task_definitions().family_prefix(&found).into_paginator().items().send();
-        while let Some(arn) = revisions.next().await {
-            let arn = arn.map_err(Error::aws("ECS"))?;
-            ecs.deregister_task_definition().task_definition(arn).send().await.map_err(Error::aws("ECS"))?;
+    for family in task_definition::families(app, &image.task_definition_name).await? {
+        if task_definition::belongs_to(&family, image) {
+            task_definition::deregister(app, &family).await?;
         }
     }
-    Ok(())
+    let reference = Reference::parse(&image.image).map_err(|error| Error::Internal(error.to_string()))?;
+    let alias = name_key(&reference);
+    for _ in 0..5 {
+        let found = Candidates::read(app, &reference.to_string()).await?;
+        let is_this = |other: &Image| other.image_id == image.image_id;
+        let mut writes = vec![remove(app, &image.image_id, "attribute_exists(image_id)", None)?];
+        if found.by_name.as_ref().is_some_and(is_this) {
+            // Another registration of the same name takes the name over.
+            let heir = super::list(app).await?.into_iter().rfind(|other| other.image == image.image && !is_this(other));
+            writes.push(match heir {
+                Some(heir) => point(app, &alias, &heir, &image.image_id)?,
+                None => remove(app, &alias, POINTS_HERE, Some(&image.image_id))?,
+            });
+        }
+        if found.default.as_ref().is_some_and(is_this) {
+            writes.push(remove(app, DEFAULT_KEY, POINTS_HERE, Some(&image.image_id))?);
+        }
+        match app.aws.dynamodb.transact_write_items().set_transact_items(Some(writes)).send().await {
+            Ok(_) => return Ok(()),
+            Err(error) => match cancellation_codes(&error).first().map(String::as_str) {
+                Some("ConditionalCheckFailed") => return Err(Error::not_found("image", &image.image_id)),
+                // Somebody else moved a pointer meanwhile: look again.
+                Some(_) => tokio::time::sleep(BUSY).await,
+                None => return Err(error.into()),
+            },
+        }
+    }
+    Err(Error::Database("the images table was too busy to delete the image".to_owned()))
+}
+
+/// That a pointer stands for the image `:id`.
+const POINTS_HERE: &str = "image.image_id = :id";
+
+fn remove(app: &App, key: &str, condition: &str, id: Option<&str>) -> Result<TransactWriteItem> {
+    let delete = Delete::builder()
+        .table_name(&app.config.tables.images)
+        .key("image_id", string(key))
+        .condition_expression(condition)
+        .set_expression_attribute_values(id.map(|id| [(":id".to_owned(), string(id))].into()))
+        .build()?;
+    Ok(TransactWriteItem::builder().delete(delete).build())
+}
+
+/// Makes a pointer that stands for the image `from` stand for another.
+fn point(app: &App, key: &str, to: &Image, from: &str) -> Result<TransactWriteItem> {
+    let item = ImageItem::pointer(key, &Image { is_default: false, ..to.clone() });
+    let put = Put::builder()
+        .table_name(&app.config.tables.images)
+        .set_item(Some(table::to_item(&item)?))
+        .condition_expression(POINTS_HERE)
+        .expression_attribute_values(":id", string(from))
+        .build()?;
+    Ok(TransactWriteItem::builder().put(put).build())
 }
 
 /// Brings the tags of a task definition up to date. A failure is mended by the next reconcile.
 async fn retag(app: &App, image: &Image) {
-    let described = app.aws.ecs.describe_task_definition().task_definition(&image.task_definition_name).send().await;
-    let arn = described.ok().and_then(|answer| answer.task_definition?.task_definition_arn);
-    let Some(arn) = arn else { return };
-    let tagged = app.aws.ecs.tag_resource().resource_arn(arn).set_tags(Some(task_definition::tags(image))).send().await;
-    if let Err(error) = tagged.map_err(Error::aws("ECS")) {
+    let retagged = async {
+        match task_definition::describe(app, &image.task_definition_name).await? {
+            Some((definition, _)) => {
+                let arn = definition.task_definition_arn().unwrap_or_default();
+                task_definition::retag(app, image, arn).await
+            }
+            None => Ok(()),
+        }
+    };
+    if let Err(error) = retagged.await {
         tracing::warn!(%error, image_id = image.image_id, "the task definition's tags are out of date until the next reconcile");
-    }
-}
-
-async fn check_role(app: &App, name: &str) -> Result<()> {
-    use aws_sdk_iam::operation::get_role::GetRoleError;
-    let well_formed =
-        (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@-_".contains(&b));
-    if !well_formed {
-        return Err(Error::invalid(format!("{name:?} is not the name of an IAM role")));
-    }
-    match app.aws.iam.get_role().role_name(name).send().await {
-        Ok(_) => Ok(()),
-        Err(error) if matches!(error.as_service_error(), Some(GetRoleError::NoSuchEntityException(_))) => Err(
-            Error::invalid(format!("there is no IAM role {name:?}; create it, or leave it out for the default role")),
-        ),
-        Err(error) => Err(Error::aws("IAM")(error)),
     }
 }
 
@@ -304,7 +261,7 @@ fn image_id(reference: &Reference, image: &Image) -> String {
 fn family(image_id: &str) -> String {
     let safe: String = image_id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
     let keep = safe.len().saturating_sub(200);
-    format!("runvoy-image-{}", safe[keep..].trim_start_matches('-'))
+    format!("{}{}", task_definition::FAMILY_PREFIX, safe[keep..].trim_start_matches('-'))
 }
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
 //! The ECS task definition of an image: a sidecar that prepares the workspace, and the runner. Both scripts are fixed text;
 //! a run overrides environment variables and nothing else.
 
-use aws_sdk_ecs::types::{
-    Compatibility, ContainerCondition, ContainerDefinition, ContainerDependency, CpuArchitecture, LogConfiguration,
-    LogDriver, MountPoint, NetworkMode, OsFamily, RuntimePlatform, Secret, Tag, Volume,
+use aws_sdk_ecs::{
+    operation::describe_task_definition::DescribeTaskDefinitionError,
+    types::{
+        Compatibility, ContainerCondition, ContainerDefinition, ContainerDependency, CpuArchitecture, LogConfiguration,
+        LogDriver, MountPoint, NetworkMode, OsFamily, RuntimePlatform, Secret, Tag, TaskDefinition,
+        TaskDefinitionFamilyStatus, TaskDefinitionField, Volume,
+    },
 };
 
 use super::Image;
@@ -18,6 +22,9 @@ const SIDECAR_IMAGE: &str = "public.ecr.aws/docker/library/alpine:3.22";
 const RUNNER_SCRIPT: &str = include_str!("runner.sh");
 const SIDECAR_SCRIPT: &str = include_str!("sidecar.sh");
 
+/// What both containers run: fixed text.
+pub const SCRIPTS: [&str; 2] = [SIDECAR_SCRIPT, RUNNER_SCRIPT];
+
 /// A secret as a container gets it: ECS reads the parameter and sets the variable.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SecretVariable {
@@ -26,6 +33,9 @@ pub struct SecretVariable {
     /// The secret's name.
     pub secret: String,
 }
+
+/// What the family of every task definition of ours begins with.
+pub const FAMILY_PREFIX: &str = "runvoy-image-";
 
 /// Registers `family` for an image, with these secrets.
 pub async fn register(app: &App, image: &Image, family: &str, secrets: &[SecretVariable]) -> Result<()> {
@@ -111,6 +121,72 @@ pub fn tags(image: &Image) -> Vec<Tag> {
         tag("DockerImage", &image.image),
         tag("IsDefault", if image.is_default { "true" } else { "false" }),
     ]
+}
+
+/// A family's latest active revision and its tags, if there is one.
+pub async fn describe(app: &App, family: &str) -> Result<Option<(TaskDefinition, Vec<Tag>)>> {
+    let described =
+        app.aws.ecs.describe_task_definition().task_definition(family).include(TaskDefinitionField::Tags).send().await;
+    match described {
+        Ok(answer) => {
+            let tags = answer.tags.unwrap_or_default();
+            Ok(answer.task_definition.filter(|found| found.family() == Some(family)).map(|found| (found, tags)))
+        }
+        // What ECS says of a family without an active revision.
+        Err(error) if matches!(error.as_service_error(), Some(DescribeTaskDefinitionError::ClientException(_))) => {
+            Ok(None)
+        }
+        Err(error) => Err(Error::aws("ECS")(error)),
+    }
+}
+
+/// Whether a task definition runs the scripts of this version.
+pub fn has_our_scripts(definition: &TaskDefinition) -> bool {
+    [(SIDECAR, SIDECAR_SCRIPT), (RUNNER, RUNNER_SCRIPT)].into_iter().all(|(name, script)| {
+        let container = definition.container_definitions().iter().find(|container| container.name() == Some(name));
+        container.is_some_and(|container| container.command() == [script])
+    })
+}
+
+/// Gives a task definition the tags of its image.
+pub async fn retag(app: &App, image: &Image, arn: &str) -> Result<()> {
+    let tagged = app.aws.ecs.tag_resource().resource_arn(arn).set_tags(Some(tags(image))).send().await;
+    tagged.map(drop).map_err(Error::aws("ECS"))
+}
+
+/// Whether a family is an image's own, or one for it with secrets.
+pub fn belongs_to(family: &str, image: &Image) -> bool {
+    family
+        .strip_prefix(&image.task_definition_name)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(SECRETS_INFIX))
+}
+
+/// What stands between an image's family and what tells its sets of secrets apart.
+pub const SECRETS_INFIX: &str = "-secrets-";
+
+/// Families that begin like this and have an active revision.
+pub async fn families(app: &App, prefix: &str) -> Result<Vec<String>> {
+    let listed = app
+        .aws
+        .ecs
+        .list_task_definition_families()
+        .family_prefix(prefix)
+        .status(TaskDefinitionFamilyStatus::Active)
+        .into_paginator()
+        .items()
+        .send();
+    listed.collect::<std::result::Result<_, _>>().await.map_err(Error::aws("ECS"))
+}
+
+/// Deregisters every active revision of a family.
+pub async fn deregister(app: &App, family: &str) -> Result<()> {
+    let ecs = &app.aws.ecs;
+    let mut revisions = ecs.list_task_definitions().family_prefix(family).into_paginator().items().send();
+    while let Some(arn) = revisions.next().await {
+        let arn = arn.map_err(Error::aws("ECS"))?;
+        ecs.deregister_task_definition().task_definition(arn).send().await.map_err(Error::aws("ECS"))?;
+    }
+    Ok(())
 }
 
 /// The ARN of a role in the account that the task role belongs to.

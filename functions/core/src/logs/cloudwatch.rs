@@ -10,7 +10,6 @@ use crate::{
     App, Error, Result,
     execution::{ExecutionId, ExecutionRecord, task::Stop},
     image::task_definition::{RUNNER, SIDECAR},
-    time,
 };
 
 /// How long after a task's end the end of its log is waited for: the driver flushes every 5 seconds, and CloudWatch takes its
@@ -83,7 +82,7 @@ pub async fn page(app: &App, id: &ExecutionId, place: Place) -> Result<(Vec<LogE
 pub async fn complete(app: &App, id: &ExecutionId, stop: &Stop) -> Result<ExecutionRecord> {
     let patience = if stop.ran_to_its_end() { PATIENCE } else { PATIENCE_WITHOUT_END };
     let since_end =
-        stop.at.map_or(Duration::ZERO, |at| time::now().duration_since(at).max(SignedDuration::ZERO).unsigned_abs());
+        stop.at.map_or(Duration::ZERO, |at| app.now().duration_since(at).max(SignedDuration::ZERO).unsigned_abs());
     let deadline = tokio::time::Instant::now() + patience.saturating_sub(since_end);
     let mut pause = Duration::from_millis(50);
     loop {

@@ -16,7 +16,6 @@ use crate::{
     App, Error, Result,
     execution::{self, ExecutionId, ExecutionRecord, LogHead, task},
     table::{self, cancellation_codes, number, string},
-    time,
 };
 
 /// Index of a log's batches by their greatest event id.
@@ -144,7 +143,7 @@ async fn write(app: &App, id: &ExecutionId, from: &LogHead, to: &LogHead, fresh:
     }
     let head = head.update_expression(expression).build()?;
     let mut writes = vec![TransactWriteItem::builder().update(head).build()];
-    let expires_at = time::expiry(RETENTION);
+    let expires_at = app.expiry(RETENTION);
     for (sequence, packed) in (from.log_sequence + 1..).zip(fresh) {
         let put = Put::builder()
             .table_name(&tables.execution_logs)

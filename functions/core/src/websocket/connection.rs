@@ -9,7 +9,6 @@ use crate::{
     App, Error, Result,
     execution::ExecutionId,
     table::{self, ConditionFailed, cancellation_codes, number, string},
-    time,
 };
 
 /// Index of connections by their id alone: all that a `$disconnect` event tells.
@@ -45,9 +44,9 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn new(key: ConnectionKey, batch: bool, last_event_id: Option<String>) -> Self {
-        let connected_at = time::now().as_millisecond();
-        Self { key, batch, last_event_id, served: None, connected_at, expires_at: time::expiry(LIFETIME) }
+    pub fn new(app: &App, key: ConnectionKey, batch: bool, last_event_id: Option<String>) -> Self {
+        let connected_at = app.now().as_millisecond();
+        Self { key, batch, last_event_id, served: None, connected_at, expires_at: app.expiry(LIFETIME) }
     }
 }
 
@@ -174,7 +173,7 @@ impl Lease {
     /// Takes the viewer, if nobody has it.
     pub async fn take(app: &App, key: &ConnectionKey) -> Result<Leased> {
         let owner = crate::auth::key::random_text::<12>()?;
-        let now = time::now().as_millisecond();
+        let now = app.now().as_millisecond();
         let taken = tokio::time::Instant::now();
         let answer = app
             .aws
@@ -221,7 +220,7 @@ impl Lease {
     /// Notes how far the viewer has been served and goes on. `false` when the lease was lost.
     pub async fn renew(&mut self, app: &App, served: u64) -> Result<bool> {
         let taken = tokio::time::Instant::now();
-        let until = time::now().as_millisecond() + LEASE.as_millis() as i64;
+        let until = app.now().as_millisecond() + LEASE.as_millis() as i64;
         let kept = self
             .update(app)
             .update_expression("SET served = :served, lease_until = :until")

@@ -17,9 +17,8 @@ use super::{
 };
 use crate::{
     App, Error, Result,
-    execution::{self, ExecutionId, LogHead},
-    logs::{LogEvent, batch::Batch, store},
-    time,
+    execution::{self, ExecutionId, ExecutionRecord, LogHead, task::Stop},
+    logs::{LogEvent, batch::Batch, cloudwatch, store},
 };
 
 /// Viewers served at the same time by one invocation: a slow one does not hold up the others.
@@ -46,7 +45,7 @@ pub async fn execution(app: &App, id: &ExecutionId, head: &LogHead, fresh: &[Bat
 ///
 /// # Errors
 /// As [`execution`]; also when a viewer is still being served by somebody else after a lease's time.
-pub async fn farewell(app: &App, id: &ExecutionId, head: &LogHead) -> Result<()> {
+async fn farewell(app: &App, id: &ExecutionId, head: &LogHead) -> Result<()> {
     let deadline = tokio::time::Instant::now() + LEASE + Duration::from_secs(5);
     let mut pause = Duration::from_millis(20);
     loop {
@@ -60,6 +59,16 @@ pub async fn farewell(app: &App, id: &ExecutionId, head: &LogHead) -> Result<()>
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(1));
     }
+}
+
+/// After a task's end: brings the log to its end, sends viewers the rest, and sends them off.
+pub async fn conclude(app: &App, record: &ExecutionRecord, stop: &Stop) -> Result<()> {
+    let id = &record.execution.execution_id;
+    let head = match &record.log {
+        head if head.log_complete => head.clone(),
+        _ => cloudwatch::complete(app, id, stop).await?.log,
+    };
+    if head.viewers > 0 { farewell(app, id, &head).await } else { Ok(()) }
 }
 
 /// Sends one viewer what it lacks.
@@ -205,7 +214,7 @@ async fn post(app: &App, connection: &Connection, frame: String) -> Result<bool>
         match answer {
             Ok(_) => return Ok(true),
             Err(error) if is_gone(&error) => {
-                let age = time::now().as_millisecond() - connection.connected_at;
+                let age = app.now().as_millisecond() - connection.connected_at;
                 if age < HANDSHAKE.as_millis() as i64 {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                     continue;

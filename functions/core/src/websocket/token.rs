@@ -10,7 +10,7 @@ use crate::{
     App, Error, Result,
     auth::key::{random_text, token_hash},
     execution::ExecutionId,
-    table, time,
+    table,
 };
 
 pub const LIFETIME: Duration = Duration::from_secs(24 * 3600);
@@ -40,7 +40,7 @@ pub async fn issue_again(app: &App, id: &ExecutionId, seeds: &[&str]) -> Result<
 
 async fn store(app: &App, id: &ExecutionId, token: String) -> Result<String> {
     let record =
-        TokenRecord { token_hash: token_hash(&token), execution_id: id.clone(), expires_at: time::expiry(LIFETIME) };
+        TokenRecord { token_hash: token_hash(&token), execution_id: id.clone(), expires_at: app.expiry(LIFETIME) };
     app.aws
         .dynamodb
         .put_item()
@@ -59,7 +59,7 @@ pub async fn check(app: &App, token: &str, id: &str) -> Result<ExecutionId> {
     let record: TokenRecord =
         table::get(&app.aws.dynamodb, &app.config.tables.websocket_tokens, "token_hash", &token_hash(token))
             .await?
-            .filter(|record: &TokenRecord| !time::is_expired(record.expires_at))
+            .filter(|record: &TokenRecord| !app.is_past(record.expires_at))
             .ok_or(Error::UnknownApiKey)?;
     if record.execution_id.as_str() == id { Ok(record.execution_id) } else { Err(Error::Forbidden("view")) }
 }

@@ -5,6 +5,7 @@ mod documentation;
 mod executions;
 mod health;
 mod images;
+mod operations;
 mod runs;
 mod secrets;
 mod users;
@@ -43,6 +44,8 @@ pub fn all() -> (Router<App>, OpenApi) {
         .routes(routes!(users::revoke))
         .routes(routes!(images::list))
         .routes(routes!(images::register))
+        .routes(routes!(operations::reconcile))
+        .routes(routes!(operations::trace))
         .routes(routes!(secrets::list, secrets::create))
         .routes(routes!(secrets::show, secrets::update, secrets::delete));
     // An image's name has slashes, which a described path cannot match.

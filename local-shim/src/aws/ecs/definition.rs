@@ -125,7 +125,9 @@ impl Ecs {
         let state = self.lock();
         let definition =
             state.definition(&request.task_definition).ok_or_else(|| client("Unable to describe task definition."))?;
-        write(&json!({"taskDefinition": definition, "tags": definition.tags}))
+        let shown = request.include.iter().any(|include| include == "TAGS");
+        let tags: &[Tag] = if shown { &definition.tags } else { &[] };
+        write(&json!({"taskDefinition": definition, "tags": tags}))
     }
 
     pub(super) fn deregister(&self, request: NamedTaskDefinition) -> Result<Vec<u8>, AwsError> {

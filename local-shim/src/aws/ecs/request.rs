@@ -71,6 +71,8 @@ pub(super) struct ListTasks {
 #[serde(rename_all = "camelCase")]
 pub(super) struct NamedTaskDefinition {
     pub(super) task_definition: String,
+    #[serde(default)]
+    pub(super) include: Vec<String>,
 }
 
 #[derive(Deserialize)]

@@ -4,10 +4,11 @@
 //! is stored and `Deleting` from before its value goes. Readers see only `Active` records; whatever a crash leaves behind is
 //! invisible, and the next attempt at the same name takes it over.
 
+pub mod parameter;
+
 use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
-use aws_sdk_ssm::types::ParameterType;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -85,7 +86,7 @@ pub async fn create(app: &App, new: NewSecret, by: &Email, request_id: &str) -> 
     environment::check_name(&new.key_name)?;
     check_value(&new.value)?;
     check_description(new.description.as_deref())?;
-    let now = time::now();
+    let now = app.now();
     let record = SecretRecord {
         secret: Secret {
             name: new.name.clone(),
@@ -102,7 +103,6 @@ pub async fn create(app: &App, new: NewSecret, by: &Email, request_id: &str) -> 
         },
         state: State::Creating,
     };
-    let abandoned = now.checked_sub(ABANDONED_AFTER).unwrap_or(now);
     app.aws
         .dynamodb
         .put_item()
@@ -112,13 +112,15 @@ pub async fn create(app: &App, new: NewSecret, by: &Email, request_id: &str) -> 
         .expression_attribute_names("#name", "name")
         .expression_attribute_names("#state", "state")
         .expression_attribute_values(":active", string("active"))
-        .expression_attribute_values(":abandoned", string(time::rfc3339(abandoned)))
+        .expression_attribute_values(":abandoned", string(time::rfc3339(abandoned_before(app))))
         .send()
         .await
         .map_err(|error| if error.condition_failed() { Error::SecretExists(new.name.clone()) } else { error.into() })?;
-    if let Err(error) = put_value(app, &new.name, &new.value).await {
-        // Leave the name free at once; if this fails too, the record is abandoned and stays invisible.
-        let _ = remove_record(app, &new.name, State::Creating, request_id).await;
+    if let Err(error) = parameter::create(app, &new.name, &new.value).await {
+        // The value may be there all the same. If it cannot be removed, the record stays as well: invisible, and abandoned.
+        if parameter::delete(app, &new.name).await.is_ok() {
+            let _ = remove_record(app, &new.name, State::Creating, request_id).await;
+        }
         return Err(error);
     }
     app.aws
@@ -148,29 +150,73 @@ pub async fn find(app: &App, name: &str) -> Result<Secret> {
     record.filter(|record| record.state == State::Active).map(|record| record.secret).ok_or_else(missing)
 }
 
-/// The value of a secret. The one place where a function reads one.
+/// The value of a secret.
 pub async fn value(app: &App, name: &str) -> Result<String> {
-    use aws_sdk_ssm::operation::get_parameter::GetParameterError;
-    let answer = app.aws.ssm.get_parameter().name(parameter(app, name)).with_decryption(true).send().await;
-    match answer {
-        Ok(answer) => answer
-            .parameter
-            .and_then(|parameter| parameter.value)
-            .ok_or_else(|| Error::Internal("a parameter came without a value".to_owned())),
-        Err(error) if matches!(error.as_service_error(), Some(GetParameterError::ParameterNotFound(_))) => {
-            Err(Error::SecretNotFound(name.to_owned()))
-        }
-        Err(error) => Err(Error::aws("SSM")(error)),
-    }
+    parameter::read(app, name).await
 }
 
 /// All secrets by name, without values and without a call to SSM.
 pub async fn list(app: &App) -> Result<Vec<Secret>> {
+    Ok(survey(app).await?.0)
+}
+
+/// All secrets by name, and the names of those whose creation or deletion was abandoned halfway.
+pub async fn survey(app: &App) -> Result<(Vec<Secret>, Vec<String>)> {
     let records: Vec<SecretRecord> = table::scan(&app.aws.dynamodb, &app.config.tables.secrets).await?;
-    let mut secrets: Vec<Secret> =
-        records.into_iter().filter(|record| record.state == State::Active).map(|record| record.secret).collect();
+    let abandoned = abandoned_before(app);
+    let mut secrets = Vec::new();
+    let mut halfway = Vec::new();
+    for record in records {
+        match record.state {
+            State::Active => secrets.push(record.secret),
+            State::Creating | State::Deleting if record.secret.updated_at < abandoned => {
+                halfway.push(record.secret.name)
+            }
+            State::Creating | State::Deleting => {}
+        }
+    }
     secrets.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(secrets)
+    halfway.sort();
+    Ok((secrets, halfway))
+}
+
+/// Undoes an abandoned creation, or ends an abandoned deletion. Returns whether it was still abandoned.
+pub async fn clear_abandoned(app: &App, name: &str, request_id: &str) -> Result<bool> {
+    let taken = app
+        .aws
+        .dynamodb
+        .update_item()
+        .table_name(&app.config.tables.secrets)
+        .key("name", string(name))
+        .update_expression("SET #state = :deleting, updated_at = :now, modified_by_request_id = :request")
+        .condition_expression("#state IN (:creating, :deleting) AND updated_at < :abandoned")
+        .expression_attribute_names("#state", "state")
+        .expression_attribute_values(":creating", string("creating"))
+        .expression_attribute_values(":deleting", string("deleting"))
+        .expression_attribute_values(":now", string(time::rfc3339(app.now())))
+        .expression_attribute_values(":abandoned", string(time::rfc3339(abandoned_before(app))))
+        .expression_attribute_values(":request", string(request_id))
+        .send()
+        .await;
+    match taken {
+        Ok(_) => {}
+        Err(error) if error.condition_failed() => return Ok(false),
+        Err(error) => return Err(error.into()),
+    }
+    parameter::delete(app, name).await?;
+    remove_record(app, name, State::Deleting, request_id).await.map(|()| true)
+}
+
+/// What was under way then and still is will not be finished by whoever began it.
+fn abandoned_before(app: &App) -> Timestamp {
+    let now = app.now();
+    now.checked_sub(ABANDONED_AFTER).unwrap_or(now)
+}
+
+/// Whether there is a record of this name, in whatever state.
+pub async fn is_known(app: &App, name: &str) -> Result<bool> {
+    let record: Option<SecretRecord> = table::get(&app.aws.dynamodb, &app.config.tables.secrets, "name", name).await?;
+    Ok(record.is_some())
 }
 
 /// The records of several secrets in one call, in the order asked for.
@@ -222,7 +268,7 @@ pub async fn update(app: &App, name: &str, change: SecretChange, by: &Email, req
     check_description(change.description.as_deref())?;
     if let Some(value) = &change.value {
         check_value(value)?;
-        put_value(app, name, value).await?;
+        parameter::overwrite(app, name, value).await?;
     }
     let mut expression = "SET updated_at = :now, updated_by = :by, modified_by_request_id = :request".to_owned();
     let mut update = app
@@ -234,7 +280,7 @@ pub async fn update(app: &App, name: &str, change: SecretChange, by: &Email, req
         .condition_expression("#state = :active")
         .expression_attribute_names("#state", "state")
         .expression_attribute_values(":active", string("active"))
-        .expression_attribute_values(":now", string(time::rfc3339(time::now())))
+        .expression_attribute_values(":now", string(time::rfc3339(app.now())))
         .expression_attribute_values(":by", string(by.as_str()))
         .expression_attribute_values(":request", string(request_id));
     for (attribute, value) in [("key_name", change.key_name), ("description", change.description)] {
@@ -248,7 +294,7 @@ pub async fn update(app: &App, name: &str, change: SecretChange, by: &Email, req
         Err(error) if error.condition_failed() => {
             // Deleted meanwhile: its new value must not outlive it.
             if change.value.is_some() {
-                delete_value(app, name).await?;
+                parameter::delete(app, name).await?;
             }
             Err(Error::SecretNotFound(name.to_owned()))
         }
@@ -270,7 +316,7 @@ pub async fn delete(app: &App, name: &str, request_id: &str) -> Result<()> {
         .expression_attribute_names("#state", "state")
         .expression_attribute_values(":deleting", string("deleting"))
         .expression_attribute_values(":creating", string("creating"))
-        .expression_attribute_values(":now", string(time::rfc3339(time::now())))
+        .expression_attribute_values(":now", string(time::rfc3339(app.now())))
         .expression_attribute_values(":request", string(request_id))
         .send()
         .await;
@@ -279,7 +325,7 @@ pub async fn delete(app: &App, name: &str, request_id: &str) -> Result<()> {
         Err(error) if error.condition_failed() => return Err(Error::SecretNotFound(name.to_owned())),
         Err(error) => return Err(error.into()),
     }
-    delete_value(app, name).await?;
+    parameter::delete(app, name).await?;
     remove_record(app, name, State::Deleting, request_id).await
 }
 
@@ -302,33 +348,6 @@ async fn remove_record(app: &App, name: &str, state: State, request_id: &str) ->
         Err(error) if error.condition_failed() => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-async fn put_value(app: &App, name: &str, value: &str) -> Result<()> {
-    app.aws
-        .ssm
-        .put_parameter()
-        .name(parameter(app, name))
-        .value(value)
-        .r#type(ParameterType::SecureString)
-        .overwrite(true)
-        .send()
-        .await
-        .map(drop)
-        .map_err(Error::aws("SSM"))
-}
-
-async fn delete_value(app: &App, name: &str) -> Result<()> {
-    use aws_sdk_ssm::operation::delete_parameter::DeleteParameterError;
-    match app.aws.ssm.delete_parameter().name(parameter(app, name)).send().await {
-        Ok(_) => Ok(()),
-        Err(error) if matches!(error.as_service_error(), Some(DeleteParameterError::ParameterNotFound(_))) => Ok(()),
-        Err(error) => Err(Error::aws("SSM")(error)),
-    }
-}
-
-fn parameter(app: &App, name: &str) -> String {
-    format!("{}/{name}", app.config.secrets_prefix)
 }
 
 /// Parameter names take letters, digits and `. _ -`, and no part may start with `aws` or `ssm` ("PutParameter").

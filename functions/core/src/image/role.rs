@@ -1,0 +1,28 @@
+//! IAM roles that tasks are given.
+
+use aws_sdk_iam::operation::get_role::GetRoleError;
+
+use crate::{App, Error, Result};
+
+/// Whether there is a role of this name.
+pub async fn exists(app: &App, name: &str) -> Result<bool> {
+    match app.aws.iam.get_role().role_name(name).send().await {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.as_service_error(), Some(GetRoleError::NoSuchEntityException(_))) => Ok(false),
+        Err(error) => Err(Error::aws("IAM")(error)),
+    }
+}
+
+/// # Errors
+/// [`Error::Invalid`] for what is no role's name ("CreateRole"), and for a role that does not exist.
+pub async fn check(app: &App, name: &str) -> Result<()> {
+    let well_formed =
+        (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@-_".contains(&b));
+    if !well_formed {
+        return Err(Error::invalid(format!("{name:?} is not the name of an IAM role")));
+    }
+    if exists(app, name).await? {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("there is no IAM role {name:?}; create it, or leave it out for the default role")))
+}

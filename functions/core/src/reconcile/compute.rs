@@ -1,0 +1,167 @@
+//! Images have their task definitions, and executions that go on have their tasks.
+
+use std::{collections::HashMap, time::Duration};
+
+use aws_sdk_ecs::types::{Task, TaskField};
+
+use super::{ComputeStatus, Findings, Severity};
+use crate::{
+    App, Error, Result,
+    execution::{
+        self, Changed, ExecutionId, ExecutionRecord, Status, Transition,
+        task::{self, Applied, Phase, Stop, TaskState},
+    },
+    image::{Image, task_definition},
+    logs::cloudwatch,
+    websocket::serve,
+};
+
+/// "DescribeTasks" takes this many.
+const TASKS_A_CALL: usize = 100;
+/// How long a task that has just been started may be missing from what DescribeTasks shows.
+const CONSISTENT_AFTER: Duration = Duration::from_secs(60);
+
+pub async fn check(app: &App, images: &[Image], open: &[ExecutionRecord], findings: &mut Findings) -> ComputeStatus {
+    let mut status = ComputeStatus { total_resources: images.len() + open.len(), ..ComputeStatus::default() };
+    for image in images {
+        match image_definition(app, image, findings).await {
+            Ok(Found::Right) => status.verified_count += 1,
+            Ok(Found::Recreated) => status.recreated_count += 1,
+            Ok(Found::Retagged) => status.tag_updated_count += 1,
+            Err(error) => findings.failed("image", &image.image_id, &error),
+        }
+    }
+    match orphans(app, images).await {
+        Ok(orphans) => {
+            for family in &orphans {
+                let action = "deregister it if nothing else uses it";
+                findings.note("task_definition", family, Severity::Warning, "no image stands for it", action);
+            }
+            status.orphaned_count = orphans.len();
+            status.orphaned_resources = orphans;
+        }
+        Err(error) => findings.failed("task_definition", task_definition::FAMILY_PREFIX, &error),
+    }
+    for executions in open.chunks(TASKS_A_CALL) {
+        match describe(app, executions).await {
+            Ok(tasks) => {
+                for record in executions {
+                    let id = &record.execution.execution_id;
+                    match follow(app, record, tasks.get(id.as_str()), findings).await {
+                        Ok(true) => status.verified_count += 1,
+                        Ok(false) => {}
+                        Err(error) => findings.failed("execution", id.as_str(), &error),
+                    }
+                }
+            }
+            Err(error) => findings.failed("execution", &format!("{} executions", executions.len()), &error),
+        }
+    }
+    status
+}
+
+enum Found {
+    Right,
+    Recreated,
+    Retagged,
+}
+
+async fn image_definition(app: &App, image: &Image, findings: &mut Findings) -> Result<Found> {
+    let family = &image.task_definition_name;
+    let Some((definition, tags)) = task_definition::describe(app, family).await? else {
+        task_definition::register(app, image, family, &[]).await?;
+        findings.mended("image", &image.image_id, "its task definition was missing", "registered it again");
+        return Ok(Found::Recreated);
+    };
+    if !task_definition::has_our_scripts(&definition) {
+        task_definition::register(app, image, family, &[]).await?;
+        findings.mended(
+            "image",
+            &image.image_id,
+            "its task definition was of another version",
+            "registered a revision",
+        );
+        return Ok(Found::Recreated);
+    }
+    if task_definition::tags(image).iter().all(|tag| tags.contains(tag)) {
+        return Ok(Found::Right);
+    }
+    task_definition::retag(app, image, definition.task_definition_arn().unwrap_or_default()).await?;
+    findings.mended("image", &image.image_id, "its task definition had wrong tags", "tagged it");
+    Ok(Found::Retagged)
+}
+
+/// Families of ours that belong to no image.
+async fn orphans(app: &App, images: &[Image]) -> Result<Vec<String>> {
+    let families = task_definition::families(app, task_definition::FAMILY_PREFIX).await?;
+    let is_known = |family: &String| images.iter().any(|image| task_definition::belongs_to(family, image));
+    Ok(families.into_iter().filter(|family| !is_known(family)).collect())
+}
+
+async fn describe(app: &App, executions: &[ExecutionRecord]) -> Result<HashMap<String, Task>> {
+    let ids = executions.iter().map(|record| record.execution.execution_id.as_str().to_owned()).collect();
+    let described = app
+        .aws
+        .ecs
+        .describe_tasks()
+        .cluster(&app.config.ecs_cluster)
+        .set_tasks(Some(ids))
+        .include(TaskField::Tags)
+        .send()
+        .await
+        .map_err(Error::aws("ECS"))?;
+    let by_id = |task: Task| Some((ExecutionId::from_task_arn(task.task_arn()?).ok()?.to_string(), task));
+    Ok(described.tasks.unwrap_or_default().into_iter().filter_map(by_id).collect())
+}
+
+/// Brings an execution to where its task is. Returns whether it was there already.
+async fn follow(app: &App, record: &ExecutionRecord, task: Option<&Task>, findings: &mut Findings) -> Result<bool> {
+    let id = &record.execution.execution_id;
+    let Some(task) = task else { return close(app, record, findings).await };
+    let state = TaskState::described(id, task);
+    if let Phase::Stopped(stop) = &state.phase {
+        // First, because an execution that has ended is not looked at again.
+        cloudwatch::complete(app, id, stop).await?;
+    }
+    match task::apply(app, &state).await? {
+        Applied::Known { record, changed: true } => {
+            if let Phase::Stopped(stop) = &state.phase {
+                serve::conclude(app, &record, stop).await?;
+            }
+            findings.mended("execution", id.as_str(), "its task had moved on unnoticed", "noted the task's state");
+            Ok(false)
+        }
+        Applied::Ignored | Applied::Known { .. } => Ok(true),
+    }
+}
+
+/// Closes an execution whose task ECS does not know any more.
+async fn close(app: &App, record: &ExecutionRecord, findings: &mut Findings) -> Result<bool> {
+    let execution = &record.execution;
+    let now = app.now();
+    let age = now.duration_since(execution.started_at);
+    if age.unsigned_abs() < CONSISTENT_AFTER {
+        return Ok(true);
+    }
+    let (status, exit_code) = match execution.status {
+        Status::Terminating => (Status::Stopped, 130),
+        _ => (Status::Failed, 1),
+    };
+    let with = Transition {
+        exit_code: Some(exit_code),
+        completed_at: Some(now),
+        duration_seconds: Some(age.as_secs().max(0)),
+        stopped_reason: Some("the task is gone, and how it ended is not known".to_owned()),
+        request_id: None,
+    };
+    let id = &execution.execution_id;
+    // It ended some time ago: whatever its log holds is there by now. First, because an execution that has ended is not
+    // looked at again.
+    let stop = Stop { at: Some(execution.started_at), ..Stop::default() };
+    cloudwatch::complete(app, id, &stop).await?;
+    if let Changed::Yes(record) = execution::change(app, id, status, with).await? {
+        serve::conclude(app, &record, &stop).await?;
+        findings.mended("execution", id.as_str(), "its task is gone", "closed it");
+    }
+    Ok(false)
+}

@@ -1,0 +1,164 @@
+//! Holding what is written down against what there is, and mending what can be mended without loss.
+//!
+//! Missing task definitions are made again, tags put right, executions whose task is gone closed, half-done creations and
+//! deletions of secrets finished. Missing values and roles are reported; what nobody has written down is reported, and
+//! never deleted.
+
+mod compute;
+mod identity;
+mod ownership;
+mod secrets;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{App, Error, Result, execution::list, image, secret, time};
+
+/// What was looked at, what was found, what was done about it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Report {
+    #[serde(with = "time::as_rfc3339")]
+    #[schema(value_type = String, format = "date-time")]
+    pub timestamp: Timestamp,
+    pub compute_status: ComputeStatus,
+    pub secrets_status: SecretsStatus,
+    pub identity_status: IdentityStatus,
+    pub authorizer_status: AuthorizerStatus,
+    pub issues: Vec<Issue>,
+    /// How many things were mended.
+    pub reconciled_count: usize,
+    /// How many things could not be looked at, or not be mended.
+    pub error_count: usize,
+}
+
+/// Task definitions of images, and tasks of executions that go on.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct ComputeStatus {
+    pub total_resources: usize,
+    pub verified_count: usize,
+    pub recreated_count: usize,
+    pub tag_updated_count: usize,
+    pub orphaned_count: usize,
+    /// Families of task definitions that no image stands for.
+    pub orphaned_resources: Vec<String>,
+}
+
+/// Values of secrets.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct SecretsStatus {
+    pub total_secrets: usize,
+    pub verified_count: usize,
+    pub tag_updated_count: usize,
+    pub missing_count: usize,
+    pub orphaned_count: usize,
+    /// Parameters that no secret stands for.
+    pub orphaned_parameters: Vec<String>,
+}
+
+/// IAM roles that tasks use.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct IdentityStatus {
+    pub default_roles_verified: bool,
+    pub custom_roles_verified: usize,
+    pub custom_roles_total: usize,
+    pub missing_roles: Vec<String>,
+}
+
+/// Users, and who owns what: images, secrets, and executions that go on. Resources are named `kind:id`.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct AuthorizerStatus {
+    pub users_with_invalid_roles: Vec<String>,
+    pub users_with_missing_roles: Vec<String>,
+    pub resources_with_missing_owners: Vec<String>,
+    /// Owners who are not users: `kind:id:owner`.
+    pub orphaned_ownerships: Vec<String>,
+    /// Creators who do not own what they created: `kind:id:creator`.
+    pub missing_ownerships: Vec<String>,
+    pub total_users_checked: usize,
+    pub total_resources_checked: usize,
+}
+
+/// One thing that was not as it should be.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Issue {
+    pub resource_type: &'static str,
+    pub resource_id: String,
+    pub severity: Severity,
+    pub message: String,
+    /// What was done, or what is to be done.
+    pub action: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Mended.
+    Info,
+    /// Somebody should look at it.
+    Warning,
+    /// Something does not work because of it, or could not be looked at.
+    Error,
+}
+
+/// What comes to light on the way.
+#[derive(Default)]
+struct Findings {
+    issues: Vec<Issue>,
+    mended: usize,
+    errors: usize,
+}
+
+impl Findings {
+    fn mended(&mut self, resource_type: &'static str, id: &str, message: impl Into<String>, action: &'static str) {
+        self.mended += 1;
+        self.note(resource_type, id, Severity::Info, message, action);
+    }
+
+    fn note(
+        &mut self,
+        resource_type: &'static str,
+        id: &str,
+        severity: Severity,
+        message: impl Into<String>,
+        action: &'static str,
+    ) {
+        let (resource_id, message) = (id.to_owned(), message.into());
+        self.issues.push(Issue { resource_type, resource_id, severity, message, action });
+    }
+
+    /// Notes that one thing could not be looked at or mended; the rest goes on.
+    fn failed(&mut self, resource_type: &'static str, id: &str, error: &Error) {
+        self.errors += 1;
+        tracing::warn!(resource_type, resource_id = id, %error, "could not be reconciled");
+        let action = "try again; the log of the function has the cause";
+        self.note(resource_type, id, Severity::Error, "it could not be checked or mended", action);
+    }
+}
+
+/// Looks at everything and mends what can be mended. `request_id` stands on what is changed.
+///
+/// # Errors
+/// [`Error::Database`] when the tables cannot be read. What goes wrong with one resource is part of the report.
+pub async fn run(app: &App, request_id: &str) -> Result<Report> {
+    let mut findings = Findings::default();
+    let images = image::list(app).await?;
+    let open = list::open(app).await?;
+    let (secrets, abandoned) = secret::survey(app).await?;
+    let compute_status = compute::check(app, &images, &open, &mut findings).await;
+    let secrets_status = secrets::check(app, &secrets, &abandoned, request_id, &mut findings).await;
+    let identity_status = identity::check(app, &images, &mut findings).await;
+    let authorizer_status = ownership::check(app, &images, &secrets, &open, &mut findings).await?;
+    let Findings { issues, mended, errors } = findings;
+    tracing::info!(mended, errors, issues = issues.len(), "reconciled");
+    Ok(Report {
+        timestamp: app.now(),
+        compute_status,
+        secrets_status,
+        identity_status,
+        authorizer_status,
+        issues,
+        reconciled_count: mended,
+        error_count: errors,
+    })
+}

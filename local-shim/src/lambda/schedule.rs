@@ -1,0 +1,61 @@
+//! EventBridge's schedules: hand a function the same event again and again.
+
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use serde_json::Value;
+
+use super::Function;
+
+/// One schedule of the template.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Schedule {
+    every: Duration,
+    /// The event.
+    input: String,
+}
+
+impl Schedule {
+    /// From the properties of a `Schedule` event in the template.
+    pub fn from_template(properties: &Value) -> Result<Self> {
+        let rate = properties["Schedule"].as_str().unwrap_or_default();
+        let input = properties["Input"].as_str().unwrap_or("{}").to_owned();
+        let every =
+            parse_rate(rate).ok_or_else(|| anyhow!("the schedule {rate:?} is none that is emulated: rate(1 hour)"))?;
+        Ok(Self { every, input })
+    }
+
+    /// Sends the event for as long as the program runs; the first time when the rate has passed once.
+    pub async fn run(self, function: Function) {
+        loop {
+            tokio::time::sleep(self.every).await;
+            function.send("schedule", self.input.clone().into_bytes()).await;
+        }
+    }
+}
+
+/// "Rate expressions", EventBridge: `rate(value unit)`.
+fn parse_rate(text: &str) -> Option<Duration> {
+    let (value, unit) = text.strip_prefix("rate(")?.strip_suffix(')')?.split_once(' ')?;
+    let seconds = match unit.trim_end_matches('s') {
+        "minute" => 60,
+        "hour" => 3600,
+        "day" => 86_400,
+        _ => return None,
+    };
+    Some(Duration::from_secs(value.parse::<u64>().ok().filter(|value| *value > 0)?.checked_mul(seconds)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_read() {
+        assert_eq!(parse_rate("rate(1 hour)"), Some(Duration::from_secs(3600)));
+        assert_eq!(parse_rate("rate(5 minutes)"), Some(Duration::from_secs(300)));
+        for bad in ["", "rate(0 hours)", "rate(1 week)", "cron(0 * * * ? *)", "rate(1hour)"] {
+            assert_eq!(parse_rate(bad), None, "{bad}");
+        }
+    }
+}

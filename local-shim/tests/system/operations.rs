@@ -1,0 +1,213 @@
+//! Reconcile, trace, and the API's description of itself.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use crate::client::{Caller, PATIENCE, System};
+
+async fn reconcile(caller: &Caller) -> Value {
+    let answer = caller.request(Method::POST, "/health/reconcile", &[], "").await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let answer = answer.json();
+    assert_eq!(answer["status"], "ok");
+    answer["report"].clone()
+}
+
+/// Severity, kind and id of each issue.
+fn issues(report: &Value) -> Vec<(String, String, String)> {
+    let text = |issue: &Value, key: &str| issue[key].as_str().unwrap().to_owned();
+    let issues = report["issues"].as_array().unwrap();
+    issues
+        .iter()
+        .map(|issue| (text(issue, "severity"), text(issue, "resource_type"), text(issue, "resource_id")))
+        .collect()
+}
+
+fn issue(severity: &str, kind: &str, id: &str) -> (String, String, String) {
+    (severity.to_owned(), kind.to_owned(), id.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sound_system_reconciles_without_a_finding() {
+    let system = System::start().await;
+    let secret = json!({"name": "s", "key_name": "S", "value": "v"});
+    assert_eq!(system.admin.post("/secrets", &secret).await.status, 201);
+    let started = system.admin.run_with(json!({"command": "sleep 60", "secrets": ["s"]})).await;
+    system.admin.wait_for(&crate::client::id(&started), "RUNNING").await;
+    insta::assert_json_snapshot!(crate::client::stable(reconcile(&system.admin).await));
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reconcile_mends_what_it_can_and_reports_the_rest() {
+    let system = System::start().await;
+    let admin = &system.admin;
+    let sdk = system.shim.sdk();
+    let (dynamodb, ecs, ssm) =
+        (aws_sdk_dynamodb::Client::new(sdk), aws_sdk_ecs::Client::new(sdk), aws_sdk_ssm::Client::new(sdk));
+    let images = admin.get("/images").await.json()["images"].clone();
+    let (first, second) = (&images[0], &images[1]);
+    let family = |image: &Value| image["task_definition_name"].as_str().unwrap().to_owned();
+    for name in ["kept", "lost"] {
+        let secret = json!({"name": name, "key_name": "S", "value": "v"});
+        assert_eq!(admin.post("/secrets", &secret).await.status, 201);
+    }
+
+    // A task definition goes, another gets a wrong tag, one nobody knows comes.
+    ecs.deregister_task_definition().task_definition(format!("{}:1", family(first))).send().await.unwrap();
+    let described = ecs.describe_task_definition().task_definition(family(second)).send().await.unwrap();
+    let definition = described.task_definition.unwrap();
+    let tag = aws_sdk_ecs::types::Tag::builder().key("IsDefault").value("true").build();
+    ecs.tag_resource().resource_arn(definition.task_definition_arn.unwrap()).tags(tag).send().await.unwrap();
+    ecs.register_task_definition()
+        .family("runvoy-image-orphan")
+        .cpu("256")
+        .memory("512")
+        .set_container_definitions(definition.container_definitions)
+        .send()
+        .await
+        .unwrap();
+    // A value goes, and one comes that no secret stands for.
+    ssm.delete_parameter().name("/runvoy-local/secrets/lost").send().await.unwrap();
+    let put = ssm.put_parameter().name("/runvoy-local/secrets/stray").value("v");
+    put.r#type("SecureString".into()).send().await.unwrap();
+    // An execution whose task is gone, and one that was being stopped; a user with a role that there is not.
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    for (id, status) in [("gone", "RUNNING"), ("stopping", "TERMINATING"), ("young", "STARTING")] {
+        let started =
+            if id == "young" { jiff::Timestamp::now().to_string() } else { "2026-01-01T00:00:00.000Z".into() };
+        let put = dynamodb.put_item().table_name("runvoy-local-executions");
+        put.item("execution_id", text(id))
+            .item("status", text(status))
+            .item("started_at", text(&started))
+            .item("started_key", text(&format!("{started}#{id}")))
+            .item("listing", text("executions"))
+            .item("command", text("sleep 1"))
+            .item("image_id", text("x"))
+            .item("created_by", text("nobody@example.com"))
+            .item("owned_by", AttributeValue::L(vec![text("nobody@example.com")]))
+            .item("created_by_request_id", text("r"))
+            .item("modified_by_request_id", text("r"))
+            .item("cloud", text("AWS"))
+            .item("log_sequence", AttributeValue::N("0".to_owned()))
+            .item("viewers", AttributeValue::N("0".to_owned()))
+            .send()
+            .await
+            .unwrap();
+    }
+    let put = dynamodb.put_item().table_name("runvoy-local-users").item("email", text("odd@example.com"));
+    put.item("role", text("emperor")).send().await.unwrap();
+
+    let report = reconcile(admin).await;
+    let found = issues(&report);
+    let id = |image: &Value| image["image_id"].as_str().unwrap().to_owned();
+    for expected in [
+        issue("info", "image", &id(first)),
+        issue("info", "image", &id(second)),
+        issue("warning", "task_definition", "runvoy-image-orphan"),
+        issue("error", "secret", "lost"),
+        issue("warning", "parameter", "/runvoy-local/secrets/stray"),
+        issue("info", "execution", "gone"),
+        issue("info", "execution", "stopping"),
+        issue("error", "user", "odd@example.com"),
+        issue("warning", "execution", "gone"),
+    ] {
+        assert!(found.contains(&expected), "{expected:?} is not among {found:#?}");
+    }
+    assert_eq!(report["compute_status"]["recreated_count"], 1);
+    assert_eq!(report["compute_status"]["tag_updated_count"], 1);
+    assert_eq!(report["compute_status"]["orphaned_resources"], json!(["runvoy-image-orphan"]));
+    assert_eq!(report["secrets_status"]["missing_count"], 1);
+    assert_eq!(report["secrets_status"]["orphaned_parameters"], json!(["/runvoy-local/secrets/stray"]));
+    assert_eq!(report["identity_status"]["default_roles_verified"], true);
+    assert_eq!(report["authorizer_status"]["users_with_invalid_roles"], json!(["odd@example.com"]));
+    assert_eq!((&report["reconciled_count"], &report["error_count"]), (&json!(4), &json!(0)));
+    for (id, status, exit_code) in
+        [("gone", "FAILED", json!(1)), ("stopping", "STOPPED", json!(130)), ("young", "STARTING", json!(null))]
+    {
+        let now = admin.get(&format!("/executions/{id}/status")).await.json();
+        assert_eq!((&now["status"], &now["exit_code"]), (&json!(status), &exit_code), "{id}");
+    }
+    admin.run_to_end(json!({"command": "true", "image": "ubuntu:22.04"})).await;
+
+    let again = reconcile(admin).await;
+    assert_eq!(again["reconciled_count"], 0, "{again:#}");
+    assert!(!issues(&again).iter().any(|(severity, ..)| severity == "info"), "what was mended stays mended");
+    // The stray value was reported, not deleted.
+    assert_eq!(again["secrets_status"]["orphaned_count"], 1);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hourly_event_reconciles_as_the_route_does() {
+    let system = System::start().await;
+    let image = system.admin.get("/images").await.json()["images"][0].clone();
+    let family = image["task_definition_name"].as_str().unwrap();
+    let ecs = aws_sdk_ecs::Client::new(system.shim.sdk());
+    ecs.deregister_task_definition().task_definition(format!("{family}:1")).send().await.unwrap();
+    let event = |detail: Value| json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": detail});
+    let other = system.admin.process(event(json!({})).to_string()).await;
+    assert_eq!(other.status, 200);
+    assert!(ecs.describe_task_definition().task_definition(family).send().await.is_err(), "not ours to handle");
+    let hourly = system.admin.process(event(json!({"runvoy_event": "health_reconcile"})).to_string()).await;
+    assert_eq!((hourly.status.as_u16(), hourly.json()), (200, json!({"status": "processed"})));
+    ecs.describe_task_definition().task_definition(family).send().await.unwrap();
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_is_traced_to_its_lines_and_to_what_it_changed() {
+    let system = System::start().await;
+    let admin = &system.admin;
+    let answer = admin.post("/run", &json!({"command": "sleep 60"})).await;
+    let request = answer.headers["x-request-id"].to_str().unwrap().to_owned();
+    let id = crate::client::id(&answer.json());
+    let trace = admin.get(&format!("/trace/{request}")).await;
+    assert_eq!(trace.status, 200, "{}", trace.text);
+    let trace = trace.json();
+    let lines: Vec<&str> =
+        trace["logs"].as_array().unwrap().iter().map(|line| line["message"].as_str().unwrap()).collect();
+    assert!(lines.iter().any(|line| line.contains("execution started") && line.contains(&id)), "{lines:#?}");
+    assert!(lines.iter().all(|line| line.contains(&request)), "{lines:#?}");
+    assert_eq!(trace["related_resources"]["executions"][0]["execution_id"], json!(id));
+    assert!(trace["related_resources"].get("users").is_none());
+
+    // A kill is another request, which changed the same execution.
+    admin.wait_for(&id, "RUNNING").await;
+    let killed = admin.delete(&format!("/executions/{id}")).await;
+    let request = killed.headers["x-request-id"].to_str().unwrap().to_owned();
+    let trace = admin.get(&format!("/trace/{request}")).await.json();
+    assert_eq!(trace["related_resources"]["executions"][0]["execution_id"], json!(id));
+
+    let created = admin.post("/users/create", &json!({"email": "new@example.com", "role": "viewer"})).await;
+    let request = created.headers["x-request-id"].to_str().unwrap().to_owned();
+    let trace = admin.get(&format!("/trace/{request}")).await;
+    assert_eq!(trace.json()["related_resources"]["users"][0]["email"], "new@example.com");
+    assert!(!trace.text.contains(created.json()["claim_token"].as_str().unwrap()), "no token in a log");
+
+    let unknown = admin.get("/trace/00000000-0000-4000-8000-000000000000").await.json();
+    assert_eq!(unknown, json!({"logs": [], "related_resources": {}}));
+    for bad in ["%22%20%3F", &"x".repeat(200)] {
+        assert_eq!(admin.get(&format!("/trace/{bad}")).await.status, 400);
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_api_describes_itself_without_a_key() {
+    let system = System::start().await;
+    let mut anybody = system.admin.clone();
+    anybody.key.clear();
+    let document = anybody.get("/openapi.json").await;
+    assert_eq!((document.status.as_u16(), document.json()["openapi"].as_str()), (200, Some("3.1.0")));
+    let page = anybody.get("/docs").await;
+    assert!(page.headers["content-type"].to_str().unwrap().starts_with("text/html"));
+    // Whatever the page asks for is served here.
+    for asset in page.text.split(['"']).filter(|text| text.starts_with("docs/")) {
+        let served = tokio::time::timeout(PATIENCE, anybody.get(&format!("/{asset}"))).await.unwrap();
+        assert_eq!(served.status, 200, "{asset}");
+    }
+    assert!(!page.text.contains("http://") && !page.text.contains("https://"), "nothing from elsewhere");
+    system.shim.shut_down().await;
+}
