@@ -293,11 +293,19 @@ async fn sdk_config(aws: &Aws, settings: &Settings) -> aws_config::SdkConfig {
         Some(clock) => loader.time_source(clock.clone()),
         None => loader,
     };
+    let loader = match settings.call_timeout {
+        Some(timeout) => loader.timeout_config(runvoy_core::aws::timeouts(timeout)),
+        None => loader,
+    };
     let credentials = aws_credential_types::Credentials::new("local", "local", None, None, "local-shim");
     loader
         .region(aws_config::Region::new(stack::REGION))
         // There is no network in between that would need longer to recover.
-        .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(10)))
+        .retry_config(
+            RetryConfig::standard()
+                .with_max_attempts(runvoy_core::aws::TRIES)
+                .with_initial_backoff(Duration::from_millis(10)),
+        )
         .credentials_provider(credentials)
         .http_client(InProcess(aws.clone()))
         .load()

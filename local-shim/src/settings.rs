@@ -1,6 +1,6 @@
 //! What the shim itself is started with.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use anyhow::{Result, bail};
 use aws_smithy_async::time::SharedTimeSource;
@@ -21,6 +21,8 @@ pub struct Settings {
     pub overrides: BTreeMap<String, String>,
     /// What the functions take for the time; the system's clock if nothing.
     pub clock: Option<SharedTimeSource>,
+    /// How long the functions wait for an answer of AWS; what they wait when deployed, if nothing.
+    pub call_timeout: Option<Duration>,
 }
 
 impl Settings {
@@ -44,12 +46,20 @@ impl Settings {
             data_dir,
             overrides,
             clock: None,
+            call_timeout: None,
         })
     }
 
     /// For tests and benchmarks: free ports, nothing kept.
     pub fn ephemeral() -> Self {
-        Self { orchestrator_port: 0, event_processor_port: 0, data_dir: None, overrides: BTreeMap::new(), clock: None }
+        Self {
+            orchestrator_port: 0,
+            event_processor_port: 0,
+            data_dir: None,
+            overrides: BTreeMap::new(),
+            clock: None,
+            call_timeout: None,
+        }
     }
 
     /// Whether the functions are to talk to somebody else's AWS.

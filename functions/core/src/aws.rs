@@ -6,6 +6,9 @@ use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::Timeou
 
 use crate::config::Config;
 
+/// How often a call is made before it counts as failed.
+pub const TRIES: u32 = 3;
+
 /// Clients for every service the functions call.
 #[derive(Clone, Debug)]
 pub struct Clients {
@@ -36,14 +39,17 @@ impl Clients {
 /// How the SDK is set up in both functions, wherever they run: three tries, and no call may outlast a request.
 pub fn sdk_settings() -> aws_config::ConfigLoader {
     aws_config::defaults(BehaviorVersion::latest())
-        .retry_config(RetryConfig::standard().with_max_attempts(3))
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(Duration::from_secs(2))
-                .operation_attempt_timeout(Duration::from_secs(5))
-                .operation_timeout(Duration::from_secs(15))
-                .build(),
-        )
+        .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
+        .timeout_config(timeouts(Duration::from_secs(5)))
+}
+
+/// For calls of which each try may take this long.
+pub fn timeouts(a_try: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(2))
+        .operation_attempt_timeout(a_try)
+        .operation_timeout(a_try * TRIES)
+        .build()
 }
 
 /// The SDK's own chain: environment, profile, role. Makes no call before the first request needs credentials.
