@@ -47,7 +47,7 @@ async fn defaults(system: &System) -> Vec<String> {
 async fn there_is_one_default_however_many_are_made_at_once() {
     let system = System::start().await;
     assert_eq!(defaults(&system).await, ["ubuntu:22.04"]);
-    let bodies: Vec<Value> = (0..20).map(|n| json!({"image": format!("tool:{n}"), "is_default": true})).collect();
+    let bodies: Vec<Value> = (0..100).map(|n| json!({"image": format!("tool:{n}"), "is_default": true})).collect();
     let answers =
         futures_util::future::join_all(bodies.iter().map(|body| system.admin.post("/images/register", body))).await;
     assert!(answers.iter().all(|answer| answer.status == 201));

@@ -34,7 +34,7 @@ const DEFAULT_LIMIT: usize = 10;
 #[into_params(parameter_in = Query)]
 pub struct ListParameters {
     /// How many at most; 10 by default, 0 for as many as one answer carries.
-    #[param(value_type = Option<u64>, minimum = 0)]
+    #[param(value_type = Option<i64>, minimum = 0, maximum = 4_294_967_295_i64)]
     limit: Option<String>,
     /// Only these, separated by commas.
     #[param(
@@ -60,7 +60,11 @@ pub async fn list(State(app): State<App>, caller: Caller, Query(query): Query<Li
     let page = Page {
         limit: match query.limit.as_deref() {
             None => DEFAULT_LIMIT,
-            Some(limit) => limit.parse().map_err(|_| Error::invalid("invalid limit parameter"))?,
+            Some(limit) => limit
+                .parse::<u32>()
+                .map_err(|_| Error::invalid("invalid limit parameter"))?
+                .try_into()
+                .unwrap_or(usize::MAX),
         },
         statuses: match query.status.as_deref() {
             None | Some("") => Vec::new(),

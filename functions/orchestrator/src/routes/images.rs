@@ -44,8 +44,10 @@ pub struct RegisterImage {
     task_role_name: Option<String>,
     task_execution_role_name: Option<String>,
     /// CPU units, 1024 to the virtual CPU; 256 by default.
+    #[schema(minimum = 256, maximum = 16_384)]
     cpu: Option<u32>,
     /// MiB; 512 by default.
+    #[schema(minimum = 512, maximum = 122_880)]
     memory: Option<u32>,
     /// `Linux/ARM64`, the default, or `Linux/X86_64`.
     runtime_platform: Option<String>,

@@ -38,6 +38,7 @@ pub struct Run {
     /// Names of secrets; each appears under its `key_name`.
     secrets: Option<Vec<String>>,
     /// Seconds after which the command is stopped.
+    #[schema(minimum = 1, maximum = 604_800)]
     timeout: Option<u64>,
     /// A repository to clone first; the command runs inside it.
     #[schema(example = "https://github.com/octocat/Hello-World")]

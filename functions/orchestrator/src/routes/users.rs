@@ -33,7 +33,7 @@ pub struct CreateUser {
     #[schema(value_type = Role)]
     role: String,
     /// A key for the user, 24 to 256 visible ASCII characters. Absent: one is made when the claim is made.
-    #[schema(min_length = 24, max_length = 256)]
+    #[schema(min_length = 24, max_length = 256, pattern = "^[!-~]*$")]
     api_key: Option<String>,
 }
 
