@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use aws::{Aws, http_client::InProcess, state_file::StateFile};
 use aws_config::retry::RetryConfig;
 use axum::Router;
@@ -28,11 +28,12 @@ use lambda::{Function, FunctionError, Handler, function_log::FunctionLog};
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use runvoy_core::{App, auth::ApiKey, config::Config};
 use serde_json::Value;
+use tasks::{docker::DockerRunner, process::ProcessRunner};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
-pub use settings::Settings;
+pub use settings::{RunnerChoice, Settings};
 
 /// How long running requests and commands get when the program ends.
 const GRACE: Duration = Duration::from_secs(10);
@@ -49,6 +50,8 @@ pub struct Shim {
     pub admin_key: ApiKey,
     /// Whether the admin was made by this start.
     pub is_first_start: bool,
+    /// In what commands run.
+    pub runner: tasks::Kind,
     /// From the call to the first answer that is possible.
     pub started_in: Duration,
     aws: Aws,
@@ -92,10 +95,11 @@ impl Shim {
         let processor_config = Config::from_lookup(|name| processor_settings.environment.get(name).cloned())?;
 
         let data = data_dir::DataDir::open(settings.data_dir.as_deref())?;
+        let runner = choose_runner(settings.runner, &data).await?;
         let subscriptions = TaskTracker::new();
         // The emulated AWS sends its events to a function that cannot exist before the emulated AWS does.
         let processor = Arc::new(OnceLock::new());
-        let aws = emulate(&stack, &renamed, &config, &data, &processor, &subscriptions)?;
+        let aws = emulate(&stack, &renamed, &config, &data, &processor, &subscriptions, runner.clone())?;
         let sdk = sdk_config(&aws, &settings).await;
 
         let orchestrator_function = Function::new(
@@ -149,6 +153,7 @@ impl Shim {
             event_processor,
             admin_key: bootstrapped.admin_key,
             is_first_start: bootstrapped.is_first_start,
+            runner,
             started_in: started.elapsed(),
             aws,
             sdk,
@@ -233,6 +238,25 @@ fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> Join
     })
 }
 
+/// In what commands run. What an earlier run of the program has left running is ended.
+async fn choose_runner(choice: RunnerChoice, data: &data_dir::DataDir) -> Result<tasks::Kind> {
+    let workspaces = data.workspaces();
+    tasks::process::kill_leftovers(&workspaces);
+    let process = tasks::Kind::Process(ProcessRunner { workspaces });
+    if choice == RunnerChoice::Process {
+        return Ok(process);
+    }
+    match (DockerRunner::connect(data.persistent()).await, choice) {
+        (Ok(docker), _) => Ok(tasks::Kind::Docker(docker)),
+        (Err(tried), RunnerChoice::Docker) => {
+            bail!(
+                "no Docker or Podman answers ({tried}); start it, name its socket with DOCKER_HOST, or use --runner process"
+            )
+        }
+        (Err(_), _) => Ok(process),
+    }
+}
+
 /// Puts the emulated services together.
 fn emulate(
     stack: &stack::Stack,
@@ -241,6 +265,7 @@ fn emulate(
     data: &data_dir::DataDir,
     processor: &Arc<OnceLock<Function>>,
     subscriptions: &TaskTracker,
+    runner: tasks::Kind,
 ) -> Result<Aws> {
     let directory = data.persistent();
     let groups = config.function_log_groups.iter().chain([&config.log_group]).map(String::as_str);
@@ -267,8 +292,7 @@ fn emulate(
         Some(function) => lambda::log_subscription::start(function.clone(), group.clone(), &tracker),
         None => tokio::sync::mpsc::channel(1).0,
     });
-    let runner = tasks::process::ProcessRunner { workspaces: data.workspaces(), logs: task_logs };
-    tasks::process::kill_leftovers(&runner.workspaces);
+    let runner = tasks::Runner { kind: runner, logs: task_logs };
     let cluster = &config.ecs_cluster;
     let ecs = aws::ecs::Ecs::open(cluster, StateFile::new(directory, "ecs.json"), runner, ssm.clone(), bus, subscribe)?;
     Ok(Aws {

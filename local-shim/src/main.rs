@@ -2,14 +2,14 @@ use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
-use local_shim::{Settings, Shim};
+use local_shim::{RunnerChoice, Settings, Shim, tasks::Kind};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// runvoy on a laptop: the API on port 8080, the event processor on 8081, and all of the AWS that they need in one process.
 ///
-/// No AWS account, no Docker and no network are needed. Commands run on this machine with your own rights. Ctrl+C stops
-/// everything; a second Ctrl+C does so at once.
+/// No AWS account, no Docker and no network are needed: without Docker, commands run on this machine with your own rights.
+/// Ctrl+C stops everything; a second Ctrl+C does so at once.
 #[derive(Parser)]
 #[command(
     version,
@@ -21,7 +21,8 @@ Environment (also from a file .env in the current directory):
   RUNVOY_REQUEST_TIMEOUT       how long a request may take: 30s, 1m, or seconds [default: 30s]
   RUNVOY_CORS_ALLOWED_ORIGINS  origins whose pages may call the API, separated by commas
   RUNVOY_WEB_URL               where log_url points [default: http://localhost:5173]
-  AWS_ENDPOINT_URL             an AWS to talk to instead of the built-in one"
+  AWS_ENDPOINT_URL             an AWS to talk to instead of the built-in one
+  DOCKER_HOST                  socket of Docker or Podman, unix://… [default: the usual places]"
 )]
 struct Arguments {
     /// Keep nothing: all state is in memory and ends with the process.
@@ -31,6 +32,10 @@ struct Arguments {
     /// Where executions, logs, users and the admin's key are kept.
     #[arg(long, value_name = "DIR", default_value = ".runvoy-local")]
     data_dir: PathBuf,
+
+    /// In what commands run.
+    #[arg(long, value_enum, default_value_t)]
+    runner: RunnerChoice,
 }
 
 fn main() -> ExitCode {
@@ -53,7 +58,7 @@ fn run(arguments: Arguments) -> Result<()> {
     let level = std::env::var("RUNVOY_LOG_LEVEL").unwrap_or_default();
     init_logs(&level)?;
     let data_dir = if arguments.ephemeral { None } else { Some(arguments.data_dir) };
-    let settings = Settings::new(std::env::vars(), data_dir.clone())?;
+    let settings = Settings { runner: arguments.runner, ..Settings::new(std::env::vars(), data_dir.clone())? };
     tokio::runtime::Runtime::new()?.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
@@ -106,7 +111,10 @@ fn welcome(shim: &Shim, data_dir: Option<&std::path::Path>) {
             shim.admin_key.expose().to_owned()
         }
     };
-    println!("  Commands run on this machine, with your own rights");
+    match &shim.runner {
+        Kind::Process(_) => println!("  Runner           process: commands run on this machine, with your own rights"),
+        Kind::Docker(docker) => println!("  Runner           docker: commands run in their images ({})", docker.engine),
+    }
     println!();
     println!("Try:");
     println!(

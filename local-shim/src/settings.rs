@@ -9,6 +9,18 @@ pub const ORCHESTRATOR_PORT: &str = "RUNVOY_DEV_SERVER_PORT";
 pub const EVENT_PROCESSOR_PORT: &str = "RUNVOY_EVENT_PROCESSOR_PORT";
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 
+/// In what commands run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum RunnerChoice {
+    /// In Docker when its socket answers, else as processes.
+    #[default]
+    Auto,
+    /// As processes on this machine; images are not used.
+    Process,
+    /// In Docker or Podman.
+    Docker,
+}
+
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// 0 for any free port.
@@ -19,6 +31,8 @@ pub struct Settings {
     pub data_dir: Option<PathBuf>,
     /// Variables of the functions that the template's own values give way to.
     pub overrides: BTreeMap<String, String>,
+    /// In what commands run.
+    pub runner: RunnerChoice,
     /// What the functions take for the time; the system's clock if nothing.
     pub clock: Option<SharedTimeSource>,
     /// How long the functions wait for an answer of AWS; what they wait when deployed, if nothing.
@@ -45,18 +59,20 @@ impl Settings {
             event_processor_port: port(EVENT_PROCESSOR_PORT, 8081)?,
             data_dir,
             overrides,
+            runner: RunnerChoice::default(),
             clock: None,
             call_timeout: None,
         })
     }
 
-    /// For tests and benchmarks: free ports, nothing kept.
+    /// For tests and benchmarks: free ports, nothing kept, no Docker.
     pub fn ephemeral() -> Self {
         Self {
             orchestrator_port: 0,
             event_processor_port: 0,
             data_dir: None,
             overrides: BTreeMap::new(),
+            runner: RunnerChoice::Process,
             clock: None,
             call_timeout: None,
         }

@@ -16,6 +16,10 @@ const READ: usize = 128 * 1024;
 /// container has to wait, so that no memory grows with a log.
 pub type Subscription = mpsc::Sender<(String, Vec<Event>)>;
 
+/// A line of an output that has not ended yet.
+#[derive(Default)]
+pub struct Unfinished(Vec<u8>);
+
 /// Takes lines from one container to its stream.
 pub struct LogDriver {
     logs: LogGroup,
@@ -39,7 +43,7 @@ impl LogDriver {
 
     /// Reads until every process that could write has closed the pipe.
     pub async fn follow(&mut self, mut pipe: pipe::Receiver) {
-        let mut unfinished: Vec<u8> = Vec::new();
+        let mut unfinished = Unfinished::default();
         let mut buffer = vec![0; READ];
         loop {
             // Send what there is as soon as there is nothing more to read at once.
@@ -51,25 +55,35 @@ impl LogDriver {
                 read => read,
             };
             let Ok(count @ 1..) = read else { break };
-            let mut rest = &buffer[..count];
-            while let Some(at) = memchr::memchr(b'\n', rest) {
-                if unfinished.is_empty() {
-                    self.line(&rest[..at]).await;
-                } else {
-                    unfinished.extend_from_slice(&rest[..at]);
-                    let line = std::mem::take(&mut unfinished);
-                    self.line(&line).await;
-                }
-                rest = &rest[at + 1..];
-            }
-            unfinished.extend_from_slice(rest);
-            while unfinished.len() >= MAX_LINE {
-                let tail = unfinished.split_off(MAX_LINE);
-                let line = std::mem::replace(&mut unfinished, tail);
+            self.take(&mut unfinished, &buffer[..count]).await;
+        }
+        self.finish(unfinished).await;
+    }
+
+    /// Takes what one of the outputs has printed, line by line.
+    pub async fn take(&mut self, unfinished: &mut Unfinished, mut printed: &[u8]) {
+        let Unfinished(unfinished) = unfinished;
+        while let Some(at) = memchr::memchr(b'\n', printed) {
+            if unfinished.is_empty() {
+                self.line(&printed[..at]).await;
+            } else {
+                unfinished.extend_from_slice(&printed[..at]);
+                let line = std::mem::take(unfinished);
                 self.line(&line).await;
             }
+            printed = &printed[at + 1..];
         }
-        self.line(&unfinished).await;
+        unfinished.extend_from_slice(printed);
+        while unfinished.len() >= MAX_LINE {
+            let tail = unfinished.split_off(MAX_LINE);
+            let line = std::mem::replace(unfinished, tail);
+            self.line(&line).await;
+        }
+    }
+
+    /// Takes the last line of an output, and hands over all that there is.
+    pub async fn finish(&mut self, unfinished: Unfinished) {
+        self.line(&unfinished.0).await;
         self.flush().await;
     }
 
@@ -87,7 +101,8 @@ impl LogDriver {
         }
     }
 
-    async fn flush(&mut self) {
+    /// Hands over the lines that have been taken.
+    pub async fn flush(&mut self) {
         if self.lines.is_empty() {
             return;
         }

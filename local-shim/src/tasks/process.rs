@@ -2,7 +2,6 @@
 //! environment and nothing of this program's.
 
 use std::{
-    collections::BTreeMap,
     os::unix::{fs::DirBuilderExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::Stdio,
@@ -13,18 +12,14 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::{net::unix::pipe, process::Command, sync::watch};
 
-use super::{
-    ContainerSpec, TaskEnd, TaskSpec,
-    log_driver::{LogDriver, Subscription},
-};
-use crate::aws::logs::LogGroup;
+use super::{ContainerEnd, ContainerSpec, Demand, StartError, TaskSpec, asked, log_driver::LogDriver, patience};
 
+/// The container that runs the command.
+const RUNNER: &str = runvoy_core::image::task_definition::RUNNER;
 /// What a container would have, roughly.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Tells the scripts where the workspace is, and us which processes belong to it.
 const WORKSPACE: &str = "RUNVOY_WORKSPACE";
-/// What a command gets to end in when the program itself is ending.
-const LITTLE_TIME: Duration = Duration::from_secs(3);
 /// How long the end of a container's output is waited for when something outside our reach keeps the pipe open.
 const DRAIN: Duration = Duration::from_secs(60);
 
@@ -32,110 +27,52 @@ const DRAIN: Duration = Duration::from_secs(60);
 pub struct ProcessRunner {
     /// Where workspaces are made.
     pub workspaces: PathBuf,
-    pub logs: LogGroup,
-}
-
-/// What is asked of a running task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Demand {
-    Run,
-    /// As `StopTask`: SIGTERM, and SIGKILL after the stop timeout.
-    Stop,
-    /// The program is ending: the same, with little time.
-    StopNow,
 }
 
 impl ProcessRunner {
-    /// Runs a task to its end. `running` is called when its last container has started.
-    pub async fn run(
-        &self,
-        task: &TaskSpec,
-        demand: watch::Receiver<Demand>,
-        subscription: Subscription,
-        running: impl FnOnce() + Send,
-    ) -> TaskEnd {
-        let workspace = self.workspaces.join(&task.id);
-        let end = match make_workspace(&workspace) {
-            Ok(()) => self.run_in(&workspace, task, demand, subscription, running).await,
-            Err(error) => TaskEnd {
-                stop_code: "TaskFailedToStart",
-                reason: format!("CannotCreateContainerError: {error:#}"),
-                exit_codes: BTreeMap::new(),
-            },
-        };
+    fn workspace(&self, task: &TaskSpec) -> PathBuf {
+        self.workspaces.join(&task.id)
+    }
+
+    /// Makes the task's workspace.
+    pub fn prepare(&self, task: &TaskSpec) -> Result<(), StartError> {
+        let path = self.workspace(task);
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|error| StartError {
+            code: "CannotCreateContainerError",
+            cause: format!("{} cannot be made: {error}", path.display()),
+        })
+    }
+
+    /// Removes what a task has left.
+    pub async fn clear(&self, task: &TaskSpec) {
+        let workspace = self.workspace(task);
         if let Err(error) = tokio::fs::remove_dir_all(&workspace).await {
             tracing::warn!(workspace = %workspace.display(), %error, "a workspace was left behind");
         }
-        end
     }
 
-    async fn run_in(
+    /// Runs one container to its end.
+    pub async fn run_container(
         &self,
-        workspace: &Path,
         task: &TaskSpec,
-        mut demand: watch::Receiver<Demand>,
-        subscription: Subscription,
-        running: impl FnOnce() + Send,
-    ) -> TaskEnd {
-        let mut exit_codes = BTreeMap::new();
-        let mut running = Some(running);
-        for (at, container) in task.containers.iter().enumerate() {
-            let last = at + 1 == task.containers.len();
-            if *demand.borrow() != Demand::Run {
-                break;
-            }
-            let stream = format!("task/{}/{}", container.name, task.id);
-            let ended = async {
-                let mut driver = LogDriver::new(self.logs.clone(), stream.clone(), subscription.clone())?;
-                if last {
-                    let image = &container.image;
-                    driver
-                        .say(&format!("### runvoy runner: image {image} is not used: the process runner runs the command on this machine"))
-                        .await;
-                }
-                let started = || {
-                    if let Some(running) = running.take_if(|_| last) {
-                        running();
-                    }
-                };
-                run_container(container, workspace, driver, &mut demand, started).await
-            };
-            let ended = ended.await;
-            self.logs.close_stream(&stream);
-            match ended {
-                Ok(0) => {
-                    exit_codes.insert(container.name.clone(), 0);
-                }
-                Ok(code) => {
-                    exit_codes.insert(container.name.clone(), code);
-                    if !last {
-                        return TaskEnd {
-                            stop_code: "TaskFailedToStart",
-                            reason: format!("dependency container {} exited with code {code}", container.name),
-                            exit_codes,
-                        };
-                    }
-                }
-                Err(error) => {
-                    let reason = format!("CannotStartContainerError: {error:#}");
-                    return TaskEnd { stop_code: "TaskFailedToStart", reason, exit_codes };
-                }
-            }
+        container: &ContainerSpec,
+        mut driver: LogDriver,
+        demand: &mut watch::Receiver<Demand>,
+        started: impl FnOnce() + Send,
+    ) -> Result<Option<ContainerEnd>, StartError> {
+        let image = &container.image;
+        if container.name == RUNNER {
+            driver
+                .say(&format!(
+                    "### runvoy runner: image {image} is not used: the process runner runs the command on this machine"
+                ))
+                .await;
         }
-        TaskEnd {
-            stop_code: "EssentialContainerExited",
-            reason: "Essential container in task exited".to_owned(),
-            exit_codes,
-        }
+        let ended = run_container(container, &self.workspace(task), driver, demand, started).await;
+        ended
+            .map(|exit_code| Some(ContainerEnd { exit_code, reason: None }))
+            .map_err(|error| StartError { code: "CannotStartContainerError", cause: format!("{error:#}") })
     }
-}
-
-fn make_workspace(path: &Path) -> Result<()> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("{} cannot be made", path.display()))
 }
 
 /// Runs one container to its end and returns its exit code.
@@ -174,15 +111,9 @@ async fn run_container(
         status = child.wait() => status?,
         () = asked(demand, Demand::Stop) => {
             signal(group, Signal::TERM);
-            let patience = async {
-                tokio::select! {
-                    () = tokio::time::sleep(container.stop_timeout) => {}
-                    () = asked(demand, Demand::StopNow) => tokio::time::sleep(LITTLE_TIME).await,
-                }
-            };
             tokio::select! {
                 status = child.wait() => status?,
-                () = patience => {
+                () = patience(container.stop_timeout, demand) => {
                     child.start_kill()?;
                     child.wait().await?
                 }
@@ -199,15 +130,6 @@ async fn run_container(
         tracing::warn!(container = container.name, "something outside the task keeps its output open");
     }
     Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
-}
-
-/// Waits until this, or more, is asked for.
-async fn asked(demand: &mut watch::Receiver<Demand>, wanted: Demand) {
-    let gone = demand.wait_for(|demand| *demand >= wanted).await.is_err();
-    if gone {
-        // Nobody is there to ask any more.
-        std::future::pending().await
-    }
 }
 
 fn signal(process: Option<Pid>, signal: Signal) {

@@ -5,6 +5,7 @@
 mod calls;
 mod claims;
 mod client;
+mod docker;
 mod events;
 mod executions;
 mod faults;

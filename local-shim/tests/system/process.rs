@@ -13,16 +13,22 @@ use serde_json::json;
 use crate::client::{Caller, connect, id, watch};
 
 /// A `local-shim` of its own.
-struct Program {
+pub struct Program {
     child: Child,
-    caller: Caller,
+    pub caller: Caller,
     /// What it printed at its start.
     welcome: String,
 }
 
 fn command(directory: &Path) -> Command {
+    // Whatever else this machine has.
+    command_with(directory, "process")
+}
+
+pub fn command_with(directory: &Path, runner: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_local-shim"));
     command
+        .args(["--runner", runner])
         .current_dir(directory)
         .env_remove("RUNVOY_LOG_LEVEL")
         .env("RUNVOY_DEV_SERVER_PORT", "0")
@@ -33,8 +39,13 @@ fn command(directory: &Path) -> Command {
 
 impl Program {
     fn start(directory: &Path) -> Self {
+        Self::run(directory, command(directory))
+    }
+
+    /// Starts what `command` says and waits until it is ready.
+    pub fn run(directory: &Path, mut command: Command) -> Self {
         let log = std::fs::File::options().create(true).append(true).open(directory.join("log")).unwrap();
-        let mut child = command(directory).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut welcome = String::new();
         while !welcome.contains("curl ") {
@@ -48,13 +59,13 @@ impl Program {
         Self { child, caller, welcome }
     }
 
-    fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status().unwrap();
         assert!(status.success());
     }
 
     /// Waits for the end; the exit code and how long it took.
-    fn wait(mut self) -> (Option<i32>, Duration) {
+    pub fn wait(mut self) -> (Option<i32>, Duration) {
         let started = Instant::now();
         let status = self.child.wait().unwrap();
         (status.code(), started.elapsed())

@@ -1,6 +1,8 @@
 # Runs one command and says how it ended.
 # Fixed text: all that a user typed comes through the environment.
 set -u
+# One pipe for both outputs keeps their lines in order.
+exec 2>&1
 workspace=${RUNVOY_WORKSPACE:-/workspace}
 timeout=${RUNVOY_TIMEOUT:-0}
 

@@ -1,6 +1,8 @@
 # Prepares the workspace before the runner starts: clones the git repository, if the run names one.
 # Fixed text: all that a user typed comes through the environment.
 set -u
+# One pipe for both outputs keeps their lines in order.
+exec 2>&1
 umask 077
 workspace=${RUNVOY_WORKSPACE:-/workspace}
 repo=${RUNVOY_GIT_REPO:-}

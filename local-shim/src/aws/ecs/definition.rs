@@ -218,7 +218,10 @@ impl Ecs {
                 stop_timeout: Duration::from_secs(container.stop_timeout.unwrap_or(STOP_TIMEOUT)),
             });
         }
-        Ok(TaskSpec { id: id.to_owned(), containers })
+        let size = |key: &str| {
+            definition.rest.get(key).and_then(Value::as_str).and_then(|text| text.parse().ok()).unwrap_or_default()
+        };
+        Ok(TaskSpec { id: id.to_owned(), cpu_units: size("cpu"), memory_mib: size("memory"), containers })
     }
 }
 

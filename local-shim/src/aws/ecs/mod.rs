@@ -28,11 +28,7 @@ use super::{
     ssm::Ssm,
     state_file::StateFile,
 };
-use crate::tasks::{
-    TaskEnd, TaskSpec,
-    log_driver::Subscription,
-    process::{Demand, ProcessRunner},
-};
+use crate::tasks::{Demand, Runner, TaskEnd, TaskSpec, log_driver::Subscription};
 
 /// "TaskOverride": characters that all overrides of a task may have.
 const MAX_OVERRIDES: usize = 8192;
@@ -53,7 +49,7 @@ struct Inner {
     file: StateFile,
     /// What is asked of the tasks that are running.
     demands: Mutex<HashMap<String, watch::Sender<Demand>>>,
-    runner: ProcessRunner,
+    runner: Runner,
     ssm: Ssm,
     bus: EventBus,
     subscriptions: Subscriptions,
@@ -82,7 +78,7 @@ impl Ecs {
     pub fn open(
         cluster: &str,
         file: StateFile,
-        runner: ProcessRunner,
+        runner: Runner,
         ssm: Ssm,
         bus: EventBus,
         subscriptions: Subscriptions,

@@ -1,0 +1,355 @@
+//! The `docker` runner: a task's containers in Docker or Podman, over one volume, with the task's size.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use bollard::{
+    API_DEFAULT_VERSION, Docker,
+    container::LogOutput,
+    models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, VolumeCreateRequest},
+    query_parameters::{
+        AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, CreateImageOptionsBuilder,
+        KillContainerOptionsBuilder, ListContainersOptionsBuilder, ListVolumesOptionsBuilder,
+        RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder, WaitContainerOptions,
+    },
+};
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::watch;
+
+use super::{
+    ContainerEnd, ContainerSpec, Demand, StartError, TaskSpec, asked,
+    log_driver::{LogDriver, Unfinished},
+    patience,
+};
+
+/// Where both containers see the volume.
+const WORKSPACE: &str = "/workspace";
+/// Marks what is ours, with whose it is: the data directory, or the process that keeps nothing.
+const OWNER: &str = "runvoy.owner";
+const EPHEMERAL: &str = "ephemeral:";
+/// How long an engine may take to say that it is there.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+/// How long a call may take. One that pulls or waits is answered at once and goes on after that.
+const CALL_SECONDS: u64 = 120;
+/// How often the progress of a pull is told.
+const PROGRESS_EVERY: Duration = Duration::from_secs(2);
+
+#[derive(Clone)]
+pub struct DockerRunner {
+    docker: Docker,
+    owner: String,
+    /// What the engine says of itself.
+    pub engine: String,
+}
+
+impl DockerRunner {
+    /// The engine whose socket answers: what `DOCKER_HOST` names, Docker's own, Podman's. What an earlier run of the program
+    /// with the same data directory has left there is removed.
+    pub async fn connect(data_dir: Option<&Path>) -> Result<Self, String> {
+        let mut tried = Vec::new();
+        for socket in sockets() {
+            match Self::at(&socket, data_dir).await {
+                Ok(runner) => {
+                    runner.remove_leftovers().await;
+                    return Ok(runner);
+                }
+                Err(error) => tried.push(format!("{socket}: {error}")),
+            }
+        }
+        Err(tried.join("; "))
+    }
+
+    async fn at(socket: &str, data_dir: Option<&Path>) -> Result<Self, String> {
+        let path = socket.strip_prefix("unix://").ok_or("only unix:// sockets are used")?;
+        if !Path::new(path).exists() {
+            return Err("there is no such socket".to_owned());
+        }
+        let answer = async {
+            let docker = Docker::connect_with_unix(socket, CALL_SECONDS, API_DEFAULT_VERSION)?;
+            let docker = docker.negotiate_version().await?;
+            let version = docker.version().await?;
+            Ok::<_, bollard::errors::Error>((docker, version))
+        };
+        let answered = tokio::time::timeout(ANSWERS_WITHIN, answer).await.map_err(|_| "it does not answer")?;
+        let (docker, version) = answered.map_err(|error| error.to_string())?;
+        let owner = match data_dir {
+            Some(directory) => directory.display().to_string(),
+            None => format!("{EPHEMERAL}{}", std::process::id()),
+        };
+        let engine = format!("{} at {path}", version.version.unwrap_or_default());
+        Ok(Self { docker, owner, engine })
+    }
+
+    /// Containers and volumes that nobody looks after any more.
+    async fn remove_leftovers(&self) {
+        let ours = HashMap::from([("label", vec![OWNER])]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&ours).build();
+        for container in self.docker.list_containers(Some(options)).await.unwrap_or_default() {
+            if self.is_abandoned(container.labels.as_ref()) {
+                self.remove_container(&container.id.unwrap_or_default()).await;
+            }
+        }
+        let options = ListVolumesOptionsBuilder::default().filters(&ours).build();
+        let volumes = self.docker.list_volumes(Some(options)).await.ok().and_then(|answer| answer.volumes);
+        for volume in volumes.unwrap_or_default() {
+            if self.is_abandoned(Some(&volume.labels)) {
+                self.remove_volume(&volume.name).await;
+            }
+        }
+    }
+
+    fn is_abandoned(&self, labels: Option<&HashMap<String, String>>) -> bool {
+        let Some(owner) = labels.and_then(|labels| labels.get(OWNER)) else { return false };
+        match owner.strip_prefix(EPHEMERAL) {
+            Some(process) => !Path::new("/proc").join(process).exists(),
+            None => *owner == self.owner,
+        }
+    }
+
+    fn labels(&self) -> HashMap<String, String> {
+        HashMap::from([(OWNER.to_owned(), self.owner.clone())])
+    }
+
+    /// Makes the task's volume.
+    pub async fn prepare(&self, task: &TaskSpec) -> Result<(), StartError> {
+        let volume = VolumeCreateRequest {
+            name: Some(volume_name(task)),
+            labels: Some(self.labels()),
+            ..VolumeCreateRequest::default()
+        };
+        let made = self.docker.create_volume(volume).await;
+        made.map(drop).map_err(failed("CannotCreateVolumeError"))
+    }
+
+    /// Removes what a task has left.
+    pub async fn clear(&self, task: &TaskSpec) {
+        for container in &task.containers {
+            self.remove_container(&container_name(task, container)).await;
+        }
+        self.remove_volume(&volume_name(task)).await;
+    }
+
+    async fn remove_container(&self, name: &str) {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        warn_unless_gone("container", name, self.docker.remove_container(name, Some(options)).await);
+    }
+
+    async fn remove_volume(&self, name: &str) {
+        let options = RemoveVolumeOptionsBuilder::default().force(true).build();
+        warn_unless_gone("volume", name, self.docker.remove_volume(name, Some(options)).await);
+    }
+
+    /// Runs one container to its end. Nothing, if it was not to start any more.
+    pub async fn run_container(
+        &self,
+        task: &TaskSpec,
+        container: &ContainerSpec,
+        mut driver: LogDriver,
+        demand: &mut watch::Receiver<Demand>,
+        started: impl FnOnce() + Send,
+    ) -> Result<Option<ContainerEnd>, StartError> {
+        let pulled = tokio::select! {
+            pulled = self.pull(container, &mut driver) => pulled,
+            () = asked(demand, Demand::Stop) => return Ok(None),
+        };
+        pulled?;
+        let name = container_name(task, container);
+        let (entry_point, command) = container.arguments.split_at(container.arguments.len().min(1));
+        let body = ContainerCreateBody {
+            image: Some(container.image.clone()),
+            entrypoint: Some(entry_point.to_vec()),
+            cmd: Some(command.to_vec()),
+            env: Some(container.environment.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            labels: Some(self.labels()),
+            host_config: Some(HostConfig {
+                binds: Some(vec![format!("{}:{WORKSPACE}", volume_name(task))]),
+                memory: Some(i64::from(task.memory_mib) * 1024 * 1024),
+                nano_cpus: Some(i64::from(task.cpu_units) * 1_000_000_000 / 1024),
+                // The lines are taken as they come; the engine keeps none.
+                log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
+                ..HostConfig::default()
+            }),
+            ..ContainerCreateBody::default()
+        };
+        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        self.docker.create_container(Some(options), body).await.map_err(failed("CannotCreateContainerError"))?;
+        let options = AttachContainerOptionsBuilder::default().stream(true).stdout(true).stderr(true).build();
+        let attached = self.docker.attach_container(&name, Some(options)).await;
+        let output = attached.map_err(failed("CannotStartContainerError"))?.output;
+        self.docker.start_container(&name, None).await.map_err(failed("CannotStartContainerError"))?;
+        started();
+
+        let following = follow(output, driver);
+        tokio::pin!(following);
+        tokio::select! {
+            () = &mut following => {}
+            () = asked(demand, Demand::Stop) => {
+                self.kill(&name, "SIGTERM").await;
+                tokio::select! {
+                    () = &mut following => {}
+                    () = patience(container.stop_timeout, demand) => {
+                        self.kill(&name, "SIGKILL").await;
+                        following.await;
+                    }
+                }
+            }
+        }
+        self.end_of(&name, demand).await.map(Some)
+    }
+
+    /// Waits for the end of a container whose output has ended, and tells how it came.
+    async fn end_of(&self, name: &str, demand: &mut watch::Receiver<Demand>) -> Result<ContainerEnd, StartError> {
+        loop {
+            let inspected = self.docker.inspect_container(name, None).await.map_err(failed("ContainerRuntimeError"))?;
+            let state = inspected.state.unwrap_or_default();
+            if state.running != Some(true) {
+                let reason = "OutOfMemoryError: Container killed due to memory usage";
+                return Ok(ContainerEnd {
+                    exit_code: state.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or(1),
+                    reason: state.oom_killed.filter(|killed| *killed).map(|_| reason.to_owned()),
+                });
+            }
+            // A command that has closed its output goes on.
+            let mut waiting = std::pin::pin!(self.docker.wait_container(name, None::<WaitContainerOptions>));
+            tokio::select! {
+                _ = waiting.next() => {}
+                () = asked(demand, Demand::Stop) => self.kill(name, "SIGKILL").await,
+            }
+        }
+    }
+
+    async fn kill(&self, name: &str, signal: &str) {
+        let options = KillContainerOptionsBuilder::default().signal(signal).build();
+        warn_unless_gone("container", name, self.docker.kill_container(name, Some(options)).await);
+    }
+
+    /// Gets the image, unless the engine has it, and tells how it goes.
+    async fn pull(&self, container: &ContainerSpec, driver: &mut LogDriver) -> Result<(), StartError> {
+        let image = &container.image;
+        if self.docker.inspect_image(image).await.is_ok() {
+            return Ok(());
+        }
+        let cannot = failed("CannotPullContainerError");
+        let say = format!("### runvoy {}:", container.name);
+        driver.say(&format!("{say} pulling image {image}")).await;
+        let options = CreateImageOptionsBuilder::default().from_image(image).build();
+        let mut layers = Layers::default();
+        let mut told = Instant::now();
+        let mut progress = self.docker.create_image(Some(options), None, None);
+        while let Some(step) = progress.next().await {
+            let step = match step {
+                Ok(step) => step,
+                Err(error) => {
+                    let error = cannot(error);
+                    driver.say(&format!("{say} image {image} cannot be pulled: {}", error.cause)).await;
+                    return Err(error);
+                }
+            };
+            if let Some(message) = step.error_detail.and_then(|error| error.message) {
+                driver.say(&format!("{say} image {image} cannot be pulled: {message}")).await;
+                return Err(StartError { code: "CannotPullContainerError", cause: message });
+            }
+            if step.status.as_deref() == Some("Downloading")
+                && let (Some(id), Some(detail)) = (step.id, step.progress_detail)
+            {
+                layers.0.insert(id, (detail.current.unwrap_or_default(), detail.total.unwrap_or_default()));
+            }
+            if told.elapsed() >= PROGRESS_EVERY {
+                told = Instant::now();
+                driver.say(&format!("{say} {}", layers.progress())).await;
+            }
+        }
+        driver.say(&format!("{say} image {image} is there")).await;
+        Ok(())
+    }
+}
+
+/// Bytes of each layer that have been loaded, of how many.
+#[derive(Default)]
+struct Layers(HashMap<String, (i64, i64)>);
+
+impl Layers {
+    fn progress(&self) -> String {
+        let megabytes = |bytes: i64| bytes as f64 / 1_000_000.0;
+        let (loaded, total) =
+            self.0.values().fold((0, 0), |(loaded, total), layer| (loaded + layer.0, total + layer.1));
+        format!("loaded {:.1} MB of {:.1} MB", megabytes(loaded), megabytes(total))
+    }
+}
+
+type Output = std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>;
+
+/// Takes a container's output until it ends.
+async fn follow(mut output: Output, mut driver: LogDriver) {
+    let (mut stdout, mut stderr) = (Unfinished::default(), Unfinished::default());
+    loop {
+        let next = match output.next().now_or_never() {
+            Some(next) => next,
+            // Send what there is as soon as there is nothing more to take at once.
+            None => {
+                driver.flush().await;
+                output.next().await
+            }
+        };
+        match next {
+            Some(Ok(LogOutput::StdErr { message })) => driver.take(&mut stderr, &message).await,
+            Some(Ok(LogOutput::StdOut { message } | LogOutput::Console { message })) => {
+                driver.take(&mut stdout, &message).await;
+            }
+            Some(Ok(LogOutput::StdIn { .. })) => {}
+            Some(Err(error)) => {
+                tracing::warn!(%error, "a container's output broke off");
+                break;
+            }
+            None => break,
+        }
+    }
+    driver.finish(stdout).await;
+    driver.finish(stderr).await;
+}
+
+fn sockets() -> Vec<String> {
+    if let Ok(host) = std::env::var("DOCKER_HOST")
+        && !host.is_empty()
+    {
+        return vec![host];
+    }
+    let mut sockets = vec!["unix:///var/run/docker.sock".to_owned()];
+    if let Ok(runtime) = std::env::var("XDG_RUNTIME_DIR") {
+        sockets.push(format!("unix://{runtime}/podman/podman.sock"));
+    }
+    sockets.push("unix:///run/podman/podman.sock".to_owned());
+    sockets
+}
+
+fn volume_name(task: &TaskSpec) -> String {
+    format!("runvoy-{}", task.id)
+}
+
+fn container_name(task: &TaskSpec, container: &ContainerSpec) -> String {
+    format!("runvoy-{}-{}", task.id, container.name)
+}
+
+fn failed(code: &'static str) -> impl Fn(bollard::errors::Error) -> StartError {
+    move |error| {
+        let cause = match error {
+            bollard::errors::Error::DockerResponseServerError { message, .. } => message,
+            other => other.to_string(),
+        };
+        StartError { code, cause }
+    }
+}
+
+/// 404: there is no such thing; 409: it has ended or is being removed already.
+fn warn_unless_gone(kind: &str, name: &str, done: Result<(), bollard::errors::Error>) {
+    use bollard::errors::Error::DockerResponseServerError;
+    match done {
+        Ok(()) | Err(DockerResponseServerError { status_code: 404 | 409, .. }) => {}
+        Err(error) => tracing::warn!(kind, name, %error, "the engine did not do as it was told"),
+    }
+}
