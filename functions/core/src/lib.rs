@@ -25,7 +25,10 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use aws_smithy_async::time::SharedTimeSource;
+use aws_smithy_async::{
+    rt::sleep::{AsyncSleep as _, SharedAsyncSleep, TokioSleep},
+    time::SharedTimeSource,
+};
 use jiff::Timestamp;
 
 pub use error::{Error, Result};
@@ -37,6 +40,7 @@ pub struct App {
     pub aws: Arc<aws::Clients>,
     pub policies: auth::policy::Policies,
     clock: SharedTimeSource,
+    sleep: SharedAsyncSleep,
 }
 
 impl App {
@@ -44,13 +48,19 @@ impl App {
     pub fn new(config: config::Config, sdk: &aws_config::SdkConfig) -> Self {
         let aws = Arc::new(aws::Clients::new(sdk, &config));
         let clock = sdk.time_source().unwrap_or_default();
-        Self { config: Arc::new(config), aws, policies: auth::policy::Policies::bundled(), clock }
+        let sleep = sdk.sleep_impl().unwrap_or_else(|| SharedAsyncSleep::new(TokioSleep::new()));
+        Self { config: Arc::new(config), aws, policies: auth::policy::Policies::bundled(), clock, sleep }
     }
 
     /// The present moment by the SDK's clock, to the millisecond: CloudWatch Logs and DynamoDB's TTL know nothing finer.
     pub fn now(&self) -> Timestamp {
         let since = self.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_millis()).ok().and_then(|at| Timestamp::from_millisecond(at).ok()).unwrap_or_default()
+    }
+
+    /// Waits, by the SDK's clock.
+    pub async fn sleep(&self, time: Duration) {
+        self.sleep.sleep(time).await;
     }
 
     /// The second at which DynamoDB may delete an item that lives this long from now.

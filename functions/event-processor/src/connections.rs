@@ -59,7 +59,7 @@ pub async fn handle(app: &App, event: Value) -> Result<Value, EventError> {
 async fn serve_new(app: &App, keys: serde_dynamo::Item) -> Result<(), Error> {
     let key: ConnectionKey = serde_dynamo::from_item(keys)?;
     match execution::find(app, &key.execution_id).await? {
-        Some(record) => serve::viewer(app, &key, record.log, &[]).await,
+        Some(record) => serve::viewer(app, &key, record, &[]).await,
         None => Ok(()),
     }
 }

@@ -46,7 +46,7 @@ pub async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
     };
     // A repeated batch adds nothing, but whoever handled it first may have died before serving it.
     if appended.record.log.viewers > 0 {
-        serve::execution(app, &id, &appended.record.log, &appended.batches).await?;
+        serve::execution(app, &appended.record, &appended.batches).await?;
     }
     Ok(())
 }

@@ -76,7 +76,11 @@ pub async fn handle(app: &App, event: Value) -> Result<(), EventError> {
         let exit_code = record.execution.exit_code;
         tracing::info!(execution_id = %id, status = %record.execution.status, exit_code, "execution changed");
     }
-    let Phase::Stopped(stop) = &state.phase else { return Ok(()) };
-    serve::conclude(app, &record, stop).await?;
+    match &state.phase {
+        Phase::Stopped(stop) => serve::conclude(app, &record, stop).await?,
+        // Some viewers want to know.
+        _ if record.log.viewers > 0 => serve::execution(app, &record, &[]).await?,
+        _ => {}
+    }
     Ok(())
 }

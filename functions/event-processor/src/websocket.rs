@@ -3,7 +3,7 @@
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use runvoy_core::{
     App, Error,
-    websocket::{Connection, ConnectionKey, connection, token},
+    websocket::{Connection, ConnectionKey, Wishes, connection, token},
 };
 use serde_json::Value;
 
@@ -51,8 +51,12 @@ async fn connect<'a>(
         Err(error) => return Err(error.into()),
     };
     let key = ConnectionKey { execution_id, connection_id: connection_id.to_owned() };
-    let batch = parameter("batch") == Some("true");
-    let connection = Connection::new(app, key, batch, last_event_id.map(str::to_owned));
+    let wishes = Wishes {
+        batch: parameter("batch") == Some("true"),
+        status: parameter("status") == Some("true"),
+        last_event_id: last_event_id.map(str::to_owned),
+    };
+    let connection = Connection::new(app, key, wishes);
     match connection::add(app, &connection).await {
         Ok(()) => {
             tracing::debug!(connection_id, execution_id = id, "viewer connected");

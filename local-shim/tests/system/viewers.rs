@@ -43,6 +43,29 @@ async fn viewers_before_during_and_after_the_run_see_every_line_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_who_asks_is_told_each_status_and_one_who_does_not_is_not() {
+    let system = System::start().await;
+    let started = system.admin.run("echo up; sleep 60").await;
+    let id = id(&started);
+    let told = tokio::spawn(watch(connect(&format!("{}&status=true", url(&started))).await.unwrap()));
+    let untold = tokio::spawn(watch(connect(&url(&started)).await.unwrap()));
+    system.admin.wait_for(&id, "RUNNING").await;
+    // The viewer may have come before the task ran, or after.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(system.admin.delete(&format!("/executions/{id}")).await.status, 200);
+    system.admin.wait_for(&id, "STOPPED").await;
+    let statuses: Vec<Value> =
+        told.await.unwrap().frames.into_iter().filter(|frame| frame["type"] == "status").collect();
+    let named: Vec<&str> = statuses.iter().map(|frame| frame["status"].as_str().unwrap()).collect();
+    let from_running = named.strip_prefix(&["STARTING"]).unwrap_or(&named);
+    assert_eq!(from_running, ["RUNNING", "TERMINATING", "STOPPED"], "{statuses:?}");
+    assert_eq!(statuses[0], json!({"type": "status", "status": named[0]}));
+    assert_eq!(*statuses.last().unwrap(), json!({"type": "status", "status": "STOPPED", "exit_code": 130}));
+    assert!(untold.await.unwrap().frames.iter().all(|frame| frame["type"] != "status"));
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_reaches_a_viewer_while_the_command_goes_on() {
     let system = System::start().await;
     let started = system.admin.run("echo now; sleep 60").await;

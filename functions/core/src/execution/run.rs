@@ -204,12 +204,17 @@ async fn repeated(app: &App, error: SdkError<RunTaskError>, request_hash: Option
     if record.request_hash == request_hash { Ok(record) } else { Err(conflict()) }
 }
 
-/// Asks ECS to stop an execution's task. Returns whether there was anything to stop.
-pub async fn kill(app: &App, record: &ExecutionRecord, by: &Principal, request_id: &str) -> Result<bool> {
+/// Asks ECS to stop an execution's task. Returns the execution as it is then; nothing, when there was nothing to stop.
+pub async fn kill(
+    app: &App,
+    record: &ExecutionRecord,
+    by: &Principal,
+    request_id: &str,
+) -> Result<Option<Box<ExecutionRecord>>> {
     use aws_sdk_ecs::operation::stop_task::StopTaskError;
     let id = &record.execution.execution_id;
     if !record.execution.status.can_become(Status::Terminating) {
-        return Ok(false);
+        return Ok(None);
     }
     let stopped = app
         .aws
@@ -228,7 +233,10 @@ pub async fn kill(app: &App, record: &ExecutionRecord, by: &Principal, request_i
     }
     let with = Transition { request_id: Some(request_id.to_owned()), ..Transition::default() };
     // The task's end may have been noted already: then it stands.
-    Ok(matches!(super::change(app, id, Status::Terminating, with).await?, Changed::Yes(_) | Changed::No(_)))
+    Ok(match super::change(app, id, Status::Terminating, with).await? {
+        Changed::Yes(record) | Changed::No(record) => Some(record),
+        Changed::Missing => None,
+    })
 }
 
 fn network(app: &App) -> NetworkConfiguration {

@@ -128,7 +128,7 @@ async fn store(
                 // Somebody else's image became the first default meanwhile.
                 Some("ConditionalCheckFailed") => claim_default = false,
                 _ if cancellation_codes(&error).iter().any(|code| code == "TransactionConflict") => {
-                    tokio::time::sleep(BUSY).await;
+                    app.sleep(BUSY).await;
                 }
                 _ => return Err(error.into()),
             },
@@ -168,7 +168,7 @@ pub async fn delete(app: &App, image: &Image) -> Result<()> {
             Err(error) => match cancellation_codes(&error).first().map(String::as_str) {
                 Some("ConditionalCheckFailed") => return Err(Error::not_found("image", &image.image_id)),
                 // Somebody else moved a pointer meanwhile: look again.
-                Some(_) => tokio::time::sleep(BUSY).await,
+                Some(_) => app.sleep(BUSY).await,
                 None => return Err(error.into()),
             },
         }

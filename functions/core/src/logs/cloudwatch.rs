@@ -83,14 +83,14 @@ pub async fn complete(app: &App, id: &ExecutionId, stop: &Stop) -> Result<Execut
     let patience = if stop.ran_to_its_end() { PATIENCE } else { PATIENCE_WITHOUT_END };
     let since_end =
         stop.at.map_or(Duration::ZERO, |at| app.now().duration_since(at).max(SignedDuration::ZERO).unsigned_abs());
-    let deadline = tokio::time::Instant::now() + patience.saturating_sub(since_end);
+    let deadline = app.now() + patience.saturating_sub(since_end);
     let mut pause = Duration::from_millis(50);
     loop {
         let ended = copy(app, id).await?;
-        if ended || tokio::time::Instant::now() >= deadline {
+        if ended || app.now() >= deadline {
             return Ok(store::append(app, id, Vec::new(), true).await?.record);
         }
-        tokio::time::sleep(pause).await;
+        app.sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(1));
     }
 }

@@ -86,7 +86,7 @@ pub async fn append(app: &App, id: &ExecutionId, events: Vec<LogEvent>, complete
                     return Err(Error::Database(format!("the log of {id} is being written by too many at once")));
                 }
                 packed = Some(now.into_iter().chain(later).collect());
-                tokio::time::sleep(Duration::from_millis(u64::from(attempt * attempt))).await;
+                app.sleep(Duration::from_millis(u64::from(attempt * attempt))).await;
             }
             Err(error) => return Err(error),
         }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{Put, ReturnValue, TransactWriteItem, Update};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     App, Error, Result,
-    execution::ExecutionId,
+    execution::{ExecutionId, Status},
     table::{self, ConditionFailed, cancellation_codes, number, string},
 };
 
@@ -31,6 +32,12 @@ pub struct Connection {
     pub key: ConnectionKey,
     /// Whether it takes many lines in one frame.
     pub batch: bool,
+    /// Whether it wants to be told the execution's status.
+    #[serde(default)]
+    pub status: bool,
+    /// The status that it has been told last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Status>,
     /// The last line it has from before, if it comes back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_event_id: Option<String>,
@@ -43,10 +50,23 @@ pub struct Connection {
     pub expires_at: i64,
 }
 
+/// What a viewer asks for.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// Many lines in one frame.
+    pub batch: bool,
+    /// To be told the execution's status at each change.
+    pub status: bool,
+    /// Lines only from after this one.
+    pub last_event_id: Option<String>,
+}
+
 impl Connection {
-    pub fn new(app: &App, key: ConnectionKey, batch: bool, last_event_id: Option<String>) -> Self {
+    pub fn new(app: &App, key: ConnectionKey, wishes: Wishes) -> Self {
+        let Wishes { batch, status, last_event_id } = wishes;
         let connected_at = app.now().as_millisecond();
-        Self { key, batch, last_event_id, served: None, connected_at, expires_at: app.expiry(LIFETIME) }
+        let expires_at = app.expiry(LIFETIME);
+        Self { key, batch, status, told: None, last_event_id, served: None, connected_at, expires_at }
     }
 }
 
@@ -93,7 +113,7 @@ pub async fn add(app: &App, connection: &Connection) -> Result<()> {
                 if !codes.iter().any(|code| code == "TransactionConflict") {
                     return Err(error.into());
                 }
-                tokio::time::sleep(Duration::from_millis(5 * attempt)).await;
+                app.sleep(Duration::from_millis(5 * attempt)).await;
             }
         }
     }
@@ -157,7 +177,7 @@ pub async fn remove(app: &App, key: &ConnectionKey) -> Result<()> {
 pub struct Lease {
     pub connection: Connection,
     owner: String,
-    taken: tokio::time::Instant,
+    taken: Timestamp,
 }
 
 /// How an attempt at a lease came out.
@@ -173,8 +193,8 @@ impl Lease {
     /// Takes the viewer, if nobody has it.
     pub async fn take(app: &App, key: &ConnectionKey) -> Result<Leased> {
         let owner = crate::auth::key::random_text::<12>()?;
-        let now = app.now().as_millisecond();
-        let taken = tokio::time::Instant::now();
+        let taken = app.now();
+        let now = taken.as_millisecond();
         let answer = app
             .aws
             .dynamodb
@@ -213,14 +233,14 @@ impl Lease {
     }
 
     /// Whether so much of the lease is gone that it should be renewed before more is sent.
-    pub fn is_aging(&self) -> bool {
-        self.taken.elapsed() > LEASE / 4
+    pub fn is_aging(&self, app: &App) -> bool {
+        app.now().duration_since(self.taken).unsigned_abs() > LEASE / 4
     }
 
     /// Notes how far the viewer has been served and goes on. `false` when the lease was lost.
     pub async fn renew(&mut self, app: &App, served: u64) -> Result<bool> {
-        let taken = tokio::time::Instant::now();
-        let until = app.now().as_millisecond() + LEASE.as_millis() as i64;
+        let taken = app.now();
+        let until = taken.as_millisecond() + LEASE.as_millis() as i64;
         let kept = self
             .update(app)
             .update_expression("SET served = :served, lease_until = :until")
@@ -234,15 +254,21 @@ impl Lease {
         Ok(kept)
     }
 
-    /// Lets go, and notes how far the viewer has been served if that is known. `false` when the lease was lost.
+    /// Lets go, and notes how far the viewer has been served, if that is known, and what it has been told. `false` when the
+    /// lease was lost.
     pub async fn release(self, app: &App, served: Option<u64>) -> Result<bool> {
-        let update = match served {
-            Some(served) => self
-                .update(app)
-                .update_expression("SET served = :served REMOVE lease_owner, lease_until")
-                .expression_attribute_values(":served", number(served)),
-            None => self.update(app).update_expression("REMOVE lease_owner, lease_until"),
-        };
+        let mut notes = Vec::new();
+        let mut update = self.update(app);
+        if let Some(served) = served {
+            notes.push("served = :served");
+            update = update.expression_attribute_values(":served", number(served));
+        }
+        if let Some(told) = self.connection.told {
+            notes.push("told = :told");
+            update = update.expression_attribute_values(":told", string(told.as_str()));
+        }
+        let set = if notes.is_empty() { String::new() } else { format!("SET {} ", notes.join(", ")) };
+        let update = update.update_expression(format!("{set}REMOVE lease_owner, lease_until"));
         update.send().await.map(|_| true).or_else(lost)
     }
 

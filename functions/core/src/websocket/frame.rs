@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{Result, logs::LogEvent};
+use crate::{Result, execution::Status, logs::LogEvent};
 
 /// What a frame may have at most: 128 KB ("Amazon API Gateway quotas": WebSocket message payload).
 pub const MAX_FRAME: usize = 128 * 1024;
@@ -10,12 +10,24 @@ pub const MAX_FRAME: usize = 128 * 1024;
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Control {
-    Disconnect { reason: &'static str },
+    Disconnect {
+        reason: &'static str,
+    },
+    Status {
+        status: Status,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        exit_code: Option<i32>,
+    },
 }
 
 /// The last frame.
 pub fn disconnect() -> Result<String> {
     json(&Control::Disconnect { reason: "execution_completed" })
+}
+
+/// The execution's status, for viewers that want to know.
+pub fn status(status: Status, exit_code: Option<i32>) -> Result<String> {
+    json(&Control::Status { status, exit_code })
 }
 
 /// Lines as frames: one each, or with `batch` as many in one as fit.

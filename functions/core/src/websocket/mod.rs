@@ -5,4 +5,4 @@ pub mod frame;
 pub mod serve;
 pub mod token;
 
-pub use connection::{Connection, ConnectionKey};
+pub use connection::{Connection, ConnectionKey, Wishes};

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     App, Error, Result,
-    execution::{self, ExecutionId, ExecutionRecord, LogHead, task::Stop},
+    execution::{self, ExecutionRecord, Status, task::Stop},
     logs::{LogEvent, batch::Batch, cloudwatch, store},
 };
 
@@ -31,10 +31,10 @@ const HANDSHAKE: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// The first error, after all viewers have been tried.
-pub async fn execution(app: &App, id: &ExecutionId, head: &LogHead, fresh: &[Batch]) -> Result<()> {
-    let viewers = connection::of_execution(app, id).await?;
+pub async fn execution(app: &App, record: &ExecutionRecord, fresh: &[Batch]) -> Result<()> {
+    let viewers = connection::of_execution(app, &record.execution.execution_id).await?;
     let served: Vec<Result<()>> = stream::iter(viewers)
-        .map(|key| async move { viewer(app, &key, head.clone(), fresh).await })
+        .map(|key| async move { viewer(app, &key, record.clone(), fresh).await })
         .buffer_unordered(CONCURRENCY)
         .collect()
         .await;
@@ -45,45 +45,58 @@ pub async fn execution(app: &App, id: &ExecutionId, head: &LogHead, fresh: &[Bat
 ///
 /// # Errors
 /// As [`execution`]; also when a viewer is still being served by somebody else after a lease's time.
-async fn farewell(app: &App, id: &ExecutionId, head: &LogHead) -> Result<()> {
-    let deadline = tokio::time::Instant::now() + LEASE + Duration::from_secs(5);
+async fn farewell(app: &App, record: &ExecutionRecord) -> Result<()> {
+    let id = &record.execution.execution_id;
+    let deadline = app.now() + LEASE + Duration::from_secs(5);
     let mut pause = Duration::from_millis(20);
     loop {
-        execution(app, id, head, &[]).await?;
+        execution(app, record, &[]).await?;
         if connection::of_execution(app, id).await?.is_empty() {
             return Ok(());
         }
-        if tokio::time::Instant::now() > deadline {
+        if app.now() > deadline {
             return Err(Error::Database(format!("viewers of {id} are still being served by others")));
         }
-        tokio::time::sleep(pause).await;
+        app.sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}
+
+/// Tells viewers of a change that no event of the task will tell them of. What fails here goes out with the next lines.
+pub async fn announce(app: &App, record: &ExecutionRecord) {
+    if record.log.viewers > 0
+        && let Err(error) = execution(app, record, &[]).await
+    {
+        tracing::warn!(%error, "not all viewers were told of a change");
     }
 }
 
 /// After a task's end: brings the log to its end, sends viewers the rest, and sends them off.
 pub async fn conclude(app: &App, record: &ExecutionRecord, stop: &Stop) -> Result<()> {
-    let id = &record.execution.execution_id;
-    let head = match &record.log {
-        head if head.log_complete => head.clone(),
-        _ => cloudwatch::complete(app, id, stop).await?.log,
+    let completed;
+    let record = if record.log.log_complete {
+        record
+    } else {
+        completed = cloudwatch::complete(app, &record.execution.execution_id, stop).await?;
+        &completed
     };
-    if head.viewers > 0 { farewell(app, id, &head).await } else { Ok(()) }
+    if record.log.viewers > 0 { farewell(app, record).await } else { Ok(()) }
 }
 
 /// Sends one viewer what it lacks.
-pub async fn viewer(app: &App, key: &ConnectionKey, mut head: LogHead, fresh: &[Batch]) -> Result<()> {
+pub async fn viewer(app: &App, key: &ConnectionKey, mut record: ExecutionRecord, fresh: &[Batch]) -> Result<()> {
     loop {
         let lease = match Lease::take(app, key).await? {
             Leased::Yes(lease) => lease,
             Leased::Busy | Leased::Gone => return Ok(()),
         };
-        let served = match deliver(app, *lease, &head, fresh).await? {
-            Delivered::All { served } => served,
+        let (served, told) = match deliver(app, *lease, &record, fresh).await? {
+            Delivered::All { served, told } => (served, told),
             Delivered::Over => return Ok(()),
         };
-        head = execution::get(app, &key.execution_id).await?.log;
-        if head.log_sequence <= served && !head.log_complete {
+        record = execution::get(app, &key.execution_id).await?;
+        let has_news = told.is_some_and(|told| told.can_become(record.execution.status));
+        if record.log.log_sequence <= served && !record.log.log_complete && !has_news {
             return Ok(());
         }
     }
@@ -91,12 +104,17 @@ pub async fn viewer(app: &App, key: &ConnectionKey, mut head: LogHead, fresh: &[
 
 enum Delivered {
     /// All that was stored has been sent, and the lease given back.
-    All { served: u64 },
+    All {
+        served: u64,
+        /// The status that it was told, if it wants to know.
+        told: Option<Status>,
+    },
     /// The viewer was sent off, has left, or belongs to another server now.
     Over,
 }
 
-async fn deliver(app: &App, mut lease: Lease, head: &LogHead, fresh: &[Batch]) -> Result<Delivered> {
+async fn deliver(app: &App, mut lease: Lease, record: &ExecutionRecord, fresh: &[Batch]) -> Result<Delivered> {
+    let head = &record.log;
     let id = lease.connection.key.execution_id.clone();
     let mut place = match Place::of(app, &lease.connection).await {
         Ok(place) => place,
@@ -126,11 +144,16 @@ async fn deliver(app: &App, mut lease: Lease, head: &LogHead, fresh: &[Batch]) -
             }
         }
     }
+    match tell_status(app, &mut lease, record).await {
+        Ok(true) => {}
+        Ok(false) => return Ok(Delivered::Over),
+        Err(error) => return give_back(app, lease, error, Some(place.served)).await,
+    }
     if head.log_complete {
         return send_off(app, lease, place.served).await;
     }
-    let served = place.served;
-    Ok(if lease.release(app, Some(served)).await? { Delivered::All { served } } else { Delivered::Over })
+    let (served, told) = (place.served, lease.connection.told);
+    Ok(if lease.release(app, Some(served)).await? { Delivered::All { served, told } } else { Delivered::Over })
 }
 
 /// Lets go of a viewer that could not be served to the end, so that the next attempt need not wait for the lease.
@@ -173,7 +196,7 @@ impl Place {
 /// Sends lines under a lease. `false` when the viewer has left or the lease was lost.
 async fn send(app: &App, lease: &mut Lease, events: &[LogEvent], served: u64) -> Result<bool> {
     for frame in frame::lines(events, lease.connection.batch)? {
-        if lease.is_aging() && !lease.renew(app, served).await? {
+        if lease.is_aging(app) && !lease.renew(app, served).await? {
             return Ok(false);
         }
         if !post(app, &lease.connection, frame).await? {
@@ -181,6 +204,19 @@ async fn send(app: &App, lease: &mut Lease, events: &[LogEvent], served: u64) ->
         }
     }
     Ok(true)
+}
+
+/// Tells the status to a viewer that wants to know and does not. What is older than what it has been told is no news.
+/// `false` when the viewer has left.
+async fn tell_status(app: &App, lease: &mut Lease, record: &ExecutionRecord) -> Result<bool> {
+    let execution = &record.execution;
+    let is_news = lease.connection.told.is_none_or(|told| told.can_become(execution.status));
+    if !lease.connection.status || !is_news {
+        return Ok(true);
+    }
+    let there = post(app, &lease.connection, frame::status(execution.status, execution.exit_code)?).await?;
+    lease.connection.told = Some(execution.status);
+    Ok(there)
 }
 
 /// The last frame, then the end of the connection.
@@ -216,7 +252,7 @@ async fn post(app: &App, connection: &Connection, frame: String) -> Result<bool>
             Err(error) if is_gone(&error) => {
                 let age = app.now().as_millisecond() - connection.connected_at;
                 if age < HANDSHAKE.as_millis() as i64 {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    app.sleep(Duration::from_millis(10)).await;
                     continue;
                 }
                 connection::remove(app, &connection.key).await?;

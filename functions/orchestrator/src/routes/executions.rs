@@ -18,7 +18,7 @@ use runvoy_core::{
         read::{self, After},
     },
     time,
-    websocket::token,
+    websocket::{serve, token},
 };
 use serde::{Deserialize, Serialize};
 
@@ -198,9 +198,10 @@ pub struct Killed {
     ))]
 pub async fn kill(State(app): State<App>, caller: Caller, request_id: RequestId, Path(id): Path) -> Result<Response> {
     let record = permitted(&app, &caller, &id, Action::KillExecution).await?;
-    if !run::kill(&app, &record, &caller.principal, &request_id.0).await? {
+    let Some(record) = run::kill(&app, &record, &caller.principal, &request_id.0).await? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
-    }
+    };
+    serve::announce(&app, &record).await;
     tracing::info!(execution_id = id, by = %caller.principal.email, "execution termination initiated");
     let execution_id = record.execution.execution_id;
     Ok(Json(Killed { execution_id, message: "Execution termination initiated" }).into_response())
