@@ -1,9 +1,14 @@
 //! The stream of the connections table: a viewer has just connected, and is sent what there is so far.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, stream};
 use runvoy_core::{
     App, Error, execution,
-    websocket::{ConnectionKey, serve},
+    websocket::{
+        ConnectionKey,
+        serve::{self, Served},
+    },
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,6 +17,9 @@ use crate::EventError;
 
 /// Viewers served at the same time.
 const CONCURRENCY: usize = 32;
+/// How long a viewer whom somebody else is serving is waited for. Ten deliveries of this outlast a lease.
+const PATIENCE: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 #[derive(Deserialize)]
 struct Records {
@@ -58,8 +66,17 @@ pub async fn handle(app: &App, event: Value) -> Result<Value, EventError> {
 
 async fn serve_new(app: &App, keys: serde_dynamo::Item) -> Result<(), Error> {
     let key: ConnectionKey = serde_dynamo::from_item(keys)?;
-    match execution::find(app, &key.execution_id).await? {
-        Some(record) => serve::viewer(app, &key, record, &[]).await,
-        None => Ok(()),
+    let deadline = app.now() + PATIENCE;
+    while let Some(record) = execution::find(app, &key.execution_id).await? {
+        if serve::viewer(app, &key, record, &[]).await? == Served::Done {
+            return Ok(());
+        }
+        // Nothing else may ever happen in the execution: if whoever has the viewer died, this event alone is left to serve it,
+        // and is delivered again until it has.
+        if app.now() >= deadline {
+            return Err(Error::Database(format!("the viewer {} is being served by somebody else", key.connection_id)));
+        }
+        app.sleep(LOOK_AGAIN).await;
     }
+    Ok(())
 }

@@ -59,14 +59,14 @@ pub fn openapi() -> String {
 /// The API as a tower service, for whatever calls it.
 pub fn router(app: App) -> Router {
     let cors = cors(&app.config);
-    let timeout = app.config.request_timeout;
+    let context = app.clone();
     let (routes, _) = routes::all();
     routes
         .fallback(|| async { ApiError(Error::not_found("path", "(see /api/v1/health and the documentation)")) })
         .method_not_allowed_fallback(|| async { answer::method_not_allowed() })
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(cors)
-        .layer(middleware::from_fn(move |request, next| request::in_context(timeout, request, next)))
+        .layer(middleware::from_fn(move |request, next| request::in_context(context.clone(), request, next)))
         .with_state(app)
 }
 

@@ -1,6 +1,6 @@
 //! What every handler knows of its request: its id, who calls, its body.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::{
     body::Bytes,
@@ -27,7 +27,8 @@ use crate::{
 pub struct RequestId(pub String);
 
 /// Around every request: its id, its log line, its time limit.
-pub async fn in_context(timeout: Duration, mut request: Request, next: Next) -> Response {
+pub async fn in_context(app: App, mut request: Request, next: Next) -> Response {
+    let timeout = app.config.request_timeout;
     let id = request.lambda_context_ref().map(|context| context.request_id.clone()).unwrap_or_default();
     request.extensions_mut().insert(RequestId(id.clone()));
     let method = request.method().clone();
@@ -35,11 +36,13 @@ pub async fn in_context(timeout: Duration, mut request: Request, next: Next) -> 
     let started = Instant::now();
     let span = tracing::info_span!("request", request_id = id, %method, client = client_address(&request));
     let answered = async {
-        let response = tokio::time::timeout(timeout, next.run(request)).await;
-        let mut response = response.unwrap_or_else(|_| {
-            tracing::error!(timeout_seconds = timeout.as_secs(), "the request took too long");
-            answer::timed_out()
-        });
+        let mut response = tokio::select! {
+            response = next.run(request) => response,
+            () = app.sleep(timeout) => {
+                tracing::error!(timeout_seconds = timeout.as_secs(), "the request took too long");
+                answer::timed_out()
+            }
+        };
         if let Ok(id) = HeaderValue::from_str(&id) {
             response.headers_mut().insert("x-request-id", id);
         }

@@ -50,7 +50,7 @@ impl HttpConnector for InProcess {
 }
 
 /// The path of an absolute URI, without the query.
-fn path_of(uri: &str) -> &str {
+pub fn path_of(uri: &str) -> &str {
     let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
     let path = rest.find('/').map_or("/", |at| &rest[at..]);
     path.split_once('?').map_or(path, |(path, _)| path)

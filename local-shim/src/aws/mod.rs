@@ -107,7 +107,7 @@ impl Aws {
 }
 
 /// Which service and which operation a request is for.
-fn identify(request: &Request<'_>) -> Option<(&'static str, String)> {
+pub fn identify(request: &Request<'_>) -> Option<(&'static str, String)> {
     if let Some(target) = request.target {
         let (api, operation) = target.split_once('.')?;
         let service = match api {

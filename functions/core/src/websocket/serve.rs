@@ -33,12 +33,12 @@ const HANDSHAKE: Duration = Duration::from_secs(2);
 /// The first error, after all viewers have been tried.
 pub async fn execution(app: &App, record: &ExecutionRecord, fresh: &[Batch]) -> Result<()> {
     let viewers = connection::of_execution(app, &record.execution.execution_id).await?;
-    let served: Vec<Result<()>> = stream::iter(viewers)
+    let served: Vec<Result<Served>> = stream::iter(viewers)
         .map(|key| async move { viewer(app, &key, record.clone(), fresh).await })
         .buffer_unordered(CONCURRENCY)
         .collect()
         .await;
-    served.into_iter().collect()
+    served.into_iter().map(|served| served.map(drop)).collect()
 }
 
 /// Sends every viewer the rest and sends it off.
@@ -83,21 +83,31 @@ pub async fn conclude(app: &App, record: &ExecutionRecord, stop: &Stop) -> Resul
     if record.log.viewers > 0 { farewell(app, record).await } else { Ok(()) }
 }
 
+/// What came of serving a viewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// It has all there is, or has left.
+    Done,
+    /// Somebody else is serving it, and looks once more afterwards; unless they died.
+    Busy,
+}
+
 /// Sends one viewer what it lacks.
-pub async fn viewer(app: &App, key: &ConnectionKey, mut record: ExecutionRecord, fresh: &[Batch]) -> Result<()> {
+pub async fn viewer(app: &App, key: &ConnectionKey, mut record: ExecutionRecord, fresh: &[Batch]) -> Result<Served> {
     loop {
         let lease = match Lease::take(app, key).await? {
             Leased::Yes(lease) => lease,
-            Leased::Busy | Leased::Gone => return Ok(()),
+            Leased::Busy => return Ok(Served::Busy),
+            Leased::Gone => return Ok(Served::Done),
         };
         let (served, told) = match deliver(app, *lease, &record, fresh).await? {
             Delivered::All { served, told } => (served, told),
-            Delivered::Over => return Ok(()),
+            Delivered::Over => return Ok(Served::Done),
         };
         record = execution::get(app, &key.execution_id).await?;
         let has_news = told.is_some_and(|told| told.can_become(record.execution.status));
         if record.log.log_sequence <= served && !record.log.log_complete && !has_news {
-            return Ok(());
+            return Ok(Served::Done);
         }
     }
 }
@@ -227,11 +237,12 @@ async fn send_off(app: &App, lease: Lease, served: u64) -> Result<Delivered> {
         Ok(false) => return Ok(Delivered::Over),
         Err(error) => return give_back(app, lease, error, Some(served)).await,
     }
-    connection::remove(app, &connection.key).await?;
+    // Closed first: whoever dies in between leaves a record, and whoever finds that finds the viewer gone.
     let closed = app.aws.websocket.delete_connection().connection_id(&connection.key.connection_id).send().await;
     if let Err(error) = closed {
         tracing::debug!(error = %Error::aws("API Gateway")(error), "the viewer had closed its connection already");
     }
+    connection::remove(app, &connection.key).await?;
     Ok(Delivered::Over)
 }
 

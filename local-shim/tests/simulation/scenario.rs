@@ -1,0 +1,663 @@
+//! One seed: executions, their lines and events, viewers who come and go, faults; and what must hold in the end.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    io::Write,
+    rc::Rc,
+    time::Duration,
+};
+
+use aws_smithy_async::{rt::sleep::SharedAsyncSleep, time::SharedTimeSource};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use flate2::{Compression, write::GzEncoder};
+use futures_executor::{LocalPool, LocalSpawner};
+use futures_util::{FutureExt, task::LocalSpawnExt};
+use lambda_http::RequestExt;
+use lambda_runtime::{Context, LambdaEvent};
+use local_shim::{
+    aws::{dynamodb::DynamoDb, logs::{CloudWatchLogs, Event}},
+    stack::Stack,
+};
+use runvoy_core::{
+    App,
+    auth::{ApiKey, Role},
+    config::Config,
+    email::Email,
+    execution::ExecutionId,
+    image,
+    logs::store,
+    user,
+};
+use serde_json::{Value, json};
+use tower::Service;
+
+use crate::{
+    clock::Clock,
+    random::Random,
+    world::{Http, Planted, Socket, Stopped, Task, World},
+};
+
+const END_LINE: &str = "### runvoy runner: command ended, exit code => ";
+
+/// What a seed has come to: nothing, or what does not hold.
+pub struct Outcome {
+    pub violations: Vec<String>,
+    pub story: Vec<String>,
+}
+
+pub fn run(seed: u64, planted: Option<Planted>) -> Outcome {
+    // The handlers ask for a runtime to note the use of a key on, beside the request. Nobody waits for that here.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let _entered = runtime.enter();
+    let clock = Clock::new();
+    let mut pool = LocalPool::new();
+    let simulation = Rc::new(Simulation::new(seed, &clock, pool.spawner(), planted));
+    clock.run(&mut pool, simulation.clone().main());
+    let violations = simulation.violations.take();
+    let story = std::mem::take(&mut simulation.world.state().story);
+    Outcome { violations, story }
+}
+
+struct Simulation {
+    world: World,
+    app: App,
+    key: ApiKey,
+    spawner: LocalSpawner,
+    /// A seed without faults, repeats and long delays: everything comes once, and soon.
+    calm: bool,
+    /// Whatever goes on besides viewers.
+    busy: Cell<usize>,
+    watching: Cell<usize>,
+    lives: RefCell<BTreeSet<String>>,
+    /// When the first delivery of each line began.
+    delivered: RefCell<HashMap<String, u64>>,
+    /// What each viewer saw, over all its connections.
+    seen: RefCell<Vec<Chain>>,
+    violations: RefCell<Vec<String>>,
+}
+
+/// One viewer, who may have left and come back.
+struct Chain {
+    execution: String,
+    wants_status: bool,
+    sessions: Vec<String>,
+    opened: Vec<u64>,
+    /// Whether it stayed until it was sent off.
+    stayed: bool,
+}
+
+impl Simulation {
+    fn new(seed: u64, clock: &Clock, spawner: LocalSpawner, planted: Option<Planted>) -> Self {
+        let stack = Stack::bundled().unwrap();
+        let settings = stack.function("EventProcessorFunction").unwrap();
+        let variables = |name: &str| match name {
+            "RUNVOY_WEBSOCKET_API_ENDPOINT" => Some("http://simulated/ws".to_owned()),
+            name => settings.environment.get(name).cloned(),
+        };
+        let config = Config::from_lookup(variables).unwrap();
+        let dynamodb = DynamoDb::open(None, &stack, &BTreeMap::new()).unwrap();
+        let logs = CloudWatchLogs::open(None, [config.log_group.as_str()]).unwrap();
+        let world = World::new(clock.clone(), dynamodb, logs, Random::new(seed), planted);
+        let sdk = aws_config::SdkConfig::builder()
+            .behavior_version(aws_config::BehaviorVersion::latest())
+            .region(aws_config::Region::new("us-east-1"))
+            .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(
+                aws_credential_types::Credentials::new("local", "local", None, None, "simulation"),
+            ))
+            .http_client(Http(world.clone()))
+            .time_source(SharedTimeSource::new(clock.clone()))
+            .sleep_impl(SharedAsyncSleep::new(clock.clone()))
+            .timeout_config(runvoy_core::aws::timeouts(Duration::from_secs(5)))
+            .retry_config(
+                aws_config::retry::RetryConfig::standard()
+                    .with_max_attempts(runvoy_core::aws::TRIES)
+                    // The same backoff for the same seed.
+                    .with_use_static_exponential_base(true),
+            )
+            .build();
+        let calm = seed.is_multiple_of(4);
+        Self {
+            app: App::new(config, &sdk),
+            world,
+            key: ApiKey::generate().unwrap(),
+            spawner,
+            calm,
+            busy: Cell::new(0),
+            watching: Cell::new(0),
+            lives: RefCell::default(),
+            delivered: RefCell::default(),
+            seen: RefCell::default(),
+            violations: RefCell::default(),
+        }
+    }
+
+    async fn main(self: Rc<Self>) {
+        self.prepare().await;
+        if !self.calm {
+            let faults = self.world.between(0, 12) as u32;
+            self.world.state().faults = faults;
+        }
+        self.clone().follow_stream();
+        for number in 0..self.world.between(1, 2) {
+            let simulation = self.clone();
+            self.work(async move { simulation.execution(number).await });
+        }
+        self.rest(|simulation| simulation.busy.get()).await;
+        // An hour later, for those whose events were lost.
+        self.world.state().faults = 0;
+        self.world.wait(3_600_000).await;
+        let reconciled = self.request("POST", "/health/reconcile", &[], Value::Null, false).await;
+        self.world.tell(|| format!("reconciled: {reconciled:?}"));
+        self.rest(|simulation| simulation.busy.get() + simulation.watching.get()).await;
+        self.check().await;
+    }
+
+    /// Waits until something has come to rest, for a simulated day at most.
+    async fn rest(&self, left: impl Fn(&Self) -> usize) {
+        for waited in 1..1000 {
+            if left(self) == 0 {
+                return;
+            }
+            self.world.wait(500 + 20 * waited).await;
+        }
+        self.violate(format!("{} things never came to rest", left(self)));
+    }
+
+    fn violate(&self, what: String) {
+        self.violations.borrow_mut().push(what);
+    }
+
+    fn work(self: &Rc<Self>, work: impl Future<Output = ()> + 'static) {
+        self.busy.set(self.busy.get() + 1);
+        let simulation = self.clone();
+        let work = async move {
+            work.await;
+            simulation.busy.set(simulation.busy.get() - 1);
+        };
+        self.spawner.spawn_local(work).unwrap();
+    }
+
+    async fn prepare(&self) {
+        let email = Email::parse("admin@example.com").unwrap();
+        let new = user::NewUser { email: email.clone(), role: Role::Admin, key: Some(&self.key), request_id: "prepare" };
+        user::create(&self.app, new).await.unwrap();
+        let registration = image::Registration { image: "ubuntu".to_owned(), ..Default::default() };
+        image::register(&self.app, registration, &email, "prepare").await.unwrap();
+    }
+
+    /// A request to the API. Nothing, if its handler died.
+    async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Value,
+        fragile: bool,
+    ) -> Option<(u16, Value, Option<String>)> {
+        let mut request = lambda_http::http::Request::builder()
+            .method(method)
+            .uri(format!("https://simulated/api/v1{path}"))
+            .header("x-api-key", self.key.expose());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = if body.is_null() { lambda_http::Body::Empty } else { lambda_http::Body::Text(body.to_string()) };
+        let mut context = Context::default();
+        context.request_id = format!("request-{}", self.world.between(0, u64::MAX - 1));
+        let request = request.body(body).unwrap().with_lambda_context(context);
+        let mut service = orchestrator::service(self.app.clone());
+        let Ok(response) = self.world.invoke(fragile, async move { service.call(request).await }).await?;
+        let link = response.headers().get("link").map(|link| link.to_str().unwrap().to_owned());
+        let status = response.status().as_u16();
+        let body = match response.into_body() {
+            lambda_http::Body::Text(text) => serde_json::from_str(&text).unwrap(),
+            _ => Value::Null,
+        };
+        Some((status, body, link))
+    }
+
+    /// An event, handed over as Lambda hands over asynchronous ones: tried three times. The last time nothing goes wrong.
+    fn deliver(self: &Rc<Self>, what: String, event: Value, delay: u64) {
+        let simulation = self.clone();
+        self.work(async move {
+            simulation.world.wait(delay).await;
+            for pause in [60_000, 120_000, 0] {
+                simulation.world.tell(|| format!("{what} is delivered"));
+                match simulation.handle(event.clone(), pause > 0).await {
+                    Some(Ok(_)) => return,
+                    Some(Err(error)) => simulation.world.tell(|| format!("{what} failed: {error}")),
+                    None => simulation.world.tell(|| format!("{what}: its handler died")),
+                }
+                simulation.world.wait(pause).await;
+            }
+            simulation.violate(format!("{what} failed for the last time"));
+        });
+    }
+
+    /// Runs the event processor once. Nothing, if it died or was out of time.
+    async fn handle(&self, event: Value, fragile: bool) -> Option<Result<Value, String>> {
+        let app = self.app.clone();
+        let code = async move {
+            event_processor::handle(&app, LambdaEvent::new(event, Context::default())).await.map_err(|error| error.to_string())
+        };
+        futures_util::select_biased! {
+            handled = self.world.invoke(fragile, code).fuse() => handled,
+            () = self.world.wait(120_000).boxed_local().fuse() => None,
+        }
+    }
+
+    /// How often an event is delivered, and after how long each time.
+    fn deliveries(&self, lost_of_thousand: u64) -> Vec<u64> {
+        if self.calm {
+            return vec![self.world.between(0, 100)];
+        }
+        if self.world.chance(lost_of_thousand) {
+            return Vec::new();
+        }
+        let late = if self.world.chance(200) { 30_000 } else { 1500 };
+        let copies = if self.world.chance(300) { self.world.between(2, 3) } else { 1 };
+        (0..copies).map(|_| self.world.between(0, late)).collect()
+    }
+
+    /// A command that is run, watched, perhaps killed.
+    async fn execution(self: Rc<Self>, number: u64) {
+        let key = format!("key-{number}");
+        let mut started = None;
+        for _ in 0..8 {
+            let body = json!({"command": format!("command {number}")});
+            let answer = self.request("POST", "/run", &[("idempotency-key", &key)], body, true).await;
+            self.clone().begin_lives();
+            if let Some((202, body, _)) = answer {
+                started = Some(body);
+                break;
+            }
+            self.world.wait(1000).await;
+        }
+        let Some(started) = started else { return self.violate("a run was never accepted".to_owned()) };
+        let id = started["execution_id"].as_str().unwrap().to_owned();
+        let url = started["websocket_url"].as_str().unwrap().to_owned();
+        let token = url.split("token=").nth(1).unwrap().to_owned();
+        for _ in 0..self.world.between(0, 3) {
+            let (simulation, id, token) = (self.clone(), id.clone(), token.clone());
+            self.watching.set(self.watching.get() + 1);
+            let viewer = async move {
+                simulation.viewer(id, token).await;
+                simulation.watching.set(simulation.watching.get() - 1);
+            };
+            self.spawner.spawn_local(viewer).unwrap();
+        }
+        if self.world.chance(250) {
+            self.world.wait(self.world.between(0, 12_000)).await;
+            for _ in 0..3 {
+                let killed = self.request("DELETE", &format!("/executions/{id}"), &[], Value::Null, true).await;
+                self.world.tell(|| format!("{id} was killed: {killed:?}"));
+                if matches!(killed, Some((200 | 204, ..))) {
+                    break;
+                }
+                self.world.wait(500).await;
+            }
+        }
+    }
+
+    /// Lets tasks live that ECS has accepted and that do not live yet.
+    fn begin_lives(self: Rc<Self>) {
+        let ids: Vec<String> = self.world.state().tasks.keys().cloned().collect();
+        for id in ids {
+            if self.lives.borrow_mut().insert(id.clone()) {
+                let simulation = self.clone();
+                self.work(async move { simulation.life(id).await });
+            }
+        }
+    }
+
+    fn change(&self, id: &str, change: impl FnOnce(&mut Task)) {
+        change(self.world.state().tasks.get_mut(id).unwrap());
+    }
+
+    fn tell_task(self: &Rc<Self>, id: &str, status: &'static str) {
+        let event = self.world.state().tasks[id].event(id, status);
+        for delay in self.deliveries(60) {
+            self.deliver(format!("{status} of {id}"), event.clone(), delay);
+        }
+    }
+
+    /// A task of ECS, from its start to its end.
+    async fn life(self: Rc<Self>, id: String) {
+        let world = &self.world;
+        let group = world.logs().group(&self.app.config.log_group).unwrap().clone();
+        let stream = format!("task/runner/{id}");
+        group.create_stream(&stream).unwrap();
+        world.wait(world.between(0, 2000)).await;
+        let now = world.clock().millis();
+        self.change(&id, |task| task.started_at = Some(now));
+        self.tell_task(&id, "RUNNING");
+        let mut last: Vec<Event> = Vec::new();
+        for burst in 0..world.between(0, 14) {
+            if world.state().tasks[&id].stop_wanted {
+                break;
+            }
+            let texts = (0..world.between(1, 8)).map(|line| format!("line {burst}.{line}")).collect();
+            last = self.print(&id, texts, &last);
+            world.wait(world.between(0, 800)).await;
+        }
+        let stop_wanted = world.state().tasks[&id].stop_wanted;
+        let exit_code = if stop_wanted { 143 } else { world.between(0, 1) as i32 };
+        // One that is killed the hard way says nothing at its end.
+        let silent = !self.calm && world.chance(80);
+        let late = if self.calm || world.chance(700) { 0 } else { world.between(0, 4000) };
+        let finish = [format!("{END_LINE}{exit_code}")];
+        if !silent && late == 0 {
+            self.print(&id, finish.to_vec(), &last);
+        }
+        let stopped = Stopped {
+            at: world.clock().millis(),
+            code: if stop_wanted { "UserInitiated" } else { "EssentialContainerExited" },
+            exit_code: Some(if silent { 137 } else { exit_code }),
+        };
+        self.change(&id, |task| task.stopped = Some(stopped));
+        self.tell_task(&id, "STOPPED");
+        if !silent && late > 0 {
+            world.wait(late).await;
+            self.print(&id, finish.to_vec(), &last);
+        }
+    }
+
+    /// Lines reach CloudWatch, and its subscription.
+    fn print(self: &Rc<Self>, id: &str, texts: Vec<String>, before: &[Event]) -> Vec<Event> {
+        let world = &self.world;
+        let group = world.logs().group(&self.app.config.log_group).unwrap();
+        let now = world.clock().millis() as i64;
+        let stream = format!("task/runner/{id}");
+        let events = group.put(&stream, texts.into_iter().map(|text| (now, text)).collect()).unwrap();
+        for delay in self.deliveries(40) {
+            // Cut differently from the last time, now and then.
+            let mut batch = events.clone();
+            if !self.calm && world.chance(200) {
+                batch = before.iter().cloned().chain(batch).collect();
+            }
+            let at = world.clock().millis() + delay;
+            for event in &batch {
+                self.delivered.borrow_mut().entry(event.event_id.clone()).and_modify(|old| *old = at.min(*old)).or_insert(at);
+            }
+            let name = format!("{} lines from {:?} of {id}", batch.len(), batch[0].message);
+            self.deliver(name, subscription(&stream, &batch), delay);
+        }
+        events
+    }
+
+    /// Hands on who has connected, as the stream of the connections table does.
+    fn follow_stream(self: Rc<Self>) {
+        let mut stream = self.world.dynamodb().follow(&self.app.config.tables.websocket_connections).unwrap();
+        let simulation = self.clone();
+        let following = async move {
+            loop {
+                for record in stream.next(100).await.unwrap() {
+                    if record["eventName"] != "INSERT" {
+                        continue;
+                    }
+                    for delay in simulation.deliveries(0) {
+                        simulation.clone().deliver_record(record.clone(), delay);
+                    }
+                }
+            }
+        };
+        self.spawner.spawn_local(following).unwrap();
+    }
+
+    /// A stream's record is tried until it is handled.
+    fn deliver_record(self: Rc<Self>, record: Value, delay: u64) {
+        let simulation = self.clone();
+        self.work(async move {
+            simulation.world.wait(delay).await;
+            for attempt in 1..=10 {
+                let handled = simulation.handle(json!({"Records": [record]}), attempt < 5).await;
+                if let Some(Ok(answer)) = &handled
+                    && answer["batchItemFailures"].as_array().is_some_and(Vec::is_empty)
+                {
+                    return;
+                }
+                simulation.world.tell(|| format!("a new viewer was not served: {handled:?}"));
+                simulation.world.wait(500 * attempt).await;
+            }
+            // Somebody else is still at it, and has tries of its own.
+            simulation.world.tell(|| "a new viewer's record was given up".to_owned());
+        });
+    }
+
+    /// Somebody who watches, leaves, and perhaps comes back.
+    async fn viewer(self: &Rc<Self>, execution: String, token: String) {
+        let world = &self.world;
+        world.wait(world.between(0, 14_000)).await;
+        let (batch, wants_status) = (world.chance(500), world.chance(300));
+        let slowness = if !self.calm && world.chance(150) { 4000 } else { 5 };
+        let mut chain =
+            Chain { execution: execution.clone(), wants_status, sessions: Vec::new(), opened: Vec::new(), stayed: false };
+        let mut last_event_id: Option<String> = None;
+        let mut tries = 0;
+        while tries < 12 {
+            tries += 1;
+            let connection = format!("connection-{}", world.between(0, u64::MAX - 1));
+            let mut parameters = json!({"execution_id": execution, "token": token, "batch": batch.to_string(), "status": wants_status.to_string()});
+            if let Some(last) = &last_event_id {
+                parameters["last_event_id"] = json!(last);
+            }
+            let event = websocket_event("$connect", &connection, parameters);
+            world.tell(|| format!("{connection} asks to watch {execution} after {last_event_id:?}"));
+            let answer = match self.handle(event, true).await {
+                Some(Ok(answer)) => answer,
+                failed => {
+                    world.tell(|| format!("{connection} was not let in: {failed:?}"));
+                    world.wait(1000).await;
+                    continue;
+                }
+            };
+            if answer["statusCode"] != 200 {
+                self.violate(format!("a viewer was refused: {answer}"));
+                break;
+            }
+            world.state().sockets.insert(connection.clone(), Socket { slowness, ..Socket::default() });
+            world.wait(world.between(0, 40)).await;
+            world.state().sockets.get_mut(&connection).unwrap().open = true;
+            chain.sessions.push(connection.clone());
+            chain.opened.push(world.clock().millis());
+            let leaves = if !self.calm && world.chance(250) { Some(world.clock().millis() + world.between(0, 8000)) } else { None };
+            let stayed = loop {
+                if world.state().sockets[&connection].closed {
+                    break true;
+                }
+                let now = world.clock().millis();
+                if leaves.is_some_and(|at| now >= at) || now > chain.opened[0] + 6 * 3_600_000 {
+                    break false;
+                }
+                // Finely while it matters, coarsely while nothing happens.
+                world.wait(50.max((now - chain.opened[0]) / 20)).await;
+            };
+            if stayed {
+                chain.stayed = true;
+                break;
+            }
+            if leaves.is_none() {
+                self.violate(format!("a viewer of {execution} waits for its end for ever"));
+                break;
+            }
+            world.tell(|| format!("{connection} leaves"));
+            let last = {
+                let mut state = world.state();
+                let socket = state.sockets.get_mut(&connection).unwrap();
+                socket.open = false;
+                lines(&socket.frames).last().map(|(_, id)| id.clone())
+            };
+            if world.chance(700) {
+                let event = websocket_event("$disconnect", &connection, Value::Null);
+                self.deliver(format!("the end of {connection}"), event, world.between(0, 2000));
+            }
+            if world.chance(300) {
+                break;
+            }
+            last_event_id = last.or(last_event_id);
+            world.wait(world.between(0, 5000)).await;
+        }
+        self.seen.borrow_mut().push(chain);
+    }
+
+    async fn check(&self) {
+        let ids: Vec<String> = self.world.state().tasks.keys().cloned().collect();
+        for id in &ids {
+            self.check_execution(id).await;
+        }
+        let listed = self.request("GET", "/executions?limit=0", &[], Value::Null, false).await;
+        let count = listed.and_then(|(_, body, _)| body.as_array().map(Vec::len)).unwrap_or_default();
+        if count != ids.len() {
+            self.violate(format!("{count} executions for {} tasks", ids.len()));
+        }
+    }
+
+    async fn check_execution(&self, id: &str) {
+        let stopped = self.world.state().tasks[id].stopped.clone().unwrap();
+        let expected = match (stopped.code, stopped.exit_code) {
+            ("UserInitiated", _) => ("STOPPED", 130),
+            (_, Some(0)) => ("SUCCEEDED", 0),
+            (_, code) => ("FAILED", code.unwrap_or(1)),
+        };
+        let status = self.request("GET", &format!("/executions/{id}/status"), &[], Value::Null, false).await;
+        let status = status.map(|(_, body, _)| body).unwrap_or_default();
+        if (status["status"].as_str(), status["exit_code"].as_i64()) != (Some(expected.0), Some(expected.1.into())) {
+            self.violate(format!("{id} ended as {status}, not as {expected:?}"));
+            return;
+        }
+        // The whole log, in order, each line once.
+        let printed = self.printed(id);
+        let mut read = Vec::new();
+        let mut path = Some(format!("/executions/{id}/logs"));
+        while let Some(page) = path.take() {
+            let answer = self.request("GET", &page, &[], Value::Null, false).await;
+            let Some((200, body, link)) = answer else {
+                self.violate(format!("the log of {id} cannot be read: {answer:?}"));
+                break;
+            };
+            let events = body["events"].as_array().cloned().unwrap_or_default();
+            read.extend(events.iter().map(|event| event["event_id"].as_str().unwrap().to_owned()));
+            path = link.map(|link| link.split(['<', '>']).nth(1).unwrap().trim_start_matches("/api/v1").to_owned());
+        }
+        if read != printed {
+            self.violate(format!("{id} printed {} lines, and its log has {}", printed.len(), read.len()));
+        }
+        // The one order of the store, which every viewer has.
+        let mut order = Vec::new();
+        let execution: ExecutionId = id.parse().unwrap();
+        let mut sequence = 0;
+        loop {
+            let batches = store::after(&self.app, &execution, sequence).await.unwrap();
+            let Some(last) = batches.last() else { break };
+            sequence = last.sequence;
+            order.extend(batches.into_iter().flat_map(|batch| batch.events).map(|event| event.event_id));
+        }
+        for chain in self.seen.borrow().iter().filter(|chain| chain.execution == id) {
+            self.check_viewer(chain, &order);
+        }
+    }
+
+    /// Ids of all lines of an execution, in order.
+    fn printed(&self, id: &str) -> Vec<String> {
+        let body = json!({"logGroupName": self.app.config.log_group, "logStreamNames": [format!("task/runner/{id}")]});
+        let answer = self.world.logs().call("FilterLogEvents", body.to_string().as_bytes()).unwrap();
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        let events = answer["events"].as_array().unwrap();
+        events.iter().map(|event| event["eventId"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn check_viewer(&self, chain: &Chain, order: &[String]) {
+        let state = self.world.state();
+        let who = format!("viewer {:?} of {}", chain.sessions, chain.execution);
+        let mut received: Vec<(u64, String)> = Vec::new();
+        for session in &chain.sessions {
+            let frames = &state.sockets[session].frames;
+            let ends = frames.iter().filter(|(_, frame)| frame["type"] == "disconnect").count();
+            let ends_last = frames.last().is_some_and(|(_, frame)| frame["type"] == "disconnect");
+            if ends > 0 && !ends_last {
+                self.violate(format!("{who} was sent something after its last frame"));
+            }
+            // Who dies between the last frame and noting it leaves it to be sent again.
+            if ends > 1 && !state.repeats_allowed {
+                self.violate(format!("{who} was sent off {ends} times"));
+            }
+            if !chain.wants_status && frames.iter().any(|(_, frame)| frame["type"] == "status") {
+                self.violate(format!("{who} was told a status and did not ask"));
+            }
+            received.extend(lines(frames));
+        }
+        let mut first = BTreeSet::new();
+        let mut once: Vec<&String> = Vec::new();
+        for (_, id) in &received {
+            if first.insert(id) {
+                once.push(id);
+            } else if !state.repeats_allowed {
+                self.violate(format!("{who} was sent the line {id} twice"));
+            }
+        }
+        // Whoever left has the beginning, whoever stayed has all.
+        let expected: Vec<&String> = order.iter().take(if chain.stayed { order.len() } else { once.len() }).collect();
+        if once != expected {
+            let at = once.iter().zip(&expected).take_while(|(a, b)| a == b).count();
+            self.violate(format!("{who} has {} lines of {}, wrong from line {at} on", once.len(), order.len()));
+        }
+        let statuses: Vec<&str> = chain.sessions.iter().flat_map(|session| &state.sockets[session].frames)
+            .filter_map(|(_, frame)| frame["status"].as_str()).collect();
+        let rank = |status: &str| ["STARTING", "RUNNING", "TERMINATING"].iter().position(|one| *one == status).unwrap_or(3);
+        if chain.stayed && chain.wants_status && statuses.last().is_none_or(|last| rank(last) < 3) {
+            self.violate(format!("{who} was not told the end: {statuses:?}"));
+        }
+        for session in &chain.sessions {
+            let told: Vec<&str> =
+                state.sockets[session].frames.iter().filter_map(|(_, frame)| frame["status"].as_str()).collect();
+            if !told.is_sorted_by_key(|status| rank(status)) {
+                self.violate(format!("{who} was told {told:?}"));
+            }
+        }
+        if self.calm {
+            // A second, and what a socket takes for the lines before: 35 ms a frame here at most.
+            let patience = 1000 + 35 * received.len() as u64;
+            for (at, id) in &received {
+                let known = self.delivered.borrow().get(id).copied().unwrap_or(u64::MAX);
+                if *at > known.max(chain.opened[0]).saturating_add(patience) {
+                    self.violate(format!("{who} waited {} ms for the line {id}", at - known.max(chain.opened[0])));
+                }
+            }
+        }
+    }
+}
+
+/// Ids of the lines in frames, with the time of each.
+fn lines(frames: &[(u64, Value)]) -> Vec<(u64, String)> {
+    let id = |event: &Value| event["event_id"].as_str().unwrap().to_owned();
+    frames
+        .iter()
+        .flat_map(|(at, frame)| match frame["type"].as_str() {
+            Some("logs") => frame["events"].as_array().unwrap().iter().map(|event| (*at, id(event))).collect(),
+            Some(_) => Vec::new(),
+            None => vec![(*at, id(frame))],
+        })
+        .collect()
+}
+
+fn subscription(stream: &str, events: &[Event]) -> Value {
+    let events: Vec<Value> = events
+        .iter()
+        .map(|event| json!({"id": event.event_id, "timestamp": event.timestamp, "message": event.message}))
+        .collect();
+    let data = json!({
+        "messageType": "DATA_MESSAGE", "owner": "000000000000", "logGroup": "tasks", "logStream": stream,
+        "subscriptionFilters": ["runvoy"], "logEvents": events,
+    });
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(data.to_string().as_bytes()).unwrap();
+    json!({"awslogs": {"data": STANDARD.encode(gzip.finish().unwrap())}})
+}
+
+fn websocket_event(route: &str, connection: &str, parameters: Value) -> Value {
+    json!({
+        "requestContext": {"routeKey": route, "connectionId": connection, "stage": "live", "connectedAt": 0, "requestTimeEpoch": 0},
+        "queryStringParameters": parameters, "isBase64Encoded": false,
+    })
+}

@@ -1,0 +1,502 @@
+//! AWS as the handlers meet it here: the emulated DynamoDB and CloudWatch Logs behind calls that take their time and go wrong,
+//! sockets that end in a list, and an ECS whose tasks are told what to do.
+
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, HashSet},
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use aws_smithy_runtime_api::client::{
+    http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+    orchestrator::{HttpRequest, HttpResponse},
+    runtime_components::RuntimeComponents,
+};
+use aws_smithy_types::body::SdkBody;
+use local_shim::aws::{Answer, AwsError, Request, dynamodb::DynamoDb, http_client::path_of, identify, logs::CloudWatchLogs};
+use serde_json::{Value, json};
+
+use crate::{clock::Clock, random::Random};
+
+thread_local! {
+    /// The invocation whose code is running.
+    static CURRENT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A fault of the handlers, planted to see it found: their calls or answers are changed as the fault would change them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planted {
+    /// Who lets go of a viewer does not look again.
+    NoSecondLook,
+    /// A repeated batch is not recognized.
+    RepeatForgotten,
+    /// A lease keeps nobody out.
+    LeaseIgnored,
+    /// A batch does not notice a viewer who connects while it is stored.
+    NewViewerUnnoticed,
+    /// An end state gives way to whatever is told last.
+    EndStatesGiveWay,
+}
+
+#[derive(Clone)]
+pub struct World(Arc<Shared>);
+
+struct Shared {
+    pub clock: Clock,
+    pub dynamodb: DynamoDb,
+    pub logs: CloudWatchLogs,
+    planted: Option<Planted>,
+    state: Mutex<State>,
+}
+
+pub struct State {
+    pub random: Random,
+    /// Faults that may still come.
+    pub faults: u32,
+    /// Faults after which a line may come to a viewer twice.
+    pub repeats_allowed: bool,
+    invocations: usize,
+    /// Those whose calls may go wrong.
+    fragile: HashSet<usize>,
+    crashed: HashSet<usize>,
+    /// Those that have let go of a viewer, for [`Planted::NoSecondLook`].
+    let_go: HashSet<usize>,
+    pub tasks: BTreeMap<String, Task>,
+    definitions: BTreeMap<String, Value>,
+    pub sockets: BTreeMap<String, Socket>,
+    /// What happened, for whoever looks into a seed.
+    pub story: Vec<String>,
+}
+
+/// A task of ECS.
+pub struct Task {
+    pub request: Value,
+    pub token: String,
+    pub created_at: u64,
+    pub started_at: Option<u64>,
+    pub stopped: Option<Stopped>,
+    pub stop_wanted: bool,
+}
+
+#[derive(Clone)]
+pub struct Stopped {
+    pub at: u64,
+    pub code: &'static str,
+    pub exit_code: Option<i32>,
+}
+
+/// A viewer's end of a connection.
+#[derive(Default)]
+pub struct Socket {
+    /// Whether the handshake is over and the viewer there.
+    pub open: bool,
+    /// Milliseconds that a frame takes at most.
+    pub slowness: u64,
+    /// With the time of each.
+    pub frames: Vec<(u64, Value)>,
+    /// Whether the server has closed it.
+    pub closed: bool,
+}
+
+enum Fault {
+    Fails,
+    Lost,
+    Throttled,
+    Hangs,
+    CrashBefore,
+    CrashAfter,
+}
+
+impl World {
+    pub fn new(clock: Clock, dynamodb: DynamoDb, logs: CloudWatchLogs, random: Random, planted: Option<Planted>) -> Self {
+        let state = State {
+            random,
+            faults: 0,
+            repeats_allowed: false,
+            invocations: 0,
+            fragile: HashSet::new(),
+            crashed: HashSet::new(),
+            let_go: HashSet::new(),
+            tasks: BTreeMap::new(),
+            definitions: BTreeMap::new(),
+            sockets: BTreeMap::new(),
+            story: Vec::new(),
+        };
+        Self(Arc::new(Shared { clock, dynamodb, logs, planted, state: Mutex::new(state) }))
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    pub fn logs(&self) -> &CloudWatchLogs {
+        &self.0.logs
+    }
+
+    pub fn dynamodb(&self) -> &DynamoDb {
+        &self.0.dynamodb
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap()
+    }
+
+    pub fn between(&self, low: u64, high: u64) -> u64 {
+        self.state().random.between(low, high)
+    }
+
+    pub fn chance(&self, of_thousand: u64) -> bool {
+        self.state().random.chance(of_thousand)
+    }
+
+    pub async fn wait(&self, milliseconds: u64) {
+        self.0.clock.wait(Duration::from_millis(milliseconds)).await;
+    }
+
+    pub fn tell(&self, what: impl FnOnce() -> String) {
+        let text = format!("{:>8} {}", self.0.clock.millis() % 100_000_000, what());
+        self.state().story.push(text);
+    }
+
+    /// Runs a handler's code as one invocation. Nothing, if it died.
+    pub fn invoke<F: Future>(&self, fragile: bool, code: F) -> Invocation<F> {
+        let mut state = self.state();
+        state.invocations += 1;
+        let number = state.invocations;
+        if fragile {
+            state.fragile.insert(number);
+        }
+        Invocation { world: self.clone(), number, code: Box::pin(code) }
+    }
+
+    fn fault(&self, invocation: usize, operation: &str) -> Option<Fault> {
+        let mut state = self.state();
+        if state.faults == 0 || !state.fragile.contains(&invocation) || !state.random.chance(60) {
+            return None;
+        }
+        state.faults -= 1;
+        let fault = match state.random.between(0, 5) {
+            0 => Fault::Fails,
+            1 => Fault::Throttled,
+            2 => Fault::Hangs,
+            3 => Fault::CrashBefore,
+            4 => Fault::CrashAfter,
+            _ => Fault::Lost,
+        };
+        // A handler that dies, or does not hear what it did, after it sent something does so again.
+        state.repeats_allowed = true;
+        let name = match fault {
+            Fault::Fails => "fails",
+            Fault::Lost => "takes effect, its answer is lost",
+            Fault::Throttled => "is throttled",
+            Fault::Hangs => "is never answered",
+            Fault::CrashBefore => "kills its handler before its effect",
+            Fault::CrashAfter => "kills its handler after its effect",
+        };
+        drop(state);
+        self.tell(|| format!("invocation {invocation}: {operation} {name}"));
+        Some(fault)
+    }
+
+    async fn call(&self, request: OwnedRequest) -> Answer {
+        let invocation = CURRENT.get();
+        let Some((service, operation)) = identify(&request.borrow()) else {
+            return AwsError::unknown_operation().into_answer();
+        };
+        self.wait(self.between(0, 15)).await;
+        match self.fault(invocation, &operation) {
+            None => {
+                let answer = self.answer(invocation, service, &operation, request).await;
+                self.wait(self.between(0, 15)).await;
+                answer
+            }
+            Some(Fault::Fails) => AwsError::internal(&"planned").into_answer(),
+            Some(Fault::Throttled) => AwsError::new("ThrottlingException", "planned").into_answer(),
+            Some(Fault::Lost) => {
+                self.answer(invocation, service, &operation, request).await;
+                AwsError::internal(&"planned").into_answer()
+            }
+            Some(Fault::Hangs) => std::future::pending().await,
+            Some(Fault::CrashBefore) => self.crash(invocation).await,
+            Some(Fault::CrashAfter) => {
+                self.answer(invocation, service, &operation, request).await;
+                self.crash(invocation).await
+            }
+        }
+    }
+
+    async fn crash(&self, invocation: usize) -> Answer {
+        self.state().crashed.insert(invocation);
+        std::future::pending().await
+    }
+
+    async fn answer(&self, invocation: usize, service: &str, operation: &str, mut request: OwnedRequest) -> Answer {
+        match service {
+            "dynamodb" => {
+                self.spoil_request(operation, &mut request.body);
+                let mut answer = self.0.dynamodb.call(operation, &request.body);
+                self.spoil_answer(invocation, operation, &request.body, &mut answer);
+                answer
+            }
+            "logs" => match self.0.logs.call(operation, &request.body) {
+                Ok(body) => json_answer(body),
+                Err(error) => error.into_answer(),
+            },
+            "execute-api" => self.socket(operation, &request).await,
+            "ecs" => self.ecs(operation, serde_json::from_slice(&request.body).unwrap()),
+            "iam" => {
+                let body = "<GetRoleResponse><GetRoleResult><Role><Path>/</Path><RoleName>r</RoleName><RoleId>r</RoleId>\
+                    <Arn>arn:aws:iam::000000000000:role/r</Arn><CreateDate>2026-01-01T00:00:00Z</CreateDate></Role>\
+                    </GetRoleResult></GetRoleResponse>";
+                Answer { status: 200, content_type: "text/xml", body: body.into() }
+            }
+            _ => json_answer(br#"{"Parameters": []}"#.to_vec()),
+        }
+    }
+
+    /// Changes a call as a planted fault would.
+    fn spoil_request(&self, operation: &str, body: &mut Vec<u8>) {
+        let change: (&str, &str, &str) = match self.0.planted {
+            Some(Planted::LeaseIgnored) => ("UpdateItem", "lease_until < :now", "lease_until < :now OR lease_until > :now"),
+            Some(Planted::NewViewerUnnoticed) => (
+                "TransactWriteItems",
+                "AND viewers = :viewers",
+                "AND (viewers = :viewers OR viewers <> :viewers)",
+            ),
+            Some(Planted::EndStatesGiveWay) => (
+                "UpdateItem",
+                "attribute_exists(execution_id) AND #status IN (",
+                "attribute_exists(execution_id) OR #status IN (",
+            ),
+            _ => return,
+        };
+        if operation == change.0 {
+            *body = String::from_utf8_lossy(body).replace(change.1, change.2).into_bytes();
+        }
+    }
+
+    /// Changes an answer as a planted fault would.
+    fn spoil_answer(&self, invocation: usize, operation: &str, request: &[u8], answer: &mut Answer) {
+        let request = String::from_utf8_lossy(request);
+        match self.0.planted {
+            Some(Planted::RepeatForgotten) if operation == "Query" && request.contains("by-last-event") => {
+                answer.body = br#"{"Items": [], "Count": 0, "ScannedCount": 0}"#.to_vec();
+            }
+            Some(Planted::NoSecondLook) if operation == "UpdateItem" && request.contains("REMOVE lease_owner") => {
+                self.state().let_go.insert(invocation);
+            }
+            Some(Planted::NoSecondLook)
+                if operation == "GetItem"
+                    && request.contains("-executions\"")
+                    && self.state().let_go.contains(&invocation) =>
+            {
+                let mut read: Value = serde_json::from_slice(&answer.body).unwrap();
+                read["Item"]["log_sequence"] = json!({"N": "0"});
+                read["Item"]["log_complete"] = json!({"BOOL": false});
+                answer.body = read.to_string().into_bytes();
+            }
+            _ => {}
+        }
+    }
+
+    async fn socket(&self, operation: &str, request: &OwnedRequest) -> Answer {
+        let id = path_of(&request.uri).rsplit_once("/@connections/").unwrap().1.to_owned();
+        let gone = || AwsError { status: 410, ..AwsError::new("GoneException", "") }.into_answer();
+        let slowness = {
+            let mut state = self.state();
+            let Some(slowness) = state.sockets.get(&id).filter(|socket| socket.open).map(|socket| socket.slowness) else {
+                return gone();
+            };
+            state.random.between(0, slowness)
+        };
+        self.wait(slowness).await;
+        let now = self.0.clock.millis();
+        let mut state = self.state();
+        let Some(socket) = state.sockets.get_mut(&id).filter(|socket| socket.open) else { return gone() };
+        if operation == "PostToConnection" {
+            assert!(request.body.len() <= 128 * 1024, "a frame of {} bytes", request.body.len());
+            socket.frames.push((now, serde_json::from_slice(&request.body).unwrap()));
+        } else {
+            socket.closed = true;
+            socket.open = false;
+        }
+        json_answer(Vec::new())
+    }
+
+    fn ecs(&self, operation: &str, request: Value) -> Answer {
+        let now = self.0.clock.millis();
+        let mut state = self.state();
+        let answer = match operation {
+            "RegisterTaskDefinition" => {
+                let mut definition = request.clone();
+                definition["taskDefinitionArn"] = json!("arn:aws:ecs:us-east-1:000000000000:task-definition/x:1");
+                state.definitions.insert(request["family"].as_str().unwrap().to_owned(), definition.clone());
+                json!({"taskDefinition": definition})
+            }
+            "DescribeTaskDefinition" => {
+                let definition = &state.definitions[request["taskDefinition"].as_str().unwrap()];
+                json!({"taskDefinition": definition, "tags": definition["tags"]})
+            }
+            "ListTaskDefinitionFamilies" => json!({"families": state.definitions.keys().collect::<Vec<_>>()}),
+            "RunTask" => {
+                let token = request["clientToken"].as_str().unwrap().to_owned();
+                let known = state.tasks.iter().find(|(_, task)| task.token == token).map(|(id, _)| id.clone());
+                let id = known.unwrap_or_else(|| {
+                    let id = format!("{:032x}", state.tasks.len() + 1);
+                    let task = Task { request, token, created_at: now, started_at: None, stopped: None, stop_wanted: false };
+                    state.tasks.insert(id.clone(), task);
+                    id
+                });
+                json!({"tasks": [state.tasks[&id].shown(&id)], "failures": []})
+            }
+            "DescribeTasks" => {
+                let ids: Vec<&str> = request["tasks"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+                let tasks: Vec<Value> =
+                    ids.iter().filter_map(|id| Some(state.tasks.get(*id)?.shown(id))).collect();
+                json!({"tasks": tasks, "failures": []})
+            }
+            "StopTask" => {
+                let id = request["task"].as_str().unwrap();
+                let task = state.tasks.get_mut(id).unwrap();
+                task.stop_wanted |= task.stopped.is_none();
+                json!({"task": task.shown(id)})
+            }
+            _ => return AwsError::unknown_operation().into_answer(),
+        };
+        json_answer(answer.to_string().into_bytes())
+    }
+}
+
+impl Task {
+    fn arn(id: &str) -> String {
+        format!("arn:aws:ecs:us-east-1:000000000000:task/runvoy-local/{id}")
+    }
+
+    fn last_status(&self) -> &'static str {
+        match (&self.stopped, self.started_at) {
+            (Some(_), _) => "STOPPED",
+            (None, Some(_)) => "RUNNING",
+            (None, None) => "PENDING",
+        }
+    }
+
+    /// As DescribeTasks shows it.
+    fn shown(&self, id: &str) -> Value {
+        let seconds = |at: u64| json!(at as f64 / 1000.0);
+        let mut task = json!({
+            "taskArn": Self::arn(id), "lastStatus": self.last_status(), "createdAt": seconds(self.created_at),
+            "tags": self.request["tags"], "overrides": self.request["overrides"], "containers": self.containers(),
+        });
+        if let Some(at) = self.started_at {
+            task["startedAt"] = seconds(at);
+        }
+        if let Some(stopped) = &self.stopped {
+            task["stoppedAt"] = seconds(stopped.at);
+            task["stopCode"] = json!(stopped.code);
+        }
+        task
+    }
+
+    fn containers(&self) -> Value {
+        match self.stopped.as_ref().and_then(|stopped| stopped.exit_code) {
+            Some(code) => json!([{"name": "runner", "exitCode": code}]),
+            None => json!([{"name": "runner"}]),
+        }
+    }
+
+    /// As EventBridge tells of it, for the state that it was in: `RUNNING` or `STOPPED`.
+    pub fn event(&self, id: &str, status: &str) -> Value {
+        let time = |at: u64| json!(jiff::Timestamp::from_millisecond(at as i64).unwrap());
+        let mut detail = json!({"taskArn": Self::arn(id), "lastStatus": status, "containers": []});
+        if let Some(at) = self.started_at {
+            detail["startedAt"] = time(at);
+        }
+        let mut at = self.started_at.unwrap_or(self.created_at);
+        if let Some(stopped) = self.stopped.as_ref().filter(|_| status == "STOPPED") {
+            at = stopped.at;
+            detail["stoppedAt"] = time(stopped.at);
+            detail["stopCode"] = json!(stopped.code);
+            detail["containers"] = self.containers();
+        }
+        json!({"source": "aws.ecs", "detail-type": "ECS Task State Change", "time": time(at), "detail": detail})
+    }
+}
+
+fn json_answer(body: Vec<u8>) -> Answer {
+    Answer { status: 200, content_type: "application/x-amz-json-1.1", body }
+}
+
+/// An invocation's code, which dies when one of its calls says so.
+pub struct Invocation<F> {
+    world: World,
+    number: usize,
+    code: Pin<Box<F>>,
+}
+
+impl<F: Future> Future for Invocation<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let before = CURRENT.replace(self.number);
+        let polled = self.code.as_mut().poll(context);
+        CURRENT.set(before);
+        if self.world.state().crashed.contains(&self.number) { Poll::Ready(None) } else { polled.map(Some) }
+    }
+}
+
+/// The SDK's way in.
+#[derive(Clone)]
+pub struct Http(pub World);
+
+impl std::fmt::Debug for Http {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Http")
+    }
+}
+
+impl HttpClient for Http {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+struct OwnedRequest {
+    method: String,
+    uri: String,
+    target: Option<String>,
+    body: Vec<u8>,
+}
+
+impl OwnedRequest {
+    fn borrow(&self) -> Request<'_> {
+        Request {
+            method: &self.method,
+            path: path_of(&self.uri),
+            target: self.target.as_deref(),
+            invocation: None,
+            body: &self.body,
+        }
+    }
+}
+
+impl HttpConnector for Http {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let world = self.0.clone();
+        let request = OwnedRequest {
+            method: request.method().to_owned(),
+            uri: request.uri().to_owned(),
+            target: request.headers().get("x-amz-target").map(str::to_owned),
+            body: request.body().bytes().unwrap_or_default().to_vec(),
+        };
+        HttpConnectorFuture::new(async move {
+            let answer = world.call(request).await;
+            let mut response = HttpResponse::new(answer.status.try_into().unwrap(), SdkBody::from(answer.body));
+            response.headers_mut().insert("content-type", answer.content_type);
+            Ok(response)
+        })
+    }
+}
