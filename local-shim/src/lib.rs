@@ -115,7 +115,8 @@ impl Shim {
             processor_settings.memory_mb,
             function_log(&aws, &processor_settings)?,
             event_handler(App::new(processor_config, &sdk)),
-        );
+        )
+        .with_chaos(settings.chaos);
         let function = processor.get_or_init(|| event_processor_function).clone();
 
         let app = App::new(config.clone(), &sdk);

@@ -36,6 +36,10 @@ struct Arguments {
     /// In what commands run.
     #[arg(long, value_enum, default_value_t)]
     runner: RunnerChoice,
+
+    /// Deliver events late, twice, in another order, to functions that fail: as AWS may. The same seed, the same disturbances.
+    #[arg(long, value_name = "SEED", num_args = 0..=1)]
+    chaos: Option<Option<u64>>,
 }
 
 fn main() -> ExitCode {
@@ -58,12 +62,16 @@ fn run(arguments: Arguments) -> Result<()> {
     let level = std::env::var("RUNVOY_LOG_LEVEL").unwrap_or_default();
     init_logs(&level)?;
     let data_dir = if arguments.ephemeral { None } else { Some(arguments.data_dir) };
-    let settings = Settings { runner: arguments.runner, ..Settings::new(std::env::vars(), data_dir.clone())? };
+    let chaos = arguments.chaos.map(|seed| seed.unwrap_or_else(|| u64::from(std::process::id())));
+    let settings = Settings { chaos, runner: arguments.runner, ..Settings::new(std::env::vars(), data_dir.clone())? };
     tokio::runtime::Runtime::new()?.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let shim = Shim::start(settings).await?;
         welcome(&shim, data_dir.as_deref());
+        if let Some(seed) = chaos {
+            println!("Chaos with seed {seed}: events come late, twice, in another order, and fail; --chaos {seed} does it again");
+        }
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}

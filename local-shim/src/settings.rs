@@ -33,6 +33,8 @@ pub struct Settings {
     pub overrides: BTreeMap<String, String>,
     /// In what commands run.
     pub runner: RunnerChoice,
+    /// The seed of what goes wrong on purpose with deliveries.
+    pub chaos: Option<u64>,
     /// What the functions take for the time; the system's clock if nothing.
     pub clock: Option<SharedTimeSource>,
     /// How long the functions wait for an answer of AWS; what they wait when deployed, if nothing.
@@ -60,6 +62,7 @@ impl Settings {
             data_dir,
             overrides,
             runner: RunnerChoice::default(),
+            chaos: None,
             clock: None,
             call_timeout: None,
         })
@@ -73,6 +76,7 @@ impl Settings {
             data_dir: None,
             overrides: BTreeMap::new(),
             runner: RunnerChoice::Process,
+            chaos: None,
             clock: None,
             call_timeout: None,
         }

@@ -1,4 +1,8 @@
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use lambda_runtime::{Context, LambdaEvent};
@@ -6,7 +10,10 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use super::function_log::FunctionLog;
+use super::{
+    chaos::{Chaos, Fate},
+    function_log::FunctionLog,
+};
 use crate::stack::{ACCOUNT, REGION};
 
 /// Request and response of an invocation ("Lambda quotas"): 6 MB.
@@ -40,6 +47,8 @@ pub enum InvokeError {
     RequestTooLarge(usize),
     #[error("the answer has {0} bytes; Lambda passes on {MAX_PAYLOAD} at most")]
     ResponseTooLarge(usize),
+    #[error("chaos: the function {0}")]
+    Disturbed(&'static str),
 }
 
 /// A deployed function.
@@ -56,6 +65,8 @@ struct Inner {
     capacity: Semaphore,
     /// Asynchronous events under way.
     events: TaskTracker,
+    /// What goes wrong with deliveries on purpose.
+    chaos: OnceLock<Chaos>,
 }
 
 impl Function {
@@ -74,7 +85,21 @@ impl Function {
             log,
             capacity: Semaphore::new(CONCURRENCY),
             events: TaskTracker::new(),
+            chaos: OnceLock::new(),
         }))
+    }
+
+    /// The same, with deliveries that go wrong as the seed decides.
+    pub fn with_chaos(self, seed: Option<u64>) -> Self {
+        if let Some(seed) = seed {
+            self.0.chaos.get_or_init(|| Chaos::new(seed));
+        }
+        self
+    }
+
+    /// Whether an event may overtake the one before it.
+    pub fn reorders(&self) -> bool {
+        self.0.chaos.get().is_some()
     }
 
     /// Invokes the function and waits for its answer.
@@ -106,11 +131,32 @@ impl Function {
     /// Hands an event over: it is handled in the background, and tried again twice if that fails. The future, which need not
     /// be awaited, ends when the event has been handled or given up.
     pub fn send(&self, what: &'static str, payload: Vec<u8>) -> BoxFuture<'static, ()> {
-        let function = self.clone();
-        let handled = self.0.events.spawn(async move { function.handle(what, payload).await });
+        let copies = self.0.chaos.get().map_or(1, Chaos::copies);
+        let handled: Vec<_> = (0..copies)
+            .map(|_| {
+                let (function, payload) = (self.clone(), payload.clone());
+                self.0.events.spawn(async move { function.handle(what, payload).await })
+            })
+            .collect();
         Box::pin(async move {
-            let _ = handled.await;
+            for handled in handled {
+                let _ = handled.await;
+            }
         })
+    }
+
+    /// Invokes the function for an event that will be delivered again if this fails, unless it is the last time.
+    pub async fn deliver(&self, request_id: &str, payload: Vec<u8>, is_last: bool) -> Result<Vec<u8>, InvokeError> {
+        let Some(chaos) = self.0.chaos.get() else { return self.invoke(request_id, payload).await };
+        tokio::time::sleep(chaos.delay()).await;
+        match chaos.fate() {
+            Fate::FailsBefore if !is_last => Err(InvokeError::Disturbed("did not begin")),
+            Fate::FailsAfter if !is_last => {
+                self.invoke(request_id, payload).await?;
+                Err(InvokeError::Disturbed("did its work, and its answer was lost"))
+            }
+            _ => self.invoke(request_id, payload).await,
+        }
     }
 
     async fn handle(&self, what: &'static str, payload: Vec<u8>) {
@@ -121,7 +167,7 @@ impl Function {
             let result = {
                 // The semaphore is never closed.
                 let _permit = self.0.capacity.acquire().await;
-                self.invoke(&request_id, payload.clone()).await
+                self.deliver(&request_id, payload.clone(), retries.len() == 0).await
             };
             let Err(error) = result else { return };
             match retries.next() {

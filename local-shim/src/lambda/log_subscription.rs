@@ -18,7 +18,12 @@ pub fn start(function: Function, log_group: String, tracker: &TaskTracker) -> Su
     tracker.spawn(async move {
         while let Some((stream, events)) = batches.recv().await {
             match event(&log_group, &stream, &events) {
-                Ok(payload) => function.send("log batch", payload).await,
+                Ok(payload) => {
+                    let handled = function.send("log batch", payload);
+                    if !function.reorders() {
+                        handled.await;
+                    }
+                }
                 Err(error) => tracing::error!(%error, stream, "a batch of lines could not be packed"),
             }
         }

@@ -1,6 +1,7 @@
 //! What the Lambda service does around a function: context, deadline, size limits, a panic contained, asynchronous events
 //! tried again; and the event sources that feed it.
 
+pub mod chaos;
 pub mod event_bridge;
 pub mod function;
 pub mod function_log;

@@ -65,7 +65,7 @@ pub async fn run(function: Function, mut stream: Follower, settings: Settings) {
 async fn deliver(function: Function, mut records: Vec<Value>, retries: u32) {
     for attempt in 0..=retries {
         let payload = json!({"Records": records}).to_string().into_bytes();
-        match function.invoke(&request_id(), payload).await {
+        match function.deliver(&request_id(), payload, attempt == retries).await {
             Ok(answer) => {
                 let failed = failures(&answer);
                 records.retain(|record| failed.iter().any(|number| record["dynamodb"]["SequenceNumber"] == **number));

@@ -16,7 +16,10 @@ use futures_util::{FutureExt, task::LocalSpawnExt};
 use lambda_http::RequestExt;
 use lambda_runtime::{Context, LambdaEvent};
 use local_shim::{
-    aws::{dynamodb::DynamoDb, logs::{CloudWatchLogs, Event}},
+    aws::{
+        dynamodb::DynamoDb,
+        logs::{CloudWatchLogs, Event},
+    },
     stack::Stack,
 };
 use runvoy_core::{
@@ -180,7 +183,8 @@ impl Simulation {
 
     async fn prepare(&self) {
         let email = Email::parse("admin@example.com").unwrap();
-        let new = user::NewUser { email: email.clone(), role: Role::Admin, key: Some(&self.key), request_id: "prepare" };
+        let new =
+            user::NewUser { email: email.clone(), role: Role::Admin, key: Some(&self.key), request_id: "prepare" };
         user::create(&self.app, new).await.unwrap();
         let registration = image::Registration { image: "ubuntu".to_owned(), ..Default::default() };
         image::register(&self.app, registration, &email, "prepare").await.unwrap();
@@ -239,7 +243,9 @@ impl Simulation {
     async fn handle(&self, event: Value, fragile: bool) -> Option<Result<Value, String>> {
         let app = self.app.clone();
         let code = async move {
-            event_processor::handle(&app, LambdaEvent::new(event, Context::default())).await.map_err(|error| error.to_string())
+            event_processor::handle(&app, LambdaEvent::new(event, Context::default()))
+                .await
+                .map_err(|error| error.to_string())
         };
         futures_util::select_biased! {
             handled = self.world.invoke(fragile, code).fuse() => handled,
@@ -378,7 +384,11 @@ impl Simulation {
             }
             let at = world.clock().millis() + delay;
             for event in &batch {
-                self.delivered.borrow_mut().entry(event.event_id.clone()).and_modify(|old| *old = at.min(*old)).or_insert(at);
+                self.delivered
+                    .borrow_mut()
+                    .entry(event.event_id.clone())
+                    .and_modify(|old| *old = at.min(*old))
+                    .or_insert(at);
             }
             let name = format!("{} lines from {:?} of {id}", batch.len(), batch[0].message);
             self.deliver(name, subscription(&stream, &batch), delay);
@@ -431,8 +441,13 @@ impl Simulation {
         world.wait(world.between(0, 14_000)).await;
         let (batch, wants_status) = (world.chance(500), world.chance(300));
         let slowness = if !self.calm && world.chance(150) { 4000 } else { 5 };
-        let mut chain =
-            Chain { execution: execution.clone(), wants_status, sessions: Vec::new(), opened: Vec::new(), stayed: false };
+        let mut chain = Chain {
+            execution: execution.clone(),
+            wants_status,
+            sessions: Vec::new(),
+            opened: Vec::new(),
+            stayed: false,
+        };
         let mut last_event_id: Option<String> = None;
         let mut tries = 0;
         while tries < 12 {
@@ -461,7 +476,11 @@ impl Simulation {
             world.state().sockets.get_mut(&connection).unwrap().open = true;
             chain.sessions.push(connection.clone());
             chain.opened.push(world.clock().millis());
-            let leaves = if !self.calm && world.chance(250) { Some(world.clock().millis() + world.between(0, 8000)) } else { None };
+            let leaves = if !self.calm && world.chance(250) {
+                Some(world.clock().millis() + world.between(0, 8000))
+            } else {
+                None
+            };
             let stayed = loop {
                 if world.state().sockets[&connection].closed {
                     break true;
@@ -602,9 +621,14 @@ impl Simulation {
             let at = once.iter().zip(&expected).take_while(|(a, b)| a == b).count();
             self.violate(format!("{who} has {} lines of {}, wrong from line {at} on", once.len(), order.len()));
         }
-        let statuses: Vec<&str> = chain.sessions.iter().flat_map(|session| &state.sockets[session].frames)
-            .filter_map(|(_, frame)| frame["status"].as_str()).collect();
-        let rank = |status: &str| ["STARTING", "RUNNING", "TERMINATING"].iter().position(|one| *one == status).unwrap_or(3);
+        let statuses: Vec<&str> = chain
+            .sessions
+            .iter()
+            .flat_map(|session| &state.sockets[session].frames)
+            .filter_map(|(_, frame)| frame["status"].as_str())
+            .collect();
+        let rank =
+            |status: &str| ["STARTING", "RUNNING", "TERMINATING"].iter().position(|one| *one == status).unwrap_or(3);
         if chain.stayed && chain.wants_status && statuses.last().is_none_or(|last| rank(last) < 3) {
             self.violate(format!("{who} was not told the end: {statuses:?}"));
         }

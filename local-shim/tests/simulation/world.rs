@@ -17,7 +17,9 @@ use aws_smithy_runtime_api::client::{
     runtime_components::RuntimeComponents,
 };
 use aws_smithy_types::body::SdkBody;
-use local_shim::aws::{Answer, AwsError, Request, dynamodb::DynamoDb, http_client::path_of, identify, logs::CloudWatchLogs};
+use local_shim::aws::{
+    Answer, AwsError, Request, dynamodb::DynamoDb, http_client::path_of, identify, logs::CloudWatchLogs,
+};
 use serde_json::{Value, json};
 
 use crate::{clock::Clock, random::Random};
@@ -112,7 +114,13 @@ enum Fault {
 }
 
 impl World {
-    pub fn new(clock: Clock, dynamodb: DynamoDb, logs: CloudWatchLogs, random: Random, planted: Option<Planted>) -> Self {
+    pub fn new(
+        clock: Clock,
+        dynamodb: DynamoDb,
+        logs: CloudWatchLogs,
+        random: Random,
+        planted: Option<Planted>,
+    ) -> Self {
         let state = State {
             random,
             faults: 0,
@@ -261,12 +269,12 @@ impl World {
     /// Changes a call as a planted fault would.
     fn spoil_request(&self, operation: &str, body: &mut Vec<u8>) {
         let change: (&str, &str, &str) = match self.0.planted {
-            Some(Planted::LeaseIgnored) => ("UpdateItem", "lease_until < :now", "lease_until < :now OR lease_until > :now"),
-            Some(Planted::NewViewerUnnoticed) => (
-                "TransactWriteItems",
-                "AND viewers = :viewers",
-                "AND (viewers = :viewers OR viewers <> :viewers)",
-            ),
+            Some(Planted::LeaseIgnored) => {
+                ("UpdateItem", "lease_until < :now", "lease_until < :now OR lease_until > :now")
+            }
+            Some(Planted::NewViewerUnnoticed) => {
+                ("TransactWriteItems", "AND viewers = :viewers", "AND (viewers = :viewers OR viewers <> :viewers)")
+            }
             Some(Planted::EndStatesGiveWay) => (
                 "UpdateItem",
                 "attribute_exists(execution_id) AND #status IN (",
@@ -308,7 +316,8 @@ impl World {
         let gone = || AwsError { status: 410, ..AwsError::new("GoneException", "") }.into_answer();
         let slowness = {
             let mut state = self.state();
-            let Some(slowness) = state.sockets.get(&id).filter(|socket| socket.open).map(|socket| socket.slowness) else {
+            let Some(slowness) = state.sockets.get(&id).filter(|socket| socket.open).map(|socket| socket.slowness)
+            else {
                 return gone();
             };
             state.random.between(0, slowness)
@@ -347,16 +356,17 @@ impl World {
                 let known = state.tasks.iter().find(|(_, task)| task.token == token).map(|(id, _)| id.clone());
                 let id = known.unwrap_or_else(|| {
                     let id = format!("{:032x}", state.tasks.len() + 1);
-                    let task = Task { request, token, created_at: now, started_at: None, stopped: None, stop_wanted: false };
+                    let task =
+                        Task { request, token, created_at: now, started_at: None, stopped: None, stop_wanted: false };
                     state.tasks.insert(id.clone(), task);
                     id
                 });
                 json!({"tasks": [state.tasks[&id].shown(&id)], "failures": []})
             }
             "DescribeTasks" => {
-                let ids: Vec<&str> = request["tasks"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
-                let tasks: Vec<Value> =
-                    ids.iter().filter_map(|id| Some(state.tasks.get(*id)?.shown(id))).collect();
+                let ids: Vec<&str> =
+                    request["tasks"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+                let tasks: Vec<Value> = ids.iter().filter_map(|id| Some(state.tasks.get(*id)?.shown(id))).collect();
                 json!({"tasks": tasks, "failures": []})
             }
             "StopTask" => {

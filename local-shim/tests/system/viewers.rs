@@ -1,6 +1,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use futures_util::StreamExt;
+use local_shim::Settings;
 use serde_json::{Value, json};
 
 use crate::client::{Seen, System, connect, connect_with, id, watch};
@@ -40,6 +41,42 @@ async fn viewers_before_during_and_after_the_run_see_every_line_once() {
     let long_after = watch(connect(&url(&started)).await.unwrap()).await;
     assert_complete(&long_after, &log);
     system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_promise_holds_under_chaos() {
+    let stories = (1..=4).map(|seed| async move {
+        let system = System::start_with(Settings { chaos: Some(seed), ..Settings::ephemeral() }).await;
+        let started = system.admin.run("for i in $(seq 20); do echo line $i; sleep 0.05; done; exit 5").await;
+        let viewers = ["", "&batch=true", "&status=true"].map(|wishes| {
+            let url = format!("{}{wishes}", url(&started));
+            // A handshake may be refused, because its function failed: whoever wants to watch tries again.
+            tokio::spawn(async move {
+                loop {
+                    match connect(&url).await {
+                        Ok(viewer) => return watch(viewer).await,
+                        Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                    }
+                }
+            })
+        });
+        let status = system.admin.wait_for(&id(&started), "FAILED").await;
+        assert_eq!(status["exit_code"], 5, "seed {seed}");
+        let mut ids: Option<Vec<String>> = None;
+        for viewer in viewers {
+            let seen = viewer.await.unwrap();
+            let mut known = HashSet::new();
+            let once: Vec<(String, String)> =
+                seen.lines().into_iter().filter(|(id, _)| known.insert(id.clone())).collect();
+            let printed = once.iter().filter(|(_, line)| line.starts_with("line ")).count();
+            assert_eq!(printed, 20, "seed {seed}: {once:#?}");
+            assert_eq!(seen.frames.last().unwrap()["type"], "disconnect", "seed {seed}");
+            let order: Vec<String> = once.into_iter().map(|(id, _)| id).collect();
+            assert_eq!(*ids.get_or_insert(order.clone()), order, "seed {seed}: one order for all");
+        }
+        system.shim.shut_down().await;
+    });
+    futures_util::future::join_all(stories).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
