@@ -23,17 +23,21 @@ fn main() {
     let quick = !std::env::args().any(|argument| argument == "--bench");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     start(if quick { 1 } else { 10 });
+    runtime.block_on(memory(if quick { 2_000 } else { 1_000_000 }));
     runtime.block_on(async {
         let system = System::start().await;
         let caller = &system.admin;
         echo(caller, if quick { 2 } else { 100 }).await;
         status(caller, if quick { 10 } else { 5_000 }).await;
-        line_latency(caller, if quick { 5 } else { 200 }).await;
+        line_latency(caller, if quick { 2 } else { 10 }, "1").await;
+        line_latency(caller, if quick { 5 } else { 200 }, "0.01").await;
+        line_latency(caller, if quick { 5 } else { 3_000 }, "0").await;
         batch_cost(&system, if quick { 2_000 } else { 200_000 }).await;
         for viewers in [1, 10] {
             throughput(caller, viewers, if quick { 2_000 } else { 1_000_000 }).await;
         }
         runs_at_once(caller, if quick { 3 } else { 200 }).await;
+        long_list(&system, if quick { 100 } else { 100_000 }).await;
         system.shim.shut_down().await;
     });
 }
@@ -57,6 +61,17 @@ fn spread(times: &mut [Duration]) -> String {
     format!("p50 {}, p99 {}", milliseconds(percentile(times, 50)), milliseconds(percentile(times, 99)))
 }
 
+fn program(directory: &tempfile::TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_local-shim"));
+    command
+        .args(["--runner", "process"])
+        .current_dir(directory)
+        .envs([("RUNVOY_DEV_SERVER_PORT", "0"), ("RUNVOY_EVENT_PROCESSOR_PORT", "0")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    command
+}
+
 /// From starting the process to the line that says that it is ready, and what it takes of memory then.
 fn start(rounds: usize) {
     let directory = tempfile::tempdir().unwrap();
@@ -64,13 +79,7 @@ fn start(rounds: usize) {
     let mut memory = String::new();
     for round in 0..=rounds {
         let started = Instant::now();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_local-shim"))
-            .current_dir(&directory)
-            .envs([("RUNVOY_DEV_SERVER_PORT", "0"), ("RUNVOY_EVENT_PROCESSOR_PORT", "0")])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = program(&directory).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         lines.find(|line| line.as_ref().unwrap().contains("ready")).unwrap().unwrap();
         if round == 0 { &mut first } else { &mut later }.push(started.elapsed());
@@ -132,11 +141,13 @@ async fn next_message(viewer: &mut Viewer) -> Value {
 }
 
 /// From a process's write to the viewer's frame: the line holds the time at which it was written.
-async fn line_latency(caller: &Caller, lines: usize) {
-    let command = format!("for i in $(seq {lines}); do echo at $(date +%s%N); sleep 0.01; done");
+async fn line_latency(caller: &Caller, lines: usize, pause: &str) {
+    let pause = if pause == "0" { String::new() } else { format!("sleep {pause};") };
+    let command = format!("sleep 0.5; for i in $(seq {lines}); do echo at $(date +%s%N); {pause} done");
     let started = caller.run(&command).await;
     let mut viewer = connect(started["websocket_url"].as_str().unwrap()).await.unwrap();
     let mut times = Vec::new();
+    let mut span = None;
     loop {
         let event = next_message(&mut viewer).await;
         if event["type"] == "disconnect" {
@@ -144,10 +155,88 @@ async fn line_latency(caller: &Caller, lines: usize) {
         }
         if let Some(written) = event["message"].as_str().unwrap().strip_prefix("at ") {
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-            times.push(now.saturating_sub(Duration::from_nanos(written.parse().unwrap())));
+            let written = Duration::from_nanos(written.parse().unwrap());
+            times.push(now.saturating_sub(written));
+            let (first, last) = span.get_or_insert((written, written));
+            (*first, *last) = (*first, written);
         }
     }
-    report("a line from its process to a viewer", spread(&mut times));
+    let rate = span.map_or(0.0, |(first, last)| (times.len() - 1) as f64 / last.saturating_sub(first).as_secs_f64());
+    report(&format!("a line from its process to a viewer, {rate:.0} lines/s"), spread(&mut times));
+}
+
+/// What the program takes of memory while it passes a long log on to a viewer.
+async fn memory(lines: usize) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = program(&directory).spawn().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut after = |mark: &str| loop {
+        let line = output.next().unwrap().unwrap();
+        if let Some((_, rest)) = line.split_once(mark) {
+            return rest.trim().to_owned();
+        }
+    };
+    let (api, events) = (after("API  "), after("Event processor  "));
+    let key = std::fs::read_to_string(directory.path().join(".runvoy-local/admin-key")).unwrap();
+    let caller = Caller::new(&api, &events, key.trim());
+    let peak = |name: &str| {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+        line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<f64>().ok()).unwrap_or_default() / 1024.0
+    };
+    let mut figures = Vec::new();
+    for lines in [lines / 10, lines] {
+        let started = caller.run(&format!("seq {lines}")).await;
+        let mut viewer = connect(&format!("{}&batch=true", started["websocket_url"].as_str().unwrap())).await.unwrap();
+        while let Some(Ok(_)) = viewer.next().await {}
+        figures.push(format!("{:.0} MB", peak("VmHWM")));
+    }
+    report(&format!("most memory, a log of {} / {lines} lines", lines / 10), figures.join(" / "));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+}
+
+/// A page of a list of few and of many executions.
+async fn long_list(system: &System, executions: usize) {
+    use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+    let page = async || {
+        let mut times = Vec::new();
+        for _ in 0..200 {
+            let started = Instant::now();
+            assert_eq!(system.admin.get("/executions?limit=10").await.status, 200);
+            times.push(started.elapsed());
+        }
+        milliseconds(percentile(&mut times, 50))
+    };
+    let few = page().await;
+    let dynamodb = aws_sdk_dynamodb::Client::new(system.shim.sdk());
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    for chunk in (0..executions).collect::<Vec<_>>().chunks(25) {
+        let writes = chunk.iter().map(|number| {
+            let id = format!("{number:032}");
+            let started = format!("2026-01-01T00:00:00.{:03}Z", number % 1000);
+            let mut item: std::collections::HashMap<String, AttributeValue> = [
+                ("execution_id", id.as_str()),
+                ("status", "SUCCEEDED"),
+                ("started_at", &started),
+                ("started_key", &format!("{started}#{id}")),
+                ("listing", "executions"),
+                ("command", "echo hello"),
+                ("image_id", "ubuntu:22.04"),
+                ("created_by", "a@example.com"),
+                ("created_by_request_id", &id),
+                ("modified_by_request_id", &id),
+                ("cloud", "AWS"),
+            ]
+            .map(|(name, value)| (name.to_owned(), text(value)))
+            .into();
+            item.insert("owned_by".to_owned(), AttributeValue::L(vec![text("a@example.com")]));
+            WriteRequest::builder().put_request(PutRequest::builder().set_item(Some(item)).build().unwrap()).build()
+        });
+        let written = dynamodb.batch_write_item().request_items("runvoy-local-executions", writes.collect());
+        written.send().await.unwrap();
+    }
+    report(&format!("GET /executions, few / {executions} executions, p50"), format!("{few} / {}", page().await));
 }
 
 /// What a batch costs when the log before it is short and when it is long.

@@ -11,6 +11,7 @@ mod executions;
 mod faults;
 mod guard;
 mod images;
+mod lines;
 mod operations;
 mod process;
 mod roles;

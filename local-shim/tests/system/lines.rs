@@ -1,0 +1,80 @@
+//! Lines as programs really print them: very long, without an end, not text, coloured.
+
+use serde_json::json;
+
+use crate::client::{System, connect, id, watch};
+
+/// What CloudWatch takes for one event, less what it counts for the event itself ("PutLogEvents"); the driver splits there.
+const DRIVER_SPLITS_AT: usize = 262_144 - 26;
+
+/// Runs a command with a viewer of each kind, and returns its lines without the runner's own, as all three have them.
+async fn lines_of(system: &System, command: &str) -> Vec<String> {
+    let started = system.admin.run(command).await;
+    let url = started["websocket_url"].as_str().unwrap();
+    let one_by_one = tokio::spawn(watch(connect(url).await.unwrap()));
+    let batched = tokio::spawn(watch(connect(&format!("{url}&batch=true")).await.unwrap()));
+    let log = system.admin.wait_for(&id(&started), "SUCCEEDED").await;
+    assert_eq!(log["exit_code"], 0);
+    let log = system.admin.log(&id(&started)).await;
+    for viewer in [one_by_one, batched] {
+        // `watch` has seen that no frame is larger than API Gateway takes.
+        assert_eq!(viewer.await.unwrap().messages(), log);
+    }
+    log.into_iter().filter(|line| !line.starts_with("### runvoy")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_of_ten_megabytes_arrives_in_pieces_that_fit() {
+    let system = System::start().await;
+    let size = 10_000_000;
+    let lines = lines_of(&system, &format!("head -c {size} /dev/zero | tr '\\0' x; echo; echo after")).await;
+    let (last, pieces) = lines.split_last().unwrap();
+    assert_eq!(last, "after");
+    assert_eq!(pieces.concat(), "x".repeat(size), "nothing is lost, nothing comes twice");
+    assert!(pieces.iter().all(|piece| piece.len() <= DRIVER_SPLITS_AT));
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_text_is_shown_as_far_as_it_is() {
+    let system = System::start().await;
+    let command = r#"printf 'a\000b\n'; printf 'bad \377\376 bytes\n'; printf '\033[31mred\033[0m\n'
+        printf '10%%\r50%%\r100%%\n'; printf 'tab\there "quoted" \\ back\n'; printf 'caf\303\251 \360\237\246\200\n'
+        printf '\n\n'; printf 'no end'"#;
+    let lines = lines_of(&system, command).await;
+    let expected = [
+        "a\0b",
+        "bad \u{fffd}\u{fffd} bytes",
+        "\u{1b}[31mred\u{1b}[0m",
+        "10%\r50%\r100%",
+        "tab\there \"quoted\" \\ back",
+        "café 🦀",
+        "no end",
+    ];
+    // The runner's own first lines show the command, which has several lines here.
+    let printed = &lines[lines.len() - expected.len()..];
+    assert_eq!(printed, expected);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_of_nothing_but_quotes_fits_its_frames() {
+    let system = System::start().await;
+    // As JSON each of these takes two characters, and a control character six.
+    let lines =
+        lines_of(&system, r#"head -c 300000 /dev/zero | tr '\0' '"'; head -c 60000 /dev/zero | tr '\0' '\001'"#).await;
+    assert_eq!(lines.concat().len(), 360_000);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_larger_than_an_answer_is_read_in_pages() {
+    let system = System::start().await;
+    let body = json!({"command": "for i in $(seq 120); do head -c 100000 /dev/zero | tr '\\0' y; echo; done"});
+    let (id, _) = system.admin.run_to_end(body).await;
+    let first = system.admin.get(&format!("/executions/{id}/logs")).await;
+    assert!(first.text.len() < 6 * 1024 * 1024 && first.headers.contains_key("link"));
+    let log = system.admin.log(&id).await;
+    assert_eq!(log.iter().filter(|line| line.starts_with('y')).map(String::len).sum::<usize>(), 12_000_000);
+    system.shim.shut_down().await;
+}
