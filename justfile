@@ -29,6 +29,39 @@ test-examples:
 bench *ARGUMENTS:
     cargo bench -p local-shim --bench system -- {{ ARGUMENTS }}
 
+# Simulate deliveries, faults and viewers for many seeds, release build: `just simulate 0..10000`, or one: `just simulate 17`.
+simulate SEEDS="0..10000":
+    SEEDS={{ SEEDS }} cargo test --release -p local-shim --test simulation for_all_seeds -- --nocapture
+
+# Run commands in Docker in the tests, with an engine of their own.
+test-docker:
+    .ci/with-docker cargo test -p local-shim --test system docker -- --ignored
+
+# Build both functions and deploy them with all they need. Asks before it changes anything.
+deploy *ARGUMENTS:
+    sam build
+    sam deploy {{ ARGUMENTS }}
+
+# After a deploy: make an admin, and print where the key is claimed (once, within 15 minutes).
+create-admin EMAIL STACK="runvoy":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    output() {
+        aws cloudformation describe-stacks --stack-name {{ quote(STACK) }} --output text \
+            --query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue"
+    }
+    answer=$(mktemp)
+    trap 'rm -f "$answer"' EXIT
+    event=$(python3 -c 'import json, sys; print(json.dumps({"source": "runvoy", "detail-type": "Create Admin", "detail": {"email": sys.argv[1]}}))' {{ quote(EMAIL) }})
+    failed=$(aws lambda invoke --function-name "$(output EventProcessor)" --cli-binary-format raw-in-base64-out \
+        --payload "$event" --query FunctionError --output text "$answer")
+    if [ "$failed" != None ]; then
+        cat "$answer" >&2
+        exit 1
+    fi
+    url=$(output ApiUrl)
+    python3 -c 'import json, sys; print(sys.argv[1].rstrip("/") + json.load(open(sys.argv[2]))["claim_path"])' "$url" "$answer"
+
 # Write the API's description anew, from the handlers.
 openapi:
     cargo run -q -p orchestrator --example openapi > docs/openapi.json

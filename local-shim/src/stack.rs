@@ -243,6 +243,8 @@ impl Resolver<'_> {
             ("AWS::ECS::Cluster", "Arn") => arn("ecs", format!("cluster/{physical}")),
             ("AWS::Logs::LogGroup", "Arn") => arn("logs", format!("log-group:{physical}:*")),
             ("AWS::SQS::Queue", "Arn") => arn("sqs", physical),
+            ("AWS::SQS::Queue", "QueueName") => physical,
+            ("AWS::KMS::Key", "Arn") => arn("kms", format!("key/{physical}")),
             (FUNCTION, "Arn") => arn("lambda", format!("function:{physical}")),
             ("AWS::IAM::Role", "Arn") => format!("arn:aws:iam::{ACCOUNT}:role/{physical}"),
             ("AWS::EC2::SecurityGroup", "GroupId") => physical,

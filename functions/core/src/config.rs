@@ -29,6 +29,8 @@ pub struct Config {
     pub websocket_api_endpoint: String,
     /// Path under which secrets' values stand in SSM Parameter Store, without a final slash.
     pub secrets_prefix: String,
+    /// The KMS key that encrypts secrets' values; the account's key for SSM if absent.
+    pub secrets_kms_key: Option<String>,
     pub ecs_cluster: String,
     pub subnets: Vec<String>,
     pub security_groups: Vec<String>,
@@ -79,6 +81,7 @@ impl Config {
             },
             websocket_api_endpoint: variables.url("RUNVOY_WEBSOCKET_API_ENDPOINT", None)?,
             secrets_prefix: variables.secrets_prefix()?,
+            secrets_kms_key: variables.optional("RUNVOY_SECRETS_KMS_KEY"),
             ecs_cluster: variables.required("RUNVOY_ECS_CLUSTER", "the name or ARN of an ECS cluster")?,
             subnets: variables.list("RUNVOY_SUBNETS", "subnet ids, separated by commas")?,
             security_groups: variables.list("RUNVOY_SECURITY_GROUPS", "security group ids, separated by commas")?,

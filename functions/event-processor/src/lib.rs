@@ -1,6 +1,7 @@
 //! All events that are not HTTP requests: a file a kind. Each handler comes out the same whatever the order and however often
 //! its event is delivered; an event that it could not finish is an error, so that Lambda delivers it again.
 
+mod administration;
 mod connections;
 mod log_batch;
 mod task_state;
@@ -55,7 +56,7 @@ pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Value, Event
         let started = std::time::Instant::now();
         // Boxed: the handlers' futures are large, and one of them is as much as an invocation needs.
         let handled = match shape {
-            Some(Shape::EventBridge) => Box::pin(event_bridge(app, payload, &request_id)).await.map(|()| Value::Null),
+            Some(Shape::EventBridge) => Box::pin(event_bridge(app, payload, &request_id)).await,
             Some(Shape::LogBatch) => Box::pin(log_batch::handle(app, &payload)).await.map(|()| Value::Null),
             Some(Shape::WebSocket) => {
                 Box::pin(websocket::handle(app, payload)).await.map(|status| json!({"statusCode": status}))
@@ -109,16 +110,16 @@ impl Shape {
     }
 }
 
-async fn event_bridge(app: &App, event: Value, request_id: &str) -> Result<(), EventError> {
+async fn event_bridge(app: &App, event: Value, request_id: &str) -> Result<Value, EventError> {
     match (event["source"].as_str(), event["detail-type"].as_str()) {
-        (Some("aws.ecs"), Some("ECS Task State Change")) => task_state::handle(app, event).await,
+        (Some("aws.ecs"), Some("ECS Task State Change")) => task_state::handle(app, event).await?,
         (Some("aws.events"), Some("Scheduled Event")) if event["detail"]["runvoy_event"] == "health_reconcile" => {
             reconcile::run(app, request_id).await?;
-            Ok(())
         }
+        (Some("runvoy"), Some("Create Admin")) => return administration::create_admin(app, event, request_id).await,
         (source, detail_type) => {
             tracing::warn!(source, detail_type, "ignored: nothing here handles this kind of event");
-            Ok(())
         }
     }
+    Ok(Value::Null)
 }

@@ -216,3 +216,24 @@ fn every_viewer_sees_every_line_once_however_batches_are_cut_repeated_and_reorde
         Ok(())
     });
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_admin_is_made_by_an_event_once() {
+    let system = System::start().await;
+    let event = include_str!("../../../examples/create-admin.json");
+    let made = system.admin.process(event).await;
+    assert_eq!(made.status, 200, "{}", made.text);
+    assert_eq!(made.json()["email"], "first-admin@example.com");
+    let path = made.json()["claim_path"].as_str().unwrap().trim_start_matches("/api/v1").to_owned();
+    let claimed = system.admin.get(&path).await.json();
+    let mut admin = system.admin.clone();
+    admin.key = claimed["api_key"].as_str().unwrap().to_owned();
+    assert_eq!(admin.get("/users").await.status, 200);
+    // Sent again it makes nobody, and says so.
+    let again = system.admin.process(event).await;
+    assert_eq!(again.status, 500);
+    assert!(again.text.contains("exists already"), "{}", again.text);
+    let bad = json!({"source": "runvoy", "detail-type": "Create Admin", "detail": {"email": "nobody"}});
+    assert_eq!(system.admin.process(bad.to_string()).await.status, 500);
+    system.shim.shut_down().await;
+}

@@ -29,6 +29,7 @@ pub async fn create(app: &App, name: &str, value: &str) -> Result<()> {
         .name(full_name(app, name))
         .value(value)
         .r#type(ParameterType::SecureString)
+        .set_key_id(app.config.secrets_kms_key.clone())
         .set_tags(Some(tags()?))
         .send()
         .await;
@@ -49,6 +50,7 @@ pub async fn overwrite(app: &App, name: &str, value: &str) -> Result<()> {
         .name(full_name(app, name))
         .value(value)
         .r#type(ParameterType::SecureString)
+        .set_key_id(app.config.secrets_kms_key.clone())
         .overwrite(true)
         .send()
         .await
