@@ -86,6 +86,7 @@ expect "what is not JSON is refused" 400 'not JSON' -X POST "$events/process" -d
 expect "what is no event is refused" 500 'no event' -X POST "$events/process" -d '{}'
 expect "the examples work as they stand" 200 'processed' -X POST "$events/process" -d "@$examples/ecs-task-completion.json"
 expect "an unknown token is refused" 200 '"statusCode":401' -X POST "$events/process" -d "@$examples/websocket-event.json"
+expect "the hourly reconcile" 200 'processed' -X POST "$events/process" -d "@$examples/scheduled-reconcile.json"
 start 'sleep 60'
 wait_for "$id" RUNNING
 running=$id

@@ -46,6 +46,8 @@ pub struct Shim {
     pub orchestrator: SocketAddr,
     /// Where the event processor listens.
     pub event_processor: SocketAddr,
+    /// Where the emulated AWS listens for others, if it does.
+    pub aws_endpoint: Option<SocketAddr>,
     /// The admin's key.
     pub admin_key: ApiKey,
     /// Whether the admin was made by this start.
@@ -76,6 +78,11 @@ impl Shim {
         let http = listen(settings.orchestrator_port, settings::ORCHESTRATOR_PORT).await?;
         let events = listen(settings.event_processor_port, settings::EVENT_PROCESSOR_PORT).await?;
         let (orchestrator, event_processor) = (http.local_addr()?, events.local_addr()?);
+        let endpoint = match settings.aws_port {
+            Some(port) => Some(listen(port, "--aws-port").await?),
+            None => None,
+        };
+        let aws_endpoint = endpoint.as_ref().map(TcpListener::local_addr).transpose()?;
 
         let stack = stack::Stack::bundled()?;
         let mut orchestrator_settings = stack.function("OrchestratorFunction")?;
@@ -149,9 +156,15 @@ impl Shim {
         tracing::info!(address = %event_processor, "starting async processor server");
         let events = serve(events, front::event_processor::router(function.clone()), stop_listening.clone());
 
+        let mut servers = vec![http, events];
+        if let Some(endpoint) = endpoint {
+            servers.push(serve(endpoint, front::aws::router(aws.clone()), stop_listening.clone()));
+        }
+
         Ok(Self {
             orchestrator,
             event_processor,
+            aws_endpoint,
             admin_key: bootstrapped.admin_key,
             is_first_start: bootstrapped.is_first_start,
             runner,
@@ -162,7 +175,7 @@ impl Shim {
             subscriptions,
             stop_listening,
             close_viewers,
-            servers: vec![http, events],
+            servers,
             background,
             _data: data,
         })

@@ -37,6 +37,10 @@ struct Arguments {
     #[arg(long, value_enum, default_value_t)]
     runner: RunnerChoice,
 
+    /// Open the emulated AWS on this port too, for the AWS CLI, other SDKs, cargo lambda, sam local.
+    #[arg(long, value_name = "PORT")]
+    aws_port: Option<u16>,
+
     /// Deliver events late, twice, in another order, to functions that fail: as AWS may. The same seed, the same disturbances.
     #[arg(long, value_name = "SEED", num_args = 0..=1)]
     chaos: Option<Option<u64>>,
@@ -63,7 +67,12 @@ fn run(arguments: Arguments) -> Result<()> {
     init_logs(&level)?;
     let data_dir = if arguments.ephemeral { None } else { Some(arguments.data_dir) };
     let chaos = arguments.chaos.map(|seed| seed.unwrap_or_else(|| u64::from(std::process::id())));
-    let settings = Settings { chaos, runner: arguments.runner, ..Settings::new(std::env::vars(), data_dir.clone())? };
+    let settings = Settings {
+        chaos,
+        aws_port: arguments.aws_port,
+        runner: arguments.runner,
+        ..Settings::new(std::env::vars(), data_dir.clone())?
+    };
     tokio::runtime::Runtime::new()?.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
@@ -104,6 +113,9 @@ fn welcome(shim: &Shim, data_dir: Option<&std::path::Path>) {
     println!("runvoy is ready after {} ms", shim.started_in.as_millis());
     println!("  API              http://localhost:{api}/api/v1");
     println!("  Event processor  http://localhost:{events}");
+    if let Some(endpoint) = shim.aws_endpoint {
+        println!("  AWS endpoint     http://localhost:{}   (any access key; region us-east-1)", endpoint.port());
+    }
     let key = match data_dir {
         Some(directory) => {
             let file = directory.join("admin-key");

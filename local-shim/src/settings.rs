@@ -33,6 +33,8 @@ pub struct Settings {
     pub overrides: BTreeMap<String, String>,
     /// In what commands run.
     pub runner: RunnerChoice,
+    /// Where the emulated AWS answers others too, 0 for any free port; nowhere, if nothing.
+    pub aws_port: Option<u16>,
     /// The seed of what goes wrong on purpose with deliveries.
     pub chaos: Option<u64>,
     /// What the functions take for the time; the system's clock if nothing.
@@ -62,6 +64,7 @@ impl Settings {
             data_dir,
             overrides,
             runner: RunnerChoice::default(),
+            aws_port: None,
             chaos: None,
             clock: None,
             call_timeout: None,
@@ -76,6 +79,7 @@ impl Settings {
             data_dir: None,
             overrides: BTreeMap::new(),
             runner: RunnerChoice::Process,
+            aws_port: None,
             chaos: None,
             clock: None,
             call_timeout: None,

@@ -257,10 +257,13 @@ fn check_name(name: &str) -> Result<(), AwsError> {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_.-".contains(&b));
     let reserved =
         name.get(1..4).is_some_and(|start| start.eq_ignore_ascii_case("aws") || start.eq_ignore_ascii_case("ssm"));
+    if reserved && name[1..4].eq_ignore_ascii_case("aws") {
+        return Err(AwsError::new("AccessDeniedException", format!("No access to reserved parameter name: {name}.")));
+    }
     if reserved {
         return Err(AwsError::new(
             "ValidationException",
-            "Parameter name: can't be prefixed with \"aws\" or \"ssm\" (case-insensitive).",
+            "Parameter name: can't be prefixed with \"ssm\" (case-insensitive).",
         ));
     }
     if well_formed {

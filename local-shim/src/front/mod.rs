@@ -1,5 +1,6 @@
 //! The front doors: HTTP and WebSockets in, Lambda events out.
 
+pub mod aws;
 pub mod event_processor;
 pub mod guard;
 pub mod orchestrator;

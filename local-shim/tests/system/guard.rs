@@ -68,3 +68,41 @@ async fn the_api_answers_other_origins_as_configured() {
     assert!(!refused.headers.contains_key("access-control-allow-origin"));
     system.shim.shut_down().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_aws_port_answers_whoever_signs_and_nobody_else() {
+    let system = System::start_with(Settings { aws_port: Some(0), ..Settings::ephemeral() }).await;
+    let port = system.shim.aws_endpoint.unwrap().port();
+    // Another SDK, over a socket, with a key of its own.
+    let credentials = aws_credential_types::Credentials::new("any", "key", None, None, "test");
+    let sdk = aws_config::defaults(aws_config::BehaviorVersion::latest())
+        .region(aws_config::Region::new("us-east-1"))
+        .credentials_provider(credentials)
+        .endpoint_url(format!("http://localhost:{port}"))
+        .load()
+        .await;
+    let tables = aws_sdk_dynamodb::Client::new(&sdk).list_tables().send().await.unwrap();
+    assert!(tables.table_names().iter().any(|name| name == "runvoy-local-executions"));
+    let missing = aws_sdk_ssm::Client::new(&sdk).get_parameter().name("/none").send().await.unwrap_err();
+    assert!(missing.into_service_error().is_parameter_not_found());
+
+    let signed = "AWS4-HMAC-SHA256 Credential=any/20260101/us-east-1/dynamodb/aws4_request, Signature=x";
+    let localhost = format!("localhost:{port}");
+    for (headers, status) in [
+        (vec![("host", localhost.as_str())], 403),
+        (vec![("host", localhost.as_str()), ("authorization", signed)], 200),
+        (vec![("host", "host.docker.internal:4566"), ("authorization", signed)], 200),
+        (vec![("host", "example.com"), ("authorization", signed)], 403),
+        (vec![("host", localhost.as_str()), ("authorization", signed), ("origin", "http://example.com")], 403),
+        (vec![("host", localhost.as_str()), ("authorization", signed), ("sec-fetch-site", "cross-site")], 403),
+    ] {
+        let mut request = axum::http::Request::post(format!("http://localhost:{port}/"))
+            .header("x-amz-target", "DynamoDB_20120810.ListTables");
+        for (name, value) in &headers {
+            request = request.header(*name, *value);
+        }
+        let answer = system.admin.send(request.body("{}".into()).unwrap()).await;
+        assert_eq!(answer.status, status, "{headers:?}: {}", answer.text);
+    }
+    system.shim.shut_down().await;
+}
