@@ -38,7 +38,7 @@ pub async fn execution(app: &App, record: &ExecutionRecord, fresh: &[Batch]) -> 
         .buffer_unordered(CONCURRENCY)
         .collect()
         .await;
-    served.into_iter().map(|served| served.map(drop)).collect()
+    served.into_iter().try_for_each(|served| served.map(drop))
 }
 
 /// Sends every viewer the rest and sends it off.
