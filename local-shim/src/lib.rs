@@ -35,6 +35,9 @@ use tower::Service;
 
 pub use settings::{RunnerChoice, Settings};
 
+/// The functions' names in the template.
+pub const ORCHESTRATOR: &str = "OrchestratorFunction";
+pub const EVENT_PROCESSOR: &str = "EventProcessorFunction";
 /// How long running requests and commands get when the program ends.
 const GRACE: Duration = Duration::from_secs(10);
 /// How often expired items are deleted.
@@ -85,14 +88,14 @@ impl Shim {
         let aws_endpoint = endpoint.as_ref().map(TcpListener::local_addr).transpose()?;
 
         let stack = stack::Stack::bundled()?;
-        let mut orchestrator_settings = stack.function("OrchestratorFunction")?;
+        let mut orchestrator_settings = stack.function(ORCHESTRATOR)?;
         // A table that the user names otherwise is made under that name.
         let renamed = orchestrator_settings
             .environment
             .iter()
             .filter_map(|(name, value)| Some((value.clone(), settings.overrides.get(name)?.clone())))
             .collect();
-        let mut processor_settings = stack.function("EventProcessorFunction")?;
+        let mut processor_settings = stack.function(EVENT_PROCESSOR)?;
         for function in [&mut orchestrator_settings, &mut processor_settings] {
             let endpoint = format!("http://localhost:{}/ws", orchestrator.port());
             function.environment.insert("RUNVOY_WEBSOCKET_API_ENDPOINT".to_owned(), endpoint);
@@ -108,20 +111,24 @@ impl Shim {
         let processor = Arc::new(OnceLock::new());
         let aws = emulate(&stack, &renamed, &config, &data, &processor, &subscriptions, runner.clone())?;
         let sdk = sdk_config(&aws, &settings).await;
+        let sdk_of = |caller| match settings.has_own_endpoint() {
+            true => sdk.clone(),
+            false => sdk.to_builder().http_client(InProcess { aws: aws.clone(), caller }).build(),
+        };
 
         let orchestrator_function = Function::new(
-            &stack::physical_name("OrchestratorFunction"),
+            &stack::physical_name(ORCHESTRATOR),
             orchestrator_settings.timeout,
             orchestrator_settings.memory_mb,
             function_log(&aws, &orchestrator_settings)?,
-            http_handler(App::new(config.clone(), &sdk)),
+            http_handler(App::new(config.clone(), &sdk_of(ORCHESTRATOR))),
         );
         let event_processor_function = Function::new(
-            &stack::physical_name("EventProcessorFunction"),
+            &stack::physical_name(EVENT_PROCESSOR),
             processor_settings.timeout,
             processor_settings.memory_mb,
             function_log(&aws, &processor_settings)?,
-            event_handler(App::new(processor_config, &sdk)),
+            event_handler(App::new(processor_config, &sdk_of(EVENT_PROCESSOR))),
         )
         .with_chaos(settings.chaos);
         let function = processor.get_or_init(|| event_processor_function).clone();
@@ -184,6 +191,11 @@ impl Shim {
     /// The SDK, set up as the functions have it.
     pub fn sdk(&self) -> &aws_config::SdkConfig {
         &self.sdk
+    }
+
+    /// What a function, by its name in the template, has needed of IAM so far.
+    pub fn needed_of_iam(&self, function: &str) -> std::collections::BTreeSet<String> {
+        self.aws.permissions.by(function)
     }
 
     /// Calls of AWS that go wrong from now on.
@@ -287,7 +299,7 @@ fn emulate(
     let task_logs = logs.group(&config.log_group).context("the tasks' log group was just made")?.clone();
     let ssm = aws::ssm::Ssm::open(StateFile::new(directory, "parameters.json"))?;
     let rules: Vec<Value> = stack
-        .function("EventProcessorFunction")?
+        .function(EVENT_PROCESSOR)?
         .events
         .into_iter()
         .filter(|(kind, _)| kind == "EventBridgeRule")
@@ -317,6 +329,7 @@ fn emulate(
         iam: aws::iam::Iam::new(stack.roles()),
         api_gateway: aws::api_gateway::ApiGateway::default(),
         calls: aws::CallLog::default(),
+        permissions: aws::permissions::Needed::default(),
         faults: aws::faults::Faults::default(),
     })
 }
@@ -345,7 +358,7 @@ async fn sdk_config(aws: &Aws, settings: &Settings) -> aws_config::SdkConfig {
                 .with_initial_backoff(Duration::from_millis(10)),
         )
         .credentials_provider(credentials)
-        .http_client(InProcess(aws.clone()))
+        .http_client(InProcess { aws: aws.clone(), caller: "local-shim" })
         .load()
         .await
 }

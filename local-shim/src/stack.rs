@@ -1,6 +1,6 @@
 //! The local stack: what `template.yaml` defines, with every reference resolved as CloudFormation would.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
@@ -33,6 +33,8 @@ pub struct FunctionSettings {
     pub memory_mb: i32,
     /// Where its own log lines go.
     pub log_group: Option<String>,
+    /// Actions that its role allows.
+    pub allowed: BTreeSet<String>,
     /// Sources of events, by their type.
     pub events: Vec<(String, Value)>,
 }
@@ -119,6 +121,7 @@ impl Stack {
             .collect();
         Ok(FunctionSettings {
             environment,
+            allowed: allowed(&resource.properties["Policies"]),
             log_group: resource.properties["LoggingConfig"]["LogGroup"].as_str().map(str::to_owned),
             timeout: std::time::Duration::from_secs(setting("Timeout").as_u64().unwrap_or(3)),
             memory_mb: setting("MemorySize").as_i64().and_then(|mb| mb.try_into().ok()).unwrap_or(128),
@@ -129,6 +132,20 @@ impl Stack {
     fn of_kind(&self, kind: &'static str) -> impl Iterator<Item = &Value> {
         self.resources.values().filter(move |resource| resource.kind == kind).map(|resource| &resource.properties)
     }
+}
+
+/// The actions of all statements of policies.
+fn allowed(policies: &Value) -> BTreeSet<String> {
+    let list = |value: &Value| match value {
+        Value::Array(list) => list.clone(),
+        one => vec![one.clone()],
+    };
+    list(policies)
+        .iter()
+        .flat_map(|policy| list(&policy["Statement"]))
+        .flat_map(|statement| list(&statement["Action"]))
+        .filter_map(|action| action.as_str().map(str::to_owned))
+        .collect()
 }
 
 /// YAML with CloudFormation's short forms as the JSON that they stand for.

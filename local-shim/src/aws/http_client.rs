@@ -14,7 +14,11 @@ use super::{Aws, Request};
 
 /// Stands in for the network between the SDK and AWS.
 #[derive(Clone)]
-pub struct InProcess(pub Aws);
+pub struct InProcess {
+    pub aws: Aws,
+    /// Who calls.
+    pub caller: &'static str,
+}
 
 impl fmt::Debug for InProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,13 +34,14 @@ impl HttpClient for InProcess {
 
 impl HttpConnector for InProcess {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let aws = self.0.clone();
+        let (aws, caller) = (self.aws.clone(), self.caller);
         HttpConnectorFuture::new(async move {
             let answer = aws
                 .call(Request {
                     method: request.method(),
                     path: path_of(request.uri()),
                     target: request.headers().get("x-amz-target"),
+                    caller: Some(caller),
                     invocation: request.headers().get("amz-sdk-invocation-id"),
                     body: request.body().bytes().unwrap_or_default(),
                 })

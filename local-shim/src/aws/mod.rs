@@ -9,6 +9,7 @@ pub mod faults;
 pub mod http_client;
 pub mod iam;
 pub mod logs;
+pub mod permissions;
 pub mod ssm;
 pub mod state_file;
 
@@ -29,6 +30,7 @@ pub struct Aws {
     pub iam: iam::Iam,
     pub api_gateway: api_gateway::ApiGateway,
     pub calls: CallLog,
+    pub permissions: permissions::Needed,
     pub faults: faults::Faults,
 }
 
@@ -54,6 +56,8 @@ pub struct Request<'a> {
     pub path: &'a str,
     /// `X-Amz-Target`: service and operation of the JSON protocols.
     pub target: Option<&'a str>,
+    /// Who calls; nothing, for somebody from elsewhere.
+    pub caller: Option<&'static str>,
     /// `amz-sdk-invocation-id`.
     pub invocation: Option<&'a str>,
     pub body: &'a [u8],
@@ -83,6 +87,9 @@ impl Aws {
         let call = faults::Call { operation: &name, invocation: request.invocation.unwrap_or_default() };
         let fault = self.faults.of(call);
         self.calls.count(name);
+        if let Some(caller) = request.caller {
+            self.permissions.note(caller, service, &operation, request.body);
+        }
         match fault {
             None => self.answer(service, &operation, request).await,
             Some(faults::Fault::Lost) => {

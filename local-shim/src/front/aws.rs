@@ -44,6 +44,7 @@ async fn answer(
             method: method.as_str(),
             path: uri.path(),
             target: header("x-amz-target"),
+            caller: None,
             invocation: header("amz-sdk-invocation-id"),
             body: &body,
         })

@@ -487,6 +487,7 @@ impl OwnedRequest {
             method: &self.method,
             path: path_of(&self.uri),
             target: self.target.as_deref(),
+            caller: None,
             invocation: None,
             body: &self.body,
         }

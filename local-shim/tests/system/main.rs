@@ -13,6 +13,7 @@ mod guard;
 mod images;
 mod lines;
 mod operations;
+mod permissions;
 mod process;
 mod roles;
 mod secrets;

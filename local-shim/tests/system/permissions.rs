@@ -1,0 +1,106 @@
+//! The roles of the template allow each function what it does, and nothing else.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use local_shim::{EVENT_PROCESSOR, ORCHESTRATOR, stack::Stack};
+use serde_json::{Value, json};
+
+use crate::client::{System, connect, id, watch};
+
+/// Spoils what reconcile mends: a task definition, tags, an abandoned secret.
+async fn spoil(system: &System, number: u32) {
+    let sdk = system.shim.sdk();
+    let (ecs, ssm) = (aws_sdk_ecs::Client::new(sdk), aws_sdk_ssm::Client::new(sdk));
+    let images = system.admin.get("/images").await.json()["images"].clone();
+    let family = |at: usize| images[at]["task_definition_name"].as_str().unwrap().to_owned();
+    let arn = async |family: String| {
+        let described = ecs.describe_task_definition().task_definition(family).send().await.unwrap();
+        described.task_definition.unwrap().task_definition_arn.unwrap()
+    };
+    ecs.deregister_task_definition().task_definition(arn(family(0)).await).send().await.unwrap();
+    let tag = aws_sdk_ecs::types::Tag::builder().key("IsDefault").value("perhaps").build();
+    ecs.tag_resource().resource_arn(arn(family(1)).await).tags(tag).send().await.unwrap();
+
+    let secret = json!({"name": format!("untagged-{number}"), "key_name": "S", "value": "v"});
+    assert_eq!(system.admin.post("/secrets", &secret).await.status, 201);
+    let name = format!("/runvoy-local/secrets/untagged-{number}");
+    ssm.delete_parameter().name(&name).send().await.unwrap();
+    ssm.put_parameter().name(&name).value("v").r#type("SecureString".into()).send().await.unwrap();
+
+    let abandoned = json!({"name": format!("abandoned-{number}"), "key_name": "S", "value": "v"});
+    assert_eq!(system.admin.post("/secrets", &abandoned).await.status, 201);
+    aws_sdk_dynamodb::Client::new(sdk)
+        .update_item()
+        .table_name("runvoy-local-secrets")
+        .key("name", AttributeValue::S(format!("abandoned-{number}")))
+        .update_expression("SET #state = :deleting, updated_at = :then")
+        .expression_attribute_names("#state", "state")
+        .expression_attribute_values(":deleting", AttributeValue::S("deleting".to_owned()))
+        .expression_attribute_values(":then", AttributeValue::S("2026-01-01T00:00:00.000Z".to_owned()))
+        .send()
+        .await
+        .unwrap();
+}
+
+/// Everything that the functions can be asked for.
+async fn walk(system: &System) {
+    let admin = &system.admin;
+    let user = system.user("viewer", "v@example.com").await;
+    assert_eq!(user.get("/executions?status=RUNNING").await.status, 200);
+    assert_eq!(admin.post("/users/revoke", &json!({"email": "v@example.com"})).await.status, 200);
+    assert_eq!(admin.get("/users").await.status, 200);
+    let image = json!({"image": "tool:1", "is_default": true, "task_role_name": "runvoy-local-TaskRole"});
+    assert_eq!(admin.post("/images/register", &image).await.status, 201);
+    let image = admin.get("/images/tool:1").await.json()["image_id"].as_str().unwrap().to_owned();
+    assert_eq!(admin.delete(&format!("/images/{image}")).await.status, 200);
+    let secret = json!({"name": "s", "key_name": "S", "value": "v"});
+    assert_eq!(admin.post("/secrets", &secret).await.status, 201);
+    assert_eq!(admin.get("/secrets/s").await.status, 200);
+    assert_eq!(admin.put("/secrets/s", &json!({"value": "w"})).await.status, 200);
+    // It takes its time to end, so that its viewer hears of the kill from whoever was asked for it.
+    let command = "trap 'sleep 1; exit' TERM; sleep 60 & wait";
+    let body = json!({"command": command, "image": "ubuntu:22.04", "secrets": ["s"]});
+    let started = admin.run_with(body).await;
+    let url = format!("{}&status=true", started["websocket_url"].as_str().unwrap());
+    let watching = tokio::spawn(watch(connect(&url).await.unwrap()));
+    drop(connect(&url).await.unwrap());
+    admin.wait_for(&id(&started), "RUNNING").await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(admin.delete(&format!("/executions/{}", id(&started))).await.status, 200);
+    admin.wait_for(&id(&started), "STOPPED").await;
+    watching.await.unwrap();
+    admin.log(&id(&started)).await;
+    assert_eq!(admin.delete("/secrets/s").await.status, 200);
+    let open = admin.run_with(json!({"command": "sleep 60", "image": "ubuntu:22.04"})).await;
+    spoil(system, 1).await;
+    assert_eq!(admin.post("/health/reconcile", &Value::Null).await.status, 200);
+    assert_eq!(admin.get("/trace/unknown").await.status, 200);
+    spoil(system, 2).await;
+    for event in [
+        include_str!("../../../examples/scheduled-reconcile.json"),
+        include_str!("../../../examples/create-admin.json"),
+    ] {
+        assert_eq!(admin.process(event).await.status, 200);
+    }
+    assert_eq!(admin.delete(&format!("/executions/{}", id(&open))).await.status, 200);
+    // A task that has no record: ECS is asked whose it is.
+    let unknown = include_str!("../../../examples/ecs-task-completion.json");
+    admin.process(unknown).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_function_is_allowed_what_it_does_and_nothing_else() {
+    let system = System::start().await;
+    walk(&system).await;
+    let stack = Stack::bundled().unwrap();
+    for function in [ORCHESTRATOR, EVENT_PROCESSOR] {
+        let allowed = stack.function(function).unwrap().allowed;
+        let needed = system.shim.needed_of_iam(function);
+        let forbidden: BTreeSet<_> = needed.difference(&allowed).collect();
+        assert!(forbidden.is_empty(), "{function} does what its role in template.yaml does not allow: {forbidden:?}");
+        let idle: BTreeSet<_> = allowed.difference(&needed).collect();
+        assert!(idle.is_empty(), "{function} is allowed what it never does: {idle:?}");
+    }
+    system.shim.shut_down().await;
+}
