@@ -102,6 +102,57 @@ async fn each_request_makes_the_calls_it_must_and_no_more() {
     system.shim.shut_down().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_change_makes_the_calls_it_must_and_no_more() {
+    let system = System::start().await;
+    let admin = &system.admin;
+    admin.get("/users").await;
+    quiet(&system).await;
+    let key = ("dynamodb:GetItem", 1);
+    let write = ("dynamodb:TransactWriteItems", 1);
+
+    let user = json!({"email": "new@example.com", "role": "viewer"});
+    let (created, made) = calls(&system, admin.post("/users/create", &user)).await;
+    assert_eq!(made, expected(&[key, write]), "create a user");
+    let claim = format!("/claim/{}", created.json()["claim_token"].as_str().unwrap());
+    let (_, made) = calls(&system, get(admin, &claim)).await;
+    assert_eq!(made, expected(&[key, write]), "claim a key");
+    let (_, made) = calls(&system, admin.post("/users/revoke", &json!({"email": "new@example.com"}))).await;
+    assert_eq!(made, expected(&[("dynamodb:GetItem", 2), write]), "revoke a user");
+
+    let secret = json!({"name": "s", "key_name": "S", "value": "v"});
+    let (_, made) = calls(&system, admin.post("/secrets", &secret)).await;
+    let create = [key, ("dynamodb:PutItem", 1), ("ssm:PutParameter", 1), ("dynamodb:UpdateItem", 1)];
+    assert_eq!(made, expected(&create), "create a secret");
+    let (_, made) = calls(&system, admin.put("/secrets/s", &json!({"description": "d"}))).await;
+    assert_eq!(made, expected(&[("dynamodb:GetItem", 2), ("dynamodb:UpdateItem", 1)]), "change a secret's description");
+    let (_, made) = calls(&system, admin.put("/secrets/s", &json!({"value": "w"}))).await;
+    let change = [("dynamodb:GetItem", 2), ("ssm:PutParameter", 1), ("dynamodb:UpdateItem", 1)];
+    assert_eq!(made, expected(&change), "change a secret's value");
+    let (_, made) = calls(&system, admin.delete("/secrets/s")).await;
+    let delete =
+        [("dynamodb:GetItem", 2), ("dynamodb:UpdateItem", 1), ("ssm:DeleteParameter", 1), ("dynamodb:DeleteItem", 1)];
+    assert_eq!(made, expected(&delete), "delete a secret");
+
+    let image = json!({"image": "tool:1"});
+    let (_, made) = calls(&system, admin.post("/images/register", &image)).await;
+    let register = [key, ("dynamodb:BatchGetItem", 1), ("ecs:RegisterTaskDefinition", 1), write];
+    assert_eq!(made, expected(&register), "register an image");
+    let id = admin.get("/images/tool:1").await.json()["image_id"].as_str().unwrap().to_owned();
+    let (_, made) = calls(&system, admin.delete(&format!("/images/{id}"))).await;
+    let delete = [
+        key,
+        ("dynamodb:BatchGetItem", 2),
+        ("dynamodb:Scan", 1),
+        ("ecs:ListTaskDefinitionFamilies", 1),
+        ("ecs:ListTaskDefinitions", 1),
+        ("ecs:DeregisterTaskDefinition", 1),
+        write,
+    ];
+    assert_eq!(made, expected(&delete), "delete an image");
+    system.shim.shut_down().await;
+}
+
 /// Whether these calls were made; the task's events may have caused others meanwhile.
 fn contains(made: &BTreeMap<String, u64>, wanted: &BTreeMap<String, u64>) -> bool {
     wanted.iter().all(|(operation, count)| made.get(operation).is_some_and(|made| made >= count))

@@ -8,7 +8,10 @@ pub mod parameter;
 
 use std::{collections::HashMap, time::Duration};
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::{
+    operation::update_item::builders::UpdateItemFluentBuilder,
+    types::{AttributeValue, KeysAndAttributes},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -182,23 +185,30 @@ pub async fn survey(app: &App) -> Result<(Vec<Secret>, Vec<String>)> {
 
 /// Undoes an abandoned creation, or ends an abandoned deletion. Returns whether it was still abandoned.
 pub async fn clear_abandoned(app: &App, name: &str, request_id: &str) -> Result<bool> {
-    let taken = app
-        .aws
+    let abandoned = mark_deleting(app, name, request_id)
+        .condition_expression("#state IN (:creating, :deleting) AND updated_at < :abandoned")
+        .expression_attribute_values(":abandoned", string(time::rfc3339(abandoned_before(app))));
+    remove(app, name, request_id, abandoned).await
+}
+
+/// The write that says that a secret is being deleted. Whoever makes it adds the condition under which it is.
+fn mark_deleting(app: &App, name: &str, request_id: &str) -> UpdateItemFluentBuilder {
+    app.aws
         .dynamodb
         .update_item()
         .table_name(&app.config.tables.secrets)
         .key("name", string(name))
         .update_expression("SET #state = :deleting, updated_at = :now, modified_by_request_id = :request")
-        .condition_expression("#state IN (:creating, :deleting) AND updated_at < :abandoned")
         .expression_attribute_names("#state", "state")
         .expression_attribute_values(":creating", string("creating"))
         .expression_attribute_values(":deleting", string("deleting"))
         .expression_attribute_values(":now", string(time::rfc3339(app.now())))
-        .expression_attribute_values(":abandoned", string(time::rfc3339(abandoned_before(app))))
         .expression_attribute_values(":request", string(request_id))
-        .send()
-        .await;
-    match taken {
+}
+
+/// Marks a secret, removes its value, then its record. `false` when the mark's condition does not hold.
+async fn remove(app: &App, name: &str, request_id: &str, mark: UpdateItemFluentBuilder) -> Result<bool> {
+    match mark.send().await {
         Ok(_) => {}
         Err(error) if error.condition_failed() => return Ok(false),
         Err(error) => return Err(error.into()),
@@ -304,29 +314,10 @@ pub async fn update(app: &App, name: &str, change: SecretChange, by: &Email, req
 
 /// Deletes a secret, value first.
 pub async fn delete(app: &App, name: &str, request_id: &str) -> Result<()> {
-    let mark = app
-        .aws
-        .dynamodb
-        .update_item()
-        .table_name(&app.config.tables.secrets)
-        .key("name", string(name))
-        .update_expression("SET #state = :deleting, updated_at = :now, modified_by_request_id = :request")
+    let existing = mark_deleting(app, name, request_id)
         .condition_expression("attribute_exists(#name) AND #state <> :creating")
-        .expression_attribute_names("#name", "name")
-        .expression_attribute_names("#state", "state")
-        .expression_attribute_values(":deleting", string("deleting"))
-        .expression_attribute_values(":creating", string("creating"))
-        .expression_attribute_values(":now", string(time::rfc3339(app.now())))
-        .expression_attribute_values(":request", string(request_id))
-        .send()
-        .await;
-    match mark {
-        Ok(_) => {}
-        Err(error) if error.condition_failed() => return Err(Error::SecretNotFound(name.to_owned())),
-        Err(error) => return Err(error.into()),
-    }
-    parameter::delete(app, name).await?;
-    remove_record(app, name, State::Deleting, request_id).await
+        .expression_attribute_names("#name", "name");
+    if remove(app, name, request_id, existing).await? { Ok(()) } else { Err(Error::SecretNotFound(name.to_owned())) }
 }
 
 async fn remove_record(app: &App, name: &str, state: State, request_id: &str) -> Result<()> {
