@@ -10,6 +10,9 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
+/** Text in which `backquotes` mean code. */
+const prose = (text = "") => text.split("`").map((part, at) => (at % 2 === 1 ? element("code", {}, part) : part));
+
 const byId = (id) => document.getElementById(id);
 
 function main(api) {
@@ -62,7 +65,7 @@ function main(api) {
     const { properties, required = [] } = follow(schema);
     if (!properties) return undefined;
     const rows = Object.entries(properties).map(([name, property]) => [
-      named(name, required.includes(name)), typeOf(property), property.description ?? follow(property).description ?? "",
+      named(name, required.includes(name)), typeOf(property), prose(property.description ?? follow(property).description),
     ]);
     return table(["Field", "Type", ""], rows);
   }
@@ -79,7 +82,7 @@ function main(api) {
     const send = element("button", { type: "submit" }, "Send");
     const made = element("form", {},
       inputs.length > 0 ? table(["Parameter", "Type", "", "Value"], inputs.map(({ parameter, input }) => [
-        named(parameter.name, parameter.required), typeOf(parameter.schema ?? {}), parameter.description ?? "", input])) : undefined,
+        named(parameter.name, parameter.required), typeOf(parameter.schema ?? {}), prose(parameter.description), input])) : undefined,
       body, send, answer);
     made.addEventListener("submit", async (event) => {
       event.preventDefault();
@@ -112,14 +115,14 @@ function main(api) {
   function describe(path, method, operation) {
     const responses = Object.entries(operation.responses).map(([status, response]) => {
       const schema = response.content?.["application/json"]?.schema;
-      return [element("code", {}, status), response.description, schema ? typeOf(schema) : ""];
+      return [element("code", {}, status), prose(response.description), schema ? typeOf(schema) : ""];
     });
     const succeeds = Object.entries(operation.responses).find(([status]) => status.startsWith("2"));
     const answered = succeeds?.[1].content?.["application/json"]?.schema;
     const taken = operation.requestBody?.content["application/json"].schema;
     return element("section", { id: operation.operationId },
       element("h2", { class: "path" }, element("span", { class: "method" }, method.toUpperCase()), path),
-      element("p", {}, element("strong", {}, operation.summary ?? ""), ". ", operation.description ?? ""),
+      element("p", {}, element("strong", {}, prose(operation.summary)), ". ", prose(operation.description)),
       taken ? [element("h3", {}, "Body"), fields(taken)] : [],
       form(path, method, operation),
       element("details", {}, element("summary", {}, "Answers"),
@@ -127,7 +130,7 @@ function main(api) {
         answered ? fields(follow(answered).items ?? answered) : undefined));
   }
 
-  byId("about").textContent = `${api.info.description} Version ${api.info.version}.`;
+  byId("about").append(...prose(`${api.info.description} Version ${api.info.version}.`));
   const operations = Object.entries(api.paths).flatMap(([path, item]) =>
     METHODS.filter((method) => item[method]).map((method) => ({ path, method, operation: item[method] })));
   byId("operations").replaceChildren();

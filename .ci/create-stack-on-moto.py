@@ -1,0 +1,103 @@
+"""Creates the stack of template.yaml on moto, after SAM's own transform, and looks at what came of it.
+
+    create-stack-on-moto.py MOTO      (an endpoint URL)
+"""
+
+import io
+import json
+import os
+import sys
+import zipfile
+
+import boto3
+from cfnlint.decode import cfn_yaml
+from samtranslator.public.translator import ManagedPolicyLoader
+from samtranslator.translator.transform import transform
+
+MOTO = sys.argv[1]
+os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
+# What moto does not know, and nothing that is looked at here depends on.
+UNKNOWN_TO_MOTO = {"AWS::Lambda::Permission", "AWS::Lambda::Url", "AWS::SNS::Subscription"}
+
+
+def client(service):
+    return boto3.client(service, endpoint_url=MOTO, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+
+
+class NoManagedPolicies(ManagedPolicyLoader):
+    def __init__(self):
+        super().__init__(None)
+
+    def load(self):
+        return {}
+
+
+def translated():
+    template = json.loads(json.dumps(cfn_yaml.load("template.yaml")))
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = {"Bucket": "code", "Key": "code.zip"}
+            resource.pop("Metadata", None)
+    parameters = {name: parameter.get("Default", "") for name, parameter in template["Parameters"].items()}
+    return transform(template, parameters, NoManagedPolicies())
+
+
+failures = []
+
+
+def expect(what, holds, found):
+    print(("as expected " if holds else "WRONG       ") + what + ("" if holds else f": {found}"))
+    if not holds:
+        failures.append(what)
+
+
+template = translated()
+resources = template["Resources"]
+kinds = [resource["Type"] for resource in resources.values()]
+expect("two functions", kinds.count("AWS::Lambda::Function") == 2, kinds)
+expect("one function URL, open to whoever has an API key", [resource["Properties"]["AuthType"] for resource in resources.values() if resource["Type"] == "AWS::Lambda::Url"] == ["NONE"], kinds)
+rules = [resource["Properties"] for resource in resources.values() if resource["Type"] == "AWS::Events::Rule"]
+expect("a rule for task states, a schedule for reconcile", sorted(rule.get("ScheduleExpression", "") for rule in rules) == ["", "rate(1 hour)"], rules)
+pattern = next(rule["EventPattern"] for rule in rules if "EventPattern" in rule)
+expect("only this cluster's tasks", pattern["detail"]["lastStatus"] == ["RUNNING", "STOPPED"] and "clusterArn" in pattern["detail"], pattern)
+expect("a subscription of the tasks' log group", kinds.count("AWS::Logs::SubscriptionFilter") == 1, kinds)
+expect("the stream of new viewers", kinds.count("AWS::Lambda::EventSourceMapping") == 1, kinds)
+roles = {name: resource["Properties"] for name, resource in resources.items() if resource["Type"] == "AWS::IAM::Role"}
+statements = [
+    statement
+    for role in roles.values() for policy in role.get("Policies", []) for statement in policy["PolicyDocument"]["Statement"]
+]
+actions = [action for statement in statements for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])]
+expect("no action is a wildcard", not any("*" in action for action in actions), actions)
+
+for name in [name for name, resource in resources.items() if resource["Type"] in UNKNOWN_TO_MOTO]:
+    del resources[name]
+    for output in [output for output, value in template["Outputs"].items() if f'"{name}"' in json.dumps(value)]:
+        del template["Outputs"][output]
+client("s3").create_bucket(Bucket="code")
+archive = io.BytesIO()
+with zipfile.ZipFile(archive, "w") as code:
+    code.writestr("bootstrap", "")
+client("s3").put_object(Bucket="code", Key="code.zip", Body=archive.getvalue())
+cloudformation = client("cloudformation")
+cloudformation.create_stack(StackName="runvoy", TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"])
+stack = cloudformation.describe_stacks(StackName="runvoy")["Stacks"][0]
+expect("the stack is created", stack["StackStatus"] == "CREATE_COMPLETE", stack)
+outputs = {output["OutputKey"] for output in stack.get("Outputs", [])}
+expect("its outputs name what clients need", {"WebSocketUrl", "EventProcessor"} <= outputs, outputs)
+
+dynamodb = client("dynamodb")
+tables = set(dynamodb.list_tables()["TableNames"])
+named = {f"runvoy-{name}" for name in ("executions", "execution-logs", "users", "api-keys", "claims", "images", "secrets", "websocket-connections", "websocket-tokens")}
+expect("nine tables", named <= tables, tables)
+for name in sorted(named):
+    table = dynamodb.describe_table(TableName=name)["Table"]
+    expect(f"{name} is paid by request", table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST", table)
+stream = dynamodb.describe_table(TableName="runvoy-websocket-connections")["Table"].get("StreamSpecification", {})
+expect("new viewers have a stream", stream.get("StreamEnabled"), stream)
+indexes = {index["IndexName"] for index in dynamodb.describe_table(TableName="runvoy-executions")["Table"]["GlobalSecondaryIndexes"]}
+expect("executions have their indexes", indexes == {"by-started-at", "by-status", "by-created-by-request", "by-modified-by-request"}, indexes)
+expect("the cluster is there", client("ecs").describe_clusters(clusters=["runvoy"])["clusters"], None)
+groups = {group["logGroupName"] for group in client("logs").describe_log_groups()["logGroups"]}
+expect("log groups are there", {"/runvoy/runvoy/tasks", "/runvoy/runvoy/orchestrator", "/runvoy/runvoy/event-processor"} <= groups, groups)
+sys.exit(bool(failures))
