@@ -29,6 +29,11 @@ test-examples:
 bench *ARGUMENTS:
     cargo bench -p local-shim --bench system -- {{ ARGUMENTS }}
 
+# Measure how the functions' own binaries start, release build.
+bench-lambda:
+    cargo build --release -p orchestrator -p event-processor
+    cargo bench -p local-shim --bench lambda
+
 # Simulate deliveries, faults and viewers for many seeds, release build: `just simulate 0..10000`, or one: `just simulate 17`.
 simulate SEEDS="0..10000":
     SEEDS={{ SEEDS }} cargo test --release -p local-shim --test simulation for_all_seeds -- --nocapture
