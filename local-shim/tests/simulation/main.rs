@@ -37,8 +37,8 @@ fn wanted() -> Range<u64> {
     }
 }
 
-/// Runs seeds on all cores until one breaks the promise.
-fn first_broken(seeds: Range<u64>, planted: Option<Planted>) -> Option<(u64, Outcome)> {
+/// Runs seeds, or one in `step` of them, on all cores until one breaks the promise.
+fn first_broken(seeds: Range<u64>, step: u64, planted: Option<Planted>) -> Option<(u64, Outcome)> {
     let next = AtomicU64::new(seeds.start);
     let broken: Mutex<Option<(u64, Outcome)>> = Mutex::new(None);
     let started = Instant::now();
@@ -46,7 +46,7 @@ fn first_broken(seeds: Range<u64>, planted: Option<Planted>) -> Option<(u64, Out
         for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
                 loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let seed = next.fetch_add(step, Ordering::Relaxed);
                     if seed >= seeds.end || broken.lock().unwrap().is_some() {
                         return;
                     }
@@ -69,7 +69,7 @@ fn first_broken(seeds: Range<u64>, planted: Option<Planted>) -> Option<(u64, Out
 fn the_promise_holds_for_all_seeds() {
     let seeds = wanted();
     let alone = seeds.end - seeds.start == 1;
-    if let Some((seed, outcome)) = first_broken(seeds, None) {
+    if let Some((seed, outcome)) = first_broken(seeds, 1, None) {
         for line in &outcome.story {
             println!("{line}");
         }
@@ -91,7 +91,15 @@ fn a_seed_tells_the_same_story_again() {
 
 /// The simulation finds what it is there to find.
 fn is_found(planted: Planted) {
-    assert!(first_broken(0..400, Some(planted)).is_some(), "{planted:?} was not noticed");
+    // What only comes too late is seen where nothing else holds it up: in the calm seeds.
+    let step = match planted {
+        Planted::NoSecondLook | Planted::NewViewerUnnoticed => scenario::CALM,
+        Planted::RepeatForgotten | Planted::LeaseIgnored | Planted::EndStatesGiveWay => 1,
+    };
+    let Some((seed, _)) = first_broken(0..400 * step, step, Some(planted)) else {
+        panic!("{planted:?} was not noticed");
+    };
+    println!("{planted:?} is noticed by seed {seed}");
 }
 
 #[test]
