@@ -7,58 +7,13 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use axum::{
-    Router,
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-    routing::{get, post},
-};
-use local_shim::{EVENT_PROCESSOR, ORCHESTRATOR, stack::Stack};
+use local_shim::{EVENT_PROCESSOR, ORCHESTRATOR, lambda::instance::Instance, stack::Stack};
 use serde_json::json;
 
 const ROUNDS: usize = 20;
-
-/// What the runtime API has seen of one process.
-#[derive(Default)]
-struct Seen {
-    event: String,
-    first_next: Option<Instant>,
-    answered: Option<(Instant, String)>,
-}
-
-type Shared = Arc<Mutex<Seen>>;
-
-/// The first time, an event; after that, as Lambda does, nothing for long ("Lambda runtime API").
-async fn next(State(seen): State<Shared>) -> Response {
-    let event = {
-        let mut seen = seen.lock().unwrap();
-        let is_first = seen.first_next.is_none();
-        seen.first_next.get_or_insert_with(Instant::now);
-        is_first.then(|| seen.event.clone())
-    };
-    let Some(event) = event else {
-        tokio::time::sleep(Duration::from_secs(3600)).await;
-        return StatusCode::GONE.into_response();
-    };
-    let deadline = (jiff::Timestamp::now().as_millisecond() + 30_000).to_string();
-    let headers = [
-        ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd".to_owned()),
-        ("lambda-runtime-deadline-ms", deadline),
-        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:000000000000:function:x".to_owned()),
-    ];
-    (headers, event).into_response()
-}
-
-async fn answer(State(seen): State<Shared>, body: String) -> StatusCode {
-    seen.lock().unwrap().answered = Some((Instant::now(), body));
-    StatusCode::ACCEPTED
-}
 
 fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
@@ -85,54 +40,22 @@ fn main() {
 
 async fn measure(function: &str, binary: &str, event: &str) {
     let path = binary_path(binary);
-    let (mut first_next, mut answered, mut memory) = (Vec::new(), Vec::new(), 0.0_f64);
+    let environment = Stack::bundled().unwrap().function(function).unwrap().environment;
+    let (mut first_poll, mut answered, mut memory) = (Vec::new(), Vec::new(), 0.0_f64);
     for _ in 0..ROUNDS {
-        let seen: Shared = Arc::new(Mutex::new(Seen { event: event.to_owned(), ..Seen::default() }));
-        let router = Router::new()
-            .route("/2018-06-01/runtime/invocation/next", get(next))
-            .route("/2018-06-01/runtime/invocation/{id}/response", post(answer))
-            .route("/2018-06-01/runtime/invocation/{id}/error", post(answer))
-            .with_state(seen.clone());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = tokio::spawn(async move { axum::serve(listener, router).await });
-        let started = Instant::now();
-        let mut child = command(&path, function, &address.to_string()).spawn().unwrap();
-        let deadline = started + Duration::from_secs(10);
-        while seen.lock().unwrap().answered.is_none() {
-            assert!(Instant::now() < deadline, "{binary} gave no answer");
-            tokio::time::sleep(Duration::from_micros(200)).await;
-        }
-        memory = memory.max(resident(child.id()));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        server.abort();
-        let seen = seen.lock().unwrap();
-        let (at, body) = seen.answered.as_ref().unwrap();
-        assert!(!body.contains("errorType"), "{binary} failed: {body}");
-        first_next.push(seen.first_next.unwrap() - started);
-        answered.push(*at - started);
+        let instance = Instance::start(&path, &environment, 1).await.unwrap();
+        let answer = instance.invoke("8476a536-e9f4-11e8-9739-2dfe598c3fcd", event.as_bytes().to_vec());
+        let answer = tokio::time::timeout(Duration::from_secs(10), answer).await;
+        answered.push(instance.started().elapsed());
+        answer.expect("an answer within 10 s").expect("no failure");
+        first_poll.push(instance.first_poll().unwrap() - instance.started());
+        memory = memory.max(resident(instance.id().unwrap()));
     }
     let size = std::fs::metadata(&path).unwrap().len() as f64 / 1e6;
-    println!("{binary:<16} start to first /next      {}", spread(&mut first_next));
+    println!("{binary:<16} start to first /next      {}", spread(&mut first_poll));
     println!("{binary:<16} start to first answer     {}", spread(&mut answered));
     println!("{binary:<16} memory (VmRSS)            {memory:.1} MB");
     println!("{binary:<16} binary, packed            {size:.1} MB, {:.1} MB", packed(&path));
-}
-
-fn command(path: &Path, function: &str, runtime_api: &str) -> Command {
-    let mut command = Command::new(path);
-    command
-        .env_clear()
-        .envs(Stack::bundled().unwrap().function(function).unwrap().environment)
-        .env("AWS_LAMBDA_RUNTIME_API", runtime_api)
-        .env("AWS_LAMBDA_FUNCTION_NAME", function)
-        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
-        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-        .env("AWS_LAMBDA_LOG_GROUP_NAME", "x")
-        .env("AWS_LAMBDA_LOG_STREAM_NAME", "x")
-        .stdout(Stdio::null());
-    command
 }
 
 fn binary_path(name: &str) -> PathBuf {

@@ -1,14 +1,16 @@
 //! The folder that the state is kept in: the user's alone, and one program's at a time.
 
 use std::{
+    collections::BTreeMap,
     fs::{DirBuilder, File, Permissions, TryLockError},
+    io::Write,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
 
-use crate::aws::state_file::private_if_new;
+use crate::aws::state_file::{private, private_if_new};
 
 pub struct DataDir {
     directory: Option<PathBuf>,
@@ -45,6 +47,14 @@ impl DataDir {
     /// Where state is kept that outlives the process, if any is.
     pub fn persistent(&self) -> Option<&Path> {
         self.directory.as_deref()
+    }
+
+    /// Writes variables as `docker run --env-file` and others read them, a line each; nowhere, if nothing is kept.
+    pub fn write_variables(&self, name: &str, variables: &BTreeMap<String, String>) -> Result<()> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        let lines: String = variables.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        private(&directory.join(name))?.write_all(lines.as_bytes())?;
+        Ok(())
     }
 
     pub fn workspaces(&self) -> PathBuf {

@@ -51,6 +51,8 @@ pub struct Shim {
     pub event_processor: SocketAddr,
     /// Where the emulated AWS listens for others, if it does.
     pub aws_endpoint: Option<SocketAddr>,
+    /// Variables with which the functions run outside this process on the same emulated AWS; none where it does not listen.
+    pub elsewhere: BTreeMap<String, String>,
     /// The admin's key.
     pub admin_key: ApiKey,
     /// Whether the admin was made by this start.
@@ -105,6 +107,13 @@ impl Shim {
         let processor_config = Config::from_lookup(|name| processor_settings.environment.get(name).cloned())?;
 
         let data = data_dir::DataDir::open(settings.data_dir.as_deref())?;
+        let elsewhere = match aws_endpoint {
+            Some(endpoint) if !settings.has_own_endpoint() => elsewhere(&orchestrator_settings.environment, endpoint),
+            _ => BTreeMap::new(),
+        };
+        if !elsewhere.is_empty() {
+            data.write_variables("functions.env", &elsewhere)?;
+        }
         let runner = choose_runner(settings.runner, &data).await?;
         let subscriptions = TaskTracker::new();
         // The emulated AWS sends its events to a function that cannot exist before the emulated AWS does.
@@ -159,7 +168,11 @@ impl Shim {
         };
         let port = front::orchestrator::Port { orchestrator: orchestrator_function, websocket: Arc::new(gateway) };
         tracing::info!(address = %orchestrator, "starting orchestrator server");
-        let http = serve(http, front::orchestrator::router(port), stop_listening.clone());
+        let mut api = front::orchestrator::router(port);
+        if endpoint.is_some() {
+            api = api.merge(front::aws::connections(aws.clone()));
+        }
+        let http = serve(http, api, stop_listening.clone());
         tracing::info!(address = %event_processor, "starting async processor server");
         let events = serve(events, front::event_processor::router(function.clone()), stop_listening.clone());
 
@@ -172,6 +185,7 @@ impl Shim {
             orchestrator,
             event_processor,
             aws_endpoint,
+            elsewhere,
             admin_key: bootstrapped.admin_key,
             is_first_start: bootstrapped.is_first_start,
             runner,
@@ -235,6 +249,16 @@ impl Shim {
             task.abort();
         }
     }
+}
+
+/// What a function needs in its environment to run in a process of its own, on this emulated AWS.
+fn elsewhere(environment: &BTreeMap<String, String>, endpoint: SocketAddr) -> BTreeMap<String, String> {
+    let own = [
+        ("AWS_ENDPOINT_URL", format!("http://localhost:{}", endpoint.port())),
+        ("AWS_ACCESS_KEY_ID", "local".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
+    ];
+    environment.clone().into_iter().chain(own.map(|(name, value)| (name.to_owned(), value))).collect()
 }
 
 /// Binds a port on the loopback address.

@@ -115,6 +115,12 @@ fn welcome(shim: &Shim, data_dir: Option<&std::path::Path>) {
     println!("  Event processor  http://localhost:{events}");
     if let Some(endpoint) = shim.aws_endpoint {
         println!("  AWS endpoint     http://localhost:{}   (any access key; region us-east-1)", endpoint.port());
+        if let Some(directory) = data_dir.filter(|_| !shim.elsewhere.is_empty()) {
+            println!(
+                "  For functions    {}   (what they need to run elsewhere)",
+                directory.join("functions.env").display()
+            );
+        }
     }
     let key = match data_dir {
         Some(directory) => {

@@ -4,5 +4,5 @@ use lambda_http::Error;
 async fn main() -> Result<(), Error> {
     runvoy_core::telemetry::init_lambda()?;
     let app = runvoy_core::App::from_environment().await?;
-    lambda_http::run(orchestrator::service(app)).await
+    lambda_http::run_concurrent(orchestrator::service(app)).await
 }

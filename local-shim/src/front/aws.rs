@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     middleware::{self, Next},
     response::Response,
+    routing::any,
 };
 use serde_json::json;
 
@@ -22,8 +23,16 @@ const MAX_BODY: usize = 16 * 1024 * 1024;
 const HOST_OF_CONTAINERS: &str = "host.docker.internal";
 
 pub fn router(aws: Aws) -> Router {
-    Router::new()
-        .fallback(answer)
+    guarded(Router::new().fallback(answer), aws)
+}
+
+/// Where API Gateway takes what is sent to viewers: at its own WebSocket endpoint.
+pub fn connections(aws: Aws) -> Router {
+    guarded(Router::new().route("/ws/@connections/{id}", any(answer)), aws)
+}
+
+fn guarded(router: Router<Aws>, aws: Aws) -> Router {
+    router
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn(signed_only))
         .layer(middleware::from_fn(guard::same_site_only))

@@ -5,6 +5,7 @@ pub mod chaos;
 pub mod event_bridge;
 pub mod function;
 pub mod function_log;
+pub mod instance;
 pub mod log_subscription;
 pub mod schedule;
 pub mod table_stream;
