@@ -186,7 +186,7 @@ def ecs():
 def logs():
     group = "/runvoy/runvoy-local/tasks"
     compare("no group", "logs", "filter_log_events", logGroupName="/none")
-    compare("a group without lines", "logs", "filter_log_events", logGroupName=group)
+    compare("a time without lines", "logs", "filter_log_events", logGroupName=group, startTime=4_102_444_800_000)
     compare("a stream that is not there", "logs", "filter_log_events", logGroupName=group, logStreamNames=["none"])
     compare("a limit that is too high", "logs", "filter_log_events", logGroupName=group, limit=10_001)
 

@@ -1,6 +1,6 @@
 """Creates the stack of template.yaml on moto, after SAM's own transform, and looks at what came of it.
 
-    create-stack-on-moto.py MOTO      (an endpoint URL)
+    create-stack-on-moto.py MOTO VARIABLES      (an endpoint URL; a file, written: what the functions need to run on this stack)
 """
 
 import io
@@ -100,4 +100,18 @@ expect("executions have their indexes", indexes == {"by-started-at", "by-status"
 expect("the cluster is there", client("ecs").describe_clusters(clusters=["runvoy"])["clusters"], None)
 groups = {group["logGroupName"] for group in client("logs").describe_log_groups()["logGroups"]}
 expect("log groups are there", {"/runvoy/runvoy/tasks", "/runvoy/runvoy/orchestrator", "/runvoy/runvoy/event-processor"} <= groups, groups)
+
+# The template says so of its VPC; moto leaves it out, and then cannot run a task there.
+for vpc in client("ec2").describe_vpcs(Filters=[{"Name": "cidr", "Values": ["10.0.0.0/16"]}])["Vpcs"]:
+    client("ec2").modify_vpc_attribute(VpcId=vpc["VpcId"], EnableDnsHostnames={"Value": True})
+variables = client("lambda").list_functions()["Functions"][0]["Environment"]["Variables"] | {
+    # moto cannot resolve the reference to the WebSocket API.
+    "RUNVOY_WEBSOCKET_API_ENDPOINT": MOTO,
+    "AWS_ENDPOINT_URL": MOTO,
+    "AWS_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+}
+with open(sys.argv[2], "w") as file:
+    file.writelines(f"{name}={value}\n" for name, value in variables.items())
 sys.exit(bool(failures))

@@ -1,7 +1,10 @@
 use std::io::Write;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use lambda_runtime::{Context, LambdaEvent};
+use local_shim::Settings;
 use proptest::{prelude::*, test_runner::TestRunner};
+use runvoy_core::{App, config::Config};
 use serde_json::{Value, json};
 
 use crate::client::{System, connect, id, watch};
@@ -235,5 +238,34 @@ async fn an_admin_is_made_by_an_event_once() {
     assert!(again.text.contains("exists already"), "{}", again.text);
     let bad = json!({"source": "runvoy", "detail-type": "Create Admin", "detail": {"email": "nobody"}});
     assert_eq!(system.admin.process(bad.to_string()).await.status, 500);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_that_runs_elsewhere_reaches_viewers_here() {
+    let system = System::start_with(Settings { aws_port: Some(0), ..Settings::ephemeral() }).await;
+    let elsewhere = &system.shim.elsewhere;
+    let sdk = runvoy_core::aws::sdk_settings()
+        .endpoint_url(&elsewhere["AWS_ENDPOINT_URL"])
+        .region(aws_config::Region::new("us-east-1"))
+        .credentials_provider(aws_credential_types::Credentials::new("any", "key", None, None, "test"))
+        .load()
+        .await;
+    let app = App::new(Config::from_lookup(|name| elsewhere.get(name).cloned()).unwrap(), &sdk);
+    let started = system.admin.run("sleep 60").await;
+    let id = id(&started);
+    system.admin.wait_for(&id, "RUNNING").await;
+    let viewer = connect(started["websocket_url"].as_str().unwrap()).await.unwrap();
+    let watching = tokio::spawn(watch(viewer));
+    for event in [batch(&id, &[(1, "from elsewhere".to_owned())]), example(&id)] {
+        event_processor::handle(&app, LambdaEvent::new(event, Context::default())).await.unwrap();
+    }
+    let seen = watching.await.unwrap();
+    assert!(seen.messages().contains(&"from elsewhere".to_owned()), "{seen:?}");
+    assert_eq!(seen.close_code, Some(1000));
+
+    let path = format!("{}/@connections/any", elsewhere["RUNVOY_WEBSOCKET_API_ENDPOINT"]);
+    let unsigned = system.admin.send(axum::http::Request::post(path).body("{}".into()).unwrap()).await;
+    assert_eq!(unsigned.status, 403, "{}", unsigned.text);
     system.shim.shut_down().await;
 }

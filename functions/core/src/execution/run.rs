@@ -349,7 +349,10 @@ fn is_missing_task_definition(error: &SdkError<RunTaskError>) -> bool {
     use aws_smithy_types::error::metadata::ProvideErrorMetadata;
     error.as_service_error().is_some_and(|error| {
         error.code() == Some("ClientException")
-            && error.message().is_some_and(|message| message.contains("TaskDefinition not found"))
+            && error.message().is_some_and(|message| {
+                // Its wording is not promised anywhere: "TaskDefinition not found.", or in other words.
+                message.to_ascii_lowercase().replace(' ', "").contains("taskdefinition")
+            })
     })
 }
 
