@@ -25,6 +25,20 @@ lint:
 test-examples:
     ./examples/test.sh
 
+# Run both functions under cargo-lambda, built anew at each change, on the AWS of `just run-local --aws-port 4566`.
+watch *ARGUMENTS:
+    @test -f .runvoy-local/functions.env || { echo "First, in another terminal: just run-local --aws-port 4566" >&2; exit 1; }
+    cargo lambda watch --env-file .runvoy-local/functions.env --invoke-address 127.0.0.1 {{ ARGUMENTS }}
+
+# Invoke the functions with every example event, under cargo-lambda.
+lambda-examples:
+    ./examples/invoke.sh cargo-lambda
+
+# Invoke the functions with every example event, built by SAM for this machine and run in Docker by `sam local invoke`.
+sam-examples:
+    sam build --parameter-overrides Architecture={{ if arch() == "x86_64" { "x86_64" } else { "arm64" } }}
+    ./examples/invoke.sh sam
+
 # Measure the system, release build: start, runs, requests, lines, memory.
 bench *ARGUMENTS:
     cargo bench -p local-shim --bench system -- {{ ARGUMENTS }}
