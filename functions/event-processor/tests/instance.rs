@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
-use std::{io::Write, path::Path};
+use std::path::Path;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use flate2::{Compression, write::GzEncoder};
 use futures_util::future::join_all;
-use local_shim::{Settings, Shim, lambda::instance::Instance};
+use local_shim::{
+    Settings, Shim,
+    aws::logs::Event,
+    lambda::{instance::Instance, log_subscription},
+};
 use runvoy_core::{
     App,
     config::Config,
@@ -15,7 +17,7 @@ use runvoy_core::{
     execution::{self, ExecutionId, NewExecution},
     logs::store,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const AT_ONCE: usize = 50;
 const EXECUTIONS: usize = 10;
@@ -70,19 +72,13 @@ fn message(batch: usize, line: usize) -> String {
     format!("line {line} of batch {batch}")
 }
 
-/// As CloudWatch Logs hands it over.
 fn batch(id: &ExecutionId, batch: usize) -> Value {
-    let lines: Vec<Value> = (0..LINES)
-        .map(|line| {
-            let number = batch * LINES + line;
-            json!({"id": format!("{number:056}"), "timestamp": 1_768_473_132_000_u64, "message": message(batch, line)})
+    let events: Vec<Event> = (0..LINES)
+        .map(|line| Event {
+            event_id: format!("{:056}", batch * LINES + line),
+            timestamp: 1_768_473_132_000,
+            message: message(batch, line),
         })
         .collect();
-    let data = json!({
-        "messageType": "DATA_MESSAGE", "owner": "0", "logGroup": "g", "logStream": format!("task/runner/{id}"),
-        "subscriptionFilters": ["f"], "logEvents": lines,
-    });
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(data.to_string().as_bytes()).unwrap();
-    json!({"awslogs": {"data": STANDARD.encode(gzip.finish().unwrap())}})
+    log_subscription::event("g", &format!("task/runner/{id}"), &events).unwrap()
 }

@@ -5,17 +5,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
-use std::{
-    io::Write,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use flate2::{Compression, write::GzEncoder};
 use lambda_http::{Body, RequestExt, http::Request};
 use lambda_runtime::{Context, LambdaEvent};
-use local_shim::{Settings, Shim};
+use local_shim::{Settings, Shim, aws::logs::Event, lambda::log_subscription};
 use runvoy_core::{
     App,
     auth::{ApiKey, Role},
@@ -185,16 +180,10 @@ fn task_event(id: &str, status: &str) -> Value {
 }
 
 fn batch(id: &str, lines: &[String]) -> Value {
-    let lines: Vec<Value> = lines
+    let events: Vec<Event> = lines
         .iter()
         .enumerate()
-        .map(|(number, line)| json!({"id": format!("{number:056}"), "timestamp": 1_767_225_600_000_u64, "message": line}))
+        .map(|(n, line)| Event { event_id: format!("{n:056}"), timestamp: 1_767_225_600_000, message: line.clone() })
         .collect();
-    let data = json!({
-        "messageType": "DATA_MESSAGE", "owner": "0", "logGroup": "g", "logStream": format!("task/runner/{id}"),
-        "subscriptionFilters": ["f"], "logEvents": lines,
-    });
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(data.to_string().as_bytes()).unwrap();
-    json!({"awslogs": {"data": STANDARD.encode(gzip.finish().unwrap())}})
+    log_subscription::event("g", &format!("task/runner/{id}"), &events).unwrap()
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flate2::{Compression, write::GzEncoder};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
@@ -18,8 +18,8 @@ pub fn start(function: Function, log_group: String, tracker: &TaskTracker) -> Su
     tracker.spawn(async move {
         while let Some((stream, events)) = batches.recv().await {
             match event(&log_group, &stream, &events) {
-                Ok(payload) => {
-                    let handled = function.send("log batch", payload);
+                Ok(event) => {
+                    let handled = function.send("log batch", event.to_string().into_bytes());
                     if !function.reorders() {
                         handled.await;
                     }
@@ -50,7 +50,10 @@ struct LogEvent<'a> {
 }
 
 /// The event that Lambda is invoked with ("Subscription filters with AWS Lambda").
-fn event(log_group: &str, log_stream: &str, events: &[Event]) -> anyhow::Result<Vec<u8>> {
+///
+/// # Errors
+/// None that is known: lines in memory can be packed.
+pub fn event(log_group: &str, log_stream: &str, events: &[Event]) -> anyhow::Result<Value> {
     let data = Data {
         message_type: "DATA_MESSAGE",
         owner: ACCOUNT,
@@ -65,5 +68,5 @@ fn event(log_group: &str, log_stream: &str, events: &[Event]) -> anyhow::Result<
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(&serde_json::to_vec(&data)?)?;
     let data = STANDARD.encode(gzip.finish()?);
-    Ok(serde_json::to_vec(&json!({"awslogs": {"data": data}}))?)
+    Ok(json!({"awslogs": {"data": data}}))
 }

@@ -3,14 +3,11 @@
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet, HashMap},
-    io::Write,
     rc::Rc,
     time::Duration,
 };
 
 use aws_smithy_async::{rt::sleep::SharedAsyncSleep, time::SharedTimeSource};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use flate2::{Compression, write::GzEncoder};
 use futures_executor::{LocalPool, LocalSpawner};
 use futures_util::{FutureExt, task::LocalSpawnExt};
 use lambda_http::RequestExt;
@@ -20,6 +17,7 @@ use local_shim::{
         dynamodb::DynamoDb,
         logs::{CloudWatchLogs, Event},
     },
+    lambda::log_subscription,
     stack::Stack,
 };
 use runvoy_core::{
@@ -410,7 +408,7 @@ impl Simulation {
                     .or_insert(at);
             }
             let name = format!("{} lines from {:?} of {id}", batch.len(), batch[0].message);
-            self.deliver(name, subscription(&stream, &batch), delay);
+            self.deliver(name, log_subscription::event(&self.app.config.log_group, &stream, &batch).unwrap(), delay);
         }
         events
     }
@@ -695,20 +693,6 @@ fn lines(frames: &[(u64, Value)]) -> Vec<(u64, String)> {
             None => vec![(*at, id(frame))],
         })
         .collect()
-}
-
-fn subscription(stream: &str, events: &[Event]) -> Value {
-    let events: Vec<Value> = events
-        .iter()
-        .map(|event| json!({"id": event.event_id, "timestamp": event.timestamp, "message": event.message}))
-        .collect();
-    let data = json!({
-        "messageType": "DATA_MESSAGE", "owner": "000000000000", "logGroup": "tasks", "logStream": stream,
-        "subscriptionFilters": ["runvoy"], "logEvents": events,
-    });
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(data.to_string().as_bytes()).unwrap();
-    json!({"awslogs": {"data": STANDARD.encode(gzip.finish().unwrap())}})
 }
 
 fn websocket_event(route: &str, connection: &str, parameters: Value) -> Value {

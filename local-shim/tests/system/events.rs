@@ -1,8 +1,6 @@
-use std::io::Write;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lambda_runtime::{Context, LambdaEvent};
-use local_shim::Settings;
+use local_shim::{Settings, aws::logs::Event, lambda::log_subscription};
 use proptest::{prelude::*, test_runner::TestRunner};
 use runvoy_core::{App, config::Config};
 use serde_json::{Value, json};
@@ -35,17 +33,15 @@ fn stopped(id: &str, stop_code: &str, exit_code: Option<i32>) -> Value {
 
 /// A batch as CloudWatch Logs hands it over.
 fn batch(id: &str, lines: &[(usize, String)]) -> Value {
-    let events: Vec<Value> = lines
+    let events: Vec<Event> = lines
         .iter()
-        .map(|(n, message)| json!({"id": format!("3{n:055}"), "timestamp": 1_768_473_132_000_u64 + *n as u64, "message": message}))
+        .map(|(n, message)| Event {
+            event_id: format!("3{n:055}"),
+            timestamp: 1_768_473_132_000 + *n as i64,
+            message: message.clone(),
+        })
         .collect();
-    let data = json!({
-        "messageType": "DATA_MESSAGE", "owner": "0", "logGroup": "g", "logStream": format!("task/runner/{id}"),
-        "subscriptionFilters": ["f"], "logEvents": events,
-    });
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(data.to_string().as_bytes()).unwrap();
-    json!({"awslogs": {"data": STANDARD.encode(gzip.finish().unwrap())}})
+    log_subscription::event("g", &format!("task/runner/{id}"), &events).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
