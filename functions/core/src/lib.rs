@@ -38,7 +38,6 @@ pub use error::{Error, Result};
 pub struct App {
     pub config: Arc<config::Config>,
     pub aws: Arc<aws::Clients>,
-    pub policies: auth::policy::Policies,
     clock: SharedTimeSource,
     sleep: SharedAsyncSleep,
 }
@@ -49,7 +48,7 @@ impl App {
         let aws = Arc::new(aws::Clients::new(sdk, &config));
         let clock = sdk.time_source().unwrap_or_default();
         let sleep = sdk.sleep_impl().unwrap_or_else(|| SharedAsyncSleep::new(TokioSleep::new()));
-        Self { config: Arc::new(config), aws, policies: auth::policy::Policies::bundled(), clock, sleep }
+        Self { config: Arc::new(config), aws, clock, sleep }
     }
 
     /// The present moment by the SDK's clock, to the millisecond: CloudWatch Logs and DynamoDB's TTL know nothing finer.

@@ -12,7 +12,7 @@ use axum::{
 use lambda_http::{RequestExt, request::RequestContext};
 use runvoy_core::{
     App, Error,
-    auth::{self, Action, Principal, Resource},
+    auth::{self, Action, Principal, Resource, policy},
 };
 use serde::de::DeserializeOwned;
 use tracing::Instrument;
@@ -90,14 +90,13 @@ impl<S: Sync> FromRequestParts<S> for RequestId {
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub principal: Principal,
-    app: App,
 }
 
 impl Caller {
     /// # Errors
     /// 403 unless the policies permit it.
     pub fn may(&self, action: Action, resource: Resource<'_>) -> Result<(), ApiError> {
-        self.app.policies.authorize(&self.principal, action, resource).map_err(ApiError)
+        policy::authorize(&self.principal, action, resource).map_err(ApiError)
     }
 }
 
@@ -107,7 +106,7 @@ impl FromRequestParts<App> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let principal = auth::authenticate(app, api_key(&parts.headers)).await?;
         tracing::debug!(email = %principal.email, role = %principal.role, "authenticated");
-        Ok(Self { principal, app: app.clone() })
+        Ok(Self { principal })
     }
 }
 

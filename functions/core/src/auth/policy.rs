@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     str::FromStr,
-    sync::{Arc, OnceLock},
+    sync::LazyLock,
 };
 
 use cedar_policy::{
@@ -80,52 +80,42 @@ pub enum Resource<'a> {
     },
 }
 
-/// The policies, parsed and checked against their schema.
-#[derive(Clone, Debug)]
-pub struct Policies {
-    set: Arc<PolicySet>,
+/// The policies that ship with the program. Parsed once, when first asked.
+static POLICIES: LazyLock<PolicySet> = LazyLock::new(|| {
+    #[expect(clippy::expect_used, reason = "the text is part of the program, and tests parse it")]
+    PolicySet::from_str(include_str!("policies.cedar")).expect("policies.cedar parses")
+});
+
+/// Parses the policies now, so that no request waits for it.
+pub fn prepare() {
+    LazyLock::force(&POLICIES);
 }
 
-impl Policies {
-    /// The ones that ship with the program. Parsed once a process.
-    pub fn bundled() -> Self {
-        static BUNDLED: OnceLock<Policies> = OnceLock::new();
-        BUNDLED
-            .get_or_init(|| {
-                #[expect(clippy::expect_used, reason = "the text is part of the program, and tests parse it")]
-                let set = PolicySet::from_str(include_str!("policies.cedar")).expect("policies.cedar parses");
-                Self { set: Arc::new(set) }
-            })
-            .clone()
+/// # Errors
+/// [`Error::Forbidden`] unless a policy permits it.
+pub fn authorize(principal: &Principal, action: Action, resource: Resource<'_>) -> Result<()> {
+    match permits(principal, action, resource) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::Forbidden(action.verb())),
+        Err(error) => Err(Error::Internal(format!("the policies could not be evaluated: {error}"))),
     }
+}
 
-    /// # Errors
-    /// [`Error::Forbidden`] unless a policy permits it.
-    pub fn authorize(&self, principal: &Principal, action: Action, resource: Resource<'_>) -> Result<()> {
-        match self.permits(principal, action, resource) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Error::Forbidden(action.verb())),
-            Err(error) => Err(Error::Internal(format!("the policies could not be evaluated: {error}"))),
-        }
-    }
-
-    fn permits(
-        &self,
-        principal: &Principal,
-        action: Action,
-        resource: Resource<'_>,
-    ) -> std::result::Result<bool, Box<dyn std::error::Error>> {
-        let user = uid("User", principal.email.as_str())?;
-        let attributes = HashMap::from([
-            ("email".to_owned(), RestrictedExpression::new_string(principal.email.to_string())),
-            ("role".to_owned(), RestrictedExpression::new_string(principal.role.to_string())),
-        ]);
-        let caller = Entity::new(user.clone(), attributes, HashSet::new())?;
-        let target = resource_entity(resource)?;
-        let request = Request::new(user, uid("Action", &format!("{action:?}"))?, target.uid(), Context::empty(), None)?;
-        let entities = Entities::from_entities([caller, target], None)?;
-        Ok(Authorizer::new().is_authorized(&request, &self.set, &entities).decision() == Decision::Allow)
-    }
+fn permits(
+    principal: &Principal,
+    action: Action,
+    resource: Resource<'_>,
+) -> std::result::Result<bool, Box<dyn std::error::Error>> {
+    let user = uid("User", principal.email.as_str())?;
+    let attributes = HashMap::from([
+        ("email".to_owned(), RestrictedExpression::new_string(principal.email.to_string())),
+        ("role".to_owned(), RestrictedExpression::new_string(principal.role.to_string())),
+    ]);
+    let caller = Entity::new(user.clone(), attributes, HashSet::new())?;
+    let target = resource_entity(resource)?;
+    let request = Request::new(user, uid("Action", &format!("{action:?}"))?, target.uid(), Context::empty(), None)?;
+    let entities = Entities::from_entities([caller, target], None)?;
+    Ok(Authorizer::new().is_authorized(&request, &POLICIES, &entities).decision() == Decision::Allow)
 }
 
 fn resource_entity(resource: Resource<'_>) -> std::result::Result<Entity, Box<dyn std::error::Error>> {
@@ -153,7 +143,7 @@ mod tests {
     #[test]
     fn the_policies_fit_their_schema() {
         let (schema, _) = Schema::from_cedarschema_str(include_str!("schema.cedarschema")).unwrap();
-        let result = Validator::new(schema).validate(&Policies::bundled().set, ValidationMode::Strict);
+        let result = Validator::new(schema).validate(&POLICIES, ValidationMode::Strict);
         let faults: Vec<_> = result.validation_errors().map(ToString::to_string).collect();
         assert!(faults.is_empty(), "{faults:#?}");
     }
@@ -201,12 +191,11 @@ mod tests {
 
     #[test]
     fn every_role_may_do_exactly_what_the_table_says() {
-        let policies = Policies::bundled();
         let (mine, theirs) = (Email::parse("me@example.com").unwrap(), Email::parse("you@example.com").unwrap());
         for role in Role::ALL {
             let principal = Principal { email: mine.clone(), role };
             for action in ON_ACCOUNT {
-                let allowed = policies.authorize(&principal, *action, Resource::Account).is_ok();
+                let allowed = authorize(&principal, *action, Resource::Account).is_ok();
                 assert_eq!(allowed, expected(role, *action), "{role} {action:?}");
             }
             for (actions, kind) in [(ON_EXECUTION, 0), (ON_IMAGE, 1), (ON_SECRET, 2)] {
@@ -218,7 +207,7 @@ mod tests {
                             1 => Resource::Image { id: "x", owners },
                             _ => Resource::Secret { name: "x", owners },
                         };
-                        let allowed = policies.authorize(&principal, *action, resource).is_ok();
+                        let allowed = authorize(&principal, *action, resource).is_ok();
                         assert_eq!(allowed, owned || expected(role, *action), "{role} {action:?} owned: {owned}");
                     }
                 }
@@ -229,7 +218,7 @@ mod tests {
     #[test]
     fn a_refusal_names_the_verb() {
         let viewer = Principal { email: Email::parse("v@example.com").unwrap(), role: Role::Viewer };
-        let refused = Policies::bundled().authorize(&viewer, Action::Run, Resource::Account).unwrap_err();
+        let refused = authorize(&viewer, Action::Run, Resource::Account).unwrap_err();
         assert_eq!(refused.to_string(), "you do not have permission to run this resource");
     }
 }

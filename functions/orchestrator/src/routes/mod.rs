@@ -10,12 +10,15 @@ mod runs;
 mod secrets;
 mod users;
 
-use axum::{Router, middleware};
+use axum::{Router, handler::Handler, middleware};
 use runvoy_core::App;
 use utoipa::openapi::OpenApi;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::{PathItemExt, router::OpenApiRouter, routes};
 
 use crate::request;
+
+#[cfg(test)]
+pub use documentation::DOCUMENT;
 
 /// What the routes are sorted under in the documentation.
 mod tags {
@@ -29,35 +32,67 @@ mod tags {
 /// Where the API stands.
 const BASE: &str = "/api/v1";
 
-/// All routes, and their description as an OpenAPI 3.1 document.
-pub fn all() -> (Router<App>, OpenApi) {
-    let described = OpenApiRouter::new()
-        .routes(routes!(health::health))
-        .routes(routes!(claims::claim))
-        .routes(routes!(runs::run))
-        .routes(routes!(executions::list))
-        .routes(routes!(executions::kill))
-        .routes(routes!(executions::status))
-        .routes(routes!(executions::logs))
-        .routes(routes!(users::list))
-        .routes(routes!(users::create))
-        .routes(routes!(users::revoke))
-        .routes(routes!(images::list))
-        .routes(routes!(images::register))
-        .routes(routes!(operations::reconcile))
-        .routes(routes!(operations::trace))
-        .routes(routes!(secrets::list, secrets::create))
-        .routes(routes!(secrets::show, secrets::update, secrets::delete));
+/// Hands all handlers to a macro. Method and path of each stand with it, in its description.
+macro_rules! for_all_handlers {
+    ($with:ident) => {
+        $with![
+            health::health,
+            claims::claim,
+            runs::run,
+            executions::list,
+            executions::kill,
+            executions::status,
+            executions::logs,
+            users::list,
+            users::create,
+            users::revoke,
+            images::list,
+            images::register,
+            images::show,
+            images::delete,
+            operations::reconcile,
+            operations::trace,
+            secrets::list,
+            secrets::create,
+            secrets::show,
+            secrets::update,
+            secrets::delete,
+        ]
+    };
+}
+
+/// A router of handlers, without their descriptions: nothing is made at start that no request needs.
+macro_rules! served {
+    ($($module:ident :: $handler:ident),* $(,)?) => {
+        utoipa_axum::paste! {
+            Router::new()$(.merge(served::<$module::[<__path_ $handler>], _, _>($module::$handler)))*
+        }
+    };
+}
+
+/// The descriptions of handlers, as routes that nobody is served by.
+macro_rules! described {
+    ($($handler:path),* $(,)?) => {
+        OpenApiRouter::<App>::new()$(.routes(routes!($handler)))*
+    };
+}
+
+fn served<D: utoipa::Path, H: Handler<T, App>, T: 'static>(handler: H) -> Router<App> {
     // An image's name has slashes, which a described path cannot match.
-    let (_, image_paths, image_methods) = routes!(images::show, images::delete);
-    let (router, mut api) =
-        OpenApiRouter::with_openapi(documentation::outline()).nest(BASE, described).split_for_parts();
-    for (path, item) in image_paths.paths {
-        api.paths.paths.insert(format!("{BASE}{path}"), item);
-    }
-    let router = router
-        .route(&format!("{BASE}/images/{{*image}}"), image_methods)
-        .merge(documentation::routes(BASE, &api))
-        .route_layer(middleware::from_fn(request::note_route));
-    (router, api)
+    let path = format!("{BASE}{}", D::path().replace("{image}", "{*image}"));
+    let methods = D::methods();
+    methods.iter().fold(Router::new(), |router, method| {
+        router.route(&path, axum::routing::on(method.to_method_filter(), handler.clone()))
+    })
+}
+
+/// All routes.
+pub fn all() -> Router<App> {
+    for_all_handlers!(served).merge(documentation::routes(BASE)).route_layer(middleware::from_fn(request::note_route))
+}
+
+/// Their description, an OpenAPI 3.1 document.
+pub fn openapi() -> OpenApi {
+    let described = for_all_handlers!(described);
+    OpenApiRouter::<App>::with_openapi(documentation::outline()).nest(BASE, described).into_openapi()
 }
