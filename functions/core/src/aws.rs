@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 
 use crate::config::Config;
 
@@ -53,6 +54,9 @@ pub fn timeouts(a_try: Duration) -> TimeoutConfig {
 }
 
 /// The SDK's own chain: environment, profile, role. Makes no call before the first request needs credentials.
+///
+/// TLS by rustls on ring: the SDK's default, aws-lc, takes longer to build, to load and to send to Lambda.
 pub async fn sdk_config() -> SdkConfig {
-    sdk_settings().load().await
+    let tls = tls::Provider::rustls(CryptoMode::Ring);
+    sdk_settings().http_client(aws_smithy_http_client::Builder::new().tls_provider(tls).build_https()).load().await
 }

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::{
     Ecs, client,
-    request::{ListDefinitions, NamedTaskDefinition, RegisterTaskDefinition, Tag, check_tags},
-    task::{Overrides, Variable},
+    request::{
+        ContainerDefinition, ListDefinitions, NamedTaskDefinition, Overrides, RegisterTaskDefinition, Tag, check_tags,
+    },
 };
 use crate::{
     aws::{AwsError, error::write},
@@ -31,43 +32,6 @@ pub(super) struct TaskDefinition {
     pub(super) rest: serde_json::Map<String, Value>,
     #[serde(default)]
     pub(super) tags: Vec<Tag>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ContainerDefinition {
-    pub(super) name: String,
-    pub(super) image: String,
-    #[serde(default)]
-    pub(super) essential: Option<bool>,
-    #[serde(default)]
-    pub(super) entry_point: Vec<String>,
-    #[serde(default)]
-    pub(super) command: Vec<String>,
-    #[serde(default)]
-    pub(super) environment: Vec<Variable>,
-    #[serde(default)]
-    pub(super) secrets: Vec<SecretVariable>,
-    #[serde(default)]
-    pub(super) depends_on: Vec<Dependency>,
-    #[serde(default)]
-    pub(super) stop_timeout: Option<u64>,
-    #[serde(flatten)]
-    pub(super) rest: serde_json::Map<String, Value>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct SecretVariable {
-    pub(super) name: String,
-    pub(super) value_from: String,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Dependency {
-    pub(super) container_name: String,
-    pub(super) condition: String,
 }
 
 impl Ecs {

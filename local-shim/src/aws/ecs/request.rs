@@ -1,9 +1,9 @@
-//! Requests as ECS reads them.
+//! Requests as ECS reads them, and what they are made of.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{definition::ContainerDefinition, invalid, task::Overrides};
+use super::invalid;
 use crate::aws::AwsError;
 
 /// "Tag": how many a resource may have, and how long they may be.
@@ -33,6 +33,29 @@ pub(super) struct RunTask {
     pub(super) network_configuration: Option<Value>,
 }
 
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Overrides {
+    #[serde(default)]
+    pub(super) container_overrides: Vec<ContainerOverride>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ContainerOverride {
+    pub(super) name: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) environment: Vec<Variable>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) command: Vec<String>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Variable {
+    pub(super) name: String,
+    pub(super) value: String,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RegisterTaskDefinition {
@@ -42,6 +65,43 @@ pub(super) struct RegisterTaskDefinition {
     pub(super) tags: Vec<Tag>,
     #[serde(flatten)]
     pub(super) rest: serde_json::Map<String, Value>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ContainerDefinition {
+    pub(super) name: String,
+    pub(super) image: String,
+    #[serde(default)]
+    pub(super) essential: Option<bool>,
+    #[serde(default)]
+    pub(super) entry_point: Vec<String>,
+    #[serde(default)]
+    pub(super) command: Vec<String>,
+    #[serde(default)]
+    pub(super) environment: Vec<Variable>,
+    #[serde(default)]
+    pub(super) secrets: Vec<SecretVariable>,
+    #[serde(default)]
+    pub(super) depends_on: Vec<Dependency>,
+    #[serde(default)]
+    pub(super) stop_timeout: Option<u64>,
+    #[serde(flatten)]
+    pub(super) rest: serde_json::Map<String, Value>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SecretVariable {
+    pub(super) name: String,
+    pub(super) value_from: String,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Dependency {
+    pub(super) container_name: String,
+    pub(super) condition: String,
 }
 
 #[derive(Deserialize)]

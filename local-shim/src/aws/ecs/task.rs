@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{definition::TaskDefinition, request::Tag};
+use super::{
+    definition::TaskDefinition,
+    request::{Overrides, Tag},
+};
 use crate::stack::{ACCOUNT, REGION};
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -51,29 +54,6 @@ pub(super) struct Container {
     pub(super) last_status: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) exit_code: Option<i32>,
-}
-
-#[derive(Clone, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Overrides {
-    #[serde(default)]
-    pub(super) container_overrides: Vec<ContainerOverride>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ContainerOverride {
-    pub(super) name: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) environment: Vec<Variable>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) command: Vec<String>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-pub(super) struct Variable {
-    pub(super) name: String,
-    pub(super) value: String,
 }
 
 impl Task {
