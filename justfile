@@ -83,4 +83,5 @@ create-admin EMAIL STACK="runvoy":
 
 # Write the API's description anew, from the handlers.
 openapi:
-    cargo run -q -p orchestrator --example openapi > docs/openapi.json
+    cargo run -q -p orchestrator --example openapi > target/openapi.json
+    mv target/openapi.json docs/openapi.json
