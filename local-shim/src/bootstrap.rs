@@ -47,6 +47,7 @@ pub async fn run(app: &App, data: &DataDir) -> Result<Bootstrapped> {
             Err(error) => return Err(error.into()),
         }
     }
+    let is_kept = kept.is_some();
     let admin_key = match kept {
         Some(key) => key,
         None => {
@@ -62,11 +63,12 @@ pub async fn run(app: &App, data: &DataDir) -> Result<Bootstrapped> {
     match user::create(app, new).await {
         Ok(_) => {}
         Err(Error::Conflict(_)) => {
-            if let Some(path) = &path {
+            if let Some(path) = path.filter(|_| !is_kept) {
                 let _ = std::fs::remove_file(path);
             }
             anyhow::bail!(
-                "the admin exists but its key is gone from {KEY_FILE}; put the key back, or remove the data directory to start afresh"
+                "{ADMIN} exists, and {KEY_FILE} in the data directory does not hold its key; put the key there, or \
+                 remove the data directory to start afresh (with AWS_ENDPOINT_URL, name another by --data-dir)"
             );
         }
         Err(error) => return Err(error).context("the admin could not be made"),

@@ -37,9 +37,14 @@ impl Clients {
     }
 }
 
-/// How the SDK is set up in both functions, wherever they run: three tries, and no call may outlast a request.
+/// How the SDK is set up in both functions, wherever they run: three tries, and no call may outlast a request. The rest is the
+/// SDK's own chain: environment, profile, role. Makes no call before the first request needs credentials.
+///
+/// TLS by rustls on ring: the SDK's default, aws-lc, takes longer to build, to load and to send to Lambda.
 pub fn sdk_settings() -> aws_config::ConfigLoader {
+    let tls = tls::Provider::rustls(CryptoMode::Ring);
     aws_config::defaults(BehaviorVersion::latest())
+        .http_client(aws_smithy_http_client::Builder::new().tls_provider(tls).build_https())
         .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
         .timeout_config(timeouts(Duration::from_secs(5)))
 }
@@ -51,12 +56,4 @@ pub fn timeouts(a_try: Duration) -> TimeoutConfig {
         .operation_attempt_timeout(a_try)
         .operation_timeout(a_try * TRIES)
         .build()
-}
-
-/// The SDK's own chain: environment, profile, role. Makes no call before the first request needs credentials.
-///
-/// TLS by rustls on ring: the SDK's default, aws-lc, takes longer to build, to load and to send to Lambda.
-pub async fn sdk_config() -> SdkConfig {
-    let tls = tls::Provider::rustls(CryptoMode::Ring);
-    sdk_settings().http_client(aws_smithy_http_client::Builder::new().tls_provider(tls).build_https()).load().await
 }

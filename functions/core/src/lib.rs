@@ -75,6 +75,6 @@ impl App {
     /// As a Lambda function starts: settings from the environment, credentials and region from the SDK's own chain.
     pub async fn from_environment() -> std::result::Result<Self, config::ConfigError> {
         let config = config::Config::from_environment()?;
-        Ok(Self::new(config, &aws::sdk_config().await))
+        Ok(Self::new(config, &aws::sdk_settings().load().await))
     }
 }

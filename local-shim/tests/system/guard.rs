@@ -75,7 +75,7 @@ async fn the_aws_port_answers_whoever_signs_and_nobody_else() {
     let port = system.shim.aws_endpoint.unwrap().port();
     // Another SDK, over a socket, with a key of its own.
     let credentials = aws_credential_types::Credentials::new("any", "key", None, None, "test");
-    let sdk = aws_config::defaults(aws_config::BehaviorVersion::latest())
+    let sdk = runvoy_core::aws::sdk_settings()
         .region(aws_config::Region::new("us-east-1"))
         .credentials_provider(credentials)
         .endpoint_url(format!("http://localhost:{port}"))

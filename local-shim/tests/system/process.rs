@@ -8,9 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use local_shim::Settings;
 use serde_json::json;
 
-use crate::client::{Caller, connect, id, watch};
+use crate::client::{Caller, System, connect, id, watch};
 
 /// A `local-shim` of its own.
 pub struct Program {
@@ -140,6 +141,28 @@ async fn after_a_kill_no_execution_runs_for_ever_no_line_is_gone_and_no_process_
     assert!(left.is_empty(), "{}", String::from_utf8_lossy(&left));
     program.signal("-INT");
     assert_eq!(program.wait().0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_an_endpoint_of_its_own_the_program_uses_the_aws_that_is_there() {
+    let system = System::start_with(Settings { aws_port: Some(0), ..Settings::ephemeral() }).await;
+    let directory = tempfile::tempdir().unwrap();
+    let there = || {
+        let mut command = command(directory.path());
+        command.envs(&system.shim.elsewhere);
+        command
+    };
+    let refused = fails(&mut there());
+    assert!(refused.contains("admin@runvoy.local exists"), "{refused}");
+    std::fs::write(directory.path().join(".runvoy-local/admin-key"), &system.admin.key).unwrap();
+    let program = Program::run(directory.path(), there());
+    let new = json!({"email": "there@example.com", "role": "viewer"});
+    assert_eq!(program.caller.post("/users/create", &new).await.status, 201);
+    let users = system.admin.get("/users").await.text;
+    assert!(users.contains("there@example.com"), "{users}");
+    program.signal("-INT");
+    assert_eq!(program.wait().0, Some(0));
+    system.shim.shut_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
