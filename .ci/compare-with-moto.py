@@ -176,7 +176,8 @@ def ecs():
     compare("a task of no definition", "ecs", "run_task", cluster="runvoy-local", taskDefinition="none", launchType="FARGATE",
             networkConfiguration={"awsvpcConfiguration": {"subnets": ["subnet-1"]}})
     compare("tasks of no cluster", "ecs", "list_tasks", cluster="none")
-    compare("no tasks", "ecs", "list_tasks", cluster="runvoy-local")
+    compare("tasks of no family", "ecs", "list_tasks", cluster="runvoy-local", family="none")
+    compare("tasks started by nobody", "ecs", "list_tasks", cluster="runvoy-local", startedBy="nobody")
     compare("a task that is not there", "ecs", "describe_tasks", cluster="runvoy-local", tasks=["0" * 32])
     compare("a task that is not there is stopped", "ecs", "stop_task", cluster="runvoy-local", task="0" * 32)
     compare("it is deregistered", "ecs", "deregister_task_definition", taskDefinition="runvoy-moto:1")

@@ -1,7 +1,7 @@
 use axum::{body::Body, http::Request};
 use local_shim::Settings;
 
-use crate::client::System;
+use crate::client::{System, id};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_is_not_this_machine_is_refused_on_both_ports() {
@@ -85,6 +85,15 @@ async fn the_aws_port_answers_whoever_signs_and_nobody_else() {
     assert!(tables.table_names().iter().any(|name| name == "runvoy-local-executions"));
     let missing = aws_sdk_ssm::Client::new(&sdk).get_parameter().name("/none").send().await.unwrap_err();
     assert!(missing.into_service_error().is_parameter_not_found());
+    let id = id(&system.admin.run("sleep 60").await);
+    let ecs = aws_sdk_ecs::Client::new(&sdk);
+    let listed = async |family: &str| {
+        ecs.list_tasks().cluster("runvoy-local").family(family).send().await.unwrap().task_arns.unwrap()
+    };
+    let image = system.admin.get("/images").await.json()["images"][0].clone();
+    let tasks = listed(image["task_definition_name"].as_str().unwrap()).await;
+    assert!(tasks.len() == 1 && tasks[0].ends_with(&id), "{tasks:?}");
+    assert!(listed("another").await.is_empty());
 
     let signed = "AWS4-HMAC-SHA256 Credential=any/20260101/us-east-1/dynamodb/aws4_request, Signature=x";
     let localhost = format!("localhost:{port}");

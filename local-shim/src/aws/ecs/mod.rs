@@ -364,11 +364,16 @@ impl Ecs {
     fn list_tasks(&self, request: ListTasks) -> Result<Vec<u8>, AwsError> {
         self.check_cluster(request.cluster.as_deref())?;
         let wanted = request.desired_status.unwrap_or_else(|| "RUNNING".to_owned());
+        let group = request.family.map(|family| format!("family:{family}"));
         let state = self.lock();
         let arns: Vec<&str> = state
             .tasks
             .values()
             .filter(|task| task.desired_status == wanted)
+            .filter(|task| group.as_ref().is_none_or(|group| *group == task.group))
+            .filter(|task| request.launch_type.as_ref().is_none_or(|launch_type| *launch_type == task.launch_type))
+            // RunTask here takes no `startedBy`.
+            .filter(|_| request.started_by.is_none())
             .map(|task| task.task_arn.as_str())
             .collect();
         write(&json!({"taskArns": arns}))

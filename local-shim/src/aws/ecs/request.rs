@@ -125,6 +125,9 @@ pub(super) struct DescribeTasks {
 pub(super) struct ListTasks {
     pub(super) cluster: Option<String>,
     pub(super) desired_status: Option<String>,
+    pub(super) family: Option<String>,
+    pub(super) launch_type: Option<String>,
+    pub(super) started_by: Option<String>,
 }
 
 #[derive(Deserialize)]
