@@ -73,6 +73,14 @@ impl Program {
     }
 }
 
+impl Drop for Program {
+    /// A test that fails leaves no program behind.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 fn log_of(directory: &Path) -> String {
     std::fs::read_to_string(directory.join("log")).unwrap()
 }
