@@ -22,9 +22,13 @@ pub enum Error {
     RevokedApiKey,
     #[error("you do not have permission to {0} this resource")]
     Forbidden(&'static str),
-    /// What was asked for, and the name it was asked by.
-    #[error("there is no {what} {id:?}")]
+    /// A resource that the API lists, and the name it was asked by.
+    #[error("there is no {what} {id:?}; `GET /api/v1/{what}s` lists those there are")]
     NotFound { what: &'static str, id: String },
+    #[error("the claim link is unknown or older than 15 minutes; ask whoever sent it for another")]
+    UnknownClaim,
+    #[error("there is no path {0:?}; `GET /api/v1/docs` describes those there are")]
+    NoSuchPath(String),
     #[error("there is no secret {0:?}; `GET /api/v1/secrets` lists those there are")]
     SecretNotFound(String),
     #[error("{0}")]

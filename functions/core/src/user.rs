@@ -116,15 +116,14 @@ pub async fn create(app: &App, new: NewUser<'_>) -> Result<(User, String)> {
 /// Hands over the key that a claim token stands for. Works once, for [`CLAIM_LIFETIME`].
 ///
 /// # Errors
-/// [`Error::NotFound`] for an unknown or expired token, [`Error::Conflict`] for one that was used.
+/// [`Error::UnknownClaim`], also for an expired token, [`Error::Conflict`] for one that was used.
 pub async fn claim(app: &App, token: &str, request_id: &str) -> Result<(ApiKey, Email)> {
     let tables = &app.config.tables;
-    let unknown = || Error::not_found("claim", "(unknown, or older than 15 minutes)");
     let claim: Claim = table::get(&app.aws.dynamodb, &tables.claims, "token_hash", &key::token_hash(token))
         .await?
-        .ok_or_else(unknown)?;
+        .ok_or(Error::UnknownClaim)?;
     if app.is_past(claim.expires_at) {
-        return Err(unknown());
+        return Err(Error::UnknownClaim);
     }
     let claimed = || Error::Conflict("key has already been claimed".to_owned());
     if claim.claimed_at.is_some() {
@@ -163,7 +162,7 @@ pub async fn claim(app: &App, token: &str, request_id: &str) -> Result<(ApiKey, 
             let codes = cancellation_codes(&error);
             let refused = codes.iter().position(|code| code == "ConditionalCheckFailed");
             Err(match refused {
-                Some(2) => unknown(),
+                Some(2) => Error::UnknownClaim,
                 Some(_) => claimed(),
                 // Another claim of the same token is being committed at this moment: exactly one of them wins.
                 None if codes.iter().any(|code| code == "TransactionConflict") => claimed(),

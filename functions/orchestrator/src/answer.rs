@@ -91,7 +91,9 @@ impl ApiError {
             Error::UnknownApiKey => (StatusCode::UNAUTHORIZED, "INVALID_API_KEY", self.0.to_string()),
             Error::RevokedApiKey => (StatusCode::UNAUTHORIZED, "API_KEY_REVOKED", self.0.to_string()),
             Error::Forbidden(_) => (StatusCode::FORBIDDEN, "FORBIDDEN", self.0.to_string()),
-            Error::NotFound { .. } => (StatusCode::NOT_FOUND, "NOT_FOUND", self.0.to_string()),
+            Error::NotFound { .. } | Error::NoSuchPath(_) | Error::UnknownClaim => {
+                (StatusCode::NOT_FOUND, "NOT_FOUND", self.0.to_string())
+            }
             Error::SecretNotFound(_) => (StatusCode::NOT_FOUND, "SECRET_NOT_FOUND", self.0.to_string()),
             Error::Conflict(details) => (StatusCode::CONFLICT, "CONFLICT", details.clone()),
             Error::SecretExists(_) => (StatusCode::CONFLICT, "SECRET_ALREADY_EXISTS", self.0.to_string()),

@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware,
 };
 use lambda_http::{Body, Request, Response};
@@ -61,7 +61,7 @@ pub fn router(app: App) -> Router {
     let cors = cors(&app.config);
     let context = app.clone();
     routes::all()
-        .fallback(|| async { ApiError(Error::not_found("path", "(see /api/v1/health and the documentation)")) })
+        .fallback(|uri: Uri| async move { ApiError(Error::NoSuchPath(uri.path().to_owned())) })
         .method_not_allowed_fallback(|| async { answer::method_not_allowed() })
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(cors)

@@ -168,7 +168,7 @@ pub async fn recover(app: &App, id: &ExecutionId) -> Result<Option<ExecutionReco
         .await
         .map_err(Error::aws("ECS"))?;
     let Some(task) = answer.tasks().first() else {
-        return Err(Error::not_found("task", id.as_str()));
+        return Err(Error::not_found("execution", id.as_str()));
     };
     let tag = |key: &str| task.tags().iter().find(|tag| tag.key() == Some(key)).and_then(|tag| tag.value());
     let (Some("runvoy"), Some(created_by)) = (tag("Application"), tag(TAG_CREATED_BY)) else { return Ok(None) };
