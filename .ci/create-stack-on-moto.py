@@ -94,7 +94,7 @@ for name in sorted(named):
     table = dynamodb.describe_table(TableName=name)["Table"]
     expect(f"{name} is paid by request", table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST", table)
 stream = dynamodb.describe_table(TableName="runvoy-websocket-connections")["Table"].get("StreamSpecification", {})
-expect("new viewers have a stream", stream.get("StreamEnabled"), stream)
+expect("the stream shows which viewer is handed over", stream.get("StreamViewType") == "NEW_IMAGE", stream)
 indexes = {index["IndexName"] for index in dynamodb.describe_table(TableName="runvoy-executions")["Table"]["GlobalSecondaryIndexes"]}
 expect("executions have their indexes", indexes == {"by-started-at", "by-status", "by-created-by-request", "by-modified-by-request"}, indexes)
 expect("the cluster is there", client("ecs").describe_clusters(clusters=["runvoy"])["clusters"], None)

@@ -1,25 +1,17 @@
-//! The stream of the connections table: a viewer has just connected, and is sent what there is so far.
-
-use std::time::Duration;
+//! The stream of the connections table: a viewer has just connected, or was handed over, and is sent what it lacks.
 
 use futures_util::{StreamExt, stream};
 use runvoy_core::{
     App, Error, execution,
-    websocket::{
-        ConnectionKey,
-        serve::{self, Served},
-    },
+    websocket::{ConnectionKey, serve},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::EventError;
 
-/// Viewers served at the same time.
-const CONCURRENCY: usize = 32;
-/// How long a viewer whom somebody else is serving is waited for. Ten deliveries of this outlast a lease.
-const PATIENCE: Duration = Duration::from_secs(3);
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Viewers served at the same time: all of a batch, because each may have to wait for a dead server's lease to end.
+const CONCURRENCY: usize = 100;
 
 #[derive(Deserialize)]
 struct Records {
@@ -39,20 +31,31 @@ struct Record {
 #[serde(rename_all = "PascalCase")]
 struct Change {
     keys: serde_dynamo::Item,
+    #[serde(default)]
+    new_image: serde_dynamo::Item,
     sequence_number: String,
+}
+
+impl Record {
+    /// As the event source mapping's filter says it too.
+    fn is_for_us(&self) -> bool {
+        let handed_over =
+            || self.change.new_image.get("handed_over") == Some(&serde_dynamo::AttributeValue::Bool(true));
+        self.event_name == "INSERT" || self.event_name == "MODIFY" && handed_over()
+    }
 }
 
 /// Answers with the records that are to be delivered again.
 pub async fn handle(app: &App, event: Value) -> Result<Value, EventError> {
     let event: Records = serde_json::from_value(event).map_err(EventError::malformed("batch of stream records"))?;
     let failures: Vec<Value> = stream::iter(event.records)
-        .filter(|record| std::future::ready(record.event_name == "INSERT"))
+        .filter(|record| std::future::ready(record.is_for_us()))
         .map(|record| async move {
             let number = record.change.sequence_number;
-            match serve_new(app, record.change.keys).await {
+            match serve(app, record.change.keys).await {
                 Ok(()) => None,
                 Err(error) => {
-                    tracing::error!(%error, sequence_number = number, "a new viewer was not served");
+                    tracing::error!(%error, sequence_number = number, "a viewer was not served");
                     Some(json!({"itemIdentifier": number}))
                 }
             }
@@ -64,19 +67,10 @@ pub async fn handle(app: &App, event: Value) -> Result<Value, EventError> {
     Ok(json!({"batchItemFailures": failures}))
 }
 
-async fn serve_new(app: &App, keys: serde_dynamo::Item) -> Result<(), Error> {
+async fn serve(app: &App, keys: serde_dynamo::Item) -> Result<(), Error> {
     let key: ConnectionKey = serde_dynamo::from_item(keys)?;
-    let deadline = app.now() + PATIENCE;
-    while let Some(record) = execution::find(app, &key.execution_id).await? {
-        if serve::viewer(app, &key, record, &[]).await? == Served::Done {
-            return Ok(());
-        }
-        // Nothing else may ever happen in the execution: if whoever has the viewer died, this event alone is left to serve it,
-        // and is delivered again until it has.
-        if app.now() >= deadline {
-            return Err(Error::Database(format!("the viewer {} is being served by somebody else", key.connection_id)));
-        }
-        app.sleep(LOOK_AGAIN).await;
+    match execution::find(app, &key.execution_id).await? {
+        Some(record) => serve::attend(app, &key, &record).await,
+        None => Ok(()),
     }
-    Ok(())
 }

@@ -16,7 +16,7 @@ pub struct Settings {
     pub batch_size: usize,
     pub retries: u32,
     /// Patterns of which a record must match one; none for all.
-    pub filters: Vec<Value>,
+    filters: Vec<Value>,
 }
 
 impl Settings {
@@ -35,6 +35,11 @@ impl Settings {
             filters,
         }
     }
+
+    /// Whether a record is one that the function is handed.
+    pub fn wants(&self, record: &Value) -> bool {
+        self.filters.is_empty() || self.filters.iter().any(|filter| event_bridge::matches(filter, record))
+    }
 }
 
 /// Follows a stream for as long as the program runs.
@@ -48,13 +53,7 @@ pub async fn run(function: Function, mut stream: Follower, settings: Settings) {
                 continue;
             }
         };
-        let wanted: Vec<Value> = records
-            .into_iter()
-            .filter(|record| {
-                settings.filters.is_empty()
-                    || settings.filters.iter().any(|filter| event_bridge::matches(filter, record))
-            })
-            .collect();
+        let wanted: Vec<Value> = records.into_iter().filter(|record| settings.wants(record)).collect();
         if !wanted.is_empty() {
             // Lambda keeps the order within a partition only; a viewer that is slow must not hold up the next.
             tokio::spawn(deliver(function.clone(), wanted, settings.retries));

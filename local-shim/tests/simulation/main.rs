@@ -94,7 +94,11 @@ fn is_found(planted: Planted) {
     // What only comes too late is seen where nothing else holds it up: in the calm seeds.
     let step = match planted {
         Planted::NoSecondLook | Planted::NewViewerUnnoticed => scenario::CALM,
-        Planted::RepeatForgotten | Planted::LeaseIgnored | Planted::EndStatesGiveWay => 1,
+        Planted::RepeatForgotten
+        | Planted::LeaseIgnored
+        | Planted::EndStatesGiveWay
+        | Planted::NotHandedOver
+        | Planted::ProgressForgotten => 1,
     };
     let Some((seed, _)) = first_broken(0..400 * step, step, Some(planted)) else {
         panic!("{planted:?} was not noticed");
@@ -125,4 +129,14 @@ fn a_viewer_who_is_not_noticed_is_found() {
 #[test]
 fn an_end_state_that_gives_way_is_found() {
     is_found(Planted::EndStatesGiveWay);
+}
+
+#[test]
+fn a_viewer_who_is_not_handed_over_is_found() {
+    is_found(Planted::NotHandedOver);
+}
+
+#[test]
+fn forgotten_progress_is_found() {
+    is_found(Planted::ProgressForgotten);
 }

@@ -17,7 +17,7 @@ use local_shim::{
         dynamodb::DynamoDb,
         logs::{CloudWatchLogs, Event},
     },
-    lambda::log_subscription,
+    lambda::{log_subscription, table_stream},
     stack::Stack,
 };
 use runvoy_core::{
@@ -68,6 +68,8 @@ pub fn run(seed: u64, planted: Option<Planted>) -> Outcome {
 struct Simulation {
     world: World,
     app: App,
+    /// How records of the connections table's stream are handed on.
+    mapping: table_stream::Settings,
     key: ApiKey,
     spawner: LocalSpawner,
     /// A seed without faults, repeats and long delays: everything comes once, and soon.
@@ -122,9 +124,11 @@ impl Simulation {
                     .with_use_static_exponential_base(true),
             )
             .build();
+        let mapping = settings.events.iter().find(|(kind, _)| kind == "DynamoDB").unwrap();
         let calm = seed.is_multiple_of(CALM);
         Self {
             app: App::new(config, &sdk),
+            mapping: table_stream::Settings::from_template(&mapping.1),
             world,
             key: ApiKey::generate().unwrap(),
             spawner,
@@ -159,7 +163,7 @@ impl Simulation {
         self.check().await;
     }
 
-    /// Waits until something has come to rest, for a simulated day at most.
+    /// Waits until something has come to rest, for some simulated hours at most.
     async fn rest(&self, left: impl Fn(&Self) -> usize) {
         for waited in 1..1000 {
             if left(self) == 0 {
@@ -413,14 +417,14 @@ impl Simulation {
         events
     }
 
-    /// Hands on who has connected, as the stream of the connections table does.
+    /// Hands on who has connected or was handed over, as the stream of the connections table does.
     fn follow_stream(self: Rc<Self>) {
         let mut stream = self.world.dynamodb().follow(&self.app.config.tables.websocket_connections).unwrap();
         let simulation = self.clone();
         let following = async move {
             loop {
                 for record in stream.next(100).await.unwrap() {
-                    if record["eventName"] != "INSERT" {
+                    if !simulation.mapping.wants(&record) {
                         continue;
                     }
                     for delay in simulation.deliveries(0) {
@@ -449,11 +453,10 @@ impl Simulation {
                     Some(Err(error)) => error,
                     None => "its handler died".to_owned(),
                 };
-                simulation.world.tell(|| format!("a new viewer was not served: {how}"));
+                simulation.world.tell(|| format!("a viewer was not served: {how}"));
                 simulation.world.wait(500 * attempt).await;
             }
-            // Somebody else is still at it, and has tries of its own.
-            simulation.world.tell(|| "a new viewer's record was given up".to_owned());
+            simulation.violate("a viewer's record was given up".to_owned());
         });
     }
 

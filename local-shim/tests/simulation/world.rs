@@ -42,6 +42,10 @@ pub enum Planted {
     NewViewerUnnoticed,
     /// An end state gives way to whatever is told last.
     EndStatesGiveWay,
+    /// A viewer who takes long is let go of and not handed over.
+    NotHandedOver,
+    /// Who takes a viewer over does not know which lines of a batch it has.
+    ProgressForgotten,
 }
 
 #[derive(Clone)]
@@ -282,6 +286,8 @@ impl World {
                 "attribute_exists(execution_id) AND #status IN (",
                 "attribute_exists(execution_id) OR #status IN (",
             ),
+            Some(Planted::NotHandedOver) => ("UpdateItem", "handed_over = :true", "let_go = :true"),
+            Some(Planted::ProgressForgotten) => ("UpdateItem", "last_event_id = :last", "some_line = :last"),
             _ => return,
         };
         if operation == change.0 {

@@ -125,9 +125,7 @@ async fn follow(app: &App, record: &ExecutionRecord, task: Option<&Task>, findin
     }
     match task::apply(app, &state).await? {
         Applied::Known { record, changed: true } => {
-            if let Phase::Stopped(stop) = &state.phase {
-                serve::conclude(app, &record, stop).await?;
-            }
+            serve::announce(app, &record).await;
             findings.mended("execution", id.as_str(), "its task had moved on unnoticed", "noted the task's state");
             Ok(false)
         }
@@ -160,7 +158,7 @@ async fn close(app: &App, record: &ExecutionRecord, findings: &mut Findings) -> 
     let stop = Stop { at: Some(execution.started_at), ..Stop::default() };
     cloudwatch::complete(app, id, &stop).await?;
     if let Changed::Yes(record) = execution::change(app, id, status, with).await? {
-        serve::conclude(app, &record, &stop).await?;
+        serve::announce(app, &record).await;
         findings.mended("execution", id.as_str(), "its task is gone", "closed it");
     }
     Ok(false)

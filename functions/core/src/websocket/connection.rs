@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{Put, ReturnValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::{
+    operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
+    types::{AttributeValue, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +20,9 @@ const BY_CONNECTION: &str = "by-connection";
 pub const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// How long one server has a viewer to itself. Longer than the longest call to AWS, so that who is slow is not overtaken.
 pub const LEASE: Duration = Duration::from_secs(20);
+
+/// How long after `connected_at` a connection that API Gateway does not know may be one whose handshake is not over yet.
+pub const HANDSHAKE: Duration = Duration::from_secs(3);
 
 /// What names a viewer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +44,7 @@ pub struct Connection {
     /// The status that it has been told last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<Status>,
-    /// The last line it has from before, if it comes back.
+    /// The last line it has of what is not sent whole: from before, if it comes back, or of the batch after `served`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_event_id: Option<String>,
     /// The sequence number of the last batch it has been sent whole. Absent until it is served for the first time.
@@ -80,7 +86,8 @@ fn item_key(key: &ConnectionKey) -> table::Item {
 /// Writes a viewer down and counts it on its execution, so that a batch being stored at this moment does not miss it.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is no such execution.
+/// [`Error::NotFound`] when there is no such execution; [`Error::Database`] also when it took so long that the viewer may be
+/// taken for one that has left before it is let in.
 pub async fn add(app: &App, connection: &Connection) -> Result<()> {
     let id = &connection.key.execution_id;
     let count = Update::builder()
@@ -104,6 +111,10 @@ pub async fn add(app: &App, connection: &Connection) -> Result<()> {
             .send()
             .await;
         match written {
+            Ok(_) if app.now().as_millisecond() - connection.connected_at > HANDSHAKE.as_millis() as i64 / 3 => {
+                remove(app, &connection.key).await?;
+                return Err(Error::Database("a new viewer could not be noted in time".to_owned()));
+            }
             Ok(_) => return Ok(()),
             Err(error) => {
                 let codes = cancellation_codes(&error);
@@ -172,7 +183,26 @@ pub async fn remove(app: &App, key: &ConnectionKey) -> Result<()> {
     Ok(())
 }
 
-/// A viewer that this server, and nobody else, may send to.
+/// Has a viewer served by an event of its own: the connections table's stream passes this on, and it is delivered until it is
+/// handled.
+pub async fn hand_over(app: &App, key: &ConnectionKey) -> Result<()> {
+    app.aws
+        .dynamodb
+        .update_item()
+        .table_name(&app.config.tables.websocket_connections)
+        .set_key(Some(item_key(key)))
+        .update_expression("SET handed_over = :true")
+        .condition_expression("attribute_exists(connection_id)")
+        .expression_attribute_values(":true", AttributeValue::Bool(true))
+        .send()
+        .await
+        .map(drop)
+        // It has left.
+        .or_else(|error| if error.condition_failed() { Ok(()) } else { Err(error.into()) })
+}
+
+/// A viewer that this server, and nobody else, may send to. Letting go of it or renewing the lease notes how far it has been
+/// served, as `connection` says.
 #[derive(Debug)]
 pub struct Lease {
     pub connection: Connection,
@@ -180,11 +210,18 @@ pub struct Lease {
     taken: Timestamp,
 }
 
+/// A lease as others see it: another one is another server's, or renewed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Held {
+    lease_owner: String,
+    lease_until: i64,
+}
+
 /// How an attempt at a lease came out.
 pub enum Leased {
     Yes(Box<Lease>),
     /// Somebody else is serving the viewer.
-    Busy,
+    Busy(Held),
     /// The viewer has left.
     Gone,
 }
@@ -201,7 +238,7 @@ impl Lease {
             .update_item()
             .table_name(&app.config.tables.websocket_connections)
             .set_key(Some(item_key(key)))
-            .update_expression("SET lease_owner = :owner, lease_until = :until")
+            .update_expression("SET lease_owner = :owner, lease_until = :until REMOVE handed_over")
             .condition_expression(
                 "attribute_exists(connection_id) AND (attribute_not_exists(lease_until) OR lease_until < :now)",
             )
@@ -209,77 +246,92 @@ impl Lease {
             .expression_attribute_values(":now", number(now))
             .expression_attribute_values(":until", number(now + LEASE.as_millis() as i64))
             .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(
-                aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld,
-            )
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        match answer {
-            Ok(answer) => {
-                let connection = table::from_item(answer.attributes.unwrap_or_default())?;
-                Ok(Leased::Yes(Box::new(Self { connection, owner, taken })))
-            }
-            Err(error) if error.condition_failed() => {
-                use aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException;
-                match error.into_service_error() {
-                    ConditionalCheckFailedException(refused) if refused.item().is_some_and(|item| !item.is_empty()) => {
-                        Ok(Leased::Busy)
-                    }
-                    _ => Ok(Leased::Gone),
-                }
-            }
-            Err(error) => Err(error.into()),
+        let item = match answer {
+            Ok(answer) => answer.attributes,
+            Err(error) if error.condition_failed() => match error.into_service_error() {
+                UpdateItemError::ConditionalCheckFailedException(refused) => refused.item,
+                _ => None,
+            },
+            Err(error) => return Err(error.into()),
+        };
+        let Some(item) = item.filter(|item| !item.is_empty()) else { return Ok(Leased::Gone) };
+        let held: Held = table::from_item(item.clone())?;
+        // Refused with the lease in its own name: the answer to its first attempt was lost.
+        if held.lease_owner != owner {
+            return Ok(Leased::Busy(held));
         }
+        Ok(Leased::Yes(Box::new(Self { connection: table::from_item(item)?, owner, taken })))
     }
 
-    /// Whether so much of the lease is gone that it should be renewed before more is sent.
+    /// Whether so much of the lease is gone that it should be renewed before more is sent. Early, so that others soon see
+    /// that its server is alive.
     pub fn is_aging(&self, app: &App) -> bool {
-        app.now().duration_since(self.taken).unsigned_abs() > LEASE / 4
+        app.now().duration_since(self.taken).unsigned_abs() > LEASE / 10
     }
 
-    /// Notes how far the viewer has been served and goes on. `false` when the lease was lost.
-    pub async fn renew(&mut self, app: &App, served: u64) -> Result<bool> {
+    /// Goes on with the viewer. `false` when the lease was lost.
+    pub async fn renew(&mut self, app: &App) -> Result<bool> {
         let taken = app.now();
         let until = taken.as_millisecond() + LEASE.as_millis() as i64;
-        let kept = self
-            .update(app)
-            .update_expression("SET served = :served, lease_until = :until")
-            .expression_attribute_values(":served", number(served))
-            .expression_attribute_values(":until", number(until))
-            .send()
-            .await
-            .map(|_| true)
-            .or_else(lost)?;
+        let update = self.update(app, &["lease_until = :until"], &["handed_over"]);
+        let kept =
+            update.expression_attribute_values(":until", number(until)).send().await.map(|_| true).or_else(lost)?;
         self.taken = taken;
         Ok(kept)
     }
 
-    /// Lets go, and notes how far the viewer has been served, if that is known, and what it has been told. `false` when the
-    /// lease was lost.
-    pub async fn release(self, app: &App, served: Option<u64>) -> Result<bool> {
-        let mut notes = Vec::new();
-        let mut update = self.update(app);
-        if let Some(served) = served {
-            notes.push("served = :served");
-            update = update.expression_attribute_values(":served", number(served));
-        }
-        if let Some(told) = self.connection.told {
-            notes.push("told = :told");
-            update = update.expression_attribute_values(":told", string(told.as_str()));
-        }
-        let set = if notes.is_empty() { String::new() } else { format!("SET {} ", notes.join(", ")) };
-        let update = update.update_expression(format!("{set}REMOVE lease_owner, lease_until"));
-        update.send().await.map(|_| true).or_else(lost)
+    /// Lets go of the viewer, unless the lease was lost; which is also what it looks like when the answer to a first attempt
+    /// was.
+    pub async fn release(self, app: &App) -> Result<()> {
+        let update = self.update(app, &[], &["lease_owner", "lease_until", "handed_over"]);
+        update.send().await.map(|_| true).or_else(lost)?;
+        Ok(())
     }
 
-    fn update(&self, app: &App) -> aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder {
-        app.aws
+    /// Lets go of a viewer that lacks something still, and has it served by an event of its own: see [`hand_over`].
+    pub async fn hand_over(self, app: &App) -> Result<()> {
+        let update = self.update(app, &["handed_over = :true"], &["lease_owner", "lease_until"]);
+        update
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .send()
+            .await
+            .map(|_| true)
+            .or_else(lost)?;
+        Ok(())
+    }
+
+    /// An update by whoever has the lease, which also notes how far the viewer has been served and what it has been told.
+    fn update(&self, app: &App, set: &[&str], remove: &[&str]) -> UpdateItemFluentBuilder {
+        let (mut set, mut remove) = (set.to_vec(), remove.to_vec());
+        let mut update = app
+            .aws
             .dynamodb
             .update_item()
             .table_name(&app.config.tables.websocket_connections)
             .set_key(Some(item_key(&self.connection.key)))
             .condition_expression("lease_owner = :owner")
-            .expression_attribute_values(":owner", string(&self.owner))
+            .expression_attribute_values(":owner", string(&self.owner));
+        let Connection { served, last_event_id, told, .. } = &self.connection;
+        if let Some(served) = served {
+            set.push("served = :served");
+            update = update.expression_attribute_values(":served", number(*served));
+            match last_event_id {
+                Some(id) => {
+                    set.push("last_event_id = :last");
+                    update = update.expression_attribute_values(":last", string(id));
+                }
+                None => remove.push("last_event_id"),
+            }
+        }
+        if let Some(told) = told {
+            set.push("told = :told");
+            update = update.expression_attribute_values(":told", string(told.as_str()));
+        }
+        let set = if set.is_empty() { String::new() } else { format!("SET {} ", set.join(", ")) };
+        update.update_expression(format!("{set}REMOVE {}", remove.join(", ")))
     }
 }
 

@@ -30,26 +30,35 @@ pub fn status(status: Status, exit_code: Option<i32>) -> Result<String> {
     json(&Control::Status { status, exit_code })
 }
 
+/// Lines as they are sent.
+#[derive(Default)]
+pub struct Lines {
+    pub text: String,
+    /// How many there are in it.
+    pub count: usize,
+}
+
 /// Lines as frames: one each, or with `batch` as many in one as fit.
-pub fn lines(events: &[LogEvent], batch: bool) -> Result<Vec<String>> {
+pub fn lines(events: &[LogEvent], batch: bool) -> Result<Vec<Lines>> {
     if !batch {
-        return events.iter().map(json).collect();
+        return events.iter().map(|event| Ok(Lines { text: json(event)?, count: 1 })).collect();
     }
     const OPEN: &str = r#"{"type":"logs","events":["#;
     const CLOSE: &str = "]}";
     let mut frames = Vec::new();
-    let mut frame = String::new();
+    let mut frame = Lines::default();
     for event in events {
         let event = json(event)?;
-        if frame.len() + event.len() + 1 + CLOSE.len() > MAX_FRAME && !frame.is_empty() {
-            frame.push_str(CLOSE);
+        if frame.text.len() + event.len() + 1 + CLOSE.len() > MAX_FRAME && frame.count > 0 {
+            frame.text.push_str(CLOSE);
             frames.push(std::mem::take(&mut frame));
         }
-        frame.push_str(if frame.is_empty() { OPEN } else { "," });
-        frame.push_str(&event);
+        frame.text.push_str(if frame.count == 0 { OPEN } else { "," });
+        frame.text.push_str(&event);
+        frame.count += 1;
     }
-    if !frame.is_empty() {
-        frame.push_str(CLOSE);
+    if frame.count > 0 {
+        frame.text.push_str(CLOSE);
         frames.push(frame);
     }
     Ok(frames)
@@ -75,7 +84,8 @@ mod tests {
         let frames = lines(&events(2, 1), false).unwrap();
         assert_eq!(frames.len(), 2);
         assert!(
-            frames[0].starts_with(r#"{"event_id":"000"#) && frames[0].ends_with(r#","timestamp":1,"message":"\""}"#)
+            frames[0].text.starts_with(r#"{"event_id":"000"#)
+                && frames[0].text.ends_with(r#","timestamp":1,"message":"\""}"#)
         );
     }
 
@@ -84,13 +94,15 @@ mod tests {
         for (count, size) in [(0, 0), (1, 10), (5000, 20), (7, 60_000)] {
             let events = events(count, size);
             let frames = lines(&events, true).unwrap();
-            assert!(frames.iter().all(|frame| frame.len() <= MAX_FRAME));
+            assert!(frames.iter().all(|frame| frame.text.len() <= MAX_FRAME));
             let read: Vec<LogEvent> = frames
                 .iter()
                 .flat_map(|frame| {
-                    let mut frame: serde_json::Value = serde_json::from_str(frame).unwrap();
-                    assert_eq!(frame["type"], "logs");
-                    serde_json::from_value::<Vec<LogEvent>>(frame["events"].take()).unwrap()
+                    let mut json: serde_json::Value = serde_json::from_str(&frame.text).unwrap();
+                    assert_eq!(json["type"], "logs");
+                    let lines = serde_json::from_value::<Vec<LogEvent>>(json["events"].take()).unwrap();
+                    assert_eq!(lines.len(), frame.count);
+                    lines
                 })
                 .collect();
             assert_eq!(read, events);

@@ -3,6 +3,9 @@
 //! A viewer is served by one server at a time, under a lease on its record, from the store and in the store's order. Whoever
 //! finds the lease taken goes away, because whoever lets go of it looks once more for what has come meanwhile: no batch is
 //! missed between the two.
+//!
+//! A viewer that takes longer than a turn is handed over to an event of its own, so that no invocation is at its end before
+//! a long log is, and other viewers' lines do not wait.
 
 use std::time::Duration;
 
@@ -10,64 +13,57 @@ use aws_sdk_apigatewaymanagement::{
     error::SdkError, operation::post_to_connection::PostToConnectionError, primitives::Blob,
 };
 use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
 
 use super::{
-    connection::{self, Connection, ConnectionKey, LEASE, Lease, Leased},
+    connection::{self, Connection, ConnectionKey, HANDSHAKE, Held, Lease, Leased},
     frame,
 };
 use crate::{
     App, Error, Result,
-    execution::{self, ExecutionRecord, Status, task::Stop},
-    logs::{LogEvent, batch::Batch, cloudwatch, store},
+    execution::{self, ExecutionRecord, task::Stop},
+    logs::{batch::Batch, cloudwatch, store},
 };
 
 /// Viewers served at the same time by one invocation: a slow one does not hold up the others.
 const CONCURRENCY: usize = 32;
-/// API Gateway knows a connection only when its handshake is over, and a new viewer may be served a moment before that.
-const HANDSHAKE: Duration = Duration::from_secs(2);
+/// How long an invocation serves a viewer before it hands it over. Short beside the 120 seconds that it has in all, of which
+/// it may have waited for the end of the log and for a dead server's lease.
+const TURN: Duration = Duration::from_secs(10);
 
-/// Sends every viewer of an execution what it lacks. `fresh` is what the caller has just stored, so that it need not be read
-/// again.
+/// Sees to it that every viewer of an execution is sent what it lacks. `fresh` is what the caller has just stored, so that it
+/// need not be read again. Without it, this may be the repeat of an event whose handler died with the lease.
 ///
 /// # Errors
 /// The first error, after all viewers have been tried.
 pub async fn execution(app: &App, record: &ExecutionRecord, fresh: &[Batch]) -> Result<()> {
+    let record = &record;
+    each(app, record, |key| async move {
+        if fresh.is_empty() {
+            attend(app, &key, record).await
+        } else {
+            viewer(app, &key, record, fresh).await.map(drop)
+        }
+    })
+    .await
+}
+
+async fn each<F>(app: &App, record: &ExecutionRecord, serve: impl FnMut(ConnectionKey) -> F) -> Result<()>
+where
+    F: Future<Output = Result<()>>,
+{
     let viewers = connection::of_execution(app, &record.execution.execution_id).await?;
-    let served: Vec<Result<Served>> = stream::iter(viewers)
-        .map(|key| async move { viewer(app, &key, record.clone(), fresh).await })
-        .buffer_unordered(CONCURRENCY)
-        .collect()
-        .await;
-    served.into_iter().try_for_each(|served| served.map(drop))
+    let served: Vec<Result<()>> = stream::iter(viewers).map(serve).buffer_unordered(CONCURRENCY).collect().await;
+    served.into_iter().collect()
 }
 
-/// Sends every viewer the rest and sends it off.
-///
-/// # Errors
-/// As [`execution`]; also when a viewer is still being served by somebody else after a lease's time.
-async fn farewell(app: &App, record: &ExecutionRecord) -> Result<()> {
-    let id = &record.execution.execution_id;
-    let deadline = app.now() + LEASE + Duration::from_secs(5);
-    let mut pause = Duration::from_millis(20);
-    loop {
-        execution(app, record, &[]).await?;
-        if connection::of_execution(app, id).await?.is_empty() {
-            return Ok(());
-        }
-        if app.now() > deadline {
-            return Err(Error::Database(format!("viewers of {id} are still being served by others")));
-        }
-        app.sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(1));
-    }
-}
-
-/// Tells viewers of a change that no event of the task will tell them of. What fails here goes out with the next lines.
+/// Has viewers served by events of their own after a change that no event of the task will tell them of. A caller that answers
+/// a request does not wait for them.
 pub async fn announce(app: &App, record: &ExecutionRecord) {
     if record.log.viewers > 0
-        && let Err(error) = execution(app, record, &[]).await
+        && let Err(error) = each(app, record, |key| async move { connection::hand_over(app, &key).await }).await
     {
-        tracing::warn!(%error, "not all viewers were told of a change");
+        tracing::warn!(%error, "not all viewers are told of a change before the next lines");
     }
 }
 
@@ -80,140 +76,149 @@ pub async fn conclude(app: &App, record: &ExecutionRecord, stop: &Stop) -> Resul
         completed = cloudwatch::complete(app, &record.execution.execution_id, stop).await?;
         &completed
     };
-    if record.log.viewers > 0 { farewell(app, record).await } else { Ok(()) }
+    if record.log.viewers == 0 { Ok(()) } else { execution(app, record, &[]).await }
+}
+
+/// Sees to it that a viewer is served: by this server, or by one that is seen to be alive. Whoever has the viewer renews the
+/// lease or lets go of it, and looks once more after that; a lease that stays as it is for its whole time is a dead server's,
+/// and is taken over.
+pub async fn attend(app: &App, key: &ConnectionKey, record: &ExecutionRecord) -> Result<()> {
+    let mut seen = None;
+    let mut pause = Duration::from_millis(20);
+    loop {
+        match viewer(app, key, record, &[]).await? {
+            Served::Done => return Ok(()),
+            Served::Busy(held) => {
+                if *seen.get_or_insert_with(|| held.clone()) != held {
+                    return Ok(());
+                }
+            }
+        }
+        app.sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
 }
 
 /// What came of serving a viewer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Served {
-    /// It has all there is, or has left.
+enum Served {
+    /// It has all there is, has left, or is handed over.
     Done,
     /// Somebody else is serving it, and looks once more afterwards; unless they died.
-    Busy,
+    Busy(Held),
 }
 
 /// Sends one viewer what it lacks.
-pub async fn viewer(app: &App, key: &ConnectionKey, mut record: ExecutionRecord, fresh: &[Batch]) -> Result<Served> {
+async fn viewer(app: &App, key: &ConnectionKey, record: &ExecutionRecord, fresh: &[Batch]) -> Result<Served> {
+    let turn_ends = app.now() + TURN;
+    let mut newer: Option<ExecutionRecord> = None;
     loop {
-        let lease = match Lease::take(app, key).await? {
+        let record = newer.as_ref().unwrap_or(record);
+        let mut lease = match Lease::take(app, key).await? {
             Leased::Yes(lease) => lease,
-            Leased::Busy => return Ok(Served::Busy),
+            Leased::Busy(held) => return Ok(Served::Busy(held)),
             Leased::Gone => return Ok(Served::Done),
         };
-        let (served, told) = match deliver(app, *lease, &record, fresh).await? {
-            Delivered::All { served, told } => (served, told),
-            Delivered::Over => return Ok(Served::Done),
-        };
-        record = execution::get(app, &key.execution_id).await?;
+        match send_all(app, &mut lease, record, fresh, turn_ends).await {
+            Ok(Sent::All) => {}
+            Ok(Sent::Part) => {
+                lease.hand_over(app).await?;
+                return Ok(Served::Done);
+            }
+            Ok(Sent::Ended) => return Ok(Served::Done),
+            Err(error) => {
+                // So that the next attempt need not wait for the lease.
+                lease.release(app).await?;
+                return Err(error);
+            }
+        }
+        let (served, told) = (lease.connection.served, lease.connection.told);
+        lease.release(app).await?;
+        let record = newer.insert(execution::get(app, &key.execution_id).await?);
         let has_news = told.is_some_and(|told| told.can_become(record.execution.status));
-        if record.log.log_sequence <= served && !record.log.log_complete && !has_news {
+        if Some(record.log.log_sequence) <= served && !record.log.log_complete && !has_news {
             return Ok(Served::Done);
         }
     }
 }
 
-enum Delivered {
-    /// All that was stored has been sent, and the lease given back.
-    All {
-        served: u64,
-        /// The status that it was told, if it wants to know.
-        told: Option<Status>,
-    },
-    /// The viewer was sent off, has left, or belongs to another server now.
-    Over,
+/// How far a server has come with a viewer.
+enum Sent {
+    /// It has all there is.
+    All,
+    /// The turn is over, and it lacks something still.
+    Part,
+    /// It was sent off, has left, or belongs to another server now.
+    Ended,
 }
 
-async fn deliver(app: &App, mut lease: Lease, record: &ExecutionRecord, fresh: &[Batch]) -> Result<Delivered> {
+/// Sends a viewer, under a lease, all that was stored up to `record`, and sends it off if that is all there will be.
+async fn send_all(
+    app: &App,
+    lease: &mut Lease,
+    record: &ExecutionRecord,
+    fresh: &[Batch],
+    turn_ends: Timestamp,
+) -> Result<Sent> {
     let head = &record.log;
-    let id = lease.connection.key.execution_id.clone();
-    let mut place = match Place::of(app, &lease.connection).await {
-        Ok(place) => place,
-        Err(error) => return give_back(app, lease, error, None).await,
+    let id = &record.execution.execution_id;
+    let mut served = match (lease.connection.served, &lease.connection.last_event_id) {
+        (Some(served), _) => served,
+        (None, None) => 0,
+        (None, Some(last)) => store::holding(app, id, last).await?.map_or(0, |batch| batch.sequence - 1),
     };
-    while place.served < head.log_sequence {
+    lease.connection.served = Some(served);
+    while served < head.log_sequence {
         let read;
-        let batches = match fresh.iter().position(|batch| batch.sequence == place.served + 1) {
+        let batches = match fresh.iter().position(|batch| batch.sequence == served + 1) {
             Some(at) => &fresh[at..],
-            None => match store::after(app, &id, place.served).await {
-                Ok(batches) => {
-                    read = batches;
-                    &read
-                }
-                Err(error) => return give_back(app, lease, error, Some(place.served)).await,
-            },
+            None => {
+                read = store::after(app, id, served).await?;
+                &read
+            }
         };
+        for batch in batches {
+            match send(app, lease, batch, turn_ends).await? {
+                Sent::All => served = batch.sequence,
+                other => return Ok(other),
+            }
+        }
         if batches.is_empty() {
             // Expired: there is nothing left to send.
-            place.served = head.log_sequence;
+            served = head.log_sequence;
         }
-        for batch in batches {
-            match send(app, &mut lease, place.of_batch(batch), place.served).await {
-                Ok(true) => place.served = batch.sequence,
-                Ok(false) => return Ok(Delivered::Over),
-                Err(error) => return give_back(app, lease, error, Some(place.served)).await,
-            }
-        }
+        lease.connection.served = Some(served);
     }
-    match tell_status(app, &mut lease, record).await {
-        Ok(true) => {}
-        Ok(false) => return Ok(Delivered::Over),
-        Err(error) => return give_back(app, lease, error, Some(place.served)).await,
+    if !tell_status(app, lease, record).await? {
+        return Ok(Sent::Ended);
     }
     if head.log_complete {
-        return send_off(app, lease, place.served).await;
+        send_off(app, &lease.connection).await?;
+        return Ok(Sent::Ended);
     }
-    let (served, told) = (place.served, lease.connection.told);
-    Ok(if lease.release(app, Some(served)).await? { Delivered::All { served, told } } else { Delivered::Over })
+    Ok(Sent::All)
 }
 
-/// Lets go of a viewer that could not be served to the end, so that the next attempt need not wait for the lease.
-async fn give_back(app: &App, lease: Lease, error: Error, served: Option<u64>) -> Result<Delivered> {
-    lease.release(app, served).await?;
-    Err(error)
-}
-
-/// Where a viewer stands in the store's order.
-struct Place {
-    /// The last batch it has whole.
-    served: u64,
-    /// The last line it has of the batch after that.
-    skip_through: Option<String>,
-}
-
-impl Place {
-    async fn of(app: &App, connection: &Connection) -> Result<Self> {
-        let skip_through = connection.last_event_id.clone();
-        let served = match (connection.served, &skip_through) {
-            (Some(served), _) => served,
-            (None, None) => 0,
-            (None, Some(last)) => {
-                store::holding(app, &connection.key.execution_id, last).await?.map_or(0, |batch| batch.sequence - 1)
-            }
-        };
-        Ok(Self { served, skip_through })
-    }
-
-    fn of_batch<'a>(&self, batch: &'a Batch) -> &'a [LogEvent] {
-        let seen = self
-            .skip_through
-            .as_ref()
-            .and_then(|last| batch.events.iter().position(|event| event.event_id == *last))
-            .map_or(0, |at| at + 1);
-        &batch.events[seen..]
-    }
-}
-
-/// Sends lines under a lease. `false` when the viewer has left or the lease was lost.
-async fn send(app: &App, lease: &mut Lease, events: &[LogEvent], served: u64) -> Result<bool> {
-    for frame in frame::lines(events, lease.connection.batch)? {
-        if lease.is_aging(app) && !lease.renew(app, served).await? {
-            return Ok(false);
+/// Sends what a viewer lacks of a batch.
+async fn send(app: &App, lease: &mut Lease, batch: &Batch, turn_ends: Timestamp) -> Result<Sent> {
+    let seen = lease.connection.last_event_id.as_ref();
+    let mut sent =
+        seen.and_then(|last| batch.events.iter().position(|event| event.event_id == *last)).map_or(0, |at| at + 1);
+    for frame in frame::lines(&batch.events[sent..], lease.connection.batch)? {
+        if lease.is_aging(app) && !lease.renew(app).await? {
+            return Ok(Sent::Ended);
         }
-        if !post(app, &lease.connection, frame).await? {
-            return Ok(false);
+        if !post(app, &lease.connection, frame.text).await? {
+            return Ok(Sent::Ended);
+        }
+        sent += frame.count;
+        lease.connection.last_event_id = Some(batch.events[sent - 1].event_id.clone());
+        if app.now() >= turn_ends {
+            return Ok(Sent::Part);
         }
     }
-    Ok(true)
+    lease.connection.served = Some(batch.sequence);
+    lease.connection.last_event_id = None;
+    Ok(Sent::All)
 }
 
 /// Tells the status to a viewer that wants to know and does not. What is older than what it has been told is no news.
@@ -230,25 +235,22 @@ async fn tell_status(app: &App, lease: &mut Lease, record: &ExecutionRecord) -> 
 }
 
 /// The last frame, then the end of the connection.
-async fn send_off(app: &App, lease: Lease, served: u64) -> Result<Delivered> {
-    let connection = &lease.connection;
-    match post(app, connection, frame::disconnect()?).await {
-        Ok(true) => {}
-        Ok(false) => return Ok(Delivered::Over),
-        Err(error) => return give_back(app, lease, error, Some(served)).await,
+async fn send_off(app: &App, connection: &Connection) -> Result<()> {
+    if !post(app, connection, frame::disconnect()?).await? {
+        return Ok(());
     }
     // Closed first: whoever dies in between leaves a record, and whoever finds that finds the viewer gone.
     let closed = app.aws.websocket.delete_connection().connection_id(&connection.key.connection_id).send().await;
     if let Err(error) = closed {
         tracing::debug!(error = %Error::aws("API Gateway")(error), "the viewer had closed its connection already");
     }
-    connection::remove(app, &connection.key).await?;
-    Ok(Delivered::Over)
+    connection::remove(app, &connection.key).await
 }
 
 /// Sends one frame. `false` when the viewer has left; its record is then gone too.
 async fn post(app: &App, connection: &Connection, frame: String) -> Result<bool> {
     let frame = Blob::new(frame);
+    let mut pause = Duration::from_millis(10);
     loop {
         let answer = app
             .aws
@@ -261,13 +263,14 @@ async fn post(app: &App, connection: &Connection, frame: String) -> Result<bool>
         match answer {
             Ok(_) => return Ok(true),
             Err(error) if is_gone(&error) => {
+                // Its handshake may not be over: the stream tells of a viewer a moment before that.
                 let age = app.now().as_millisecond() - connection.connected_at;
-                if age < HANDSHAKE.as_millis() as i64 {
-                    app.sleep(Duration::from_millis(10)).await;
-                    continue;
+                if age > HANDSHAKE.as_millis() as i64 {
+                    connection::remove(app, &connection.key).await?;
+                    return Ok(false);
                 }
-                connection::remove(app, &connection.key).await?;
-                return Ok(false);
+                app.sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(200));
             }
             Err(error) => return Err(Error::aws("API Gateway")(error)),
         }
