@@ -91,8 +91,11 @@ async fn a_viewer_who_asks_is_told_each_status_and_one_who_does_not_is_not() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(system.admin.delete(&format!("/executions/{id}")).await.status, 200);
     system.admin.wait_for(&id, "STOPPED").await;
-    let statuses: Vec<Value> =
-        told.await.unwrap().frames.into_iter().filter(|frame| frame["type"] == "status").collect();
+    let frames = told.await.unwrap().frames;
+    let kinds: Vec<&str> = frames.iter().map(|frame| frame["type"].as_str().unwrap_or("line")).collect();
+    assert!(kinds.starts_with(&["status"]), "told before a log that may be long: {kinds:?}");
+    assert!(kinds.ends_with(&["line", "status", "disconnect"]), "the end after the last line: {kinds:?}");
+    let statuses: Vec<Value> = frames.into_iter().filter(|frame| frame["type"] == "status").collect();
     let named: Vec<&str> = statuses.iter().map(|frame| frame["status"].as_str().unwrap()).collect();
     let from_running = named.strip_prefix(&["STARTING"]).unwrap_or(&named);
     assert_eq!(from_running, ["RUNNING", "TERMINATING", "STOPPED"], "{statuses:?}");

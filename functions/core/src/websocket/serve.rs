@@ -167,6 +167,10 @@ async fn send_all(
         (None, Some(last)) => store::holding(app, id, last).await?.map_or(0, |batch| batch.sequence - 1),
     };
     lease.connection.served = Some(served);
+    // An end comes after the last line. What comes before it must not wait for a long log.
+    if !record.execution.status.is_terminal() && !tell_status(app, lease, record).await? {
+        return Ok(Sent::Ended);
+    }
     while served < head.log_sequence {
         let read;
         let batches = match fresh.iter().position(|batch| batch.sequence == served + 1) {
