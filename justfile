@@ -50,7 +50,7 @@ bench-lambda:
 
 # Simulate deliveries, faults and viewers for many seeds, release build: `just simulate 0..10000`, or one: `just simulate 17`.
 simulate SEEDS="0..10000":
-    SEEDS={{ SEEDS }} cargo test --release -p local-shim --test simulation for_all_seeds -- --nocapture
+    SEEDS={{ quote(trim_start_match(SEEDS, "SEEDS=")) }} cargo test --release -p local-shim --test simulation for_all_seeds -- --nocapture
 
 # Run commands in Docker in the tests, with an engine of their own.
 test-docker:

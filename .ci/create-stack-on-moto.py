@@ -96,7 +96,7 @@ for name in sorted(named):
 stream = dynamodb.describe_table(TableName="runvoy-websocket-connections")["Table"].get("StreamSpecification", {})
 expect("the stream shows which viewer is handed over", stream.get("StreamViewType") == "NEW_IMAGE", stream)
 indexes = {index["IndexName"] for index in dynamodb.describe_table(TableName="runvoy-executions")["Table"]["GlobalSecondaryIndexes"]}
-expect("executions have their indexes", indexes == {"by-started-at", "by-status", "by-created-by-request", "by-modified-by-request"}, indexes)
+expect("executions have their indexes", indexes == {"by-started-at", "by-status", "by-created-by-request", "by-modified-by-request", "by-idempotency-key"}, indexes)
 expect("the cluster is there", client("ecs").describe_clusters(clusters=["runvoy"])["clusters"], None)
 groups = {group["logGroupName"] for group in client("logs").describe_log_groups()["logGroups"]}
 expect("log groups are there", {"/runvoy/runvoy/tasks", "/runvoy/runvoy/orchestrator", "/runvoy/runvoy/event-processor"} <= groups, groups)

@@ -40,6 +40,8 @@ pub const ORCHESTRATOR: &str = "OrchestratorFunction";
 pub const EVENT_PROCESSOR: &str = "EventProcessorFunction";
 /// How long running requests and commands get when the program ends.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long viewers get to be told that it is over.
+const GOODBYE: Duration = Duration::from_secs(2);
 /// How often expired items are deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
@@ -67,6 +69,7 @@ pub struct Shim {
     subscriptions: TaskTracker,
     stop_listening: CancellationToken,
     close_viewers: CancellationToken,
+    viewers: TaskTracker,
     servers: Vec<JoinHandle<()>>,
     background: Vec<JoinHandle<()>>,
     /// Held for as long as the data directory is in use.
@@ -159,12 +162,14 @@ impl Shim {
         aws.ecs.recover();
 
         let (stop_listening, close_viewers) = (CancellationToken::new(), CancellationToken::new());
+        let viewers = TaskTracker::new();
         let gateway = front::websocket::Gateway {
             connections: aws.api_gateway.clone(),
             function: function.clone(),
             stage: "live".to_owned(),
             allowed_origins: config.cors_allowed_origins.clone(),
             closing: close_viewers.clone(),
+            open: viewers.clone(),
         };
         let port = front::orchestrator::Port { orchestrator: orchestrator_function, websocket: Arc::new(gateway) };
         tracing::info!(address = %orchestrator, "starting orchestrator server");
@@ -196,6 +201,7 @@ impl Shim {
             subscriptions,
             stop_listening,
             close_viewers,
+            viewers,
             servers,
             background,
             _data: data,
@@ -235,6 +241,9 @@ impl Shim {
             self.subscriptions.wait().await;
             self.function.settle().await;
             self.close_viewers.cancel();
+            self.viewers.close();
+            // One that does not read is not waited for.
+            let _ = tokio::time::timeout(GOODBYE, self.viewers.wait()).await;
             for server in self.servers {
                 let _ = server.await;
             }

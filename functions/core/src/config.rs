@@ -37,6 +37,8 @@ pub struct Config {
     pub task_role_arn: String,
     pub task_execution_role_arn: String,
     pub log_group: String,
+    /// How long stored lines are kept: as long as CloudWatch keeps its own.
+    pub log_retention: Duration,
     /// Where the functions' own log lines go, for tracing requests.
     pub function_log_groups: Vec<String>,
     /// Origins that a browser may call the API from; `*` for any.
@@ -88,6 +90,7 @@ impl Config {
             task_role_arn: variables.required("RUNVOY_TASK_ROLE_ARN", "the ARN of an IAM role")?,
             task_execution_role_arn: variables.required("RUNVOY_TASK_EXECUTION_ROLE_ARN", "the ARN of an IAM role")?,
             log_group: variables.required("RUNVOY_LOG_GROUP", "the name of a CloudWatch Logs group")?,
+            log_retention: variables.days("RUNVOY_LOG_RETENTION_DAYS", 30)?,
             function_log_groups: variables.optional_list("RUNVOY_FUNCTION_LOG_GROUPS"),
             cors_allowed_origins: variables.optional_list("RUNVOY_CORS_ALLOWED_ORIGINS"),
             web_url: variables.url("RUNVOY_WEB_URL", Some("http://localhost:5173"))?,
@@ -151,6 +154,17 @@ impl Variables<'_> {
         }
     }
 
+    fn days(&self, name: &'static str, default: u16) -> Result<Duration, ConfigError> {
+        let days = match self.optional(name) {
+            None => default,
+            Some(text) => match text.parse() {
+                Ok(days @ 1..) => days,
+                _ => return Err(ConfigError::Bad { name, got: text, wants: "a number of days, 1 to 65535" }),
+            },
+        };
+        Ok(Duration::from_secs(u64::from(days) * 24 * 3600))
+    }
+
     fn secrets_prefix(&self) -> Result<String, ConfigError> {
         const NAME: &str = "RUNVOY_SECRETS_PREFIX";
         let prefix = self.optional(NAME).unwrap_or_else(|| "/runvoy/secrets".to_owned());
@@ -204,6 +218,7 @@ mod tests {
     fn defaults_fill_what_the_template_leaves_out() {
         let config = read(&complete()).unwrap();
         assert_eq!(config.request_timeout, Duration::from_secs(30));
+        assert_eq!(config.log_retention, Duration::from_secs(30 * 86_400));
         assert_eq!(config.secrets_prefix, "/runvoy/secrets");
         assert_eq!(config.subnets, ["subnet-1", "subnet-2"]);
         assert_eq!(config.websocket_url(), "wss://abc.example.com/prod");
@@ -226,6 +241,9 @@ mod tests {
             ("RUNVOY_WEBSOCKET_API_ENDPOINT", "abc"),
             ("RUNVOY_WEB_URL", "https://"),
             ("RUNVOY_SECRETS_PREFIX", "secrets/"),
+            ("RUNVOY_LOG_RETENTION_DAYS", "0"),
+            ("RUNVOY_LOG_RETENTION_DAYS", "-1"),
+            ("RUNVOY_LOG_RETENTION_DAYS", "a month"),
         ] {
             let mut variables = complete();
             variables.insert(name, value);

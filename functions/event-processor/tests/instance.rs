@@ -36,7 +36,7 @@ async fn batches_at_the_same_time_are_each_stored_once() {
             image_id: "image".to_owned(),
             started_at: app.now(),
             request_id: "test".to_owned(),
-            request_hash: None,
+            idempotency: None,
         };
         execution::record(&app, &new).await.unwrap();
     }

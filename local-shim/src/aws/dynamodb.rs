@@ -7,7 +7,7 @@ use dynoxide::{
     Database, DynoxideError,
     actions::{
         create_table::CreateTableRequest, describe_stream::DescribeStreamRequest, describe_table::DescribeTableRequest,
-        get_records::GetRecordsRequest, get_shard_iterator::GetShardIteratorRequest,
+        get_records::GetRecordsRequest, get_shard_iterator::GetShardIteratorRequest, update_table::UpdateTableRequest,
         update_time_to_live::UpdateTimeToLiveRequest,
     },
 };
@@ -25,8 +25,8 @@ pub struct DynamoDb {
 }
 
 impl DynamoDb {
-    /// Opens the database and makes the stack's tables, those that are not there yet, under the names that `renamed` gives
-    /// them.
+    /// Opens the database and makes the stack's tables and their indexes, those that are not there yet, under the names that
+    /// `renamed` gives them.
     pub fn open(directory: Option<&Path>, stack: &Stack, renamed: &BTreeMap<String, String>) -> Result<Self> {
         let database = match directory {
             Some(directory) => {
@@ -44,7 +44,8 @@ impl DynamoDb {
                 table["TableName"] = Value::from(name.clone());
             }
             let name = table["TableName"].clone();
-            if database.describe_table(request(json!({"TableName": name}))?).is_ok() {
+            if let Ok(existing) = database.describe_table(request(json!({"TableName": name}))?) {
+                add_indexes(&database, &table, &serde_json::to_value(existing)?["Table"])?;
                 continue;
             }
             let create: CreateTableRequest = request(table)?;
@@ -115,6 +116,25 @@ impl DynamoDb {
     }
 }
 
+/// Makes the global indexes that a table lacks: an earlier version of the template had none of that name.
+fn add_indexes(database: &Database, wanted: &Value, existing: &Value) -> Result<()> {
+    let indexes = |table: &Value| table["GlobalSecondaryIndexes"].as_array().cloned().unwrap_or_default();
+    let existing = indexes(existing);
+    for index in indexes(wanted) {
+        if existing.iter().any(|other| other["IndexName"] == index["IndexName"]) {
+            continue;
+        }
+        let (table, name) = (&wanted["TableName"], index["IndexName"].clone());
+        let update: UpdateTableRequest = request(json!({
+            "TableName": table,
+            "AttributeDefinitions": wanted["AttributeDefinitions"],
+            "GlobalSecondaryIndexUpdates": [{"Create": index}],
+        }))?;
+        database.update_table(update).with_context(|| format!("index {name} of table {table} cannot be made"))?;
+    }
+    Ok(())
+}
+
 /// One reader of a stream.
 pub struct Follower {
     database: Database,
@@ -178,4 +198,43 @@ fn refused(error: &serde_json::Error) -> DynoxideError {
 
 fn request<T: serde::de::DeserializeOwned>(request: Value) -> Result<T> {
     Ok(serde_json::from_value(request)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_of_an_earlier_version_gets_the_indexes_that_it_lacks() {
+        let directory = tempfile::tempdir().unwrap();
+        let stack = Stack::bundled().unwrap();
+        let executions = |stack: &Stack| {
+            let is_executions = |(table, _): &(Value, _)| table["TableName"] == "runvoy-local-executions";
+            stack.tables().into_iter().find(is_executions).unwrap().0
+        };
+        let mut earlier = executions(&stack);
+        earlier["GlobalSecondaryIndexes"].as_array_mut().unwrap().retain(|one| one["IndexName"] == "by-status");
+        let keys = ["execution_id", "status", "started_key"];
+        earlier["AttributeDefinitions"]
+            .as_array_mut()
+            .unwrap()
+            .retain(|one| keys.iter().any(|key| one["AttributeName"] == *key));
+        let path = directory.path().join("dynamodb.sqlite");
+        let database = Database::new(path.to_str().unwrap()).unwrap();
+        database.create_table(request(earlier).unwrap()).unwrap();
+        let item = json!({"execution_id": {"S": "x"}, "idempotency_key": {"S": "k"}});
+        database.put_item(request(json!({"TableName": "runvoy-local-executions", "Item": item})).unwrap()).unwrap();
+        drop(database);
+
+        for _ in ["the first start after it", "the next"] {
+            let opened = DynamoDb::open(Some(directory.path()), &stack, &BTreeMap::new()).unwrap();
+            let query = json!({
+                "TableName": "runvoy-local-executions", "IndexName": "by-idempotency-key",
+                "KeyConditionExpression": "idempotency_key = :k", "ExpressionAttributeValues": {":k": {"S": "k"}},
+            });
+            let found: Value =
+                serde_json::from_slice(&opened.call("Query", query.to_string().as_bytes()).body).unwrap();
+            assert_eq!(found["Count"], 1, "what was there is in it: {found}");
+        }
+    }
 }

@@ -13,7 +13,7 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::guard;
 use crate::{
@@ -33,6 +33,8 @@ pub struct Gateway {
     pub allowed_origins: Vec<String>,
     /// Ends all connections.
     pub closing: CancellationToken,
+    /// Connections that are open. No server waits for them: to HTTP they have ended.
+    pub open: TaskTracker,
 }
 
 pub async fn upgrade(
@@ -75,7 +77,9 @@ pub async fn upgrade(
             },
         );
     }
+    let open = gateway.open.token();
     upgrade.max_message_size(MAX_MESSAGE).on_upgrade(move |socket| async move {
+        let _open = open;
         let incoming = gateway.connections.open(&connection.id);
         serve(&gateway, &connection, socket, incoming).await;
         gateway.connections.closed(&connection.id);

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use axum::http::Method;
 use insta::assert_json_snapshot;
+use local_shim::Settings;
 use serde_json::{Value, json};
 
 use crate::client::{System, id, next_page, stable};
@@ -243,6 +244,45 @@ async fn an_idempotency_key_runs_a_command_once() {
     let other = keyed(json!({"command": "echo twice"}).to_string()).await;
     assert_eq!((other.status.as_u16(), &other.json()["code"]), (409, &json!("CONFLICT")));
     assert_eq!(system.admin.get("/executions").await.json().as_array().unwrap().len(), 1);
+    // What the key stands for does not change with the default image, and it is its caller's alone.
+    let image = json!({"image": "other:1", "is_default": true});
+    assert_eq!(system.admin.post("/images/register", &image).await.status, 201);
+    assert_eq!(keyed(body.clone()).await.text, answers[0].text);
+    let other = system.user("admin", "other@example.com").await;
+    let theirs = other.request(Method::POST, "/run", &[("idempotency-key", "k1")], body).await;
+    assert_eq!(theirs.status, 202, "{}", theirs.text);
+    assert_ne!(id(&theirs.json()), id(&answers[0].json()));
+    for key in ["", "a b", &"k".repeat(256)] {
+        let refused =
+            system.admin.request(Method::POST, "/run", &[("idempotency-key", key)], "{\"command\":\"x\"}").await;
+        assert_eq!(refused.status, 400, "{key}: {}", refused.text);
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idempotency_key_stands_when_ecs_has_forgotten_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = || Settings { data_dir: Some(directory.path().join("data")), ..Settings::ephemeral() };
+    let body = r#"{"command": "echo once"}"#;
+    let keyed = async |system: &System| {
+        system.admin.request(Method::POST, "/run", &[("idempotency-key", "nightly")], body).await
+    };
+    let system = System::start_with(settings()).await;
+    let first = keyed(&system).await;
+    system.admin.wait_for(&id(&first.json()), "SUCCEEDED").await;
+    system.shim.shut_down().await;
+
+    let state = directory.path().join("data/ecs.json");
+    let mut ecs: Value = serde_json::from_str(&std::fs::read_to_string(&state).unwrap()).unwrap();
+    assert!(!ecs["tokens"].as_object().unwrap().is_empty());
+    ecs["tokens"] = json!({});
+    ecs["tasks"] = json!({});
+    std::fs::write(&state, ecs.to_string()).unwrap();
+
+    let system = System::start_with(settings()).await;
+    let again = keyed(&system).await;
+    assert_eq!((again.status, id(&again.json())), (first.status, id(&first.json())));
     system.shim.shut_down().await;
 }
 

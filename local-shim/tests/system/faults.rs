@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -116,17 +116,18 @@ impl Prepared {
         self.system.admin.request(method, &fill(case.path), &headers, fill(case.body)).await
     }
 
-    /// Lets the call with this number, and every retry of it, go wrong. Says afterwards whether it was made.
-    fn arm(&self, number: usize, fault: Fault) -> Arc<Mutex<Vec<(String, String)>>> {
+    /// Lets the first `tries` of the call with this number go wrong. Says afterwards whether it was made.
+    fn arm(&self, number: usize, fault: Fault, tries: usize) -> Arc<Mutex<Vec<(String, String)>>> {
         let calls: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
         let seen = calls.clone();
+        let tried = AtomicUsize::new(0);
         self.system.shim.plan_faults(Some(Arc::new(move |call: Call<'_>| {
             let mut seen = seen.lock().unwrap();
             let at = seen.iter().position(|(_, invocation)| invocation == call.invocation).unwrap_or_else(|| {
                 seen.push((call.operation.to_owned(), call.invocation.to_owned()));
                 seen.len() - 1
             });
-            (at == number).then_some(fault)
+            (at == number && tried.fetch_add(1, Ordering::Relaxed) < tries).then_some(fault)
         })));
         calls
     }
@@ -175,10 +176,13 @@ impl Prepared {
     }
 }
 
-/// One call of one request goes wrong. Returns whether the request makes as many calls.
-async fn go_wrong(case: Case, number: usize, fault: Fault) -> bool {
+/// Retries included.
+const EVERY_TRY: usize = usize::MAX;
+
+/// One call of one request goes wrong, as often as it is tried or less often. Returns whether the request makes as many calls.
+async fn go_wrong(case: Case, number: usize, fault: Fault, tries: usize) -> bool {
     let prepared = Prepared::start().await;
-    let calls = prepared.arm(number, fault);
+    let calls = prepared.arm(number, fault, tries);
     let answer = prepared.request(&case).await;
     prepared.system.shim.plan_faults(None);
     let Some((operation, _)) = calls.lock().unwrap().get(number).cloned() else {
@@ -187,6 +191,7 @@ async fn go_wrong(case: Case, number: usize, fault: Fault) -> bool {
     };
     let what = format!("{} {} with call {number}, {operation}, {fault:?}", case.method, case.path);
     if answer.status != case.done {
+        assert_eq!(tries, EVERY_TRY, "{what}: the next try went well: {} {}", answer.status, answer.text);
         let code = answer.json()["code"].clone();
         let is_right =
             code == if operation.starts_with("dynamodb:") { "DATABASE_ERROR" } else { "SERVICE_UNAVAILABLE" };
@@ -201,13 +206,13 @@ async fn go_wrong(case: Case, number: usize, fault: Fault) -> bool {
     true
 }
 
-async fn every_call_goes_wrong(fault: Fault) {
+async fn every_call_goes_wrong(fault: Fault, tries: usize) {
     // A lost answer of a request that only reads is a failed one.
     let cases = CASES.into_iter().filter(|case| case.method != "GET" || fault == Fault::Fails);
     let reached: Vec<(Case, usize)> = stream::iter(cases)
         .map(|case| async move {
             let mut number = 0;
-            while go_wrong(case, number, fault).await {
+            while go_wrong(case, number, fault, tries).await {
                 number += 1;
             }
             (case, number)
@@ -222,22 +227,27 @@ async fn every_call_goes_wrong(fault: Fault) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_fails_is_a_503_and_leaves_nothing_half_done() {
-    every_call_goes_wrong(Fault::Fails).await;
+    every_call_goes_wrong(Fault::Fails, EVERY_TRY).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_whose_answer_is_lost_has_its_effect_once() {
-    every_call_goes_wrong(Fault::Lost).await;
+    every_call_goes_wrong(Fault::Lost, EVERY_TRY).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_whose_first_answer_alone_is_lost_is_nobodys_trouble() {
+    every_call_goes_wrong(Fault::Lost, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_is_throttled_is_a_503_and_leaves_nothing_half_done() {
-    every_call_goes_wrong(Fault::Throttled).await;
+    every_call_goes_wrong(Fault::Throttled, EVERY_TRY).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_is_never_answered_is_a_503_and_leaves_nothing_half_done() {
-    every_call_goes_wrong(Fault::Hangs).await;
+    every_call_goes_wrong(Fault::Hangs, EVERY_TRY).await;
 }
 
 /// Authentication that cannot be looked up is nobody's fault: never a 401.

@@ -2,6 +2,7 @@
 
 pub mod environment;
 pub mod id;
+pub mod idempotency;
 pub mod list;
 pub mod run;
 pub mod task;
@@ -12,6 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use id::ExecutionId;
+pub use idempotency::Idempotency;
 
 use crate::{
     App, Error, Result,
@@ -125,7 +127,7 @@ pub struct ExecutionRecord {
     /// Why ECS stopped the task, when it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_reason: Option<String>,
-    /// The request that an idempotency key stands for.
+    /// The request that the caller's idempotency key stands for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_hash: Option<String>,
     #[serde(flatten)]
@@ -158,7 +160,7 @@ pub struct NewExecution {
     pub image_id: String,
     pub started_at: Timestamp,
     pub request_id: String,
-    pub request_hash: Option<String>,
+    pub idempotency: Option<Idempotency>,
 }
 
 /// The partition of the index that lists all executions.
@@ -206,9 +208,11 @@ pub async fn record(app: &App, new: &NewExecution) -> Result<ExecutionRecord> {
         .expression_attribute_values(":starting", string(Status::Starting.as_str()))
         .expression_attribute_values(":zero", number(0))
         .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
-    if let Some(hash) = &new.request_hash {
-        expression.push_str(", request_hash = :hash");
-        update = update.expression_attribute_values(":hash", string(hash));
+    if let Some(Idempotency { key, request_hash }) = &new.idempotency {
+        expression.push_str(", idempotency_key = :key, request_hash = :hash");
+        update = update
+            .expression_attribute_values(":key", string(key))
+            .expression_attribute_values(":hash", string(request_hash));
     }
     let written = update.update_expression(expression).send().await?;
     table::from_item(written.attributes.unwrap_or_default())

@@ -10,11 +10,13 @@ use aws_sdk_ecs::{
         TaskOverride,
     },
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::{Changed, ExecutionId, ExecutionRecord, NewExecution, Status, Transition, environment, task};
+use super::{
+    Changed, ExecutionId, ExecutionRecord, Idempotency, NewExecution, Status, Transition, environment,
+    idempotency::{conflict, digest},
+    task,
+};
 use crate::{
     App, Error, Result,
     auth::Principal,
@@ -34,6 +36,8 @@ const MAX_TIMEOUT: u64 = 7 * 24 * 3600;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RunRequest {
     pub command: String,
+    /// As it was named; the default image if it was not.
+    pub image: Option<String>,
     pub env: BTreeMap<String, String>,
     pub secrets: Vec<String>,
     /// Seconds.
@@ -113,8 +117,7 @@ impl RunRequest {
 pub struct Origin<'a> {
     pub principal: &'a Principal,
     pub request_id: &'a str,
-    /// The caller's `Idempotency-Key`.
-    pub idempotency_key: Option<&'a str>,
+    pub idempotency: Option<&'a Idempotency>,
 }
 
 /// Starts a task and writes its execution down.
@@ -133,11 +136,7 @@ pub async fn start(
     secrets: &[Secret],
     origin: Origin<'_>,
 ) -> Result<ExecutionRecord> {
-    let request_hash = origin.idempotency_key.map(|_| hash_of(request, image));
-    let client_token = match origin.idempotency_key {
-        Some(key) => digest(&[origin.principal.email.as_str(), key]),
-        None => origin.request_id.to_owned(),
-    };
+    let client_token = origin.idempotency.map_or(origin.request_id, |idempotency| &idempotency.key);
     let overrides = overrides(request, image, origin.request_id)?;
     let variables = secret_variables(request, secrets);
     let family = family_with(image, &variables);
@@ -149,10 +148,10 @@ pub async fn start(
             .task_definition(&family)
             .launch_type(LaunchType::Fargate)
             .count(1)
-            .client_token(&client_token)
+            .client_token(client_token)
             .network_configuration(network(app))
             .overrides(overrides.clone())
-            .set_tags(Some(tags(request, image, origin, request_hash.as_deref())))
+            .set_tags(Some(tags(request, image, origin)))
             .send()
     };
     let mut answer = run().await;
@@ -165,7 +164,7 @@ pub async fn start(
     }
     let answer = match answer {
         Ok(answer) => answer,
-        Err(error) => return repeated(app, error, request_hash).await,
+        Err(error) => return repeated(app, error, origin.idempotency).await,
     };
     let Some(task_arn) = answer.tasks().first().and_then(|task| task.task_arn()) else {
         let reasons: Vec<&str> = answer.failures().iter().filter_map(|failure| failure.reason()).collect();
@@ -180,20 +179,23 @@ pub async fn start(
             image_id: image.image_id.clone(),
             started_at: app.now(),
             request_id: origin.request_id.to_owned(),
-            request_hash,
+            idempotency: origin.idempotency.cloned(),
         },
     )
     .await
 }
 
-/// An idempotency key that has been used: the first execution, if the request is the same.
-async fn repeated(app: &App, error: SdkError<RunTaskError>, request_hash: Option<String>) -> Result<ExecutionRecord> {
-    let first = match (error.as_service_error(), &request_hash) {
-        (Some(RunTaskError::ConflictException(conflict)), Some(_)) => conflict.resource_ids().first().cloned(),
+/// An idempotency key that ECS knows and no record does yet: the first execution, if the request is the same.
+async fn repeated(
+    app: &App,
+    error: SdkError<RunTaskError>,
+    idempotency: Option<&Idempotency>,
+) -> Result<ExecutionRecord> {
+    let (first, idempotency) = match (error.as_service_error(), idempotency) {
+        (Some(RunTaskError::ConflictException(used)), Some(idempotency)) => (used.resource_ids().first(), idempotency),
         _ => return Err(Error::aws("ECS")(error)),
     };
-    let conflict = || Error::Conflict("this Idempotency-Key stands for another request; use a new key".to_owned());
-    let id = ExecutionId::from_task_arn(&first.ok_or_else(conflict)?).map_err(|_| conflict())?;
+    let id = ExecutionId::from_task_arn(first.ok_or_else(conflict)?).map_err(|_| conflict())?;
     let record = match super::find(app, &id).await? {
         Some(record) => record,
         None => match task::recover(app, &id).await {
@@ -201,7 +203,7 @@ async fn repeated(app: &App, error: SdkError<RunTaskError>, request_hash: Option
             recovered => recovered?.ok_or_else(conflict)?,
         },
     };
-    if record.request_hash == request_hash { Ok(record) } else { Err(conflict()) }
+    idempotency.confirm(record)
 }
 
 /// Asks ECS to stop an execution's task. Returns the execution as it is then; nothing, when there was nothing to stop.
@@ -307,7 +309,7 @@ fn overrides_size(containers: &[(&str, Vec<(&str, String)>)]) -> usize {
 }
 
 /// The tags of a task: enough to make its record from.
-fn tags(request: &RunRequest, image: &Image, origin: Origin<'_>, request_hash: Option<&str>) -> Vec<Tag> {
+fn tags(request: &RunRequest, image: &Image, origin: Origin<'_>) -> Vec<Tag> {
     let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
     let mut tags = vec![
         tag("Application", "runvoy"),
@@ -317,7 +319,9 @@ fn tags(request: &RunRequest, image: &Image, origin: Origin<'_>, request_hash: O
         tag(task::TAG_REQUEST_ID, origin.request_id),
         tag("HasGitRepo", if request.git_repo.is_some() { "true" } else { "false" }),
     ];
-    tags.extend(request_hash.map(|hash| tag(task::TAG_REQUEST_HASH, hash)));
+    if let Some(Idempotency { key, request_hash }) = origin.idempotency {
+        tags.extend([tag(task::TAG_IDEMPOTENCY_KEY, key), tag(task::TAG_REQUEST_HASH, request_hash)]);
+    }
     tags
 }
 
@@ -354,21 +358,6 @@ fn is_missing_task_definition(error: &SdkError<RunTaskError>) -> bool {
                 message.to_ascii_lowercase().replace(' ', "").contains("taskdefinition")
             })
     })
-}
-
-fn hash_of(request: &RunRequest, image: &Image) -> String {
-    let request = serde_json::to_string(request).unwrap_or_default();
-    digest(&[&request, &image.image_id])
-}
-
-/// 43 URL-safe characters that stand for these parts: fits a client token (64) and a tag.
-fn digest(parts: &[&str]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part.len().to_be_bytes());
-        hash.update(part);
-    }
-    URL_SAFE_NO_PAD.encode(hash.finalize())
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@ use std::time::Duration;
 use aws_sdk_ecs::types::Task;
 use jiff::Timestamp;
 
-use super::{Changed, ExecutionId, ExecutionRecord, NewExecution, Status, Transition};
+use super::{Changed, ExecutionId, ExecutionRecord, Idempotency, NewExecution, Status, Transition};
 use crate::{App, Error, Result, email::Email, image::task_definition::RUNNER};
 
 pub const TAG_CREATED_BY: &str = "CreatedBy";
 pub const TAG_IMAGE_ID: &str = "ImageId";
 pub const TAG_REQUEST_ID: &str = "RequestId";
+pub const TAG_IDEMPOTENCY_KEY: &str = "IdempotencyKey";
 pub const TAG_REQUEST_HASH: &str = "RequestHash";
 
 /// The part of an ECS task's state that an execution follows.
@@ -193,7 +194,9 @@ pub async fn recover(app: &App, id: &ExecutionId) -> Result<Option<ExecutionReco
         image_id: tag(TAG_IMAGE_ID).unwrap_or_default().to_owned(),
         started_at,
         request_id: tag(TAG_REQUEST_ID).unwrap_or_default().to_owned(),
-        request_hash: tag(TAG_REQUEST_HASH).map(str::to_owned),
+        idempotency: tag(TAG_IDEMPOTENCY_KEY)
+            .zip(tag(TAG_REQUEST_HASH))
+            .map(|(key, request_hash)| Idempotency { key: key.to_owned(), request_hash: request_hash.to_owned() }),
     };
     super::record(app, &new).await.map(Some)
 }

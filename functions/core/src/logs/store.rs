@@ -20,8 +20,6 @@ use crate::{
 
 /// Index of a log's batches by their greatest event id.
 const BY_LAST_EVENT: &str = "by-last-event";
-/// How long lines are kept, as CloudWatch keeps its own: 30 days.
-pub const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
 /// What one transaction carries at most is 4 MB ("Constraints in Amazon DynamoDB"); this leaves room for keys.
 const MAX_TRANSACTION: usize = 3 * 1024 * 1024;
 /// How often a writer that lost a race tries again.
@@ -143,7 +141,7 @@ async fn write(app: &App, id: &ExecutionId, from: &LogHead, to: &LogHead, fresh:
     }
     let head = head.update_expression(expression).build()?;
     let mut writes = vec![TransactWriteItem::builder().update(head).build()];
-    let expires_at = app.expiry(RETENTION);
+    let expires_at = app.expiry(app.config.log_retention);
     for (sequence, packed) in (from.log_sequence + 1..).zip(fresh) {
         let put = Put::builder()
             .table_name(&tables.execution_logs)

@@ -111,10 +111,16 @@ pub async fn create(app: &App, new: NewSecret, by: &Email, request_id: &str) -> 
         .put_item()
         .table_name(&app.config.tables.secrets)
         .set_item(Some(table::to_item(&record)?))
-        .condition_expression("attribute_not_exists(#name) OR (#state <> :active AND updated_at < :abandoned)")
+        // The last is this very write, made before: its answer was lost.
+        .condition_expression(
+            "attribute_not_exists(#name) OR (#state <> :active AND updated_at < :abandoned) \
+             OR (#state = :creating AND created_by_request_id = :request)",
+        )
         .expression_attribute_names("#name", "name")
         .expression_attribute_names("#state", "state")
         .expression_attribute_values(":active", string("active"))
+        .expression_attribute_values(":creating", string("creating"))
+        .expression_attribute_values(":request", string(request_id))
         .expression_attribute_values(":abandoned", string(time::rfc3339(abandoned_before(app))))
         .send()
         .await
@@ -132,7 +138,7 @@ pub async fn create(app: &App, new: NewSecret, by: &Email, request_id: &str) -> 
         .table_name(&app.config.tables.secrets)
         .key("name", string(&new.name))
         .update_expression("SET #state = :active")
-        .condition_expression("#state = :creating AND created_by_request_id = :request")
+        .condition_expression("#state IN (:creating, :active) AND created_by_request_id = :request")
         .expression_attribute_names("#state", "state")
         .expression_attribute_values(":active", string("active"))
         .expression_attribute_values(":creating", string("creating"))

@@ -9,7 +9,7 @@ use runvoy_core::{
     App, Error,
     auth::{Action, Resource},
     execution::{
-        ExecutionId, Status,
+        ExecutionId, ExecutionRecord, Idempotency, Status,
         run::{self, Origin, RunRequest},
     },
     image, secret,
@@ -65,10 +65,11 @@ pub struct Started {
 /// Runs a command in a container
 ///
 /// All text that a request carries (command, variables, secrets' names, git) must fit in the 8,192 characters that ECS takes
-/// for a task. With a header `Idempotency-Key` the same request again gets the first answer, and never a second run.
+/// for a task. With a header `Idempotency-Key` the same request again gets the first answer, however much later, and never a
+/// second run.
 #[utoipa::path(post, path = "/run", operation_id = "run", tag = tags::EXECUTIONS, request_body = Run,
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]*$",
-        description = "Any text that stands for this one run")),
+        description = "Any text that stands for this one run of the caller's")),
     responses((status = 202, body = Started, description = "The task is on its way"), answer::Malformed, answer::TooLarge, answer::Refused, answer::Clash, answer::Outage))]
 pub async fn run(
     State(app): State<App>,
@@ -78,8 +79,7 @@ pub async fn run(
     JsonBody(body): JsonBody<Run>,
 ) -> Result<(StatusCode, Json<Started>)> {
     caller.may(Action::Run, Resource::Account)?;
-    let idempotency_key = idempotency_key(&headers)?;
-    let image_name = match (body.image, body.image_uri) {
+    let image = match (body.image, body.image_uri) {
         (Some(image), Some(uri)) if image != uri => {
             return Err(Error::invalid("image and imageUri mean the same, and differ; send one of them").into());
         }
@@ -87,6 +87,7 @@ pub async fn run(
     };
     let request = RunRequest {
         command: body.command.unwrap_or_default(),
+        image,
         env: body.env.unwrap_or_default(),
         secrets: body.secrets.unwrap_or_default(),
         timeout: body.timeout,
@@ -95,27 +96,24 @@ pub async fn run(
         git_path: body.git_path,
     };
     request.check()?;
-
-    let image = image::resolve(&app, image_name.as_deref()).await?;
-    caller.may(Action::UseImage, Resource::Image { id: &image.image_id, owners: &image.owned_by })?;
-    let secrets = match request.secrets.as_slice() {
-        [] => Vec::new(),
-        names => secret::find_all(&app, names).await?,
+    let key = idempotency_key(&headers)?;
+    let idempotency = key.map(|key| Idempotency::new(&caller.principal, key, &request)).transpose()?;
+    let earlier = match &idempotency {
+        Some(idempotency) => idempotency.first(&app).await?,
+        None => None,
     };
-    for secret in &secrets {
-        caller.may(Action::UseSecret, Resource::Secret { name: &secret.name, owners: &secret.owned_by })?;
-    }
+    let record = match earlier {
+        Some(record) => record,
+        None => start(&app, &caller, &id, &request, idempotency.as_ref()).await?,
+    };
 
-    let origin = Origin { principal: &caller.principal, request_id: &id.0, idempotency_key };
-    let record = run::start(&app, &request, &image, &secrets, origin).await?;
     let execution = record.execution;
     let execution_id = execution.execution_id;
-    let websocket_url = match (idempotency_key, request::api_key(&headers)) {
+    let websocket_url = match (key, request::api_key(&headers)) {
         // The same answer as the first time, its token included.
         (Some(key), Some(api_key)) => token::issue_again(&app, &execution_id, &[api_key, key]).await?,
         _ => token::issue(&app, &execution_id).await?,
     };
-    tracing::info!(%execution_id, image_id = execution.image_id, by = %caller.principal.email, "execution started");
     let started = Started {
         log_url: format!("{}?execution_id={execution_id}", app.config.web_url),
         execution_id,
@@ -127,10 +125,35 @@ pub async fn run(
     Ok((StatusCode::ACCEPTED, Json(started)))
 }
 
+/// Finds what a run needs, sees that the caller may use it, and starts the task.
+async fn start(
+    app: &App,
+    caller: &Caller,
+    id: &RequestId,
+    request: &RunRequest,
+    idempotency: Option<&Idempotency>,
+) -> Result<ExecutionRecord> {
+    let image = image::resolve(app, request.image.as_deref()).await?;
+    caller.may(Action::UseImage, Resource::Image { id: &image.image_id, owners: &image.owned_by })?;
+    let secrets = match request.secrets.as_slice() {
+        [] => Vec::new(),
+        names => secret::find_all(app, names).await?,
+    };
+    for secret in &secrets {
+        caller.may(Action::UseSecret, Resource::Secret { name: &secret.name, owners: &secret.owned_by })?;
+    }
+
+    let origin = Origin { principal: &caller.principal, request_id: &id.0, idempotency };
+    let record = run::start(app, request, &image, &secrets, origin).await?;
+    let execution_id = &record.execution.execution_id;
+    tracing::info!(%execution_id, image_id = image.image_id, by = %caller.principal.email, "execution started");
+    Ok(record)
+}
+
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     match key.to_str() {
-        Ok(key) if (1..=255).contains(&key.len()) => Ok(Some(key)),
+        Ok(key) if (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) => Ok(Some(key)),
         _ => Err(Error::invalid("Idempotency-Key must be 1 to 255 visible ASCII characters").into()),
     }
 }
