@@ -3,13 +3,16 @@
     compare-with-moto.py OURS MOTO      (two endpoint URLs)
 
 Errors must have the same code. Answers must agree in every field that both have, apart from what names accounts, times and
-versions; what is listed in KNOWN differs for the reason given there. Ends with 1 if anything else does.
+versions; what is listed in KNOWN differs for the reason given there. Ends with 1 if anything else does, or if an operation that is
+emulated was not compared.
 """
 
+import pathlib
+import re
 import sys
-from decimal import Decimal
 
 import boto3
+from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import ClientError, ParamValidationError
 
@@ -18,6 +21,7 @@ OURS, MOTO = sys.argv[1:]
 VOLATILE = {
     "ResponseMetadata", "arn", "Arn", "ARN", "taskDefinitionArn", "taskDefinitionArns", "registeredAt", "revision", "LastModifiedDate",
     "LastModifiedUser", "RoleId", "CreateDate", "TableArn", "TableId", "CreationDateTime", "Version", "taskRoleArn", "executionRoleArn",
+    "ScannedCount", "ItemCount", "TableSizeBytes", "taskArn", "clusterArn", "taskArns", "createdAt", "startedAt", "stoppingAt", "stoppedAt", "version",
 }
 KNOWN = {
     "dynamodb: a key of another type": "moto finds nothing; DynamoDB says ValidationException",
@@ -29,6 +33,11 @@ KNOWN = {
     "ecs: no essential container": "moto does not look for one",
     "ecs: a variable and a secret of one name": "moto does not compare names",
     "ecs: a task that is not there is stopped": "moto fails with a 500 for a cluster without tasks; ECS says InvalidParameterException",
+    "ecs: a task is run": "moto's task runs at once; ECS's is PROVISIONING first",
+    "ecs: a task is described": "moto knows nothing of a task's containers",
+    "ecs: a task is stopped": "moto's has stopped at once; ECS's is being stopped",
+    "apigatewaymanagementapi: a message to nobody": "moto has every connection; API Gateway says GoneException",
+    "apigatewaymanagementapi: nobody is sent off": "moto has every connection; API Gateway says GoneException",
     "logs: a stream that is not there": "moto answers with no events; CloudWatch Logs says ResourceNotFoundException",
 }
 
@@ -54,6 +63,9 @@ def differences(ours, moto, where=""):
         for key in ours.keys() & moto.keys() - VOLATILE:
             yield from differences(ours[key], moto[key], f"{where}.{key}")
     elif isinstance(ours, list) and isinstance(moto, list):
+        if ours and all(isinstance(entry, dict) and entry.keys() == {"key", "value"} for entry in ours + moto):
+            # Tags are in no order.
+            ours, moto = (sorted(tags, key=lambda tag: tag["key"]) for tags in (ours, moto))
         if len(ours) != len(moto):
             yield f"{where}: {len(ours)} entries, moto has {len(moto)}"
         for at, (one, other) in enumerate(zip(ours, moto)):
@@ -62,14 +74,14 @@ def differences(ours, moto, where=""):
         yield f"{where}: {ours!r}, moto has {moto!r}"
 
 
-failures, compared = [], 0
+failures, compared = [], []
 
 
-def compare(name, service, operation, **arguments):
-    global compared
-    compared += 1
+def compare(name, service, operation, both=lambda endpoint: {}, **arguments):
+    """`both` gives the arguments that differ between the two, the ids of what each has made. Returns the answers."""
+    compared.append((service, operation))
     (kind, ours), (moto_kind, moto) = (
-        outcome(getattr(client(service, endpoint), operation), arguments) for endpoint in (OURS, MOTO)
+        outcome(getattr(client(service, endpoint), operation), {**arguments, **both(endpoint)}) for endpoint in (OURS, MOTO)
     )
     title = f"{service}: {name}"
     if (kind, moto_kind) == ("answer", "answer"):
@@ -83,6 +95,7 @@ def compare(name, service, operation, **arguments):
         print(f"DIFFERS {title}: {'; '.join(found)}")
     else:
         print(f"same    {title}")
+    return {OURS: ours, MOTO: moto}
 
 
 def prepare_moto():
@@ -130,6 +143,11 @@ def dynamodb():
     compare("a transaction that is cancelled", "dynamodb", "transact_write_items", TransactItems=[put])
     fine = {"Put": {"TableName": table, "Item": {"execution_id": {"S": "moto-3"}}}}
     compare("a transaction", "dynamodb", "transact_write_items", TransactItems=[fine])
+    compare("a whole table is read", "dynamodb", "scan", TableName=table, FilterExpression="listing = :l", ExpressionAttributeValues={":l": {"S": "moto"}})
+    compare("a transaction that reads", "dynamodb", "transact_get_items", TransactItems=[{"Get": {"TableName": table, "Key": key}}])
+    compare("a table is described", "dynamodb", "describe_table", TableName="runvoy-local-claims")
+    compare("no table is described", "dynamodb", "describe_table", TableName="none")
+    compare("tables are listed", "dynamodb", "list_tables")
     for name in ("moto-1", "moto-2", "moto-3"):
         compare(f"{name} is deleted", "dynamodb", "delete_item", TableName=table, Key={"execution_id": {"S": name}}, ReturnValues="ALL_OLD")
 
@@ -180,6 +198,20 @@ def ecs():
     compare("tasks started by nobody", "ecs", "list_tasks", cluster="runvoy-local", startedBy="nobody")
     compare("a task that is not there", "ecs", "describe_tasks", cluster="runvoy-local", tasks=["0" * 32])
     compare("a task that is not there is stopped", "ecs", "stop_task", cluster="runvoy-local", task="0" * 32)
+    image = {"key": "DockerImage", "value": "ubuntu"}
+    arns = {endpoint: client("ecs", endpoint).describe_task_definition(taskDefinition="runvoy-moto:1")["taskDefinition"]["taskDefinitionArn"] for endpoint in (OURS, MOTO)}
+    compare("it is tagged", "ecs", "tag_resource", lambda endpoint: {"resourceArn": arns[endpoint]}, tags=[image])
+    compare("its tags are shown", "ecs", "describe_task_definition", taskDefinition="runvoy-moto:1", include=["TAGS"])
+    compare("what is not there is tagged", "ecs", "tag_resource", resourceArn=f"{arns[OURS]}000", tags=[image])
+    ec2 = client("ec2", MOTO)
+    subnet = ec2.describe_subnets()["Subnets"][0]
+    ec2.modify_vpc_attribute(VpcId=subnet["VpcId"], EnableDnsHostnames={"Value": True})
+    network = {"subnets": [subnet["SubnetId"]], "securityGroups": [ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]]}
+    tasks = compare("a task is run", "ecs", "run_task", cluster="runvoy-local", taskDefinition="runvoy-moto:1", launchType="FARGATE", count=1,
+                    networkConfiguration={"awsvpcConfiguration": network}, tags=[image])
+    ids = {endpoint: answer["tasks"][0]["taskArn"].rsplit("/")[-1] for endpoint, answer in tasks.items()}
+    compare("a task is described", "ecs", "describe_tasks", lambda endpoint: {"tasks": [ids[endpoint]]}, cluster="runvoy-local", include=["TAGS"])
+    compare("a task is stopped", "ecs", "stop_task", lambda endpoint: {"task": ids[endpoint]}, cluster="runvoy-local", reason="enough")
     compare("it is deregistered", "ecs", "deregister_task_definition", taskDefinition="runvoy-moto:1")
     compare("no revision any more", "ecs", "list_task_definitions", familyPrefix="runvoy-moto")
 
@@ -197,8 +229,26 @@ def iam():
     compare("no role", "iam", "get_role", RoleName="none")
 
 
+def api_gateway():
+    compare("a message to nobody", "apigatewaymanagementapi", "post_to_connection", ConnectionId="nobody=", Data=b"x")
+    compare("nobody is sent off", "apigatewaymanagementapi", "delete_connection", ConnectionId="nobody=")
+
+
+def emulated():
+    """Every operation that is emulated, as the sources name them."""
+    here = pathlib.Path(__file__).parent.parent / "local-shim/src/aws"
+    services = {"dynamodb": "dynamodb.rs", "ssm": "ssm.rs", "ecs": "ecs/mod.rs", "logs": "logs.rs"}
+    for service, source in services.items():
+        for operation in re.findall(r'^ +"([A-Z]\w+)" => (?:run|self|\{)', (here / source).read_text(), re.MULTILINE):
+            yield service, xform_name(operation)
+    yield from [("iam", "get_role"), ("apigatewaymanagementapi", "post_to_connection"), ("apigatewaymanagementapi", "delete_connection")]
+
+
 prepare_moto()
-for service in (dynamodb, ssm, ecs, logs, iam):
+for service in (dynamodb, ssm, ecs, logs, iam, api_gateway):
     service()
-print(f"{compared} calls compared, {len(failures)} differ without a known reason")
-sys.exit(bool(failures))
+print(f"{len(compared)} calls of {len(set(compared))} operations compared, {len(failures)} differ without a known reason")
+left_out = sorted(set(emulated()) - set(compared))
+if left_out:
+    print(f"emulated and not compared: {left_out}")
+sys.exit(bool(failures or left_out))

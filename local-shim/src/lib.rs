@@ -151,6 +151,10 @@ impl Shim {
         for (kind, properties) in &processor_settings.events {
             if kind == "Schedule" {
                 let schedule = lambda::schedule::Schedule::from_template(properties)?;
+                if !bootstrapped.is_first_start {
+                    // Whatever happened while the program was not there, a change of its own version too.
+                    drop(schedule.send(&function));
+                }
                 background.push(tokio::spawn(schedule.run(function.clone())));
             }
             if kind == "DynamoDB" {

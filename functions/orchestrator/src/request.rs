@@ -167,7 +167,10 @@ fn describe(error: &serde_json::Error) -> String {
     }
     let text = error.to_string();
     match (text.split_once(", expected "), text.starts_with("missing field")) {
-        (Some((_, expected)), _) => format!("the body has a value of the wrong type: expected {expected}"),
+        (Some((_, expected)), _) => {
+            let expected = expected.replace("u32", "a whole number").replace("u64", "a whole number");
+            format!("the body has a value of the wrong type: expected {expected}")
+        }
         (None, true) => format!("the body is incomplete: {text}"),
         (None, false) => format!("the body has a value that does not fit: look at {place}"),
     }
@@ -184,10 +187,15 @@ mod tests {
         struct Body {
             name: String,
             role: auth::Role,
+            count: Option<u64>,
         }
         for (body, expected) in [
             ("{", "the body is not valid JSON: look at line 1 column 1"),
             (r#"{"name":31337}"#, "the body has a value of the wrong type: expected a string at line 1 column 13"),
+            (
+                r#"{"name":"a","count":1.5}"#,
+                "the body has a value of the wrong type: expected a whole number at line 1 column 23",
+            ),
             (r#"{"name":"a"}"#, "the body is incomplete: missing field `role` at line 1 column 12"),
             (
                 r#"{"name":"a","role":"hunter2"}"#,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use super::Function;
@@ -29,8 +30,13 @@ impl Schedule {
     pub async fn run(self, function: Function) {
         loop {
             tokio::time::sleep(self.every).await;
-            function.send("schedule", self.input.clone().into_bytes()).await;
+            self.send(&function).await;
         }
+    }
+
+    /// Sends the event once.
+    pub fn send(&self, function: &Function) -> BoxFuture<'static, ()> {
+        function.send("schedule", self.input.clone().into_bytes())
     }
 }
 

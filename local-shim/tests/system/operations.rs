@@ -1,7 +1,11 @@
 //! Reconcile, trace, and the API's description of itself.
 
+use std::time::{Duration, Instant};
+
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_ecs::types::ContainerDefinition;
 use axum::http::Method;
+use local_shim::Settings;
 use serde_json::{Value, json};
 
 use crate::client::{Caller, PATIENCE, System};
@@ -136,6 +140,48 @@ async fn reconcile_mends_what_it_can_and_reports_the_rest() {
     assert!(!issues(&again).iter().any(|(severity, ..)| severity == "info"), "what was mended stays mended");
     // The stray value was reported, not deleted.
     assert_eq!(again["secrets_status"]["orphaned_count"], 1);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_definition_of_another_version_is_replaced_by_the_next_start_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = || Settings { data_dir: Some(directory.path().join("data")), ..Settings::ephemeral() };
+    let mut system = System::start_with(settings()).await;
+    let image = system.admin.get("/images").await.json()["images"][0].clone();
+    let family = image["task_definition_name"].as_str().unwrap();
+    let latest = async |system: &System| {
+        let ecs = aws_sdk_ecs::Client::new(system.shim.sdk());
+        let described = ecs.describe_task_definition().task_definition(family).send().await.unwrap();
+        described.task_definition.unwrap().container_definitions.unwrap()
+    };
+    let mode = |container: &ContainerDefinition| {
+        let options = container.log_configuration.as_ref().and_then(|logs| logs.options.as_ref());
+        options.and_then(|options| options.get("mode")).is_some_and(|mode| mode == "blocking")
+    };
+    for restart in [false, true] {
+        let mut containers = latest(&system).await;
+        for container in &mut containers {
+            // ECS would drop lines that come too fast.
+            container.log_configuration.as_mut().unwrap().options.as_mut().unwrap().remove("mode").unwrap();
+        }
+        let ecs = aws_sdk_ecs::Client::new(system.shim.sdk());
+        let register = ecs.register_task_definition().family(family).cpu("256").memory("512");
+        register.set_container_definitions(Some(containers)).send().await.unwrap();
+        assert!(!latest(&system).await.iter().any(mode));
+        if restart {
+            system.shim.shut_down().await;
+            system = System::start_with(settings()).await;
+        } else {
+            let report = reconcile(&system.admin).await;
+            assert_eq!(report["compute_status"]["recreated_count"], 1, "{report:#}");
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while !latest(&system).await.iter().all(mode) {
+            assert!(Instant::now() < deadline, "it was not replaced");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
     system.shim.shut_down().await;
 }
 

@@ -343,8 +343,8 @@ fn family_with(image: &Image, variables: &[SecretVariable]) -> String {
     if variables.is_empty() {
         return image.task_definition_name.clone();
     }
-    // With the scripts, so that another version does not run this one's.
-    let mut parts = task_definition::SCRIPTS.to_vec();
+    // So that another version does not run this one's.
+    let mut parts = task_definition::VERSION.to_vec();
     parts.extend(variables.iter().flat_map(|v| [v.key_name.as_str(), v.secret.as_str()]));
     format!("{}{}{}", image.task_definition_name, task_definition::SECRETS_INFIX, &digest(&parts)[..16])
 }

@@ -22,8 +22,12 @@ const SIDECAR_IMAGE: &str = "public.ecr.aws/docker/library/alpine:3.22";
 const RUNNER_SCRIPT: &str = include_str!("runner.sh");
 const SIDECAR_SCRIPT: &str = include_str!("sidecar.sh");
 
-/// What both containers run: fixed text.
-pub const SCRIPTS: [&str; 2] = [SIDECAR_SCRIPT, RUNNER_SCRIPT];
+/// A command waits while its lines cannot be taken: by default ECS would drop them ("LogConfiguration", Amazon ECS API
+/// Reference, option `mode`).
+const LOG_MODE: &str = "blocking";
+
+/// What tells the task definitions of this version of the program from those of another.
+pub const VERSION: [&str; 3] = [SIDECAR_SCRIPT, RUNNER_SCRIPT, LOG_MODE];
 
 /// A secret as a container gets it: ECS reads the parameter and sets the variable.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,6 +104,7 @@ fn container(
         .options("awslogs-group", &config.log_group)
         .options("awslogs-region", &config.region)
         .options("awslogs-stream-prefix", "task")
+        .options("mode", LOG_MODE)
         .build()
         .expect("a log configuration with a driver is complete");
     ContainerDefinition::builder()
@@ -140,11 +145,15 @@ pub async fn describe(app: &App, family: &str) -> Result<Option<(TaskDefinition,
     }
 }
 
-/// Whether a task definition runs the scripts of this version.
-pub fn has_our_scripts(definition: &TaskDefinition) -> bool {
+/// Whether a task definition is of this version of the program.
+pub fn is_current(definition: &TaskDefinition) -> bool {
+    let is_current = |container: &ContainerDefinition, script: &str| {
+        let mode = container.log_configuration().and_then(|logs| logs.options()?.get("mode"));
+        container.command() == [script] && mode.is_some_and(|mode| mode == LOG_MODE)
+    };
     [(SIDECAR, SIDECAR_SCRIPT), (RUNNER, RUNNER_SCRIPT)].into_iter().all(|(name, script)| {
         let container = definition.container_definitions().iter().find(|container| container.name() == Some(name));
-        container.is_some_and(|container| container.command() == [script])
+        container.is_some_and(|container| is_current(container, script))
     })
 }
 

@@ -73,7 +73,7 @@ async fn image_definition(app: &App, image: &Image, findings: &mut Findings) -> 
         findings.mended("image", &image.image_id, "its task definition was missing", "registered it again");
         return Ok(Found::Recreated);
     };
-    if !task_definition::has_our_scripts(&definition) {
+    if !task_definition::is_current(&definition) {
         task_definition::register(app, image, family, &[]).await?;
         findings.mended(
             "image",

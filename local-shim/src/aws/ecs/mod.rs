@@ -174,7 +174,7 @@ impl Ecs {
             .or_else(|| {
                 tasks.values_mut().find(|task| task.task_arn == request.resource_arn).map(|task| &mut task.tags)
             })
-            .ok_or_else(|| invalid("The specified resource does not exist."))?;
+            .ok_or_else(|| client("The specified resource does not exist."))?;
         for tag in request.tags {
             tags.retain(|existing| existing.key != tag.key);
             tags.push(tag);
