@@ -14,11 +14,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use client::{Caller, System, Viewer, connect, id, watch};
+use client::{Caller, Seen, System, Viewer, connect, id};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, mode, lines, pause] = arguments.as_slice()
+        && mode == PRINT
+    {
+        return print(lines.parse().unwrap(), Duration::from_micros(pause.parse().unwrap()));
+    }
     // `cargo test --benches` runs this too, to see that it works: a small round is enough then.
     let quick = !std::env::args().any(|argument| argument == "--bench");
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -29,9 +36,8 @@ fn main() {
         let caller = &system.admin;
         echo(caller, if quick { 2 } else { 100 }).await;
         status(caller, if quick { 10 } else { 5_000 }).await;
-        line_latency(caller, if quick { 2 } else { 10 }, "1").await;
-        line_latency(caller, if quick { 5 } else { 200 }, "0.01").await;
-        line_latency(caller, if quick { 5 } else { 3_000 }, "0").await;
+        line_latency(caller, if quick { 2 } else { 20 }, Duration::from_secs(1)).await;
+        line_latency(caller, if quick { 5 } else { 5_000 }, Duration::from_millis(1)).await;
         batch_cost(&system, if quick { 2_000 } else { 200_000 }).await;
         for viewers in [1, 10] {
             throughput(caller, viewers, if quick { 2_000 } else { 1_000_000 }).await;
@@ -140,11 +146,24 @@ async fn next_message(viewer: &mut Viewer) -> Value {
     }
 }
 
-/// From a process's write to the viewer's frame: the line holds the time at which it was written.
-async fn line_latency(caller: &Caller, lines: usize, pause: &str) {
-    let pause = if pause == "0" { String::new() } else { format!("sleep {pause};") };
-    let command = format!("sleep 0.5; for i in $(seq {lines}); do echo at $(date +%s%N); {pause} done");
-    let started = caller.run(&command).await;
+/// As what this program runs itself, to print lines.
+const PRINT: &str = "print";
+
+/// Lines that hold the time at which they are written, one after each pause.
+fn print(lines: usize, pause: Duration) {
+    let begun = Instant::now();
+    for line in 1..=lines {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        println!("at {}", now.as_nanos());
+        std::thread::sleep((pause * u32::try_from(line).unwrap()).saturating_sub(begun.elapsed()));
+    }
+}
+
+/// From a process's write to the viewer's frame.
+async fn line_latency(caller: &Caller, lines: usize, pause: Duration) {
+    let command = format!("sleep 0.5; \"$PRINTER\" {PRINT} {lines} {}", pause.as_micros());
+    let printer = std::env::current_exe().unwrap();
+    let started = caller.run_with(json!({"command": command, "env": {"PRINTER": printer}})).await;
     let mut viewer = connect(started["websocket_url"].as_str().unwrap()).await.unwrap();
     let mut times = Vec::new();
     let mut span = None;
@@ -259,6 +278,17 @@ async fn batch_cost(system: &System, lines: usize) {
     report(&format!("AWS calls a batch, log empty / of {lines} lines"), figures.join(" / "));
 }
 
+/// All frames until the server closes, as they came.
+async fn frames(mut viewer: Viewer) -> Vec<Message> {
+    let mut frames = Vec::new();
+    while let Some(Ok(frame)) = viewer.next().await {
+        if frame.is_text() {
+            frames.push(frame);
+        }
+    }
+    frames
+}
+
 async fn throughput(caller: &Caller, viewers: usize, lines: usize) {
     let started = caller.run(&format!("sleep 0.5; seq {lines}")).await;
     let url = format!("{}&batch=true", started["websocket_url"].as_str().unwrap());
@@ -281,12 +311,20 @@ async fn throughput(caller: &Caller, viewers: usize, lines: usize) {
             }
         }
     });
-    for seen in futures_util::future::join_all(viewers.into_iter().map(watch)).await {
-        let numbers = seen.messages().into_iter().filter(|line| !line.starts_with('#'));
-        assert!(numbers.enumerate().all(|(at, line)| line == (at + 1).to_string()), "every line once, in order");
-    }
+    let seen = futures_util::future::join_all(viewers.into_iter().map(frames)).await;
     // The command sleeps first, so that all are there when it begins.
     let a_second = lines as f64 / (begun.elapsed().as_secs_f64() - 0.5);
+    // What it takes to look into the frames is not the system's time.
+    for frames in seen {
+        let frames = frames.iter().map(|frame| serde_json::from_str(frame.to_text().unwrap()).unwrap()).collect();
+        let seen = Seen { frames, close_code: None };
+        let numbers: Vec<String> = seen.messages().into_iter().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(numbers.len(), lines);
+        assert!(
+            numbers.iter().enumerate().all(|(at, line)| *line == (at + 1).to_string()),
+            "every line once, in order"
+        );
+    }
     report(&format!("{lines} lines to {count} batching viewer(s)"), format!("{a_second:.0} lines/s to each"));
     report("  another request meanwhile", spread(&mut meanwhile.await.unwrap()));
 }

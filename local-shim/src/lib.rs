@@ -35,6 +35,11 @@ use tower::Service;
 
 pub use settings::{RunnerChoice, Settings};
 
+/// On its way from HTTP to SQLite a request is written and read many times over: with the system's allocator, up to a third
+/// of the work is memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The functions' names in the template.
 pub const ORCHESTRATOR: &str = "OrchestratorFunction";
 pub const EVENT_PROCESSOR: &str = "EventProcessorFunction";

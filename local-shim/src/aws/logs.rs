@@ -13,7 +13,6 @@ use std::{
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::{
     AwsError,
@@ -56,6 +55,24 @@ struct Inner {
 enum Stream {
     File { file: File, path: PathBuf, length: u64 },
     Memory(Vec<u8>),
+}
+
+/// An event as `FilterLogEvents` shows it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FilteredEvent<'a> {
+    log_stream_name: &'a str,
+    ingestion_time: i64,
+    #[serde(flatten)]
+    event: Event,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FilteredEvents<'a> {
+    events: Vec<FilteredEvent<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -217,7 +234,7 @@ impl LogGroup {
                 .and_then(|(at, offset)| Some((at.parse::<usize>().ok()?, offset.parse::<u64>().ok()?)))
                 .ok_or_else(bad_token)?,
         };
-        let mut found = Vec::new();
+        let mut events = Vec::new();
         let mut size = 0;
         while let Some(name) = names.get(at) {
             let stream = self
@@ -230,21 +247,18 @@ impl LogGroup {
                 .read_from(&mut offset, |event| {
                     if request.start_time.is_none_or(|start| event.timestamp >= start) && event.message.contains(term) {
                         size += event.message.len() + 26;
-                        found.push(json!({
-                            "logStreamName": name, "timestamp": event.timestamp, "message": event.message,
-                            "ingestionTime": event.timestamp, "eventId": event.event_id,
-                        }));
+                        let ingestion_time = event.timestamp;
+                        events.push(FilteredEvent { log_stream_name: name, ingestion_time, event });
                     }
-                    found.len() < limit && size < MAX_BYTES
+                    events.len() < limit && size < MAX_BYTES
                 })
                 .map_err(|error| AwsError::internal(&error))?;
             if more {
-                let next_token = format!("{at}.{offset}");
-                return write(&json!({"events": found, "nextToken": next_token}));
+                return write(&FilteredEvents { events, next_token: Some(format!("{at}.{offset}")) });
             }
             (at, offset) = (at + 1, 0);
         }
-        write(&json!({"events": found}))
+        write(&FilteredEvents { events, next_token: None })
     }
 }
 

@@ -1,6 +1,28 @@
+use std::time::Duration;
+
+use aws_smithy_async::time::SharedTimeSource;
+use local_shim::Settings;
 use serde_json::json;
 
-use crate::client::System;
+use crate::client::{MovedClock, System};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_works_for_fifteen_minutes_and_no_longer() {
+    let clock = MovedClock::default();
+    let settings = Settings { clock: Some(SharedTimeSource::new(clock.clone())), ..Settings::ephemeral() };
+    let system = System::start_with(settings).await;
+    let mut claims = Vec::new();
+    for email in ["in-time@example.com", "late@example.com"] {
+        let created = system.admin.post("/users/create", &json!({"email": email, "role": "viewer"})).await.json();
+        claims.push(format!("/claim/{}", created["claim_token"].as_str().unwrap()));
+    }
+    clock.move_on(Duration::from_secs(14 * 60 + 50));
+    assert_eq!(system.admin.get(&claims[0]).await.status, 200);
+    clock.move_on(Duration::from_secs(10));
+    let late = system.admin.get(&claims[1]).await;
+    assert_eq!((late.status.as_u16(), &late.json()["code"]), (404, &json!("NOT_FOUND")));
+    system.shim.shut_down().await;
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_hundred_claims_at_once_one_wins() {

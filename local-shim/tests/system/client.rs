@@ -1,7 +1,14 @@
 //! A running system and the means to knock at it.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
 
+use aws_smithy_async::time::TimeSource;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use futures_util::StreamExt;
@@ -35,6 +42,22 @@ fn keep_function_logs() {
     let filter = runvoy_core::telemetry::filter("info").unwrap();
     // The first test has done it for all.
     let _ = tracing_subscriber::registry().with(local_shim::lambda::function_log::layer()).with(filter).try_init();
+}
+
+/// The system's clock, moved on by hand, in whole seconds.
+#[derive(Clone, Debug, Default)]
+pub struct MovedClock(Arc<AtomicU64>);
+
+impl MovedClock {
+    pub fn move_on(&self, time: Duration) {
+        self.0.fetch_add(time.as_secs(), Ordering::Relaxed);
+    }
+}
+
+impl TimeSource for MovedClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::now() + Duration::from_secs(self.0.load(Ordering::Relaxed))
+    }
 }
 
 /// A caller with a key.

@@ -5,12 +5,12 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
-use aws_smithy_async::time::{SharedTimeSource, TimeSource};
+use aws_smithy_async::time::SharedTimeSource;
 use axum::http::Method;
 use futures_util::{StreamExt, stream};
 use local_shim::{
@@ -19,17 +19,7 @@ use local_shim::{
 };
 use serde_json::{Value, json};
 
-use crate::client::{Answer, System};
-
-/// The system's clock, moved on by hand.
-#[derive(Clone, Debug, Default)]
-struct Moved(Arc<AtomicU64>);
-
-impl TimeSource for Moved {
-    fn now(&self) -> SystemTime {
-        SystemTime::now() + Duration::from_secs(self.0.load(Ordering::Relaxed))
-    }
-}
+use crate::client::{Answer, MovedClock, System};
 
 /// A request, and how it ends when nothing goes wrong and when it had taken effect before.
 #[derive(Clone, Copy)]
@@ -68,7 +58,7 @@ const CASES: [Case; 17] = [
 
 struct Prepared {
     system: System,
-    clock: Moved,
+    clock: MovedClock,
     execution: String,
     image: String,
     marker: tempfile::NamedTempFile,
@@ -85,7 +75,7 @@ enum State {
 
 impl Prepared {
     async fn start() -> Self {
-        let clock = Moved::default();
+        let clock = MovedClock::default();
         let settings = Settings {
             clock: Some(SharedTimeSource::new(clock.clone())),
             call_timeout: Some(Duration::from_millis(300)),
@@ -136,7 +126,7 @@ impl Prepared {
     async fn check(&self, case: &Case, what: &str, state: State) {
         let admin = &self.system.admin;
         // What was begun and left is old enough now to count as abandoned.
-        self.clock.0.fetch_add(120, Ordering::Relaxed);
+        self.clock.move_on(Duration::from_secs(120));
         let reconciled = admin.request(Method::POST, "/health/reconcile", &[], "").await;
         assert_eq!(reconciled.status, 200, "{what}: {}", reconciled.text);
         let report = reconciled.json()["report"].clone();

@@ -1,10 +1,11 @@
 use std::{collections::HashSet, time::Duration};
 
+use aws_smithy_async::time::SharedTimeSource;
 use futures_util::StreamExt;
 use local_shim::Settings;
 use serde_json::{Value, json};
 
-use crate::client::{Seen, System, connect, connect_with, id, watch};
+use crate::client::{MovedClock, Seen, System, connect, connect_with, id, watch};
 
 fn url(started: &Value) -> String {
     started["websocket_url"].as_str().unwrap().to_owned()
@@ -199,6 +200,23 @@ async fn who_may_not_watch_is_refused_at_the_handshake() {
     let foreign = [("origin", "http://evil.example.com")];
     assert_eq!(connect_with(&url(&one), &foreign).await.err().unwrap(), 403);
     assert_eq!(connect_with(&url(&one), &[("host", "evil.example.com")]).await.err().unwrap(), 403);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_lets_a_viewer_in_for_a_day_as_often_as_it_likes_and_no_longer() {
+    let clock = MovedClock::default();
+    let settings = Settings { clock: Some(SharedTimeSource::new(clock.clone())), ..Settings::ephemeral() };
+    let system = System::start_with(settings).await;
+    let started = system.admin.run("echo hello").await;
+    system.admin.wait_for(&id(&started), "SUCCEEDED").await;
+    let log = system.admin.log(&id(&started)).await;
+    for _ in ["at once", "nearly a day later"] {
+        assert_complete(&watch(connect(&url(&started)).await.unwrap()).await, &log);
+        clock.move_on(Duration::from_secs(12 * 3600 - 10));
+    }
+    clock.move_on(Duration::from_secs(20));
+    assert_eq!(connect(&url(&started)).await.err().unwrap(), 401);
     system.shim.shut_down().await;
 }
 

@@ -55,7 +55,7 @@ impl Packed {
         self.compressed.len()
     }
 
-    pub fn into_item(self, id: &ExecutionId, sequence: u64, expires_at: i64) -> Item {
+    pub fn item(&self, id: &ExecutionId, sequence: u64, expires_at: i64) -> Item {
         let ids = || self.events.iter().map(|event| event.event_id.as_str());
         Item::from([
             ("execution_id".to_owned(), string(id.as_str())),
@@ -63,7 +63,7 @@ impl Packed {
             ("first_event_id".to_owned(), string(ids().min().unwrap_or_default())),
             ("last_event_id".to_owned(), string(ids().max().unwrap_or_default())),
             ("expires_at".to_owned(), number(expires_at)),
-            ("events".to_owned(), aws_sdk_dynamodb::types::AttributeValue::B(Blob::new(self.compressed))),
+            ("events".to_owned(), aws_sdk_dynamodb::types::AttributeValue::B(Blob::new(self.compressed.clone()))),
         ])
     }
 }
@@ -123,7 +123,7 @@ mod tests {
         let events: Vec<_> = (0..10_000).map(|n| event(n, format!("line {n}"))).collect();
         let packed = pack(events.clone()).unwrap();
         assert_eq!(packed.len(), 1);
-        let item = packed[0].clone().into_item(&"x".parse().unwrap(), 3, 0);
+        let item = packed[0].item(&"x".parse().unwrap(), 3, 0);
         assert_eq!(Batch::from_item(item).unwrap(), Batch { sequence: 3, events });
     }
 
