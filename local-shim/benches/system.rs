@@ -28,7 +28,7 @@ fn main() {
     }
     // `cargo test --benches` runs this too, to see that it works: a small round is enough then.
     let quick = !std::env::args().any(|argument| argument == "--bench");
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let runtime = local_shim::runtime().unwrap();
     start(if quick { 1 } else { 10 });
     runtime.block_on(memory(if quick { 2_000 } else { 1_000_000 }));
     runtime.block_on(async {

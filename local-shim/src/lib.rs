@@ -40,6 +40,13 @@ pub use settings::{RunnerChoice, Settings};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The runtime that the system is made for. With few cores, a thread that unpacks thousands of lines must not be one of all that
+/// there are to answer requests.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(cores.max(4)).enable_all().build()
+}
+
 /// The functions' names in the template.
 pub const ORCHESTRATOR: &str = "OrchestratorFunction";
 pub const EVENT_PROCESSOR: &str = "EventProcessorFunction";

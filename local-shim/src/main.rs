@@ -73,7 +73,7 @@ fn run(arguments: Arguments) -> Result<()> {
         runner: arguments.runner,
         ..Settings::new(std::env::vars(), data_dir.clone())?
     };
-    tokio::runtime::Runtime::new()?.block_on(async {
+    local_shim::runtime()?.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let shim = Shim::start(settings).await?;

@@ -1,27 +1,40 @@
-//! The subscription of a log group: hands new lines to a function, in order, a batch at a time for each stream.
+//! The subscription of a log group: hands new lines to a function, in order as far as nothing holds a batch up.
 
-use std::io::Write;
+use std::{io::Write, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flate2::{Compression, write::GzEncoder};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
 use super::Function;
 use crate::{aws::logs::Event, stack::ACCOUNT, tasks::log_driver::Subscription};
 
+/// How long a batch waits for the one before it, so that lines are stored in the order in which they were printed. No longer,
+/// because a viewer who is slow to take the one must not keep others from the next.
+const IN_ORDER: Duration = Duration::from_secs(1);
+/// Batches of one task that are handled at the same time, so that no memory grows with a log.
+const IN_FLIGHT: usize = 8;
+
 /// Starts a subscription for the streams of one task. It ends when the task lets go of it.
 pub fn start(function: Function, log_group: String, tracker: &TaskTracker) -> Subscription {
     let (sender, mut batches) = mpsc::channel::<(String, Vec<Event>)>(1);
+    let in_flight = Arc::new(Semaphore::new(IN_FLIGHT));
     tracker.spawn(async move {
         while let Some((stream, events)) = batches.recv().await {
+            // The semaphore is never closed.
+            let permit = in_flight.clone().acquire_owned().await;
             match event(&log_group, &stream, &events) {
                 Ok(event) => {
                     let handled = function.send("log batch", event.to_string().into_bytes());
-                    if !function.reorders() {
+                    let handled = tokio::spawn(async move {
                         handled.await;
+                        drop(permit);
+                    });
+                    if !function.reorders() {
+                        let _ = tokio::time::timeout(IN_ORDER, handled).await;
                     }
                 }
                 Err(error) => tracing::error!(%error, stream, "a batch of lines could not be packed"),

@@ -221,6 +221,22 @@ async fn a_token_lets_a_viewer_in_for_a_day_as_often_as_it_likes_and_no_longer()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_that_does_not_read_holds_nobody_up() {
+    let system = System::start().await;
+    // More than all buffers between the two ends hold.
+    let started =
+        system.admin.run("sleep 0.5; for i in $(seq 250); do head -c 100000 /dev/zero | tr '\\0' x; echo; done").await;
+    let asleep = connect(&url(&started)).await.unwrap();
+    let awake = tokio::spawn(watch(connect(&format!("{}&batch=true", url(&started))).await.unwrap()));
+    // Minutes, if each batch waited for it.
+    let seen = awake.await.unwrap();
+    let long = seen.messages().iter().filter(|line| line.starts_with('x')).map(String::len).sum::<usize>();
+    assert_eq!((long, seen.close_code), (25_000_000, Some(1000)));
+    drop(asleep);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_viewer_that_vanishes_holds_nobody_up() {
     let system = System::start().await;
     let started = system.admin.run("sleep 0.3; seq 100; sleep 0.3; seq 101 200").await;
