@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::Method;
 use serde_json::json;
 
 use crate::client::{Caller, System, connect, id, watch};
@@ -96,6 +97,17 @@ async fn each_request_makes_the_calls_it_must_and_no_more() {
     assert!(contains(&with_secrets.1, &run), "run with a secret {:?}", with_secrets.1);
     assert!(!with_secrets.1.keys().any(|operation| operation.starts_with("ssm:")), "a run reads no secret");
     quiet(&system).await;
+    // Whether the key is known; and for one that is, its execution and the token once more.
+    let keyed =
+        || system.admin.request(Method::POST, "/run", &[("idempotency-key", "k")], r#"{"command": "sleep 60"}"#);
+    let (first, made) = calls(&system, keyed()).await;
+    assert!(contains(&made, &expected(&[("dynamodb:Query", 1), ("ecs:RunTask", 1)])), "run with a key {made:?}");
+    system.admin.wait_for(&crate::client::id(&first.json()), "RUNNING").await;
+    quiet(&system).await;
+    let (again, made) = calls(&system, keyed()).await;
+    assert_eq!(again.text, first.text);
+    let repeat = expected(&[("dynamodb:GetItem", 2), ("dynamodb:Query", 1), ("dynamodb:PutItem", 1)]);
+    assert_eq!(made, repeat, "the same run again");
     let (_, made) = calls(&system, system.admin.delete(&format!("/executions/{id}"))).await;
     let kill = expected(&[("dynamodb:GetItem", 2), ("ecs:StopTask", 1), ("dynamodb:UpdateItem", 1)]);
     assert!(contains(&made, &kill), "kill {made:?}");
