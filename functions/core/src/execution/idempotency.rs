@@ -8,12 +8,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{ExecutionId, ExecutionRecord};
-use crate::{
-    App, Error, Result,
-    auth::Principal,
-    table::{self, string},
-};
+use super::{ExecutionRecord, list};
+use crate::{App, Error, Result, auth::Principal};
 
 const BY_KEY: &str = "by-idempotency-key";
 
@@ -38,24 +34,9 @@ impl Idempotency {
     /// # Errors
     /// [`Error::Conflict`] when that was another request.
     pub async fn first(&self, app: &App) -> Result<Option<ExecutionRecord>> {
-        #[derive(serde::Deserialize)]
-        struct Key {
-            execution_id: ExecutionId,
-        }
-        let found = app
-            .aws
-            .dynamodb
-            .query()
-            .table_name(&app.config.tables.executions)
-            .index_name(BY_KEY)
-            .key_condition_expression("idempotency_key = :key")
-            .expression_attribute_values(":key", string(&self.key))
-            .limit(1)
-            .send()
-            .await?;
-        let Some(item) = found.items.unwrap_or_default().pop() else { return Ok(None) };
-        let Key { execution_id } = table::from_item(item)?;
-        super::find(app, &execution_id).await?.map(|record| self.confirm(record)).transpose()
+        let ids = list::having(app, BY_KEY, "idempotency_key", &self.key).await?;
+        let Some(id) = ids.first() else { return Ok(None) };
+        super::find(app, id).await?.map(|record| self.confirm(record)).transpose()
     }
 
     /// The execution, if it was this request that started it.

@@ -106,32 +106,35 @@ pub async fn open(app: &App) -> Result<Vec<ExecutionRecord>> {
 
 /// Ids of the executions that a request created or changed.
 pub async fn of_request(app: &App, request_id: &str) -> Result<Vec<ExecutionId>> {
+    let mut ids = having(app, "by-created-by-request", "created_by_request_id", request_id).await?;
+    ids.extend(having(app, "by-modified-by-request", "modified_by_request_id", request_id).await?);
+    ids.sort();
+    ids.dedup();
+    Ok(ids)
+}
+
+/// Ids of the executions that an index has under this value of its attribute.
+pub async fn having(app: &App, index: &str, attribute: &str, value: &str) -> Result<Vec<ExecutionId>> {
     #[derive(serde::Deserialize)]
     struct Key {
         execution_id: ExecutionId,
     }
+    let mut items = app
+        .aws
+        .dynamodb
+        .query()
+        .table_name(&app.config.tables.executions)
+        .index_name(index)
+        .key_condition_expression("#attribute = :value")
+        .expression_attribute_names("#attribute", attribute)
+        .expression_attribute_values(":value", string(value))
+        .into_paginator()
+        .items()
+        .send();
     let mut ids = Vec::new();
-    for (index, attribute) in
-        [("by-created-by-request", "created_by_request_id"), ("by-modified-by-request", "modified_by_request_id")]
-    {
-        let mut pages = app
-            .aws
-            .dynamodb
-            .query()
-            .table_name(&app.config.tables.executions)
-            .index_name(index)
-            .key_condition_expression("#request = :request")
-            .expression_attribute_names("#request", attribute)
-            .expression_attribute_values(":request", string(request_id))
-            .into_paginator()
-            .items()
-            .send();
-        while let Some(item) = pages.next().await {
-            ids.push(table::from_item::<Key>(item?)?.execution_id);
-        }
+    while let Some(item) = items.next().await {
+        ids.push(table::from_item::<Key>(item?)?.execution_id);
     }
-    ids.sort();
-    ids.dedup();
     Ok(ids)
 }
 

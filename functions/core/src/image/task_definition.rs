@@ -147,13 +147,13 @@ pub async fn describe(app: &App, family: &str) -> Result<Option<(TaskDefinition,
 
 /// Whether a task definition is of this version of the program.
 pub fn is_current(definition: &TaskDefinition) -> bool {
-    let is_current = |container: &ContainerDefinition, script: &str| {
+    let is_ours = |container: &ContainerDefinition, script: &str| {
         let mode = container.log_configuration().and_then(|logs| logs.options()?.get("mode"));
         container.command() == [script] && mode.is_some_and(|mode| mode == LOG_MODE)
     };
     [(SIDECAR, SIDECAR_SCRIPT), (RUNNER, RUNNER_SCRIPT)].into_iter().all(|(name, script)| {
         let container = definition.container_definitions().iter().find(|container| container.name() == Some(name));
-        container.is_some_and(|container| is_current(container, script))
+        container.is_some_and(|container| is_ours(container, script))
     })
 }
 
