@@ -1,89 +1,92 @@
-//! The first start: an admin to call the API as, and images to run commands in.
+//! The first start: it creates an admin, who can call the API, and registers images to run commands in.
 
-use std::io::Write;
-
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use runvoy_core::{
-    App, Error,
+    App, Error, RequestId,
     auth::{self, ApiKey, Role},
     email::Email,
-    image::{self, Registration},
+    image::{self, Registration, RuntimePlatform},
     user::{self, NewUser},
 };
 
-use crate::{aws::state_file::private, data_dir::DataDir};
+use crate::data_dir::DataDir;
 
 const ADMIN: &str = "admin@runvoy.local";
 const KEY_FILE: &str = "admin-key";
-/// The same image under the two names that the documentation uses; the first is the default.
+/// An image under both names that the documentation uses. The first becomes the default image.
 const IMAGES: [&str; 2] = ["ubuntu:22.04", "public.ecr.aws/docker/library/ubuntu:22.04"];
-/// What the first start's changes are traced to.
+/// The request id of everything that the first start creates.
 const REQUEST: &str = "local-shim";
 
-pub struct Bootstrapped {
-    pub admin_key: ApiKey,
-    pub is_first_start: bool,
+pub(crate) struct Bootstrapped {
+    pub(crate) admin_key: ApiKey,
+    pub(crate) is_first_start: bool,
 }
 
-pub async fn run(app: &App, data: &DataDir) -> Result<Bootstrapped> {
-    let path = data.persistent().map(|directory| directory.join(KEY_FILE));
-    let kept = match &path {
-        Some(path) if path.exists() => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-            Some(
-                ApiKey::presented(text.trim())
-                    .with_context(|| format!("{} does not hold an API key", path.display()))?,
-            )
-        }
-        _ => None,
-    };
+/// Reads the admin's key, or creates the admin. The key file is written last, so that it exists only when everything else does.
+pub(crate) async fn run(app: &App, data: &DataDir) -> Result<Bootstrapped> {
+    let kept = read_key(data)?;
     if let Some(admin_key) = &kept {
         match auth::authenticate(app, Some(admin_key.expose())).await {
             Ok(_) | Err(Error::RevokedApiKey) => {
+                data.end_first_start()?;
                 return Ok(Bootstrapped { admin_key: admin_key.clone(), is_first_start: false });
             }
-            // The start that made the file was interrupted before it made the admin.
+            // The key is for an AWS that does not have the admin yet.
             Err(Error::UnknownApiKey) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(failed(error, "the admin's key could not be checked")),
         }
     }
-    let is_kept = kept.is_some();
     let admin_key = match kept {
         Some(key) => key,
-        None => {
-            let key = ApiKey::generate()?;
-            if let Some(path) = &path {
-                writeln!(private(path)?, "{}", key.expose())?;
-            }
-            key
-        }
+        None => ApiKey::generate()?,
     };
-    let email = Email::parse(ADMIN)?;
-    let new = NewUser { email: email.clone(), role: Role::Admin, key: Some(&admin_key), request_id: REQUEST };
+    let (email, request_id) = (Email::parse(ADMIN)?, RequestId::new(REQUEST));
+    let new = NewUser { email: email.clone(), role: Role::Admin, key: Some(&admin_key), request_id: &request_id };
     match user::create(app, new).await {
         Ok(_) => {}
-        Err(Error::Conflict(_)) => {
-            if let Some(path) = path.filter(|_| !is_kept) {
-                let _ = std::fs::remove_file(path);
-            }
-            anyhow::bail!(
-                "{ADMIN} exists, and {KEY_FILE} in the data directory does not hold its key; put the key there, or \
-                 remove the data directory to start afresh (with AWS_ENDPOINT_URL, name another by --data-dir)"
-            );
-        }
-        Err(error) => return Err(error).context("the admin could not be made"),
+        Err(Error::Conflict { .. }) => bail!(
+            "{ADMIN} exists, and {KEY_FILE} in the data directory does not hold its key; put the key there, or remove the data \
+             directory to start afresh (with AWS_ENDPOINT_URL, name another one with --data-dir)"
+        ),
+        Err(error) => return Err(failed(error, "the admin could not be created")),
     }
-    let runtime_platform = if cfg!(target_arch = "aarch64") { "Linux/ARM64" } else { "Linux/X86_64" };
     for name in IMAGES {
         let registration = Registration {
             image: name.to_owned(),
             is_default: (name != IMAGES[0]).then_some(false),
-            runtime_platform: Some(runtime_platform.to_owned()),
+            runtime_platform: Some(this_platform()),
             ..Registration::default()
         };
-        image::register(app, registration, &email, REQUEST)
+        image::register(app, registration, &email, &request_id)
             .await
-            .with_context(|| format!("image {name} could not be registered"))?;
+            .map_err(|error| failed(error, &format!("image {name} could not be registered")))?;
     }
+    data.write(KEY_FILE, &format!("{}\n", admin_key.expose()))?;
+    data.end_first_start()?;
     Ok(Bootstrapped { admin_key, is_first_start: true })
+}
+
+fn read_key(data: &DataDir) -> Result<Option<ApiKey>> {
+    let Some(path) = data.persistent().map(|directory| directory.join(KEY_FILE)) else { return Ok(None) };
+    if !path.exists() {
+        return Ok(None);
+    }
+    let name = path.display();
+    let text = std::fs::read_to_string(&path).with_context(|| format!("{name} cannot be read"))?;
+    if text.trim().is_empty() {
+        bail!("{name} is empty; put the admin's key back, or move the data directory away to start afresh");
+    }
+    ApiKey::presented(text.trim()).map(Some).with_context(|| {
+        format!("{name} does not hold an API key; put the key back, or move the data directory away to start afresh")
+    })
+}
+
+/// An error with all its causes, which `anyhow` would not show for those that name their cause themselves.
+fn failed(error: Error, what: &str) -> anyhow::Error {
+    anyhow::anyhow!("{what}: {}", error.chain())
+}
+
+fn this_platform() -> RuntimePlatform {
+    if cfg!(target_arch = "aarch64") { RuntimePlatform::LinuxArm64 } else { RuntimePlatform::LinuxX8664 }
 }

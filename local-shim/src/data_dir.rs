@@ -1,27 +1,38 @@
-//! The folder that the state is kept in: the user's alone, and one program's at a time.
+//! The folder of the state. Only the user can read it, and one program at a time uses it.
 
 use std::{
     collections::BTreeMap,
     fs::{DirBuilder, File, Permissions, TryLockError},
-    io::Write,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
 
-use crate::aws::state_file::{private, private_if_new};
+use crate::aws::{
+    signature::AccessKey,
+    state_file::{StateFile, private_if_new, replace},
+};
 
-pub struct DataDir {
+pub(crate) struct DataDir {
     directory: Option<PathBuf>,
-    /// Where workspaces are made when nothing is kept.
+    /// The folder of the workspaces when there is no data directory.
     scratch: PathBuf,
-    /// Locked for as long as this lives.
+    /// A lock that is held until this value is dropped.
     _lock: Option<File>,
 }
 
+/// Exists while the first start is under way. A start that finds it begins anew, because the one before was interrupted before
+/// anyone could use what it had created.
+const FIRST_START: &str = "first-start";
+const LOCK: &str = "lock";
+
 impl DataDir {
-    pub fn open(directory: Option<&Path>) -> Result<Self> {
+    /// Opens and locks the folder, and creates it if it does not exist.
+    ///
+    /// # Errors
+    /// The folder cannot be used, or another program uses it.
+    pub(crate) fn open(directory: Option<&Path>) -> Result<Self> {
         let scratch = std::env::temp_dir().join(format!("runvoy-local-{}", uuid::Uuid::new_v4().simple()));
         let Some(directory) = directory else { return Ok(Self { directory: None, scratch, _lock: None }) };
         let name = directory.display();
@@ -31,9 +42,9 @@ impl DataDir {
         let unusable =
             || format!("the data directory {name} cannot be used; check its owner, or name another with --data-dir");
         std::fs::set_permissions(directory, Permissions::from_mode(0o700)).with_context(unusable)?;
-        // Commands run in workspaces below: they need the path whatever their own directory is.
+        // Commands run in folders below this one and need its path from the root.
         let directory = directory.canonicalize().with_context(unusable)?;
-        let lock = private_if_new(&directory.join("lock")).with_context(unusable)?;
+        let lock = private_if_new(&directory.join(LOCK)).with_context(unusable)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => bail!(
@@ -41,30 +52,90 @@ impl DataDir {
             ),
             Err(TryLockError::Error(error)) => return Err(error).with_context(unusable),
         }
+        begin_first_start(&directory).with_context(unusable)?;
         Ok(Self { directory: Some(directory), scratch, _lock: Some(lock) })
     }
 
-    /// Where state is kept that outlives the process, if any is.
-    pub fn persistent(&self) -> Option<&Path> {
+    /// Marks the first start as complete.
+    pub(crate) fn end_first_start(&self) -> Result<()> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        match std::fs::remove_file(directory.join(FIRST_START)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The folder, unless the state is in memory.
+    pub(crate) fn persistent(&self) -> Option<&Path> {
         self.directory.as_deref()
     }
 
-    /// Writes variables as `docker run --env-file` and others read them, a line each; nowhere, if nothing is kept.
-    pub fn write_variables(&self, name: &str, variables: &BTreeMap<String, String>) -> Result<()> {
-        let Some(directory) = &self.directory else { return Ok(()) };
-        let lines: String = variables.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
-        private(&directory.join(name))?.write_all(lines.as_bytes())?;
-        Ok(())
+    /// The access key of the emulated AWS. It is created at the first start and stays the same after that.
+    pub(crate) fn access_key(&self) -> Result<AccessKey> {
+        let Some(directory) = &self.directory else { return Ok(AccessKey::generate()?) };
+        let file = StateFile::new(Some(directory), "aws-access-key.json");
+        match file.read::<Option<AccessKey>>()? {
+            Some(key) => Ok(key),
+            None => {
+                let key = AccessKey::generate()?;
+                file.write(&Some(&key))?;
+                Ok(key)
+            }
+        }
     }
 
-    pub fn workspaces(&self) -> PathBuf {
+    /// Writes variables to a file that shells, cargo-lambda, Docker and systemd read in the same way: a line `NAME=value` for each,
+    /// without quotes. Without a data directory, nothing is written.
+    ///
+    /// # Errors
+    /// Names a variable whose value these programs would read differently.
+    pub(crate) fn write_variables(&self, name: &str, variables: &BTreeMap<String, String>) -> Result<()> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        let is_plain = |value: &str| value.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./:,@+%=".contains(&b));
+        if let Some((variable, value)) = variables.iter().find(|(_, value)| !is_plain(value)) {
+            bail!(
+                "{variable} is {value:?}: {name} cannot hold it for every program that reads that file; use letters, digits and \
+                 _ - . / : , @ + % = only, or start with --aws-port off"
+            );
+        }
+        let lines: String = variables.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        replace(&directory.join(name), lines.as_bytes())
+    }
+
+    /// Writes a file that only the user can read. Without a data directory, nothing is written.
+    pub(crate) fn write(&self, name: &str, content: &str) -> Result<()> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        let path = directory.join(name);
+        if let Some(folder) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        replace(&path, content.as_bytes())
+    }
+
+    /// The folder in which the `process` runner creates workspaces.
+    pub(crate) fn workspaces(&self) -> PathBuf {
         self.directory.as_ref().map_or_else(|| self.scratch.clone(), |directory| directory.join("workspaces"))
     }
 }
 
+/// Marks an empty folder, and empties one that an interrupted first start has left.
+fn begin_first_start(directory: &Path) -> Result<()> {
+    let marker = directory.join(FIRST_START);
+    let is_own = |name: &std::ffi::OsStr| name == LOCK || name == FIRST_START;
+    let entries: Vec<_> = std::fs::read_dir(directory)?.flatten().filter(|entry| !is_own(&entry.file_name())).collect();
+    if !marker.exists() {
+        return if entries.is_empty() { replace(&marker, b"") } else { Ok(()) };
+    }
+    for entry in entries {
+        let path = entry.path();
+        if entry.file_type()?.is_dir() { std::fs::remove_dir_all(path)? } else { std::fs::remove_file(path)? }
+    }
+    Ok(())
+}
+
 impl Drop for DataDir {
     fn drop(&mut self) {
-        // Workspaces are of no use without their commands.
+        // Workspaces are useless after their commands have ended.
         let _ = std::fs::remove_dir_all(self.workspaces());
     }
 }

@@ -1,54 +1,82 @@
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Write as _,
+    io::{IsTerminal, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use clap::Parser;
-use local_shim::{RunnerChoice, Settings, Shim, tasks::Kind};
-use tokio::signal::unix::{SignalKind, signal};
+use local_shim::{RunnerChoice, Settings, Shim, VARIABLES_FILE, aws::ecs::runner::Kind, settings};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// runvoy on a laptop: the API on port 8080, the event processor on 8081, and all of the AWS that they need in one process.
+/// A request is written and read several times on its way from HTTP to SQLite. With the system's allocator, up to a third of the work
+/// is memory management.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// runvoy on a laptop: the API on port 8080, the event processor on 8081, and the AWS that they need, in one process.
 ///
-/// No AWS account, no Docker and no network are needed: without Docker, commands run on this machine with your own rights.
-/// Ctrl+C stops everything; a second Ctrl+C does so at once.
+/// It needs no AWS account, no Docker and no network. Without Docker, commands run on this machine with your own rights.
+/// Ctrl+C stops everything; a second Ctrl+C stops it at once.
 #[derive(Parser)]
 #[command(
     version,
     after_help = "\
-Environment (also from a file .env in the current directory):
-  RUNVOY_DEV_SERVER_PORT       port of the API [default: 8080]
-  RUNVOY_EVENT_PROCESSOR_PORT  port of the event processor [default: 8081]
-  RUNVOY_LOG_LEVEL             error, warn, info, debug, trace, or tracing filter directives [default: info]
-  RUNVOY_REQUEST_TIMEOUT       how long a request may take: 30s, 1m, or seconds [default: 30s]
-  RUNVOY_CORS_ALLOWED_ORIGINS  origins whose pages may call the API, separated by commas
-  RUNVOY_WEB_URL               where log_url points [default: http://localhost:5173]
-  AWS_ENDPOINT_URL             an AWS to talk to instead of the built-in one
-  DOCKER_HOST                  socket of Docker or Podman, unix://… [default: the usual places]"
+Settings of the functions, from the environment or from a file .env in this directory:
+  RUNVOY_REQUEST_TIMEOUT       how long a request may take: 30s, 1m30s, seconds, or 0 for no limit [default: 30s]
+  RUNVOY_CORS_ALLOWED_ORIGINS  origins whose pages may call the API, separated by commas, or *
+  RUNVOY_WEB_URL               the web app that log_url leads to [default: this program]
+  AWS_ENDPOINT_URL             another AWS to use in place of the built-in one
+  DOCKER_HOST                  the socket of Docker or Podman, unix://… [default: the usual places]
+
+Examples:
+  local-shim                          everything, with its state in .runvoy-local
+  local-shim --ephemeral --chaos 7    no state, and events that arrive late, twice and in another order
+  local-shim --aws-port off           without an endpoint for cargo lambda, sam local and the AWS CLI"
 )]
 struct Arguments {
-    /// Keep nothing: all state is in memory and ends with the process.
+    /// Keep nothing: the state is in memory and ends with the process.
     #[arg(long, conflicts_with = "data_dir")]
     ephemeral: bool,
 
-    /// Where executions, logs, users and the admin's key are kept.
+    /// The folder for executions, logs, users and the admin's key.
     #[arg(long, value_name = "DIR", default_value = ".runvoy-local")]
     data_dir: PathBuf,
 
-    /// In what commands run.
+    /// How commands run.
     #[arg(long, value_enum, default_value_t)]
     runner: RunnerChoice,
 
-    /// Open the emulated AWS on this port too, for the AWS CLI, other SDKs, cargo lambda, sam local.
-    #[arg(long, value_name = "PORT")]
-    aws_port: Option<u16>,
+    /// The port of the API.
+    #[arg(long, value_name = "PORT", env = settings::ORCHESTRATOR_PORT, default_value = "8080")]
+    port: String,
 
-    /// Deliver events late, twice, in another order, to functions that fail: as AWS may. The same seed, the same disturbances.
+    /// The port of the event processor.
+    #[arg(long, value_name = "PORT", env = settings::EVENT_PROCESSOR_PORT, default_value = "8081")]
+    event_port: String,
+
+    /// The port of the emulated AWS, for the AWS CLI, other SDKs, cargo lambda and sam local: a port, an address such as
+    /// 172.17.0.1:8082 for containers, or `off`. Without this flag, 8082 if it is free.
+    #[arg(long, value_name = "PORT", env = settings::AWS_PORT)]
+    aws_port: Option<String>,
+
+    /// What is logged: error, warn, info, debug, trace, or tracing filter directives.
+    #[arg(long, value_name = "LEVEL", env = "RUNVOY_LOG_LEVEL", default_value = "info")]
+    log_level: String,
+
+    /// Deliver events late, twice and in another order, to functions that fail, as AWS may. The same seed gives the same
+    /// disturbances.
     #[arg(long, value_name = "SEED", num_args = 0..=1)]
     chaos: Option<Option<u64>>,
 }
 
 fn main() -> ExitCode {
+    // A wrong .env is reported after the arguments are read, so that it does not keep --help from its answer.
+    let dotenv = local_shim::dotenv::load(Path::new("."));
     let arguments = Arguments::parse();
-    match run(arguments) {
+    match dotenv.and_then(|()| run(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("local-shim: {error:#}");
@@ -58,43 +86,87 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<()> {
-    match dotenvy::dotenv() {
-        Ok(_) => {}
-        Err(error) if error.not_found() => {}
-        Err(error) => return Err(error).context("the file .env cannot be read"),
-    }
-    let level = std::env::var("RUNVOY_LOG_LEVEL").unwrap_or_default();
-    init_logs(&level)?;
+    init_logs(&arguments.log_level)?;
+    raise_file_limit();
     let data_dir = if arguments.ephemeral { None } else { Some(arguments.data_dir) };
     let chaos = arguments.chaos.map(|seed| seed.unwrap_or_else(|| u64::from(std::process::id())));
-    let settings = Settings {
-        chaos,
-        aws_port: arguments.aws_port,
-        runner: arguments.runner,
-        ..Settings::new(std::env::vars(), data_dir.clone())?
-    };
+    let given = [
+        (settings::ORCHESTRATOR_PORT, Some(arguments.port)),
+        (settings::EVENT_PROCESSOR_PORT, Some(arguments.event_port)),
+        (settings::AWS_PORT, arguments.aws_port),
+        ("RUNVOY_LOG_LEVEL", Some(arguments.log_level)),
+    ];
+    let given = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    // Variables that are not UTF-8 are none of runvoy's.
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let settings =
+        Settings { chaos, runner: arguments.runner, ..Settings::new(environment.chain(given), data_dir.clone())? };
     local_shim::runtime()?.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+        let mut stop = StopSignals::listen()?;
         let shim = Shim::start(settings).await?;
-        welcome(&shim, data_dir.as_deref());
-        if let Some(seed) = chaos {
-            println!("Chaos with seed {seed}: events come late, twice, in another order, and fail; --chaos {seed} does it again");
-        }
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        tracing::info!("stopping; once more to stop at once");
+        // A closed standard output is no reason to stop.
+        let _ = std::io::stdout().write_all(welcome(&shim, data_dir.as_deref(), chaos).as_bytes());
+        stop.received().await;
+        tracing::info!("stopping; press Ctrl+C once more to stop at once");
         tokio::select! {
             () = shim.shut_down() => Ok(()),
-            _ = interrupt.recv() => Err(anyhow!("stopped at once; the next start closes the executions that were running")),
-            _ = terminate.recv() => Err(anyhow!("stopped at once; the next start closes the executions that were running")),
+            // Dropping the system kills its commands.
+            () = stop.received() => Err(anyhow!("stopped at once; the next start closes the executions that were running")),
         }
     })
 }
 
-/// For a person on a terminal, as JSON otherwise.
+/// The signals that end the program. Listening to them also gives the commands their default disposition, which they would not have
+/// if this program were started with one of them ignored.
+struct StopSignals {
+    signals: Vec<Signal>,
+    hangup: Signal,
+    /// Whether the program was started under `nohup` and is to go on when its terminal is closed.
+    ignores_hangup: bool,
+}
+
+impl StopSignals {
+    fn listen() -> Result<Self> {
+        let ignores_hangup = is_ignored(1);
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit()];
+        let signals = kinds.into_iter().map(signal).collect::<std::io::Result<_>>()?;
+        Ok(Self { signals, hangup: signal(SignalKind::hangup())?, ignores_hangup })
+    }
+
+    async fn received(&mut self) {
+        std::future::poll_fn(|context| {
+            let stopped = self.signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+            let hung_up = self.hangup.poll_recv(context).is_ready();
+            if stopped || hung_up && !self.ignores_hangup {
+                std::task::Poll::Ready(())
+            } else {
+                std::task::Poll::Pending
+            }
+        })
+        .await;
+    }
+}
+
+/// Whether this process was started with a signal ignored. `false` where there is no /proc.
+fn is_ignored(signal: u32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
+}
+
+/// Each running command needs a few open files, so the soft limit is raised to the hard one.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}
+
+/// Logs for people on a terminal, and as JSON otherwise.
 fn init_logs(level: &str) -> Result<()> {
     let filter = runvoy_core::telemetry::filter(level).map_err(|error| anyhow!(error))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
@@ -107,43 +179,59 @@ fn init_logs(level: &str) -> Result<()> {
     Ok(())
 }
 
-/// What a newcomer needs, on standard output.
-fn welcome(shim: &Shim, data_dir: Option<&std::path::Path>) {
+/// What a newcomer needs to know, in one text.
+fn welcome(shim: &Shim, data_dir: Option<&Path>, chaos: Option<u64>) -> String {
     let (api, events) = (shim.orchestrator.port(), shim.event_processor.port());
-    println!("runvoy is ready after {} ms", shim.started_in.as_millis());
-    println!("  API              http://localhost:{api}/api/v1");
-    println!("  Event processor  http://localhost:{events}");
+    let mut text = format!("runvoy is ready after {} ms\n", shim.started_in.as_millis());
+    let mut line = |name: &str, value: &str| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {name:<16} {value}");
+    };
+    line("API", &format!("http://localhost:{api}/api/v1"));
+    line("Documentation", &format!("http://localhost:{api}/api/v1/docs"));
+    line("Event processor", &format!("http://localhost:{events}"));
+    let variables = data_dir.map(|directory| directory.join(VARIABLES_FILE));
     if let Some(endpoint) = shim.aws_endpoint {
-        println!("  AWS endpoint     http://localhost:{}   (any access key; region us-east-1)", endpoint.port());
-        if let Some(directory) = data_dir.filter(|_| !shim.elsewhere.is_empty()) {
-            println!(
-                "  For functions    {}   (what they need to run elsewhere)",
-                directory.join("functions.env").display()
-            );
+        line("AWS endpoint", &format!("http://localhost:{}", endpoint.port()));
+        if let Some(file) = variables.filter(|_| !shim.function_environment.is_empty()) {
+            line("", &format!("to use it: set -a; . {}; set +a", quoted(&file)));
         }
     }
     let key = match data_dir {
         Some(directory) => {
             let file = directory.join("admin-key");
             if shim.is_first_start {
-                println!("  Admin API key    {}   (kept in {})", shim.admin_key.expose(), file.display());
+                line("Admin API key", &format!("{}   (kept in {})", shim.admin_key.expose(), file.display()));
             } else {
-                println!("  Admin API key    in {}", file.display());
+                line("Admin API key", &format!("in {}", file.display()));
             }
-            format!("$(cat {})", file.display())
+            format!("$(cat {})", quoted(&file))
         }
         None => {
-            println!("  Admin API key    {}   (nothing is kept)", shim.admin_key.expose());
+            line("Admin API key", &format!("{}   (kept in memory only)", shim.admin_key.expose()));
             shim.admin_key.expose().to_owned()
         }
     };
     match &shim.runner {
-        Kind::Process(_) => println!("  Runner           process: commands run on this machine, with your own rights"),
-        Kind::Docker(docker) => println!("  Runner           docker: commands run in their images ({})", docker.engine),
+        Kind::Process(_) => line("Runner", "process: commands run on this machine, with your own rights"),
+        Kind::Docker(docker) => line("Runner", &format!("docker: commands run in their images ({})", docker.engine)),
     }
-    println!();
-    println!("Try:");
-    println!(
-        "  curl -X POST http://localhost:{api}/api/v1/run -H \"X-API-Key: {key}\" -d '{{\"command\": \"echo hello\"}}'"
+    if let Some(seed) = chaos {
+        line(
+            "Chaos",
+            &format!("seed {seed}: events arrive late, twice, in another order, and fail; --chaos {seed} repeats it"),
+        );
+    }
+    let _ = write!(
+        text,
+        "\nTry:\n  curl -X POST http://localhost:{api}/api/v1/run -H \"X-API-Key: {key}\" -d '{{\"command\": \"echo hello\"}}'\n"
     );
+    text
+}
+
+/// A path as a shell reads it.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:,@+".contains(c);
+    if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }

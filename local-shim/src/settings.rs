@@ -1,24 +1,70 @@
-//! What the shim itself is started with.
+//! What the program is started with.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::{Result, bail};
 use aws_smithy_async::time::SharedTimeSource;
 
 pub const ORCHESTRATOR_PORT: &str = "RUNVOY_DEV_SERVER_PORT";
 pub const EVENT_PROCESSOR_PORT: &str = "RUNVOY_EVENT_PROCESSOR_PORT";
+pub const AWS_PORT: &str = "RUNVOY_AWS_PORT";
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
+const DEFAULT_AWS_PORT: u16 = 8082;
 
-/// In what commands run.
+/// How commands run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum RunnerChoice {
-    /// In Docker when its socket answers, else as processes.
+    /// In Docker if an engine answers, else as processes.
     #[default]
     Auto,
-    /// As processes on this machine; images are not used.
+    /// As processes on this machine, with your rights; images are not used.
     Process,
     /// In Docker or Podman.
     Docker,
+}
+
+/// Where the emulated AWS listens for other programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AwsPort {
+    Off,
+    /// On the default port, if it is free.
+    IfFree,
+    /// On this port, 0 for any free one.
+    Port(u16),
+    /// On this port of the loopback address, and on this address too, for containers that reach the machine by it.
+    Address(SocketAddr),
+}
+
+impl std::str::FromStr for AwsPort {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        match (text.parse(), text.parse()) {
+            (Ok(port), _) => Ok(Self::Port(port)),
+            (_, Ok(address)) => Ok(Self::Address(address)),
+            _ => bail!("{AWS_PORT} is {text:?}: it wants a port, an address such as 172.17.0.1:8082, or `off`"),
+        }
+    }
+}
+
+impl AwsPort {
+    /// The port, and an address besides the loopback address.
+    pub(crate) fn parts(&self) -> Option<(u16, Option<IpAddr>)> {
+        match self {
+            Self::Off => None,
+            Self::IfFree => Some((DEFAULT_AWS_PORT, None)),
+            Self::Port(port) => Some((*port, None)),
+            Self::Address(address) => Some((address.port(), Some(address.ip()))),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -27,27 +73,25 @@ pub struct Settings {
     pub orchestrator_port: u16,
     /// 0 for any free port.
     pub event_processor_port: u16,
-    /// Where the state is kept; in memory if nowhere.
+    pub aws_port: AwsPort,
+    /// The folder of the state; without it, the state is in memory.
     pub data_dir: Option<PathBuf>,
-    /// Variables of the functions that the template's own values give way to.
+    /// Variables of the functions that replace the template's values.
     pub overrides: BTreeMap<String, String>,
-    /// In what commands run.
     pub runner: RunnerChoice,
-    /// Where the emulated AWS answers others too, 0 for any free port; nowhere, if nothing.
-    pub aws_port: Option<u16>,
-    /// The seed of what goes wrong on purpose with deliveries.
+    /// The seed by which deliveries are disturbed, if they are to be.
     pub chaos: Option<u64>,
-    /// What the functions take for the time; the system's clock if nothing.
+    /// The clock of the functions, if it is not the system's.
     pub clock: Option<SharedTimeSource>,
-    /// How long the functions wait for an answer of AWS; what they wait when deployed, if nothing.
+    /// How long the functions wait for an answer of AWS, if not as long as in AWS.
     pub call_timeout: Option<Duration>,
 }
 
 impl Settings {
-    /// From variables and flags.
+    /// Settings for a start with these variables.
     ///
     /// # Errors
-    /// Names the variable that is bad, what it is and what it wants.
+    /// Names the variable that is bad, its value and what it wants.
     pub fn new(variables: impl IntoIterator<Item = (String, String)>, data_dir: Option<PathBuf>) -> Result<Self> {
         let overrides: BTreeMap<String, String> = variables
             .into_iter()
@@ -58,37 +102,38 @@ impl Settings {
             Some((_, Ok(port))) => Ok(port),
             Some((value, Err(_))) => bail!("{name} is {value:?}: it wants a port, 0 to 65535"),
         };
+        let aws_port = match overrides.get(AWS_PORT) {
+            Some(text) => text.trim().parse()?,
+            None => AwsPort::IfFree,
+        };
         Ok(Self {
             orchestrator_port: port(ORCHESTRATOR_PORT, 8080)?,
             event_processor_port: port(EVENT_PROCESSOR_PORT, 8081)?,
+            aws_port,
             data_dir,
             overrides,
-            runner: RunnerChoice::default(),
-            aws_port: None,
-            chaos: None,
-            clock: None,
-            call_timeout: None,
+            ..Self::ephemeral()
         })
     }
 
-    /// For tests and benchmarks: free ports, nothing kept, no Docker.
+    /// Settings for tests and benchmarks: free ports, state in memory, commands as processes.
     pub fn ephemeral() -> Self {
         Self {
             orchestrator_port: 0,
             event_processor_port: 0,
+            aws_port: AwsPort::Off,
             data_dir: None,
             overrides: BTreeMap::new(),
             runner: RunnerChoice::Process,
-            aws_port: None,
             chaos: None,
             clock: None,
             call_timeout: None,
         }
     }
 
-    /// Whether the functions are to talk to somebody else's AWS.
-    pub fn has_own_endpoint(&self) -> bool {
-        self.overrides.contains_key(ENDPOINT)
+    /// The endpoint of another AWS that the functions are to call, if one is set.
+    pub fn other_endpoint(&self) -> Option<&str> {
+        self.overrides.get(ENDPOINT).map(String::as_str)
     }
 }
 
@@ -98,14 +143,24 @@ mod tests {
 
     #[test]
     fn a_bad_port_is_named_with_what_it_wants() {
-        for bad in ["http", "70000", "-1"] {
-            let error = Settings::new([(ORCHESTRATOR_PORT.to_owned(), bad.to_owned())], None).unwrap_err();
-            assert!(error.to_string().contains(ORCHESTRATOR_PORT) && error.to_string().contains(bad), "{error}");
+        for name in [ORCHESTRATOR_PORT, EVENT_PROCESSOR_PORT, AWS_PORT] {
+            for bad in ["http", "70000", "-1"] {
+                let error = Settings::new([(name.to_owned(), bad.to_owned())], None).unwrap_err().to_string();
+                assert!(error.contains(name) && error.contains(bad) && error.contains("wants"), "{error}");
+            }
         }
     }
 
     #[test]
-    fn only_our_variables_are_taken() {
+    fn the_aws_port_is_a_port_an_address_or_off() {
+        let read = |text: &str| text.parse::<AwsPort>().unwrap();
+        assert_eq!(read("off"), AwsPort::Off);
+        assert_eq!(read("4566").parts(), Some((4566, None)));
+        assert_eq!(read("172.17.0.1:8082").parts(), Some((8082, Some(IpAddr::from([172, 17, 0, 1])))));
+    }
+
+    #[test]
+    fn only_runvoys_variables_are_taken() {
         let variables = [("HOME", "/root"), ("RUNVOY_WEB_URL", "https://x"), ("AWS_SECRET_ACCESS_KEY", "s")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let settings = Settings::new(variables, None).unwrap();

@@ -1,17 +1,18 @@
-//! The local stack: what `template.yaml` defines, with every reference resolved as CloudFormation would.
+//! The local stack: the resources of `template.yaml`, with every reference resolved as CloudFormation resolves it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
-use serde_yaml_ng::Value as Yaml;
+use yaml_serde::Value as Yaml;
 
 pub const ACCOUNT: &str = "000000000000";
 pub const REGION: &str = "us-east-1";
-const NAME: &str = "runvoy-local";
+/// The name of the local stack.
+pub const NAME: &str = "runvoy-local";
 const FUNCTION: &str = "AWS::Serverless::Function";
 
-/// The template that this program was built with.
+/// The template, as it was when this program was built.
 const BUNDLED: &str = include_str!("../../template.yaml");
 
 /// A template with its references resolved.
@@ -25,27 +26,32 @@ struct Resource {
     properties: Value,
 }
 
-/// What a function is set up with.
-#[derive(Debug)]
+/// The settings of a function.
+#[derive(Debug, Default)]
 pub struct FunctionSettings {
     pub environment: BTreeMap<String, String>,
     pub timeout: std::time::Duration,
     pub memory_mb: i32,
-    /// Where its own log lines go.
+    /// The log group of the function's own lines.
     pub log_group: Option<String>,
-    /// Actions that its role allows.
+    /// The IAM actions that its role allows.
     pub allowed: BTreeSet<String>,
-    /// Sources of events, by their type.
+    /// The sources of its events: type and properties of each.
     pub events: Vec<(String, Value)>,
 }
 
 impl Stack {
-    pub fn bundled() -> Result<Self> {
-        Self::parse(BUNDLED).context("template.yaml cannot be used")
+    /// The stack of the template that is part of this program. An override of a variable whose value in the template is a reference
+    /// to a table, a cluster or a log group gives that resource another name, in every place that refers to it.
+    ///
+    /// # Errors
+    /// The template refers to something that is not emulated.
+    pub fn bundled(overrides: &BTreeMap<String, String>) -> Result<Self> {
+        Self::parse(BUNDLED, overrides).context("template.yaml cannot be used")
     }
 
-    fn parse(text: &str) -> Result<Self> {
-        let yaml: Yaml = serde_yaml_ng::from_str(text)?;
+    fn parse(text: &str, overrides: &BTreeMap<String, String>) -> Result<Self> {
+        let yaml: Yaml = yaml_serde::from_str(text)?;
         let template = plain(yaml)?;
         let object = |name: &str| template[name].as_object().cloned().unwrap_or_default();
         let kinds: BTreeMap<String, (String, Value)> = object("Resources")
@@ -55,24 +61,36 @@ impl Stack {
                 Ok((name, (kind.to_owned(), resource["Properties"].clone())))
             })
             .collect::<Result<_>>()?;
-        let resolver = Resolver { parameters: object("Parameters"), kinds: &kinds };
+        let variables = &template["Globals"]["Function"]["Environment"]["Variables"];
+        let names = variables.as_object().into_iter().flatten().filter_map(|(variable, value)| {
+            Some((value["Ref"].as_str()?.to_owned(), overrides.get(variable)?.clone()))
+        });
+        let resolver = Resolver {
+            parameters: object("Parameters"),
+            conditions: object("Conditions"),
+            names: names.collect(),
+            kinds: &kinds,
+        };
         let mut resources = BTreeMap::new();
         for (name, (kind, properties)) in &kinds {
-            let properties = resolver.resolve(properties).with_context(|| format!("in resource {name}"))?;
+            let mut properties = resolver.resolve(properties).with_context(|| format!("in resource {name}"))?;
+            if let Some((property, renamed)) = name_property(kind).zip(resolver.names.get(name)) {
+                properties[property] = Value::from(renamed.clone());
+            }
             resources.insert(name.clone(), Resource { kind: kind.clone(), properties });
         }
         let globals = resolver.resolve(&template["Globals"]["Function"]).context("in Globals")?;
         Ok(Self { resources, globals })
     }
 
-    /// `CreateTable` requests for the tables, with the attribute of each that times items out.
+    /// A `CreateTable` request for each table, and the table's TTL attribute if it has one.
     pub fn tables(&self) -> Vec<(Value, Option<String>)> {
         self.of_kind("AWS::DynamoDB::Table")
             .map(|properties| {
                 let time_to_live = properties["TimeToLiveSpecification"]["AttributeName"].as_str().map(str::to_owned);
                 let mut request = properties.clone();
                 if let Some(request) = request.as_object_mut() {
-                    // What CloudFormation sets up with other calls.
+                    // CloudFormation sets these with other calls.
                     request.remove("TimeToLiveSpecification");
                     request.remove("PointInTimeRecoverySpecification");
                     request.remove("SSESpecification");
@@ -85,7 +103,7 @@ impl Stack {
             .collect()
     }
 
-    /// Names of the IAM roles.
+    /// The names of the IAM roles.
     pub fn roles(&self) -> Vec<String> {
         self.resources
             .iter()
@@ -94,7 +112,10 @@ impl Stack {
             .collect()
     }
 
-    /// The function with this logical name.
+    /// The settings of the function with this logical name.
+    ///
+    /// # Errors
+    /// The template defines no such function.
     pub fn function(&self, name: &str) -> Result<FunctionSettings> {
         let resource = self
             .resources
@@ -108,8 +129,9 @@ impl Stack {
         let mut environment = BTreeMap::new();
         for variables in [&self.globals["Environment"]["Variables"], &resource.properties["Environment"]["Variables"]] {
             for (name, value) in variables.as_object().into_iter().flatten() {
-                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                environment.insert(name.clone(), value);
+                if !value.is_null() {
+                    environment.insert(name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                }
             }
         }
         environment.insert("AWS_REGION".to_owned(), REGION.to_owned());
@@ -134,7 +156,7 @@ impl Stack {
     }
 }
 
-/// The actions of all statements of policies.
+/// The actions in all statements of policies.
 fn allowed(policies: &Value) -> BTreeSet<String> {
     let list = |value: &Value| match value {
         Value::Array(list) => list.clone(),
@@ -148,7 +170,7 @@ fn allowed(policies: &Value) -> BTreeSet<String> {
         .collect()
 }
 
-/// YAML with CloudFormation's short forms as the JSON that they stand for.
+/// Turns YAML into JSON, and CloudFormation's short forms (`!Ref`) into their long ones.
 fn plain(yaml: Yaml) -> Result<Value> {
     Ok(match yaml {
         Yaml::Null => Value::Null,
@@ -182,6 +204,9 @@ fn plain(yaml: Yaml) -> Result<Value> {
 
 struct Resolver<'a> {
     parameters: Map<String, Value>,
+    conditions: Map<String, Value>,
+    /// Names that overrides give to resources, by logical name.
+    names: BTreeMap<String, String>,
     kinds: &'a BTreeMap<String, (String, Value)>,
 }
 
@@ -218,7 +243,19 @@ impl Resolver<'_> {
                 let at = pair[0].as_u64().and_then(|at| usize::try_from(at).ok());
                 at.and_then(|at| list.get(at).cloned()).ok_or_else(|| anyhow!("Select is out of range"))
             }
-            _ => bail!("{function} is not understood here"),
+            ("Fn::If", Value::Array(parts)) if parts.len() == 3 => {
+                let name = parts[0].as_str().unwrap_or_default();
+                let condition = self.conditions.get(name).ok_or_else(|| anyhow!("no condition is named {name}"))?;
+                let chosen = if self.resolve(condition)? == Value::Bool(true) { &parts[1] } else { &parts[2] };
+                self.resolve(chosen)
+            }
+            ("Fn::Not", Value::Array(parts)) if parts.len() == 1 => {
+                Ok(Value::Bool(self.resolve(&parts[0])? != Value::Bool(true)))
+            }
+            ("Fn::Equals", Value::Array(parts)) if parts.len() == 2 => {
+                Ok(Value::Bool(self.resolve(&parts[0])? == self.resolve(&parts[1])?))
+            }
+            _ => bail!("the emulation does not know {function}"),
         }
     }
 
@@ -229,6 +266,8 @@ impl Resolver<'_> {
             "AWS::AccountId" => Some(ACCOUNT),
             "AWS::Partition" => Some("aws"),
             "AWS::URLSuffix" => Some("amazonaws.com"),
+            // A property with this value is as good as absent.
+            "AWS::NoValue" => return Ok(Value::Null),
             _ => None,
         };
         if let Some(text) = pseudo {
@@ -238,13 +277,11 @@ impl Resolver<'_> {
             return Ok(parameter["Default"].clone());
         }
         let (kind, properties) = self.kinds.get(name).ok_or_else(|| anyhow!("nothing is named {name}"))?;
-        let named = match kind.as_str() {
-            "AWS::DynamoDB::Table" => &properties["TableName"],
-            "AWS::ECS::Cluster" => &properties["ClusterName"],
-            "AWS::Logs::LogGroup" => &properties["LogGroupName"],
-            _ => &Value::Null,
-        };
-        match named {
+        let property = name_property(kind);
+        if let Some(renamed) = self.names.get(name).filter(|_| property.is_some()) {
+            return Ok(Value::from(renamed.clone()));
+        }
+        match property.map_or(&Value::Null, |property| &properties[property]) {
             Value::Null => Ok(Value::String(physical_name(name))),
             named => self.resolve(named),
         }
@@ -263,9 +300,10 @@ impl Resolver<'_> {
             ("AWS::SQS::Queue", "QueueName") => physical,
             ("AWS::KMS::Key", "Arn") => arn("kms", format!("key/{physical}")),
             (FUNCTION, "Arn") => arn("lambda", format!("function:{physical}")),
+            (FUNCTION, "Url") => physical,
             ("AWS::IAM::Role", "Arn") => format!("arn:aws:iam::{ACCOUNT}:role/{physical}"),
             ("AWS::EC2::SecurityGroup", "GroupId") => physical,
-            _ => bail!("{kind} has no attribute {attribute} here"),
+            _ => bail!("the emulation knows no attribute {attribute} of {kind}"),
         })
     }
 
@@ -289,7 +327,17 @@ impl Resolver<'_> {
     }
 }
 
-/// `OrchestratorFunction` becomes `runvoy-local-OrchestratorFunction`.
+/// The property that names a resource of this kind, for the kinds that overrides can rename.
+fn name_property(kind: &str) -> Option<&'static str> {
+    match kind {
+        "AWS::DynamoDB::Table" => Some("TableName"),
+        "AWS::ECS::Cluster" => Some("ClusterName"),
+        "AWS::Logs::LogGroup" => Some("LogGroupName"),
+        _ => None,
+    }
+}
+
+/// The name of a resource that the template does not name: `Orchestrator` becomes `runvoy-local-Orchestrator`.
 pub fn physical_name(logical: &str) -> String {
     format!("{NAME}-{logical}")
 }
@@ -300,8 +348,8 @@ mod tests {
 
     #[test]
     fn the_bundled_template_sets_every_variable_that_the_functions_want() {
-        let stack = Stack::bundled().unwrap();
-        for name in ["OrchestratorFunction", "EventProcessorFunction"] {
+        let stack = Stack::bundled(&BTreeMap::new()).unwrap();
+        for name in ["Orchestrator", "EventProcessor"] {
             let settings = stack.function(name).unwrap();
             runvoy_core::config::Config::from_lookup(|name| settings.environment.get(name).cloned()).unwrap();
         }
@@ -315,6 +363,7 @@ mod tests {
              \x20 T: {Type: 'AWS::DynamoDB::Table', Properties: {TableName: !Sub '${AWS::StackName}-t', N: !Ref Days}}\n\
              \x20 F: {Type: 'AWS::Serverless::Function', Properties: {Timeout: 9, Environment: {Variables: \
              {A: !GetAtt T.Arn, B: !Sub 'x-${T}-${T.Arn}'}}}}\n",
+            &BTreeMap::new(),
         )
         .unwrap();
         assert_eq!(stack.tables()[0].0, json!({"TableName": "runvoy-local-t", "N": 7}));
@@ -326,8 +375,27 @@ mod tests {
     }
 
     #[test]
+    fn an_override_renames_a_resource_wherever_the_template_refers_to_it() {
+        let overrides = BTreeMap::from([("CLUSTER".to_owned(), "mine".to_owned())]);
+        let stack = Stack::parse(
+            "Globals: {Function: {Environment: {Variables: {CLUSTER: !Ref C}}}}\n\
+             Resources:\n\
+             \x20 C: {Type: 'AWS::ECS::Cluster', Properties: {ClusterName: !Ref 'AWS::StackName'}}\n\
+             \x20 F: {Type: 'AWS::Serverless::Function', Properties: {Events: {E: {Type: EventBridgeRule, Properties: \
+             {Pattern: {detail: {clusterArn: [!GetAtt C.Arn]}}}}}}}\n",
+            &overrides,
+        )
+        .unwrap();
+        let settings = stack.function("F").unwrap();
+        assert_eq!(settings.environment["CLUSTER"], "mine");
+        let pattern = json!({"detail": {"clusterArn": ["arn:aws:ecs:us-east-1:000000000000:cluster/mine"]}});
+        assert_eq!(settings.events[0].1["Pattern"], pattern);
+    }
+
+    #[test]
     fn a_reference_to_nothing_is_an_error_that_names_it() {
-        let error = Stack::parse("Resources: {A: {Type: X, Properties: {B: !Ref Nowhere}}}").err().unwrap();
+        let error =
+            Stack::parse("Resources: {A: {Type: X, Properties: {B: !Ref Nowhere}}}", &BTreeMap::new()).err().unwrap();
         assert!(format!("{error:#}").contains("Nowhere"));
     }
 }

@@ -1,4 +1,4 @@
-//! The SDK's clients, one of each, and what their errors mean to us.
+//! The SDK's clients, and how both functions set the SDK up.
 
 use std::time::Duration;
 
@@ -7,10 +7,13 @@ use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 
 use crate::config::Config;
 
-/// How often a call is made before it counts as failed.
-pub const TRIES: u32 = 3;
+/// How often the SDK tries a call before it reports the failure.
+pub const MAX_ATTEMPTS: u32 = 3;
+/// How long one try of a call may take when a function is deployed.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Clients for every service the functions call.
+/// A client for each service that the functions call.
 #[derive(Clone, Debug)]
 pub struct Clients {
     pub dynamodb: aws_sdk_dynamodb::Client,
@@ -22,7 +25,7 @@ pub struct Clients {
 }
 
 impl Clients {
-    pub fn new(sdk: &SdkConfig, config: &Config) -> Self {
+    pub(crate) fn new(sdk: &SdkConfig, config: &Config) -> Self {
         let websocket = aws_sdk_apigatewaymanagement::config::Builder::from(sdk)
             .endpoint_url(&config.websocket_api_endpoint)
             .build();
@@ -37,23 +40,23 @@ impl Clients {
     }
 }
 
-/// How the SDK is set up in both functions, wherever they run: three tries, and no call may outlast a request. The rest is the
-/// SDK's own chain: environment, profile, role. Makes no call before the first request needs credentials.
+/// How both functions set the SDK up: three tries of 5 seconds each for a call; credentials and region come from the SDK's own
+/// chain (environment, profile, role). Makes no call before the first request needs credentials.
 ///
-/// TLS by rustls on ring: the SDK's default, aws-lc, takes longer to build, to load and to send to Lambda.
+/// TLS is rustls on ring. The SDK's default, aws-lc, takes longer to build and to load, and makes the functions larger.
 pub fn sdk_settings() -> aws_config::ConfigLoader {
     let tls = tls::Provider::rustls(CryptoMode::Ring);
     aws_config::defaults(BehaviorVersion::latest())
         .http_client(aws_smithy_http_client::Builder::new().tls_provider(tls).build_https())
-        .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
-        .timeout_config(timeouts(Duration::from_secs(5)))
+        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
+        .timeout_config(timeouts(ATTEMPT_TIMEOUT))
 }
 
-/// For calls of which each try may take this long.
-pub fn timeouts(a_try: Duration) -> TimeoutConfig {
+/// Time limits for calls of which each try may take `attempt`, and all tries together [`MAX_ATTEMPTS`] times as long.
+pub fn timeouts(attempt: Duration) -> TimeoutConfig {
     TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(2))
-        .operation_attempt_timeout(a_try)
-        .operation_timeout(a_try * TRIES)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(attempt)
+        .operation_timeout(attempt * MAX_ATTEMPTS)
         .build()
 }

@@ -1,4 +1,4 @@
-//! E-mail addresses: who users are.
+//! E-mail addresses, by which users are known.
 
 use std::fmt;
 
@@ -6,13 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// An e-mail address, lower case. Only characters that an ECS tag value carries, because tasks are tagged with it.
+/// An e-mail address in lower case. It has only characters that the value of an ECS tag may have, because tasks are tagged with
+/// it, and 254 characters at most.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = String, format = "email")]
 pub struct Email(String);
 
 impl Email {
+    /// # Errors
+    /// [`Error::Invalid`] for a text that is no address, or has characters that a tag cannot have.
     pub fn parse(text: &str) -> Result<Self> {
         let text = text.trim().to_ascii_lowercase();
         let well_formed = text.len() <= 254
@@ -30,8 +33,9 @@ impl Email {
         if well_formed {
             Ok(Self(text))
         } else {
-            Err(Error::invalid(
-                "email must look like name@example.com, with letters, digits and . _ + - = / before the @",
+            Err(Error::invalid_unless(
+                "email is not an address",
+                "it must look like name@example.com, with letters, digits and . _ + - = / before the @",
             ))
         }
     }

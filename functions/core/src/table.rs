@@ -1,35 +1,46 @@
-//! Reading and writing typed items. Every read that can come in pages is read to its end or to its limit.
+//! Reading and writing typed items. A read that comes in pages is read to its end or to its limit.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::{
+    operation::transact_write_items::TransactWriteItemsError,
+    types::{AttributeValue, KeysAndAttributes, TransactWriteItem},
+};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::Result;
+use crate::{
+    App, Error, Result,
+    error::{SdkError, Service},
+};
 
-pub type Item = HashMap<String, AttributeValue>;
+pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// The largest item that DynamoDB keeps, names and values together ("Constraints in Amazon DynamoDB").
-pub const MAX_ITEM_BYTES: usize = 400 * 1024;
+pub(crate) const MAX_ITEM_BYTES: usize = 400 * 1024;
+/// How often a call is repeated that collides with another write, or leaves keys unprocessed.
+const ATTEMPTS: u32 = 8;
+/// The pause before the first repetition. Each further one is twice as long: 1.3 seconds in all.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
-pub fn to_item<T: Serialize>(value: &T) -> Result<Item> {
+pub(crate) fn to_item<T: Serialize>(value: &T) -> Result<Item> {
     Ok(serde_dynamo::to_item(value)?)
 }
 
-pub fn from_item<T: DeserializeOwned>(item: Item) -> Result<T> {
+pub(crate) fn from_item<T: DeserializeOwned>(item: Item) -> Result<T> {
     Ok(serde_dynamo::from_item(item)?)
 }
 
-pub fn string(value: impl Into<String>) -> AttributeValue {
+pub(crate) fn string(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
 
-pub fn number(value: impl ToString) -> AttributeValue {
+pub(crate) fn number(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
 /// Reads one item by its key, strongly consistent.
-pub async fn get<T: DeserializeOwned>(
+pub(crate) async fn get<T: DeserializeOwned>(
     dynamodb: &aws_sdk_dynamodb::Client,
     table: &str,
     key: &str,
@@ -39,8 +50,32 @@ pub async fn get<T: DeserializeOwned>(
     found.item.map(from_item).transpose()
 }
 
-/// Reads a whole small table, page by page.
-pub async fn scan<T: DeserializeOwned>(dynamodb: &aws_sdk_dynamodb::Client, table: &str) -> Result<Vec<T>> {
+/// Reads several items by their keys, at most 100, strongly consistent and in no particular order.
+pub(crate) async fn batch_get<T: DeserializeOwned>(
+    app: &App,
+    table: &str,
+    key: &str,
+    values: impl IntoIterator<Item = String>,
+) -> Result<Vec<T>> {
+    let keys = values.into_iter().map(|value| HashMap::from([(key.to_owned(), string(value))])).collect();
+    let mut wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build()?;
+    let mut found = Vec::new();
+    for attempt in 0..ATTEMPTS {
+        let answer = app.aws.dynamodb.batch_get_item().request_items(table, wanted).send().await?;
+        for item in answer.responses.unwrap_or_default().into_values().flatten() {
+            found.push(from_item(item)?);
+        }
+        match answer.unprocessed_keys.and_then(|keys| keys.into_values().next()) {
+            Some(rest) => wanted = rest,
+            None => return Ok(found),
+        }
+        app.sleep(FIRST_PAUSE * 2_u32.pow(attempt)).await;
+    }
+    Err(Error::unavailable(Service::DynamoDb, "a batch of keys stayed unprocessed"))
+}
+
+/// Reads a whole small table, page by page, strongly consistent.
+pub(crate) async fn scan<T: DeserializeOwned>(dynamodb: &aws_sdk_dynamodb::Client, table: &str) -> Result<Vec<T>> {
     let mut pages = dynamodb.scan().table_name(table).consistent_read(true).into_paginator().send();
     let mut all = Vec::new();
     while let Some(page) = pages.next().await {
@@ -51,26 +86,83 @@ pub async fn scan<T: DeserializeOwned>(dynamodb: &aws_sdk_dynamodb::Client, tabl
     Ok(all)
 }
 
-/// Whether a conditional write was refused by its condition, as opposed to having failed.
-pub trait ConditionFailed {
+/// What DynamoDB's refusal of a single write means.
+pub(crate) trait Refusal {
+    /// The write's own condition does not hold.
     fn condition_failed(&self) -> bool;
+
+    /// A transaction is writing the same item at this moment ("TransactionConflictException", DynamoDB API Reference). The SDK
+    /// does not repeat such a write by itself.
+    fn is_conflict(&self) -> bool;
 }
 
-impl<E: aws_smithy_types::error::metadata::ProvideErrorMetadata> ConditionFailed for crate::error::SdkError<E> {
+impl<E: ProvideErrorMetadata> Refusal for SdkError<E> {
     fn condition_failed(&self) -> bool {
         self.as_service_error().and_then(|error| error.code()) == Some("ConditionalCheckFailedException")
     }
+
+    fn is_conflict(&self) -> bool {
+        self.as_service_error().and_then(|error| error.code()) == Some("TransactionConflictException")
+    }
 }
 
-/// The reason for each action of a refused transaction, in the actions' order; empty when it failed otherwise.
-pub fn cancellation_codes(
-    error: &crate::error::SdkError<aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError>,
-) -> Vec<String> {
-    use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError::TransactionCanceledException;
-    match error.as_service_error() {
-        Some(TransactionCanceledException(cancelled)) => {
-            cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or_default().to_owned()).collect()
+/// Sends a single write, and sends it again while a transaction is writing the same item.
+pub(crate) async fn write<T, E, F>(app: &App, send: impl Fn() -> F) -> Result<T, SdkError<E>>
+where
+    E: ProvideErrorMetadata,
+    F: Future<Output = Result<T, SdkError<E>>>,
+{
+    let mut attempt = 0;
+    loop {
+        match send().await {
+            Err(error) if error.is_conflict() && attempt < ATTEMPTS => {
+                app.sleep(FIRST_PAUSE * 2_u32.pow(attempt)).await;
+                attempt += 1;
+            }
+            done => return done,
         }
-        _ => Vec::new(),
     }
+}
+
+/// What came of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transacted {
+    Done,
+    /// The condition of the write with this index does not hold. Nothing was written.
+    Refused(usize),
+    /// Another write of one of the items is under way. Nothing was written.
+    Conflict,
+}
+
+/// Sends a transaction once. For callers that read again before they repeat it.
+pub(crate) async fn transact_once(app: &App, writes: Vec<TransactWriteItem>) -> Result<Transacted> {
+    let error = match app.aws.dynamodb.transact_write_items().set_transact_items(Some(writes)).send().await {
+        Ok(_) => return Ok(Transacted::Done),
+        Err(error) => error,
+    };
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+        return if error.is_conflict() { Ok(Transacted::Conflict) } else { Err(error.into()) };
+    };
+    // A reason for each write, in the order of the writes.
+    let position_of =
+        |code: &str| cancelled.cancellation_reasons().iter().position(|reason| reason.code() == Some(code));
+    match (position_of("ConditionalCheckFailed"), position_of("TransactionConflict")) {
+        (Some(at), _) => Ok(Transacted::Refused(at)),
+        (None, Some(_)) => Ok(Transacted::Conflict),
+        (None, None) => Err(error.into()),
+    }
+}
+
+/// Sends a transaction, and sends it again while another write is in conflict with it.
+///
+/// # Errors
+/// [`Error::Aws`] when the conflict lasts for more than a second.
+pub(crate) async fn transact(app: &App, writes: Vec<TransactWriteItem>) -> Result<Transacted> {
+    for attempt in 0..ATTEMPTS {
+        match transact_once(app, writes.clone()).await? {
+            Transacted::Conflict => app.sleep(FIRST_PAUSE * 2_u32.pow(attempt)).await,
+            done => return Ok(done),
+        }
+    }
+    Err(Error::unavailable(Service::DynamoDb, "a transaction stayed in conflict with other writes"))
 }

@@ -5,8 +5,11 @@ use tracing_subscriber::{
     EnvFilter, Layer, fmt::MakeWriter, layer::SubscriberExt as _, registry::LookupSpan, util::SubscriberInitExt as _,
 };
 
-/// The filter for a value of `RUNVOY_LOG_LEVEL`: a level, which then holds for runvoy's own code while libraries speak up
-/// only to warn, or `tracing` filter directives, which hold as they stand.
+/// The filter for a value of `RUNVOY_LOG_LEVEL`. A level applies to runvoy's own crates, and libraries log warnings and errors only;
+/// `tracing` filter directives are used as they are.
+///
+/// # Errors
+/// A sentence that names the variable, its value and what it wants.
 pub fn filter(level: &str) -> Result<EnvFilter, String> {
     const OURS: [&str; 4] = ["runvoy_core", "orchestrator", "event_processor", "local_shim"];
     let wants = || {
@@ -25,8 +28,11 @@ pub fn filter(level: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(directives).map_err(|_| wants())
 }
 
-/// Logs as JSON on standard output, where Lambda picks them up: a line an event, the span's request id in each, so that a
-/// request can be traced.
+/// Logs as JSON on standard output, which Lambda sends to CloudWatch: one line for each event, each with its span's request id, so
+/// that a request can be traced.
+///
+/// # Errors
+/// As [`filter`].
 pub fn init_lambda() -> Result<(), String> {
     let level = std::env::var("RUNVOY_LOG_LEVEL").unwrap_or_default();
     tracing_subscriber::registry()
@@ -36,7 +42,7 @@ pub fn init_lambda() -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-/// How a function logs, to whatever takes the lines.
+/// The format of a function's log lines, for any writer.
 pub fn lambda_layer<S, W>(writer: W) -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,

@@ -1,4 +1,4 @@
-//! Times as the API shows them and as the tables sort them.
+//! Times as the API shows them and as the tables sort them, and durations as settings give them.
 
 use std::time::Duration;
 
@@ -42,21 +42,14 @@ pub mod as_optional_rfc3339 {
     }
 }
 
-/// Reads `30s`, `1m`, `2h` or plain seconds. `None` for anything else, and for zero.
-pub fn parse_duration(text: &str) -> Option<Duration> {
+/// Reads a duration such as `30s`, `1m30s` or `500ms`, or plain seconds. `None` for any other text and for a negative one.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let text = text.trim();
-    let (digits, unit) = match text.char_indices().find(|(_, c)| !c.is_ascii_digit()) {
-        Some((at, _)) => text.split_at(at),
-        None => (text, "s"),
-    };
-    let count: u64 = digits.parse().ok()?;
-    let seconds = match unit {
-        "s" => count,
-        "m" => count.checked_mul(60)?,
-        "h" => count.checked_mul(3600)?,
-        _ => return None,
-    };
-    (seconds > 0).then(|| Duration::from_secs(seconds))
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        return text.parse().ok().map(Duration::from_secs);
+    }
+    // jiff also reads ISO 8601 ("PT30S"), which is as clear.
+    text.parse::<jiff::SignedDuration>().ok().and_then(|duration| duration.try_into().ok())
 }
 
 #[cfg(test)]
@@ -64,11 +57,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_seconds_minutes_or_hours() {
-        assert_eq!(parse_duration("30s"), Some(Duration::from_secs(30)));
-        assert_eq!(parse_duration("1m"), Some(Duration::from_secs(60)));
-        assert_eq!(parse_duration("90"), Some(Duration::from_secs(90)));
-        for bad in ["", "0", "s", "-1", "1.5s", "1d", "99999999999999999999", "9999999999999999999h"] {
+    fn durations_have_units_or_are_seconds() {
+        for (text, milliseconds) in
+            [("30s", 30_000), ("1m", 60_000), ("90", 90_000), ("1m30s", 90_000), ("500ms", 500), ("0", 0)]
+        {
+            assert_eq!(parse_duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for bad in ["", "s", "-1", "-1s", "soon", "1x", "99999999999999999999", "9999999999999999999h"] {
             assert_eq!(parse_duration(bad), None, "{bad}");
         }
     }

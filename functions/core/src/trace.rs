@@ -1,4 +1,4 @@
-//! What one request did: the functions' own log lines with its id, and what it created or changed.
+//! Traces one request: the functions' log lines with its id, and what it created or changed.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    App, Error, Result,
+    App, Error, RequestId, Result,
+    error::Service,
     execution::{self, Execution, list},
     image::{self, Image},
     logs::LogEvent,
@@ -16,21 +17,22 @@ use crate::{
     user::{self, User},
 };
 
-/// How far back is looked, step by step: the most recent lines are the ones that are asked for, and a search costs time by the
-/// size of what it covers.
-const WINDOWS: [Duration; 4] =
-    [Duration::from_secs(3600), Duration::from_secs(86_400), Duration::from_secs(7 * 86_400), Duration::MAX];
-/// The longest that an invocation lasts: lines found this close to a window's beginning may have others before it.
+/// How far back the search goes, in steps. Most requests that are traced are recent, and a search takes longer the more it covers.
+/// The last step is the longest retention that the template allows.
+const WINDOWS: [Duration; 3] =
+    [Duration::from_secs(3600), Duration::from_secs(7 * 86_400), Duration::from_secs(365 * 86_400)];
+/// The longest time that an invocation may last ("Lambda quotas"). If the first line found is this close to the beginning of the
+/// window, the request may have begun before the window.
 const INVOCATION: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Trace {
-    /// In the order of time.
+    /// Sorted by time.
     pub logs: Vec<LogEvent>,
     pub related_resources: RelatedResources,
 }
 
-/// What the request created or changed, as it is now.
+/// What the request created or changed, in its present state.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct RelatedResources {
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -47,15 +49,12 @@ pub struct RelatedResources {
     pub images: Vec<Image>,
 }
 
+/// Finds what is known of a request. The result is empty for an unknown one.
+///
 /// # Errors
-/// [`Error::Invalid`] for what is no request id.
-pub async fn request(app: &App, request_id: &str) -> Result<Trace> {
-    let well_formed =
-        (1..=128).contains(&request_id.len()) && request_id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if !well_formed {
-        return Err(Error::invalid("a request id is 1 to 128 letters, digits and hyphens, as X-Request-Id shows it"));
-    }
-    let of_request = |created: &str, modified: &str| created == request_id || modified == request_id;
+/// [`Error::Aws`] when a table or CloudWatch Logs cannot be read.
+pub async fn request(app: &App, request_id: &RequestId) -> Result<Trace> {
+    let of_request = |created: &RequestId, modified: &RequestId| created == request_id || modified == request_id;
     let mut executions = Vec::new();
     for id in list::of_request(app, request_id).await? {
         executions.extend(execution::find(app, &id).await?.map(|record| record.execution));
@@ -76,7 +75,7 @@ fn kept<T>(all: Vec<T>, keep: impl Fn(&T) -> bool) -> Vec<T> {
     all.into_iter().filter(keep).collect()
 }
 
-async fn log_lines(app: &App, request_id: &str) -> Result<Vec<LogEvent>> {
+async fn log_lines(app: &App, request_id: &RequestId) -> Result<Vec<LogEvent>> {
     let now = app.now();
     let mut lines = Vec::new();
     for window in WINDOWS {
@@ -93,7 +92,7 @@ async fn log_lines(app: &App, request_id: &str) -> Result<Vec<LogEvent>> {
     Ok(lines)
 }
 
-async fn search(app: &App, group: &str, request_id: &str, from: i64) -> Result<Vec<LogEvent>> {
+async fn search(app: &App, group: &str, request_id: &RequestId, from: i64) -> Result<Vec<LogEvent>> {
     let mut token = None;
     let mut found = Vec::new();
     loop {
@@ -109,13 +108,13 @@ async fn search(app: &App, group: &str, request_id: &str, from: i64) -> Result<V
             .await;
         let page = match answer {
             Ok(page) => page,
-            // The function has never been called.
+            // The log group does not exist before the function's first invocation.
             Err(error)
                 if matches!(error.as_service_error(), Some(FilterLogEventsError::ResourceNotFoundException(_))) =>
             {
                 return Ok(found);
             }
-            Err(error) => return Err(Error::aws("CloudWatch Logs")(error)),
+            Err(error) => return Err(Error::aws(Service::CloudWatchLogs)(error)),
         };
         found.extend(page.events.unwrap_or_default().into_iter().map(line));
         token = page.next_token;

@@ -1,14 +1,14 @@
-//! All events that are not HTTP requests: a file a kind. Each handler comes out the same whatever the order and however often
-//! its event is delivered; an event that it could not finish is an error, so that Lambda delivers it again.
+//! All events that are not HTTP requests, with a file for each kind. The result of a handler does not depend on the order in which
+//! events are delivered, nor on how often. An event that it cannot finish is an error, so that Lambda delivers it again.
 
-mod administration;
-mod connections;
+mod connection_stream;
+mod create_admin;
 mod log_batch;
 mod task_state;
 mod websocket;
 
 use lambda_runtime::{Context, LambdaEvent};
-use runvoy_core::{App, reconcile};
+use runvoy_core::{App, RequestId, reconcile};
 use serde_json::{Value, json};
 use thiserror::Error;
 use tracing::Instrument;
@@ -17,19 +17,19 @@ use tracing::Instrument;
 #[derive(Debug, Error)]
 pub enum EventError {
     #[error(
-        "this is no event that is handled here: expected an EventBridge event (`source` and `detail-type`), a CloudWatch \
-         Logs batch (`awslogs.data`), an API Gateway WebSocket event (`requestContext.routeKey`) or records of a DynamoDB \
-         stream (`Records`)"
+        "the event is of an unknown kind: expected an EventBridge event (`source` and `detail-type`), a CloudWatch Logs batch \
+         (`awslogs.data`), an API Gateway WebSocket event (`requestContext.routeKey`) or records of a DynamoDB stream \
+         (`Records`)"
     )]
     UnknownShape,
     #[error("the {kind} cannot be read: {cause}")]
     Malformed { kind: &'static str, cause: String },
-    #[error(transparent)]
+    #[error("{}", .0.chain())]
     Failed(#[from] runvoy_core::Error),
 }
 
 impl EventError {
-    fn malformed(kind: &'static str) -> impl Fn(serde_json::Error) -> Self {
+    fn malformed<E: std::fmt::Display>(kind: &'static str) -> impl Fn(E) -> Self {
         move |error| Self::Malformed { kind, cause: error.to_string() }
     }
 }
@@ -45,23 +45,26 @@ impl From<EventError> for lambda_runtime::Diagnostic {
     }
 }
 
-/// Handles one event, told apart by its shape.
+/// Handles one event. Its shape tells its kind.
+///
+/// # Errors
+/// An event of an unknown or malformed kind, and one that could not be handled and is to be delivered again.
 pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Value, EventError> {
     let LambdaEvent { payload, context } = event;
     let Context { request_id, .. } = context;
+    let request_id = RequestId::new(request_id);
     let shape = Shape::of(&payload);
-    let span =
-        tracing::info_span!("event", request_id = request_id.as_str(), kind = shape.map_or("unknown", Shape::name));
+    let span = tracing::info_span!("event", %request_id, kind = shape.map_or("unknown", Shape::name));
     async {
         let started = std::time::Instant::now();
-        // Boxed: the handlers' futures are large, and one of them is as much as an invocation needs.
+        // The futures are boxed because each is large, and an invocation needs only one of them.
         let handled = match shape {
             Some(Shape::EventBridge) => Box::pin(event_bridge(app, payload, &request_id)).await,
             Some(Shape::LogBatch) => Box::pin(log_batch::handle(app, &payload)).await.map(|()| Value::Null),
             Some(Shape::WebSocket) => {
                 Box::pin(websocket::handle(app, payload)).await.map(|status| json!({"statusCode": status}))
             }
-            Some(Shape::StreamRecords) => Box::pin(connections::handle(app, payload)).await,
+            Some(Shape::StreamRecords) => Box::pin(connection_stream::handle(app, payload)).await,
             None => Err(EventError::UnknownShape),
         };
         let microseconds = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -105,20 +108,20 @@ impl Shape {
             Self::EventBridge => "EventBridge",
             Self::LogBatch => "log batch",
             Self::WebSocket => "WebSocket",
-            Self::StreamRecords => "connections",
+            Self::StreamRecords => "stream records",
         }
     }
 }
 
-async fn event_bridge(app: &App, event: Value, request_id: &str) -> Result<Value, EventError> {
+async fn event_bridge(app: &App, event: Value, request_id: &RequestId) -> Result<Value, EventError> {
     match (event["source"].as_str(), event["detail-type"].as_str()) {
         (Some("aws.ecs"), Some("ECS Task State Change")) => task_state::handle(app, event).await?,
         (Some("aws.events"), Some("Scheduled Event")) if event["detail"]["runvoy_event"] == "health_reconcile" => {
             reconcile::run(app, request_id).await?;
         }
-        (Some("runvoy"), Some("Create Admin")) => return administration::create_admin(app, event, request_id).await,
+        (Some("runvoy"), Some("Create Admin")) => return create_admin::handle(app, event, request_id).await,
         (source, detail_type) => {
-            tracing::warn!(source, detail_type, "ignored: nothing here handles this kind of event");
+            tracing::warn!(source, detail_type, "ignored: no handler takes this kind of event");
         }
     }
     Ok(Value::Null)

@@ -1,71 +1,87 @@
 //! Batches of lines from a CloudWatch Logs subscription ("Subscription filters with AWS Lambda").
 
-use std::{io::Read, time::Duration};
+use std::io::Read;
 
-use aws_lambda_events::cloudwatch_logs::LogData;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flate2::read::GzDecoder;
+use jiff::Timestamp;
 use runvoy_core::{
     App, Error,
-    logs::{self, LogEvent, store},
-    websocket::serve,
+    execution::{LogStream, task},
+    logs::{LogEvent, store},
+    websocket::delivery,
 };
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::EventError;
 
-/// What a batch may come to unpacked; one of CloudWatch's is far smaller.
+/// Bytes that a batch may have after decompression. CloudWatch sends far smaller ones.
 const MAX_UNPACKED: u64 = 64 * 1024 * 1024;
-/// How long a line may precede what ECS shows of its task.
-const CONSISTENT_AFTER: Duration = Duration::from_secs(60);
 
-/// Stores a batch and serves whoever is watching.
-pub async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
-    let data = unpack(event["awslogs"]["data"].as_str().unwrap_or_default())?;
-    if data.message_type != "DATA_MESSAGE" {
-        tracing::debug!(message_type = data.message_type, "ignored: not lines");
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Batch {
+    message_type: String,
+    #[serde(default)]
+    log_stream: String,
+    #[serde(default)]
+    log_events: Vec<Line>,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    id: String,
+    timestamp: i64,
+    message: String,
+}
+
+/// Stores the lines of a batch and sends them to the execution's viewers.
+pub(crate) async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
+    let batch = unpack(event["awslogs"]["data"].as_str().unwrap_or_default())?;
+    if batch.message_type != "DATA_MESSAGE" {
+        tracing::debug!(message_type = batch.message_type, "ignored: the message has no lines");
         return Ok(());
     }
-    let Some(id) = logs::execution_of(&data.log_stream) else {
-        tracing::debug!(log_stream = data.log_stream, "ignored: not a stream of an execution");
+    let Some(LogStream { execution_id: id, .. }) = LogStream::parse(&batch.log_stream) else {
+        tracing::debug!(log_stream = batch.log_stream, "ignored: the stream belongs to no execution");
         return Ok(());
     };
-    let newest = data.log_events.iter().map(|entry| entry.timestamp).max().unwrap_or_default();
-    let events: Vec<LogEvent> = data
+    let newest = batch.log_events.iter().map(|line| line.timestamp).max().unwrap_or_default();
+    let events: Vec<LogEvent> = batch
         .log_events
         .into_iter()
-        .map(|entry| LogEvent { event_id: entry.id, timestamp: entry.timestamp, message: entry.message })
+        .map(|line| LogEvent { event_id: line.id, timestamp: line.timestamp, message: line.message })
         .collect();
     let appended = match store::append(app, &id, events, false).await {
         Ok(appended) => appended,
-        Err(Error::NotFound { .. }) if is_old(app, newest) => {
+        // Before that, ECS may not show the task of these lines yet, and the batch is delivered again.
+        Err(Error::NotFound { .. })
+            if Timestamp::from_millisecond(newest).is_ok_and(|newest| task::is_consistent(app, newest)) =>
+        {
             tracing::warn!(execution_id = %id, "ignored: neither runvoy nor ECS knows the task that these lines are from");
             return Ok(());
         }
         Err(error) => return Err(error.into()),
     };
-    // A repeated batch adds nothing, but whoever handled it first may have died before serving it.
+    // A repeated batch adds no line, but the invocation that stored it may have died before it sent the lines.
     if appended.record.log.viewers > 0 {
-        serve::execution(app, &appended.record, &appended.batches).await?;
+        delivery::deliver_to_all(app, &appended.record, &appended.batches).await?;
     }
     Ok(())
 }
 
-fn is_old(app: &App, timestamp: i64) -> bool {
-    app.now().as_millisecond().saturating_sub(timestamp) > CONSISTENT_AFTER.as_millis() as i64
-}
-
-fn unpack(data: &str) -> Result<LogData, EventError> {
+/// Decodes the data of an event: JSON, compressed with gzip, in base64.
+fn unpack(data: &str) -> Result<Batch, EventError> {
     const KIND: &str = "CloudWatch Logs batch";
-    let malformed = |cause: &dyn std::fmt::Display| EventError::Malformed { kind: KIND, cause: cause.to_string() };
-    let gzipped = STANDARD.decode(data).map_err(|error| malformed(&error))?;
+    let gzipped = STANDARD.decode(data).map_err(EventError::malformed(KIND))?;
     let mut json = Vec::new();
     GzDecoder::new(gzipped.as_slice())
         .take(MAX_UNPACKED + 1)
         .read_to_end(&mut json)
-        .map_err(|error| malformed(&error))?;
+        .map_err(EventError::malformed(KIND))?;
     if json.len() as u64 > MAX_UNPACKED {
-        return Err(malformed(&"it is too large unpacked"));
+        return Err(EventError::malformed(KIND)(format!("it has more than {MAX_UNPACKED} bytes after decompression")));
     }
     serde_json::from_slice(&json).map_err(EventError::malformed(KIND))
 }

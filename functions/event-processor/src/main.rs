@@ -1,12 +1,11 @@
-use lambda_runtime::{Error, service_fn};
+use std::process::ExitCode;
 
 #[tokio::main]
-async fn main() -> Result<(), Error> {
-    runvoy_core::telemetry::init_lambda()?;
-    let app = runvoy_core::App::from_environment().await?;
-    let handler = service_fn(move |event| {
+async fn main() -> ExitCode {
+    let Some(app) = runvoy_core::startup::start().await else { return ExitCode::FAILURE };
+    let handler = lambda_runtime::service_fn(move |event| {
         let app = app.clone();
         async move { event_processor::handle(&app, event).await }
     });
-    lambda_runtime::run_concurrent(handler).await
+    runvoy_core::startup::end(lambda_runtime::run_concurrent(handler).await)
 }

@@ -1,13 +1,13 @@
 //! ECS task state changes ("Amazon ECS task state change events").
 
+use jiff::Timestamp;
 use runvoy_core::{
-    App,
+    App, Error,
     execution::{
         ExecutionId,
-        task::{self, Applied, Phase, Stop, TaskState},
+        task::{self, Applied, ContainerReport, Phase, TaskReport, TaskState},
     },
-    image::task_definition::RUNNER,
-    websocket::serve,
+    websocket::delivery,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,7 +16,7 @@ use crate::EventError;
 
 #[derive(Deserialize)]
 struct Event {
-    time: Option<jiff::Timestamp>,
+    time: Option<Timestamp>,
     detail: Detail,
 }
 
@@ -27,59 +27,64 @@ struct Detail {
     last_status: String,
     stop_code: Option<String>,
     stopped_reason: Option<String>,
-    started_at: Option<jiff::Timestamp>,
-    stopped_at: Option<jiff::Timestamp>,
-    #[serde(default)]
-    containers: Vec<Container>,
+    started_at: Option<Timestamp>,
+    stopped_at: Option<Timestamp>,
+    containers: Option<Vec<Container>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Container {
-    name: String,
+    name: Option<String>,
     exit_code: Option<i32>,
+    reason: Option<String>,
 }
 
-impl Event {
-    fn task(self) -> runvoy_core::Result<TaskState> {
-        let detail = self.detail;
-        let phase = match detail.last_status.as_str() {
-            "RUNNING" => Phase::Running,
-            "STOPPED" => Phase::Stopped(Stop {
-                stop_code: detail.stop_code,
-                reason: detail.stopped_reason,
-                exit_code: detail.containers.iter().find(|one| one.name == RUNNER).and_then(|one| one.exit_code),
-                at: detail.stopped_at,
-            }),
-            _ => Phase::Between,
-        };
-        Ok(TaskState {
-            execution_id: ExecutionId::from_task_arn(&detail.task_arn)?,
-            phase,
+impl TryFrom<Event> for TaskState {
+    type Error = Error;
+
+    fn try_from(event: Event) -> Result<Self, Error> {
+        let detail = event.detail;
+        let id = ExecutionId::from_task_arn(&detail.task_arn)?;
+        let containers = detail.containers.unwrap_or_default().into_iter();
+        let report = TaskReport {
+            last_status: detail.last_status,
+            stop_code: detail.stop_code,
+            stopped_reason: detail.stopped_reason,
             started_at: detail.started_at,
-            noticed_at: self.time,
-        })
+            stopped_at: detail.stopped_at,
+            containers: containers
+                .map(|one| ContainerReport {
+                    name: one.name.unwrap_or_default(),
+                    exit_code: one.exit_code,
+                    reason: one.reason,
+                })
+                .collect(),
+            reported_at: event.time,
+        };
+        Ok(Self::new(id, report))
     }
 }
 
-/// Moves the execution to where its task is. After the task's end, also brings its log to the end, sends it to whoever is
-/// watching, and sends them off.
-pub async fn handle(app: &App, event: Value) -> Result<(), EventError> {
+/// Moves the execution to the state of its task. After the task's end, also completes the log, sends it to the viewers, and closes
+/// their connections.
+pub(crate) async fn handle(app: &App, event: Value) -> Result<(), EventError> {
     let event: Event = serde_json::from_value(event).map_err(EventError::malformed("ECS task state change"))?;
-    let state = event.task()?;
+    let state = TaskState::try_from(event)?;
     let id = &state.execution_id;
     let (record, changed) = match task::apply(app, &state).await? {
         Applied::Ignored => return Ok(()),
         Applied::Known { record, changed } => (record, changed),
     };
     if changed {
-        let exit_code = record.execution.exit_code;
-        tracing::info!(execution_id = %id, status = %record.execution.status, exit_code, "execution changed");
+        let execution = &record.execution;
+        let (exit_code, reason) = (execution.exit_code, execution.stopped_reason.as_deref());
+        tracing::info!(execution_id = %id, status = %execution.status, exit_code, reason, "execution changed");
     }
     match &state.phase {
-        Phase::Stopped(stop) => serve::conclude(app, &record, stop).await?,
-        // Some viewers want to know.
-        _ if record.log.viewers > 0 => serve::execution(app, &record, &[]).await?,
+        Phase::Stopped(stop) => delivery::finish_log(app, &record, stop).await?,
+        // Viewers may have asked for the status.
+        _ if record.log.viewers > 0 => delivery::deliver_to_all(app, &record, &[]).await?,
         _ => {}
     }
     Ok(())

@@ -1,62 +1,88 @@
-//! WebSocket connections ("Working with WebSocket APIs", API Gateway): who may connect, and who has left.
+//! WebSocket connections ("Working with WebSocket APIs", API Gateway): which clients may connect, and which have left.
 
-use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
+use std::collections::HashMap;
+
 use runvoy_core::{
     App, Error,
-    websocket::{Connection, ConnectionKey, Wishes, connection, token},
+    config::Origin,
+    websocket::{Connection, ConnectionKey, ViewerOptions, connection, token},
 };
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::EventError;
 
-/// The longest event id that a viewer can come back with.
+/// The longest event id that a viewer can come back with, in characters.
 const MAX_EVENT_ID: usize = 128;
 
-/// Answers with the status that API Gateway obeys.
-pub async fn handle(app: &App, event: Value) -> Result<u16, EventError> {
-    let event: ApiGatewayWebsocketProxyRequest =
-        serde_json::from_value(event).map_err(EventError::malformed("WebSocket event"))?;
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    request_context: RequestContext,
+    query_string_parameters: Option<HashMap<String, Option<String>>>,
+    headers: Option<HashMap<String, Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestContext {
+    route_key: String,
+    connection_id: Option<String>,
+    domain_name: Option<String>,
+}
+
+impl Event {
+    /// A parameter of the query that is not empty.
+    fn parameter(&self, name: &str) -> Option<&str> {
+        self.query_string_parameters.as_ref()?.get(name)?.as_deref().filter(|text| !text.is_empty())
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let headers = self.headers.as_ref()?;
+        headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).and_then(|(_, value)| value.as_str())
+    }
+}
+
+/// Returns the status that API Gateway answers with. A handshake is refused with any status but 200.
+pub(crate) async fn handle(app: &App, event: Value) -> Result<u16, EventError> {
+    let event: Event = serde_json::from_value(event).map_err(EventError::malformed("WebSocket event"))?;
     let Some(connection_id) = event.request_context.connection_id.as_deref().filter(|id| !id.is_empty()) else {
         return Ok(400);
     };
-    match event.request_context.route_key.as_deref() {
-        Some("$connect") => {
-            let parameter = |name: &str| event.query_string_parameters.first(name).filter(|text| !text.is_empty());
-            connect(app, connection_id, parameter).await
-        }
-        Some("$disconnect") => {
+    match event.request_context.route_key.as_str() {
+        "$connect" => connect(app, connection_id, &event).await,
+        "$disconnect" => {
             connection::remove_by_id(app, connection_id).await?;
             tracing::debug!(connection_id, "viewer left");
             Ok(200)
         }
-        // Viewers have nothing to say.
+        // Messages of viewers have no meaning.
         _ => Ok(200),
     }
 }
 
-async fn connect<'a>(
-    app: &App,
-    connection_id: &str,
-    parameter: impl Fn(&str) -> Option<&'a str>,
-) -> Result<u16, EventError> {
-    let (Some(id), Some(token)) = (parameter("execution_id"), parameter("token")) else { return Ok(400) };
-    let last_event_id = parameter("last_event_id");
+async fn connect(app: &App, connection_id: &str, event: &Event) -> Result<u16, EventError> {
+    if !is_origin_allowed(app, event) {
+        return Ok(403);
+    }
+    let (Some(id), Some(token)) = (event.parameter("execution_id"), event.parameter("token")) else { return Ok(400) };
+    let last_event_id = event.parameter("last_event_id");
     if last_event_id.is_some_and(|id| id.len() > MAX_EVENT_ID || !id.bytes().all(|b| b.is_ascii_graphic())) {
         return Ok(400);
     }
     let execution_id = match token::check(app, token, id).await {
         Ok(id) => id,
-        Err(Error::UnknownApiKey) => return Ok(401),
-        Err(Error::Forbidden(_)) => return Ok(403),
+        Err(Error::UnknownWebSocketToken) => return Ok(401),
+        Err(Error::TokenOfAnotherExecution) => return Ok(403),
         Err(error) => return Err(error.into()),
     };
     let key = ConnectionKey { execution_id, connection_id: connection_id.to_owned() };
-    let wishes = Wishes {
-        batch: parameter("batch") == Some("true"),
-        status: parameter("status") == Some("true"),
+    let options = ViewerOptions {
+        batch: event.parameter("batch") == Some("true"),
+        status: event.parameter("status") == Some("true"),
         last_event_id: last_event_id.map(str::to_owned),
     };
-    let connection = Connection::new(app, key, wishes);
+    let connection = Connection::new(app, key, options);
     match connection::add(app, &connection).await {
         Ok(()) => {
             tracing::debug!(connection_id, execution_id = id, "viewer connected");
@@ -65,4 +91,18 @@ async fn connect<'a>(
         Err(Error::NotFound { .. }) => Ok(403),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether a page of the event's origin may connect. A client that is no browser sends no origin. The API's own pages may: those
+/// of the API's address, and, where WebSockets and the API have one address, those of that address.
+fn is_origin_allowed(app: &App, event: &Event) -> bool {
+    let Some(origin) = event.header("origin") else { return true };
+    let host = event.header("host").or(event.request_context.domain_name.as_deref()).unwrap_or_default();
+    let own: Vec<Origin> =
+        [app.config.api_url.clone(), Some(format!("http://{host}")), Some(format!("https://{host}"))]
+            .into_iter()
+            .flatten()
+            .filter_map(|url| Origin::of_url(&url))
+            .collect();
+    app.config.allowed_origins.allow(origin, &own)
 }

@@ -1,6 +1,8 @@
-//! The HTTP API: an axum router, a file a resource, behind a Lambda Function URL.
+//! The HTTP API: an axum router, with a file for each resource, behind a Lambda Function URL.
 
-mod answer;
+mod compression;
+mod error;
+mod function_url;
 mod request;
 mod routes;
 
@@ -9,38 +11,53 @@ use std::convert::Infallible;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
+    http::{HeaderName, HeaderValue, Method, Uri, header, request::Parts},
     middleware,
 };
 use lambda_http::{Body, Request, Response};
-use runvoy_core::{App, Error};
+use lambda_runtime::{Diagnostic, LambdaEvent};
+use runvoy_core::{App, config::Origin};
+use serde_json::Value;
 use tower::ServiceExt;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-pub use answer::ApiError;
+use error::ApiError;
 
-/// The largest body that is read. Nothing that the API takes comes near it.
-pub const MAX_BODY: usize = 1024 * 1024;
+/// The largest body that a request may have, in bytes. It is far larger than any that the API can use.
+const MAX_BODY: usize = 1024 * 1024;
 
-/// The API as Lambda's HTTP adapter calls it.
-pub fn service(
-    app: App,
-) -> impl tower::Service<Request, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + Sync {
-    let router = router(app);
-    tower::service_fn(move |request: Request| {
-        let router = router.clone();
-        async move {
-            let (parts, body) = router.oneshot(request.map(incoming)).await?.into_parts();
-            // The bodies are made in memory here, so that collecting them cannot fail.
-            let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
-            let body = match String::from_utf8(bytes.into()) {
-                Ok(text) if text.is_empty() => Body::Empty,
-                Ok(text) => Body::Text(text),
-                Err(binary) => Body::Binary(binary.into_bytes()),
-            };
-            Ok(Response::from_parts(parts, body))
-        }
-    })
+/// The API, built once at start. Cheap to clone.
+#[derive(Clone)]
+pub struct Api(Router);
+
+/// Builds the API.
+pub fn service(app: App) -> Api {
+    Api(router(app))
+}
+
+/// Answers one event of a Lambda Function URL.
+///
+/// # Errors
+/// An event that no Function URL sends. Every request is answered, a malformed one with a status of 400 or more.
+pub async fn handle(api: &Api, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
+    let api = api.clone();
+    function_url::handle(tower::service_fn(move |request| answer(api.clone(), request)), event).await
+}
+
+async fn answer(api: Api, request: Request) -> Result<Response<Body>, Infallible> {
+    let accepted = compression::Accepted::of(request.headers());
+    let (mut parts, body) = api.0.oneshot(request.map(incoming)).await?.into_parts();
+    // Every body is made in memory, so collecting it cannot fail.
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let body = match compression::compress(accepted, &mut parts.headers, &bytes) {
+        Some(compressed) => Body::Binary(compressed),
+        None if bytes.is_empty() => Body::Empty,
+        None => match String::from_utf8(bytes.into()) {
+            Ok(text) => Body::Text(text),
+            Err(binary) => Body::Binary(binary.into_bytes()),
+        },
+    };
+    Ok(Response::from_parts(parts, body))
 }
 
 fn incoming(body: Body) -> axum::body::Body {
@@ -56,24 +73,27 @@ pub fn openapi() -> String {
     routes::openapi().to_pretty_json().unwrap_or_default()
 }
 
-/// The API as a tower service, for whatever calls it.
-pub fn router(app: App) -> Router {
-    let cors = cors(&app.config);
+fn router(app: App) -> Router {
+    let cors = cors(&app);
     let context = app.clone();
     routes::all()
-        .fallback(|uri: Uri| async move { ApiError(Error::NoSuchPath(uri.path().to_owned())) })
-        .method_not_allowed_fallback(|| async { answer::method_not_allowed() })
+        .fallback(|uri: Uri| async move { ApiError::NoSuchPath(uri.path().to_owned()) })
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(cors)
         .layer(middleware::from_fn(move |request, next| request::in_context(context.clone(), request, next)))
         .with_state(app)
 }
 
-fn cors(config: &runvoy_core::config::Config) -> CorsLayer {
-    let allowed = match config.cors_allowed_origins.as_slice() {
-        [] => AllowOrigin::list(origin_of(&config.web_url)),
-        [any] if any == "*" => AllowOrigin::any(),
-        listed => AllowOrigin::list(listed.iter().filter_map(|origin| HeaderValue::from_str(origin).ok())),
+fn cors(app: &App) -> CorsLayer {
+    let allowed = app.config.allowed_origins.clone();
+    let allowed = if allowed.any {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::predicate(move |origin: &HeaderValue, parts: &Parts| {
+            let own = Origin::of_url(&parts.uri.to_string());
+            origin.to_str().is_ok_and(|origin| allowed.allow(origin, own.as_slice()))
+        })
     };
     CorsLayer::new()
         .allow_origin(allowed)
@@ -87,25 +107,13 @@ fn cors(config: &runvoy_core::config::Config) -> CorsLayer {
         .max_age(std::time::Duration::from_secs(3600))
 }
 
-/// Scheme, host and port of a URL: what a browser sends as `Origin`.
-fn origin_of(url: &str) -> Option<HeaderValue> {
-    let (scheme, rest) = url.split_once("://")?;
-    let host = rest.split('/').next()?;
-    HeaderValue::from_str(&format!("{scheme}://{host}")).ok()
-}
-
-/// What a status is called in the error shape.
-fn reason(status: StatusCode) -> &'static str {
-    status.canonical_reason().unwrap_or("Error")
-}
-
 #[cfg(test)]
 mod tests {
     #[test]
     fn the_committed_description_is_the_programs() {
         assert!(
             super::routes::DOCUMENT.trim_end() == super::openapi(),
-            "docs/openapi.json differs; write it anew with `just openapi`"
+            "docs/openapi.json differs; write it again with `just openapi`"
         );
     }
 }

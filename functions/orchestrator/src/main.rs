@@ -1,10 +1,14 @@
-use lambda_http::Error;
+use std::process::ExitCode;
 
 #[tokio::main]
-async fn main() -> Result<(), Error> {
-    runvoy_core::telemetry::init_lambda()?;
-    let app = runvoy_core::App::from_environment().await?;
-    // Before the first event there is time for it.
+async fn main() -> ExitCode {
+    let Some(app) = runvoy_core::startup::start().await else { return ExitCode::FAILURE };
+    // There is time for it before the first event.
     runvoy_core::auth::policy::prepare();
-    lambda_http::run_concurrent(orchestrator::service(app)).await
+    let service = orchestrator::service(app);
+    let handler = lambda_runtime::service_fn(move |event| {
+        let service = service.clone();
+        async move { orchestrator::handle(&service, event).await }
+    });
+    runvoy_core::startup::end(lambda_runtime::run_concurrent(handler).await)
 }

@@ -1,51 +1,64 @@
-//! What every handler knows of its request: its id, who calls, its body.
+//! What every handler knows about its request: its id, the caller, the path, the query and the body.
 
-use std::time::Instant;
+use std::{future::pending, time::Instant};
 
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, MatchedPath, Request},
-    http::{HeaderMap, HeaderValue, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use lambda_http::{RequestExt, request::RequestContext};
 use runvoy_core::{
-    App, Error,
-    auth::{self, Action, Principal, Resource, policy},
+    App, Error, RequestId,
+    auth::{self, Action, KeyUse, Principal, Resource, policy},
 };
 use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use crate::{
-    MAX_BODY,
-    answer::{self, ApiError},
-};
+use crate::{MAX_BODY, error::ApiError};
 
-/// The Lambda request id: stands in every answer, every log line and on what the request creates.
-#[derive(Clone, Debug)]
-pub struct RequestId(pub String);
+/// Takes the use of a key from the extractor of [`Caller`] to [`in_context`], which writes it beside the handler's work.
+type KeyUses = mpsc::UnboundedSender<KeyUse>;
 
-/// Around every request: its id, its log line, its time limit.
-pub async fn in_context(app: App, mut request: Request, next: Next) -> Response {
-    let timeout = app.config.request_timeout;
+/// Gives a request its id, its log line and its time limit.
+pub(crate) async fn in_context(app: App, mut request: Request, next: Next) -> Response {
     let id = request.lambda_context_ref().map(|context| context.request_id.clone()).unwrap_or_default();
-    request.extensions_mut().insert(RequestId(id.clone()));
+    request.extensions_mut().insert(RequestId::new(id.clone()));
+    let (key_uses, mut noted) = mpsc::unbounded_channel::<KeyUse>();
+    request.extensions_mut().insert::<KeyUses>(key_uses);
     let method = request.method().clone();
-    // The route, not the path: a claim's path holds its token.
     let started = Instant::now();
     let span = tracing::info_span!("request", request_id = id, %method, client = client_address(&request));
-    let answered = async {
-        let mut response = tokio::select! {
-            response = next.run(request) => response,
-            () = app.sleep(timeout) => {
-                tracing::error!(timeout_seconds = timeout.as_secs(), "the request took too long");
-                answer::timed_out()
+    let handled = async {
+        let time_limit = async {
+            match app.config.request_timeout {
+                Some(limit) => {
+                    app.sleep(limit).await;
+                    limit
+                }
+                None => pending().await,
             }
         };
+        tokio::select! {
+            response = next.run(request) => response,
+            limit = time_limit => ApiError::TimedOut(limit).into_response(),
+        }
+    };
+    // Ends when the request, and with it the sender, is dropped.
+    let key_uses_written = async {
+        while let Some(key_use) = noted.recv().await {
+            auth::note_use(&app, &key_use).await;
+        }
+    };
+    let answered = async {
+        let (mut response, ()) = tokio::join!(handled, key_uses_written);
         if let Ok(id) = HeaderValue::from_str(&id) {
             response.headers_mut().insert("x-request-id", id);
         }
+        // The log has the route and not the path, because the path of a claim contains its token.
         let route = response.extensions().get::<Route>().map(|route| route.0.clone()).unwrap_or_default();
         let microseconds = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         tracing::info!(route, status = response.status().as_u16(), microseconds, "answered");
@@ -54,12 +67,12 @@ pub async fn in_context(app: App, mut request: Request, next: Next) -> Response 
     answered.instrument(span).await
 }
 
-/// The pattern that a request's path matched, handed from the router to the log line.
+/// The pattern that a request's path matched.
 #[derive(Clone)]
 struct Route(String);
 
 /// Notes the route on the answer. Runs inside the router, where the match is known.
-pub async fn note_route(matched: Option<MatchedPath>, request: Request, next: Next) -> Response {
+pub(crate) async fn note_route(matched: Option<MatchedPath>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if let Some(matched) = matched {
         response.extensions_mut().insert(Route(matched.as_str().to_owned()));
@@ -67,7 +80,16 @@ pub async fn note_route(matched: Option<MatchedPath>, request: Request, next: Ne
     response
 }
 
-/// The first of `X-Forwarded-For`, else `X-Real-IP`, else the address that the event names.
+/// The address at which the caller reaches this API, such as `https://abc.lambda-url.us-east-1.on.aws`. Empty if the request does
+/// not say it.
+pub(crate) fn own_address(uri: &Uri) -> String {
+    match (uri.scheme_str(), uri.authority()) {
+        (Some(scheme), Some(authority)) => format!("{scheme}://{authority}"),
+        _ => String::new(),
+    }
+}
+
+/// The caller's address: the first of `X-Forwarded-For`, else `X-Real-IP`, else the address in the event.
 fn client_address(request: &Request) -> String {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let forwarded = header("x-forwarded-for").and_then(|list| list.split(',').next()).or_else(|| header("x-real-ip"));
@@ -78,25 +100,17 @@ fn client_address(request: &Request) -> String {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for RequestId {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(|| Self(String::new())))
-    }
-}
-
-/// Who calls. Taking it authenticates the request.
+/// The user that a request comes from. A handler that takes this argument requires an API key.
 #[derive(Clone, Debug)]
-pub struct Caller {
-    pub principal: Principal,
+pub(crate) struct Caller {
+    pub(crate) principal: Principal,
 }
 
 impl Caller {
     /// # Errors
     /// 403 unless the policies permit it.
-    pub fn may(&self, action: Action, resource: Resource<'_>) -> Result<(), ApiError> {
-        policy::authorize(&self.principal, action, resource).map_err(ApiError)
+    pub(crate) fn may(&self, action: Action, resource: Resource<'_>) -> Result<(), ApiError> {
+        policy::authorize(&self.principal, action, resource).map_err(ApiError::Core)
     }
 }
 
@@ -104,19 +118,23 @@ impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let principal = auth::authenticate(app, api_key(&parts.headers)).await?;
+        let (principal, key_use) = auth::authenticate(app, api_key(&parts.headers)).await?;
         tracing::debug!(email = %principal.email, role = %principal.role, "authenticated");
+        if let Some((key_use, key_uses)) = key_use.zip(parts.extensions.get::<KeyUses>()) {
+            // The receiver lives as long as the request.
+            let _ = key_uses.send(key_use);
+        }
         Ok(Self { principal })
     }
 }
 
-/// The key that a request presents.
-pub fn api_key(headers: &HeaderMap) -> Option<&str> {
+/// The API key that a request presents.
+pub(crate) fn api_key(headers: &HeaderMap) -> Option<&str> {
     headers.get("x-api-key").and_then(|key| key.to_str().ok())
 }
 
-/// A part of the path.
-pub struct Path(pub String);
+/// The variable part of the path, decoded.
+pub(crate) struct Path(pub(crate) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Path {
     type Rejection = ApiError;
@@ -124,12 +142,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Path {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let path = axum::extract::Path::from_request_parts(parts, state).await;
         path.map(|axum::extract::Path(text)| Self(text))
-            .map_err(|_| ApiError(Error::invalid("the path is not valid percent-encoded UTF-8")))
+            .map_err(|_| Error::invalid("the path is not valid percent-encoded UTF-8").into())
     }
 }
 
 /// The parameters of the query.
-pub struct Query<T>(pub T);
+pub(crate) struct Query<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;
@@ -137,43 +155,45 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let query = axum::extract::Query::from_request_parts(parts, state).await;
         query.map(|axum::extract::Query(parameters)| Self(parameters)).map_err(|_| {
-            ApiError(Error::invalid("the query parameters cannot be read; give each once, percent-encoded"))
+            Error::invalid_unless("the query parameters cannot be read", "give each once, percent-encoded").into()
         })
     }
 }
 
-/// A JSON body, whatever its content type.
-pub struct JsonBody<T>(pub T);
+/// A JSON body, with any content type.
+pub(crate) struct JsonBody<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            ApiError(match rejection.status() {
-                axum::http::StatusCode::PAYLOAD_TOO_LARGE => Error::TooLarge { limit: MAX_BODY },
-                _ => Error::invalid("the body could not be read"),
-            })
+        let encoding = request.headers().get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
+        if encoding.is_some_and(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity")) {
+            return Err(ApiError::EncodedBody);
+        }
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => ApiError::BodyTooLarge { limit: MAX_BODY },
+            _ => Error::invalid("the body could not be read").into(),
         })?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| ApiError(Error::Invalid(describe(&error))))
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| describe(&error).into())
     }
 }
 
-/// What is wrong with a body, without quoting it: it may hold secrets.
-fn describe(error: &serde_json::Error) -> String {
+/// What is wrong with a body. The text does not quote the body, which may contain secrets.
+fn describe(error: &serde_json::Error) -> Error {
     let place = format!("line {} column {}", error.line(), error.column());
     if !error.is_data() {
-        return format!("the body is not valid JSON: look at {place}");
+        return Error::invalid(format!("the body is not valid JSON: look at {place}"));
     }
     let text = error.to_string();
-    match (text.split_once(", expected "), text.starts_with("missing field")) {
+    Error::invalid(match (text.split_once(", expected "), text.starts_with("missing field")) {
         (Some((_, expected)), _) => {
             let expected = expected.replace("u32", "a whole number").replace("u64", "a whole number");
             format!("the body has a value of the wrong type: expected {expected}")
         }
         (None, true) => format!("the body is incomplete: {text}"),
         (None, false) => format!("the body has a value that does not fit: look at {place}"),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -202,7 +222,7 @@ mod tests {
                 "the body has a value of the wrong type: expected one of `admin`, `operator`, `developer`, `viewer` at line 1 column 28",
             ),
         ] {
-            assert_eq!(describe(&serde_json::from_str::<Body>(body).unwrap_err()), expected);
+            assert_eq!(describe(&serde_json::from_str::<Body>(body).unwrap_err()).to_string(), expected);
         }
     }
 }

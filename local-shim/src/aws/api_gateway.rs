@@ -1,4 +1,4 @@
-//! API Gateway's management of WebSocket connections: here they end in real sockets.
+//! API Gateway's management of WebSocket connections. Each connection is a real socket of the front door.
 
 use std::{
     collections::HashMap,
@@ -12,12 +12,12 @@ use super::{Answer, AwsError};
 
 /// The largest message ("Amazon API Gateway quotas").
 const MAX_PAYLOAD: usize = 128 * 1024;
-/// Messages that wait for a slow viewer.
+/// Messages that may wait for a slow viewer.
 const BACKLOG: usize = 64;
-/// How long a message waits for a place among them.
+/// How long a call waits for a place among them.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What is to be done with a connection's socket.
+/// An action on the socket of a connection.
 #[derive(Debug)]
 pub enum ToSocket {
     Text(String),
@@ -30,30 +30,20 @@ pub struct ApiGateway {
 }
 
 impl ApiGateway {
-    /// Makes a connection known, once its handshake is over.
-    pub fn open(&self, id: &str) -> mpsc::Receiver<ToSocket> {
+    /// Registers a connection whose handshake is over.
+    pub(crate) fn open(&self, id: &str) -> mpsc::Receiver<ToSocket> {
         let (sender, receiver) = mpsc::channel(BACKLOG);
         self.lock().insert(id.to_owned(), sender);
         receiver
     }
 
-    /// Forgets a connection.
-    pub fn closed(&self, id: &str) {
+    /// Removes a connection that is closed.
+    pub(crate) fn closed(&self, id: &str) {
         self.lock().remove(id);
     }
 
-    /// How many connections there are.
-    pub fn count(&self) -> usize {
-        self.lock().len()
-    }
-
-    /// Closes all connections.
-    pub fn close_all(&self) {
-        self.lock().clear();
-    }
-
     /// Answers one call.
-    pub async fn call(&self, operation: &str, path: &str, body: &[u8]) -> Result<Answer, AwsError> {
+    pub(super) async fn call(&self, operation: &str, path: &str, body: &[u8]) -> Result<Answer, AwsError> {
         let id = path.rsplit_once("/@connections/").map_or("", |(_, id)| id).replace("%3D", "=");
         let gone = || AwsError { status: 410, ..AwsError::new("GoneException", "") };
         let sender = self.lock().get(&id).cloned().ok_or_else(gone)?;

@@ -1,6 +1,6 @@
-//! DynamoDB, by dynoxide: SQLite in a file, or in memory.
+//! DynamoDB, by dynoxide, which keeps tables in SQLite, in a file or in memory.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
 use dynoxide::{
@@ -20,29 +20,34 @@ use crate::stack::Stack;
 #[derive(Clone)]
 pub struct DynamoDb {
     database: Database,
-    /// Rung after every write, for whoever follows a stream.
+    /// Notified after every write, for the followers of streams.
     written: Arc<Notify>,
 }
 
 impl DynamoDb {
-    /// Opens the database and makes the stack's tables and their indexes, those that are not there yet, under the names that
-    /// `renamed` gives them.
-    pub fn open(directory: Option<&Path>, stack: &Stack, renamed: &BTreeMap<String, String>) -> Result<Self> {
+    /// Opens the database, and creates those of the stack's tables and indexes that do not exist yet.
+    ///
+    /// # Errors
+    /// The database file cannot be opened, is empty or is no database. It is never replaced.
+    pub fn open(directory: Option<&Path>, stack: &Stack) -> Result<Self> {
         let database = match directory {
             Some(directory) => {
                 let path = directory.join("dynamodb.sqlite");
                 let path = path.to_str().context("the data directory's path is not valid UTF-8")?;
+                let is_empty = Path::new(path).metadata().is_ok_and(|file| file.len() == 0);
+                if is_empty && directory.join("admin-key").exists() {
+                    anyhow::bail!(
+                        "{path} is empty; put back its content, or move the data directory away to start afresh"
+                    );
+                }
                 drop(super::state_file::private_if_new(Path::new(path))?);
                 Database::new(path).with_context(|| format!("{path} cannot be opened"))?
             }
             None => Database::memory()?,
         };
-        // What a commit writes survives the process at once, and the machine's loss of power at the next checkpoint.
+        // A commit survives the end of the process. It survives a loss of power from the next checkpoint on.
         database.disable_bulk_loading()?;
-        for (mut table, time_to_live) in stack.tables() {
-            if let Some(name) = table["TableName"].as_str().and_then(|name| renamed.get(name)) {
-                table["TableName"] = Value::from(name.clone());
-            }
+        for (table, time_to_live) in stack.tables() {
             let name = table["TableName"].clone();
             if let Ok(existing) = database.describe_table(request(json!({"TableName": name}))?) {
                 add_indexes(&database, &table, &serde_json::to_value(existing)?["Table"])?;
@@ -88,12 +93,12 @@ impl DynamoDb {
         Answer { status, content_type: "application/x-amz-json-1.0", body }
     }
 
-    /// Deletes what has expired.
+    /// Deletes expired items. Returns how many there were.
     pub fn sweep(&self) -> Result<usize> {
         Ok(self.database.sweep_ttl()?)
     }
 
-    /// Follows a table's stream from now on.
+    /// Follows a table's stream from its present end on.
     pub fn follow(&self, table: &str) -> Result<Follower> {
         let description = self.database.describe_table(DescribeTableRequest { table_name: table.to_owned() })?;
         let description = serde_json::to_value(&description)?;
@@ -116,7 +121,7 @@ impl DynamoDb {
     }
 }
 
-/// Makes the global indexes that a table lacks: an earlier version of the template had none of that name.
+/// Creates the global indexes that a table of an earlier version of the template lacks.
 fn add_indexes(database: &Database, wanted: &Value, existing: &Value) -> Result<()> {
     let indexes = |table: &Value| table["GlobalSecondaryIndexes"].as_array().cloned().unwrap_or_default();
     let existing = indexes(existing);
@@ -135,7 +140,7 @@ fn add_indexes(database: &Database, wanted: &Value, existing: &Value) -> Result<
     Ok(())
 }
 
-/// One reader of a stream.
+/// A reader of a stream.
 pub struct Follower {
     database: Database,
     written: Arc<Notify>,
@@ -144,13 +149,13 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// The next records, at least one, as Lambda is handed them.
+    /// Waits for the next records, and returns at least one, in the form in which Lambda receives them.
     pub async fn next(&mut self, at_most: usize) -> Result<Vec<Value>> {
         loop {
             let written = self.written.clone();
             let written = written.notified();
             tokio::pin!(written);
-            // Registered before the read, so that a write in between is not missed.
+            // The notification is registered before the read, so that a write in between is not missed.
             written.as_mut().enable();
             let shard_iterator = self.iterator.clone().context("the stream has ended")?;
             let answer = self.database.get_records(GetRecordsRequest { shard_iterator, limit: Some(at_most) })?;
@@ -182,7 +187,8 @@ where
     serde_json::to_vec(&answer).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }
 
-/// A request that cannot be read. The library marks which of DynamoDB's errors it is at the start of its message.
+/// The error for a request that cannot be read. The library begins its message with a mark that tells which of DynamoDB's errors it
+/// is.
 fn refused(error: &serde_json::Error) -> DynoxideError {
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or(&text);
@@ -207,7 +213,7 @@ mod tests {
     #[test]
     fn a_table_of_an_earlier_version_gets_the_indexes_that_it_lacks() {
         let directory = tempfile::tempdir().unwrap();
-        let stack = Stack::bundled().unwrap();
+        let stack = Stack::bundled(&Default::default()).unwrap();
         let executions = |stack: &Stack| {
             let is_executions = |(table, _): &(Value, _)| table["TableName"] == "runvoy-local-executions";
             stack.tables().into_iter().find(is_executions).unwrap().0
@@ -227,7 +233,7 @@ mod tests {
         drop(database);
 
         for _ in ["the first start after it", "the next"] {
-            let opened = DynamoDb::open(Some(directory.path()), &stack, &BTreeMap::new()).unwrap();
+            let opened = DynamoDb::open(Some(directory.path()), &stack).unwrap();
             let query = json!({
                 "TableName": "runvoy-local-executions", "IndexName": "by-idempotency-key",
                 "KeyConditionExpression": "idempotency_key = :k", "ExpressionAttributeValues": {":k": {"S": "k"}},

@@ -8,18 +8,28 @@ pub struct AwsError {
     pub status: u16,
     pub code: &'static str,
     pub message: String,
-    /// What the error names besides, for ECS's `ConflictException`.
+    /// The `resourceIds` of ECS's ConflictException.
     pub resource_ids: Vec<String>,
 }
 
 impl AwsError {
-    /// The caller's fault: status 400.
+    /// An error of the caller, with status 400.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { status: 400, code, message: message.into(), resource_ids: Vec::new() }
     }
 
     pub fn unknown_operation() -> Self {
-        Self::new("UnknownOperationException", "this operation is not emulated here")
+        Self::new(
+            "UnknownOperationException",
+            format!("this operation is not emulated; emulated are: {}", super::EMULATED),
+        )
+    }
+
+    pub(super) fn unknown_service() -> Self {
+        Self::new(
+            "UnknownOperationException",
+            format!("this service is not emulated; emulated are: {}", super::EMULATED),
+        )
     }
 
     pub fn internal(error: &dyn std::fmt::Display) -> Self {
@@ -36,11 +46,11 @@ impl AwsError {
 }
 
 /// Reads a request of one of the JSON protocols.
-pub fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, AwsError> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, AwsError> {
     serde_json::from_slice(body).map_err(|error| AwsError::new("SerializationException", error.to_string()))
 }
 
 /// Writes an answer of one of the JSON protocols.
-pub fn write<T: serde::Serialize>(answer: &T) -> Result<Vec<u8>, AwsError> {
+pub(super) fn write<T: serde::Serialize>(answer: &T) -> Result<Vec<u8>, AwsError> {
     serde_json::to_vec(answer).map_err(|error| AwsError::internal(&error))
 }

@@ -1,4 +1,4 @@
-//! Calls that go wrong on purpose, to see what becomes of those who make them.
+//! Calls that fail on purpose, so that tests see how the functions react.
 
 use std::{
     fmt,
@@ -8,32 +8,34 @@ use std::{
 
 use super::{Answer, AwsError};
 
-/// How a call goes wrong.
+/// How a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It fails, and nothing has happened.
+    /// It has no effect, and an error is answered.
     Fails,
-    /// It takes effect, and its answer is lost.
+    /// It has its effect, and an error is answered.
     Lost,
-    /// It is one too many.
+    /// It has no effect, because too many calls were made.
     Throttled,
-    /// It does not take effect, and is never answered.
+    /// It has no effect, because a transaction writes the same item. Calls other than DynamoDB's writes are answered as usual.
+    Conflicts,
+    /// It has no effect, and is never answered.
     Hangs,
 }
 
-/// A call, as a plan sees it.
+/// A call, in the view of a plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     /// `service:Operation`.
     pub operation: &'a str,
-    /// The same for every try of one call ("amz-sdk-invocation-id").
+    /// The header `amz-sdk-invocation-id`, which is the same for all tries of one call.
     pub invocation: &'a str,
 }
 
-/// Decides of each call whether and how it goes wrong.
+/// Decides for each call whether and how it fails.
 pub type Plan = Arc<dyn Fn(Call<'_>) -> Option<Fault> + Send + Sync>;
 
-/// What is planned; nothing, unless somebody sets it.
+/// The current plan, if there is one.
 #[derive(Clone, Default)]
 pub struct Faults(Arc<RwLock<Option<Plan>>>);
 
@@ -55,19 +57,33 @@ impl Faults {
 }
 
 impl Fault {
-    /// What the caller sees in place of the answer.
-    pub(super) async fn answer(self, service: &str) -> Answer {
+    /// The answer of a call that fails, in place of the service's own.
+    pub(super) async fn answer(self, service: &str, operation: &str) -> Answer {
         match self {
             Self::Hangs => {
-                // Longer than any caller waits.
+                // No caller waits for so long.
                 tokio::time::sleep(Duration::from_secs(3600)).await;
                 AwsError::internal(&"hung").into_answer()
             }
             Self::Throttled if service == "dynamodb" => {
                 AwsError::new("ProvisionedThroughputExceededException", "planned").into_answer()
             }
+            Self::Conflicts if operation == "TransactWriteItems" => conflict_of_transaction(),
+            Self::Conflicts => {
+                AwsError::new("TransactionConflictException", "Transaction is ongoing for the item").into_answer()
+            }
             Self::Throttled => AwsError::new("ThrottlingException", "planned: rate exceeded").into_answer(),
             Self::Fails | Self::Lost => AwsError::internal(&"planned").into_answer(),
         }
     }
+}
+
+/// The answer to a transaction that conflicts with another write ("TransactionCanceledException", DynamoDB API Reference).
+fn conflict_of_transaction() -> Answer {
+    let body = serde_json::json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+        "Message": "Transaction cancelled, please refer cancellation reasons for specific reasons [TransactionConflict]",
+        "CancellationReasons": [{"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}],
+    });
+    Answer { status: 400, content_type: "application/x-amz-json-1.0", body: body.to_string().into_bytes() }
 }

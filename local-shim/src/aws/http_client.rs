@@ -1,4 +1,4 @@
-//! The SDK's way in: an HTTP client that answers in-process, without a socket.
+//! The SDK's HTTP client, which passes its requests to the emulated AWS in this process, without a socket.
 
 use std::fmt;
 
@@ -12,11 +12,11 @@ use aws_smithy_types::body::SdkBody;
 
 use super::{Aws, Request};
 
-/// Stands in for the network between the SDK and AWS.
+/// Takes the place of the network between the SDK and AWS.
 #[derive(Clone)]
 pub struct InProcess {
     pub aws: Aws,
-    /// Who calls.
+    /// The name of the function that calls.
     pub caller: &'static str,
 }
 

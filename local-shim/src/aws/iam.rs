@@ -1,4 +1,4 @@
-//! IAM: whether a role exists.
+//! IAM's GetRole, and the one operation of STS that many tools call first.
 
 use std::sync::Arc;
 
@@ -18,11 +18,15 @@ impl Iam {
     /// Answers one call of IAM's query protocol.
     pub fn call(&self, operation: &str, body: &[u8]) -> Answer {
         if operation != "GetRole" {
-            return error(400, "InvalidAction", "this operation is not emulated here");
+            return error(
+                400,
+                "InvalidAction",
+                &format!("this operation is not emulated; emulated are: {}", super::EMULATED),
+            );
         }
         let body = String::from_utf8_lossy(body);
         let name = body.split('&').find_map(|pair| pair.strip_prefix("RoleName=")).unwrap_or_default();
-        let name = percent_decode(name);
+        let name = percent_encoding::percent_decode_str(&name.replace('+', " ")).decode_utf8_lossy().into_owned();
         if !self.roles.contains(&name) {
             return error(404, "NoSuchEntity", &format!("The role with name {name} cannot be found."));
         }
@@ -45,30 +49,21 @@ fn error(status: u16, code: &str, message: &str) -> Answer {
     Answer { status, content_type: "text/xml", body: body.into_bytes() }
 }
 
-fn percent_decode(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let escaped = match (first, tail) {
-            (b'%', [high, low, ..]) => {
-                std::str::from_utf8(&[*high, *low]).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok())
-            }
-            _ => None,
-        };
-        match (escaped, first) {
-            (Some(byte), _) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            (None, b'+') => {
-                bytes.push(b' ');
-                rest = tail;
-            }
-            (None, byte) => {
-                bytes.push(*byte);
-                rest = tail;
-            }
-        }
+/// Answers one call of STS: the identity of the access key that the program made.
+pub(super) fn call_sts(operation: &str) -> Answer {
+    if operation != "GetCallerIdentity" {
+        return error(
+            400,
+            "InvalidAction",
+            &format!("this operation is not emulated; emulated are: {}", super::EMULATED),
+        );
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    let body = format!(
+        "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
+         <Arn>arn:aws:iam::{ACCOUNT}:user/local</Arn><UserId>AIDALOCAL</UserId><Account>{ACCOUNT}</Account>\
+         </GetCallerIdentityResult><ResponseMetadata><RequestId>{}</RequestId></ResponseMetadata>\
+         </GetCallerIdentityResponse>",
+        uuid::Uuid::new_v4()
+    );
+    Answer { status: 200, content_type: "text/xml", body: body.into_bytes() }
 }

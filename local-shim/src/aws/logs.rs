@@ -20,14 +20,14 @@ use super::{
     state_file::private_if_new,
 };
 
-/// What an answer of `FilterLogEvents` has at most.
+/// Events and bytes of one answer of FilterLogEvents (Amazon CloudWatch Logs API Reference).
 const MAX_EVENTS: usize = 10_000;
 const MAX_BYTES: usize = 1024 * 1024;
-/// A stream's file: its name, with something else for slashes.
+/// The file of a stream is named as the stream is, with this in place of slashes.
 const FILE_SUFFIX: &str = ".jsonl";
 const SLASH: &str = "+";
 
-/// A line as CloudWatch keeps it.
+/// A line in a log stream.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
@@ -40,15 +40,16 @@ pub struct Event {
 #[derive(Clone)]
 pub struct CloudWatchLogs(Arc<BTreeMap<String, LogGroup>>);
 
-/// A log group: a stream for each container of each task, or for each run of a function.
+/// A log group. Its streams belong to the containers of tasks, or to the instances of a function.
 #[derive(Clone)]
 pub struct LogGroup(Arc<Inner>);
 
 struct Inner {
-    /// Where streams are kept, a file each; in memory if nowhere.
+    name: String,
+    /// The folder with a file for each stream. Without it, streams are in memory.
     directory: Option<PathBuf>,
     streams: Mutex<HashMap<String, Arc<Mutex<Stream>>>>,
-    /// Makes event ids unique and ascending, over restarts too.
+    /// The next event id. It begins with the time in microseconds, so that ids ascend over restarts of the program.
     next: Arc<AtomicU64>,
 }
 
@@ -88,7 +89,7 @@ struct FilterLogEvents {
 }
 
 impl CloudWatchLogs {
-    /// With these groups, each in a folder of its own; in memory if nowhere.
+    /// Opens these groups, each in a folder of its own, or in memory without a directory.
     pub fn open<'a>(directory: Option<PathBuf>, groups: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let start = u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or_default();
         let next = Arc::new(AtomicU64::new(start));
@@ -99,7 +100,12 @@ impl CloudWatchLogs {
                 std::fs::create_dir_all(directory)
                     .with_context(|| format!("{} cannot be made", directory.display()))?;
             }
-            let group = LogGroup(Arc::new(Inner { directory, streams: Mutex::default(), next: next.clone() }));
+            let group = LogGroup(Arc::new(Inner {
+                name: name.to_owned(),
+                directory,
+                streams: Mutex::default(),
+                next: next.clone(),
+            }));
             Ok((name.to_owned(), group))
         });
         Ok(Self(Arc::new(groups.collect::<Result<_>>()?)))
@@ -123,14 +129,15 @@ impl CloudWatchLogs {
 }
 
 impl LogGroup {
-    /// Makes a stream, as the log driver does when its container starts.
+    /// The name of the group.
+    pub(crate) fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Creates a stream, as the log driver does when its container starts.
     pub fn create_stream(&self, name: &str) -> Result<()> {
         let stream = match self.path(name) {
-            Some(path) => {
-                let file = private_if_new(&path)?;
-                let length = file.metadata()?.len();
-                Stream::File { file, path, length }
-            }
+            Some(path) => Stream::open(path)?,
             None => Stream::Memory(Vec::new()),
         };
         let mut streams = self.0.streams.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,22 +145,33 @@ impl LogGroup {
         Ok(())
     }
 
-    /// Takes lines into a stream that has been made, and gives them their ids.
-    pub fn put(&self, stream: &str, lines: Vec<(i64, String)>) -> Result<Vec<Event>> {
+    /// Writes lines to a stream and gives them their ids. All lines are written, or none.
+    ///
+    /// # Errors
+    /// The stream does not exist, or its file cannot be written.
+    pub fn put(&self, stream: &str, lines: &[(i64, String)]) -> Result<Vec<Event>> {
         let stream = self.stream(stream)?.context("the log stream does not exist")?;
         let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
         let mut written = Vec::new();
         let mut events = Vec::with_capacity(lines.len());
         for (timestamp, message) in lines {
             let number = self.0.next.fetch_add(1, Ordering::Relaxed);
-            let event = Event { event_id: format!("{timestamp:013}{number:043}"), timestamp, message };
+            let event = Event {
+                event_id: format!("{timestamp:013}{number:043}"),
+                timestamp: *timestamp,
+                message: message.clone(),
+            };
             serde_json::to_writer(&mut written, &event)?;
             written.push(b'\n');
             events.push(event);
         }
         match &mut *stream {
             Stream::File { file, length, .. } => {
-                file.write_all(&written)?;
+                if let Err(error) = file.write_all(&written) {
+                    // A part may have been written. Without it, the next line does not continue half a line.
+                    file.set_len(*length)?;
+                    return Err(error).context("the log stream cannot be written");
+                }
                 *length += written.len() as u64;
             }
             Stream::Memory(bytes) => bytes.extend_from_slice(&written),
@@ -161,20 +179,18 @@ impl LogGroup {
         Ok(events)
     }
 
-    /// The stream with this name, from this run of the program or an earlier one.
+    /// The stream with this name. One that has ended is opened for the time of the caller's read.
     fn stream(&self, name: &str) -> Result<Option<Arc<Mutex<Stream>>>> {
-        let known = |streams: &HashMap<_, _>| streams.get(name).cloned();
-        if let Some(stream) = known(&self.0.streams.lock().unwrap_or_else(PoisonError::into_inner)) {
-            return Ok(Some(stream));
+        if let Some(stream) = self.0.streams.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Ok(Some(stream.clone()));
         }
-        if !self.path(name).is_some_and(|path| path.exists()) {
-            return Ok(None);
+        match self.path(name).filter(|path| path.exists()) {
+            Some(path) => Ok(Some(Arc::new(Mutex::new(Stream::open(path)?)))),
+            None => Ok(None),
         }
-        self.create_stream(name)?;
-        Ok(known(&self.0.streams.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// Forgets the open file of a stream that will not grow any more.
+    /// Closes the file of a stream that has ended. A later read opens it for the time of the read.
     pub fn close_stream(&self, name: &str) {
         if self.0.directory.is_some() {
             self.0.streams.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
@@ -182,11 +198,11 @@ impl LogGroup {
     }
 
     fn path(&self, name: &str) -> Option<PathBuf> {
-        // Names are made by ECS from container names and task ids; a slash in a file name would be a folder.
+        // A slash in a file name would name a folder.
         self.0.directory.as_ref().map(|directory| directory.join(format!("{}{FILE_SUFFIX}", name.replace('/', SLASH))))
     }
 
-    /// Names of all streams, from this run of the program and earlier ones, by age.
+    /// The names of all streams, from this run of the program and earlier ones, sorted.
     fn stream_names(&self) -> Result<Vec<String>> {
         let mut names: Vec<String> =
             self.0.streams.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
@@ -201,7 +217,7 @@ impl LogGroup {
         Ok(names)
     }
 
-    /// Deletes all streams but the last ones by name, as a retention would.
+    /// Deletes all streams except the last ones by name, as a retention would.
     pub fn keep_last(&self, count: usize) -> Result<()> {
         let names = self.stream_names()?;
         for name in &names[..names.len().saturating_sub(count)] {
@@ -262,14 +278,14 @@ impl LogGroup {
     }
 }
 
-/// The one kind of filter pattern that is emulated: a term in quotes, which a line must contain.
+/// The term of a filter pattern. The emulation knows patterns of one term in quotes, which a line must contain.
 fn filter_term(pattern: &str) -> Result<&str, AwsError> {
     match pattern.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         Some(term) if !term.contains('"') => Ok(term),
         _ if pattern.is_empty() => Ok(""),
         _ => Err(AwsError::new(
             "InvalidParameterException",
-            "Only filter patterns of one quoted term are emulated here.",
+            "The emulation knows filter patterns of one quoted term only.",
         )),
     }
 }
@@ -279,7 +295,13 @@ fn not_found(message: &str) -> AwsError {
 }
 
 impl Stream {
-    /// Hands out lines from an offset on, until `take` has had enough. Returns whether it had, and moves the offset.
+    fn open(path: PathBuf) -> Result<Self> {
+        let file = private_if_new(&path)?;
+        let length = file.metadata()?.len();
+        Ok(Self::File { file, path, length })
+    }
+
+    /// Reads lines from an offset on, until `take` returns `false`. Moves the offset, and returns whether it stopped before the end.
     fn read_from(&mut self, offset: &mut u64, mut take: impl FnMut(Event) -> bool) -> Result<bool> {
         let mut opened;
         let mut memory;
@@ -302,7 +324,7 @@ impl Stream {
         loop {
             line.clear();
             let read = reader.read_until(b'\n', &mut line)?;
-            // A process that was killed may have left half a line at the end of its file.
+            // A program that was killed may have left half a line at the end of the file.
             if read == 0 || !line.ends_with(b"\n") {
                 return Ok(false);
             }

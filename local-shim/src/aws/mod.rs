@@ -1,17 +1,19 @@
-//! The emulated AWS: the services that the functions call, with only the operations in use. Each refuses what AWS refuses,
-//! with AWS's own error codes, so that nothing passes here and fails there.
+//! The emulated AWS: the services that the functions call, with the operations that are in use. Each operation refuses what AWS
+//! refuses, with AWS's own error codes, so that no request succeeds here and fails in AWS.
 
 pub mod api_gateway;
 pub mod dynamodb;
 pub mod ecs;
-pub mod error;
+mod error;
+pub mod events;
 pub mod faults;
 pub mod http_client;
 pub mod iam;
 pub mod logs;
 pub mod permissions;
+pub mod signature;
 pub mod ssm;
-pub mod state_file;
+pub(crate) mod state_file;
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +22,7 @@ use std::{
 
 pub use error::AwsError;
 
-/// All services, behind one door.
+/// All emulated services.
 #[derive(Clone)]
 pub struct Aws {
     pub dynamodb: dynamodb::DynamoDb,
@@ -34,7 +36,7 @@ pub struct Aws {
     pub faults: faults::Faults,
 }
 
-/// How often each operation was called, as `service:Operation`, the way IAM policies name them.
+/// How often each operation was called. Operations are named `service:Operation`, as IAM policies name them.
 #[derive(Clone, Default)]
 pub struct CallLog(Arc<Mutex<BTreeMap<String, u64>>>);
 
@@ -49,21 +51,21 @@ impl CallLog {
     }
 }
 
-/// A request as every service sees it.
+/// A request to any service.
 pub struct Request<'a> {
     pub method: &'a str,
     /// Percent-encoded, without the query.
     pub path: &'a str,
-    /// `X-Amz-Target`: service and operation of the JSON protocols.
+    /// The header `X-Amz-Target`, which names service and operation in the JSON protocols.
     pub target: Option<&'a str>,
-    /// Who calls; nothing, for somebody from elsewhere.
+    /// The function that calls; absent for a caller outside this process.
     pub caller: Option<&'static str>,
-    /// `amz-sdk-invocation-id`.
+    /// The header `amz-sdk-invocation-id`.
     pub invocation: Option<&'a str>,
     pub body: &'a [u8],
 }
 
-/// An answer in AWS's protocols.
+/// The answer of any service.
 pub struct Answer {
     pub status: u16,
     pub content_type: &'static str,
@@ -81,7 +83,7 @@ impl Aws {
     pub async fn call(&self, request: Request<'_>) -> Answer {
         let (service, operation) = match identify(&request) {
             Some(found) => found,
-            None => return AwsError::unknown_operation().into_answer(),
+            None => return AwsError::unknown_service().into_answer(),
         };
         let name = format!("{service}:{operation}");
         let call = faults::Call { operation: &name, invocation: request.invocation.unwrap_or_default() };
@@ -94,9 +96,12 @@ impl Aws {
             None => self.answer(service, &operation, request).await,
             Some(faults::Fault::Lost) => {
                 self.answer(service, &operation, request).await;
-                faults::Fault::Lost.answer(service).await
+                faults::Fault::Lost.answer(service, &operation).await
             }
-            Some(fault) => fault.answer(service).await,
+            Some(faults::Fault::Conflicts) if !is_table_write(service, &operation) => {
+                self.answer(service, &operation, request).await
+            }
+            Some(fault) => fault.answer(service, &operation).await,
         }
     }
 
@@ -107,13 +112,23 @@ impl Aws {
             "logs" => self.logs.call(operation, request.body).map(Answer::json),
             "ssm" => self.ssm.call(operation, request.body).map(Answer::json),
             "iam" => return self.iam.call(operation, request.body),
+            "sts" => return iam::call_sts(operation),
             _ => self.api_gateway.call(operation, request.path, request.body).await,
         };
         answered.unwrap_or_else(AwsError::into_answer)
     }
 }
 
-/// Which service and which operation a request is for.
+/// The operations of each service that are emulated, as the message about another operation lists them.
+pub(crate) const EMULATED: &str = "DynamoDB: items, transactions, DescribeTable, ListTables. ECS: tasks and task definitions. \
+    CloudWatch Logs: FilterLogEvents. SSM: parameters and their tags. IAM: GetRole. STS: GetCallerIdentity. API Gateway: \
+    @connections. Lambda: Invoke. CloudFormation: DescribeStacks.";
+
+fn is_table_write(service: &str, operation: &str) -> bool {
+    service == "dynamodb" && matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems")
+}
+
+/// The service and the operation of a request. `None` for a service that is not emulated.
 pub fn identify(request: &Request<'_>) -> Option<(&'static str, String)> {
     if let Some(target) = request.target {
         let (api, operation) = target.split_once('.')?;
@@ -136,5 +151,6 @@ pub fn identify(request: &Request<'_>) -> Option<(&'static str, String)> {
     }
     let body = std::str::from_utf8(request.body).ok()?;
     let action = body.split('&').find_map(|pair| pair.strip_prefix("Action="))?;
-    Some(("iam", action.to_owned()))
+    let service = if action == "GetCallerIdentity" { "sts" } else { "iam" };
+    Some((service, action.to_owned()))
 }

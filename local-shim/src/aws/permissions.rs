@@ -1,5 +1,5 @@
-//! What a call needs of IAM ("Service Authorization Reference"), so that a test can hold the template's roles against the calls
-//! that are made.
+//! The IAM actions that calls need ("Service Authorization Reference"), so that a test can compare the roles of the template with the
+//! calls of the functions.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,8 +18,8 @@ impl Needed {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(caller).or_default().extend(actions);
     }
 
-    /// What this caller has needed so far.
-    pub fn by(&self, caller: &str) -> BTreeSet<String> {
+    /// The actions that this caller has needed so far.
+    pub(crate) fn by(&self, caller: &str) -> BTreeSet<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(caller).cloned().unwrap_or_default()
     }
 }
@@ -29,7 +29,7 @@ fn actions(service: &str, operation: &str, body: &[u8]) -> Vec<String> {
     let request = || serde_json::from_slice::<Value>(body).unwrap_or_default();
     let has = |field: &str| request()[field].as_array().is_some_and(|list| !list.is_empty());
     match (service, operation) {
-        // A transaction needs what its parts need.
+        // A transaction needs the actions of its parts.
         ("dynamodb", "TransactWriteItems") => request()["TransactItems"]
             .as_array()
             .into_iter()

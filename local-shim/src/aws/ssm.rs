@@ -16,13 +16,13 @@ use super::{
 };
 use crate::stack::{ACCOUNT, REGION};
 
-/// The largest value of the standard tier.
+/// Bytes of the largest value in the standard tier ("PutParameter", AWS Systems Manager API Reference).
 const MAX_VALUE: usize = 4096;
-/// The longest name, its ARN included ("PutParameter").
+/// Characters of the longest name, with its ARN ("PutParameter").
 const MAX_NAME: usize = 1011;
-/// What `DescribeParameters` answers with at most.
+/// Parameters in one answer of DescribeParameters.
 const MAX_DESCRIBED: usize = 50;
-/// How deep a name may go.
+/// Levels that a name may have ("PutParameter").
 const MAX_DEPTH: usize = 15;
 
 #[derive(Clone)]
@@ -94,7 +94,7 @@ struct NamedParameter {
 }
 
 impl Ssm {
-    pub fn open(file: StateFile) -> Result<Self> {
+    pub(crate) fn open(file: StateFile) -> Result<Self> {
         Ok(Self { parameters: Arc::new(Mutex::new(file.read()?)), file })
     }
 
@@ -111,8 +111,8 @@ impl Ssm {
         }
     }
 
-    /// The value that a task definition's `valueFrom` names: what ECS hands to a container.
-    pub fn value_from(&self, arn: &str) -> Option<String> {
+    /// The value of the parameter that a task definition's `valueFrom` names.
+    pub(super) fn value_from(&self, arn: &str) -> Option<String> {
         let name = arn.split_once(":parameter").map_or(arn, |(_, name)| name);
         self.lock().get(name).map(|parameter| parameter.value.clone())
     }
@@ -185,14 +185,17 @@ impl Ssm {
         write(&json!({}))
     }
 
-    /// Parameters without their values: all, or those below a path.
+    /// Answers with parameters without their values, all or those below a path.
     fn describe(&self, request: DescribeParameters) -> Result<Vec<u8>, AwsError> {
         let mut below = None;
         for filter in &request.parameter_filters {
             match (filter.key.as_str(), filter.option.as_deref(), filter.values.as_slice()) {
                 ("Path", Some("Recursive"), [path]) => below = Some(format!("{path}/")),
                 _ => {
-                    return Err(AwsError::new("InvalidFilterKey", "Only the filter Path, Recursive is emulated here."));
+                    return Err(AwsError::new(
+                        "InvalidFilterKey",
+                        "The emulation knows the filter Path with the option Recursive only.",
+                    ));
                 }
             }
         }
@@ -201,7 +204,7 @@ impl Ssm {
             return Err(AwsError::new("ValidationException", format!("MaxResults must be 1 to {MAX_DESCRIBED}.")));
         }
         let parameters = self.lock();
-        // The token is the last name of the page before.
+        // The token is the last name of the previous page.
         let after = request.next_token.unwrap_or_default();
         let mut rest = parameters
             .iter()
@@ -244,7 +247,7 @@ impl Ssm {
 impl TaggedResource {
     fn parameter<P>(&self, find: impl FnOnce(&str) -> Option<P>) -> Result<P, AwsError> {
         if self.resource_type != "Parameter" {
-            return Err(AwsError::new("InvalidResourceType", "Only parameters are emulated here."));
+            return Err(AwsError::new("InvalidResourceType", "The emulation knows parameters only."));
         }
         find(&self.resource_id).ok_or_else(|| AwsError::new("InvalidResourceId", ""))
     }

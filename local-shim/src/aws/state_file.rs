@@ -1,4 +1,4 @@
-//! Small state that outlives the process: a JSON file of the user's alone, replaced whole at each change.
+//! Small state that outlives the process: JSON files that only the user can read. Each change replaces the file.
 
 use std::{
     fs::{File, OpenOptions},
@@ -10,18 +10,21 @@ use std::{
 use anyhow::{Context, Result};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// Where a service keeps its state; nowhere, for one that is forgotten with the process.
+/// The file of a service's state. Without a path, the state ends with the process.
 #[derive(Clone, Debug)]
-pub struct StateFile(Option<PathBuf>);
+pub(crate) struct StateFile(Option<PathBuf>);
 
 impl StateFile {
-    pub fn new(directory: Option<&Path>, name: &str) -> Self {
+    pub(crate) fn new(directory: Option<&Path>, name: &str) -> Self {
         Self(directory.map(|directory| directory.join(name)))
     }
 
-    pub fn read<T: DeserializeOwned + Default>(&self) -> Result<T> {
+    pub(crate) fn read<T: DeserializeOwned + Default>(&self) -> Result<T> {
         let Some(path) = &self.0 else { return Ok(T::default()) };
         match std::fs::read(path) {
+            Ok(bytes) if bytes.is_empty() => {
+                anyhow::bail!("{} is empty; put back its content, or move it away to start afresh", path.display())
+            }
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .with_context(|| format!("{} cannot be read; move it away to start afresh", path.display())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(T::default()),
@@ -29,17 +32,34 @@ impl StateFile {
         }
     }
 
-    pub fn write<T: Serialize>(&self, state: &T) -> Result<()> {
+    /// Replaces the file with this state.
+    pub(crate) fn write<T: Serialize>(&self, state: &T) -> Result<()> {
         let Some(path) = &self.0 else { return Ok(()) };
-        let new = path.with_extension("new");
-        let mut file = private(&new)?;
-        file.write_all(&serde_json::to_vec(state)?)?;
-        std::fs::rename(&new, path).with_context(|| format!("{} cannot be written", path.display()))
+        replace(path, &serde_json::to_vec(state)?)
     }
 }
 
+/// Replaces the content of a file that only the user may read (mode 0600). After a crash or a loss of power, the file has the old
+/// content or the new, and never a part of it.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    replace_with(path, content, File::sync_data)
+}
+
+/// As [`replace`], but a loss of power may leave the file empty.
+pub(crate) fn replace_unsynced(path: &Path, content: &[u8]) -> Result<()> {
+    replace_with(path, content, |_| Ok(()))
+}
+
+fn replace_with(path: &Path, content: &[u8], sync: impl FnOnce(&File) -> std::io::Result<()>) -> Result<()> {
+    let cannot = || format!("{} cannot be written", path.display());
+    let new = path.with_extension("new");
+    let mut file = private(&new)?;
+    file.write_all(content).and_then(|()| sync(&file)).with_context(cannot)?;
+    std::fs::rename(&new, path).with_context(cannot)
+}
+
 /// Creates or empties a file that only the user may read (mode 0600).
-pub fn private(path: &Path) -> Result<File> {
+fn private(path: &Path) -> Result<File> {
     OpenOptions::new()
         .write(true)
         .create(true)
@@ -50,7 +70,7 @@ pub fn private(path: &Path) -> Result<File> {
 }
 
 /// Opens a file that only the user may read (mode 0600), as it is.
-pub fn private_if_new(path: &Path) -> Result<File> {
+pub(crate) fn private_if_new(path: &Path) -> Result<File> {
     OpenOptions::new()
         .append(true)
         .create(true)

@@ -1,87 +1,166 @@
-//! The emulated AWS as an endpoint, for whatever signs its requests: the AWS CLI, other SDKs, functions that run elsewhere.
+//! The emulated AWS as an endpoint for other programs: the AWS CLI, other SDKs, and functions that run outside this process. Every
+//! request must be signed with the program's own access key, because a caller can run commands with the user's rights.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
     body::Bytes,
     extract::{DefaultBodyLimit, Request as HttpRequest, State},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse, Response},
     routing::any,
 };
-use serde_json::json;
 
-use super::guard;
+use super::{cloudformation::LocalStack, guard};
 use crate::{
-    aws::{Aws, Request},
+    aws::{
+        Answer, Aws, AwsError, Request,
+        signature::{AccessKey, Refusal, SignedRequest},
+    },
     lambda::function::request_id,
 };
 
-/// The largest request: DynamoDB's batches may have 16 MB ("BatchWriteItem").
+/// Bytes of the largest request. A batch of DynamoDB has 16 MB at most ("BatchWriteItem", DynamoDB API Reference).
 const MAX_BODY: usize = 16 * 1024 * 1024;
-/// What a container calls the machine that it runs on.
+/// The name by which a container reaches the machine that it runs on.
 const HOST_OF_CONTAINERS: &str = "host.docker.internal";
 
-pub fn router(aws: Aws) -> Router {
-    guarded(Router::new().fallback(answer), aws)
+/// What the endpoint answers with.
+#[derive(Clone)]
+pub(crate) struct Door {
+    pub aws: Aws,
+    pub key: AccessKey,
+    pub stack: Arc<LocalStack>,
 }
 
-/// Where API Gateway takes what is sent to viewers: at its own WebSocket endpoint.
-pub fn connections(aws: Aws) -> Router {
-    guarded(Router::new().route("/ws/@connections/{id}", any(answer)), aws)
+/// The endpoint of all services. `listening` is its port, and its address besides the loopback address.
+pub(crate) fn router(door: Door, listening: Option<(u16, Option<IpAddr>)>) -> Router {
+    let address = listening.and_then(|(_, address)| address).map(|address| address.to_string());
+    guarded(Router::new().fallback(answer), door, address)
 }
 
-fn guarded(router: Router<Aws>, aws: Aws) -> Router {
+/// The endpoint of API Gateway's @connections, which is below the WebSocket endpoint.
+pub(crate) fn connections(door: Door) -> Router {
+    guarded(Router::new().route("/ws/@connections/{id}", any(answer)), door, None)
+}
+
+fn guarded(router: Router<Door>, door: Door, address: Option<String>) -> Router {
     router
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn(signed_only))
         .layer(middleware::from_fn(guard::same_site_only))
-        .layer(middleware::from_fn(from_here_or_a_container))
-        .with_state(aws)
+        .layer(middleware::from_fn(move |request, next| {
+            let address = address.clone();
+            async move { this_machine_only(address.as_deref(), request, next).await }
+        }))
+        .with_state(door)
 }
 
-async fn answer(
-    State(aws): State<Aws>,
-    method: axum::http::Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let answer = aws
+async fn answer(State(door): State<Door>, request: HttpRequest) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
+        return response(
+            AwsError { status: 413, ..AwsError::new("RequestTooLarge", "the request is too large") }.into_answer(),
+        );
+    };
+    let headers = text_headers(&parts.headers);
+    let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
+    let signed = SignedRequest { method: parts.method.as_str(), path, query, headers: &headers, body: &body };
+    if let Err(refusal) = door.key.check(&signed) {
+        return refuse(refusal, &headers);
+    }
+    if let Some(name) = path.strip_prefix("/2015-03-31/functions/").and_then(|rest| rest.strip_suffix("/invocations")) {
+        let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy().into_owned();
+        return door.stack.invoke(&name, body).await;
+    }
+    if let Some(stack_name) = described_stack(&body) {
+        return door.stack.describe(&stack_name);
+    }
+    let header = |name: &str| headers.get(name).map(String::as_str);
+    let answer = door
+        .aws
         .call(Request {
-            method: method.as_str(),
-            path: uri.path(),
+            method: parts.method.as_str(),
+            path,
             target: header("x-amz-target"),
             caller: None,
             invocation: header("amz-sdk-invocation-id"),
             body: &body,
         })
         .await;
-    let mut response = Response::new(answer.body.into());
-    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    response(answer)
+}
+
+/// The stack that a request of CloudFormation's DescribeStacks names.
+fn described_stack(body: &Bytes) -> Option<String> {
+    let body = std::str::from_utf8(body).ok()?;
+    let parameter = |name: &str| body.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    (parameter("Action") == Some("DescribeStacks")).then(|| parameter("StackName").unwrap_or_default().to_owned())
+}
+
+fn text_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let mut texts: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in headers {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        texts
+            .entry(name.as_str().to_owned())
+            .and_modify(|text| {
+                text.push(',');
+                text.push_str(&value);
+            })
+            .or_insert_with(|| value.into_owned());
+    }
+    texts
+}
+
+/// An answer of a service as HTTP.
+pub(super) fn response(answer: Answer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let content_type = HeaderValue::from_static(answer.content_type);
+    let mut response = (status, [(header::CONTENT_TYPE, content_type)], answer.body).into_response();
     if let Ok(id) = HeaderValue::from_str(&request_id()) {
         response.headers_mut().insert("x-amzn-requestid", id);
     }
     response
 }
 
-async fn from_here_or_a_container(request: HttpRequest, next: Next) -> Response {
+/// Refuses a request as the service that it is for refuses it.
+fn refuse(refusal: Refusal, headers: &BTreeMap<String, String>) -> Response {
+    const WHERE: &str = "this endpoint accepts the access key in functions.env of its data directory, by default \
+        .runvoy-local/functions.env: set -a; . .runvoy-local/functions.env";
+    let (code, query_code, what) = match refusal {
+        Refusal::MissingSignature => {
+            ("MissingAuthenticationTokenException", "MissingAuthenticationToken", "the request is not signed")
+        }
+        Refusal::UnknownKey => ("UnrecognizedClientException", "InvalidClientTokenId", "the access key is not known"),
+        Refusal::WrongSignature => {
+            ("InvalidSignatureException", "SignatureDoesNotMatch", "the signature does not fit the secret access key")
+        }
+    };
+    let message = format!("{what}; {WHERE}");
+    let is_query =
+        headers.get("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+    if is_query {
+        let body = format!(
+            "<ErrorResponse><Error><Type>Sender</Type><Code>{query_code}</Code><Message>{message}</Message></Error>\
+             </ErrorResponse>"
+        );
+        return (StatusCode::FORBIDDEN, [(header::CONTENT_TYPE, "text/xml")], body).into_response();
+    }
+    let is_dynamodb = headers.get("x-amz-target").is_some_and(|target| target.starts_with("DynamoDB"));
+    let status = if is_dynamodb { 400 } else { 403 };
+    response(AwsError { status, ..AwsError::new(code, message) }.into_answer())
+}
+
+/// Refuses a `Host` that is neither a loopback name, nor the name by which containers reach this machine, nor the address that the
+/// endpoint listens on besides.
+async fn this_machine_only(address: Option<&str>, request: HttpRequest, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if host.split(':').next() == Some(HOST_OF_CONTAINERS) {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
+    if name == HOST_OF_CONTAINERS || address == Some(name) {
         next.run(request).await
     } else {
         guard::loopback_only(request, next).await
     }
-}
-
-/// Refuses what is not signed, as AWS does. Any key will do: nothing here is worth more than the machine's own files.
-async fn signed_only(request: HttpRequest, next: Next) -> Response {
-    let signature = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if signature.is_some_and(|signature| signature.starts_with("AWS4-HMAC-SHA256 ")) {
-        return next.run(request).await;
-    }
-    let message = "Missing Authentication Token: sign the request, with any access key";
-    super::json(StatusCode::FORBIDDEN, &json!({"__type": "MissingAuthenticationTokenException", "message": message}))
 }

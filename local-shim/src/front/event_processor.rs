@@ -1,9 +1,9 @@
-//! The event processor's port: any event as a JSON body.
+//! The event processor's port, which takes any event as a JSON body.
 
 use axum::{
     Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, State},
+    extract::{DefaultBodyLimit, State, rejection::BytesRejection},
     http::StatusCode,
     middleware,
     response::Response,
@@ -17,40 +17,33 @@ use crate::lambda::{
     function::{MAX_PAYLOAD, request_id},
 };
 
-pub fn router(event_processor: Function) -> Router {
+/// `GET /health` and `POST /process`.
+pub(crate) fn router(event_processor: Function) -> Router {
+    const PATHS: &str = "this port has GET /health and POST /process";
+    let health = json!({"status": "ok", "component": "async-processor"});
     Router::new()
-        .route("/health", get(|| async { super::json(StatusCode::OK, &json!({"status": "ok", "component": "async-processor"})) }))
+        .route("/health", get(async move || super::json(StatusCode::OK, &health)))
         .route("/process", post(process))
-        .fallback(|| async {
-            super::json(StatusCode::NOT_FOUND, &json!({"error": "Not Found", "code": "NOT_FOUND", "details": "here are GET /health and POST /process"}))
-        })
-        .method_not_allowed_fallback(|| async {
-            super::json(StatusCode::METHOD_NOT_ALLOWED, &json!({"error": "Method Not Allowed", "code": "METHOD_NOT_ALLOWED", "details": "here are GET /health and POST /process"}))
-        })
+        .fallback(async || super::error(StatusCode::NOT_FOUND, "NOT_FOUND", PATHS))
+        .method_not_allowed_fallback(async || super::error(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", PATHS))
         .layer(DefaultBodyLimit::max(MAX_PAYLOAD))
         .layer(middleware::from_fn(guard::same_site_only))
         .layer(middleware::from_fn(guard::loopback_only))
         .with_state(event_processor)
 }
 
-async fn process(
-    State(function): State<Function>,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
-) -> Response {
-    let error = |status: StatusCode, code: &str, details: &str| {
-        let short = status.canonical_reason().unwrap_or("Error");
-        super::json(status, &json!({"error": short, "code": code, "details": details}))
-    };
+async fn process(State(function): State<Function>, body: Result<Bytes, BytesRejection>) -> Response {
     let body = match body {
         Ok(body) => body,
         Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            let details = format!("the event is larger than the {MAX_PAYLOAD} bytes that Lambda takes");
-            return error(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &details);
+            let details = format!("the event has more than the {MAX_PAYLOAD} bytes that Lambda takes");
+            return super::error(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &details);
         }
-        Err(_) => return error(StatusCode::BAD_REQUEST, "INVALID_REQUEST", "the body could not be read"),
+        Err(_) => return super::error(StatusCode::BAD_REQUEST, "INVALID_REQUEST", "the body could not be read"),
     };
     if let Err(invalid) = serde_json::from_slice::<serde::de::IgnoredAny>(&body) {
-        return error(StatusCode::BAD_REQUEST, "INVALID_REQUEST", &format!("the body is not JSON: {invalid}"));
+        let details = format!("the body is not JSON: {invalid}");
+        return super::error(StatusCode::BAD_REQUEST, "INVALID_REQUEST", &details);
     }
     match function.invoke(&request_id(), body.to_vec()).await {
         Ok(answer) => match serde_json::from_slice(&answer) {
@@ -58,8 +51,8 @@ async fn process(
             Ok(answer) => super::json(StatusCode::OK, &answer),
         },
         Err(failed @ InvokeError::TimedOut(_)) => {
-            error(StatusCode::GATEWAY_TIMEOUT, "EVENT_FAILED", &failed.to_string())
+            super::error(StatusCode::GATEWAY_TIMEOUT, "EVENT_FAILED", &failed.to_string())
         }
-        Err(failed) => error(StatusCode::INTERNAL_SERVER_ERROR, "EVENT_FAILED", &failed.to_string()),
+        Err(failed) => super::error(StatusCode::INTERNAL_SERVER_ERROR, "EVENT_FAILED", &failed.to_string()),
     }
 }

@@ -1,4 +1,4 @@
-//! Who may knock: programs on this machine, and no web page from elsewhere.
+//! The checks of requests to the local ports: programs on this machine may call them, and web pages of other sites may not.
 
 use axum::{
     extract::Request,
@@ -6,10 +6,10 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use serde_json::json;
 
-/// Refuses a `Host` that is not a loopback name: a page whose name was made to point here (DNS rebinding).
-pub async fn loopback_only(request: Request, next: Next) -> Response {
+/// Refuses a `Host` that is not a loopback name. A web page whose name was changed to point to this machine sends such a host (DNS
+/// rebinding).
+pub(super) async fn loopback_only(request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
     if host.is_some_and(is_loopback) {
@@ -19,17 +19,17 @@ pub async fn loopback_only(request: Request, next: Next) -> Response {
     }
 }
 
-/// Refuses what a browser sends for a page of another site.
-pub async fn same_site_only(request: Request, next: Next) -> Response {
+/// Refuses a request that a browser sends for a page of another site.
+pub(super) async fn same_site_only(request: Request, next: Next) -> Response {
     if is_cross_site(request.headers()) {
-        refuse("this port answers no web page; call it from a program on this machine")
+        refuse("this port answers no web page of another site; call it from a program on this machine")
     } else {
         next.run(request).await
     }
 }
 
 fn refuse(details: &str) -> Response {
-    super::json(StatusCode::FORBIDDEN, &json!({"error": "Forbidden", "code": "FORBIDDEN", "details": details}))
+    super::error(StatusCode::FORBIDDEN, "FORBIDDEN", details)
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -41,8 +41,8 @@ fn is_loopback(host: &str) -> bool {
         || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Whether a browser says that a page from elsewhere is behind a request.
-pub fn is_cross_site(headers: &HeaderMap) -> bool {
+/// Whether a browser says that a page of another site sends the request.
+fn is_cross_site(headers: &HeaderMap) -> bool {
     let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let fetched_elsewhere = headers
         .get("sec-fetch-site")

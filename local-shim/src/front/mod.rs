@@ -1,18 +1,25 @@
-//! The front doors: HTTP and WebSockets in, Lambda events out.
+//! The front doors: they turn HTTP requests and WebSockets into Lambda events, and the functions' answers into responses.
 
-pub mod aws;
-pub mod event_processor;
-pub mod guard;
-pub mod orchestrator;
-pub mod websocket;
+pub(crate) mod aws;
+pub(crate) mod cloudformation;
+pub(crate) mod event_processor;
+mod guard;
+pub(crate) mod orchestrator;
+pub(crate) mod websocket;
 
 use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
-/// A JSON answer of the shim's own.
+/// An error of a front door, in the shape that the API's errors have.
+fn error(status: StatusCode, code: &str, details: &str) -> Response {
+    let phrase = status.canonical_reason().unwrap_or("Error");
+    json(status, &json!({"error": phrase, "code": code, "details": details}))
+}
+
+/// A JSON answer of a front door.
 fn json(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }

@@ -1,4 +1,4 @@
-//! The orchestrator's port: HTTP becomes the event of a Function URL, and its answer HTTP again.
+//! The orchestrator's port: it turns an HTTP request into the event of a Function URL, and the function's answer into a response.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -6,12 +6,13 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{ConnectInfo, DefaultBodyLimit, FromRef, Request, State},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware,
     response::Response,
     routing::any,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -21,11 +22,11 @@ use crate::lambda::{
     function::{MAX_PAYLOAD, request_id},
 };
 
-/// What the port needs.
+/// The state of the port.
 #[derive(Clone)]
-pub struct Port {
-    pub orchestrator: Function,
-    pub websocket: Arc<websocket::Gateway>,
+pub(crate) struct Port {
+    pub(crate) orchestrator: Function,
+    pub(crate) websocket: Arc<websocket::Gateway>,
 }
 
 impl FromRef<Port> for Arc<websocket::Gateway> {
@@ -34,7 +35,8 @@ impl FromRef<Port> for Arc<websocket::Gateway> {
     }
 }
 
-pub fn router(port: Port) -> Router {
+/// The API, and the WebSocket endpoint at `/ws`.
+pub(crate) fn router(port: Port) -> Router {
     Router::new()
         .route("/ws", any(websocket::upgrade))
         .fallback(invoke)
@@ -46,24 +48,28 @@ pub fn router(port: Port) -> Router {
 async fn invoke(State(port): State<Port>, ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request) -> Response {
     let id = request_id();
     let (parts, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, MAX_PAYLOAD).await else {
-        let details = format!("the body is larger than the {MAX_PAYLOAD} bytes that Lambda takes");
-        return error(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &details, &id);
+    let body = match Limited::new(body, MAX_PAYLOAD).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let details = format!("the body has more than the {MAX_PAYLOAD} bytes that Lambda takes");
+            return error_with_id(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &details, &id);
+        }
+        Err(_) => {
+            let details = "the body ends early, or its chunks are malformed";
+            return error_with_id(StatusCode::BAD_REQUEST, "INVALID_REQUEST", details, &id);
+        }
     };
     let event = event(&parts, &body, peer, &id);
     match port.orchestrator.invoke(&id, event.to_string().into_bytes()).await {
-        Ok(answer) => response(&answer, &id),
+        Ok(answer) => response(&answer, &parts.method, &id),
         Err(failed) => {
             tracing::error!(request_id = id, error = %failed, "the orchestrator gave no answer");
-            match failed {
-                InvokeError::TimedOut(_) => {
-                    error(StatusCode::GATEWAY_TIMEOUT, "INTERNAL_ERROR", &failed.to_string(), &id)
-                }
-                InvokeError::RequestTooLarge(_) => {
-                    error(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", &failed.to_string(), &id)
-                }
-                _ => error(StatusCode::BAD_GATEWAY, "INTERNAL_ERROR", &failed.to_string(), &id),
-            }
+            let (status, code) = match failed {
+                InvokeError::TimedOut(_) => (StatusCode::GATEWAY_TIMEOUT, "INTERNAL_ERROR"),
+                InvokeError::RequestTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
+                _ => (StatusCode::BAD_GATEWAY, "INTERNAL_ERROR"),
+            };
+            error_with_id(status, code, &failed.to_string(), &id)
         }
     }
 }
@@ -81,6 +87,8 @@ fn event(parts: &axum::http::request::Parts, body: &Bytes, peer: SocketAddr, req
         None => peer.ip().to_string(),
     };
     headers.insert("x-forwarded-for".to_owned(), Value::from(forwarded));
+    // As a Function URL does, whatever the client sent.
+    headers.insert("x-forwarded-proto".to_owned(), Value::from("http"));
     let cookies: Vec<_> = parts
         .headers
         .get_all(header::COOKIE)
@@ -139,13 +147,14 @@ struct Answer {
 }
 
 /// The function's answer as HTTP ("Response payload format", Lambda function URLs).
-fn response(answer: &[u8], request_id: &str) -> Response {
-    read_answer(answer).unwrap_or_else(|| {
-        error(StatusCode::BAD_GATEWAY, "INTERNAL_ERROR", "the function's answer is not an HTTP response", request_id)
+fn response(answer: &[u8], method: &Method, request_id: &str) -> Response {
+    read_answer(answer, method).unwrap_or_else(|| {
+        let details = "the function's answer is not an HTTP response";
+        error_with_id(StatusCode::BAD_GATEWAY, "INTERNAL_ERROR", details, request_id)
     })
 }
 
-fn read_answer(answer: &[u8]) -> Option<Response> {
+fn read_answer(answer: &[u8], method: &Method) -> Option<Response> {
     let answer: Answer = serde_json::from_slice(answer).ok()?;
     let body = match answer.body {
         Some(body) if answer.is_base64_encoded => Body::from(STANDARD.decode(body).ok()?),
@@ -156,8 +165,8 @@ fn read_answer(answer: &[u8]) -> Option<Response> {
     *response.status_mut() = StatusCode::from_u16(answer.status_code).ok()?;
     for (name, value) in &answer.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-        // HTTP says how long the body is; the function says it for a body in its own event.
-        if name != header::CONTENT_LENGTH {
+        // The server sets the length of a body. For HEAD there is none, and the function tells the length that GET's would have.
+        if name != header::CONTENT_LENGTH || method == Method::HEAD {
             response.headers_mut().insert(name, HeaderValue::from_str(value.as_str()?).ok()?);
         }
     }
@@ -167,9 +176,8 @@ fn read_answer(answer: &[u8]) -> Option<Response> {
     Some(response)
 }
 
-fn error(status: StatusCode, code: &str, details: &str, request_id: &str) -> Response {
-    let short = status.canonical_reason().unwrap_or("Error");
-    let mut response = super::json(status, &json!({"error": short, "code": code, "details": details}));
+fn error_with_id(status: StatusCode, code: &str, details: &str, request_id: &str) -> Response {
+    let mut response = super::error(status, code, details);
     if let Ok(id) = HeaderValue::from_str(request_id) {
         response.headers_mut().insert("x-request-id", id);
     }

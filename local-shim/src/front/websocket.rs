@@ -1,5 +1,5 @@
-//! WebSockets: a connection becomes `$connect`, `$default` and `$disconnect` events, and the answer to `$connect` decides the
-//! handshake, as in API Gateway.
+//! WebSockets: a connection sends `$connect`, `$default` and `$disconnect` events to the function, and the answer to `$connect`
+//! decides on the handshake, as in API Gateway.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -15,29 +15,27 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::guard;
 use crate::{
     aws::api_gateway::{ApiGateway, ToSocket},
     lambda::{Function, function::request_id},
 };
 
-/// The largest message a viewer may send ("Amazon API Gateway quotas").
+/// Bytes of the largest message that a viewer may send ("Amazon API Gateway quotas").
 const MAX_MESSAGE: usize = 128 * 1024;
 
 /// The WebSocket API.
-pub struct Gateway {
-    pub connections: ApiGateway,
-    pub function: Function,
-    pub stage: String,
-    /// Origins whose pages may connect, besides our own; `*` for any.
-    pub allowed_origins: Vec<String>,
-    /// Ends all connections.
-    pub closing: CancellationToken,
-    /// Connections that are open. No server waits for them: to HTTP they have ended.
-    pub open: TaskTracker,
+pub(crate) struct Gateway {
+    pub(crate) connections: ApiGateway,
+    pub(crate) function: Function,
+    pub(crate) stage: String,
+    /// Closes all connections when it is cancelled.
+    pub(crate) closing: CancellationToken,
+    /// The open connections. The HTTP server does not wait for them, because their requests have ended with the upgrade.
+    pub(crate) open: TaskTracker,
 }
 
-pub async fn upgrade(
+/// Asks the function whether a client may connect, and upgrades the connection.
+pub(super) async fn upgrade(
     State(gateway): State<Arc<Gateway>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
@@ -50,9 +48,6 @@ pub async fn upgrade(
             return refuse(StatusCode::UPGRADE_REQUIRED, details);
         }
     };
-    if guard::is_cross_site(&parts.headers) && !gateway.allows(&parts.headers) {
-        return refuse(StatusCode::FORBIDDEN, "pages of this origin may not connect; see RUNVOY_CORS_ALLOWED_ORIGINS");
-    }
     let connection = Connection::new(&parts, peer, &gateway.stage);
     let mut event = connection.event("$connect", "CONNECT");
     event["queryStringParameters"] = Value::Object(query(&parts));
@@ -72,7 +67,10 @@ pub async fn upgrade(
                 StatusCode::UNAUTHORIZED => {
                     "the token is unknown or has expired; get a new URL from the execution's logs"
                 }
-                StatusCode::FORBIDDEN => "the token is for another execution",
+                StatusCode::FORBIDDEN => {
+                    "the token is for another execution, or pages of this origin may not connect; see \
+                     RUNVOY_CORS_ALLOWED_ORIGINS"
+                }
                 _ => "the connection could not be set up; try again in a moment",
             },
         );
@@ -88,7 +86,7 @@ pub async fn upgrade(
     })
 }
 
-/// Passes messages on until either side ends the connection.
+/// Passes messages on until either side closes the connection.
 async fn serve(
     gateway: &Gateway,
     connection: &Connection,
@@ -113,7 +111,10 @@ async fn serve(
                     event["body"] = Value::from(text.as_str());
                     drop(gateway.function.send("$default", event.to_string().into_bytes()));
                 }
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                // The library answers the client's close frame when the socket is read once more.
+                Some(Ok(Message::Close(_))) => return drain(socket).await,
+                Some(Err(error)) => return close(socket, code_of(&error)).await,
+                None => return,
                 Some(Ok(_)) => {}
             },
             () = gateway.closing.cancelled() => return close(socket, close_code::AWAY).await,
@@ -121,23 +122,34 @@ async fn serve(
     }
 }
 
-/// Says that it is over, and hears the other side say so for a moment.
+/// Sends a close frame and waits a second for the client's.
 async fn close(mut socket: WebSocket, code: u16) {
     let frame = CloseFrame { code, reason: "".into() };
     if socket.send(Message::Close(Some(frame))).await.is_ok() {
-        let answered = async { while let Some(Ok(_)) = socket.recv().await {} };
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), answered).await;
+        drain(socket).await;
     }
 }
 
-impl Gateway {
-    fn allows(&self, headers: &HeaderMap) -> bool {
-        let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
-        self.allowed_origins.iter().any(|allowed| allowed == "*" || Some(allowed.as_str()) == origin)
+/// Reads a socket to its end, so that the closing handshake is completed.
+async fn drain(mut socket: WebSocket) {
+    let end = async { while let Some(Ok(_)) = socket.recv().await {} };
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), end).await;
+}
+
+/// The close code for an error of the client (RFC 6455, section 7.4.1).
+fn code_of(error: &axum::Error) -> u16 {
+    let text = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    let text = text.to_ascii_lowercase();
+    if text.contains("too long") || text.contains("too large") || text.contains("too big") {
+        close_code::SIZE
+    } else if text.contains("utf-8") {
+        close_code::INVALID
+    } else {
+        close_code::PROTOCOL
     }
 }
 
-/// What API Gateway knows of a connection.
+/// The facts about a connection that API Gateway puts into its events.
 struct Connection {
     id: String,
     connected_at: i64,
@@ -198,6 +210,11 @@ fn status_code(answer: &[u8]) -> StatusCode {
 }
 
 fn refuse(status: StatusCode, details: &str) -> Response {
-    let short = status.canonical_reason().unwrap_or("Error");
-    super::json(status, &json!({"error": short, "details": details}))
+    let code = match status {
+        StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
+        StatusCode::FORBIDDEN => "FORBIDDEN",
+        status if status.is_client_error() => "INVALID_REQUEST",
+        _ => "SERVICE_UNAVAILABLE",
+    };
+    super::error(status, code, details)
 }

@@ -1,10 +1,10 @@
-//! EventBridge: hands an event to the function whose rule it matches.
+//! The event patterns of EventBridge rules.
 
 use serde_json::Value;
 
-/// Whether an event has what a rule's pattern asks for ("Amazon EventBridge event patterns"): each field the pattern names,
-/// with one of the values it lists.
-pub fn matches(pattern: &Value, event: &Value) -> bool {
+/// Whether an event matches a rule's pattern ("Amazon EventBridge event patterns"): it has each field that the pattern names, with
+/// one of the values that the pattern lists.
+pub(super) fn matches(pattern: &Value, event: &Value) -> bool {
     match pattern {
         Value::Object(fields) => fields.iter().all(|(name, pattern)| matches(pattern, &event[name])),
         Value::Array(values) => match event {

@@ -1,8 +1,4 @@
-use std::{
-    panic::AssertUnwindSafe,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use lambda_runtime::{Context, LambdaEvent};
@@ -14,27 +10,28 @@ use super::{
     chaos::{Chaos, Fate},
     function_log::FunctionLog,
 };
-use crate::stack::{ACCOUNT, REGION};
+use crate::stack::{ACCOUNT, FunctionSettings, REGION};
 
-/// Request and response of an invocation ("Lambda quotas"): 6 MB.
+/// Bytes that the request and the response of an invocation may have ("Lambda quotas").
 pub const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
-/// When an asynchronous event that failed is tried again. Lambda waits one minute and then two; here nobody wants to.
+/// The pauses before an asynchronous event that failed is tried again. Lambda waits one minute and then two, which is too long for a
+/// developer who watches.
 const RETRY_AFTER: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
-/// Invocations at the same time; further asynchronous ones wait.
+/// Asynchronous invocations at the same time. Further ones wait.
 const CONCURRENCY: usize = 100;
 
-/// A function's code: the bytes of an event in, the bytes of an answer out.
+/// The code of a function. It takes the bytes of an event and returns the bytes of an answer.
 pub type Handler =
     Arc<dyn Fn(LambdaEvent<Vec<u8>>) -> BoxFuture<'static, Result<Vec<u8>, FunctionError>> + Send + Sync>;
 
-/// What the code itself reports.
+/// A failure that the code of a function reports.
 #[derive(Debug, Clone)]
 pub struct FunctionError {
     pub error_type: String,
     pub message: String,
 }
 
-/// Why an invocation has no answer.
+/// Why an invocation gave no answer.
 #[derive(Debug, Error)]
 pub enum InvokeError {
     #[error("{}", .0.message)]
@@ -60,23 +57,31 @@ struct Inner {
     timeout: Duration,
     config: Arc<lambda_runtime::Config>,
     handler: Handler,
-    /// Where its own lines go.
+    /// The log of the function's own lines.
     log: Option<FunctionLog>,
     capacity: Semaphore,
-    /// Asynchronous events under way.
+    /// Asynchronous events that are being handled.
     events: TaskTracker,
-    /// What goes wrong with deliveries on purpose.
-    chaos: OnceLock<Chaos>,
+    /// Disturbs deliveries on purpose, if it is there.
+    chaos: Option<Chaos>,
 }
 
 impl Function {
-    pub fn new(name: &str, timeout: Duration, memory_mb: i32, log: Option<FunctionLog>, handler: Handler) -> Self {
+    /// A function with the settings that the template gives it. With a `chaos_seed`, its deliveries are disturbed as the seed
+    /// decides.
+    pub fn new(
+        name: &str,
+        settings: &FunctionSettings,
+        log: Option<FunctionLog>,
+        chaos_seed: Option<u64>,
+        handler: Handler,
+    ) -> Self {
         Self(Arc::new(Inner {
             arn: format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"),
-            timeout,
+            timeout: settings.timeout,
             config: Arc::new(lambda_runtime::Config {
                 function_name: name.to_owned(),
-                memory: memory_mb,
+                memory: settings.memory_mb,
                 version: "$LATEST".to_owned(),
                 log_stream: format!("local/{name}"),
                 log_group: format!("/aws/lambda/{name}"),
@@ -85,21 +90,18 @@ impl Function {
             log,
             capacity: Semaphore::new(CONCURRENCY),
             events: TaskTracker::new(),
-            chaos: OnceLock::new(),
+            chaos: chaos_seed.map(Chaos::new),
         }))
     }
 
-    /// The same, with deliveries that go wrong as the seed decides.
-    pub fn with_chaos(self, seed: Option<u64>) -> Self {
-        if let Some(seed) = seed {
-            self.0.chaos.get_or_init(|| Chaos::new(seed));
-        }
-        self
+    /// The function's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.0.config.function_name
     }
 
-    /// Whether an event may overtake the one before it.
+    /// Whether an event may overtake the previous one.
     pub fn reorders(&self) -> bool {
-        self.0.chaos.get().is_some()
+        self.0.chaos.is_some()
     }
 
     /// Invokes the function and waits for its answer.
@@ -128,10 +130,10 @@ impl Function {
         }
     }
 
-    /// Hands an event over: it is handled in the background, and tried again twice if that fails. The future, which need not
-    /// be awaited, ends when the event has been handled or given up.
+    /// Sends an asynchronous event, which is handled in the background and tried twice more if that fails. The future, which need
+    /// not be awaited, ends when the event has been handled or given up.
     pub fn send(&self, what: &'static str, payload: Vec<u8>) -> BoxFuture<'static, ()> {
-        let copies = self.0.chaos.get().map_or(1, Chaos::copies);
+        let copies = self.0.chaos.as_ref().map_or(1, Chaos::copies);
         let handled: Vec<_> = (0..copies)
             .map(|_| {
                 let (function, payload) = (self.clone(), payload.clone());
@@ -145,9 +147,15 @@ impl Function {
         })
     }
 
-    /// Invokes the function for an event that will be delivered again if this fails, unless it is the last time.
-    pub async fn deliver(&self, request_id: &str, payload: Vec<u8>, is_last: bool) -> Result<Vec<u8>, InvokeError> {
-        let Some(chaos) = self.0.chaos.get() else { return self.invoke(request_id, payload).await };
+    /// Invokes the function for an event that is delivered again if this fails, unless `is_last`. The last delivery is not
+    /// disturbed.
+    pub(super) async fn deliver(
+        &self,
+        request_id: &str,
+        payload: Vec<u8>,
+        is_last: bool,
+    ) -> Result<Vec<u8>, InvokeError> {
+        let Some(chaos) = &self.0.chaos else { return self.invoke(request_id, payload).await };
         tokio::time::sleep(chaos.delay()).await;
         match chaos.fate() {
             Fate::FailsBefore if !is_last => Err(InvokeError::Disturbed("did not begin")),
@@ -160,7 +168,7 @@ impl Function {
     }
 
     async fn handle(&self, what: &'static str, payload: Vec<u8>) {
-        // Every try of an event has the same request id.
+        // All tries of an event have the same request id.
         let request_id = request_id();
         let mut retries = RETRY_AFTER.into_iter();
         loop {
@@ -183,7 +191,7 @@ impl Function {
         }
     }
 
-    /// Waits until no asynchronous event is under way.
+    /// Waits until every asynchronous event has been handled.
     pub async fn settle(&self) {
         self.0.events.close();
         self.0.events.wait().await;
@@ -191,7 +199,7 @@ impl Function {
     }
 }
 
-/// As Lambda's: a UUID.
+/// A new request id, which in Lambda is a UUID.
 pub fn request_id() -> String {
     uuid::Uuid::new_v4().to_string()
 }
@@ -211,7 +219,8 @@ mod tests {
         timeout: Duration,
         handler: impl Fn(LambdaEvent<Vec<u8>>) -> BoxFuture<'static, Result<Vec<u8>, FunctionError>> + Send + Sync + 'static,
     ) -> Function {
-        Function::new("test", timeout, 128, None, Arc::new(handler))
+        let settings = FunctionSettings { timeout, ..FunctionSettings::default() };
+        Function::new("test", &settings, None, None, Arc::new(handler))
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! What a function logs: on a laptop as on AWS, a line of JSON an event, in the function's own log group.
+//! The log lines of the functions: as in AWS, one line of JSON for each event, in the function's own log group.
 
 use std::{
     io,
@@ -12,13 +12,13 @@ use uuid::Uuid;
 
 use crate::aws::logs::LogGroup;
 
-/// A stream ends here and another begins, as with another instance of the function.
+/// Bytes after which a new stream begins, as another instance of the function would begin one.
 const MAX_STREAM_BYTES: usize = 4 * 1024 * 1024;
 /// How many streams a group keeps.
 const MAX_STREAMS: usize = 8;
 
 tokio::task_local! {
-    /// Of the function that is running.
+    /// The log of the function that is running.
     static CURRENT: FunctionLog;
 }
 
@@ -35,7 +35,7 @@ struct Stream {
 }
 
 impl Stream {
-    /// Named as Lambda names them, with the time for our order.
+    /// A new stream. Its name is like those that Lambda gives, and begins with the time, so that names sort by age.
     fn start(group: &LogGroup) -> Result<Self> {
         let now = jiff::Timestamp::now();
         let name =
@@ -51,7 +51,7 @@ impl FunctionLog {
         Ok(Self { group: group.clone(), stream: Arc::new(Mutex::new(Stream::start(group)?)) })
     }
 
-    /// Runs a function's code, whose lines go here.
+    /// Runs a function's code, whose lines go to this log.
     pub async fn scope<F: Future>(self, code: F) -> F::Output {
         CURRENT.scope(self, code).await
     }
@@ -64,12 +64,13 @@ impl FunctionLog {
         }
         stream.bytes += line.len();
         let now = jiff::Timestamp::now().as_millisecond();
-        self.group.put(&stream.name, vec![(now, String::from_utf8_lossy(line).trim_end().to_owned())])?;
+        let text = String::from_utf8_lossy(line).trim_end().to_owned();
+        self.group.put(&stream.name, &[(now, text)])?;
         Ok(())
     }
 }
 
-/// Takes to its function's log what a function logs while it runs, and nothing else.
+/// Writes what a function logs while it runs to that function's log, and no other line.
 pub fn layer<S>() -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,

@@ -1,4 +1,4 @@
-//! The subscription of a log group: hands new lines to a function, in order as far as nothing holds a batch up.
+//! The subscription of a log group: hands new lines to a function, in order unless a batch takes long.
 
 use std::{io::Write, sync::Arc, time::Duration};
 
@@ -7,41 +7,38 @@ use flate2::{Compression, write::GzEncoder};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
-use tokio_util::task::TaskTracker;
 
 use super::Function;
-use crate::{aws::logs::Event, stack::ACCOUNT, tasks::log_driver::Subscription};
+use crate::{aws::logs::Event, stack::ACCOUNT};
 
-/// How long a batch waits for the one before it, so that lines are stored in the order in which they were printed. No longer,
-/// because a viewer who is slow to take the one must not keep others from the next.
+/// How long a batch waits for the previous one, so that lines are stored in the order in which they were printed. After that it is
+/// sent, because a viewer that is slow to take one batch must not keep other viewers from the next.
 const IN_ORDER: Duration = Duration::from_secs(1);
-/// Batches of one task that are handled at the same time, so that no memory grows with a log.
+/// Batches of one task that are handled at the same time. The limit keeps memory from growing with a log.
 const IN_FLIGHT: usize = 8;
 
-/// Starts a subscription for the streams of one task. It ends when the task lets go of it.
-pub fn start(function: Function, log_group: String, tracker: &TaskTracker) -> Subscription {
-    let (sender, mut batches) = mpsc::channel::<(String, Vec<Event>)>(1);
+/// Hands the batches of one task to a function, until the task drops its end of the channel.
+pub(super) async fn run(function: Function, log_group: String, mut batches: mpsc::Receiver<(String, Vec<Event>)>) {
     let in_flight = Arc::new(Semaphore::new(IN_FLIGHT));
-    tracker.spawn(async move {
-        while let Some((stream, events)) = batches.recv().await {
-            // The semaphore is never closed.
-            let permit = in_flight.clone().acquire_owned().await;
-            match event(&log_group, &stream, &events) {
-                Ok(event) => {
-                    let handled = function.send("log batch", event.to_string().into_bytes());
-                    let handled = tokio::spawn(async move {
-                        handled.await;
-                        drop(permit);
-                    });
-                    if !function.reorders() {
-                        let _ = tokio::time::timeout(IN_ORDER, handled).await;
-                    }
-                }
-                Err(error) => tracing::error!(%error, stream, "a batch of lines could not be packed"),
+    while let Some((stream, events)) = batches.recv().await {
+        // The semaphore is never closed.
+        let permit = in_flight.clone().acquire_owned().await;
+        let event = match event(&log_group, &stream, &events) {
+            Ok(event) => event,
+            Err(error) => {
+                tracing::error!(%error, stream, "a batch of lines could not be compressed");
+                continue;
             }
+        };
+        let handled = function.send("log batch", event.to_string().into_bytes());
+        let handled = tokio::spawn(async move {
+            handled.await;
+            drop(permit);
+        });
+        if !function.reorders() {
+            let _ = tokio::time::timeout(IN_ORDER, handled).await;
         }
-    });
-    sender
+    }
 }
 
 #[derive(Serialize)]
@@ -65,7 +62,7 @@ struct LogEvent<'a> {
 /// The event that Lambda is invoked with ("Subscription filters with AWS Lambda").
 ///
 /// # Errors
-/// None that is known: lines in memory can be packed.
+/// The lines cannot be serialized or compressed, which does not happen for lines in memory.
 pub fn event(log_group: &str, log_stream: &str, events: &[Event]) -> anyhow::Result<Value> {
     let data = Data {
         message_type: "DATA_MESSAGE",

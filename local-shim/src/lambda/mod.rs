@@ -1,13 +1,13 @@
-//! What the Lambda service does around a function: context, deadline, size limits, a panic contained, asynchronous events
-//! tried again; and the event sources that feed it.
+//! What the Lambda service does for a function: it sets context, deadline and size limits, contains a panic, and repeats
+//! asynchronous events that failed. Also the sources of events: rules, schedules, log subscriptions and table streams.
 
-pub mod chaos;
-pub mod event_bridge;
+mod chaos;
+pub mod dispatcher;
+mod event_bridge;
 pub mod function;
 pub mod function_log;
-pub mod instance;
 pub mod log_subscription;
-pub mod schedule;
+pub(crate) mod schedule;
 pub mod table_stream;
 
 pub use function::{Function, FunctionError, Handler, InvokeError};

@@ -1,4 +1,4 @@
-//! EventBridge's schedules: hand a function the same event again and again.
+//! Schedules of EventBridge: they send a function the same event at a fixed rate.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::Function;
 
 /// One schedule of the template.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     every: Duration,
     /// The event.
     input: String,
@@ -18,16 +18,16 @@ pub struct Schedule {
 
 impl Schedule {
     /// From the properties of a `Schedule` event in the template.
-    pub fn from_template(properties: &Value) -> Result<Self> {
+    pub(crate) fn from_template(properties: &Value) -> Result<Self> {
         let rate = properties["Schedule"].as_str().unwrap_or_default();
         let input = properties["Input"].as_str().unwrap_or("{}").to_owned();
-        let every =
-            parse_rate(rate).ok_or_else(|| anyhow!("the schedule {rate:?} is none that is emulated: rate(1 hour)"))?;
+        let every = parse_rate(rate)
+            .ok_or_else(|| anyhow!("the schedule {rate:?} is not emulated; only rates such as rate(1 hour) are"))?;
         Ok(Self { every, input })
     }
 
-    /// Sends the event for as long as the program runs; the first time when the rate has passed once.
-    pub async fn run(self, function: Function) {
+    /// Sends the event at the schedule's rate, for as long as the program runs. The first time is one period from now.
+    pub(crate) async fn run(self, function: Function) {
         loop {
             tokio::time::sleep(self.every).await;
             self.send(&function).await;
@@ -35,7 +35,7 @@ impl Schedule {
     }
 
     /// Sends the event once.
-    pub fn send(&self, function: &Function) -> BoxFuture<'static, ()> {
+    pub(crate) fn send(&self, function: &Function) -> BoxFuture<'static, ()> {
         function.send("schedule", self.input.clone().into_bytes())
     }
 }

@@ -1,4 +1,5 @@
-//! The event source mapping of a DynamoDB stream: hands its records to a function, and those again that it could not handle.
+//! The event source mapping of a DynamoDB stream: it hands the records to a function, and repeats those that the function could not
+//! handle.
 
 use std::time::Duration;
 
@@ -7,15 +8,15 @@ use serde_json::{Value, json};
 use super::{Function, event_bridge, function::request_id};
 use crate::aws::dynamodb::Follower;
 
-/// Between tries of records that failed.
+/// The pause before failed records are tried again. It grows with each try.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// What a mapping is set up with.
+/// The settings of a mapping.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub batch_size: usize,
-    pub retries: u32,
-    /// Patterns of which a record must match one; none for all.
+    batch_size: usize,
+    retries: u32,
+    /// Patterns of which a record must match one. Without any, all records are sent.
     filters: Vec<Value>,
 }
 
@@ -36,14 +37,14 @@ impl Settings {
         }
     }
 
-    /// Whether a record is one that the function is handed.
+    /// Whether a record is sent to the function.
     pub fn wants(&self, record: &Value) -> bool {
         self.filters.is_empty() || self.filters.iter().any(|filter| event_bridge::matches(filter, record))
     }
 }
 
 /// Follows a stream for as long as the program runs.
-pub async fn run(function: Function, mut stream: Follower, settings: Settings) {
+pub(crate) async fn run(function: Function, mut stream: Follower, settings: Settings) {
     loop {
         let records = match stream.next(settings.batch_size).await {
             Ok(records) => records,
@@ -55,7 +56,7 @@ pub async fn run(function: Function, mut stream: Follower, settings: Settings) {
         };
         let wanted: Vec<Value> = records.into_iter().filter(|record| settings.wants(record)).collect();
         if !wanted.is_empty() {
-            // Lambda keeps the order within a partition only; a viewer that is slow must not hold up the next.
+            // Lambda keeps the order of records within a partition only, so a slow batch may be overtaken.
             tokio::spawn(deliver(function.clone(), wanted, settings.retries));
         }
     }

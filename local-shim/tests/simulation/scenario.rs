@@ -98,7 +98,7 @@ struct Chain {
 impl Simulation {
     fn new(seed: u64, clock: &Clock, spawner: LocalSpawner, planted: Option<Planted>) -> Self {
         let stack = Stack::bundled().unwrap();
-        let settings = stack.function("EventProcessorFunction").unwrap();
+        let settings = stack.function("EventProcessor").unwrap();
         let variables = |name: &str| match name {
             "RUNVOY_WEBSOCKET_API_ENDPOINT" => Some("http://simulated/ws".to_owned()),
             name => settings.environment.get(name).cloned(),

@@ -14,30 +14,41 @@ use crate::{
 
 /// How often `last_used` is refreshed at most.
 const LAST_USED_INTERVAL: Duration = Duration::from_secs(60);
+/// How long a request may wait for that refresh after its own work is done.
+const REFRESH_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// An item of the api-keys table: what one read needs to know who calls.
+/// An item of the api-keys table: what one read needs to tell who the caller is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ApiKeyRecord {
-    pub key_hash: ApiKeyHash,
-    pub email: Email,
-    pub role: Role,
-    pub revoked: bool,
+pub(crate) struct ApiKeyRecord {
+    pub(crate) key_hash: ApiKeyHash,
+    pub(crate) email: Email,
+    pub(crate) role: Role,
+    pub(crate) revoked: bool,
     #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
-    pub last_used: Option<Timestamp>,
+    pub(crate) last_used: Option<Timestamp>,
 }
 
-/// Who calls.
+/// The user that a request comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     pub email: Email,
     pub role: Role,
 }
 
-/// Finds out who presents this key: one strongly consistent read, so that a revoked key stops working at once.
+/// A use of a key that is to be written down.
+#[derive(Debug)]
+pub struct KeyUse {
+    email: Email,
+    key_hash: ApiKeyHash,
+    at: Timestamp,
+}
+
+/// Finds the user that a key belongs to, by one strongly consistent read, so that a revoked key stops working at once. The
+/// second part is there when `last_used` is older than a minute: the caller passes it to [`note_use`] beside its own work.
 ///
 /// # Errors
-/// [`Error::NoApiKey`], [`Error::UnknownApiKey`], [`Error::RevokedApiKey`]; [`Error::Database`] when DynamoDB cannot say.
-pub async fn authenticate(app: &App, key: Option<&str>) -> Result<Principal> {
+/// [`Error::NoApiKey`], [`Error::UnknownApiKey`], [`Error::RevokedApiKey`]; [`Error::Aws`] when DynamoDB fails.
+pub async fn authenticate(app: &App, key: Option<&str>) -> Result<(Principal, Option<KeyUse>)> {
     let key = key.map(str::trim).filter(|key| !key.is_empty()).ok_or(Error::NoApiKey)?;
     let hash = ApiKey::presented(key)?.hash();
     let record: ApiKeyRecord = table::get(&app.aws.dynamodb, &app.config.tables.api_keys, "key_hash", hash.as_str())
@@ -47,27 +58,25 @@ pub async fn authenticate(app: &App, key: Option<&str>) -> Result<Principal> {
     if record.revoked {
         return Err(Error::RevokedApiKey);
     }
-    refresh_last_used(app, &record);
-    Ok(Principal { email: record.email, role: record.role })
-}
-
-/// Notes that the key was used, beside the request and never in its way.
-fn refresh_last_used(app: &App, record: &ApiKeyRecord) {
     let now = app.now();
-    let fresh = record.last_used.is_some_and(|last| now.duration_since(last).unsigned_abs() < LAST_USED_INTERVAL);
-    if fresh {
-        return;
-    }
-    let (app, record) = (app.clone(), record.clone());
-    tokio::spawn(async move {
-        if let Err(error) = touch(&app, &record, now).await {
-            tracing::debug!(%error, "last_used was not refreshed");
-        }
-    });
+    let is_fresh = record.last_used.is_some_and(|last| now.duration_since(last).unsigned_abs() < LAST_USED_INTERVAL);
+    let key_use = (!is_fresh).then(|| KeyUse { email: record.email.clone(), key_hash: record.key_hash, at: now });
+    Ok((Principal { email: record.email, role: record.role }, key_use))
 }
 
-/// Notes when a key was last used, on the user and on the key.
-async fn touch(app: &App, record: &ApiKeyRecord, now: Timestamp) -> Result<()> {
+/// Writes down when a key was used, on the user and on the key. A failure or a slow table is logged and costs the request half
+/// a second at most. The caller awaits it, because Lambda freezes an instance once the answer is sent.
+pub async fn note_use(app: &App, key_use: &KeyUse) {
+    let written = tokio::select! {
+        written = write_use(app, key_use) => written,
+        () = app.sleep(REFRESH_TIMEOUT) => Err(Error::bug("the write took too long")),
+    };
+    if let Err(error) = written {
+        tracing::debug!(error = %error.chain(), "last_used was not refreshed");
+    }
+}
+
+async fn write_use(app: &App, key_use: &KeyUse) -> Result<()> {
     let tables = &app.config.tables;
     let update = |table: &str, key: &str, value: &str| -> Result<TransactWriteItem> {
         let update = Update::builder()
@@ -75,15 +84,15 @@ async fn touch(app: &App, record: &ApiKeyRecord, now: Timestamp) -> Result<()> {
             .key(key, string(value))
             .update_expression("SET last_used = :now")
             .condition_expression(format!("attribute_exists({key})"))
-            .expression_attribute_values(":now", string(time::rfc3339(now)))
+            .expression_attribute_values(":now", string(time::rfc3339(key_use.at)))
             .build()?;
         Ok(TransactWriteItem::builder().update(update).build())
     };
     app.aws
         .dynamodb
         .transact_write_items()
-        .transact_items(update(&tables.users, "email", record.email.as_str())?)
-        .transact_items(update(&tables.api_keys, "key_hash", record.key_hash.as_str())?)
+        .transact_items(update(&tables.users, "email", key_use.email.as_str())?)
+        .transact_items(update(&tables.api_keys, "key_hash", key_use.key_hash.as_str())?)
         .send()
         .await?;
     Ok(())

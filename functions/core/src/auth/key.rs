@@ -1,4 +1,4 @@
-//! API keys and the other secrets that a caller shows to prove who it is. Only their hashes are ever stored.
+//! API keys, and the hashes under which keys and tokens are stored. Nothing stores a key or a token itself.
 
 use std::fmt;
 
@@ -10,15 +10,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::{Error, Result};
+use crate::{Error, Result, random::random_text};
 
-/// What every key made here starts with, so that secret scanners recognize a leaked one.
+/// Every generated key starts with this, so that secret scanners recognize a leaked one.
 const PREFIX: &str = "runvoy_";
 /// Random bytes in a key: 192 bits.
 const RANDOM_BYTES: usize = 24;
-/// Characters of checksum at a key's end, 36 bits: a mistyped key is refused without a look-up.
+/// Characters of checksum at a key's end (36 bits), by which a mistyped key is refused without reading a table.
 const CHECKSUM_CHARS: usize = 6;
-/// Bounds on a key that an admin chooses.
+/// Characters that a key may have when an admin chooses it.
 const CHOSEN_KEY_CHARS: std::ops::RangeInclusive<usize> = 24..=256;
 
 /// A key in the clear. Never logged, never stored: `Debug` hides it.
@@ -26,6 +26,10 @@ const CHOSEN_KEY_CHARS: std::ops::RangeInclusive<usize> = 24..=256;
 pub struct ApiKey(String);
 
 impl ApiKey {
+    /// A new key: prefix, 192 random bits, checksum.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the operating system gives no random bytes.
     pub fn generate() -> Result<Self> {
         let body = random_text::<RANDOM_BYTES>()?;
         let checksum = checksum(&body);
@@ -35,7 +39,7 @@ impl ApiKey {
     /// A key as a caller presents it.
     ///
     /// # Errors
-    /// [`Error::UnknownApiKey`] when it cannot be one: too long, or with our prefix and a checksum that does not fit.
+    /// [`Error::UnknownApiKey`] when it is longer than any key, or has the prefix of a generated key and a wrong checksum.
     pub fn presented(text: &str) -> Result<Self> {
         let possible = text.len() <= *CHOSEN_KEY_CHARS.end()
             && text.strip_prefix(PREFIX).is_none_or(|rest| {
@@ -47,14 +51,22 @@ impl ApiKey {
     }
 
     /// A key that an admin chooses for a user.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] unless it has 24 to 256 visible ASCII characters and, with the prefix of a generated key, a right
+    /// checksum.
     pub fn chosen(text: &str) -> Result<Self> {
         if !CHOSEN_KEY_CHARS.contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(Error::invalid(
-                "api_key must be 24 to 256 visible ASCII characters; leave it out to have one made",
+            return Err(Error::invalid_unless(
+                "api_key must be 24 to 256 visible ASCII characters",
+                "leave it out to have one generated",
             ));
         }
         Self::presented(text).map_err(|_| {
-            Error::invalid(format!("api_key starts with {PREFIX:?} but its checksum is wrong; was it copied whole?"))
+            Error::invalid_unless(
+                format!("api_key starts with {PREFIX:?} but its checksum is wrong"),
+                "copy the key as a whole",
+            )
         })
     }
 
@@ -62,7 +74,7 @@ impl ApiKey {
         ApiKeyHash(STANDARD.encode(Sha256::digest(&self.0)))
     }
 
-    /// The key itself, for the one answer that hands it over.
+    /// The key itself, for the one answer that contains it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -74,7 +86,7 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// The base64 SHA-256 of a key: what is stored.
+/// The base64 SHA-256 of a key, which stands for it in the tables.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ApiKeyHash(String);
@@ -85,7 +97,7 @@ impl ApiKeyHash {
     }
 }
 
-/// In constant time, so that how long it takes says nothing about how much is right.
+/// Compares in constant time, so that the time taken does not tell how many characters of a guess are right.
 impl PartialEq for ApiKeyHash {
     fn eq(&self, other: &Self) -> bool {
         self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
@@ -100,16 +112,8 @@ fn checksum(body: &str) -> String {
     text
 }
 
-/// `BYTES` random bytes from the operating system, as URL-safe text.
-pub fn random_text<const BYTES: usize>() -> Result<String> {
-    let mut bytes = [0; BYTES];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Error::Internal(format!("the operating system gave no random bytes: {error}")))?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
-}
-
 /// The hash under which a token that is shown once (claim, WebSocket) is stored.
-pub fn token_hash(token: &str) -> String {
+pub(crate) fn token_hash(token: &str) -> String {
     STANDARD.encode(Sha256::digest(token))
 }
 
@@ -143,7 +147,7 @@ mod tests {
     fn a_chosen_key_must_be_long_and_printable() {
         assert!(ApiKey::chosen("correct-horse-battery-staple").is_ok());
         for bad in ["short", "has a space in it, which is bad", "runvoy_abcdefghijklmnopqrstuvwxyz012345"] {
-            assert!(matches!(ApiKey::chosen(bad), Err(Error::Invalid(_))), "{bad}");
+            assert!(matches!(ApiKey::chosen(bad), Err(Error::Invalid { .. })), "{bad}");
         }
     }
 

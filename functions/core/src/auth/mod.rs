@@ -1,11 +1,11 @@
-//! Who calls, and what they may do.
+//! The user that a request comes from, and what that user may do.
 
 pub mod authenticate;
 pub mod key;
 pub mod policy;
-pub mod role;
+mod role;
 
-pub use authenticate::{Principal, authenticate};
+pub use authenticate::{KeyUse, Principal, authenticate, note_use};
 pub use key::{ApiKey, ApiKeyHash};
 pub use policy::{Action, Resource};
 pub use role::Role;

@@ -1,4 +1,4 @@
-//! Authorization: `policies.cedar`, decided from the principal and the resource of the request alone.
+//! Authorization by `policies.cedar`, from the user and the resource of a request alone: nothing is loaded.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,11 +11,13 @@ use cedar_policy::{
     RestrictedExpression,
 };
 
-use super::Principal;
-use crate::{Error, Result, email::Email};
+use strum::VariantArray as _;
 
-/// Everything that a caller can ask to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+use super::Principal;
+use crate::{Error, Result, email::Email, error::Cause};
+
+/// Everything that a caller can ask to do. The name of a variant is the action's name in `policies.cedar`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantArray)]
 pub enum Action {
     Run,
     ListExecutions,
@@ -42,29 +44,47 @@ pub enum Action {
 }
 
 impl Action {
+    /// The kind of resource and the verb, as [`permissions`] names the action.
+    fn name(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Run => ("executions", "run"),
+            Self::ListExecutions => ("executions", "list"),
+            Self::ReadExecution => ("executions", "read"),
+            Self::ReadStatus => ("executions", "status"),
+            Self::ReadLogs => ("executions", "logs"),
+            Self::KillExecution => ("executions", "kill"),
+            Self::ListImages => ("images", "list"),
+            Self::ReadImage => ("images", "read"),
+            Self::RegisterImage => ("images", "register"),
+            Self::DeleteImage => ("images", "delete"),
+            Self::UseImage => ("images", "use"),
+            Self::ListSecrets => ("secrets", "list"),
+            Self::ReadSecret => ("secrets", "read"),
+            Self::CreateSecret => ("secrets", "create"),
+            Self::UpdateSecret => ("secrets", "update"),
+            Self::DeleteSecret => ("secrets", "delete"),
+            Self::UseSecret => ("secrets", "use"),
+            Self::ListUsers => ("users", "list"),
+            Self::CreateUser => ("users", "create"),
+            Self::RevokeUser => ("users", "revoke"),
+            Self::Reconcile => ("health", "reconcile"),
+            Self::Trace => ("requests", "trace"),
+        }
+    }
+
     /// The verb that a refusal names.
     fn verb(self) -> &'static str {
-        match self {
-            Self::Run => "run",
-            Self::ListExecutions | Self::ListImages | Self::ListSecrets | Self::ListUsers => "list",
-            Self::ReadExecution | Self::ReadStatus | Self::ReadLogs | Self::ReadImage | Self::ReadSecret => "read",
-            Self::KillExecution => "kill",
-            Self::RegisterImage => "register",
-            Self::DeleteImage | Self::DeleteSecret => "delete",
-            Self::UseImage | Self::UseSecret => "use",
-            Self::CreateSecret | Self::CreateUser => "create",
-            Self::UpdateSecret => "update",
-            Self::RevokeUser => "revoke",
-            Self::Reconcile => "reconcile",
-            Self::Trace => "trace",
+        match self.name().1 {
+            "status" | "logs" => "read",
+            verb => verb,
         }
     }
 }
 
-/// What it is to be done to.
+/// What an action is done to.
 #[derive(Clone, Copy, Debug)]
 pub enum Resource<'a> {
-    /// Runvoy as a whole: what lists and creations are done to.
+    /// runvoy as a whole: for lists, creations and operations.
     Account,
     Execution {
         id: &'a str,
@@ -80,32 +100,56 @@ pub enum Resource<'a> {
     },
 }
 
-/// The policies that ship with the program. Parsed once, when first asked.
+/// The policies that are part of the program, parsed at the first use.
 static POLICIES: LazyLock<PolicySet> = LazyLock::new(|| {
     #[expect(clippy::expect_used, reason = "the text is part of the program, and tests parse it")]
     PolicySet::from_str(include_str!("policies.cedar")).expect("policies.cedar parses")
 });
 
-/// Parses the policies now, so that no request waits for it.
+/// Parses the policies now (about 1 ms), so that no request waits for it.
 pub fn prepare() {
     LazyLock::force(&POLICIES);
 }
 
+/// Decides whether a user may do something, from the user's role and the resource's owners.
+///
 /// # Errors
 /// [`Error::Forbidden`] unless a policy permits it.
 pub fn authorize(principal: &Principal, action: Action, resource: Resource<'_>) -> Result<()> {
-    match permits(principal, action, resource) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(Error::Forbidden(action.verb())),
-        Err(error) => Err(Error::Internal(format!("the policies could not be evaluated: {error}"))),
-    }
+    if is_permitted(principal, action, resource)? { Ok(()) } else { Err(Error::Forbidden(action.verb())) }
 }
 
-fn permits(
-    principal: &Principal,
-    action: Action,
-    resource: Resource<'_>,
-) -> std::result::Result<bool, Box<dyn std::error::Error>> {
+/// What a user may do to resources that other users own, as `resource:verb`, for example `executions:list`. An owner may do
+/// more to what they own.
+///
+/// # Errors
+/// [`Error::Internal`] when the policies cannot be evaluated, which is a bug.
+pub fn permissions(principal: &Principal) -> Result<Vec<String>> {
+    let mut permissions = Vec::new();
+    for action in Action::VARIANTS {
+        let (kind, verb) = action.name();
+        let owners = &[];
+        let resource = match (kind, action) {
+            ("executions", Action::Run | Action::ListExecutions) => Resource::Account,
+            ("executions", _) => Resource::Execution { id: "", owners },
+            ("images", Action::ListImages | Action::RegisterImage) => Resource::Account,
+            ("images", _) => Resource::Image { id: "", owners },
+            ("secrets", Action::ListSecrets | Action::CreateSecret) => Resource::Account,
+            ("secrets", _) => Resource::Secret { name: "", owners },
+            _ => Resource::Account,
+        };
+        if is_permitted(principal, *action, resource)? {
+            permissions.push(format!("{kind}:{verb}"));
+        }
+    }
+    Ok(permissions)
+}
+
+fn is_permitted(principal: &Principal, action: Action, resource: Resource<'_>) -> Result<bool> {
+    evaluate(principal, action, resource).map_err(|cause| Error::bug_with("the policies could not be evaluated", cause))
+}
+
+fn evaluate(principal: &Principal, action: Action, resource: Resource<'_>) -> std::result::Result<bool, Cause> {
     let user = uid("User", principal.email.as_str())?;
     let attributes = HashMap::from([
         ("email".to_owned(), RestrictedExpression::new_string(principal.email.to_string())),
@@ -113,12 +157,12 @@ fn permits(
     ]);
     let caller = Entity::new(user.clone(), attributes, HashSet::new())?;
     let target = resource_entity(resource)?;
-    let request = Request::new(user, uid("Action", &format!("{action:?}"))?, target.uid(), Context::empty(), None)?;
+    let request = Request::new(user, uid("Action", action.into())?, target.uid(), Context::empty(), None)?;
     let entities = Entities::from_entities([caller, target], None)?;
     Ok(Authorizer::new().is_authorized(&request, &POLICIES, &entities).decision() == Decision::Allow)
 }
 
-fn resource_entity(resource: Resource<'_>) -> std::result::Result<Entity, Box<dyn std::error::Error>> {
+fn resource_entity(resource: Resource<'_>) -> std::result::Result<Entity, Cause> {
     let (kind, id, owners) = match resource {
         Resource::Account => return Ok(Entity::new(uid("Account", "runvoy")?, HashMap::new(), HashSet::new())?),
         Resource::Execution { id, owners } => ("Execution", id, owners),
@@ -130,7 +174,7 @@ fn resource_entity(resource: Resource<'_>) -> std::result::Result<Entity, Box<dy
     Ok(Entity::new(uid(kind, id)?, attributes, HashSet::new())?)
 }
 
-fn uid(kind: &str, id: &str) -> std::result::Result<EntityUid, Box<dyn std::error::Error>> {
+fn uid(kind: &str, id: &str) -> std::result::Result<EntityUid, Cause> {
     Ok(EntityUid::from_type_name_and_id(EntityTypeName::from_str(kind)?, EntityId::new(id)))
 }
 
@@ -166,7 +210,7 @@ mod tests {
     const ON_IMAGE: &[Action] = &[Action::ReadImage, Action::DeleteImage, Action::UseImage];
     const ON_SECRET: &[Action] = &[Action::ReadSecret, Action::UpdateSecret, Action::DeleteSecret, Action::UseSecret];
 
-    /// The contract's table, written out a second time: what each role may do to what it does not own.
+    /// The table of roles in the API's contract, written out a second time: what each may do to resources of others.
     fn expected(role: Role, action: Action) -> bool {
         use Action::*;
         match role {
@@ -192,7 +236,7 @@ mod tests {
     #[test]
     fn every_role_may_do_exactly_what_the_table_says() {
         let (mine, theirs) = (Email::parse("me@example.com").unwrap(), Email::parse("you@example.com").unwrap());
-        for role in Role::ALL {
+        for &role in Role::VARIANTS {
             let principal = Principal { email: mine.clone(), role };
             for action in ON_ACCOUNT {
                 let allowed = authorize(&principal, *action, Resource::Account).is_ok();
@@ -213,6 +257,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn permissions_are_what_the_policies_say_of_resources_of_others() {
+        let of = |role| permissions(&Principal { email: Email::parse("me@example.com").unwrap(), role }).unwrap();
+        assert_eq!(of(Role::Viewer), ["executions:list", "executions:status"]);
+        assert_eq!(of(Role::Admin).len(), Action::VARIANTS.len());
+        let developer = of(Role::Developer);
+        assert!(developer.iter().any(|one| one == "secrets:use") && !developer.iter().any(|one| one == "secrets:read"));
     }
 
     #[test]

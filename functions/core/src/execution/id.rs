@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// The last segment of the ECS task's ARN.
+/// Names an execution: the last segment of the ARN of its ECS task.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ExecutionId(String);
@@ -14,7 +14,10 @@ impl ExecutionId {
         &self.0
     }
 
-    /// From `arn:aws:ecs:region:account:task/cluster/id`.
+    /// The id in `arn:aws:ecs:region:account:task/cluster/id`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for any other text.
     pub fn from_task_arn(arn: &str) -> Result<Self> {
         match arn.rsplit_once('/') {
             Some((head, id)) if head.contains(":task") => id.parse(),

@@ -1,60 +1,88 @@
-//! A caller's `Idempotency-Key`: the same request under the same key again is the first one's execution.
+//! A caller's `Idempotency-Key`: the same request under the same key again is answered with the first request's execution.
 //!
-//! Two places remember a key. ECS does at once, by the task's client token, until an hour after the task's end and for a day
-//! at most ("Ensuring idempotency", Amazon ECS API Reference). The execution's record does for good, by an index that lags
-//! behind a little.
+//! Two places remember a key, and both are asked, in this order:
+//!
+//! 1. The execution's record, through an index ([`Idempotency::find_first`]). It remembers for good, but an index lags behind its
+//!    table a little.
+//! 2. ECS, by the task's client token, which is the key's hash ([`first_of_conflict`]). It knows at once, until an hour after the
+//!    task's end and for a day at most ("Ensuring idempotency", Amazon ECS API Reference).
+//!
+//! Whichever finds an execution, [`Idempotency::confirm`] compares the hash of its request with this one's.
 
+use aws_sdk_ecs::{error::SdkError, operation::run_task::RunTaskError};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{ExecutionRecord, list};
-use crate::{App, Error, Result, auth::Principal};
+use super::{ExecutionId, ExecutionRecord, list, task};
+use crate::{App, Error, Result, auth::Principal, error::Service};
 
 const BY_KEY: &str = "by-idempotency-key";
 
-/// A key and what it stands for.
+/// A key and the request that it was sent with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idempotency {
-    /// Stands for the caller and the key; fits a client token and a tag.
+    /// A hash of the caller and the key, of 43 characters: short enough for a client token and for a tag.
     pub key: String,
-    /// Stands for the request, as it was sent.
+    /// A hash of the request as it was sent.
     pub request_hash: String,
 }
 
 impl Idempotency {
+    /// # Errors
+    /// [`Error::Internal`] when the request cannot be serialized, which is a bug.
     pub fn new(caller: &Principal, key: &str, request: &impl Serialize) -> Result<Self> {
         let request = serde_json::to_string(request)
-            .map_err(|error| Error::Internal(format!("a request could not be written down: {error}")))?;
+            .map_err(|error| Error::bug_with("a request could not be serialized", error))?;
         Ok(Self { key: digest(&[caller.email.as_str(), key]), request_hash: digest(&[&request]) })
     }
 
-    /// The execution that an earlier request has started under this key, as far as its record tells.
+    /// The execution that an earlier request under this key has started, if its record can be found already.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when that was another request.
-    pub async fn first(&self, app: &App) -> Result<Option<ExecutionRecord>> {
-        let ids = list::having(app, BY_KEY, "idempotency_key", &self.key).await?;
+    /// [`Error::Conflict`] when the earlier request was a different one.
+    pub async fn find_first(&self, app: &App) -> Result<Option<ExecutionRecord>> {
+        let ids = list::ids_by_index(app, BY_KEY, "idempotency_key", &self.key).await?;
         let Some(id) = ids.first() else { return Ok(None) };
         super::find(app, id).await?.map(|record| self.confirm(record)).transpose()
     }
 
-    /// The execution, if it was this request that started it.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] when it was another.
-    pub fn confirm(&self, record: ExecutionRecord) -> Result<ExecutionRecord> {
+    fn confirm(&self, record: ExecutionRecord) -> Result<ExecutionRecord> {
         if record.request_hash.as_ref() == Some(&self.request_hash) { Ok(record) } else { Err(conflict()) }
     }
 }
 
-/// That a key stands for another request.
-pub fn conflict() -> Error {
-    Error::Conflict("this Idempotency-Key stands for another request; use a new key".to_owned())
+/// The first request's execution, when ECS refuses RunTask because it knows the client token.
+///
+/// # Errors
+/// [`Error::Conflict`] when the first request was a different one, or ECS does not say which task it started. RunTask's own
+/// failure when it is another one.
+pub(super) async fn first_of_conflict(
+    app: &App,
+    error: SdkError<RunTaskError>,
+    idempotency: Option<&Idempotency>,
+) -> Result<ExecutionRecord> {
+    let (first, idempotency) = match (error.as_service_error(), idempotency) {
+        (Some(RunTaskError::ConflictException(used)), Some(idempotency)) => (used.resource_ids().first(), idempotency),
+        _ => return Err(Error::aws(Service::Ecs)(error)),
+    };
+    let id = ExecutionId::from_task_arn(first.ok_or_else(conflict)?).map_err(|_| conflict())?;
+    let record = match super::find(app, &id).await? {
+        Some(record) => record,
+        None => match task::recover(app, &id).await {
+            Err(Error::NotFound { .. }) => return Err(conflict()),
+            recovered => recovered?.ok_or_else(conflict)?,
+        },
+    };
+    idempotency.confirm(record)
 }
 
-/// 43 URL-safe characters that stand for these parts: fits a client token (64) and a tag.
-pub fn digest(parts: &[&str]) -> String {
+fn conflict() -> Error {
+    Error::conflict("this Idempotency-Key was used for a different request", "use a new key")
+}
+
+/// A hash of several texts, as 43 URL-safe characters.
+pub(super) fn digest(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update(part.len().to_be_bytes());

@@ -1,27 +1,30 @@
-//! Pages of executions, newest first. A page costs one query for each status asked for, however many executions there are.
+//! Pages of executions, newest first. A page costs one query for each status that the caller asks for, however many executions
+//! there are.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
+use strum::VariantArray as _;
+
 use super::{Execution, ExecutionId, ExecutionRecord, LISTING, Status};
 use crate::{
-    App, Error, Result,
+    App, Error, RequestId, Result,
     table::{self, string},
 };
 
 const BY_STARTED_AT: &str = "by-started-at";
 const BY_STATUS: &str = "by-status";
-/// A page ends here even when no limit was asked for, well under the 6 MB that Lambda answers at most.
+/// A page ends here even when the caller sets no limit. Lambda answers with 6 MB at most.
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Which page.
+/// Which executions to list.
 #[derive(Debug, Default)]
 pub struct Page {
     /// How many at most; 0 for as many as one answer carries.
     pub limit: usize,
-    /// Only these; empty for all.
+    /// Only executions with one of these; all executions if empty.
     pub statuses: Vec<Status>,
-    /// Where the page before ended.
+    /// Where the previous page ended.
     pub cursor: Option<Cursor>,
 }
 
@@ -30,6 +33,8 @@ pub struct Page {
 pub struct Cursor(String);
 
 impl Cursor {
+    /// # Errors
+    /// [`Error::Invalid`] for a text that no page gave.
     pub fn parse(text: &str) -> Result<Self> {
         URL_SAFE_NO_PAD
             .decode(text)
@@ -37,7 +42,9 @@ impl Cursor {
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .filter(|key| key.len() <= 128 && key.contains('#'))
             .map(Self)
-            .ok_or_else(|| Error::invalid("invalid cursor parameter; take it from the Link header of the page before"))
+            .ok_or_else(|| {
+                Error::invalid_unless("invalid cursor parameter", "take it from the Link header of the previous page")
+            })
     }
 
     pub fn encode(&self) -> String {
@@ -52,21 +59,21 @@ struct Listed {
     record: ExecutionRecord,
 }
 
-/// One page, and where the next one starts.
+/// One page, and where the next one starts if there is one.
 pub async fn page(app: &App, page: &Page) -> Result<(Vec<Execution>, Option<Cursor>)> {
     let mut sources = Vec::new();
     if page.statuses.is_empty() {
         sources.push(Source::new(BY_STARTED_AT, "listing", LISTING));
     }
-    for status in Status::ALL.into_iter().filter(|status| page.statuses.contains(status)) {
-        sources.push(Source::new(BY_STATUS, "status", status.as_str()));
+    for status in Status::VARIANTS.iter().filter(|status| page.statuses.contains(status)) {
+        sources.push(Source::new(BY_STATUS, "status", status.into()));
     }
     let wanted = if page.limit == 0 { usize::MAX } else { page.limit };
     let mut before = page.cursor.as_ref().map(|cursor| cursor.0.clone());
     let mut executions: Vec<Execution> = Vec::new();
     let mut bytes = 0;
     loop {
-        // The newest of what the sources have next. Each has been read far enough to know.
+        // Take the newest of the sources' next executions. Each source has been read far enough to know its own.
         let mut newest: Option<usize> = None;
         for at in 0..sources.len() {
             sources[at].fill(app, page.limit, page.cursor.as_ref()).await?;
@@ -80,7 +87,7 @@ pub async fn page(app: &App, page: &Page) -> Result<(Vec<Execution>, Option<Curs
             return Ok((executions, before.map(Cursor)));
         }
         if let Some(next) = sources[at].ready.pop_front() {
-            // The index lags the table: an execution may stand under two statuses for a moment.
+            // An index lags behind its table, so an execution may be listed under two statuses for a moment.
             if before.as_ref() != Some(&next.started_key) {
                 bytes += 512 + next.record.execution.command.len();
                 before = Some(next.started_key);
@@ -91,10 +98,10 @@ pub async fn page(app: &App, page: &Page) -> Result<(Vec<Execution>, Option<Curs
 }
 
 /// All executions that have not ended, by status, newest first.
-pub async fn open(app: &App) -> Result<Vec<ExecutionRecord>> {
+pub(crate) async fn open(app: &App) -> Result<Vec<ExecutionRecord>> {
     let mut open = Vec::new();
-    for status in Status::ALL.into_iter().filter(|status| !status.is_terminal()) {
-        let mut source = Source::new(BY_STATUS, "status", status.as_str());
+    for status in Status::VARIANTS.iter().filter(|status| !status.is_terminal()) {
+        let mut source = Source::new(BY_STATUS, "status", status.into());
         loop {
             source.fill(app, 0, None).await?;
             let Some(next) = source.ready.pop_front() else { break };
@@ -105,16 +112,16 @@ pub async fn open(app: &App) -> Result<Vec<ExecutionRecord>> {
 }
 
 /// Ids of the executions that a request created or changed.
-pub async fn of_request(app: &App, request_id: &str) -> Result<Vec<ExecutionId>> {
-    let mut ids = having(app, "by-created-by-request", "created_by_request_id", request_id).await?;
-    ids.extend(having(app, "by-modified-by-request", "modified_by_request_id", request_id).await?);
+pub(crate) async fn of_request(app: &App, request_id: &RequestId) -> Result<Vec<ExecutionId>> {
+    let mut ids = ids_by_index(app, "by-created-by-request", "created_by_request_id", request_id.as_str()).await?;
+    ids.extend(ids_by_index(app, "by-modified-by-request", "modified_by_request_id", request_id.as_str()).await?);
     ids.sort();
     ids.dedup();
     Ok(ids)
 }
 
-/// Ids of the executions that an index has under this value of its attribute.
-pub async fn having(app: &App, index: &str, attribute: &str, value: &str) -> Result<Vec<ExecutionId>> {
+/// Ids of the executions that an index lists under this value of its key attribute.
+pub(super) async fn ids_by_index(app: &App, index: &str, attribute: &str, value: &str) -> Result<Vec<ExecutionId>> {
     #[derive(serde::Deserialize)]
     struct Key {
         execution_id: ExecutionId,
@@ -138,7 +145,7 @@ pub async fn having(app: &App, index: &str, attribute: &str, value: &str) -> Res
     Ok(ids)
 }
 
-/// One index partition, read as far as needed.
+/// One partition of an index, of which as many pages are read as needed.
 struct Source {
     index: &'static str,
     key: &'static str,
@@ -177,7 +184,7 @@ impl Source {
                 None => "#partition = :partition",
             };
             if limit > 0 {
-                // One more than the page tells whether there is a next one.
+                // One more than the page holds shows whether there is a next page.
                 query = query.limit(i32::try_from(limit.saturating_add(1)).unwrap_or(i32::MAX));
             }
             let answer = query.key_condition_expression(condition).send().await?;
@@ -200,7 +207,7 @@ mod tests {
         let cursor = Cursor("2026-01-02T03:04:05.000Z#abc".to_owned());
         assert_eq!(Cursor::parse(&cursor.encode()).unwrap(), cursor);
         for bad in ["", "!!", "YWJj", "é"] {
-            assert!(matches!(Cursor::parse(bad), Err(Error::Invalid(_))), "{bad}");
+            assert!(matches!(Cursor::parse(bad), Err(Error::Invalid { .. })), "{bad}");
         }
     }
 }

@@ -1,95 +1,35 @@
-//! Executions: one command in one ECS task each, and what is known of it.
+//! Executions: one command in one ECS task each, and what is known about it.
 
-pub mod environment;
-pub mod id;
+mod id;
 pub mod idempotency;
+mod kill;
 pub mod list;
-pub mod run;
+mod log_stream;
+mod overrides;
+mod run_request;
+mod start;
+mod status;
 pub mod task;
-
-use std::{fmt, str::FromStr};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use strum::VariantArray as _;
 
 pub use id::ExecutionId;
 pub use idempotency::Idempotency;
+pub use kill::kill;
+pub use log_stream::LogStream;
+pub use run_request::{RunRequest, ValidRun};
+pub use start::{Origin, start};
+pub use status::Status;
 
 use crate::{
-    App, Error, Result,
+    App, Error, RequestId, Result,
     email::Email,
-    table::{self, ConditionFailed, number, string},
+    image::{ImageId, task_definition::RUNNER},
+    table::{self, Refusal as _, number, string},
     time,
 };
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Status {
-    Starting,
-    Running,
-    Terminating,
-    Succeeded,
-    Failed,
-    Stopped,
-}
-
-impl Status {
-    pub const ALL: [Self; 6] =
-        [Self::Starting, Self::Running, Self::Terminating, Self::Succeeded, Self::Failed, Self::Stopped];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Starting => "STARTING",
-            Self::Running => "RUNNING",
-            Self::Terminating => "TERMINATING",
-            Self::Succeeded => "SUCCEEDED",
-            Self::Failed => "FAILED",
-            Self::Stopped => "STOPPED",
-        }
-    }
-
-    /// Whether nothing can follow.
-    pub fn is_terminal(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Stopped)
-    }
-
-    /// Whether an event may move an execution from this status to that one. A task's end may be learnt before its start,
-    /// so every end state can follow every status that is not one.
-    pub fn can_become(self, next: Self) -> bool {
-        match next {
-            Self::Starting => false,
-            Self::Running => self == Self::Starting,
-            Self::Terminating => matches!(self, Self::Starting | Self::Running),
-            Self::Succeeded | Self::Failed | Self::Stopped => !self.is_terminal(),
-        }
-    }
-
-    /// The condition under which a write may set this status.
-    fn condition(self) -> String {
-        let before: Vec<String> = Self::ALL
-            .into_iter()
-            .filter(|status| status.can_become(self))
-            .map(|status| format!(":from_{}", status.as_str()))
-            .collect();
-        format!("attribute_exists(execution_id) AND #status IN ({})", before.join(", "))
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Status {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or_else(|| {
-            Error::invalid(format!("status {text:?} is none of {}", Self::ALL.map(Self::as_str).join(", ")))
-        })
-    }
-}
 
 /// An execution as the API lists it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -99,7 +39,8 @@ pub struct Execution {
     pub created_by: Email,
     pub owned_by: Vec<Email>,
     pub command: String,
-    pub image_id: String,
+    #[schema(value_type = String)]
+    pub image_id: ImageId,
     #[serde(with = "time::as_rfc3339")]
     #[schema(value_type = String, format = "date-time")]
     pub started_at: Timestamp,
@@ -114,9 +55,14 @@ pub struct Execution {
     pub duration_seconds: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_stream_name: Option<String>,
-    pub created_by_request_id: String,
-    pub modified_by_request_id: String,
+    #[schema(value_type = String)]
+    pub created_by_request_id: RequestId,
+    #[schema(value_type = String)]
+    pub modified_by_request_id: RequestId,
     pub cloud: String,
+    /// Why the task failed, when it was not its command that did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_reason: Option<String>,
 }
 
 /// An item of the executions table.
@@ -124,17 +70,14 @@ pub struct Execution {
 pub struct ExecutionRecord {
     #[serde(flatten)]
     pub execution: Execution,
-    /// Why ECS stopped the task, when it says so.
+    /// A hash of the request, where the caller sent an idempotency key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stopped_reason: Option<String>,
-    /// The request that the caller's idempotency key stands for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request_hash: Option<String>,
+    pub(crate) request_hash: Option<String>,
     #[serde(flatten)]
     pub log: LogHead,
 }
 
-/// How far an execution's log has been stored. Kept with the execution, so that one read tells both.
+/// How far an execution's log has been stored. It is a part of the execution's record, so that one read returns both.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogHead {
     /// The sequence number of the newest stored batch; 0 before the first.
@@ -143,36 +86,37 @@ pub struct LogHead {
     /// The greatest event id stored so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_last_event_id: Option<String>,
-    /// Whether the rest of the log has been read after the task's end: no batch is expected any more.
+    /// Whether the log has been read to its end after the task stopped, so that no further batch is expected.
     #[serde(default)]
     pub log_complete: bool,
-    /// Counts the viewers that have ever connected: a batch that finds it unchanged has nobody new to look for.
+    /// Counts the viewers that have ever connected. The transaction that stores a batch is conditional on it, so that the
+    /// invocation notices a viewer that connects meanwhile.
     #[serde(default)]
     pub viewers: u64,
 }
 
-/// What a run starts with.
+/// An execution whose task has just been started.
 #[derive(Clone, Debug)]
 pub struct NewExecution {
     pub execution_id: ExecutionId,
     pub created_by: Email,
     pub command: String,
-    pub image_id: String,
+    pub image_id: ImageId,
     pub started_at: Timestamp,
-    pub request_id: String,
+    pub request_id: RequestId,
     pub idempotency: Option<Idempotency>,
 }
 
 /// The partition of the index that lists all executions.
 const LISTING: &str = "executions";
 
-/// Sorts executions by start, and those that started together by id: text order is time order.
+/// A sort key by start time, then by id. Its text order is its time order.
 fn started_key(started_at: Timestamp, id: &ExecutionId) -> String {
     format!("{}#{id}", time::rfc3339(started_at))
 }
 
-/// Writes down a run that ECS has accepted. Whatever an event has told already (the record may have been made from the task
-/// by then) stays as it is.
+/// Writes the record of a task that ECS has accepted. An event of the task may have made the record already; what it wrote
+/// stays.
 pub async fn record(app: &App, new: &NewExecution) -> Result<ExecutionRecord> {
     let id = &new.execution_id;
     let mut expression = "SET created_by = :by, owned_by = :owners, command = :command, image_id = :image, \
@@ -195,17 +139,14 @@ pub async fn record(app: &App, new: &NewExecution) -> Result<ExecutionRecord> {
             aws_sdk_dynamodb::types::AttributeValue::L(vec![string(new.created_by.as_str())]),
         )
         .expression_attribute_values(":command", string(&new.command))
-        .expression_attribute_values(":image", string(&new.image_id))
+        .expression_attribute_values(":image", string(new.image_id.as_str()))
         .expression_attribute_values(":listing", string(LISTING))
-        .expression_attribute_values(
-            ":stream",
-            string(crate::logs::stream_name(crate::image::task_definition::RUNNER, id)),
-        )
-        .expression_attribute_values(":request", string(&new.request_id))
+        .expression_attribute_values(":stream", string(LogStream::new(RUNNER, id).to_string()))
+        .expression_attribute_values(":request", string(new.request_id.as_str()))
         .expression_attribute_values(":cloud", string("AWS"))
         .expression_attribute_values(":started", string(time::rfc3339(new.started_at)))
         .expression_attribute_values(":started_key", string(started_key(new.started_at, id)))
-        .expression_attribute_values(":starting", string(Status::Starting.as_str()))
+        .expression_attribute_values(":starting", string(Status::Starting))
         .expression_attribute_values(":zero", number(0))
         .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
     if let Some(Idempotency { key, request_hash }) = &new.idempotency {
@@ -214,7 +155,8 @@ pub async fn record(app: &App, new: &NewExecution) -> Result<ExecutionRecord> {
             .expression_attribute_values(":key", string(key))
             .expression_attribute_values(":hash", string(request_hash));
     }
-    let written = update.update_expression(expression).send().await?;
+    let update = update.update_expression(expression);
+    let written = table::write(app, || update.clone().send()).await?;
     table::from_item(written.attributes.unwrap_or_default())
 }
 
@@ -223,7 +165,7 @@ pub async fn find(app: &App, id: &ExecutionId) -> Result<Option<ExecutionRecord>
     table::get(&app.aws.dynamodb, &app.config.tables.executions, "execution_id", id.as_str()).await
 }
 
-/// The execution with this id.
+/// The execution with this id, strongly consistent.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -238,22 +180,22 @@ pub struct Transition {
     pub completed_at: Option<Timestamp>,
     pub duration_seconds: Option<i64>,
     pub stopped_reason: Option<String>,
-    pub request_id: Option<String>,
+    pub request_id: Option<RequestId>,
 }
 
-/// How a status change came out.
+/// What came of a status change.
 #[derive(Debug)]
 pub enum Changed {
-    /// It took place; the record as it is now.
+    /// The status was written. Holds the record after the change.
     Yes(Box<ExecutionRecord>),
-    /// The execution was past it already; the record as it was found.
+    /// The execution cannot take that status any more. Holds the record as it was found.
     No(Box<ExecutionRecord>),
-    /// There is no such execution (yet).
+    /// There is no such execution, or its record has not been written yet.
     Missing,
 }
 
-/// Moves an execution to a status, if it can still become that: one conditional write, so that events in any order, any
-/// number of times, come out the same.
+/// Moves an execution to a status by one conditional write, if [`Status::can_become`] allows it. Events that arrive in any order
+/// and any number of times therefore lead to the same end.
 pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -> Result<Changed> {
     let mut expression = "SET #status = :to".to_owned();
     let mut update = app
@@ -264,25 +206,26 @@ pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -
         .key("execution_id", string(id.as_str()))
         .condition_expression(to.condition())
         .expression_attribute_names("#status", "status")
-        .expression_attribute_values(":to", string(to.as_str()))
+        .expression_attribute_values(":to", string(to))
         .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew)
         .return_values_on_condition_check_failure(aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld);
-    for from in Status::ALL.into_iter().filter(|from| from.can_become(to)) {
-        update = update.expression_attribute_values(format!(":from_{}", from.as_str()), string(from.as_str()));
+    for from in Status::VARIANTS.iter().filter(|from| from.can_become(to)) {
+        update = update.expression_attribute_values(format!(":from_{from}"), string(*from));
     }
     for (attribute, value) in [
         ("exit_code", with.exit_code.map(number)),
         ("completed_at", with.completed_at.map(|at| string(time::rfc3339(at)))),
         ("duration_seconds", with.duration_seconds.map(number)),
         ("stopped_reason", with.stopped_reason.map(string)),
-        ("modified_by_request_id", with.request_id.map(string)),
+        ("modified_by_request_id", with.request_id.map(|id| string(id.as_str()))),
     ] {
         if let Some(value) = value {
             expression.push_str(&format!(", {attribute} = :{attribute}"));
             update = update.expression_attribute_values(format!(":{attribute}"), value);
         }
     }
-    match update.update_expression(expression).send().await {
+    let update = update.update_expression(expression);
+    match table::write(app, || update.clone().send()).await {
         Ok(written) => Ok(Changed::Yes(table::from_item(written.attributes.unwrap_or_default())?)),
         Err(error) if error.condition_failed() => {
             use aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException;
@@ -294,34 +237,5 @@ pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -
             }
         }
         Err(error) => Err(error.into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_leaves_an_end_state() {
-        for from in Status::ALL.into_iter().filter(|status| status.is_terminal()) {
-            for to in Status::ALL {
-                assert!(!from.can_become(to), "{from} → {to}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_status_moves_only_along_the_contracts_arrows() {
-        use Status::*;
-        for to in Status::ALL {
-            let from: Vec<Status> = Status::ALL.into_iter().filter(|from| from.can_become(to)).collect();
-            let expected: &[Status] = match to {
-                Starting => &[],
-                Running => &[Starting],
-                Terminating => &[Starting, Running],
-                Succeeded | Failed | Stopped => &[Starting, Running, Terminating],
-            };
-            assert_eq!(from, expected, "→ {to}");
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! What a task's events say about its execution.
+//! What ECS says about a task, and what that means for its execution.
 
 use std::time::Duration;
 
@@ -6,54 +6,93 @@ use aws_sdk_ecs::types::Task;
 use jiff::Timestamp;
 
 use super::{Changed, ExecutionId, ExecutionRecord, Idempotency, NewExecution, Status, Transition};
-use crate::{App, Error, Result, email::Email, image::task_definition::RUNNER};
+use crate::{
+    App, Error, RequestId, Result,
+    email::Email,
+    error::Service,
+    image::{ImageId, task_definition::RUNNER},
+};
 
-pub const TAG_CREATED_BY: &str = "CreatedBy";
-pub const TAG_IMAGE_ID: &str = "ImageId";
-pub const TAG_REQUEST_ID: &str = "RequestId";
-pub const TAG_IDEMPOTENCY_KEY: &str = "IdempotencyKey";
-pub const TAG_REQUEST_HASH: &str = "RequestHash";
+pub(crate) const TAG_CREATED_BY: &str = "CreatedBy";
+pub(super) const TAG_IMAGE_ID: &str = "ImageId";
+pub(super) const TAG_REQUEST_ID: &str = "RequestId";
+pub(super) const TAG_IDEMPOTENCY_KEY: &str = "IdempotencyKey";
+pub(super) const TAG_REQUEST_HASH: &str = "RequestHash";
+
+/// How long DescribeTasks may not show a task yet that ECS has started or told of in an event. AWS gives no figure ("RunTask",
+/// eventual consistency); a minute is generous.
+pub(crate) const CONSISTENT_AFTER: Duration = Duration::from_secs(60);
+
+/// What ECS says about a task, in an event or in the answer of DescribeTasks.
+#[derive(Clone, Debug, Default)]
+pub struct TaskReport {
+    pub last_status: String,
+    pub stop_code: Option<String>,
+    pub stopped_reason: Option<String>,
+    pub started_at: Option<Timestamp>,
+    pub stopped_at: Option<Timestamp>,
+    pub containers: Vec<ContainerReport>,
+    /// When ECS sent the report; absent for an answer of DescribeTasks.
+    pub reported_at: Option<Timestamp>,
+}
+
+/// What ECS says about a container of a task.
+#[derive(Clone, Debug, Default)]
+pub struct ContainerReport {
+    pub name: String,
+    pub exit_code: Option<i32>,
+    pub reason: Option<String>,
+}
+
+impl From<&Task> for TaskReport {
+    fn from(task: &Task) -> Self {
+        let time =
+            |at: Option<&aws_sdk_ecs::primitives::DateTime>| Timestamp::from_millisecond(at?.to_millis().ok()?).ok();
+        Self {
+            last_status: task.last_status().unwrap_or_default().to_owned(),
+            stop_code: task.stop_code().map(|code| code.as_str().to_owned()),
+            stopped_reason: task.stopped_reason().map(str::to_owned),
+            started_at: time(task.started_at()),
+            stopped_at: time(task.stopped_at()),
+            containers: task
+                .containers()
+                .iter()
+                .map(|container| ContainerReport {
+                    name: container.name().unwrap_or_default().to_owned(),
+                    exit_code: container.exit_code(),
+                    reason: container.reason().map(str::to_owned),
+                })
+                .collect(),
+            reported_at: None,
+        }
+    }
+}
 
 /// The part of an ECS task's state that an execution follows.
 #[derive(Clone, Debug)]
 pub struct TaskState {
     pub execution_id: ExecutionId,
     pub phase: Phase,
-    pub started_at: Option<Timestamp>,
-    /// When ECS noticed.
-    pub noticed_at: Option<Timestamp>,
+    started_at: Option<Timestamp>,
+    reported_at: Option<Timestamp>,
 }
 
 impl TaskState {
-    /// From what DescribeTasks shows.
-    pub fn described(id: &ExecutionId, task: &Task) -> Self {
-        let time =
-            |at: Option<&aws_sdk_ecs::primitives::DateTime>| Timestamp::from_millisecond(at?.to_millis().ok()?).ok();
-        let phase = match task.last_status() {
-            Some("RUNNING") => Phase::Running,
-            Some("STOPPED") => Phase::Stopped(Stop {
-                stop_code: task.stop_code().map(|code| code.as_str().to_owned()),
-                reason: task.stopped_reason().map(str::to_owned),
-                exit_code: task
-                    .containers()
-                    .iter()
-                    .find(|container| container.name() == Some(RUNNER))
-                    .and_then(|container| container.exit_code()),
-                at: time(task.stopped_at()),
-            }),
-            _ => Phase::Between,
+    pub fn new(execution_id: ExecutionId, report: TaskReport) -> Self {
+        let TaskReport { started_at, reported_at, .. } = report;
+        let phase = match report.last_status.as_str() {
+            "RUNNING" => Phase::Running,
+            "STOPPED" => Phase::Stopped(Stop::new(report)),
+            _ => Phase::Other,
         };
-        Self { execution_id: id.clone(), phase, started_at: time(task.started_at()), noticed_at: None }
+        Self { execution_id, phase, started_at, reported_at }
     }
 }
 
-/// How long after an event its task may still be on its way into what DescribeTasks shows.
-const CONSISTENT_AFTER: Duration = Duration::from_secs(60);
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Provisioning, pending, deprovisioning and the like: nothing that an execution shows.
-    Between,
+    /// PROVISIONING, PENDING, DEPROVISIONING and the like, which an execution does not show.
+    Other,
     Running,
     Stopped(Stop),
 }
@@ -61,16 +100,45 @@ pub enum Phase {
 /// How a task ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stop {
-    pub stop_code: Option<String>,
-    pub reason: Option<String>,
+    stop_code: Option<String>,
+    /// What ECS says of the task and of its containers.
+    reason: Option<String>,
     /// The exit code of the container `runner`.
-    pub exit_code: Option<i32>,
-    pub at: Option<Timestamp>,
+    exit_code: Option<i32>,
+    pub(crate) at: Option<Timestamp>,
 }
 
 impl Stop {
-    /// The end state and exit code that this end means.
-    pub fn outcome(&self) -> (Status, i32) {
+    fn new(report: TaskReport) -> Self {
+        let exit_code = report.containers.iter().find(|one| one.name == RUNNER).and_then(|runner| runner.exit_code);
+        let of_containers = report.containers.into_iter().filter_map(|one| {
+            Some(format!("container {}: {}", one.name, one.reason.filter(|reason| !reason.is_empty())?))
+        });
+        let reasons: Vec<String> =
+            report.stopped_reason.into_iter().filter(|reason| !reason.is_empty()).chain(of_containers).collect();
+        let reason = Some(reasons.join("; ")).filter(|reason| !reason.is_empty());
+        Self { stop_code: report.stop_code, reason, exit_code, at: report.stopped_at }
+    }
+
+    /// The end of a task of which only the time is known.
+    pub(crate) fn at(at: Timestamp) -> Self {
+        Self { at: Some(at), ..Self::default() }
+    }
+
+    /// Why the task ended, when it was not its command that ended it, with a hint where the cause is a frequent one.
+    pub(crate) fn failure(&self) -> Option<String> {
+        let of_its_own = self.stop_code.as_deref() == Some("EssentialContainerExited") && self.exit_code.is_some();
+        let reason = self.reason.as_deref()?;
+        match hint(reason) {
+            Some(hint) => Some(format!("{reason}; {hint}")),
+            // ECS says of every task that its essential container exited.
+            None if of_its_own && !reason.contains("container runner:") => None,
+            None => Some(reason.to_owned()),
+        }
+    }
+
+    /// The end status and the exit code that this end means for the execution.
+    pub(crate) fn outcome(&self) -> (Status, i32) {
         match (self.stop_code.as_deref(), self.exit_code) {
             (Some("UserInitiated"), _) => (Status::Stopped, 130),
             (Some("TaskFailedToStart"), _) | (_, None) => (Status::Failed, 1),
@@ -79,24 +147,60 @@ impl Stop {
         }
     }
 
-    /// Whether the runner can have written its last line: it ran, and ended by itself.
-    pub fn ran_to_its_end(&self) -> bool {
+    /// Whether the runner can have printed its last line: it has an exit code, and was not ended by SIGKILL (137).
+    pub(crate) fn may_have_last_line(&self) -> bool {
         self.exit_code.is_some_and(|code| code != 137)
     }
+}
+
+/// What to do about a reason that users meet often ("Stopped task error messages", Amazon ECS Developer Guide).
+fn hint(reason: &str) -> Option<&'static str> {
+    const HINTS: [(&str, &str); 10] = [
+        (
+            "exec format error",
+            "the image is built for another CPU architecture: register it with the right runtime_platform",
+        ),
+        (
+            "does not match the specified platform",
+            "the image has no variant for this CPU architecture: register it with the right runtime_platform",
+        ),
+        (
+            "no matching manifest",
+            "the image has no variant for this CPU architecture: register it with the right runtime_platform",
+        ),
+        ("CannotPullContainerError", "check the image's name, tag and registry, and whether it is public"),
+        (
+            "\"/bin/sh\": stat /bin/sh: no such file",
+            "the image has no /bin/sh, which runvoy needs: use an image with a shell",
+        ),
+        ("OutOfMemory", "register the image with more memory, or let the command use less"),
+        ("range of CPUs", "the image is registered with more CPUs than this machine has"),
+        ("no space left on device", "free disk space, or let the command write less"),
+        ("too many open files", "the limit of open files is reached: raise it with `ulimit -n`"),
+        (
+            "unable to pull secrets",
+            "a secret has no value, or the task execution role may not read it: see POST /api/v1/health/reconcile",
+        ),
+    ];
+    let reason = reason.to_ascii_lowercase();
+    HINTS.iter().find(|(mark, _)| reason.contains(&mark.to_ascii_lowercase())).map(|(_, hint)| *hint)
 }
 
 /// What came of a task's event.
 #[derive(Debug)]
 pub enum Applied {
-    /// Not a task of ours, or nothing that an execution shows.
+    /// The task is not one of runvoy's, or its state is none that an execution shows.
     Ignored,
-    /// The execution as it is now, whether or not this event changed it.
+    /// The execution after the event.
     Known { record: Box<ExecutionRecord>, changed: bool },
 }
 
-/// Moves the execution to where its task is. Safe in any order and any number of times.
+/// Moves the execution to the state of its task. The result is the same for events in any order and any number of times.
+///
+/// # Errors
+/// [`Error::Aws`] also when ECS does not know the task yet, so that the event is delivered again.
 pub async fn apply(app: &App, state: &TaskState) -> Result<Applied> {
-    if state.phase == Phase::Between {
+    if state.phase == Phase::Other {
         return Ok(Applied::Ignored);
     }
     if let Some(applied) = write(app, state).await? {
@@ -107,23 +211,26 @@ pub async fn apply(app: &App, state: &TaskState) -> Result<Applied> {
         Ok(Some(_)) => {}
         Ok(None) => return Ok(Applied::Ignored),
         Err(Error::NotFound { .. }) => {
-            let age = state.noticed_at.map(|at| app.now().duration_since(at).unsigned_abs());
-            if age.is_some_and(|age| age > CONSISTENT_AFTER) {
+            if state.reported_at.is_some_and(|at| is_consistent(app, at)) {
                 tracing::warn!(execution_id = %id, "ignored: neither runvoy nor ECS knows this task");
                 return Ok(Applied::Ignored);
             }
-            return Err(Error::Aws { service: "ECS", cause: format!("task {id} is not known yet") });
+            return Err(Error::unavailable(Service::Ecs, format!("task {id} is not known yet")));
         }
         Err(error) => return Err(error),
     }
-    write(app, state)
-        .await?
-        .ok_or_else(|| Error::Database(format!("execution {id} vanished while its task's event was handled")))
+    write(app, state).await?.ok_or_else(|| Error::bug("an execution vanished while its task's event was handled"))
 }
 
+/// Whether DescribeTasks shows by now every task that existed at this time.
+pub fn is_consistent(app: &App, since: Timestamp) -> bool {
+    app.now().duration_since(since).unsigned_abs() > CONSISTENT_AFTER
+}
+
+/// Writes a task's state to its execution. `None` when the execution has no record yet.
 async fn write(app: &App, state: &TaskState) -> Result<Option<Applied>> {
     let (to, with) = match &state.phase {
-        Phase::Between => return Ok(Some(Applied::Ignored)),
+        Phase::Other => return Ok(Some(Applied::Ignored)),
         Phase::Running => (Status::Running, Transition::default()),
         Phase::Stopped(stop) => {
             let (status, exit_code) = stop.outcome();
@@ -139,7 +246,7 @@ async fn write(app: &App, state: &TaskState) -> Result<Option<Applied>> {
                 exit_code: Some(exit_code),
                 completed_at: Some(ended),
                 duration_seconds: Some(ended.duration_since(started).as_secs().max(0)),
-                stopped_reason: stop.reason.clone(),
+                stopped_reason: stop.failure(),
                 request_id: None,
             };
             (status, with)
@@ -152,12 +259,12 @@ async fn write(app: &App, state: &TaskState) -> Result<Option<Applied>> {
     })
 }
 
-/// Makes the record of an execution from its task's tags and overrides: the task's event came before the record, or the
-/// orchestrator died before writing it. `None` when the task is not ours.
+/// Makes the record of an execution from its task's tags and overrides, when the task's event came before the record, or the
+/// orchestrator died before it wrote one. `None` when the task is not one of runvoy's.
 ///
 /// # Errors
 /// [`Error::NotFound`] when ECS does not know the task: not yet, or not any more (an hour after its end).
-pub async fn recover(app: &App, id: &ExecutionId) -> Result<Option<ExecutionRecord>> {
+pub(crate) async fn recover(app: &App, id: &ExecutionId) -> Result<Option<ExecutionRecord>> {
     let answer = app
         .aws
         .ecs
@@ -167,7 +274,7 @@ pub async fn recover(app: &App, id: &ExecutionId) -> Result<Option<ExecutionReco
         .include(aws_sdk_ecs::types::TaskField::Tags)
         .send()
         .await
-        .map_err(Error::aws("ECS"))?;
+        .map_err(Error::aws(Service::Ecs))?;
     let Some(task) = answer.tasks().first() else {
         return Err(Error::not_found("execution", id.as_str()));
     };
@@ -189,11 +296,12 @@ pub async fn recover(app: &App, id: &ExecutionId) -> Result<Option<ExecutionReco
         .unwrap_or_else(|| app.now());
     let new = NewExecution {
         execution_id: id.clone(),
-        created_by: Email::parse(created_by).map_err(|error| Error::Internal(error.to_string()))?,
+        created_by: Email::parse(created_by)
+            .map_err(|error| Error::bug_with("a task is tagged with a creator that is no user", error))?,
         command: command.to_owned(),
-        image_id: tag(TAG_IMAGE_ID).unwrap_or_default().to_owned(),
+        image_id: ImageId::new(tag(TAG_IMAGE_ID).unwrap_or_default()),
         started_at,
-        request_id: tag(TAG_REQUEST_ID).unwrap_or_default().to_owned(),
+        request_id: RequestId::new(tag(TAG_REQUEST_ID).unwrap_or_default()),
         idempotency: tag(TAG_IDEMPOTENCY_KEY)
             .zip(tag(TAG_REQUEST_HASH))
             .map(|(key, request_hash)| Idempotency { key: key.to_owned(), request_hash: request_hash.to_owned() }),
@@ -218,5 +326,29 @@ mod tests {
         assert_eq!(outcome("EssentialContainerExited", Some(42)), (Status::Failed, 42));
         assert_eq!(outcome("EssentialContainerExited", None), (Status::Failed, 1));
         assert_eq!(outcome("SpotInterruption", None), (Status::Failed, 1));
+    }
+
+    #[test]
+    fn why_a_task_failed_is_told_when_it_was_not_its_command_that_ended_it() {
+        let stop = |stop_code: &str, reason: &str, exit_code: Option<i32>, container: Option<&str>| {
+            Stop::new(TaskReport {
+                stop_code: Some(stop_code.to_owned()),
+                stopped_reason: Some(reason.to_owned()),
+                containers: vec![ContainerReport {
+                    name: RUNNER.to_owned(),
+                    exit_code,
+                    reason: container.map(str::to_owned),
+                }],
+                ..TaskReport::default()
+            })
+            .failure()
+        };
+        let exited = "Essential container in task exited";
+        assert_eq!(stop("EssentialContainerExited", exited, Some(7), None), None);
+        let killed = stop("EssentialContainerExited", exited, Some(137), Some("OutOfMemoryError: killed")).unwrap();
+        assert!(killed.contains("container runner: OutOfMemoryError") && killed.contains("more memory"), "{killed}");
+        let pull = stop("TaskFailedToStart", "CannotPullContainerError: pull access denied", None, None).unwrap();
+        assert!(pull.starts_with("CannotPull") && pull.contains("check the image's name"), "{pull}");
+        assert_eq!(stop("SpotInterruption", "interrupted", None, None).as_deref(), Some("interrupted"));
     }
 }

@@ -1,30 +1,28 @@
 //! Images that commands may run in.
 
-pub mod reference;
-pub mod register;
-pub mod role;
+mod id;
+mod platform;
+mod reference;
+mod register;
+pub(crate) mod role;
 pub mod task_definition;
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::KeysAndAttributes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use id::ImageId;
+pub use platform::RuntimePlatform;
 pub use reference::Reference;
 pub use register::{Registration, delete, register};
 
-use crate::{
-    App, Error, Result,
-    email::Email,
-    table::{self, string},
-    time,
-};
+use crate::{App, Error, RequestId, Result, email::Email, table, time};
 
-/// The item that names the default image: one pointer, so that there is never a second default.
+/// The key of the item that points to the default image. There is one such item, so there is never a second default.
 const DEFAULT_KEY: &str = "#default";
 
-/// The key of the item that stands for a name and tag, whichever registration of it came last.
+/// The key of the item that points to the latest registration of a name and tag.
 fn name_key(reference: &Reference) -> String {
     format!("#name#{reference}")
 }
@@ -33,7 +31,8 @@ fn name_key(reference: &Reference) -> String {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Image {
     /// `name:tag-xxxxxxxx`; the same registration twice has the same id.
-    pub image_id: String,
+    #[schema(value_type = String)]
+    pub image_id: ImageId,
     /// The image as ECS pulls it.
     pub image: String,
     /// Family of the ECS task definition.
@@ -44,12 +43,13 @@ pub struct Image {
     pub task_role_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_execution_role_name: Option<String>,
-    /// CPU units, 1024 to the virtual CPU.
+    /// CPU units; 1024 make one virtual CPU.
     pub cpu: u32,
     /// MiB.
     pub memory: u32,
     /// `Linux/ARM64` or `Linux/X86_64`.
-    pub runtime_platform: String,
+    #[schema(value_type = String)]
+    pub runtime_platform: RuntimePlatform,
     pub image_registry: String,
     pub image_name: String,
     pub image_tag: String,
@@ -58,11 +58,13 @@ pub struct Image {
     #[serde(with = "time::as_rfc3339")]
     #[schema(value_type = String, format = "date-time")]
     pub created_at: Timestamp,
-    pub created_by_request_id: String,
-    pub modified_by_request_id: String,
+    #[schema(value_type = String)]
+    pub created_by_request_id: RequestId,
+    #[schema(value_type = String)]
+    pub modified_by_request_id: RequestId,
 }
 
-/// An item of the images table: an image under its own id, or under a key that stands for it.
+/// An item of the images table: an image under its own id, or a copy of it under a key that points to it.
 #[derive(Debug, Serialize, Deserialize)]
 struct ImageItem {
     image_id: String,
@@ -71,7 +73,7 @@ struct ImageItem {
 
 impl ImageItem {
     fn own(image: &Image) -> Self {
-        Self { image_id: image.image_id.clone(), image: image.clone() }
+        Self { image_id: image.image_id.to_string(), image: image.clone() }
     }
 
     fn pointer(key: impl Into<String>, image: &Image) -> Self {
@@ -79,7 +81,7 @@ impl ImageItem {
     }
 }
 
-/// What one read finds out about a name: the image with that id, the one with that name, the default.
+/// The images that one read finds for a text: the one with that id, the latest with that name, and the default image.
 struct Candidates {
     by_id: Option<Image>,
     by_name: Option<Image>,
@@ -90,7 +92,9 @@ impl Candidates {
     async fn read(app: &App, name: &str) -> Result<Self> {
         let alias = Reference::parse(name).ok().map(|reference| name_key(&reference));
         let keys = [Some(DEFAULT_KEY.to_owned()), Some(name.to_owned()).filter(|id| !id.is_empty()), alias.clone()];
-        let mut found = batch_get(app, keys.into_iter().flatten()).await?;
+        let items: Vec<ImageItem> =
+            table::batch_get(app, &app.config.tables.images, "image_id", keys.into_iter().flatten()).await?;
+        let mut found: HashMap<String, Image> = items.into_iter().map(|item| (item.image_id, item.image)).collect();
         let default = found.remove(DEFAULT_KEY);
         let mut pick = |key: Option<&str>| {
             let mut image = found.remove(key?)?;
@@ -104,49 +108,62 @@ impl Candidates {
     }
 }
 
-async fn batch_get(app: &App, keys: impl Iterator<Item = String>) -> Result<HashMap<String, Image>> {
-    let keys = keys.map(|key| HashMap::from([("image_id".to_owned(), string(key))])).collect();
-    let mut wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build()?;
-    let mut found = HashMap::new();
-    for _ in 0..8 {
-        let answer = app.aws.dynamodb.batch_get_item().request_items(&app.config.tables.images, wanted).send().await?;
-        for item in answer.responses.unwrap_or_default().into_values().flatten() {
-            let item: ImageItem = table::from_item(item)?;
-            found.insert(item.image_id, item.image);
-        }
-        match answer.unprocessed_keys.and_then(|keys| keys.into_values().next()) {
-            Some(rest) => wanted = rest,
-            None => return Ok(found),
-        }
-    }
-    Err(Error::Database("a batch of images stayed unprocessed".to_owned()))
-}
-
-/// The image that a run names: a full id, a name with or without tag and registry, or, unnamed, the default.
+/// The image that a run names by an id, or by a name with or without tag and registry; the default image if it names none.
 ///
 /// # Errors
-/// [`Error::Invalid`], saying how to register it, when there is none.
+/// [`Error::Invalid`], saying how to register it, when there is none; also when the name fits images of several registries.
 pub async fn resolve(app: &App, name: Option<&str>) -> Result<Image> {
     match name {
         None => Candidates::read(app, "").await?.default.ok_or_else(|| {
-            Error::invalid("there is no default image; name one, or register one: POST /api/v1/images/register {\"image\":\"ubuntu:22.04\",\"is_default\":true}")
+            Error::invalid_unless(
+                "there is no default image",
+                "name one, or register one: POST /api/v1/images/register {\"image\":\"ubuntu:22.04\",\"is_default\":true}",
+            )
         }),
         Some(name) => find(app, name).await?.ok_or_else(|| {
             let image = serde_json::Value::from(name);
-            Error::invalid(format!(
-                "image {image} is not registered; register it first: POST /api/v1/images/register {{\"image\":{image}}}"
-            ))
+            Error::invalid_unless(
+                format!("image {image} is not registered"),
+                format!("register it first: POST /api/v1/images/register {{\"image\":{image}}}"),
+            )
         }),
     }
 }
 
-/// The image with this id, else the one last registered under this name.
+/// The image with this id, else the one registered last under this name. A name without a registry that is not found on Docker
+/// Hub is looked for in the other registries.
+///
+/// # Errors
+/// [`Error::Invalid`] with the candidates when a name without a registry fits images of several registries.
 pub async fn find(app: &App, name: &str) -> Result<Option<Image>> {
     if name.is_empty() || name.len() > 512 || name.starts_with('#') {
         return Ok(None);
     }
     let candidates = Candidates::read(app, name).await?;
-    Ok(candidates.by_id.or(candidates.by_name))
+    match candidates.by_id.or(candidates.by_name) {
+        Some(image) => Ok(Some(image)),
+        None => find_in_any_registry(app, name).await,
+    }
+}
+
+async fn find_in_any_registry(app: &App, name: &str) -> Result<Option<Image>> {
+    let Ok(wanted) = Reference::parse(name) else { return Ok(None) };
+    if wanted.names_registry(name) {
+        return Ok(None);
+    }
+    let is_same = |image: &Image| image.image_name == wanted.name && image.image_tag == wanted.tag_or_digest();
+    let images: Vec<Image> = list(app).await?.into_iter().filter(is_same).collect();
+    let mut names: Vec<&str> = images.iter().map(|image| image.image.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    match names.as_slice() {
+        [] => Ok(None),
+        [only] => Ok(Candidates::read(app, only).await?.by_name),
+        several => Err(Error::invalid_unless(
+            format!("image {name:?} is registered from several registries"),
+            format!("name one of {}", several.join(", ")),
+        )),
+    }
 }
 
 /// All images, oldest first.
@@ -156,7 +173,7 @@ pub async fn list(app: &App) -> Result<Vec<Image>> {
     let mut images: Vec<Image> = items
         .into_iter()
         .filter(|item| !item.image_id.starts_with('#'))
-        .map(|item| Image { is_default: default.as_ref() == Some(&item.image_id), ..item.image })
+        .map(|item| Image { is_default: default.as_ref() == Some(&item.image.image_id), ..item.image })
         .collect();
     images.sort_by(|a, b| (a.created_at, &a.image_id).cmp(&(b.created_at, &b.image_id)));
     Ok(images)

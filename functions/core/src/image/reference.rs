@@ -2,16 +2,16 @@ use std::fmt;
 
 use crate::{Error, Result};
 
-/// Where an image without a registry comes from.
+/// The registry of an image that names none.
 const DEFAULT_REGISTRY: &str = "docker.io";
-/// What Docker Hub keeps its official images under, and nobody types.
+/// The namespace of Docker Hub's official images, which users leave out.
 const OFFICIAL: &str = "library/";
 
-/// An image's name, taken apart as Docker does ("docker image pull": `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`).
+/// The name of an image, split as Docker splits it ("docker image pull": `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
     pub registry: String,
-    /// Without registry; Docker Hub's official images without `library/`.
+    /// Without the registry, and for Docker Hub's official images without `library/`.
     pub name: String,
     pub tag: Option<String>,
     /// `sha256:` and 64 hex digits.
@@ -19,6 +19,8 @@ pub struct Reference {
 }
 
 impl Reference {
+    /// # Errors
+    /// [`Error::Invalid`], saying which part of the name is wrong.
     pub fn parse(text: &str) -> Result<Self> {
         let bad = |why: &str| Error::invalid(format!("image {text:?} is not an image name: {why}"));
         if text.is_empty() || text.len() > 255 {
@@ -68,8 +70,13 @@ impl Reference {
         Ok(Self { registry: registry.to_owned(), name: name.to_owned(), tag, digest })
     }
 
-    /// The tag, or a digest in a tag's clothes.
-    pub fn tag_or_digest(&self) -> String {
+    /// Whether the text that this was parsed from says the registry.
+    pub(super) fn names_registry(&self, text: &str) -> bool {
+        self.registry != DEFAULT_REGISTRY || text.starts_with("docker.io/") || text.starts_with("index.docker.io/")
+    }
+
+    /// The tag, or the first digits of the digest written as a tag (`sha256-` and 12 digits).
+    pub(super) fn tag_or_digest(&self) -> String {
         match (&self.tag, &self.digest) {
             (Some(tag), _) => tag.clone(),
             (None, Some(digest)) => digest.replace(':', "-").chars().take("sha256-".len() + 12).collect(),
@@ -77,8 +84,8 @@ impl Reference {
         }
     }
 
-    /// The name as ECS pulls it: Docker Hub's images as they are typed, others with their registry.
-    pub fn pullable(&self) -> String {
+    /// The name by which ECS pulls the image: without the registry for Docker Hub, with it for others.
+    pub(super) fn pullable(&self) -> String {
         match self.to_string().strip_prefix("docker.io/") {
             Some(hub) => hub.to_owned(),
             None => self.to_string(),
@@ -86,7 +93,7 @@ impl Reference {
     }
 }
 
-/// In full: registry, name, tag, digest.
+/// Shows registry, name, tag and digest in full.
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.registry, self.name)?;

@@ -1,24 +1,24 @@
 //! Registering and removing images.
 
-use std::time::Duration;
-
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
 use sha2::{Digest, Sha256};
 
-use super::{Candidates, DEFAULT_KEY, Image, ImageItem, Reference, name_key, role, task_definition};
+use super::{
+    Candidates, DEFAULT_KEY, Image, ImageId, ImageItem, Reference, RuntimePlatform, name_key, role, task_definition,
+};
 use crate::{
-    App, Error, Result,
+    App, Error, RequestId, Result,
     email::Email,
-    table::{self, cancellation_codes, string},
+    error::Service,
+    table::{self, Transacted, string},
 };
 
-/// Before a write that collided with another is tried again.
-const BUSY: Duration = Duration::from_millis(20);
 const DEFAULT_CPU: u32 = 256;
 const DEFAULT_MEMORY: u32 = 512;
-const PLATFORMS: [&str; 2] = ["Linux/ARM64", "Linux/X86_64"];
+/// How often a removal reads again what other writes have changed meanwhile.
+const ATTEMPTS: u32 = 5;
 
-/// What an image is registered with; absent means the default.
+/// What an image is registered with. An absent setting means its default.
 #[derive(Clone, Debug, Default)]
 pub struct Registration {
     pub image: String,
@@ -27,31 +27,24 @@ pub struct Registration {
     pub task_execution_role_name: Option<String>,
     pub cpu: Option<u32>,
     pub memory: Option<u32>,
-    pub runtime_platform: Option<String>,
+    pub runtime_platform: Option<RuntimePlatform>,
 }
 
 /// Registers an image and its task definition. The same registration again changes at most which image is the default.
 ///
 /// # Errors
-/// [`Error::Invalid`] for what is no image name, no pair of Fargate's, no platform or no role.
-pub async fn register(app: &App, registration: Registration, by: &Email, request_id: &str) -> Result<Image> {
+/// [`Error::Invalid`] for a text that is no image name, a size that Fargate does not have, or a role that does not exist.
+pub async fn register(app: &App, registration: Registration, by: &Email, request_id: &RequestId) -> Result<Image> {
     let reference = Reference::parse(&registration.image)?;
     let cpu = registration.cpu.unwrap_or(DEFAULT_CPU);
     let memory = registration.memory.unwrap_or(DEFAULT_MEMORY);
     check_size(cpu, memory)?;
-    let runtime_platform = registration.runtime_platform.unwrap_or_else(|| PLATFORMS[0].to_owned());
-    if !PLATFORMS.contains(&runtime_platform.as_str()) {
-        return Err(Error::invalid(format!(
-            "runtime_platform {runtime_platform:?} is neither {}",
-            PLATFORMS.join(" nor ")
-        )));
-    }
     for role in [&registration.task_role_name, &registration.task_execution_role_name].into_iter().flatten() {
         role::check(app, role).await?;
     }
 
     let mut image = Image {
-        image_id: String::new(),
+        image_id: ImageId::new(""),
         image: reference.pullable(),
         task_definition_name: String::new(),
         is_default: false,
@@ -59,20 +52,20 @@ pub async fn register(app: &App, registration: Registration, by: &Email, request
         task_execution_role_name: registration.task_execution_role_name,
         cpu,
         memory,
-        runtime_platform,
+        runtime_platform: registration.runtime_platform.unwrap_or_default(),
         image_registry: reference.registry.clone(),
         image_name: reference.name.clone(),
         image_tag: reference.tag_or_digest(),
         created_by: by.clone(),
         owned_by: vec![by.clone()],
         created_at: app.now(),
-        created_by_request_id: request_id.to_owned(),
-        modified_by_request_id: request_id.to_owned(),
+        created_by_request_id: request_id.clone(),
+        modified_by_request_id: request_id.clone(),
     };
     image.image_id = image_id(&reference, &image);
     image.task_definition_name = family(&image.image_id);
 
-    let existing = Candidates::read(app, &image.image_id).await?;
+    let existing = Candidates::read(app, image.image_id.as_str()).await?;
     let previous_default = existing.default;
     let become_default = registration.is_default.unwrap_or(previous_default.is_none());
     let known = existing.by_id;
@@ -96,8 +89,8 @@ pub async fn register(app: &App, registration: Registration, by: &Email, request
     Ok(image)
 }
 
-/// Writes the image, the name that stands for it, and the pointer to the default, all or none. Returns whether the image is
-/// the default now.
+/// Writes the image, the pointer from its name, and the pointer from the default, all or none. Returns whether the image is the
+/// default afterwards.
 async fn store(
     app: &App,
     image: &Image,
@@ -105,78 +98,77 @@ async fn store(
     become_default: bool,
     only_if_there_is_none: bool,
 ) -> Result<bool> {
-    let put = |item: &ImageItem, condition: Option<&str>| -> Result<TransactWriteItem> {
-        let put = Put::builder()
-            .table_name(&app.config.tables.images)
-            .set_item(Some(table::to_item(item)?))
-            .set_condition_expression(condition.map(str::to_owned))
-            .build()?;
-        Ok(TransactWriteItem::builder().put(put).build())
-    };
+    const DEFAULT: usize = 2;
     let stored = Image { is_default: false, ..image.clone() };
-    let mut claim_default = become_default;
-    for _ in 0..5 {
-        let mut writes =
-            vec![put(&ImageItem::own(&stored), None)?, put(&ImageItem::pointer(name_key(reference), &stored), None)?];
-        if claim_default {
+    let writes = |with_default: bool| -> Result<Vec<TransactWriteItem>> {
+        let mut writes = vec![
+            put(app, &ImageItem::own(&stored), None)?,
+            put(app, &ImageItem::pointer(name_key(reference), &stored), None)?,
+        ];
+        if with_default {
             let condition = only_if_there_is_none.then_some("attribute_not_exists(image_id)");
-            writes.push(put(&ImageItem::pointer(DEFAULT_KEY, &stored), condition)?);
+            writes.push(put(app, &ImageItem::pointer(DEFAULT_KEY, &stored), condition)?);
         }
-        match app.aws.dynamodb.transact_write_items().set_transact_items(Some(writes)).send().await {
-            Ok(_) => return Ok(claim_default || image.is_default && !become_default),
-            Err(error) => match cancellation_codes(&error).get(2).map(String::as_str) {
-                // Somebody else's image became the first default meanwhile.
-                Some("ConditionalCheckFailed") => claim_default = false,
-                _ if cancellation_codes(&error).iter().any(|code| code == "TransactionConflict") => {
-                    app.sleep(BUSY).await;
-                }
-                _ => return Err(error.into()),
-            },
-        }
+        Ok(writes)
+    };
+    match table::transact(app, writes(become_default)?).await? {
+        // Another image became the first default between the read and this write.
+        Transacted::Refused(DEFAULT) => table::transact(app, writes(false)?).await.map(|_| false),
+        _ => Ok(image.is_default),
     }
-    Err(Error::Database("the images table was too busy to register the image".to_owned()))
 }
 
-/// Removes an image by its exact id, with its task definitions. Running executions are not touched.
+fn put(app: &App, item: &ImageItem, condition: Option<&str>) -> Result<TransactWriteItem> {
+    let put = Put::builder()
+        .table_name(&app.config.tables.images)
+        .set_item(Some(table::to_item(item)?))
+        .set_condition_expression(condition.map(str::to_owned))
+        .build()?;
+    Ok(TransactWriteItem::builder().put(put).build())
+}
+
+/// Removes an image and its task definitions. Running executions go on.
 ///
-/// The task definitions go first: whatever is interrupted after that, a second attempt or reconcile puts right.
+/// The task definitions are removed first. If the program dies after that, the image is still listed, so that a second attempt can
+/// remove it, and reconcile registers its task definition again.
+///
+/// # Errors
+/// [`Error::NotFound`] when another request has removed the image meanwhile.
 pub async fn delete(app: &App, image: &Image) -> Result<()> {
     for family in task_definition::families(app, &image.task_definition_name).await? {
         if task_definition::belongs_to(&family, image) {
             task_definition::deregister(app, &family).await?;
         }
     }
-    let reference = Reference::parse(&image.image).map_err(|error| Error::Internal(error.to_string()))?;
+    let reference = Reference::parse(&image.image)
+        .map_err(|error| Error::bug_with("a registered image has a name that is none", error))?;
     let alias = name_key(&reference);
-    for _ in 0..5 {
+    for _ in 0..ATTEMPTS {
         let found = Candidates::read(app, &reference.to_string()).await?;
         let is_this = |other: &Image| other.image_id == image.image_id;
-        let mut writes = vec![remove(app, &image.image_id, "attribute_exists(image_id)", None)?];
+        let mut writes = vec![remove(app, image.image_id.as_str(), "attribute_exists(image_id)", None)?];
         if found.by_name.as_ref().is_some_and(is_this) {
-            // Another registration of the same name takes the name over.
+            // The latest other registration of the same name is found by the name from now on.
             let heir = super::list(app).await?.into_iter().rfind(|other| other.image == image.image && !is_this(other));
             writes.push(match heir {
-                Some(heir) => point(app, &alias, &heir, &image.image_id)?,
-                None => remove(app, &alias, POINTS_HERE, Some(&image.image_id))?,
+                Some(heir) => point(app, &alias, &heir, image.image_id.as_str())?,
+                None => remove(app, &alias, POINTS_HERE, Some(image.image_id.as_str()))?,
             });
         }
         if found.default.as_ref().is_some_and(is_this) {
-            writes.push(remove(app, DEFAULT_KEY, POINTS_HERE, Some(&image.image_id))?);
+            writes.push(remove(app, DEFAULT_KEY, POINTS_HERE, Some(image.image_id.as_str()))?);
         }
-        match app.aws.dynamodb.transact_write_items().set_transact_items(Some(writes)).send().await {
-            Ok(_) => return Ok(()),
-            Err(error) => match cancellation_codes(&error).first().map(String::as_str) {
-                Some("ConditionalCheckFailed") => return Err(Error::not_found("image", &image.image_id)),
-                // Somebody else moved a pointer meanwhile: look again.
-                Some(_) => app.sleep(BUSY).await,
-                None => return Err(error.into()),
-            },
+        match table::transact(app, writes).await? {
+            Transacted::Refused(0) => return Err(Error::not_found("image", image.image_id.as_str())),
+            // Another request has moved a pointer meanwhile: read the pointers again.
+            Transacted::Refused(_) | Transacted::Conflict => {}
+            Transacted::Done => return Ok(()),
         }
     }
-    Err(Error::Database("the images table was too busy to delete the image".to_owned()))
+    Err(Error::unavailable(Service::DynamoDb, "the pointers to an image kept changing while it was removed"))
 }
 
-/// That a pointer stands for the image `:id`.
+/// The condition that a pointer points to the image `:id`.
 const POINTS_HERE: &str = "image.image_id = :id";
 
 fn remove(app: &App, key: &str, condition: &str, id: Option<&str>) -> Result<TransactWriteItem> {
@@ -189,7 +181,7 @@ fn remove(app: &App, key: &str, condition: &str, id: Option<&str>) -> Result<Tra
     Ok(TransactWriteItem::builder().delete(delete).build())
 }
 
-/// Makes a pointer that stands for the image `from` stand for another.
+/// Moves a pointer from the image `from` to another.
 fn point(app: &App, key: &str, to: &Image, from: &str) -> Result<TransactWriteItem> {
     let item = ImageItem::pointer(key, &Image { is_default: false, ..to.clone() });
     let put = Put::builder()
@@ -201,7 +193,7 @@ fn point(app: &App, key: &str, to: &Image, from: &str) -> Result<TransactWriteIt
     Ok(TransactWriteItem::builder().put(put).build())
 }
 
-/// Brings the tags of a task definition up to date. A failure is mended by the next reconcile.
+/// Brings the tags of an image's task definition up to date. If that fails, the next reconcile does it.
 async fn retag(app: &App, image: &Image) {
     let retagged = async {
         match task_definition::describe(app, &image.task_definition_name).await? {
@@ -213,7 +205,7 @@ async fn retag(app: &App, image: &Image) {
         }
     };
     if let Err(error) = retagged.await {
-        tracing::warn!(%error, image_id = image.image_id, "the task definition's tags are out of date until the next reconcile");
+        tracing::warn!(error = %error.chain(), image_id = %image.image_id, "the task definition's tags are out of date until the next reconcile");
     }
 }
 
@@ -239,13 +231,13 @@ fn check_size(cpu: u32, memory: u32) -> Result<()> {
     )))
 }
 
-fn image_id(reference: &Reference, image: &Image) -> String {
+fn image_id(reference: &Reference, image: &Image) -> ImageId {
     let mut hash = Sha256::new();
     for part in [
-        &reference.to_string(),
-        &image.cpu.to_string(),
-        &image.memory.to_string(),
-        &image.runtime_platform,
+        reference.to_string().as_str(),
+        image.cpu.to_string().as_str(),
+        image.memory.to_string().as_str(),
+        image.runtime_platform.into(),
         image.task_role_name.as_deref().unwrap_or_default(),
         image.task_execution_role_name.as_deref().unwrap_or_default(),
     ] {
@@ -254,12 +246,14 @@ fn image_id(reference: &Reference, image: &Image) -> String {
     }
     let digest = hash.finalize();
     let hex: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("{}:{}-{hex}", image.image_name, image.image_tag)
+    ImageId::new(format!("{}:{}-{hex}", image.image_name, image.image_tag))
 }
 
-/// A family name takes letters, digits, hyphens and underscores, 255 at most; the id's hash keeps it unique.
-fn family(image_id: &str) -> String {
-    let safe: String = image_id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
+/// The family of an image's task definition. ECS allows 255 letters, digits, hyphens and underscores ("RegisterTaskDefinition");
+/// the hash at the end of the image id keeps shortened names apart.
+fn family(image_id: &ImageId) -> String {
+    let safe: String =
+        image_id.as_str().chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
     let keep = safe.len().saturating_sub(200);
     format!("{}{}", task_definition::FAMILY_PREFIX, safe[keep..].trim_start_matches('-'))
 }
@@ -282,7 +276,10 @@ mod tests {
 
     #[test]
     fn a_family_is_a_name_that_ecs_takes() {
-        assert_eq!(family("docker/library/ubuntu:22.04-0a1b2c3d"), "runvoy-image-docker-library-ubuntu-22-04-0a1b2c3d");
-        assert!(family(&format!("{}-0a1b2c3d", "x".repeat(300))).len() <= 255);
+        assert_eq!(
+            family(&ImageId::new("docker/library/ubuntu:22.04-0a1b2c3d")),
+            "runvoy-image-docker-library-ubuntu-22-04-0a1b2c3d"
+        );
+        assert!(family(&ImageId::new(format!("{}-0a1b2c3d", "x".repeat(300)))).len() <= 255);
     }
 }

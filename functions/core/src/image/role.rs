@@ -2,20 +2,22 @@
 
 use aws_sdk_iam::operation::get_role::GetRoleError;
 
-use crate::{App, Error, Result};
+use crate::{App, Error, Result, error::Service};
 
 /// Whether there is a role of this name.
-pub async fn exists(app: &App, name: &str) -> Result<bool> {
+pub(crate) async fn exists(app: &App, name: &str) -> Result<bool> {
     match app.aws.iam.get_role().role_name(name).send().await {
         Ok(_) => Ok(true),
         Err(error) if matches!(error.as_service_error(), Some(GetRoleError::NoSuchEntityException(_))) => Ok(false),
-        Err(error) => Err(Error::aws("IAM")(error)),
+        Err(error) => Err(Error::aws(Service::Iam)(error)),
     }
 }
 
+/// Checks a role that an image is to be registered with.
+///
 /// # Errors
-/// [`Error::Invalid`] for what is no role's name ("CreateRole"), and for a role that does not exist.
-pub async fn check(app: &App, name: &str) -> Result<()> {
+/// [`Error::Invalid`] for a text that no role can be named ("CreateRole", IAM API Reference), and for a role that does not exist.
+pub(crate) async fn check(app: &App, name: &str) -> Result<()> {
     let well_formed =
         (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@-_".contains(&b));
     if !well_formed {
@@ -24,5 +26,8 @@ pub async fn check(app: &App, name: &str) -> Result<()> {
     if exists(app, name).await? {
         return Ok(());
     }
-    Err(Error::invalid(format!("there is no IAM role {name:?}; create it, or leave it out for the default role")))
+    Err(Error::invalid_unless(
+        format!("there is no IAM role {name:?}"),
+        "create it, or leave it out for the stack's own role",
+    ))
 }

@@ -1,77 +1,108 @@
 # Prepares the workspace before the runner starts: clones the git repository, if the run names one.
-# Fixed text: all that a user typed comes through the environment.
+#
+# This text is fixed: everything that a user typed comes through the environment. The script's own variables begin with RUNVOY_, as
+# no variable of a secret does.
 set -u
 # One pipe for both outputs keeps their lines in order.
 exec 2>&1
-umask 077
-workspace=${RUNVOY_WORKSPACE:-/workspace}
-repo=${RUNVOY_GIT_REPO:-}
-ref=${RUNVOY_GIT_REF:-HEAD}
+RUNVOY_DIR=${RUNVOY_WORKSPACE:-/workspace}
+RUNVOY_REPO=${RUNVOY_GIT_REPO:-}
+RUNVOY_REF=${RUNVOY_GIT_REF:-HEAD}
 
 say() { printf '### runvoy sidecar: %s\n' "$1"; }
-
-# A token in the URL stands between :// and the @ of its authority; it is never printed.
-case $repo in
-*://*)
-    authority=${repo#*://}
-    authority=${authority%%/*}
-    case $authority in
-    *@*) credentials=${authority%@*} ;;
-    *) credentials= ;;
-    esac
-    ;;
-*) credentials= ;;
-esac
-redact() {
-    text=$1
-    if [ -n "$credentials" ]; then
-        clean=
-        while case $text in *"$credentials"*) ;; *) false ;; esac; do
-            clean="$clean${text%%"$credentials"*}***"
-            text=${text#*"$credentials"}
-        done
-        text=$clean$text
-    fi
-    printf '%s\n' "$text"
-}
 
 fail() {
     say "$1"
     exit 1
 }
 
-if [ -z "$repo" ]; then
+# The runner's image may run as another user than this container. Fargate makes the workspace writable for root only.
+umask 000
+if [ -z "${RUNVOY_WORKSPACE:-}" ]; then
+    chmod 0777 "$RUNVOY_DIR"
+fi
+if [ -z "$RUNVOY_REPO" ]; then
     exit 0
 fi
-say "cloning $(redact "$repo") at $(redact "$ref")"
+
+# A token for a private repository, from the run's secrets.
+RUNVOY_TOKEN=${GIT_TOKEN:-${GITHUB_TOKEN:-${GH_TOKEN:-${GITLAB_TOKEN:-}}}}
+RUNVOY_USER=git
+case $RUNVOY_TOKEN in
+"${GITHUB_TOKEN:-}" | "${GH_TOKEN:-}") RUNVOY_USER=x-access-token ;;
+"${GITLAB_TOKEN:-}") RUNVOY_USER=oauth2 ;;
+esac
+
+# Credentials in the URL are between :// and the @ of its authority.
+RUNVOY_URL_CREDENTIALS=
+case $RUNVOY_REPO in
+*://*)
+    RUNVOY_AUTHORITY=${RUNVOY_REPO#*://}
+    RUNVOY_AUTHORITY=${RUNVOY_AUTHORITY%%/*}
+    case $RUNVOY_AUTHORITY in
+    *@*) RUNVOY_URL_CREDENTIALS=${RUNVOY_AUTHORITY%@*} ;;
+    esac
+    ;;
+esac
+
+# Prints a text without the credentials.
+redact() {
+    RUNVOY_TEXT=$1
+    for RUNVOY_MASKED in "$RUNVOY_URL_CREDENTIALS" "$RUNVOY_TOKEN"; do
+        [ -n "$RUNVOY_MASKED" ] || continue
+        RUNVOY_CLEAN=
+        while case $RUNVOY_TEXT in *"$RUNVOY_MASKED"*) ;; *) false ;; esac; do
+            RUNVOY_CLEAN="$RUNVOY_CLEAN${RUNVOY_TEXT%%"$RUNVOY_MASKED"*}***"
+            RUNVOY_TEXT=${RUNVOY_TEXT#*"$RUNVOY_MASKED"}
+        done
+        RUNVOY_TEXT=$RUNVOY_CLEAN$RUNVOY_TEXT
+    done
+    printf '%s\n' "$RUNVOY_TEXT"
+}
+
+say "cloning $(redact "$RUNVOY_REPO") at $(redact "$RUNVOY_REF")"
 command -v git >/dev/null 2>&1 || apk add --no-cache --quiet git || fail "git could not be installed"
 
 export GIT_TERMINAL_PROMPT=0 GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
-log=$workspace/.git-output
+RUNVOY_OUTPUT=$RUNVOY_DIR/.git-output
+if [ -n "$RUNVOY_TOKEN" ]; then
+    # git asks this helper for the credentials. They are in no argument, no URL and no file.
+    export RUNVOY_TOKEN RUNVOY_USER GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=credential.helper GIT_CONFIG_VALUE_0=
+    export GIT_CONFIG_KEY_1=credential.helper
+    export GIT_CONFIG_VALUE_1='!f() { [ "$1" = get ] && printf "username=%s\npassword=%s\n" "$RUNVOY_USER" "$RUNVOY_TOKEN"; }; f'
+fi
 attempt() {
-    "$@" >>"$log" 2>&1
+    "$@" >>"$RUNVOY_OUTPUT" 2>&1
 }
-: >"$log"
-attempt git init --quiet "$workspace/repo" &&
-    attempt git -C "$workspace/repo" remote add origin "$repo" ||
+: >"$RUNVOY_OUTPUT"
+attempt git init --quiet "$RUNVOY_DIR/repo" &&
+    attempt git -C "$RUNVOY_DIR/repo" remote add origin "$RUNVOY_REPO" ||
     fail "the workspace could not be prepared"
 
-# One commit deep where the server allows it; all of it where the ref is an abbreviated commit or the server refuses.
-if attempt git -C "$workspace/repo" fetch --quiet --depth 1 origin "$ref"; then
-    target=FETCH_HEAD
+# Fetch one commit where the server allows it, and all commits where it does not or the ref is an abbreviated commit.
+if attempt git -C "$RUNVOY_DIR/repo" fetch --quiet --depth 1 origin "$RUNVOY_REF"; then
+    RUNVOY_TARGET=FETCH_HEAD
 else
-    attempt git -C "$workspace/repo" fetch --quiet --tags origin '+refs/heads/*:refs/remotes/origin/*' &&
-        target=$(git -C "$workspace/repo" rev-parse --quiet --verify --end-of-options "$ref^{commit}" 2>/dev/null) ||
-        target=
+    attempt git -C "$RUNVOY_DIR/repo" fetch --quiet --tags origin '+refs/heads/*:refs/remotes/origin/*' &&
+        RUNVOY_TARGET=$(git -C "$RUNVOY_DIR/repo" rev-parse --quiet --verify --end-of-options "$RUNVOY_REF^{commit}" 2>/dev/null) ||
+        RUNVOY_TARGET=
 fi
-if [ -z "$target" ] || ! attempt git -C "$workspace/repo" -c advice.detachedHead=false checkout --quiet "$target"; then
-    while IFS= read -r line || [ -n "$line" ]; do
-        redact "$line"
-    done <"$log"
-    rm -f "$log"
-    fail "the repository could not be cloned: check the URL, the ref $(redact "$ref") and the access"
+if [ -z "$RUNVOY_TARGET" ] ||
+    ! attempt git -C "$RUNVOY_DIR/repo" -c advice.detachedHead=false checkout --quiet "$RUNVOY_TARGET"; then
+    RUNVOY_REFUSED=
+    while IFS= read -r RUNVOY_LINE || [ -n "$RUNVOY_LINE" ]; do
+        redact "$RUNVOY_LINE"
+        case $RUNVOY_LINE in
+        *"could not read Username"* | *"Authentication failed"* | *"terminal prompts disabled"*) RUNVOY_REFUSED=yes ;;
+        esac
+    done <"$RUNVOY_OUTPUT"
+    rm -f "$RUNVOY_OUTPUT"
+    if [ -n "$RUNVOY_REFUSED" ] && [ -z "$RUNVOY_TOKEN$RUNVOY_URL_CREDENTIALS" ]; then
+        fail "the repository asks for credentials: run with a secret whose key_name is GITHUB_TOKEN, GITLAB_TOKEN or GIT_TOKEN"
+    fi
+    fail "the repository could not be cloned: check the URL, the ref $(redact "$RUNVOY_REF") and the access"
 fi
-rm -f "$log"
-# The credentials have done their work; the command does not see them.
-git -C "$workspace/repo" remote remove origin
-say "checked out $(git -C "$workspace/repo" rev-parse HEAD)"
+rm -f "$RUNVOY_OUTPUT"
+# The command does not see credentials that the URL contained.
+git -C "$RUNVOY_DIR/repo" remote remove origin
+say "checked out $(git -C "$RUNVOY_DIR/repo" rev-parse HEAD)"

@@ -1,73 +1,69 @@
-//! The ECS task definition of an image: a sidecar that prepares the workspace, and the runner. Both scripts are fixed text;
-//! a run overrides environment variables and nothing else.
+//! The ECS task definition of an image: a sidecar that prepares the workspace, and the runner. Both scripts are fixed text. A run
+//! overrides environment variables and nothing else.
 
 use aws_sdk_ecs::{
     operation::describe_task_definition::DescribeTaskDefinitionError,
     types::{
-        Compatibility, ContainerCondition, ContainerDefinition, ContainerDependency, CpuArchitecture, LogConfiguration,
-        LogDriver, MountPoint, NetworkMode, OsFamily, RuntimePlatform, Secret, Tag, TaskDefinition,
-        TaskDefinitionFamilyStatus, TaskDefinitionField, Volume,
+        Compatibility, ContainerCondition, ContainerDefinition, ContainerDependency, LogConfiguration, LogDriver,
+        MountPoint, NetworkMode, OsFamily, RuntimePlatform, Secret, Tag, TaskDefinition, TaskDefinitionFamilyStatus,
+        TaskDefinitionField, Volume,
     },
 };
 
 use super::Image;
-use crate::{App, Error, Result, config::Config};
+use crate::{App, Error, Result, config::Config, error::Service, secret::SecretName};
 
 pub const RUNNER: &str = "runner";
 pub const SIDECAR: &str = "sidecar";
 
-/// Where both containers see the workspace.
+/// The path of the workspace in both containers.
 const WORKSPACE: &str = "/workspace";
 const SIDECAR_IMAGE: &str = "public.ecr.aws/docker/library/alpine:3.22";
 const RUNNER_SCRIPT: &str = include_str!("runner.sh");
 const SIDECAR_SCRIPT: &str = include_str!("sidecar.sh");
 
-/// A command waits while its lines cannot be taken: by default ECS would drop them ("LogConfiguration", Amazon ECS API
-/// Reference, option `mode`).
+/// In this mode of the log driver, a command waits while its lines cannot be sent. In the default mode, lines are dropped then
+/// ("LogConfiguration", Amazon ECS API Reference, option `mode`).
 const LOG_MODE: &str = "blocking";
 
-/// What tells the task definitions of this version of the program from those of another.
-pub const VERSION: [&str; 3] = [SIDECAR_SCRIPT, RUNNER_SCRIPT, LOG_MODE];
+/// The texts that differ between task definitions of different versions of the program.
+pub(crate) const VERSION: [&str; 3] = [SIDECAR_SCRIPT, RUNNER_SCRIPT, LOG_MODE];
 
-/// A secret as a container gets it: ECS reads the parameter and sets the variable.
+/// A variable that ECS sets in a container to the value of a secret.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SecretVariable {
+pub(crate) struct SecretVariable {
     /// The environment variable.
-    pub key_name: String,
-    /// The secret's name.
-    pub secret: String,
+    pub(crate) key_name: String,
+    pub(crate) secret: SecretName,
 }
 
-/// What the family of every task definition of ours begins with.
-pub const FAMILY_PREFIX: &str = "runvoy-image-";
+/// The beginning of the family of every task definition that runvoy registers.
+pub(crate) const FAMILY_PREFIX: &str = "runvoy-image-";
 
-/// Registers `family` for an image, with these secrets.
-pub async fn register(app: &App, image: &Image, family: &str, secrets: &[SecretVariable]) -> Result<()> {
+/// Registers a revision of `family` for an image, with these secrets.
+pub(crate) async fn register(app: &App, image: &Image, family: &str, secrets: &[SecretVariable]) -> Result<()> {
     let config = &app.config;
     let role = |name: &Option<String>, default: &str| match name {
         Some(name) => role_arn(config, name),
         None => default.to_owned(),
     };
-    let architecture = match image.runtime_platform.as_str() {
-        "Linux/X86_64" => CpuArchitecture::X8664,
-        _ => CpuArchitecture::Arm64,
-    };
+    let secrets = secrets
+        .iter()
+        .map(|variable| {
+            Secret::builder().name(&variable.key_name).value_from(parameter_arn(config, &variable.secret)).build()
+        })
+        .collect::<std::result::Result<Vec<_>, _>>()?;
+    // The sidecar clones private repositories with the run's secrets.
+    let sidecar = container(config, SIDECAR, SIDECAR_IMAGE, SIDECAR_SCRIPT)
+        .essential(false)
+        .set_secrets(Some(secrets.clone()))
+        .build();
     let runner = container(config, RUNNER, &image.image, RUNNER_SCRIPT)
         .essential(true)
         .depends_on(
             ContainerDependency::builder().container_name(SIDECAR).condition(ContainerCondition::Success).build()?,
         )
-        .set_secrets(Some(
-            secrets
-                .iter()
-                .map(|variable| {
-                    Secret::builder()
-                        .name(&variable.key_name)
-                        .value_from(parameter_arn(config, &variable.secret))
-                        .build()
-                })
-                .collect::<std::result::Result<_, _>>()?,
-        ))
+        .set_secrets(Some(secrets))
         .build();
     app.aws
         .ecs
@@ -78,17 +74,20 @@ pub async fn register(app: &App, image: &Image, family: &str, secrets: &[SecretV
         .cpu(image.cpu.to_string())
         .memory(image.memory.to_string())
         .runtime_platform(
-            RuntimePlatform::builder().cpu_architecture(architecture).operating_system_family(OsFamily::Linux).build(),
+            RuntimePlatform::builder()
+                .cpu_architecture(image.runtime_platform.cpu_architecture())
+                .operating_system_family(OsFamily::Linux)
+                .build(),
         )
         .task_role_arn(role(&image.task_role_name, &config.task_role_arn))
         .execution_role_arn(role(&image.task_execution_role_name, &config.task_execution_role_arn))
         .volumes(Volume::builder().name("workspace").build())
-        .container_definitions(container(config, SIDECAR, SIDECAR_IMAGE, SIDECAR_SCRIPT).essential(false).build())
+        .container_definitions(sidecar)
         .container_definitions(runner)
         .set_tags(Some(tags(image)))
         .send()
         .await
-        .map_err(Error::aws("ECS"))?;
+        .map_err(Error::aws(Service::Ecs))?;
     Ok(())
 }
 
@@ -98,7 +97,7 @@ fn container(
     image: &str,
     script: &str,
 ) -> aws_sdk_ecs::types::builders::ContainerDefinitionBuilder {
-    #[expect(clippy::expect_used, reason = "the driver is set, which is all that is required")]
+    #[expect(clippy::expect_used, reason = "the driver is set, which is the only required field")]
     let logs = LogConfiguration::builder()
         .log_driver(LogDriver::Awslogs)
         .options("awslogs-group", &config.log_group)
@@ -117,8 +116,8 @@ fn container(
         .log_configuration(logs)
 }
 
-/// The tags that mark a task definition as ours.
-pub fn tags(image: &Image) -> Vec<Tag> {
+/// The tags of an image's task definition.
+pub(crate) fn tags(image: &Image) -> Vec<Tag> {
     let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
     vec![
         tag("Application", "runvoy"),
@@ -128,8 +127,8 @@ pub fn tags(image: &Image) -> Vec<Tag> {
     ]
 }
 
-/// A family's latest active revision and its tags, if there is one.
-pub async fn describe(app: &App, family: &str) -> Result<Option<(TaskDefinition, Vec<Tag>)>> {
+/// The latest active revision of a family, and its tags. `None` when there is none.
+pub(crate) async fn describe(app: &App, family: &str) -> Result<Option<(TaskDefinition, Vec<Tag>)>> {
     let described =
         app.aws.ecs.describe_task_definition().task_definition(family).include(TaskDefinitionField::Tags).send().await;
     match described {
@@ -137,44 +136,44 @@ pub async fn describe(app: &App, family: &str) -> Result<Option<(TaskDefinition,
             let tags = answer.tags.unwrap_or_default();
             Ok(answer.task_definition.filter(|found| found.family() == Some(family)).map(|found| (found, tags)))
         }
-        // What ECS says of a family without an active revision.
+        // ECS answers so for a family that has no active revision.
         Err(error) if matches!(error.as_service_error(), Some(DescribeTaskDefinitionError::ClientException(_))) => {
             Ok(None)
         }
-        Err(error) => Err(Error::aws("ECS")(error)),
+        Err(error) => Err(Error::aws(Service::Ecs)(error)),
     }
 }
 
-/// Whether a task definition is of this version of the program.
-pub fn is_current(definition: &TaskDefinition) -> bool {
-    let is_ours = |container: &ContainerDefinition, script: &str| {
+/// Whether a task definition was registered by this version of the program.
+pub(crate) fn is_current(definition: &TaskDefinition) -> bool {
+    let is_current = |container: &ContainerDefinition, script: &str| {
         let mode = container.log_configuration().and_then(|logs| logs.options()?.get("mode"));
         container.command() == [script] && mode.is_some_and(|mode| mode == LOG_MODE)
     };
     [(SIDECAR, SIDECAR_SCRIPT), (RUNNER, RUNNER_SCRIPT)].into_iter().all(|(name, script)| {
         let container = definition.container_definitions().iter().find(|container| container.name() == Some(name));
-        container.is_some_and(|container| is_ours(container, script))
+        container.is_some_and(|container| is_current(container, script))
     })
 }
 
 /// Gives a task definition the tags of its image.
-pub async fn retag(app: &App, image: &Image, arn: &str) -> Result<()> {
+pub(crate) async fn retag(app: &App, image: &Image, arn: &str) -> Result<()> {
     let tagged = app.aws.ecs.tag_resource().resource_arn(arn).set_tags(Some(tags(image))).send().await;
-    tagged.map(drop).map_err(Error::aws("ECS"))
+    tagged.map(drop).map_err(Error::aws(Service::Ecs))
 }
 
-/// Whether a family is an image's own, or one for it with secrets.
-pub fn belongs_to(family: &str, image: &Image) -> bool {
+/// Whether a family belongs to an image: its own, or one of those with secrets.
+pub(crate) fn belongs_to(family: &str, image: &Image) -> bool {
     family
         .strip_prefix(&image.task_definition_name)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(SECRETS_INFIX))
 }
 
-/// What stands between an image's family and what tells its sets of secrets apart.
-pub const SECRETS_INFIX: &str = "-secrets-";
+/// Separates an image's family from the hash of a set of secrets.
+pub(crate) const SECRETS_INFIX: &str = "-secrets-";
 
-/// Families that begin like this and have an active revision.
-pub async fn families(app: &App, prefix: &str) -> Result<Vec<String>> {
+/// The families that begin with `prefix` and have an active revision.
+pub(crate) async fn families(app: &App, prefix: &str) -> Result<Vec<String>> {
     let listed = app
         .aws
         .ecs
@@ -184,30 +183,30 @@ pub async fn families(app: &App, prefix: &str) -> Result<Vec<String>> {
         .into_paginator()
         .items()
         .send();
-    listed.collect::<std::result::Result<_, _>>().await.map_err(Error::aws("ECS"))
+    listed.collect::<std::result::Result<_, _>>().await.map_err(Error::aws(Service::Ecs))
 }
 
 /// Deregisters every active revision of a family.
-pub async fn deregister(app: &App, family: &str) -> Result<()> {
+pub(crate) async fn deregister(app: &App, family: &str) -> Result<()> {
     let ecs = &app.aws.ecs;
     let mut revisions = ecs.list_task_definitions().family_prefix(family).into_paginator().items().send();
     while let Some(arn) = revisions.next().await {
-        let arn = arn.map_err(Error::aws("ECS"))?;
-        ecs.deregister_task_definition().task_definition(arn).send().await.map_err(Error::aws("ECS"))?;
+        let arn = arn.map_err(Error::aws(Service::Ecs))?;
+        ecs.deregister_task_definition().task_definition(arn).send().await.map_err(Error::aws(Service::Ecs))?;
     }
     Ok(())
 }
 
-/// The ARN of a role in the account that the task role belongs to.
-pub fn role_arn(config: &Config, name: &str) -> String {
+/// The ARN of a role in the account of the stack's own task role.
+fn role_arn(config: &Config, name: &str) -> String {
     match config.task_role_arn.split_once(":role/") {
         Some((account, _)) => format!("{account}:role/{name}"),
         None => name.to_owned(),
     }
 }
 
-/// The ARN of a secret's parameter, in this account and region.
-fn parameter_arn(config: &Config, secret: &str) -> String {
+/// The ARN of the parameter that holds a secret's value.
+fn parameter_arn(config: &Config, secret: &SecretName) -> String {
     let mut parts = config.task_role_arn.split(':');
     let partition = parts.nth(1).unwrap_or("aws");
     let account = parts.nth(2).unwrap_or_default();

@@ -13,7 +13,7 @@ use crate::{
     table::{Item, MAX_ITEM_BYTES, number, string},
 };
 
-/// What a batch may take compressed; the rest of the item is for its keys.
+/// Bytes that the compressed lines of a batch may have. The rest of the item is for its keys.
 const MAX_COMPRESSED: usize = MAX_ITEM_BYTES - 8 * 1024;
 
 /// Consecutive lines under one sequence number.
@@ -23,15 +23,15 @@ pub struct Batch {
     pub events: Vec<LogEvent>,
 }
 
-/// Lines ready to be stored: what becomes an item once it has a sequence number.
+/// Compressed lines that become an item once they have a sequence number.
 #[derive(Clone, Debug)]
-pub struct Packed {
-    pub events: Vec<LogEvent>,
+pub(super) struct Packed {
+    pub(super) events: Vec<LogEvent>,
     compressed: Vec<u8>,
 }
 
-/// Packs lines into as few batches as items carry. `events` must not be empty.
-pub fn pack(events: Vec<LogEvent>) -> Result<Vec<Packed>> {
+/// Packs lines into batches that each fit into one item. `events` must not be empty.
+pub(super) fn pack(events: Vec<LogEvent>) -> Result<Vec<Packed>> {
     let mut packed = Vec::new();
     let mut rest = vec![events];
     while let Some(mut events) = rest.pop() {
@@ -43,25 +43,26 @@ pub fn pack(events: Vec<LogEvent>) -> Result<Vec<Packed>> {
             rest.push(second);
             rest.push(events);
         } else {
-            return Err(Error::Internal("one line does not fit into an item, though lines are split".to_owned()));
+            return Err(Error::bug("one line does not fit into an item, though long lines are split"));
         }
     }
     Ok(packed)
 }
 
 impl Packed {
-    /// Bytes of the item, nearly all of them.
-    pub fn size(&self) -> usize {
+    /// The size of the item in bytes, without its keys.
+    pub(super) fn size(&self) -> usize {
         self.compressed.len()
     }
 
-    pub fn item(&self, id: &ExecutionId, sequence: u64, expires_at: i64) -> Item {
+    pub(super) fn item(&self, id: &ExecutionId, sequence: u64, expires_at: i64) -> Item {
         let ids = || self.events.iter().map(|event| event.event_id.as_str());
         Item::from([
             ("execution_id".to_owned(), string(id.as_str())),
             ("sequence".to_owned(), number(sequence)),
             ("first_event_id".to_owned(), string(ids().min().unwrap_or_default())),
             ("last_event_id".to_owned(), string(ids().max().unwrap_or_default())),
+            ("lines".to_owned(), number(self.events.len())),
             ("expires_at".to_owned(), number(expires_at)),
             ("events".to_owned(), aws_sdk_dynamodb::types::AttributeValue::B(Blob::new(self.compressed.clone()))),
         ])
@@ -75,26 +76,26 @@ struct Stored {
 }
 
 impl Batch {
-    pub fn from_item(item: Item) -> Result<Self> {
+    pub(super) fn from_item(item: Item) -> Result<Self> {
         let stored: Stored = crate::table::from_item(item)?;
         Ok(Self { sequence: stored.sequence, events: decompress(&stored.events)? })
     }
 }
 
 fn compress(events: &[LogEvent]) -> Result<Vec<u8>> {
-    let unwritten = |error: &dyn std::fmt::Display| Error::Internal(format!("a batch could not be packed: {error}"));
-    let json = serde_json::to_vec(events).map_err(|error| unwritten(&error))?;
+    const WHAT: &str = "a batch of lines could not be compressed";
+    let json = serde_json::to_vec(events).map_err(|error| Error::bug_with(WHAT, error))?;
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(&json).map_err(|error| unwritten(&error))?;
-    encoder.finish().map_err(|error| unwritten(&error))
+    encoder.write_all(&json).map_err(|error| Error::bug_with(WHAT, error))?;
+    encoder.finish().map_err(|error| Error::bug_with(WHAT, error))
 }
 
 fn decompress(bytes: &[u8]) -> Result<Vec<LogEvent>> {
     let mut json = Vec::new();
     DeflateDecoder::new(bytes)
         .read_to_end(&mut json)
-        .map_err(|error| Error::Internal(format!("a stored batch cannot be unpacked: {error}")))?;
-    serde_json::from_slice(&json).map_err(|error| Error::Internal(format!("a stored batch cannot be read: {error}")))
+        .map_err(|error| Error::bug_with("a stored batch cannot be decompressed", error))?;
+    serde_json::from_slice(&json).map_err(|error| Error::bug_with("a stored batch cannot be read", error))
 }
 
 #[cfg(test)]
@@ -105,7 +106,7 @@ mod tests {
         LogEvent { event_id: format!("{number:056}"), timestamp: 1, message }
     }
 
-    /// Text that does not compress: what a generator of pseudo-random numbers prints.
+    /// Pseudo-random text, which does not compress.
     fn noise(length: usize) -> String {
         let mut state = 0x2545_f491_4f6c_dd1d_u64;
         (0..length)

@@ -1,55 +1,57 @@
-//! Reading a log from CloudWatch Logs itself: what the subscription has not handed over yet, or what the store has expired.
+//! Reading a log from CloudWatch Logs itself, for lines that the subscription has not delivered yet or that the store has expired.
 
 use std::time::Duration;
 
 use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
 use jiff::SignedDuration;
 
-use super::{END_LINE, LogEvent, store, stream_name};
+use super::{END_LINE, LogEvent, store};
 use crate::{
     App, Error, Result,
-    execution::{ExecutionId, ExecutionRecord, task::Stop},
+    error::Service,
+    execution::{ExecutionId, ExecutionRecord, LogStream, task::Stop},
     image::task_definition::{RUNNER, SIDECAR},
 };
 
-/// How long after a task's end the end of its log is waited for: the driver flushes every 5 seconds, and CloudWatch takes its
-/// time.
+/// How long after a task's end its log may still grow: the log driver sends lines every 5 seconds, and CloudWatch shows them a
+/// little later.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The same for a task that was killed before it could say its last line.
+/// The same for a task that was killed before its runner could print the last line.
 const PATIENCE_WITHOUT_END: Duration = Duration::from_secs(2);
 
-/// Where a page starts: in the log of one container after the other.
+/// A place in an execution's log: a container's stream, and CloudWatch's token within it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub(super) struct Place {
     container: usize,
     token: Option<String>,
 }
 
-/// In the order in which they run. A container that never started has no stream, so each is asked for by itself.
+/// In the order in which they run. Each stream is read by a call of its own, because a container that never started has none and
+/// its name would make the whole call fail.
 const CONTAINERS: [&str; 2] = [SIDECAR, RUNNER];
 
 impl Place {
-    /// As text, for whoever comes back for the next page.
-    pub fn encode(&self) -> String {
+    /// As text, for the `Link` header of a page.
+    pub(super) fn encode(&self) -> String {
         format!("{}:{}", self.container, self.token.as_deref().unwrap_or_default())
     }
 
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (container, token) = text.split_once(':')?;
         let container = container.parse().ok().filter(|at| *at < CONTAINERS.len())?;
         Some(Self { container, token: Some(token.to_owned()).filter(|token| !token.is_empty()) })
     }
 }
 
-/// One page of a log, and where the next one starts.
-pub async fn page(app: &App, id: &ExecutionId, place: Place) -> Result<(Vec<LogEvent>, Option<Place>)> {
+/// One page of a log, and where the next one starts if there is one.
+pub(super) async fn page(app: &App, id: &ExecutionId, place: Place) -> Result<(Vec<LogEvent>, Option<Place>)> {
     let Some(container) = CONTAINERS.get(place.container) else { return Ok((Vec::new(), None)) };
     let answer = app
         .aws
         .logs
         .filter_log_events()
         .log_group_name(&app.config.log_group)
-        .log_stream_names(stream_name(container, id))
+        .log_stream_names(LogStream::new(container, id).to_string())
         .set_next_token(place.token)
         .send()
         .await;
@@ -58,7 +60,7 @@ pub async fn page(app: &App, id: &ExecutionId, place: Place) -> Result<(Vec<LogE
         Err(error) if matches!(error.as_service_error(), Some(FilterLogEventsError::ResourceNotFoundException(_))) => {
             (Vec::new(), None)
         }
-        Err(error) => return Err(Error::aws("CloudWatch Logs")(error)),
+        Err(error) => return Err(Error::aws(Service::CloudWatchLogs)(error)),
     };
     let events = events
         .into_iter()
@@ -77,26 +79,39 @@ pub async fn page(app: &App, id: &ExecutionId, place: Place) -> Result<(Vec<LogE
     Ok((events, next))
 }
 
-/// After a task's end: stores all that CloudWatch has and the store has not, until the runner's last line is there or
-/// patience ends, and notes that the log is complete.
-pub async fn complete(app: &App, id: &ExecutionId, stop: &Stop) -> Result<ExecutionRecord> {
-    let patience = if stop.ran_to_its_end() { PATIENCE } else { PATIENCE_WITHOUT_END };
+/// After a task's end, copies the lines that the store lacks from CloudWatch, until the runner's last line is stored or
+/// [`PATIENCE`] has passed, and marks the log complete. If the runner could not print a last line, one is added that says how the
+/// task ended.
+pub(crate) async fn complete(app: &App, id: &ExecutionId, stop: &Stop) -> Result<ExecutionRecord> {
+    let patience = if stop.may_have_last_line() { PATIENCE } else { PATIENCE_WITHOUT_END };
     let since_end =
         stop.at.map_or(Duration::ZERO, |at| app.now().duration_since(at).max(SignedDuration::ZERO).unsigned_abs());
     let deadline = app.now() + patience.saturating_sub(since_end);
     let mut pause = Duration::from_millis(50);
     loop {
-        // Before the look: what came while an earlier one was slow is not given up.
+        // The time is read before the copy, so that the last copy begins after the deadline and misses no line before it.
         let is_late = app.now() >= deadline;
-        if copy(app, id).await? || is_late {
-            return Ok(store::append(app, id, Vec::new(), true).await?.record);
+        let has_end = copy(app, id).await?;
+        if has_end || is_late {
+            let last = if has_end { None } else { stop.failure().map(|reason| last_line(app, stop, &reason)) };
+            return Ok(store::append(app, id, last.into_iter().collect(), true).await?.record);
         }
         app.sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(1));
     }
 }
 
-/// Copies what is missing into the store, page by page. Returns whether the runner's last line was among what was read.
+/// The line that stands for the runner's last one. Its id is greater than every id of CloudWatch's (56 digits) and the same at each
+/// attempt, so that it is stored once, at the end.
+fn last_line(app: &App, stop: &Stop, reason: &str) -> LogEvent {
+    LogEvent {
+        event_id: "9".repeat(56),
+        timestamp: stop.at.unwrap_or_else(|| app.now()).as_millisecond(),
+        message: format!("### runvoy runner: the task ended without the command's end => {reason}"),
+    }
+}
+
+/// Copies the lines that the store lacks, page by page. Returns whether the runner's last line was among those read.
 async fn copy(app: &App, id: &ExecutionId) -> Result<bool> {
     let mut ended = false;
     let mut place = Place::default();

@@ -1,46 +1,35 @@
-//! What a command printed: stored in batches as CloudWatch Logs hands them over, read back whole, served live.
+//! The lines that a command prints: stored in batches as CloudWatch Logs delivers them, read back after the end, sent to viewers
+//! while the command runs.
 
-pub mod batch;
-pub mod cloudwatch;
+mod batch;
+pub(crate) mod cloudwatch;
 pub mod read;
 pub mod store;
 
 use serde::{Deserialize, Serialize};
 
-use crate::execution::id::ExecutionId;
+pub use batch::Batch;
 
-/// How the runner's last line begins; its exit code follows.
-pub const END_LINE: &str = "### runvoy runner: command ended, exit code => ";
+/// The beginning of the runner's last line. The exit code follows.
+const END_LINE: &str = "### runvoy runner: command ended, exit code => ";
 
 /// One line of a log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LogEvent {
-    /// CloudWatch's id; ids are in the order of the lines.
+    /// CloudWatch's id of the line. The text order of ids is the order of the lines.
     pub event_id: String,
     /// Milliseconds since 1970.
     pub timestamp: i64,
     pub message: String,
 }
 
-/// Characters that a message may take as JSON before it is split, so that no frame to a viewer passes the 128 KB that API
-/// Gateway carries ("Amazon API Gateway quotas": WebSocket message payload).
+/// Bytes that a message may have as JSON before it is split, so that no frame to a viewer is longer than the 128 KB that API
+/// Gateway allows ("Amazon API Gateway quotas": WebSocket message payload).
 const MAX_MESSAGE: usize = 120 * 1024;
 
-/// The log stream of a container ("Using the awslogs log driver": `prefix-name/container-name/ecs-task-id`).
-pub fn stream_name(container: &str, id: &ExecutionId) -> String {
-    format!("task/{container}/{id}")
-}
-
-/// The execution that a log stream belongs to, if it is one of ours.
-pub fn execution_of(stream: &str) -> Option<ExecutionId> {
-    let (container, id) = stream.strip_prefix("task/")?.split_once('/')?;
-    let ours = [crate::image::task_definition::RUNNER, crate::image::task_definition::SIDECAR].contains(&container);
-    id.parse().ok().filter(|_| ours)
-}
-
 impl LogEvent {
-    /// The event as viewers can be sent it: in several, with ids that follow each other, when it is very long.
-    pub fn split(self) -> Vec<Self> {
+    /// The event as viewers can receive it: a very long message becomes several events, with ids that keep their order.
+    fn split(self) -> Vec<Self> {
         if self.message.len() <= MAX_MESSAGE / 6 || json_len(&self.message) <= MAX_MESSAGE {
             return vec![self];
         }
@@ -88,14 +77,6 @@ mod tests {
             assert_eq!(parts.iter().map(|part| part.message.as_str()).collect::<String>(), message);
             assert!(parts.iter().all(|part| serde_json::to_string(&part.message).unwrap().len() <= MAX_MESSAGE + 2));
             assert!(parts.is_sorted_by(|a, b| a.event_id < b.event_id));
-        }
-    }
-
-    #[test]
-    fn only_our_streams_name_an_execution() {
-        assert_eq!(execution_of("task/runner/abc").unwrap().as_str(), "abc");
-        for other in ["", "task/runner", "task/other/abc", "x/runner/abc", "task/runner/a/b"] {
-            assert!(execution_of(other).is_none(), "{other}");
         }
     }
 }

@@ -1,134 +1,232 @@
-//! Reading a finished log back, in pages that Lambda can answer with.
+//! Reading the log of an execution that has ended, in pages that fit into Lambda's answer.
+
+use std::io::Write;
+
+use flate2::{Compression, write::DeflateEncoder};
 
 use super::{LogEvent, cloudwatch, store};
 use crate::{App, Error, Result, execution::ExecutionRecord};
 
-/// What the events of one answer may take. Lambda answers 6 MB at most, and the body stands in that answer as a JSON string,
-/// in which quotes and backslashes count twice.
-const MAX_PAGE: usize = 5 * 1024 * 1024;
+/// Bytes that the lines of one answer may have. Lambda answers with 6 MB at most, and a plain body is a JSON string within that
+/// answer, in which a quote or a backslash counts twice.
+const MAX_PLAIN: usize = 5 * 1024 * 1024;
+/// The same for a compressed body, which is in that answer as base64, 4 characters for 3 bytes.
+const MAX_COMPRESSED: usize = 4 * 1024 * 1024;
+/// Bytes of lines before compression: what a function of 256 MB can hold several copies of.
+const MAX_UNCOMPRESSED: usize = 40 * 1024 * 1024;
 
-/// Where a page ended.
+/// How the size of a page is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageLimit {
+    /// The answer is sent as it is.
+    Plain,
+    /// The answer is compressed.
+    Compressed,
+}
+
+/// The place where a page ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum After {
     /// In the store, by event id.
     Event(String),
-    /// In CloudWatch Logs.
-    Place(cloudwatch::Place),
+    /// In CloudWatch Logs, as its own text form.
+    CloudWatch(String),
 }
 
 impl After {
+    /// # Errors
+    /// [`Error::Invalid`] for a text that no page gave.
     pub fn parse(text: &str) -> Result<Self> {
         let well_formed =
             |text: &str| !text.is_empty() && text.len() <= 1024 && text.bytes().all(|b| b.is_ascii_graphic());
         match text.split_once(':') {
             Some(("e", id)) if well_formed(id) => Some(Self::Event(id.to_owned())),
-            Some(("c", place)) if well_formed(place) => cloudwatch::Place::parse(place).map(Self::Place),
+            Some(("c", place)) if well_formed(place) && cloudwatch::Place::parse(place).is_some() => {
+                Some(Self::CloudWatch(place.to_owned()))
+            }
             _ => None,
         }
-        .ok_or_else(|| Error::invalid("invalid after parameter; take it from the Link header of the page before"))
+        .ok_or_else(|| {
+            Error::invalid_unless("invalid after parameter", "take it from the Link header of the previous page")
+        })
     }
 
     pub fn encode(&self) -> String {
         match self {
             Self::Event(id) => format!("e:{id}"),
-            Self::Place(place) => format!("c:{}", place.encode()),
+            Self::CloudWatch(place) => format!("c:{place}"),
         }
     }
 }
 
-/// One page of the log of an execution that has ended, and where the next starts.
+/// One page of the log of an execution that has ended, sorted by timestamp and then by arrival, and the place where it ended if
+/// there is more. Reads the store, or CloudWatch Logs when the store has expired. When there is more, the last event says so, for
+/// clients that do not read the `Link` header.
+///
+/// # Errors
+/// [`Error::Aws`] when the log cannot be read.
 pub async fn page(
     app: &App,
     record: &ExecutionRecord,
     after: Option<&After>,
+    limit: PageLimit,
 ) -> Result<(Vec<LogEvent>, Option<After>)> {
-    // The store has all of it only once the log is complete, and only until it expires.
-    let stored = record.log.log_complete && record.log.log_sequence > 0;
-    match after {
-        Some(After::Place(place)) => from_cloudwatch(app, record, place.clone()).await,
-        Some(After::Event(id)) => from_store(app, record, id).await,
-        None if stored => {
-            let page = from_store(app, record, "").await?;
-            if page.0.is_empty() { from_cloudwatch(app, record, cloudwatch::Place::default()).await } else { Ok(page) }
+    // The store holds the whole log only after the log is complete, and only until it expires.
+    let is_stored = record.log.log_complete && record.log.log_sequence > 0;
+    let page = match after {
+        Some(After::CloudWatch(place)) => {
+            let place = cloudwatch::Place::parse(place).unwrap_or_default();
+            from_cloudwatch(app, record, place, limit).await?
         }
-        None => from_cloudwatch(app, record, cloudwatch::Place::default()).await,
-    }
+        Some(After::Event(id)) => from_store(app, record, id, limit).await?,
+        None if is_stored => {
+            let page = from_store(app, record, "", limit).await?;
+            if page.events.is_empty() {
+                from_cloudwatch(app, record, cloudwatch::Place::default(), limit).await?
+            } else {
+                page
+            }
+        }
+        None => from_cloudwatch(app, record, cloudwatch::Place::default(), limit).await?,
+    };
+    Ok(page.finish(record))
 }
 
-async fn from_store(app: &App, record: &ExecutionRecord, after: &str) -> Result<(Vec<LogEvent>, Option<After>)> {
+/// The lines of an execution that are stored so far, as many as fit into one answer.
+///
+/// # Errors
+/// [`Error::Aws`] when the store cannot be read.
+pub async fn so_far(app: &App, record: &ExecutionRecord) -> Result<Vec<LogEvent>> {
+    Ok(from_store(app, record, "", PageLimit::Plain).await?.finish(record).0)
+}
+
+async fn from_store(app: &App, record: &ExecutionRecord, after: &str, limit: PageLimit) -> Result<Page> {
     let id = &record.execution.execution_id;
     let mut ranges = store::ranges(app, id, after).await?;
     ranges.sort_by(|a, b| a.first_event_id.cmp(&b.first_event_id));
     let mut ranges = ranges.into_iter().peekable();
-    let mut page = PageOfEvents::default();
-    let mut after = after.to_owned();
-    // Lines read and not yet answered, latest first. What comes before the next range has no rival any more.
+    let mut page = Page::new(limit);
+    let mut last = after.to_owned();
+    // Lines that were read and are not on the page yet, latest first. A line may go onto the page once it precedes every batch
+    // that has not been read.
     let mut waiting: Vec<LogEvent> = Vec::new();
     while let Some(range) = ranges.next() {
         if let Some(batch) = store::get(app, id, range.sequence).await? {
-            waiting.extend(batch.events.into_iter().filter(|event| event.event_id > after));
+            waiting.extend(batch.events.into_iter().filter(|event| event.event_id.as_str() > after));
             waiting.sort_by(|a, b| b.event_id.cmp(&a.event_id));
         }
         let next = ranges.peek().map(|range| &range.first_event_id);
         while let Some(event) = waiting.pop_if(|event| next.is_none_or(|next| event.event_id < *next)) {
             let event_id = event.event_id.clone();
-            if !page.push(event) {
-                return Ok((page.sorted(), Some(After::Event(after))));
+            if !page.push(event)? {
+                let unread: Option<usize> = ranges.map(|range| range.lines).sum();
+                page.missing = unread.map(|lines| lines + waiting.len() + 1);
+                page.next = Some(After::Event(last));
+                return Ok(page);
             }
-            after = event_id;
+            last = event_id;
         }
     }
-    Ok((page.sorted(), None))
+    Ok(page)
 }
 
 async fn from_cloudwatch(
     app: &App,
     record: &ExecutionRecord,
     mut place: cloudwatch::Place,
-) -> Result<(Vec<LogEvent>, Option<After>)> {
-    let mut page = PageOfEvents::default();
+    limit: PageLimit,
+) -> Result<Page> {
+    let mut page = Page::new(limit);
     loop {
         let (events, next) = cloudwatch::page(app, &record.execution.execution_id, place.clone()).await?;
-        let events: Vec<LogEvent> = events.into_iter().flat_map(LogEvent::split).collect();
-        let size: usize = events.iter().map(answered_size).sum();
-        if !page.events.is_empty() && page.size + size > MAX_PAGE {
-            return Ok((page.sorted(), Some(After::Place(place))));
+        let before = page.events.len();
+        for event in events.into_iter().flat_map(LogEvent::split) {
+            // The next page begins where an answer of CloudWatch does, so a part of one is taken back.
+            if !page.push(event)? && before > 0 {
+                page.events.truncate(before);
+                page.next = Some(After::CloudWatch(place.encode()));
+                return Ok(page);
+            }
         }
-        page.size += size;
-        page.events.extend(events);
         match next {
             Some(next) => place = next,
-            None => return Ok((page.sorted(), None)),
+            None => return Ok(page),
         }
     }
 }
 
-#[derive(Default)]
-struct PageOfEvents {
+/// A page while it is filled.
+struct Page {
     events: Vec<LogEvent>,
+    limit: PageLimit,
     size: usize,
+    /// Compresses what is on the page, to learn how large it becomes.
+    compressor: DeflateEncoder<ByteCount>,
+    /// How many lines are not on this page, where that is known.
+    missing: Option<usize>,
+    next: Option<After>,
 }
 
-impl PageOfEvents {
-    /// Takes one more if there is room.
-    fn push(&mut self, event: LogEvent) -> bool {
+/// Counts the bytes that are written to it.
+#[derive(Default)]
+struct ByteCount(usize);
+
+impl Write for ByteCount {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Page {
+    fn new(limit: PageLimit) -> Self {
+        let compressor = DeflateEncoder::new(ByteCount::default(), Compression::fast());
+        Self { events: Vec::new(), limit, size: 0, compressor, missing: None, next: None }
+    }
+
+    /// Adds an event if there is room. Returns whether there was. The first event always fits.
+    fn push(&mut self, event: LogEvent) -> Result<bool> {
         let size = answered_size(&event);
-        if !self.events.is_empty() && self.size + size > MAX_PAGE {
-            return false;
+        let is_full = match self.limit {
+            PageLimit::Plain => self.size + size > MAX_PLAIN,
+            PageLimit::Compressed => {
+                // A line that compresses badly counts as it is, so that the compressor may lag behind by its buffer.
+                self.size + size > MAX_UNCOMPRESSED || self.compressor.get_ref().0 + size > MAX_COMPRESSED
+            }
+        };
+        if is_full && !self.events.is_empty() {
+            return Ok(false);
         }
         self.size += size;
+        if self.limit == PageLimit::Compressed {
+            serde_json::to_writer(&mut self.compressor, &event)
+                .map_err(|error| Error::bug_with("a line could not be compressed", error))?;
+        }
         self.events.push(event);
-        true
+        Ok(true)
     }
 
-    /// By timestamp, then as they arrived.
-    fn sorted(mut self) -> Vec<LogEvent> {
+    /// The events by timestamp, then in the order of their ids; and where the next page starts.
+    fn finish(mut self, record: &ExecutionRecord) -> (Vec<LogEvent>, Option<After>) {
         self.events.sort_by_key(|event| event.timestamp);
-        self.events
+        if let (Some(_), Some(last)) = (&self.next, self.events.last()) {
+            let count = self.missing.map_or_else(|| "more".to_owned(), |missing| missing.to_string());
+            let message = format!(
+                "### runvoy: {count} lines follow; get them from the Link header of this answer, or with `runvoy logs {}`",
+                record.execution.execution_id
+            );
+            let event = LogEvent { event_id: format!("{}-more", last.event_id), timestamp: last.timestamp, message };
+            self.events.push(event);
+        }
+        (self.events, self.next)
     }
 }
 
-/// Bytes that an event takes in Lambda's answer.
+/// Bytes that an event has in Lambda's answer, overestimated a little.
 fn answered_size(event: &LogEvent) -> usize {
     let escaped_twice = |c: char| match c {
         '"' | '\\' => 4,
@@ -156,8 +254,8 @@ mod tests {
 
     #[test]
     fn a_place_in_a_log_reads_back_and_nonsense_does_not() {
-        let place = cloudwatch::Place::parse("1:a/b=").unwrap();
-        for after in [After::Event("1".to_owned()), After::Place(place), After::Place(cloudwatch::Place::default())] {
+        let first = cloudwatch::Place::default().encode();
+        for after in [After::Event("1".to_owned()), After::CloudWatch("1:a/b=".to_owned()), After::CloudWatch(first)] {
             assert_eq!(After::parse(&after.encode()).unwrap(), after);
         }
         for bad in ["", "e:", "x:1", "e", "e:a b", "c:7:x", "c:x"] {

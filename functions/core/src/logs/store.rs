@@ -1,8 +1,8 @@
 //! The log store: every line once, in batches with consecutive sequence numbers.
 //!
-//! Batches may be handed over twice, out of order, or cut differently. The execution's record holds the greatest event id
-//! stored so far: lines that all come after it are new and are appended at a cost that does not depend on what is stored.
-//! Lines that do not are compared with the batches whose range of ids they touch.
+//! A batch may be delivered twice, out of order, or cut differently. The execution's record holds the greatest event id stored so
+//! far. Lines that all come after it are new, and appending them costs the same however long the log is. Other lines are compared
+//! with the stored batches whose range of ids they overlap.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -14,34 +14,35 @@ use super::{
 };
 use crate::{
     App, Error, Result,
+    error::Service,
     execution::{self, ExecutionId, ExecutionRecord, LogHead, task},
-    table::{self, cancellation_codes, number, string},
+    table::{self, Transacted, number, string},
 };
 
-/// Index of a log's batches by their greatest event id.
+/// The index of a log's batches by their greatest event id.
 const BY_LAST_EVENT: &str = "by-last-event";
-/// What one transaction carries at most is 4 MB ("Constraints in Amazon DynamoDB"); this leaves room for keys.
+/// Bytes of compressed lines in one transaction. DynamoDB allows 4 MB in all ("Constraints in Amazon DynamoDB").
 const MAX_TRANSACTION: usize = 3 * 1024 * 1024;
-/// How often a writer that lost a race tries again.
+/// How often an invocation that lost a race with another writer tries again.
 const ATTEMPTS: u32 = 12;
 
-/// What an append came to.
+/// The outcome of an append.
 #[derive(Debug)]
 pub struct Appended {
-    /// The execution as it is after the append.
+    /// The execution's record after the append.
     pub record: ExecutionRecord,
-    /// The lines that were new, in the batches they are stored in now.
+    /// The lines that were new, in the batches that they are stored in.
     pub batches: Vec<Batch>,
 }
 
-/// Appends those of `events` that are not stored yet. With `complete`, also notes that the log has been read to its end.
+/// Appends those of `events` that are not stored yet. With `complete`, also marks the log as read to its end.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is no such execution and ECS knows no such task; [`Error::Database`] when too many others
-/// are appending: the caller's event is then retried.
+/// [`Error::NotFound`] when there is no such execution and ECS knows no such task; [`Error::Aws`] when DynamoDB fails or too many
+/// invocations append at the same time, so that the caller's event is delivered again.
 pub async fn append(app: &App, id: &ExecutionId, events: Vec<LogEvent>, complete: bool) -> Result<Appended> {
     let mut events: Vec<LogEvent> = events.into_iter().flat_map(LogEvent::split).collect();
-    // Which is how they come, with few exceptions.
+    // CloudWatch delivers lines in this order, with few exceptions.
     let is_ascending = events.is_sorted_by(|one, next| one.event_id < next.event_id);
     if !is_ascending {
         let mut seen = HashSet::new();
@@ -84,7 +85,8 @@ pub async fn append(app: &App, id: &ExecutionId, events: Vec<LogEvent>, complete
             Ok(false) => {
                 attempt += 1;
                 if attempt == ATTEMPTS {
-                    return Err(Error::Database(format!("the log of {id} is being written by too many at once")));
+                    let cause = format!("too many invocations write the log of {id} at the same time");
+                    return Err(Error::unavailable(Service::DynamoDb, cause));
                 }
                 packed = Some(now.into_iter().chain(later).collect());
                 app.sleep(Duration::from_millis(u64::from(attempt * attempt))).await;
@@ -94,7 +96,7 @@ pub async fn append(app: &App, id: &ExecutionId, events: Vec<LogEvent>, complete
     }
 }
 
-/// Whether all of these come after all that is stored.
+/// Whether all of these lines come after every stored line.
 fn comes_after<'a>(head: &LogHead, mut events: impl Iterator<Item = &'a LogEvent>) -> bool {
     match &head.log_last_event_id {
         None => true,
@@ -126,7 +128,8 @@ fn next_head(head: &LogHead, fresh: &[Packed], complete: bool) -> LogHead {
     }
 }
 
-/// Writes batches and head in one transaction. `false` when the head has moved, or a viewer has come, since it was read.
+/// Writes batches and head in one transaction. `false` when another invocation has moved the head, or a viewer has connected, since
+/// the head was read.
 async fn write(app: &App, id: &ExecutionId, from: &LogHead, to: &LogHead, fresh: &[Packed]) -> Result<bool> {
     let tables = &app.config.tables;
     let mut expression = "SET log_sequence = :to, log_complete = :complete".to_owned();
@@ -153,17 +156,11 @@ async fn write(app: &App, id: &ExecutionId, from: &LogHead, to: &LogHead, fresh:
             .build()?;
         writes.push(TransactWriteItem::builder().put(put).build());
     }
-    match app.aws.dynamodb.transact_write_items().set_transact_items(Some(writes)).send().await {
-        Ok(_) => Ok(true),
-        Err(error) => {
-            let codes = cancellation_codes(&error);
-            let lost_race = codes.iter().any(|code| code == "ConditionalCheckFailed" || code == "TransactionConflict");
-            if lost_race { Ok(false) } else { Err(error.into()) }
-        }
-    }
+    // A conflict is a lost race too: the head is read again before the next attempt.
+    Ok(table::transact_once(app, writes).await? == Transacted::Done)
 }
 
-/// Leaves out the lines that are stored already.
+/// Those of the lines that are not stored yet.
 async fn without_stored(
     app: &App,
     id: &ExecutionId,
@@ -187,16 +184,18 @@ async fn without_stored(
     Ok(events)
 }
 
-/// The ids that a stored batch spans. Batches that were cut from a log in pieces may span each other's.
+/// The ids that a stored batch spans. The spans of two batches may overlap when lines arrived out of order.
 #[derive(Debug, serde::Deserialize)]
-pub struct Range {
-    pub sequence: u64,
-    pub first_event_id: String,
-    pub last_event_id: String,
+pub(super) struct Range {
+    pub(super) sequence: u64,
+    pub(super) first_event_id: String,
+    /// How many lines the batch has. Absent for batches of an earlier version.
+    #[serde(default)]
+    pub(super) lines: Option<usize>,
 }
 
-/// The ranges of all batches that end at this event or later, by where they end.
-pub async fn ranges(app: &App, id: &ExecutionId, from: &str) -> Result<Vec<Range>> {
+/// The ranges of all batches that end at this event or later, sorted by their last event.
+pub(super) async fn ranges(app: &App, id: &ExecutionId, from: &str) -> Result<Vec<Range>> {
     let mut items = app
         .aws
         .dynamodb
@@ -205,10 +204,11 @@ pub async fn ranges(app: &App, id: &ExecutionId, from: &str) -> Result<Vec<Range
         .index_name(BY_LAST_EVENT)
         .consistent_read(true)
         .key_condition_expression("execution_id = :id AND last_event_id >= :from")
-        .projection_expression("#sequence, first_event_id, last_event_id")
+        .projection_expression("#sequence, first_event_id, #lines")
         .expression_attribute_names("#sequence", "sequence")
+        .expression_attribute_names("#lines", "lines")
         .expression_attribute_values(":id", string(id.as_str()))
-        // An index key must not be empty; every event id comes after a zero.
+        // The value of an index key must not be empty. Every event id is greater than "0".
         .expression_attribute_values(":from", string(if from.is_empty() { "0" } else { from }))
         .into_paginator()
         .items()
@@ -221,7 +221,7 @@ pub async fn ranges(app: &App, id: &ExecutionId, from: &str) -> Result<Vec<Range
 }
 
 /// One batch, by its sequence number.
-pub async fn get(app: &App, id: &ExecutionId, sequence: u64) -> Result<Option<Batch>> {
+pub(super) async fn get(app: &App, id: &ExecutionId, sequence: u64) -> Result<Option<Batch>> {
     let found = app
         .aws
         .dynamodb
@@ -252,8 +252,8 @@ pub async fn after(app: &App, id: &ExecutionId, sequence: u64) -> Result<Vec<Bat
     answer.items.unwrap_or_default().into_iter().map(Batch::from_item).collect()
 }
 
-/// The batch that holds an event.
-pub async fn holding(app: &App, id: &ExecutionId, event_id: &str) -> Result<Option<Batch>> {
+/// The batch that contains an event, if it is stored.
+pub(crate) async fn holding(app: &App, id: &ExecutionId, event_id: &str) -> Result<Option<Batch>> {
     for range in ranges(app, id, event_id).await? {
         if range.first_event_id.as_str() <= event_id
             && let Some(batch) = get(app, id, range.sequence).await?

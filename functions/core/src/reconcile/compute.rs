@@ -1,41 +1,45 @@
-//! Images have their task definitions, and executions that go on have their tasks.
+//! Checks that every image has its task definition, and every execution that has not ended its task.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use aws_sdk_ecs::types::{Task, TaskField};
 
 use super::{ComputeStatus, Findings, Severity};
 use crate::{
     App, Error, Result,
+    error::Service,
     execution::{
         self, Changed, ExecutionId, ExecutionRecord, Status, Transition,
-        task::{self, Applied, Phase, Stop, TaskState},
+        task::{self, Applied, Phase, Stop, TaskReport, TaskState},
     },
     image::{Image, task_definition},
     logs::cloudwatch,
-    websocket::serve,
+    websocket::delivery,
 };
 
-/// "DescribeTasks" takes this many.
+/// How many tasks one call of DescribeTasks may name (Amazon ECS API Reference).
 const TASKS_A_CALL: usize = 100;
-/// How long a task that has just been started may be missing from what DescribeTasks shows.
-const CONSISTENT_AFTER: Duration = Duration::from_secs(60);
 
-pub async fn check(app: &App, images: &[Image], open: &[ExecutionRecord], findings: &mut Findings) -> ComputeStatus {
+pub(super) async fn check(
+    app: &App,
+    images: &[Image],
+    open: &[ExecutionRecord],
+    findings: &mut Findings,
+) -> ComputeStatus {
     let mut status = ComputeStatus { total_resources: images.len() + open.len(), ..ComputeStatus::default() };
     for image in images {
         match image_definition(app, image, findings).await {
             Ok(Found::Right) => status.verified_count += 1,
             Ok(Found::Recreated) => status.recreated_count += 1,
             Ok(Found::Retagged) => status.tag_updated_count += 1,
-            Err(error) => findings.failed("image", &image.image_id, &error),
+            Err(error) => findings.failed("image", image.image_id.as_str(), &error),
         }
     }
     match orphans(app, images).await {
         Ok(orphans) => {
             for family in &orphans {
                 let action = "deregister it if nothing else uses it";
-                findings.note("task_definition", family, Severity::Warning, "no image stands for it", action);
+                findings.note("task_definition", family, Severity::Warning, "it belongs to no image", action);
             }
             status.orphaned_count = orphans.len();
             status.orphaned_resources = orphans;
@@ -70,14 +74,14 @@ async fn image_definition(app: &App, image: &Image, findings: &mut Findings) -> 
     let family = &image.task_definition_name;
     let Some((definition, tags)) = task_definition::describe(app, family).await? else {
         task_definition::register(app, image, family, &[]).await?;
-        findings.mended("image", &image.image_id, "its task definition was missing", "registered it again");
+        findings.mended("image", image.image_id.as_str(), "its task definition was missing", "registered it again");
         return Ok(Found::Recreated);
     };
     if !task_definition::is_current(&definition) {
         task_definition::register(app, image, family, &[]).await?;
         findings.mended(
             "image",
-            &image.image_id,
+            image.image_id.as_str(),
             "its task definition was of another version",
             "registered a revision",
         );
@@ -87,11 +91,11 @@ async fn image_definition(app: &App, image: &Image, findings: &mut Findings) -> 
         return Ok(Found::Right);
     }
     task_definition::retag(app, image, definition.task_definition_arn().unwrap_or_default()).await?;
-    findings.mended("image", &image.image_id, "its task definition had wrong tags", "tagged it");
+    findings.mended("image", image.image_id.as_str(), "its task definition had wrong tags", "tagged it");
     Ok(Found::Retagged)
 }
 
-/// Families of ours that belong to no image.
+/// Families of runvoy's that belong to no image.
 async fn orphans(app: &App, images: &[Image]) -> Result<Vec<String>> {
     let families = task_definition::families(app, task_definition::FAMILY_PREFIX).await?;
     let is_known = |family: &String| images.iter().any(|image| task_definition::belongs_to(family, image));
@@ -109,36 +113,36 @@ async fn describe(app: &App, executions: &[ExecutionRecord]) -> Result<HashMap<S
         .include(TaskField::Tags)
         .send()
         .await
-        .map_err(Error::aws("ECS"))?;
+        .map_err(Error::aws(Service::Ecs))?;
     let by_id = |task: Task| Some((ExecutionId::from_task_arn(task.task_arn()?).ok()?.to_string(), task));
     Ok(described.tasks.unwrap_or_default().into_iter().filter_map(by_id).collect())
 }
 
-/// Brings an execution to where its task is. Returns whether it was there already.
+/// Moves an execution to the state of its task. Returns whether it was there already.
 async fn follow(app: &App, record: &ExecutionRecord, task: Option<&Task>, findings: &mut Findings) -> Result<bool> {
     let id = &record.execution.execution_id;
     let Some(task) = task else { return close(app, record, findings).await };
-    let state = TaskState::described(id, task);
+    let state = TaskState::new(id.clone(), TaskReport::from(task));
     if let Phase::Stopped(stop) = &state.phase {
-        // First, because an execution that has ended is not looked at again.
+        // The log is completed before the status is written, because an execution that has ended is not checked again.
         cloudwatch::complete(app, id, stop).await?;
     }
     match task::apply(app, &state).await? {
         Applied::Known { record, changed: true } => {
-            serve::announce(app, &record).await;
-            findings.mended("execution", id.as_str(), "its task had moved on unnoticed", "noted the task's state");
+            delivery::notify_viewers(app, &record).await;
+            findings.mended("execution", id.as_str(), "an event of its task was lost", "wrote the task's state");
             Ok(false)
         }
         Applied::Ignored | Applied::Known { .. } => Ok(true),
     }
 }
 
-/// Closes an execution whose task ECS does not know any more.
+/// Closes an execution whose task ECS no longer knows.
 async fn close(app: &App, record: &ExecutionRecord, findings: &mut Findings) -> Result<bool> {
     let execution = &record.execution;
     let now = app.now();
     let age = now.duration_since(execution.started_at);
-    if age.unsigned_abs() < CONSISTENT_AFTER {
+    if !task::is_consistent(app, execution.started_at) {
         return Ok(true);
     }
     let (status, exit_code) = match execution.status {
@@ -149,17 +153,16 @@ async fn close(app: &App, record: &ExecutionRecord, findings: &mut Findings) -> 
         exit_code: Some(exit_code),
         completed_at: Some(now),
         duration_seconds: Some(age.as_secs().max(0)),
-        stopped_reason: Some("the task is gone, and how it ended is not known".to_owned()),
+        stopped_reason: Some("ECS no longer knows the task, so how it ended is unknown".to_owned()),
         request_id: None,
     };
     let id = &execution.execution_id;
-    // It ended some time ago: whatever its log holds is there by now. First, because an execution that has ended is not
-    // looked at again.
-    let stop = Stop { at: Some(execution.started_at), ..Stop::default() };
-    cloudwatch::complete(app, id, &stop).await?;
+    // ECS forgets a task an hour after its end, so CloudWatch shows its whole log by now. The log is completed before the status is
+    // written, because an execution that has ended is not checked again.
+    cloudwatch::complete(app, id, &Stop::at(execution.started_at)).await?;
     if let Changed::Yes(record) = execution::change(app, id, status, with).await? {
-        serve::announce(app, &record).await;
-        findings.mended("execution", id.as_str(), "its task is gone", "closed it");
+        delivery::notify_viewers(app, &record).await;
+        findings.mended("execution", id.as_str(), "ECS no longer knows its task", "closed it");
     }
     Ok(false)
 }

@@ -1,11 +1,11 @@
-//! The roles that tasks use exist.
+//! Checks that the IAM roles of tasks exist.
 
 use std::collections::BTreeSet;
 
 use super::{Findings, IdentityStatus, Severity};
 use crate::{App, image::Image, image::role};
 
-pub async fn check(app: &App, images: &[Image], findings: &mut Findings) -> IdentityStatus {
+pub(super) async fn check(app: &App, images: &[Image], findings: &mut Findings) -> IdentityStatus {
     let mut status = IdentityStatus { default_roles_verified: true, ..IdentityStatus::default() };
     for arn in [&app.config.task_role_arn, &app.config.task_execution_role_arn] {
         let name = arn.rsplit_once('/').map_or(arn.as_str(), |(_, name)| name);

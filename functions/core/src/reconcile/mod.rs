@@ -1,8 +1,8 @@
-//! Holding what is written down against what there is, and mending what can be mended without loss.
+//! Compares the tables with what exists in AWS, and mends what can be mended without loss.
 //!
-//! Missing task definitions are made again, tags put right, executions whose task is gone closed, half-done creations and
-//! deletions of secrets finished. Missing values and roles are reported; what nobody has written down is reported, and
-//! never deleted.
+//! Missing task definitions are registered again, wrong tags are replaced, executions whose task no longer exists are closed, and
+//! unfinished creations and deletions of secrets are finished. Missing values and roles are reported. So are resources that no
+//! table knows; they are never deleted.
 
 mod compute;
 mod identity;
@@ -13,9 +13,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{App, Error, Result, execution::list, image, secret, time};
+use crate::{App, Error, RequestId, Result, execution::list, image, secret, time};
 
-/// What was looked at, what was found, what was done about it.
+/// What was checked, found and mended.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Report {
     #[serde(with = "time::as_rfc3339")]
@@ -28,11 +28,11 @@ pub struct Report {
     pub issues: Vec<Issue>,
     /// How many things were mended.
     pub reconciled_count: usize,
-    /// How many things could not be looked at, or not be mended.
+    /// How many things could not be checked or mended.
     pub error_count: usize,
 }
 
-/// Task definitions of images, and tasks of executions that go on.
+/// Task definitions of images, and tasks of executions that have not ended.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct ComputeStatus {
     pub total_resources: usize,
@@ -40,7 +40,7 @@ pub struct ComputeStatus {
     pub recreated_count: usize,
     pub tag_updated_count: usize,
     pub orphaned_count: usize,
-    /// Families of task definitions that no image stands for.
+    /// Families of task definitions that belong to no image.
     pub orphaned_resources: Vec<String>,
 }
 
@@ -52,7 +52,7 @@ pub struct SecretsStatus {
     pub tag_updated_count: usize,
     pub missing_count: usize,
     pub orphaned_count: usize,
-    /// Parameters that no secret stands for.
+    /// Parameters that belong to no secret.
     pub orphaned_parameters: Vec<String>,
 }
 
@@ -65,7 +65,7 @@ pub struct IdentityStatus {
     pub missing_roles: Vec<String>,
 }
 
-/// Users, and who owns what: images, secrets, and executions that go on. Resources are named `kind:id`.
+/// Users, and the owners of images, secrets and executions that have not ended. Resources are named `kind:id`.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct AuthorizerStatus {
     pub users_with_invalid_roles: Vec<String>,
@@ -79,29 +79,29 @@ pub struct AuthorizerStatus {
     pub total_resources_checked: usize,
 }
 
-/// One thing that was not as it should be.
+/// One thing that is not as it should be.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Issue {
     pub resource_type: &'static str,
     pub resource_id: String,
     pub severity: Severity,
     pub message: String,
-    /// What was done, or what is to be done.
+    /// What was done about it, or what to do.
     pub action: &'static str,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Mended.
+    /// It has been mended.
     Info,
-    /// Somebody should look at it.
+    /// An admin should look at it.
     Warning,
-    /// Something does not work because of it, or could not be looked at.
+    /// Something does not work because of it, or it could not be checked.
     Error,
 }
 
-/// What comes to light on the way.
+/// The issues found so far.
 #[derive(Default)]
 struct Findings {
     issues: Vec<Issue>,
@@ -127,20 +127,20 @@ impl Findings {
         self.issues.push(Issue { resource_type, resource_id, severity, message, action });
     }
 
-    /// Notes that one thing could not be looked at or mended; the rest goes on.
+    /// Records that one thing could not be checked or mended. The checks of other things go on.
     fn failed(&mut self, resource_type: &'static str, id: &str, error: &Error) {
         self.errors += 1;
-        tracing::warn!(resource_type, resource_id = id, %error, "could not be reconciled");
+        tracing::warn!(resource_type, resource_id = id, error = %error.chain(), "could not be reconciled");
         let action = "try again; the log of the function has the cause";
         self.note(resource_type, id, Severity::Error, "it could not be checked or mended", action);
     }
 }
 
-/// Looks at everything and mends what can be mended. `request_id` stands on what is changed.
+/// Checks everything and mends what can be mended. Records that are changed carry `request_id`.
 ///
 /// # Errors
-/// [`Error::Database`] when the tables cannot be read. What goes wrong with one resource is part of the report.
-pub async fn run(app: &App, request_id: &str) -> Result<Report> {
+/// [`Error::Aws`] when the tables cannot be read. A failure that concerns one resource is part of the report.
+pub async fn run(app: &App, request_id: &RequestId) -> Result<Report> {
     let mut findings = Findings::default();
     let images = image::list(app).await?;
     let open = list::open(app).await?;

@@ -1,4 +1,4 @@
-//! Users have roles, and everything has an owner who is a user.
+//! Checks that every user has a role, and every resource an owner who is a user.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,14 @@ use serde::Deserialize;
 use super::{AuthorizerStatus, Findings, Severity};
 use crate::{App, Result, auth::Role, email::Email, execution::ExecutionRecord, image::Image, secret::Secret, table};
 
-/// As much of a user as is looked at here, whatever else is wrong with it.
+/// The part of a user that is checked here. The role is any text, because it may be a wrong one.
 #[derive(Deserialize)]
 struct StoredUser {
     email: String,
     role: Option<String>,
 }
 
-pub async fn check(
+pub(super) async fn check(
     app: &App,
     images: &[Image],
     secrets: &[Secret],
@@ -27,7 +27,7 @@ pub async fn check(
         let (list, message) = match user.role.as_deref() {
             None | Some("") => (&mut status.users_with_missing_roles, "the user has no role"),
             Some(role) if role.parse::<Role>().is_err() => {
-                (&mut status.users_with_invalid_roles, "the user's role is none that there is")
+                (&mut status.users_with_invalid_roles, "the user has an unknown role")
             }
             Some(_) => continue,
         };
@@ -43,12 +43,12 @@ pub async fn check(
     });
     for (kind, id, creator, owners) in images.chain(secrets).chain(executions) {
         status.total_resources_checked += 1;
-        look_at(kind, id, creator, owners, &known, &mut status, findings);
+        check_owners(kind, id, creator, owners, &known, &mut status, findings);
     }
     Ok(status)
 }
 
-fn look_at(
+fn check_owners(
     kind: &'static str,
     id: &str,
     creator: &Email,
@@ -57,10 +57,10 @@ fn look_at(
     status: &mut AuthorizerStatus,
     findings: &mut Findings,
 ) {
-    const ACTION: &str = "only roles decide who may use it; create it again to change that";
+    const ACTION: &str = "only the roles of users decide on its use; create it again to give it an owner";
     if owners.is_empty() {
         status.resources_with_missing_owners.push(format!("{kind}:{id}"));
-        findings.note(kind, id, Severity::Warning, "nobody owns it", ACTION);
+        findings.note(kind, id, Severity::Warning, "it has no owner", ACTION);
     } else if !owners.contains(creator) {
         status.missing_ownerships.push(format!("{kind}:{id}:{creator}"));
         findings.note(kind, id, Severity::Warning, format!("{creator} created it and does not own it"), ACTION);

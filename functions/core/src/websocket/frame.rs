@@ -1,11 +1,12 @@
-//! Frames as viewers read them. Clients print anything else as a blank line, so there is nothing else.
+//! The frames that viewers receive. Existing clients print any other frame as a blank line, so no other is sent unless the viewer
+//! asks for it.
 
 use serde::Serialize;
 
 use crate::{Result, execution::Status, logs::LogEvent};
 
-/// What a frame may have at most: 128 KB ("Amazon API Gateway quotas": WebSocket message payload).
-pub const MAX_FRAME: usize = 128 * 1024;
+/// Bytes of the longest frame: 128 KB ("Amazon API Gateway quotas": WebSocket message payload).
+const MAX_FRAME: usize = 128 * 1024;
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
@@ -20,26 +21,26 @@ enum Control {
     },
 }
 
-/// The last frame.
-pub fn disconnect() -> Result<String> {
+/// The last frame of a connection.
+pub(super) fn disconnect() -> Result<String> {
     json(&Control::Disconnect { reason: "execution_completed" })
 }
 
-/// The execution's status, for viewers that want to know.
-pub fn status(status: Status, exit_code: Option<i32>) -> Result<String> {
+/// The execution's status, for viewers that asked for it.
+pub(super) fn status(status: Status, exit_code: Option<i32>) -> Result<String> {
     json(&Control::Status { status, exit_code })
 }
 
-/// Lines as they are sent.
+/// A frame of lines.
 #[derive(Default)]
-pub struct Lines {
-    pub text: String,
-    /// How many there are in it.
-    pub count: usize,
+pub(super) struct Lines {
+    pub(super) text: String,
+    /// How many lines the frame contains.
+    pub(super) count: usize,
 }
 
-/// Lines as frames: one each, or with `batch` as many in one as fit.
-pub fn lines(events: &[LogEvent], batch: bool) -> Result<Vec<Lines>> {
+/// Lines as frames: one frame for each line, or with `batch` as many lines in a frame as fit.
+pub(super) fn lines(events: &[LogEvent], batch: bool) -> Result<Vec<Lines>> {
     if !batch {
         return events.iter().map(|event| Ok(Lines { text: json(event)?, count: 1 })).collect();
     }
@@ -65,8 +66,7 @@ pub fn lines(events: &[LogEvent], batch: bool) -> Result<Vec<Lines>> {
 }
 
 fn json<T: Serialize>(value: &T) -> Result<String> {
-    serde_json::to_string(value)
-        .map_err(|error| crate::Error::Internal(format!("a frame could not be written: {error}")))
+    serde_json::to_string(value).map_err(|error| crate::Error::bug_with("a frame could not be serialized", error))
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! Viewers: how they are let in, and how they are sent an execution's log.
+//! Viewers: clients that follow an execution's log over a WebSocket.
 
 pub mod connection;
-pub mod frame;
-pub mod serve;
+pub mod delivery;
+mod frame;
+mod lease;
 pub mod token;
 
-pub use connection::{Connection, ConnectionKey, Wishes};
+pub use connection::{Connection, ConnectionKey, ViewerOptions};

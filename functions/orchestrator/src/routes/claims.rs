@@ -1,15 +1,20 @@
-use axum::{Json, extract::State};
-use runvoy_core::{App, email::Email, user};
+use axum::{
+    Extension, Json,
+    extract::State,
+    http::{HeaderMap, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use runvoy_core::{App, Error, RequestId, email::Email, user};
 use serde::Serialize;
 
 use super::tags;
 use crate::{
-    answer::{self, Result},
-    request::{Path, RequestId},
+    error::{self, Result},
+    request::Path,
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct Claimed {
+pub(super) struct Claimed {
     api_key: String,
     user_email: Email,
     message: &'static str,
@@ -17,12 +22,37 @@ pub struct Claimed {
 
 /// Hands over a new user's API key
 ///
-/// Works once, within 15 minutes of the user's creation. Of two claims at once exactly one wins.
+/// Works once, within 15 minutes of the user's creation. Of two claims at once exactly one wins. HEAD and a browser's prefetch say
+/// whether the claim is open, and claim nothing.
 #[utoipa::path(get, path = "/claim/{token}", operation_id = "claim_key", tag = tags::USERS, security(()),
     params(("token" = String, Path, description = "From the answer that created the user")),
-    responses((status = 200, body = Claimed, description = "The key; it is not shown again"), answer::Malformed, answer::Absent, answer::Clash, answer::Outage))]
-pub async fn claim(State(app): State<App>, id: RequestId, Path(token): Path) -> Result<Json<Claimed>> {
-    let (key, user_email) = user::claim(&app, &token, &id.0).await?;
+    responses((status = 200, body = Claimed, description = "The key; it is not shown again"), error::Malformed, error::Absent, error::Clash, error::Outage))]
+pub(super) async fn claim(
+    State(app): State<App>,
+    Extension(id): Extension<RequestId>,
+    method: Method,
+    headers: HeaderMap,
+    Path(token): Path,
+) -> Result<Response> {
+    let no_store = [(header::CACHE_CONTROL, "no-store")];
+    if method == Method::HEAD {
+        user::find_claim(&app, &token).await?;
+        return Ok((StatusCode::OK, no_store).into_response());
+    }
+    if is_prefetch(&headers) {
+        return Err(Error::invalid_unless("a prefetch claims no key", "open the link itself").into());
+    }
+    let (key, user_email) = user::claim(&app, &token, &id).await?;
     let message = "Keep this key: it is not shown again. Send it as the X-API-Key header.";
-    Ok(Json(Claimed { api_key: key.expose().to_owned(), user_email, message }))
+    Ok((no_store, Json(Claimed { api_key: key.expose().to_owned(), user_email, message })).into_response())
+}
+
+/// Whether a browser loads the link before its user opens it ("Sec-Purpose", Fetch standard, and its older forms).
+fn is_prefetch(headers: &HeaderMap) -> bool {
+    ["sec-purpose", "purpose", "x-purpose", "x-moz"].iter().any(|name| {
+        headers.get(*name).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+            let value = value.to_ascii_lowercase();
+            value.contains("prefetch") || value.contains("prerender") || value.contains("preview")
+        })
+    })
 }

@@ -1,48 +1,50 @@
 use axum::{
-    Json,
+    Extension, Json,
     extract::State,
-    http::StatusCode,
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use runvoy_core::{
-    App, Error,
+    App, Error, RequestId,
     auth::{Action, Resource},
     execution::{
         self, Execution, ExecutionId, ExecutionRecord, Status,
         list::{Cursor, Page},
-        run,
     },
+    image::ImageId,
     logs::{
         LogEvent,
-        read::{self, After},
+        read::{self, After, PageLimit},
     },
     time,
-    websocket::{serve, token},
+    websocket::{delivery, token},
 };
 use serde::{Deserialize, Serialize};
 
 use super::tags;
 use crate::{
-    answer::{self, Result, next_link},
-    request::{Caller, Path, Query, RequestId},
+    compression::Accepted,
+    error::{self, Result},
+    request::{Caller, Path, Query},
 };
 
 const DEFAULT_LIMIT: usize = 10;
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct ListParameters {
+pub(super) struct ListParameters {
     /// How many at most; 10 by default, 0 for as many as one answer carries.
     #[param(value_type = Option<i64>, minimum = 0, maximum = 4_294_967_295_i64)]
     limit: Option<String>,
-    /// Only these, separated by commas.
+    /// Only executions with one of these statuses, separated by commas.
     #[param(
         example = "RUNNING,FAILED",
         pattern = "^$|^(STARTING|RUNNING|TERMINATING|SUCCEEDED|FAILED|STOPPED)(,(STARTING|RUNNING|TERMINATING|SUCCEEDED|FAILED|STOPPED))*$"
     )]
     status: Option<String>,
-    /// From the `Link` header of the page before.
+    /// From the `Link` header of the previous page.
     cursor: Option<String>,
 }
 
@@ -53,13 +55,17 @@ pub struct ListParameters {
 #[utoipa::path(get, path = "/executions", operation_id = "list_executions", tag = tags::EXECUTIONS, params(ListParameters),
     responses(
         (status = 200, body = Vec<Execution>, description = "A page of executions", headers(("Link" = Option<String>, description = "The next page, if there is one"))),
-        answer::Malformed, answer::Refused, answer::Outage,
+        error::Malformed, error::Refused, error::Outage,
     ))]
-pub async fn list(State(app): State<App>, caller: Caller, Query(query): Query<ListParameters>) -> Result<Response> {
+pub(super) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<ListParameters>,
+) -> Result<Response> {
     caller.may(Action::ListExecutions, Resource::Account)?;
     let page = Page {
         limit: match query.limit.as_deref() {
-            None => DEFAULT_LIMIT,
+            None | Some("") => DEFAULT_LIMIT,
             Some(limit) => limit
                 .parse::<u32>()
                 .map_err(|_| Error::invalid("invalid limit parameter"))?
@@ -70,7 +76,7 @@ pub async fn list(State(app): State<App>, caller: Caller, Query(query): Query<Li
             None | Some("") => Vec::new(),
             Some(list) => list.split(',').map(|status| status.trim().parse()).collect::<runvoy_core::Result<_>>()?,
         },
-        cursor: query.cursor.as_deref().map(Cursor::parse).transpose()?,
+        cursor: query.cursor.as_deref().filter(|cursor| !cursor.is_empty()).map(Cursor::parse).transpose()?,
     };
     let (executions, next) = execution::list::page(&app, &page).await?;
     Ok(match next {
@@ -78,7 +84,7 @@ pub async fn list(State(app): State<App>, caller: Caller, Query(query): Query<Li
         Some(cursor) => {
             let mut target = format!("/api/v1/executions?limit={}&cursor={}", page.limit, cursor.encode());
             if !page.statuses.is_empty() {
-                let statuses: Vec<&str> = page.statuses.iter().map(|status| status.as_str()).collect();
+                let statuses: Vec<&str> = page.statuses.iter().map(Into::into).collect();
                 target.push_str(&format!("&status={}", statuses.join(",")));
             }
             (next_link(&target), Json(executions)).into_response()
@@ -94,12 +100,13 @@ async fn permitted(app: &App, caller: &Caller, id: &str, action: Action) -> Resu
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct ExecutionStatus {
+pub(super) struct ExecutionStatus {
     #[schema(value_type = String)]
     execution_id: ExecutionId,
     status: Status,
     command: String,
-    image_id: String,
+    #[schema(value_type = String)]
+    image_id: ImageId,
     #[serde(with = "time::as_rfc3339")]
     #[schema(value_type = String, format = "date-time")]
     started_at: Timestamp,
@@ -107,13 +114,16 @@ pub struct ExecutionStatus {
     #[serde(with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "date-time")]
     completed_at: Option<Timestamp>,
+    /// Why the task failed, when it was not its command that did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stopped_reason: Option<String>,
 }
 
-/// Says how an execution is doing
+/// Shows the status of an execution
 #[utoipa::path(get, path = "/executions/{id}/status", operation_id = "execution_status", tag = tags::EXECUTIONS,
     params(("id" = String, Path, description = "Id of the execution")),
-    responses((status = 200, body = ExecutionStatus, description = "As it is now"), answer::Malformed, answer::Refused, answer::Absent, answer::Outage))]
-pub async fn status(State(app): State<App>, caller: Caller, Path(id): Path) -> Result<Json<ExecutionStatus>> {
+    responses((status = 200, body = ExecutionStatus, description = "Its present status"), error::Malformed, error::Refused, error::Absent, error::Outage))]
+pub(super) async fn status(State(app): State<App>, caller: Caller, Path(id): Path) -> Result<Json<ExecutionStatus>> {
     let execution = permitted(&app, &caller, &id, Action::ReadStatus).await?.execution;
     Ok(Json(ExecutionStatus {
         execution_id: execution.execution_id,
@@ -123,40 +133,44 @@ pub async fn status(State(app): State<App>, caller: Caller, Path(id): Path) -> R
         started_at: execution.started_at,
         exit_code: execution.exit_code,
         completed_at: execution.completed_at,
+        stopped_reason: execution.stopped_reason,
     }))
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct LogsParameters {
-    /// From the `Link` header of the page before.
+pub(super) struct LogsParameters {
+    /// From the `Link` header of the previous page.
     after: Option<String>,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct Logs {
+pub(super) struct Logs {
     #[schema(value_type = String)]
     execution_id: ExecutionId,
     status: Status,
-    /// `null` while the execution goes on.
+    /// `null` until the execution ends or is being stopped.
     events: Option<Vec<LogEvent>>,
-    /// Where to follow an execution that goes on.
+    /// The WebSocket on which to follow an execution that has not ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     websocket_url: Option<String>,
 }
 
-/// Reads the log of an execution that has ended, or says where to follow one that goes on
+/// Reads the log of an execution that has ended, or says where to follow one that has not
 ///
-/// A log that does not fit in one answer is paged: the header `Link: <…>; rel="next"` names the next page.
+/// While an execution is being stopped, the answer has both. A log that does not fit into one answer comes in pages: the header
+/// `Link: <…>; rel="next"` names the next one, and the last event says how many lines are missing. A page has about 5 MB of lines, and
+/// about 40 MB for a caller that accepts gzip.
 #[utoipa::path(get, path = "/executions/{id}/logs", operation_id = "execution_logs", tag = tags::EXECUTIONS,
     params(("id" = String, Path, description = "Id of the execution"), LogsParameters),
     responses(
         (status = 200, body = Logs, description = "The log, or where to follow it", headers(("Link" = Option<String>, description = "The next page, if there is one"))),
-        answer::Malformed, answer::Refused, answer::Absent, answer::Outage,
+        error::Malformed, error::Refused, error::Absent, error::Outage,
     ))]
-pub async fn logs(
+pub(super) async fn logs(
     State(app): State<App>,
     caller: Caller,
+    headers: HeaderMap,
     Path(id): Path,
     Query(query): Query<LogsParameters>,
 ) -> Result<Response> {
@@ -165,22 +179,31 @@ pub async fn logs(
     let execution_id = record.execution.execution_id.clone();
     if !status.is_terminal() {
         let websocket_url = Some(token::issue(&app, &execution_id).await?);
-        return Ok(Json(Logs { execution_id, status, events: None, websocket_url }).into_response());
+        let events = match status {
+            Status::Terminating => Some(read::so_far(&app, &record).await?),
+            _ => None,
+        };
+        return Ok(Json(Logs { execution_id, status, events, websocket_url }).into_response());
     }
-    let after = query.after.as_deref().map(After::parse).transpose()?;
-    let (events, next) = read::page(&app, &record, after.as_ref()).await?;
+    let after = query.after.as_deref().filter(|after| !after.is_empty()).map(After::parse).transpose()?;
+    let limit = match Accepted::of(&headers) {
+        Accepted::Gzip => PageLimit::Compressed,
+        Accepted::Identity => PageLimit::Plain,
+    };
+    let (events, next) = read::page(&app, &record, after.as_ref(), limit).await?;
     let body = Json(Logs { execution_id, status, events: Some(events), websocket_url: None });
     Ok(match next {
         None => body.into_response(),
         Some(after) => {
-            let after = percent_encode(&after.encode());
+            let after = after.encode();
+            let after = utf8_percent_encode(&after, NON_ALPHANUMERIC);
             (next_link(&format!("/api/v1/executions/{id}/logs?after={after}")), body).into_response()
         }
     })
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct Killed {
+pub(super) struct Killed {
     #[schema(value_type = String)]
     execution_id: ExecutionId,
     message: &'static str,
@@ -194,25 +217,25 @@ pub struct Killed {
     responses(
         (status = 200, body = Killed, description = "It is being stopped"),
         (status = 204, description = "It has ended, or is being stopped already"),
-        answer::Malformed, answer::Refused, answer::Absent, answer::Outage,
+        error::Malformed, error::Refused, error::Absent, error::Outage,
     ))]
-pub async fn kill(State(app): State<App>, caller: Caller, request_id: RequestId, Path(id): Path) -> Result<Response> {
+pub(super) async fn kill(
+    State(app): State<App>,
+    caller: Caller,
+    Extension(request_id): Extension<RequestId>,
+    Path(id): Path,
+) -> Result<Response> {
     let record = permitted(&app, &caller, &id, Action::KillExecution).await?;
-    let Some(record) = run::kill(&app, &record, &caller.principal, &request_id.0).await? else {
+    let Some(record) = execution::kill(&app, &record, &caller.principal, &request_id).await? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
-    serve::announce(&app, &record).await;
+    delivery::notify_viewers(&app, &record).await;
     tracing::info!(execution_id = id, by = %caller.principal.email, "execution termination initiated");
     let execution_id = record.execution.execution_id;
     Ok(Json(Killed { execution_id, message: "Execution termination initiated" }).into_response())
 }
 
-/// Escapes what a query value may not hold (RFC 3986).
-fn percent_encode(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-            byte => format!("%{byte:02X}"),
-        })
-        .collect()
+/// The header by which a page names the next one (RFC 8288).
+fn next_link(target: &str) -> [(header::HeaderName, String); 1] {
+    [(header::LINK, format!("<{target}>; rel=\"next\""))]
 }

@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::tags;
 
-/// What answers, and where.
+/// The version that answers, and its region.
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct Health {
+pub(super) struct Health {
     status: &'static str,
     version: &'static str,
     provider: &'static str,
@@ -18,7 +18,7 @@ pub struct Health {
 /// Makes no AWS call.
 #[utoipa::path(get, path = "/health", operation_id = "health", tag = tags::OPERATIONS, security(()),
     responses((status = 200, body = Health, description = "It answers")))]
-pub async fn health(State(app): State<App>) -> Json<Health> {
+pub(super) async fn health(State(app): State<App>) -> Json<Health> {
     Json(Health {
         status: "ok",
         version: env!("CARGO_PKG_VERSION"),

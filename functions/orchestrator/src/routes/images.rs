@@ -1,6 +1,6 @@
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Extension, Json, extract::State, http::StatusCode};
 use runvoy_core::{
-    App, Error,
+    App, Error, RequestId,
     auth::{Action, Resource},
     image::{self, Image, Registration},
 };
@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 
 use super::tags;
 use crate::{
-    answer::{self, Result},
-    request::{Caller, JsonBody, Path, RequestId},
+    error::{self, Result},
+    request::{Caller, JsonBody, Path},
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct Images {
+pub(super) struct Images {
     images: Vec<Image>,
 }
 
 /// Lists images, oldest first
 #[utoipa::path(get, path = "/images", operation_id = "list_images", tag = tags::IMAGES,
-    responses((status = 200, body = Images, description = "All images"), answer::Malformed, answer::Refused, answer::Outage))]
-pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Images>> {
+    responses((status = 200, body = Images, description = "All images"), error::Malformed, error::Refused, error::Outage))]
+pub(super) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Images>> {
     caller.may(Action::ListImages, Resource::Account)?;
     Ok(Json(Images { images: image::list(&app).await? }))
 }
@@ -28,22 +28,22 @@ pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Images>
 /// Shows one image
 #[utoipa::path(get, path = "/images/{image}", operation_id = "show_image", tag = tags::IMAGES,
     params(("image" = String, Path, description = "Id or name, with or without tag and registry; its slashes may be encoded or not")),
-    responses((status = 200, body = Image, description = "The image"), answer::Malformed, answer::Refused, answer::Absent, answer::Outage))]
-pub async fn show(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<Json<Image>> {
+    responses((status = 200, body = Image, description = "The image"), error::Malformed, error::Refused, error::Absent, error::Outage))]
+pub(super) async fn show(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<Json<Image>> {
     let image = image::find(&app, &name).await?.ok_or_else(|| Error::not_found("image", &name))?;
-    caller.may(Action::ReadImage, Resource::Image { id: &image.image_id, owners: &image.owned_by })?;
+    caller.may(Action::ReadImage, Resource::Image { id: image.image_id.as_str(), owners: &image.owned_by })?;
     Ok(Json(image))
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
-pub struct RegisterImage {
+pub(super) struct RegisterImage {
     /// As `docker pull` takes it.
     #[schema(min_length = 1, max_length = 255, example = "ubuntu:22.04")]
     image: String,
     is_default: Option<bool>,
     task_role_name: Option<String>,
     task_execution_role_name: Option<String>,
-    /// CPU units, 1024 to the virtual CPU; 256 by default.
+    /// CPU units; 1024 make one virtual CPU. 256 by default.
     #[schema(minimum = 256, maximum = 16_384)]
     cpu: Option<u32>,
     /// MiB; 512 by default.
@@ -54,7 +54,7 @@ pub struct RegisterImage {
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct ImageAnswer {
+pub(super) struct ImageAnswer {
     image: String,
     message: &'static str,
 }
@@ -63,38 +63,43 @@ pub struct ImageAnswer {
 ///
 /// The first one becomes the default. The same registration again is the same image.
 #[utoipa::path(post, path = "/images/register", operation_id = "register_image", tag = tags::IMAGES, request_body = RegisterImage,
-    responses((status = 201, body = ImageAnswer, description = "Done"), answer::Malformed, answer::TooLarge, answer::Refused, answer::Clash, answer::Outage))]
-pub async fn register(
+    responses((status = 201, body = ImageAnswer, description = "Done"), error::Malformed, error::TooLarge, error::Refused, error::Clash, error::Outage))]
+pub(super) async fn register(
     State(app): State<App>,
     caller: Caller,
-    id: RequestId,
+    Extension(id): Extension<RequestId>,
     JsonBody(body): JsonBody<RegisterImage>,
 ) -> Result<(StatusCode, Json<ImageAnswer>)> {
     caller.may(Action::RegisterImage, Resource::Account)?;
     let registration = Registration {
         image: body.image.clone(),
         is_default: body.is_default,
-        task_role_name: body.task_role_name,
-        task_execution_role_name: body.task_execution_role_name,
-        cpu: body.cpu,
-        memory: body.memory,
-        runtime_platform: body.runtime_platform,
+        task_role_name: present(body.task_role_name),
+        task_execution_role_name: present(body.task_execution_role_name),
+        cpu: body.cpu.filter(|cpu| *cpu > 0),
+        memory: body.memory.filter(|memory| *memory > 0),
+        runtime_platform: present(body.runtime_platform).map(|platform| platform.parse()).transpose()?,
     };
-    let image = image::register(&app, registration, &caller.principal.email, &id.0).await?;
-    tracing::info!(image_id = image.image_id, by = %caller.principal.email, "image registered");
+    let image = image::register(&app, registration, &caller.principal.email, &id).await?;
+    tracing::info!(image_id = %image.image_id, by = %caller.principal.email, "image registered");
     Ok((StatusCode::CREATED, Json(ImageAnswer { image: body.image, message: "Image registered successfully" })))
+}
+
+/// An optional field that is empty means the same as an absent one.
+fn present(field: Option<String>) -> Option<String> {
+    field.filter(|text| !text.is_empty())
 }
 
 /// Removes an image
 #[utoipa::path(delete, path = "/images/{image}", operation_id = "delete_image", tag = tags::IMAGES,
     params(("image" = String, Path, description = "Id of the image, exactly")),
-    responses((status = 200, body = ImageAnswer, description = "Done"), answer::Malformed, answer::Refused, answer::Absent, answer::Clash, answer::Outage))]
-pub async fn delete(State(app): State<App>, caller: Caller, Path(id): Path) -> Result<Json<ImageAnswer>> {
+    responses((status = 200, body = ImageAnswer, description = "Done"), error::Malformed, error::Refused, error::Absent, error::Clash, error::Outage))]
+pub(super) async fn delete(State(app): State<App>, caller: Caller, Path(id): Path) -> Result<Json<ImageAnswer>> {
     let image = image::find(&app, &id)
         .await?
-        .filter(|image| image.image_id == id)
+        .filter(|image| image.image_id.as_str() == id)
         .ok_or_else(|| Error::not_found("image", &id))?;
-    caller.may(Action::DeleteImage, Resource::Image { id: &image.image_id, owners: &image.owned_by })?;
+    caller.may(Action::DeleteImage, Resource::Image { id: image.image_id.as_str(), owners: &image.owned_by })?;
     image::delete(&app, &image).await?;
     tracing::info!(image_id = id, by = %caller.principal.email, "image deleted");
     Ok(Json(ImageAnswer { image: id, message: "Image deleted successfully" }))

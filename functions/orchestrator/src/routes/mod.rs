@@ -1,4 +1,4 @@
-//! The routes, a file a resource.
+//! The routes, with a file for each resource.
 
 mod claims;
 mod documentation;
@@ -18,21 +18,21 @@ use utoipa_axum::{PathItemExt, router::OpenApiRouter, routes};
 use crate::request;
 
 #[cfg(test)]
-pub use documentation::DOCUMENT;
+pub(crate) use documentation::DOCUMENT;
 
-/// What the routes are sorted under in the documentation.
+/// The headings under which the documentation lists the routes.
 mod tags {
-    pub const EXECUTIONS: &str = "Executions";
-    pub const IMAGES: &str = "Images";
-    pub const SECRETS: &str = "Secrets";
-    pub const USERS: &str = "Users";
-    pub const OPERATIONS: &str = "Operations";
+    pub(super) const EXECUTIONS: &str = "Executions";
+    pub(super) const IMAGES: &str = "Images";
+    pub(super) const SECRETS: &str = "Secrets";
+    pub(super) const USERS: &str = "Users";
+    pub(super) const OPERATIONS: &str = "Operations";
 }
 
-/// Where the API stands.
+/// The path below which the API is served.
 const BASE: &str = "/api/v1";
 
-/// Hands all handlers to a macro. Method and path of each stand with it, in its description.
+/// Passes all handlers to a macro. The description of each handler contains its method and path.
 macro_rules! for_all_handlers {
     ($with:ident) => {
         $with![
@@ -43,6 +43,7 @@ macro_rules! for_all_handlers {
             executions::kill,
             executions::status,
             executions::logs,
+            users::me,
             users::list,
             users::create,
             users::revoke,
@@ -61,7 +62,7 @@ macro_rules! for_all_handlers {
     };
 }
 
-/// A router of handlers, without their descriptions: nothing is made at start that no request needs.
+/// A router of handlers without their descriptions, which no request needs and which take time to build at a cold start.
 macro_rules! served {
     ($($module:ident :: $handler:ident),* $(,)?) => {
         utoipa_axum::paste! {
@@ -70,7 +71,7 @@ macro_rules! served {
     };
 }
 
-/// The descriptions of handlers, as routes that nobody is served by.
+/// The descriptions of handlers, as a router that serves no request.
 macro_rules! described {
     ($($handler:path),* $(,)?) => {
         OpenApiRouter::<App>::new()$(.routes(routes!($handler)))*
@@ -78,7 +79,7 @@ macro_rules! described {
 }
 
 fn served<D: utoipa::Path, H: Handler<T, App>, T: 'static>(handler: H) -> Router<App> {
-    // An image's name has slashes, which a described path cannot match.
+    // The name of an image has slashes, which only a wildcard matches. OpenAPI has no form for that.
     let path = format!("{BASE}{}", D::path().replace("{image}", "{*image}"));
     let methods = D::methods();
     methods.iter().fold(Router::new(), |router, method| {
@@ -86,13 +87,13 @@ fn served<D: utoipa::Path, H: Handler<T, App>, T: 'static>(handler: H) -> Router
     })
 }
 
-/// All routes.
-pub fn all() -> Router<App> {
+/// A router with all routes.
+pub(crate) fn all() -> Router<App> {
     for_all_handlers!(served).merge(documentation::routes(BASE)).route_layer(middleware::from_fn(request::note_route))
 }
 
-/// Their description, an OpenAPI 3.1 document.
-pub fn openapi() -> OpenApi {
+/// The description of all routes, an OpenAPI 3.1 document.
+pub(crate) fn openapi() -> OpenApi {
     let described = for_all_handlers!(described);
     OpenApiRouter::<App>::with_openapi(documentation::outline()).nest(BASE, described).into_openapi()
 }

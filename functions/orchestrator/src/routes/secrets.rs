@@ -1,6 +1,11 @@
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Extension, Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+};
 use runvoy_core::{
-    App,
+    App, RequestId,
     auth::{Action, Resource},
     secret::{self, NewSecret, Secret, SecretChange},
 };
@@ -8,27 +13,27 @@ use serde::{Deserialize, Serialize};
 
 use super::tags;
 use crate::{
-    answer::{self, Result},
-    request::{Caller, JsonBody, Path, RequestId},
+    error::{self, Result},
+    request::{Caller, JsonBody, Path},
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct Secrets {
+pub(super) struct Secrets {
     secrets: Vec<Secret>,
     total: usize,
 }
 
 /// Lists secrets, without their values
 #[utoipa::path(get, path = "/secrets", operation_id = "list_secrets", tag = tags::SECRETS,
-    responses((status = 200, body = Secrets, description = "All secrets"), answer::Malformed, answer::Refused, answer::Outage))]
-pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Secrets>> {
+    responses((status = 200, body = Secrets, description = "All secrets"), error::Malformed, error::Refused, error::Outage))]
+pub(super) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Secrets>> {
     caller.may(Action::ListSecrets, Resource::Account)?;
     let secrets = secret::list(&app).await?;
     Ok(Json(Secrets { total: secrets.len(), secrets }))
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct SecretAnswer {
+pub(super) struct SecretAnswer {
     secret: Secret,
 }
 
@@ -42,15 +47,16 @@ async fn permitted(app: &App, caller: &Caller, name: &str, action: Action) -> Re
 /// Shows one secret, with its value
 #[utoipa::path(get, path = "/secrets/{name}", operation_id = "show_secret", tag = tags::SECRETS,
     params(("name" = String, Path, description = "Name of the secret")),
-    responses((status = 200, body = SecretAnswer, description = "The secret, with its value"), answer::Malformed, answer::Refused, answer::Absent, answer::Outage))]
-pub async fn show(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<Json<SecretAnswer>> {
+    responses((status = 200, body = SecretAnswer, description = "The secret, with its value"), error::Malformed, error::Refused, error::Absent, error::Outage))]
+pub(super) async fn show(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<impl IntoResponse> {
     let secret = permitted(&app, &caller, &name, Action::ReadSecret).await?;
-    let value = secret::value(&app, &name).await?;
-    Ok(Json(SecretAnswer { secret: Secret { value: Some(value), ..secret } }))
+    let value = secret::value(&app, &secret.name).await?;
+    let no_store = [(header::CACHE_CONTROL, "no-store")];
+    Ok((no_store, Json(SecretAnswer { secret: Secret { value: Some(value), ..secret } })))
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
-pub struct CreateSecret {
+pub(super) struct CreateSecret {
     #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._-]+$", example = "database-url")]
     name: String,
     /// The environment variable under which a run sees the value.
@@ -64,28 +70,28 @@ pub struct CreateSecret {
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct Message {
+pub(super) struct Message {
     message: &'static str,
 }
 
 /// Creates a secret
 #[utoipa::path(post, path = "/secrets", operation_id = "create_secret", tag = tags::SECRETS, request_body = CreateSecret,
-    responses((status = 201, body = Message, description = "Done"), answer::Malformed, answer::TooLarge, answer::Refused, answer::Clash, answer::Outage))]
-pub async fn create(
+    responses((status = 201, body = Message, description = "Done"), error::Malformed, error::TooLarge, error::Refused, error::Clash, error::Outage))]
+pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
-    id: RequestId,
+    Extension(id): Extension<RequestId>,
     JsonBody(body): JsonBody<CreateSecret>,
 ) -> Result<(StatusCode, Json<Message>)> {
     caller.may(Action::CreateSecret, Resource::Account)?;
     let CreateSecret { name, key_name, value, description } = body;
-    let new = NewSecret { name, key_name, value, description };
-    secret::create(&app, new, &caller.principal.email, &id.0).await?;
+    let new = NewSecret { name: name.parse()?, key_name, value, description };
+    secret::create(&app, new, &caller.principal.email, &id).await?;
     Ok((StatusCode::CREATED, Json(Message { message: "Secret created successfully" })))
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
-pub struct UpdateSecret {
+pub(super) struct UpdateSecret {
     #[schema(max_length = 1024)]
     description: Option<String>,
     #[schema(pattern = "^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -97,22 +103,26 @@ pub struct UpdateSecret {
 /// Changes a secret; what is absent stays as it is
 #[utoipa::path(put, path = "/secrets/{name}", operation_id = "update_secret", tag = tags::SECRETS, request_body = UpdateSecret,
     params(("name" = String, Path, description = "Name of the secret")),
-    responses((status = 200, body = Message, description = "Done"), answer::Malformed, answer::TooLarge, answer::Refused, answer::Absent, answer::Clash, answer::Outage))]
-pub async fn update(
+    responses((status = 200, body = Message, description = "Done"), error::Malformed, error::TooLarge, error::Refused, error::Absent, error::Clash, error::Outage))]
+pub(super) async fn update(
     State(app): State<App>,
     caller: Caller,
-    id: RequestId,
+    Extension(id): Extension<RequestId>,
     Path(name): Path,
     JsonBody(body): JsonBody<UpdateSecret>,
 ) -> Result<Json<Message>> {
-    permitted(&app, &caller, &name, Action::UpdateSecret).await?;
-    let change = SecretChange { key_name: body.key_name, value: body.value, description: body.description };
-    secret::update(&app, &name, change, &caller.principal.email, &id.0).await?;
+    let secret = permitted(&app, &caller, &name, Action::UpdateSecret).await?;
+    let change = SecretChange {
+        key_name: body.key_name.filter(|name| !name.is_empty()),
+        value: body.value.filter(|value| !value.is_empty()),
+        description: body.description,
+    };
+    secret::update(&app, &secret.name, change, &caller.principal.email, &id).await?;
     Ok(Json(Message { message: "Secret updated successfully" }))
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct DeletedSecret {
+pub(super) struct DeletedSecret {
     name: String,
     message: &'static str,
 }
@@ -120,14 +130,14 @@ pub struct DeletedSecret {
 /// Deletes a secret, its value too
 #[utoipa::path(delete, path = "/secrets/{name}", operation_id = "delete_secret", tag = tags::SECRETS,
     params(("name" = String, Path, description = "Name of the secret")),
-    responses((status = 200, body = DeletedSecret, description = "It is gone"), answer::Malformed, answer::Refused, answer::Absent, answer::Clash, answer::Outage))]
-pub async fn delete(
+    responses((status = 200, body = DeletedSecret, description = "It is gone"), error::Malformed, error::Refused, error::Absent, error::Clash, error::Outage))]
+pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller,
-    id: RequestId,
+    Extension(id): Extension<RequestId>,
     Path(name): Path,
 ) -> Result<Json<DeletedSecret>> {
-    permitted(&app, &caller, &name, Action::DeleteSecret).await?;
-    secret::delete(&app, &name, &id.0).await?;
+    let secret = permitted(&app, &caller, &name, Action::DeleteSecret).await?;
+    secret::delete(&app, &secret.name, &id).await?;
     Ok(Json(DeletedSecret { name, message: "Secret deleted successfully" }))
 }

@@ -1,7 +1,12 @@
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Extension, Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+};
 use runvoy_core::{
-    App,
-    auth::{Action, ApiKey, Resource, Role},
+    App, RequestId,
+    auth::{Action, ApiKey, Resource, Role, policy},
     email::Email,
     user::{self, NewUser, User},
 };
@@ -9,83 +14,103 @@ use serde::{Deserialize, Serialize};
 
 use super::tags;
 use crate::{
-    answer::{self, Result},
-    request::{Caller, JsonBody, RequestId},
+    error::{self, Result},
+    request::{Caller, JsonBody},
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct Users {
+pub(super) struct Me {
+    email: Email,
+    role: Role,
+    /// What the user may do to any resource, as `resource:verb`. An owner may do more to what they own.
+    #[schema(example = json!(["executions:list", "executions:status"]))]
+    permissions: Vec<String>,
+}
+
+/// Says who the caller is, and what the caller may do
+#[utoipa::path(get, path = "/me", operation_id = "me", tag = tags::USERS,
+    responses((status = 200, body = Me, description = "The user that the key belongs to"), error::Malformed, error::Refused, error::Outage))]
+pub(super) async fn me(caller: Caller) -> Result<Json<Me>> {
+    let permissions = policy::permissions(&caller.principal)?;
+    Ok(Json(Me { email: caller.principal.email, role: caller.principal.role, permissions }))
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Users {
     users: Vec<User>,
 }
 
 /// Lists users
 #[utoipa::path(get, path = "/users", operation_id = "list_users", tag = tags::USERS,
-    responses((status = 200, body = Users, description = "All users"), answer::Malformed, answer::Refused, answer::Outage))]
-pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Users>> {
+    responses((status = 200, body = Users, description = "All users"), error::Malformed, error::Refused, error::Outage))]
+pub(super) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Users>> {
     caller.may(Action::ListUsers, Resource::Account)?;
     Ok(Json(Users { users: user::list(&app).await? }))
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
-pub struct CreateUser {
+pub(super) struct CreateUser {
     #[schema(format = "email", example = "dev@example.com")]
     email: String,
     #[schema(value_type = Role)]
     role: String,
-    /// A key for the user, 24 to 256 visible ASCII characters. Absent: one is made when the claim is made.
+    /// A key for the user, 24 to 256 visible ASCII characters. If absent, one is generated when the user claims it.
     #[schema(min_length = 24, max_length = 256, pattern = "^[!-~]*$")]
     api_key: Option<String>,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct CreatedUser {
+pub(super) struct CreatedUser {
     user: User,
     /// For `GET /api/v1/claim/{token}`: works once, within 15 minutes.
     claim_token: String,
 }
 
 /// Creates a user, and the claim by which they get their API key
+///
+/// For a user who has not claimed a key yet, the answer has a new token, and the old one stops working.
 #[utoipa::path(post, path = "/users/create", operation_id = "create_user", tag = tags::USERS, request_body = CreateUser,
-    responses((status = 201, body = CreatedUser, description = "The user, and the token of the claim"), answer::Malformed, answer::TooLarge, answer::Refused, answer::Clash, answer::Outage))]
-pub async fn create(
+    responses((status = 201, body = CreatedUser, description = "The user, and the token of the claim"), error::Malformed, error::TooLarge, error::Refused, error::Clash, error::Outage))]
+pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
-    id: RequestId,
+    Extension(id): Extension<RequestId>,
     JsonBody(body): JsonBody<CreateUser>,
-) -> Result<(StatusCode, Json<CreatedUser>)> {
+) -> Result<impl IntoResponse> {
     caller.may(Action::CreateUser, Resource::Account)?;
-    let key = body.api_key.as_deref().map(ApiKey::chosen).transpose()?;
+    let key = body.api_key.as_deref().filter(|key| !key.is_empty()).map(ApiKey::chosen).transpose()?;
     let new =
-        NewUser { email: Email::parse(&body.email)?, role: body.role.parse()?, key: key.as_ref(), request_id: &id.0 };
+        NewUser { email: Email::parse(&body.email)?, role: body.role.parse()?, key: key.as_ref(), request_id: &id };
     let (user, claim_token) = user::create(&app, new).await?;
     tracing::info!(email = %user.email, role = %user.role, by = %caller.principal.email, "user created");
-    Ok((StatusCode::CREATED, Json(CreatedUser { user, claim_token })))
+    let no_store = [(header::CACHE_CONTROL, "no-store")];
+    Ok((StatusCode::CREATED, no_store, Json(CreatedUser { user, claim_token })))
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
-pub struct RevokeUser {
+pub(super) struct RevokeUser {
     #[schema(format = "email", example = "dev@example.com")]
     email: String,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct RevokedUser {
+pub(super) struct RevokedUser {
     message: &'static str,
     email: Email,
 }
 
 /// Revokes a user: their API key stops working at once
 #[utoipa::path(post, path = "/users/revoke", operation_id = "revoke_user", tag = tags::USERS, request_body = RevokeUser,
-    responses((status = 200, body = RevokedUser, description = "The key no longer works"), answer::Malformed, answer::TooLarge, answer::Refused, answer::Absent, answer::Outage))]
-pub async fn revoke(
+    responses((status = 200, body = RevokedUser, description = "The key no longer works"), error::Malformed, error::TooLarge, error::Refused, error::Absent, error::Outage))]
+pub(super) async fn revoke(
     State(app): State<App>,
     caller: Caller,
-    id: RequestId,
+    Extension(id): Extension<RequestId>,
     JsonBody(body): JsonBody<RevokeUser>,
 ) -> Result<Json<RevokedUser>> {
     caller.may(Action::RevokeUser, Resource::Account)?;
     let email = Email::parse(&body.email)?;
-    user::revoke(&app, &email, &id.0).await?;
+    user::revoke(&app, &email, &id).await?;
     tracing::info!(%email, by = %caller.principal.email, "user revoked");
     Ok(Json(RevokedUser { message: "User revoked: the API key no longer works", email }))
 }

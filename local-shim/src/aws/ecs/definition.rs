@@ -1,4 +1,4 @@
-//! Task definitions: what a task is made from.
+//! Task definitions.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,14 +10,14 @@ use super::{
     request::{
         ContainerDefinition, ListDefinitions, NamedTaskDefinition, Overrides, RegisterTaskDefinition, Tag, check_tags,
     },
+    runner::{ContainerSpec, TaskSpec},
 };
 use crate::{
     aws::{AwsError, error::write},
     stack::{ACCOUNT, REGION},
-    tasks::{ContainerSpec, TaskSpec},
 };
 
-/// A container's `stopTimeout` where none is set, in seconds.
+/// The default of a container's `stopTimeout`, in seconds ("ContainerDefinition", Amazon ECS API Reference).
 const STOP_TIMEOUT: u64 = 30;
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -81,7 +81,7 @@ impl Ecs {
             tags: request.tags.clone(),
         };
         revisions.push(definition.clone());
-        self.save(&state);
+        self.0.store.write_definitions(&state.definitions);
         write(&json!({"taskDefinition": definition, "tags": request.tags}))
     }
 
@@ -109,7 +109,7 @@ impl Ecs {
             .ok_or_else(|| client("The specified task definition does not exist."))?;
         definition.status = "INACTIVE".to_owned();
         let answer = write(&json!({"taskDefinition": definition}));
-        self.save(&state);
+        self.0.store.write_definitions(&state.definitions);
         answer
     }
 
@@ -141,7 +141,8 @@ impl Ecs {
         write(&json!({"families": families}))
     }
 
-    /// What is to be run: definition and overrides put together, secrets read, in the order of dependence.
+    /// What the runner is to run: the definition with the overrides and the values of its secrets, and the containers in the order in
+    /// which they depend on each other.
     pub(super) fn spec(
         &self,
         id: &str,
@@ -161,7 +162,7 @@ impl Ecs {
             let mut environment: BTreeMap<String, String> =
                 container.environment.iter().map(|variable| (variable.name.clone(), variable.value.clone())).collect();
             for secret in &container.secrets {
-                // A missing parameter makes the task fail to start, as in ECS; see `drive`.
+                // `drive` stops a task that has a secret without a value before it starts.
                 if let Some(value) = self.0.ssm.value_from(&secret.value_from) {
                     environment.insert(secret.name.clone(), value);
                 }

@@ -1,7 +1,9 @@
-//! ECS: task definitions, and tasks that really run.
+//! ECS: task definitions, and tasks that run as processes or in Docker.
 
 mod definition;
 mod request;
+pub mod runner;
+mod store;
 mod task;
 
 use std::{
@@ -11,34 +13,30 @@ use std::{
 };
 
 use anyhow::Result;
-use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use self::{
     definition::TaskDefinition,
-    request::{DescribeTasks, ListTasks, MAX_TAGS, RunTask, StopTask, TagResource, check_tags},
+    request::{DescribeTasks, ListTasks, MAX_TAGS, RunTask, StopTask, Tag, TagResource, check_tags},
+    runner::{Demand, Runner, TaskEnd, TaskSpec},
+    store::Definitions,
     task::{Task, task_arn},
 };
 use super::{
     AwsError,
     error::{parse, write},
+    events::EventPublisher,
     ssm::Ssm,
-    state_file::StateFile,
 };
-use crate::tasks::{Demand, Runner, TaskEnd, TaskSpec, log_driver::Subscription};
 
-/// "TaskOverride": characters that all overrides of a task may have.
+/// Characters that all overrides of a task may have ("TaskOverride", Amazon ECS API Reference).
 const MAX_OVERRIDES: usize = 8192;
-/// How long ECS shows a task that has stopped.
+/// How long ECS shows a task after it has stopped ("DescribeTasks", Amazon ECS API Reference).
 const SHOWN_AFTER_STOP: Duration = Duration::from_secs(3600);
 
-/// Where task state change events go. The future ends when the event has been handled or given up.
-pub type EventBus = Arc<dyn Fn(Value) -> BoxFuture<'static, ()> + Send + Sync>;
-/// Makes the subscription that a task's lines go to.
-pub type Subscriptions = Arc<dyn Fn() -> Subscription + Send + Sync>;
+pub use store::Store;
 
 #[derive(Clone)]
 pub struct Ecs(Arc<Inner>);
@@ -46,24 +44,19 @@ pub struct Ecs(Arc<Inner>);
 struct Inner {
     cluster: String,
     state: Mutex<State>,
-    file: StateFile,
-    /// What is asked of the tasks that are running.
+    store: Store,
+    /// For each task that has not stopped, whether it is to be stopped.
     demands: Mutex<HashMap<String, watch::Sender<Demand>>>,
     runner: Runner,
     ssm: Ssm,
-    bus: EventBus,
-    subscriptions: Subscriptions,
+    events: EventPublisher,
     ended: tokio::sync::Notify,
 }
 
-#[derive(Default, Serialize, Deserialize)]
 struct State {
-    /// Revisions by family, the first is revision 1.
-    definitions: BTreeMap<String, Vec<TaskDefinition>>,
+    definitions: Definitions,
     /// By id.
     tasks: BTreeMap<String, Task>,
-    /// Client tokens that stand for a task, with the hash of the request they came with.
-    tokens: BTreeMap<String, (String, String)>,
 }
 
 fn invalid(message: impl Into<String>) -> AwsError {
@@ -75,53 +68,51 @@ fn client(message: impl Into<String>) -> AwsError {
 }
 
 impl Ecs {
-    pub fn open(
-        cluster: &str,
-        file: StateFile,
-        runner: Runner,
-        ssm: Ssm,
-        bus: EventBus,
-        subscriptions: Subscriptions,
-    ) -> Result<Self> {
+    /// Opens ECS with the state of an earlier run of the program, if there is one.
+    ///
+    /// # Errors
+    /// The state file cannot be read.
+    pub fn open(cluster: &str, store: Store, runner: Runner, ssm: Ssm, events: EventPublisher) -> Result<Self> {
+        let state = State { definitions: store.read_definitions()?, tasks: store.read_tasks()? };
         let inner = Inner {
             cluster: cluster.to_owned(),
-            state: Mutex::new(file.read()?),
-            file,
+            state: Mutex::new(state),
+            store,
             demands: Mutex::default(),
             runner,
             ssm,
-            bus,
-            subscriptions,
+            events,
             ended: tokio::sync::Notify::new(),
         };
         Ok(Self(Arc::new(inner)))
     }
 
-    /// Ends the tasks that a killed process left behind, and tells again what may not have been heard.
+    /// Stops the tasks that an earlier run of the program left in its state file when it was killed, and sends the events again that
+    /// may not have been handled.
     pub fn recover(&self) {
         let now = Timestamp::now();
         let mut state = self.lock();
-        let mut untold = Vec::new();
+        let mut unsent = Vec::new();
         for (id, task) in &mut state.tasks {
             if task.last_status != "STOPPED" {
                 task.stop("TaskFailedToStart", "the machine that ran the task was stopped", &BTreeMap::new(), now);
-                // It may well have started; what it came to is not known.
+                // The task had started, and how its command would have ended is unknown.
                 if task.started_at.is_some() {
                     task.stop_code = Some("TerminationNotice".to_owned());
                 }
             }
             if !task.end_told {
-                untold.push(id.clone());
+                unsent.push(id.clone());
             }
+            self.0.store.write_task(id, task);
         }
-        self.save(&state);
         drop(state);
-        for id in untold {
-            self.tell_end(&id);
+        for id in unsent {
+            self.send_end(&id);
         }
     }
 
-    /// How many tasks have not stopped.
+    /// The number of tasks that have not stopped.
     pub fn running(&self) -> usize {
         self.demands().len()
     }
@@ -165,24 +156,18 @@ impl Ecs {
     fn tag(&self, request: TagResource) -> Result<Vec<u8>, AwsError> {
         check_tags(&request.tags)?;
         let mut state = self.lock();
-        let State { definitions, tasks, .. } = &mut *state;
-        let tags = definitions
-            .values_mut()
-            .flatten()
-            .find(|definition| definition.task_definition_arn == request.resource_arn)
-            .map(|definition| &mut definition.tags)
-            .or_else(|| {
-                tasks.values_mut().find(|task| task.task_arn == request.resource_arn).map(|task| &mut task.tags)
-            })
-            .ok_or_else(|| client("The specified resource does not exist."))?;
-        for tag in request.tags {
-            tags.retain(|existing| existing.key != tag.key);
-            tags.push(tag);
+        let State { definitions, tasks } = &mut *state;
+        let is_definition = |definition: &&mut TaskDefinition| definition.task_definition_arn == request.resource_arn;
+        let is_task = |(_, task): &(&String, &mut Task)| task.task_arn == request.resource_arn;
+        if let Some(definition) = definitions.values_mut().flatten().find(is_definition) {
+            add_tags(&mut definition.tags, request.tags)?;
+            self.0.store.write_definitions(definitions);
+        } else if let Some((id, task)) = tasks.iter_mut().find(is_task) {
+            add_tags(&mut task.tags, request.tags)?;
+            self.0.store.write_task(id, task);
+        } else {
+            return Err(client("The specified resource does not exist."));
         }
-        if tags.len() > MAX_TAGS {
-            return Err(invalid(format!("A resource can have {MAX_TAGS} tags at most.")));
-        }
-        self.save(&state);
         write(&json!({}))
     }
 
@@ -190,10 +175,10 @@ impl Ecs {
         self.check_cluster(request.cluster.as_deref())?;
         check_tags(&request.tags)?;
         if request.count.unwrap_or(1) != 1 {
-            return Err(invalid("One task at a time is emulated here."));
+            return Err(invalid("The emulation starts one task at a time."));
         }
         if request.launch_type.as_deref() != Some("FARGATE") {
-            return Err(invalid("The launch type FARGATE is emulated here."));
+            return Err(invalid("The emulation knows the launch type FARGATE only."));
         }
         if request.network_configuration.is_none() {
             return Err(invalid("Network Configuration must be provided when networkMode 'awsvpc' is specified."));
@@ -208,20 +193,18 @@ impl Ecs {
         }
         let digest = hash(body);
         let mut state = self.lock();
-        if let Some((token_request, task_id)) = request.client_token.as_ref().and_then(|token| state.tokens.get(token))
-        {
-            let task = state.tasks.get(task_id);
-            let same = *token_request == digest;
-            return match task {
-                Some(task) if same => write(&json!({"tasks": [task.shown(true)], "failures": []})),
-                _ => Err(AwsError {
-                    resource_ids: task.map(|task| task.task_arn.clone()).into_iter().collect(),
-                    ..AwsError::new(
-                        "ConflictException",
-                        "The RunTask request could not be processed due to conflicts. The provided clientToken is already in use with a different RunTask request.",
-                    )
-                }),
-            };
+        let has_token = |task: &&Task| task.client_token.is_some() && task.client_token == request.client_token;
+        if let Some(task) = state.tasks.values().find(has_token) {
+            if task.request_hash == digest {
+                return write(&json!({"tasks": [task.shown(true)], "failures": []}));
+            }
+            return Err(AwsError {
+                resource_ids: vec![task.task_arn.clone()],
+                ..AwsError::new(
+                    "ConflictException",
+                    "The RunTask request could not be processed due to conflicts. The provided clientToken is already in use with a different RunTask request.",
+                )
+            });
         }
         let definition = state
             .definition(&request.task_definition)
@@ -238,13 +221,13 @@ impl Ecs {
         }
         let id = uuid::Uuid::new_v4().simple().to_string();
         let spec = self.spec(&id, &definition, &request.overrides)?;
-        let task = Task::new(&self.0.cluster, &id, &definition, request.overrides, request.tags);
-        state.forget_old();
-        state.tasks.insert(id.clone(), task.clone());
-        if let Some(token) = request.client_token {
-            state.tokens.insert(token, (digest, id.clone()));
+        let mut task = Task::new(&self.0.cluster, &id, &definition, request.overrides, request.tags);
+        (task.client_token, task.request_hash) = (request.client_token, digest);
+        for forgotten in state.forget_old() {
+            self.0.store.remove_task(&forgotten);
         }
-        self.save(&state);
+        self.0.store.write_task(&id, &task);
+        state.tasks.insert(id.clone(), task.clone());
         drop(state);
         let (sender, receiver) = watch::channel(Demand::Run);
         self.demands().insert(id.clone(), sender);
@@ -252,9 +235,9 @@ impl Ecs {
         write(&json!({"tasks": [task.shown(true)], "failures": []}))
     }
 
-    /// Takes a task through its life.
+    /// Runs a task from its start to its end, and sends the events of its state changes.
     async fn drive(self, id: String, spec: TaskSpec, demand: watch::Receiver<Demand>) {
-        let subscription = (self.0.subscriptions)();
+        let batches = self.0.events.subscribe(self.0.runner.logs.name());
         let end = match self.missing_secret(&id) {
             Some(arn) => TaskEnd {
                 stop_code: "TaskFailedToStart",
@@ -271,14 +254,14 @@ impl Ecs {
                         }
                     });
                     if let Some(event) = event {
-                        tokio::spawn((self.0.bus)(event));
+                        drop(self.0.events.send_to_event_bridge(event));
                     }
                 };
-                self.0.runner.run(&spec, demand, subscription, running).await
+                self.0.runner.run(&spec, demand, batches, running).await
             }
         };
         self.change(&id, |task| task.stop(end.stop_code, &end.reason, &end.exit_codes, Timestamp::now()));
-        self.tell_end(&id);
+        self.send_end(&id);
         self.demands().remove(&id);
         self.0.ended.notify_waiters();
     }
@@ -292,30 +275,29 @@ impl Ecs {
             .map(|secret| secret.value_from.clone())
     }
 
-    /// Tells of a task's end until it has been heard.
-    fn tell_end(&self, id: &str) {
+    /// Sends the event of a task's end. If the program ends before the event is handled, the next start sends it again.
+    fn send_end(&self, id: &str) {
         let Some(event) = self.lock().tasks.get(id).map(Task::event) else { return };
         let (ecs, id) = (self.clone(), id.to_owned());
-        let heard = (self.0.bus)(event);
+        let handled = self.0.events.send_to_event_bridge(event);
         tokio::spawn(async move {
-            heard.await;
+            handled.await;
             let mut state = ecs.lock();
             if let Some(task) = state.tasks.get_mut(&id) {
                 task.end_told = true;
+                ecs.0.store.write_task(&id, task);
             }
-            ecs.save(&state);
         });
     }
 
-    /// Changes a task and returns the event that tells of it.
+    /// Changes a task and returns the event of the change.
     fn change(&self, id: &str, change: impl FnOnce(&mut Task)) -> Option<Value> {
         let mut state = self.lock();
         let task = state.tasks.get_mut(id)?;
         change(task);
         task.version += 1;
-        let event = task.event();
-        self.save(&state);
-        Some(event)
+        self.0.store.write_task(id, task);
+        Some(task.event())
     }
 
     fn stop_task(&self, request: StopTask) -> Result<Vec<u8>, AwsError> {
@@ -327,7 +309,7 @@ impl Ecs {
             task.want_stop(request.reason.as_deref().unwrap_or("Task stopped by user"));
         }
         let answer = write(&json!({"task": task.shown(true)}));
-        self.save(&state);
+        self.0.store.write_task(&id, task);
         drop(state);
         if let Some(demand) = self.demands().get(&id) {
             demand.send_if_modified(|demand| {
@@ -372,7 +354,7 @@ impl Ecs {
             .filter(|task| task.desired_status == wanted)
             .filter(|task| group.as_ref().is_none_or(|group| *group == task.group))
             .filter(|task| request.launch_type.as_ref().is_none_or(|launch_type| *launch_type == task.launch_type))
-            // RunTask here takes no `startedBy`.
+            // RunTask does not take `startedBy` here, so no task has one.
             .filter(|_| request.started_by.is_none())
             .map(|task| task.task_arn.as_str())
             .collect();
@@ -395,16 +377,10 @@ impl Ecs {
     fn demands(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Demand>>> {
         self.0.demands.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn save(&self, state: &State) {
-        if let Err(error) = self.0.file.write(state) {
-            tracing::error!(%error, "the state of ECS was not saved");
-        }
-    }
 }
 
 impl State {
-    /// By ARN, `family:revision`, or `family` for its latest active revision.
+    /// A task definition by its ARN, by `family:revision`, or by `family` for the latest active revision.
     fn definition(&self, name: &str) -> Option<&TaskDefinition> {
         let name = name.rsplit_once("task-definition/").map_or(name, |(_, name)| name);
         match name.split_once(':') {
@@ -415,15 +391,31 @@ impl State {
         }
     }
 
-    /// Drops tasks that ECS would not show any more, and the tokens that stand for them.
-    fn forget_old(&mut self) {
+    /// Removes the tasks that ECS would no longer show, with their client tokens. Returns their ids.
+    fn forget_old(&mut self) -> Vec<String> {
         let now = Timestamp::now();
-        self.tasks.retain(|_, task| {
-            !task.end_told || task.stopped_at.is_none_or(|at| now.duration_since(at).unsigned_abs() < SHOWN_AFTER_STOP)
-        });
-        let tasks = &self.tasks;
-        self.tokens.retain(|_, (_, id)| tasks.contains_key(id));
+        let is_old = |task: &Task| {
+            task.end_told && task.stopped_at.is_some_and(|at| now.duration_since(at).unsigned_abs() >= SHOWN_AFTER_STOP)
+        };
+        let old: Vec<String> = self.tasks.iter().filter(|(_, task)| is_old(task)).map(|(id, _)| id.clone()).collect();
+        for id in &old {
+            self.tasks.remove(id);
+        }
+        old
     }
+}
+
+fn add_tags(tags: &mut Vec<Tag>, added: Vec<Tag>) -> Result<(), AwsError> {
+    let mut all = tags.clone();
+    for tag in added {
+        all.retain(|existing| existing.key != tag.key);
+        all.push(tag);
+    }
+    if all.len() > MAX_TAGS {
+        return Err(invalid(format!("A resource can have {MAX_TAGS} tags at most.")));
+    }
+    *tags = all;
+    Ok(())
 }
 
 fn hash(body: &[u8]) -> String {

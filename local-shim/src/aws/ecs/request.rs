@@ -1,4 +1,4 @@
-//! Requests as ECS reads them, and what they are made of.
+//! The requests of ECS and their parts.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::invalid;
 use crate::aws::AwsError;
 
-/// "Tag": how many a resource may have, and how long they may be.
+/// Tags that a resource may have, and the characters that each may have ("Tag", Amazon ECS API Reference).
 pub(super) const MAX_TAGS: usize = 50;
 const MAX_TAG_KEY: usize = 128;
 const MAX_TAG_VALUE: usize = 256;

@@ -1,4 +1,4 @@
-//! A task's state, as the API shows it and as its events tell it.
+//! The state of a task, in the form of the API and in the form of its events.
 
 use std::collections::BTreeMap;
 
@@ -39,9 +39,14 @@ pub(super) struct Task {
     pub(super) stop_code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stopped_reason: Option<String>,
-    /// Whether the event of its end has been handled. Ours alone.
+    /// Whether the event of the task's end has been handled. AWS shows no such field.
     #[serde(default)]
     pub(super) end_told: bool,
+    /// The client token of the RunTask request, and the hash of that request. AWS shows neither.
+    #[serde(default)]
+    pub(super) client_token: Option<String>,
+    #[serde(default)]
+    pub(super) request_hash: String,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -100,6 +105,8 @@ impl Task {
             stop_code: None,
             stopped_reason: None,
             end_told: false,
+            client_token: None,
+            request_hash: String::new(),
             task_arn,
         }
     }
@@ -107,7 +114,7 @@ impl Task {
     pub(super) fn want_stop(&mut self, reason: &str) {
         self.desired_status = "STOPPED".to_owned();
         self.stopping_at.get_or_insert_with(Timestamp::now);
-        // The first reason stands.
+        // The first reason is kept.
         self.stop_code.get_or_insert_with(|| "UserInitiated".to_owned());
         self.stopped_reason.get_or_insert_with(|| reason.to_owned());
     }
@@ -125,7 +132,7 @@ impl Task {
         }
     }
 
-    /// As the API shows it: times in seconds since 1970.
+    /// The task in the form of the API, with times in seconds since 1970.
     pub(super) fn shown(&self, with_tags: bool) -> Value {
         let mut task = json!(self);
         if let Some(task) = task.as_object_mut() {
@@ -139,7 +146,7 @@ impl Task {
                     task.insert(name.to_owned(), json!(at.as_millisecond() as f64 / 1000.0));
                 }
             }
-            task.remove("endTold");
+            remove_own_fields(task);
             if !with_tags {
                 task.remove("tags");
             }
@@ -147,12 +154,12 @@ impl Task {
         task
     }
 
-    /// As EventBridge carries it ("Amazon ECS task state change events"): times as text, no tags.
+    /// The task in the form of its events ("Amazon ECS task state change events"), with times as text and without tags.
     pub(super) fn event(&self) -> Value {
         let mut detail = json!(self);
         if let Some(detail) = detail.as_object_mut() {
             detail.remove("tags");
-            detail.remove("endTold");
+            remove_own_fields(detail);
             detail.insert("updatedAt".to_owned(), json!(Timestamp::now()));
         }
         json!({
@@ -166,6 +173,13 @@ impl Task {
             "resources": [self.task_arn],
             "detail": detail,
         })
+    }
+}
+
+/// Removes what AWS does not show.
+fn remove_own_fields(task: &mut serde_json::Map<String, Value>) {
+    for name in ["endTold", "clientToken", "requestHash"] {
+        task.remove(name);
     }
 }
 

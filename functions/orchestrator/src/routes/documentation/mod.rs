@@ -13,18 +13,18 @@ use utoipa::openapi::{
 };
 
 use super::tags;
-use crate::answer::ErrorBody;
+use crate::error::ErrorBody;
 
-/// What `just openapi` has written: a test holds it against the handlers.
-pub const DOCUMENT: &str = include_str!("../../../../../docs/openapi.json");
+/// The description as `just openapi` writes it. A test compares it with the handlers.
+pub(crate) const DOCUMENT: &str = include_str!("../../../../../docs/openapi.json");
 const SCHEME: &str = "api_key";
 
 /// The document without its paths.
-pub fn outline() -> OpenApi {
+pub(super) fn outline() -> OpenApi {
     let mut info = Info::new("runvoy", env!("CARGO_PKG_VERSION"));
     info.description = Some(
-        "Runs a command in a container on AWS for whoever holds an API key. Every answer carries `X-Request-Id`; whatever \
-         goes wrong has one shape, `error`, `code` and `details`."
+        "Runs a command in a container on AWS for anyone who holds an API key. Every answer carries `X-Request-Id`. Every \
+         error has the same shape: `error`, `code` and `details`."
             .to_owned(),
     );
     let tag = |name: &str, description: &str| {
@@ -39,10 +39,10 @@ pub fn outline() -> OpenApi {
     OpenApiBuilder::new()
         .info(info)
         .tags(Some([
-            tag(tags::EXECUTIONS, "Commands that run or ran"),
+            tag(tags::EXECUTIONS, "Commands that run or have run"),
             tag(tags::IMAGES, "What commands may run in"),
-            tag(tags::SECRETS, "Values that commands see and tables do not"),
-            tag(tags::USERS, "Who may call, and as what"),
+            tag(tags::SECRETS, "Values that commands receive and that no table holds"),
+            tag(tags::USERS, "The users of the API and their roles"),
             tag(tags::OPERATIONS, "The system itself"),
         ]))
         .components(Some(components))
@@ -50,8 +50,8 @@ pub fn outline() -> OpenApi {
         .build()
 }
 
-/// `/openapi.json`, and `/docs`, a page that shows it. Everything the page needs is part of the program.
-pub fn routes(base: &str) -> Router<App> {
+/// `/openapi.json`, and `/docs`, a page that shows it. All files of the page are embedded in the program.
+pub(super) fn routes(base: &str) -> Router<App> {
     Router::new()
         .route(&format!("{base}/openapi.json"), get(|| page("application/json", DOCUMENT)))
         .route(&format!("{base}/docs"), get(|| page("text/html; charset=utf-8", include_str!("page.html"))))
@@ -62,7 +62,7 @@ pub fn routes(base: &str) -> Router<App> {
 async fn page(content_type: &'static str, text: &'static str) -> impl IntoResponse {
     let headers = [
         (header::CONTENT_TYPE, content_type),
-        // Nothing from elsewhere, and no frame around a page that takes an API key.
+        // The page loads only its own files, and no other page may frame it, because it takes an API key.
         (
             HeaderName::from_static("content-security-policy"),
             "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",

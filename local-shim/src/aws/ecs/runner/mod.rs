@@ -1,39 +1,35 @@
-//! Running an ECS task on this machine: its containers one after the other, as processes or in Docker.
+//! Runs an ECS task on this machine: its containers one after the other, as processes or in Docker.
 
 pub mod docker;
-pub mod log_driver;
-pub mod process;
+mod log_driver;
+pub(crate) mod process;
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use tokio::sync::watch;
 
-use self::{
-    docker::DockerRunner,
-    log_driver::{LogDriver, Subscription},
-    process::ProcessRunner,
-};
-use crate::aws::logs::LogGroup;
+use self::{docker::DockerRunner, log_driver::LogDriver, process::ProcessRunner};
+use crate::aws::{events::LogBatches, logs::LogGroup};
 
-/// What a command gets to end in when the program itself is ending.
-const LITTLE_TIME: Duration = Duration::from_secs(3);
+/// How long a command has to end after SIGTERM when the program itself is ending.
+const SHORT_STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// One container, as the task definition and the overrides make it.
+/// A container that is to run.
 #[derive(Clone, Debug)]
 pub struct ContainerSpec {
     pub name: String,
     pub image: String,
-    /// Entry point and command.
+    /// The entry point followed by the command.
     pub arguments: Vec<String>,
     pub environment: BTreeMap<String, String>,
     pub stop_timeout: Duration,
 }
 
-/// A task that is to run: its containers in the order in which they depend on each other.
+/// A task that is to run. Its containers are in the order in which they depend on each other.
 #[derive(Clone, Debug)]
 pub struct TaskSpec {
     pub id: String,
-    /// 1024 to the virtual CPU.
+    /// 1024 make one virtual CPU.
     pub cpu_units: u32,
     pub memory_mib: u32,
     pub containers: Vec<ContainerSpec>,
@@ -44,7 +40,7 @@ pub struct TaskSpec {
 pub struct TaskEnd {
     pub stop_code: &'static str,
     pub reason: String,
-    /// Of the containers that ran.
+    /// The exit codes of the containers that ran, by their names.
     pub exit_codes: BTreeMap<String, i32>,
 }
 
@@ -52,11 +48,11 @@ pub struct TaskEnd {
 #[derive(Clone, Debug)]
 pub struct ContainerEnd {
     pub exit_code: i32,
-    /// Why, where there is more to say than the code.
+    /// Why it ended, if the exit code does not say it.
     pub reason: Option<String>,
 }
 
-/// Why a container did not start, as ECS words it ("Stopped task error codes").
+/// Why a container did not start, in ECS's words ("Stopped task error codes").
 #[derive(Debug)]
 pub struct StartError {
     pub code: &'static str,
@@ -69,30 +65,30 @@ impl fmt::Display for StartError {
     }
 }
 
-/// What is asked of a running task.
+/// Whether a task may go on running. Each value is stronger than the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Demand {
     Run,
-    /// As `StopTask`: SIGTERM, and SIGKILL after the stop timeout.
+    /// Stop as `StopTask` does: SIGTERM, and SIGKILL after the stop timeout.
     Stop,
-    /// The program is ending: the same, with little time.
+    /// Stop because the program ends: the same, with a short timeout.
     StopNow,
 }
 
-/// Waits until this, or more, is asked for.
-async fn asked(demand: &mut watch::Receiver<Demand>, wanted: Demand) {
+/// Waits until a task is to be stopped at least in this way.
+async fn wait_for_demand(demand: &mut watch::Receiver<Demand>, wanted: Demand) {
     let gone = demand.wait_for(|demand| *demand >= wanted).await.is_err();
     if gone {
-        // Nobody is there to ask any more.
+        // The sender was dropped, so no further demand can come.
         std::future::pending().await
     }
 }
 
-/// After SIGTERM: waits for as long as a container may take to end by itself.
-async fn patience(stop_timeout: Duration, demand: &mut watch::Receiver<Demand>) {
+/// Waits for the time that a container has to end after SIGTERM.
+async fn wait_for_stop_timeout(stop_timeout: Duration, demand: &mut watch::Receiver<Demand>) {
     tokio::select! {
         () = tokio::time::sleep(stop_timeout) => {}
-        () = asked(demand, Demand::StopNow) => tokio::time::sleep(LITTLE_TIME).await,
+        () = wait_for_demand(demand, Demand::StopNow) => tokio::time::sleep(SHORT_STOP_TIMEOUT).await,
     }
 }
 
@@ -103,7 +99,7 @@ pub struct Runner {
     pub logs: LogGroup,
 }
 
-/// In what.
+/// How containers run.
 #[derive(Clone)]
 pub enum Kind {
     Process(ProcessRunner),
@@ -121,11 +117,11 @@ impl fmt::Display for Kind {
 
 impl Runner {
     /// Runs a task to its end. `running` is called when its last container has started.
-    pub async fn run(
+    pub(super) async fn run(
         &self,
         task: &TaskSpec,
         demand: watch::Receiver<Demand>,
-        subscription: Subscription,
+        batches: LogBatches,
         running: impl FnOnce() + Send,
     ) -> TaskEnd {
         let prepared = match &self.kind {
@@ -133,7 +129,7 @@ impl Runner {
             Kind::Docker(runner) => runner.prepare(task).await,
         };
         let end = match prepared {
-            Ok(()) => self.run_containers(task, demand, subscription, running).await,
+            Ok(()) => self.run_containers(task, demand, batches, running).await,
             Err(error) => failed_to_start(error.to_string(), BTreeMap::new()),
         };
         match &self.kind {
@@ -147,7 +143,7 @@ impl Runner {
         &self,
         task: &TaskSpec,
         mut demand: watch::Receiver<Demand>,
-        subscription: Subscription,
+        batches: LogBatches,
         running: impl FnOnce() + Send,
     ) -> TaskEnd {
         let mut exit_codes = BTreeMap::new();
@@ -159,7 +155,7 @@ impl Runner {
                 break;
             }
             let stream = format!("task/{}/{}", container.name, task.id);
-            let driver = match LogDriver::new(self.logs.clone(), stream.clone(), subscription.clone()) {
+            let driver = match LogDriver::new(self.logs.clone(), stream.clone(), batches.clone()) {
                 Ok(driver) => driver,
                 Err(error) => {
                     return failed_to_start(format!("CannotStartContainerError: {error:#}"), exit_codes);
@@ -177,7 +173,7 @@ impl Runner {
             self.logs.close_stream(&stream);
             let ended = match ended {
                 Ok(Some(ended)) => ended,
-                // It was not to start any more.
+                // The task was stopped before this container started.
                 Ok(None) => break,
                 Err(error) => return failed_to_start(error.to_string(), exit_codes),
             };

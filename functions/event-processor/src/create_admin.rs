@@ -1,7 +1,7 @@
-//! What only somebody with rights in the AWS account can ask for, by sending this function an event themselves: a first admin.
+//! The creation of a first admin, by an event that only someone with rights in the AWS account can send to this function.
 
 use runvoy_core::{
-    App,
+    App, RequestId,
     auth::Role,
     email::Email,
     user::{self, NewUser},
@@ -21,8 +21,9 @@ struct Detail {
     email: String,
 }
 
-/// Creates an admin, and answers with where the key is claimed: once, within 15 minutes.
-pub async fn create_admin(app: &App, event: Value, request_id: &str) -> Result<Value, EventError> {
+/// Creates an admin, and answers with the path at which they claim their key, once and within 15 minutes. For an admin who has not
+/// claimed a key yet, the answer has a new path.
+pub(crate) async fn handle(app: &App, event: Value, request_id: &RequestId) -> Result<Value, EventError> {
     let event: Event = serde_json::from_value(event).map_err(EventError::malformed("request for an admin"))?;
     let email = Email::parse(&event.detail.email)?;
     let new = NewUser { email, role: Role::Admin, key: None, request_id };

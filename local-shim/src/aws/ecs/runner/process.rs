@@ -1,5 +1,5 @@
-//! The `process` runner: a task's containers as processes of the user's own, each in its own process group, with the task's
-//! environment and nothing of this program's.
+//! The `process` runner: it runs a task's containers as processes with the user's rights, each in a process group of its own, with the
+//! task's environment and nothing of this program's.
 
 use std::{
     os::unix::{fs::DirBuilderExt, process::ExitStatusExt},
@@ -12,21 +12,25 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::{net::unix::pipe, process::Command, sync::watch};
 
-use super::{ContainerEnd, ContainerSpec, Demand, StartError, TaskSpec, asked, log_driver::LogDriver, patience};
+use super::{
+    ContainerEnd, ContainerSpec, Demand, StartError, TaskSpec, log_driver::LogDriver, wait_for_demand,
+    wait_for_stop_timeout,
+};
 
 /// The container that runs the command.
 const RUNNER: &str = runvoy_core::image::task_definition::RUNNER;
-/// What a container would have, roughly.
+/// The search path of commands, as most images have it.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Tells the scripts where the workspace is, and us which processes belong to it.
+/// The variable that tells the scripts where the workspace is. Its value in a process's environment tells which task the process
+/// belongs to.
 const WORKSPACE: &str = "RUNVOY_WORKSPACE";
-/// How long the end of a container's output is waited for when something outside our reach keeps the pipe open.
-const DRAIN: Duration = Duration::from_secs(60);
+/// How long a container's output may stay open after its end, when a process that cannot be found keeps it open.
+const DRAIN: Duration = Duration::from_secs(3);
 
 #[derive(Clone)]
 pub struct ProcessRunner {
-    /// Where workspaces are made.
-    pub workspaces: PathBuf,
+    /// The folder in which workspaces are created.
+    pub(crate) workspaces: PathBuf,
 }
 
 impl ProcessRunner {
@@ -34,8 +38,8 @@ impl ProcessRunner {
         self.workspaces.join(&task.id)
     }
 
-    /// Makes the task's workspace.
-    pub fn prepare(&self, task: &TaskSpec) -> Result<(), StartError> {
+    /// Creates the task's workspace.
+    pub(super) fn prepare(&self, task: &TaskSpec) -> Result<(), StartError> {
         let path = self.workspace(task);
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|error| StartError {
             code: "CannotCreateContainerError",
@@ -43,8 +47,8 @@ impl ProcessRunner {
         })
     }
 
-    /// Removes what a task has left.
-    pub async fn clear(&self, task: &TaskSpec) {
+    /// Removes the task's workspace.
+    pub(super) async fn clear(&self, task: &TaskSpec) {
         let workspace = self.workspace(task);
         if let Err(error) = tokio::fs::remove_dir_all(&workspace).await {
             tracing::warn!(workspace = %workspace.display(), %error, "a workspace was left behind");
@@ -52,7 +56,7 @@ impl ProcessRunner {
     }
 
     /// Runs one container to its end.
-    pub async fn run_container(
+    pub(super) async fn run_container(
         &self,
         task: &TaskSpec,
         container: &ContainerSpec,
@@ -109,39 +113,39 @@ async fn run_container(
 
     let status = tokio::select! {
         status = child.wait() => status?,
-        () = asked(demand, Demand::Stop) => {
+        () = wait_for_demand(demand, Demand::Stop) => {
             signal(group, Signal::TERM);
             tokio::select! {
                 status = child.wait() => status?,
-                () = patience(container.stop_timeout, demand) => {
+                () = wait_for_stop_timeout(container.stop_timeout, demand) => {
                     child.start_kill()?;
                     child.wait().await?
                 }
             }
         }
     };
-    // In a container, whatever is left dies with its first process.
+    // When the first process of a container ends, all others are killed. The same happens here.
     if let Some(group) = group {
         let _ = kill_process_group(group, Signal::KILL);
     }
     kill_leftovers(workspace);
     if tokio::time::timeout(DRAIN, &mut following).await.is_err() {
         following.abort();
-        tracing::warn!(container = container.name, "something outside the task keeps its output open");
+        tracing::warn!(container = container.name, "a process that left the task keeps its output open");
     }
     Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
 }
 
 fn signal(process: Option<Pid>, signal: Signal) {
     if let Some(process) = process {
-        // The process may have ended at this moment, which is as good.
+        // An error means that the process has ended already.
         let _ = kill_process(process, signal);
     }
 }
 
-/// Kills processes that have left their group (`setsid`, `nohup`), by the workspace that stands in their environment. Where
-/// there is no /proc, they are out of reach.
-pub fn kill_leftovers(workspace: &Path) {
+/// Kills the processes of a workspace that have left their process group (`setsid`, `nohup`). They are found by the workspace's path
+/// in their environment, which needs /proc.
+pub(crate) fn kill_leftovers(workspace: &Path) {
     let mark = format!("{WORKSPACE}={}", workspace.display());
     let Ok(processes) = std::fs::read_dir("/proc") else { return };
     for process in processes.flatten() {

@@ -1,4 +1,4 @@
-//! The `docker` runner: a task's containers in Docker or Podman, over one volume, with the task's size.
+//! The `docker` runner: it runs a task's containers in Docker or Podman, with a shared volume and the task's CPU and memory.
 
 use std::{
     collections::HashMap,
@@ -20,35 +20,39 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
 
 use super::{
-    ContainerEnd, ContainerSpec, Demand, StartError, TaskSpec, asked,
+    ContainerEnd, ContainerSpec, Demand, StartError, TaskSpec,
     log_driver::{LogDriver, Unfinished},
-    patience,
+    wait_for_demand, wait_for_stop_timeout,
 };
 
-/// Where both containers see the volume.
+/// The path of the volume in both containers.
 const WORKSPACE: &str = "/workspace";
-/// Marks what is ours, with whose it is: the data directory, or the process that keeps nothing.
+/// The label of every container and volume that this program creates. Its value is the data directory, or the process id of a program
+/// without one.
 const OWNER: &str = "runvoy.owner";
 const EPHEMERAL: &str = "ephemeral:";
-/// How long an engine may take to say that it is there.
+/// How long an engine may take to answer when it is looked for.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
-/// How long a call may take. One that pulls or waits is answered at once and goes on after that.
+/// How long the engine may take to begin its answer to a call, in seconds.
 const CALL_SECONDS: u64 = 120;
-/// How often the progress of a pull is told.
+/// How often the progress of a pull is logged.
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
 pub struct DockerRunner {
     docker: Docker,
     owner: String,
-    /// What the engine says of itself.
+    /// The engine's version and socket.
     pub engine: String,
 }
 
 impl DockerRunner {
-    /// The engine whose socket answers: what `DOCKER_HOST` names, Docker's own, Podman's. What an earlier run of the program
-    /// with the same data directory has left there is removed.
-    pub async fn connect(data_dir: Option<&Path>) -> Result<Self, String> {
+    /// The first engine that answers. Removes the containers and volumes that an earlier run of the program with the same data
+    /// directory left there.
+    ///
+    /// # Errors
+    /// The sockets that were tried, and why each failed.
+    pub(crate) async fn connect(data_dir: Option<&Path>) -> Result<Self, String> {
         let mut tried = Vec::new();
         for socket in sockets() {
             match Self::at(&socket, data_dir).await {
@@ -83,7 +87,7 @@ impl DockerRunner {
         Ok(Self { docker, owner, engine })
     }
 
-    /// Containers and volumes that nobody looks after any more.
+    /// Removes containers and volumes of programs that have ended.
     async fn remove_leftovers(&self) {
         let ours = HashMap::from([("label", vec![OWNER])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&ours).build();
@@ -113,8 +117,8 @@ impl DockerRunner {
         HashMap::from([(OWNER.to_owned(), self.owner.clone())])
     }
 
-    /// Makes the task's volume.
-    pub async fn prepare(&self, task: &TaskSpec) -> Result<(), StartError> {
+    /// Creates the task's volume.
+    pub(super) async fn prepare(&self, task: &TaskSpec) -> Result<(), StartError> {
         let volume = VolumeCreateRequest {
             name: Some(volume_name(task)),
             labels: Some(self.labels()),
@@ -124,8 +128,8 @@ impl DockerRunner {
         made.map(drop).map_err(failed("CannotCreateVolumeError"))
     }
 
-    /// Removes what a task has left.
-    pub async fn clear(&self, task: &TaskSpec) {
+    /// Removes the task's containers and volume.
+    pub(super) async fn clear(&self, task: &TaskSpec) {
         for container in &task.containers {
             self.remove_container(&container_name(task, container)).await;
         }
@@ -142,8 +146,8 @@ impl DockerRunner {
         warn_unless_gone("volume", name, self.docker.remove_volume(name, Some(options)).await);
     }
 
-    /// Runs one container to its end. Nothing, if it was not to start any more.
-    pub async fn run_container(
+    /// Runs one container to its end. `None` if the task was stopped before the container started.
+    pub(super) async fn run_container(
         &self,
         task: &TaskSpec,
         container: &ContainerSpec,
@@ -153,7 +157,7 @@ impl DockerRunner {
     ) -> Result<Option<ContainerEnd>, StartError> {
         let pulled = tokio::select! {
             pulled = self.pull(container, &mut driver) => pulled,
-            () = asked(demand, Demand::Stop) => return Ok(None),
+            () = wait_for_demand(demand, Demand::Stop) => return Ok(None),
         };
         pulled?;
         let name = container_name(task, container);
@@ -170,7 +174,7 @@ impl DockerRunner {
                 binds: Some(vec![format!("{}:{WORKSPACE}", volume_name(task))]),
                 memory: Some(i64::from(task.memory_mib) * 1024 * 1024),
                 nano_cpus: Some(i64::from(task.cpu_units) * 1_000_000_000 / 1024),
-                // The lines are taken as they come; the engine keeps none.
+                // The output is read from the attached stream, so the engine need not keep it.
                 log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
                 ..HostConfig::default()
             }),
@@ -188,11 +192,11 @@ impl DockerRunner {
         tokio::pin!(following);
         tokio::select! {
             () = &mut following => {}
-            () = asked(demand, Demand::Stop) => {
+            () = wait_for_demand(demand, Demand::Stop) => {
                 self.kill(&name, "SIGTERM").await;
                 tokio::select! {
                     () = &mut following => {}
-                    () = patience(container.stop_timeout, demand) => {
+                    () = wait_for_stop_timeout(container.stop_timeout, demand) => {
                         self.kill(&name, "SIGKILL").await;
                         following.await;
                     }
@@ -202,7 +206,7 @@ impl DockerRunner {
         self.end_of(&name, demand).await.map(Some)
     }
 
-    /// Waits for the end of a container whose output has ended, and tells how it came.
+    /// Waits for the end of a container whose output has ended.
     async fn end_of(&self, name: &str, demand: &mut watch::Receiver<Demand>) -> Result<ContainerEnd, StartError> {
         loop {
             let inspected = self.docker.inspect_container(name, None).await.map_err(failed("ContainerRuntimeError"))?;
@@ -214,11 +218,11 @@ impl DockerRunner {
                     reason: state.oom_killed.filter(|killed| *killed).map(|_| reason.to_owned()),
                 });
             }
-            // A command that has closed its output goes on.
+            // The command has closed its output and still runs.
             let mut waiting = std::pin::pin!(self.docker.wait_container(name, None::<WaitContainerOptions>));
             tokio::select! {
                 _ = waiting.next() => {}
-                () = asked(demand, Demand::Stop) => self.kill(name, "SIGKILL").await,
+                () = wait_for_demand(demand, Demand::Stop) => self.kill(name, "SIGKILL").await,
             }
         }
     }
@@ -228,7 +232,7 @@ impl DockerRunner {
         warn_unless_gone("container", name, self.docker.kill_container(name, Some(options)).await);
     }
 
-    /// Gets the image, unless the engine has it, and tells how it goes.
+    /// Pulls the image, unless the engine has it, and logs the progress.
     async fn pull(&self, container: &ContainerSpec, driver: &mut LogDriver) -> Result<(), StartError> {
         let image = &container.image;
         if self.docker.inspect_image(image).await.is_ok() {
@@ -264,12 +268,12 @@ impl DockerRunner {
                 driver.say(&format!("{say} {}", layers.progress())).await;
             }
         }
-        driver.say(&format!("{say} image {image} is there")).await;
+        driver.say(&format!("{say} image {image} is pulled")).await;
         Ok(())
     }
 }
 
-/// Bytes of each layer that have been loaded, of how many.
+/// The bytes of each layer that have been loaded, and all its bytes.
 #[derive(Default)]
 struct Layers(HashMap<String, (i64, i64)>);
 
@@ -284,13 +288,13 @@ impl Layers {
 
 type Output = std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>;
 
-/// Takes a container's output until it ends.
+/// Logs a container's output until it ends.
 async fn follow(mut output: Output, mut driver: LogDriver) {
     let (mut stdout, mut stderr) = (Unfinished::default(), Unfinished::default());
     loop {
         let next = match output.next().now_or_never() {
             Some(next) => next,
-            // Send what there is as soon as there is nothing more to take at once.
+            // Lines are sent as soon as no more output is ready.
             None => {
                 driver.flush().await;
                 output.next().await
@@ -303,7 +307,7 @@ async fn follow(mut output: Output, mut driver: LogDriver) {
             }
             Some(Ok(LogOutput::StdIn { .. })) => {}
             Some(Err(error)) => {
-                tracing::warn!(%error, "a container's output broke off");
+                tracing::warn!(%error, "the connection to a container's output was lost");
                 break;
             }
             None => break,
@@ -345,11 +349,11 @@ fn failed(code: &'static str) -> impl Fn(bollard::errors::Error) -> StartError {
     }
 }
 
-/// 404: there is no such thing; 409: it has ended or is being removed already.
+/// Logs a failed call, unless the container or volume does not exist (404) or is being removed already (409).
 fn warn_unless_gone(kind: &str, name: &str, done: Result<(), bollard::errors::Error>) {
     use bollard::errors::Error::DockerResponseServerError;
     match done {
         Ok(()) | Err(DockerResponseServerError { status_code: 404 | 409, .. }) => {}
-        Err(error) => tracing::warn!(kind, name, %error, "the engine did not do as it was told"),
+        Err(error) => tracing::warn!(kind, name, %error, "the engine refused a call"),
     }
 }

@@ -1,9 +1,13 @@
 //! Settings, read once at start. In AWS the template sets the variables; locally the shim works them out from the same
 //! template.
 
+mod origin;
+
 use std::time::Duration;
 
 use thiserror::Error;
+
+pub use origin::{AllowedOrigins, Origin};
 
 use crate::time::parse_duration;
 
@@ -27,9 +31,9 @@ pub struct Config {
     pub tables: Tables,
     /// The management endpoint of the WebSocket API, `https://…/stage` (locally `http://`).
     pub websocket_api_endpoint: String,
-    /// Path under which secrets' values stand in SSM Parameter Store, without a final slash.
+    /// The path in SSM Parameter Store under which the values of secrets are kept, without a final slash.
     pub secrets_prefix: String,
-    /// The KMS key that encrypts secrets' values; the account's key for SSM if absent.
+    /// The KMS key that encrypts the values of secrets. If absent, SSM uses the account's own key.
     pub secrets_kms_key: Option<String>,
     pub ecs_cluster: String,
     pub subnets: Vec<String>,
@@ -37,20 +41,22 @@ pub struct Config {
     pub task_role_arn: String,
     pub task_execution_role_arn: String,
     pub log_group: String,
-    /// How long stored lines are kept: as long as CloudWatch keeps its own.
+    /// How long stored lines are kept. The template sets it to the retention of the CloudWatch log group.
     pub log_retention: Duration,
-    /// Where the functions' own log lines go, for tracing requests.
+    /// The log groups of the functions themselves, which tracing a request searches.
     pub function_log_groups: Vec<String>,
-    /// Origins that a browser may call the API from; `*` for any.
-    pub cors_allowed_origins: Vec<String>,
-    /// Where `log_url` points.
-    pub web_url: String,
-    /// How long the orchestrator works on one request before it answers 503.
-    pub request_timeout: Duration,
+    /// Origins whose pages may call the API, that of `web_url` included.
+    pub allowed_origins: AllowedOrigins,
+    /// The web app that `log_url` and claim links lead to, without a final slash. If absent, the console at the API's own address.
+    pub web_url: Option<String>,
+    /// The API's own address, for the function that does not serve it. Without a final slash.
+    pub api_url: Option<String>,
+    /// How long the orchestrator works on one request before it answers 503; no limit if absent.
+    pub request_timeout: Option<Duration>,
     pub region: String,
 }
 
-/// A variable that stops the start.
+/// A variable that prevents the start.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum ConfigError {
     #[error("{name} is not set: it wants {wants}")]
@@ -59,16 +65,25 @@ pub enum ConfigError {
     Bad { name: &'static str, got: String, wants: &'static str },
 }
 
+const URL: &str = "an http:// or https:// URL";
+const ORIGINS: &str = "origins such as https://app.example.com, separated by commas, or *";
+
 impl Config {
-    /// From this process's environment.
-    pub fn from_environment() -> Result<Self, ConfigError> {
+    /// Reads this process's environment.
+    pub(crate) fn from_environment() -> Result<Self, ConfigError> {
         Self::from_lookup(|name| std::env::var(name).ok())
     }
 
-    /// From any source of variables. An empty value counts as unset.
+    /// Reads variables from `lookup`. An empty value counts as unset.
+    ///
+    /// # Errors
+    /// Names the first variable that is missing or bad.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let variables = Variables(&lookup);
         let table = |name| variables.required(name, "the name of a DynamoDB table");
+        let web_url = variables.optional_url("RUNVOY_WEB_URL")?;
+        let mut allowed_origins = variables.origins("RUNVOY_CORS_ALLOWED_ORIGINS")?;
+        allowed_origins.add(web_url.as_deref().and_then(Origin::of_url));
         Ok(Self {
             tables: Tables {
                 executions: table("RUNVOY_EXECUTIONS_TABLE")?,
@@ -81,7 +96,7 @@ impl Config {
                 websocket_connections: table("RUNVOY_WEBSOCKET_CONNECTIONS_TABLE")?,
                 websocket_tokens: table("RUNVOY_WEBSOCKET_TOKENS_TABLE")?,
             },
-            websocket_api_endpoint: variables.url("RUNVOY_WEBSOCKET_API_ENDPOINT", None)?,
+            websocket_api_endpoint: variables.url("RUNVOY_WEBSOCKET_API_ENDPOINT")?,
             secrets_prefix: variables.secrets_prefix()?,
             secrets_kms_key: variables.optional("RUNVOY_SECRETS_KMS_KEY"),
             ecs_cluster: variables.required("RUNVOY_ECS_CLUSTER", "the name or ARN of an ECS cluster")?,
@@ -92,15 +107,16 @@ impl Config {
             log_group: variables.required("RUNVOY_LOG_GROUP", "the name of a CloudWatch Logs group")?,
             log_retention: variables.days("RUNVOY_LOG_RETENTION_DAYS", 30)?,
             function_log_groups: variables.optional_list("RUNVOY_FUNCTION_LOG_GROUPS"),
-            cors_allowed_origins: variables.optional_list("RUNVOY_CORS_ALLOWED_ORIGINS"),
-            web_url: variables.url("RUNVOY_WEB_URL", Some("http://localhost:5173"))?,
-            request_timeout: variables.duration("RUNVOY_REQUEST_TIMEOUT", Duration::from_secs(30))?,
+            allowed_origins,
+            web_url,
+            api_url: variables.optional_url("RUNVOY_API_URL")?,
+            request_timeout: variables.timeout("RUNVOY_REQUEST_TIMEOUT", Duration::from_secs(30))?,
             region: variables.optional("AWS_REGION").unwrap_or_else(|| "us-east-1".to_owned()),
         })
     }
 
-    /// What viewers connect to: the WebSocket form of the management endpoint.
-    pub fn websocket_url(&self) -> String {
+    /// The URL that viewers connect to: the management endpoint with `wss://` or `ws://`.
+    pub(crate) fn websocket_url(&self) -> String {
         match self.websocket_api_endpoint.split_once("://") {
             Some(("https", rest)) => format!("wss://{rest}"),
             Some((_, rest)) => format!("ws://{rest}"),
@@ -129,29 +145,33 @@ impl Variables<'_> {
         if list.is_empty() { Err(ConfigError::Missing { name, wants }) } else { Ok(list) }
     }
 
-    fn url(&self, name: &'static str, default: Option<&str>) -> Result<String, ConfigError> {
-        const WANTS: &str = "an http:// or https:// URL";
-        let url = match (self.optional(name), default) {
-            (Some(url), _) => url,
-            (None, Some(default)) => default.to_owned(),
-            (None, None) => return Err(ConfigError::Missing { name, wants: WANTS }),
-        };
-        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-        match rest {
-            Some(rest) if !rest.is_empty() && !rest.starts_with('/') => Ok(url.trim_end_matches('/').to_owned()),
-            _ => Err(ConfigError::Bad { name, got: url, wants: WANTS }),
+    fn url(&self, name: &'static str) -> Result<String, ConfigError> {
+        self.optional_url(name)?.ok_or(ConfigError::Missing { name, wants: URL })
+    }
+
+    fn optional_url(&self, name: &'static str) -> Result<Option<String>, ConfigError> {
+        let Some(url) = self.optional(name) else { return Ok(None) };
+        match Origin::of_url(&url) {
+            Some(_) => Ok(Some(url.trim_end_matches('/').to_owned())),
+            None => Err(ConfigError::Bad { name, got: url, wants: URL }),
         }
     }
 
-    fn duration(&self, name: &'static str, default: Duration) -> Result<Duration, ConfigError> {
-        match self.optional(name) {
-            None => Ok(default),
+    fn origins(&self, name: &'static str) -> Result<AllowedOrigins, ConfigError> {
+        let list = self.optional(name).unwrap_or_default();
+        AllowedOrigins::parse(&list).map_err(|got| ConfigError::Bad { name, got, wants: ORIGINS })
+    }
+
+    fn timeout(&self, name: &'static str, default: Duration) -> Result<Option<Duration>, ConfigError> {
+        let limit = match self.optional(name) {
+            None => default,
             Some(text) => parse_duration(&text).ok_or(ConfigError::Bad {
                 name,
                 got: text,
-                wants: "a duration above zero: `30s`, `1m`, or plain seconds",
-            }),
-        }
+                wants: "a duration such as 30s, 1m30s or 500ms, plain seconds, or 0 for no limit",
+            })?,
+        };
+        Ok(Some(limit).filter(|limit| !limit.is_zero()))
     }
 
     fn days(&self, name: &'static str, default: u16) -> Result<Duration, ConfigError> {
@@ -217,11 +237,23 @@ mod tests {
     #[test]
     fn defaults_fill_what_the_template_leaves_out() {
         let config = read(&complete()).unwrap();
-        assert_eq!(config.request_timeout, Duration::from_secs(30));
+        assert_eq!(config.request_timeout, Some(Duration::from_secs(30)));
+        assert!(config.web_url.is_none() && !config.allowed_origins.any);
         assert_eq!(config.log_retention, Duration::from_secs(30 * 86_400));
         assert_eq!(config.secrets_prefix, "/runvoy/secrets");
         assert_eq!(config.subnets, ["subnet-1", "subnet-2"]);
         assert_eq!(config.websocket_url(), "wss://abc.example.com/prod");
+    }
+
+    #[test]
+    fn a_request_timeout_of_zero_is_no_limit() {
+        for (text, limit) in
+            [("0", None), ("0s", None), ("1m30s", Some(90_000)), ("500ms", Some(500)), ("45", Some(45_000))]
+        {
+            let mut variables = complete();
+            variables.insert("RUNVOY_REQUEST_TIMEOUT", text);
+            assert_eq!(read(&variables).unwrap().request_timeout, limit.map(Duration::from_millis), "{text}");
+        }
     }
 
     #[test]
@@ -240,6 +272,10 @@ mod tests {
             ("RUNVOY_REQUEST_TIMEOUT", "soon"),
             ("RUNVOY_WEBSOCKET_API_ENDPOINT", "abc"),
             ("RUNVOY_WEB_URL", "https://"),
+            ("RUNVOY_WEB_URL", "https://a b"),
+            ("RUNVOY_CORS_ALLOWED_ORIGINS", "app.example.com"),
+            ("RUNVOY_CORS_ALLOWED_ORIGINS", "https://ä.example"),
+            ("RUNVOY_CORS_ALLOWED_ORIGINS", "https://example.com/app"),
             ("RUNVOY_SECRETS_PREFIX", "secrets/"),
             ("RUNVOY_LOG_RETENTION_DAYS", "0"),
             ("RUNVOY_LOG_RETENTION_DAYS", "-1"),

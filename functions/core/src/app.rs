@@ -1,0 +1,66 @@
+//! What every handler works with.
+
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use aws_smithy_async::{
+    rt::sleep::{AsyncSleep as _, SharedAsyncSleep, TokioSleep},
+    time::SharedTimeSource,
+};
+use jiff::Timestamp;
+
+use crate::{
+    aws,
+    config::{Config, ConfigError},
+};
+
+/// Settings, clients and clock, built once at start and shared by all invocations. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct App {
+    pub config: Arc<Config>,
+    pub aws: Arc<aws::Clients>,
+    clock: SharedTimeSource,
+    sleep: SharedAsyncSleep,
+}
+
+impl App {
+    /// Puts the parts together. Makes no AWS call.
+    pub fn new(config: Config, sdk: &aws_config::SdkConfig) -> Self {
+        let aws = Arc::new(aws::Clients::new(sdk, &config));
+        let clock = sdk.time_source().unwrap_or_default();
+        let sleep = sdk.sleep_impl().unwrap_or_else(|| SharedAsyncSleep::new(TokioSleep::new()));
+        Self { config: Arc::new(config), aws, clock, sleep }
+    }
+
+    /// As a Lambda function starts: settings from the environment, credentials and region from the SDK's own chain.
+    ///
+    /// # Errors
+    /// Names the variable that is missing or bad.
+    pub async fn from_environment() -> Result<Self, ConfigError> {
+        let config = Config::from_environment()?;
+        Ok(Self::new(config, &aws::sdk_settings().load().await))
+    }
+
+    /// The present moment by the SDK's clock, to the millisecond, because CloudWatch Logs and the tables know nothing finer.
+    pub fn now(&self) -> Timestamp {
+        let since = self.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).ok().and_then(|at| Timestamp::from_millisecond(at).ok()).unwrap_or_default()
+    }
+
+    /// Waits, by the SDK's clock.
+    pub async fn sleep(&self, time: Duration) {
+        self.sleep.sleep(time).await;
+    }
+
+    /// The second at which DynamoDB may delete an item that lives this long from now, in seconds since 1970.
+    pub(crate) fn expiry(&self, lifetime: Duration) -> i64 {
+        self.now().as_second().saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX))
+    }
+
+    /// Whether an expiry (seconds since 1970) has passed. DynamoDB deletes expired items late, so every reader checks.
+    pub(crate) fn is_past(&self, expires_at: i64) -> bool {
+        self.now().as_second() >= expires_at
+    }
+}

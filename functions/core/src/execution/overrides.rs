@@ -1,0 +1,91 @@
+//! What a run adds to its image's task definition: environment variables, and the tags of the task.
+
+use aws_sdk_ecs::types::{ContainerOverride, KeyValuePair, Tag, TaskOverride};
+
+use super::{Origin, RunRequest, task};
+use crate::{
+    Error, Result,
+    image::{
+        Image,
+        task_definition::{RUNNER, SIDECAR},
+    },
+};
+
+/// Characters that all overrides of a task may have, JSON included ("TaskOverride", Amazon ECS API Reference).
+const MAX_OVERRIDES: usize = 8192;
+
+/// # Errors
+/// [`Error::Invalid`] when the run needs more characters than ECS allows.
+pub(super) fn overrides(request: &RunRequest, image: &Image, origin: Origin<'_>) -> Result<TaskOverride> {
+    let names: Vec<&str> = request.env.keys().map(String::as_str).collect();
+    let mut runner: Vec<(&str, String)> = vec![
+        ("RUNVOY_COMMAND", request.command.clone()),
+        ("RUNVOY_REQUEST_ID", origin.request_id.to_string()),
+        ("RUNVOY_IMAGE_ID", image.image_id.to_string()),
+    ];
+    if !names.is_empty() {
+        runner.push(("RUNVOY_ENV_NAMES", names.join(" ")));
+    }
+    if let Some(seconds) = request.timeout {
+        runner.push(("RUNVOY_TIMEOUT", seconds.to_string()));
+    }
+    let mut sidecar: Vec<(&str, String)> = Vec::new();
+    if let Some(repo) = &request.git_repo {
+        runner.push(("RUNVOY_HAS_GIT_REPO", "true".to_owned()));
+        sidecar.push(("RUNVOY_GIT_REPO", repo.clone()));
+        if let Some(git_ref) = &request.git_ref {
+            sidecar.push(("RUNVOY_GIT_REF", git_ref.clone()));
+        }
+        if let Some(path) = &request.git_path {
+            runner.push(("RUNVOY_GIT_PATH", path.clone()));
+        }
+    }
+    runner.extend(request.env.iter().map(|(name, value)| (name.as_str(), value.clone())));
+
+    let containers: Vec<(&str, Vec<(&str, String)>)> =
+        [(RUNNER, runner), (SIDECAR, sidecar)].into_iter().filter(|(_, variables)| !variables.is_empty()).collect();
+    let size = size(&containers);
+    if size > MAX_OVERRIDES {
+        return Err(Error::invalid_unless(
+            format!("command and env need {size} characters of the {MAX_OVERRIDES} that ECS carries to a task"),
+            "put the script into a git repository and name it with git_repo",
+        ));
+    }
+    let containers = containers.into_iter().map(|(name, variables)| {
+        let variables =
+            variables.into_iter().map(|(name, value)| KeyValuePair::builder().name(name).value(value).build());
+        ContainerOverride::builder().name(name).set_environment(Some(variables.collect())).build()
+    });
+    Ok(TaskOverride::builder().set_container_overrides(Some(containers.collect())).build())
+}
+
+/// The size of overrides as ECS counts it: the characters of the JSON that carries them.
+fn size(containers: &[(&str, Vec<(&str, String)>)]) -> usize {
+    let containers: Vec<_> = containers
+        .iter()
+        .map(|(name, variables)| {
+            let environment: Vec<_> =
+                variables.iter().map(|(name, value)| serde_json::json!({"name": name, "value": value})).collect();
+            serde_json::json!({"name": name, "environment": environment})
+        })
+        .collect();
+    serde_json::json!({"containerOverrides": containers}).to_string().chars().count()
+}
+
+/// The tags of a task. They hold all that [`task::recover`] needs to make the execution's record.
+pub(super) fn tags(request: &RunRequest, image: &Image, origin: Origin<'_>) -> Vec<Tag> {
+    let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
+    let mut tags = vec![
+        tag("Application", "runvoy"),
+        tag("ManagedBy", "runvoy"),
+        tag(task::TAG_CREATED_BY, origin.principal.email.as_str()),
+        tag(task::TAG_IMAGE_ID, image.image_id.as_str()),
+        tag(task::TAG_REQUEST_ID, origin.request_id.as_str()),
+        tag("HasGitRepo", if request.git_repo.is_some() { "true" } else { "false" }),
+    ];
+    if let Some(idempotency) = origin.idempotency {
+        tags.push(tag(task::TAG_IDEMPOTENCY_KEY, &idempotency.key));
+        tags.push(tag(task::TAG_REQUEST_HASH, &idempotency.request_hash));
+    }
+    tags
+}

@@ -1,0 +1,185 @@
+//! A run as a caller asks for it, and its validation.
+
+use std::{collections::BTreeMap, ops::Deref};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result, environment};
+
+/// The longest timeout of a run: a week, in seconds.
+const MAX_TIMEOUT: u64 = 7 * 24 * 3600;
+
+/// A command to run, with what it needs.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct RunRequest {
+    pub command: String,
+    /// An image id or name; the default image if absent.
+    pub image: Option<String>,
+    pub env: BTreeMap<String, String>,
+    /// Names of secrets.
+    pub secrets: Vec<String>,
+    /// Seconds after which the command is stopped.
+    pub timeout: Option<u64>,
+    pub git_repo: Option<String>,
+    pub git_ref: Option<String>,
+    pub git_path: Option<String>,
+}
+
+/// A [`RunRequest`] that passed every check that needs no AWS call.
+#[derive(Clone, Debug)]
+pub struct ValidRun(RunRequest);
+
+impl Deref for ValidRun {
+    type Target = RunRequest;
+
+    fn deref(&self) -> &RunRequest {
+        &self.0
+    }
+}
+
+impl TryFrom<RunRequest> for ValidRun {
+    type Error = Error;
+
+    /// # Errors
+    /// [`Error::Invalid`] that names the field and what it must be. No value of a variable is quoted.
+    fn try_from(mut request: RunRequest) -> Result<Self> {
+        // An optional field that is empty means the same as an absent one.
+        for field in [&mut request.image, &mut request.git_repo, &mut request.git_ref, &mut request.git_path] {
+            *field = field.take().filter(|text| !text.is_empty());
+        }
+        request.timeout = request.timeout.filter(|seconds| *seconds > 0);
+
+        if request.command.trim().is_empty() {
+            return Err(Error::invalid_unless("command is required", "say what /bin/sh is to run"));
+        }
+        if request.command.contains('\0') {
+            return Err(Error::invalid("command contains a NUL character, which no shell can be given"));
+        }
+        // Editors on Windows end lines with CR LF; sh would take the CR for a part of the last word.
+        request.command = request.command.replace("\r\n", "\n");
+        for (name, value) in &request.env {
+            environment::check_name(name)?;
+            environment::check_value(name, value)?;
+        }
+        if request.timeout.is_some_and(|seconds| seconds > MAX_TIMEOUT) {
+            return Err(Error::invalid(format!("timeout must be 1 to {MAX_TIMEOUT} seconds")));
+        }
+        check_git(&request)?;
+        Ok(Self(request))
+    }
+}
+
+fn check_git(request: &RunRequest) -> Result<()> {
+    let has_control = |text: &str| text.chars().any(char::is_control);
+    let Some(repo) = &request.git_repo else {
+        return if request.git_ref.is_some() || request.git_path.is_some() {
+            Err(Error::invalid("git_ref and git_path need a git_repo"))
+        } else {
+            Ok(())
+        };
+    };
+    if is_ssh(repo) {
+        return Err(Error::invalid_unless(
+            "git_repo is an SSH address, and the container that clones has no SSH key",
+            "use the https:// URL, and for a private repository a secret with the key_name GITHUB_TOKEN, GITLAB_TOKEN or \
+             GIT_TOKEN",
+        ));
+    }
+    let well_formed = repo
+        .split_once("://")
+        .is_some_and(|(scheme, rest)| !rest.is_empty() && ["https", "http", "git", "file"].contains(&scheme));
+    if !well_formed || has_control(repo) || repo.contains(' ') {
+        return Err(Error::invalid("git_repo must be an https://, http://, git:// or file:// URL"));
+    }
+    if let Some(git_ref) = &request.git_ref {
+        let bad = git_ref.starts_with('-')
+            || has_control(git_ref)
+            || git_ref.contains([' ', ':', '~', '^', '?', '*', '[', '\\'])
+            || git_ref.contains("..");
+        if bad {
+            return Err(Error::invalid("git_ref must be a branch, a tag or a commit"));
+        }
+    }
+    if let Some(path) = &request.git_path {
+        let bad = path.starts_with('/') || has_control(path) || path.split('/').any(|part| part == "..");
+        if bad {
+            return Err(Error::invalid("git_path must be a path within the repository, without `..`"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether git would reach a repository by SSH: `ssh://…`, or `user@host:path` ("GIT URLS", git's documentation).
+fn is_ssh(repo: &str) -> bool {
+    match repo.split_once("://") {
+        Some((scheme, _)) => ["ssh", "git+ssh", "ssh+git"].contains(&scheme),
+        None => {
+            !repo.contains("::")
+                && repo.split_once(':').is_some_and(|(host, path)| {
+                    !path.is_empty() && !host.is_empty() && !host.contains('/') && !host.starts_with('-')
+                })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(command: &str) -> RunRequest {
+        RunRequest { command: command.to_owned(), ..RunRequest::default() }
+    }
+
+    #[test]
+    fn git_sources_are_checked() {
+        let with = |repo: &str, git_ref: Option<&str>, path: Option<&str>| {
+            ValidRun::try_from(RunRequest {
+                git_repo: Some(repo.to_owned()),
+                git_ref: git_ref.map(str::to_owned),
+                git_path: path.map(str::to_owned),
+                ..request("true")
+            })
+        };
+        for good in ["https://example.com/a.git", "https://token@example.com/a", "file:///tmp/a"] {
+            assert!(with(good, Some("v1.0/x"), Some("a/b")).is_ok(), "{good}");
+        }
+        for bad in
+            ["--upload-pack=x", "ext::sh -c id", "ext::sh", "/tmp/a", "ftp://x/y", "https://", "https://x/y z", "-x:y"]
+        {
+            assert!(with(bad, None, None).is_err(), "{bad}");
+        }
+        for ssh in ["git@example.com:a/b.git", "ssh://git@example.com/a", "example.com:a"] {
+            assert!(with(ssh, None, None).unwrap_err().to_string().contains("https://"), "{ssh}");
+        }
+        for bad in ["-x", "a b", "a..b", "a:b", "a\n"] {
+            assert!(with("https://x/y", Some(bad), None).is_err(), "{bad}");
+        }
+        for bad in ["/etc", "..", "a/../../b", "a\0"] {
+            assert!(with("https://x/y", None, Some(bad)).is_err(), "{bad}");
+        }
+        assert!(ValidRun::try_from(RunRequest { git_ref: Some("main".into()), ..request("true") }).is_err());
+    }
+
+    #[test]
+    fn an_empty_optional_field_means_the_same_as_none() {
+        let empty = || Some(String::new());
+        let run = RunRequest {
+            image: empty(),
+            git_repo: empty(),
+            git_ref: empty(),
+            git_path: empty(),
+            timeout: Some(0),
+            ..request("true")
+        };
+        let run = ValidRun::try_from(run).unwrap();
+        assert_eq!(
+            (&run.image, &run.git_repo, &run.git_ref, &run.git_path, run.timeout),
+            (&None, &None, &None, &None, None)
+        );
+    }
+
+    #[test]
+    fn a_command_with_the_line_ends_of_windows_is_run_with_those_of_sh() {
+        assert_eq!(ValidRun::try_from(request("set -e\r\necho a\r\n")).unwrap().command, "set -e\necho a\n");
+    }
+}

@@ -1,0 +1,197 @@
+//! Starting the ECS task of an execution.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_ecs::{
+    error::SdkError,
+    operation::run_task::{RunTaskError, RunTaskOutput},
+    types::{AssignPublicIp, AwsVpcConfiguration, LaunchType, NetworkConfiguration},
+};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
+
+use super::{
+    ExecutionId, ExecutionRecord, Idempotency, NewExecution, RunRequest, ValidRun,
+    idempotency::{digest, first_of_conflict},
+    overrides,
+};
+use crate::{
+    App, Error, RequestId, Result,
+    auth::Principal,
+    error::Service,
+    image::{
+        Image,
+        task_definition::{self, SecretVariable},
+    },
+    secret::Secret,
+};
+
+/// The request that starts a run: the user, the invocation, and the key under which it may be repeated.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    pub principal: &'a Principal,
+    pub request_id: &'a RequestId,
+    pub idempotency: Option<&'a Idempotency>,
+}
+
+/// Starts a task and writes the execution's record.
+///
+/// ECS names the task, so the record is written after RunTask. If the program dies in between, the task's first event makes the
+/// record from the task's tags. RunTask carries a client token (the request's id, or the hash of the caller's idempotency key),
+/// so that a repeated call starts no second task.
+///
+/// # Errors
+/// [`Error::Invalid`] when the run needs more overrides than ECS carries, [`Error::Conflict`] when the idempotency key was used
+/// for another request or the account does not allow the task, [`Error::Aws`] when ECS fails or has no capacity.
+pub async fn start(
+    app: &App,
+    request: &ValidRun,
+    image: &Image,
+    secrets: &[Secret],
+    origin: Origin<'_>,
+) -> Result<ExecutionRecord> {
+    let variables = secret_variables(request, secrets);
+    let answer = match run_task(app, request, image, &variables, origin).await? {
+        Ok(answer) => answer,
+        Err(error) => match describe_refusal(&error, image) {
+            Some(refusal) => return Err(refusal),
+            None => return first_of_conflict(app, error, origin.idempotency).await,
+        },
+    };
+    let Some(task_arn) = answer.tasks().first().and_then(|task| task.task_arn()) else {
+        let reasons: Vec<&str> = answer.failures().iter().filter_map(|failure| failure.reason()).collect();
+        return Err(Error::unavailable(Service::Ecs, format!("no task was started: {}", reasons.join(", "))));
+    };
+    let new = NewExecution {
+        execution_id: ExecutionId::from_task_arn(task_arn)
+            .map_err(|error| Error::bug_with("ECS named a task in an unknown way", error))?,
+        created_by: origin.principal.email.clone(),
+        command: request.command.clone(),
+        image_id: image.image_id.clone(),
+        started_at: app.now(),
+        request_id: origin.request_id.clone(),
+        idempotency: origin.idempotency.cloned(),
+    };
+    super::record(app, &new).await
+}
+
+/// Calls RunTask. Registers the task definition first if ECS does not know it, as for the first run with a set of secrets. The
+/// inner result is RunTask's own.
+async fn run_task(
+    app: &App,
+    request: &RunRequest,
+    image: &Image,
+    variables: &[SecretVariable],
+    origin: Origin<'_>,
+) -> Result<Result<RunTaskOutput, SdkError<RunTaskError>>> {
+    let client_token = origin.idempotency.map_or(origin.request_id.as_str(), |idempotency| &idempotency.key);
+    let family = family_with(image, variables);
+    let call = app
+        .aws
+        .ecs
+        .run_task()
+        .cluster(&app.config.ecs_cluster)
+        .task_definition(&family)
+        .launch_type(LaunchType::Fargate)
+        .count(1)
+        .client_token(client_token)
+        .network_configuration(network(app)?)
+        .overrides(overrides::overrides(request, image, origin)?)
+        .set_tags(Some(overrides::tags(request, image, origin)));
+    match call.clone().send().await {
+        Err(error) if is_missing_task_definition(&error) => {
+            task_definition::register(app, image, &family, variables).await?;
+            Ok(call.send().await)
+        }
+        answer => Ok(answer),
+    }
+}
+
+/// What a caller or an admin can do about a refusal of RunTask, for those that a repetition does not mend.
+fn describe_refusal(error: &SdkError<RunTaskError>, image: &Image) -> Option<Error> {
+    let error = error.as_service_error()?;
+    let message = error.message().unwrap_or_default();
+    if error.code() == Some("AccessDeniedException") && message.contains("iam:PassRole") {
+        return Some(Error::conflict(
+            format!("runvoy may not give tasks the roles of image {}", image.image_id),
+            "register the image with roles whose names fit the stack's parameter CustomTaskRoles",
+        ));
+    }
+    if message.contains("limit on the number of vCPUs") {
+        return Some(Error::conflict(
+            "the account's limit of vCPUs on Fargate is reached",
+            "wait for other executions to end, or have the quota \"Fargate On-Demand vCPU resource count\" raised",
+        ));
+    }
+    None
+}
+
+fn network(app: &App) -> Result<NetworkConfiguration> {
+    let vpc = AwsVpcConfiguration::builder()
+        .set_subnets(Some(app.config.subnets.clone()))
+        .set_security_groups(Some(app.config.security_groups.clone()))
+        .assign_public_ip(AssignPublicIp::Enabled)
+        .build()?;
+    Ok(NetworkConfiguration::builder().awsvpc_configuration(vpc).build())
+}
+
+/// The variables that ECS fills from secrets. A variable in `env` wins over a secret of the same name.
+fn secret_variables(request: &RunRequest, secrets: &[Secret]) -> Vec<SecretVariable> {
+    let by_variable: BTreeMap<&str, _> = secrets
+        .iter()
+        .filter(|secret| !request.env.contains_key(&secret.key_name))
+        .map(|secret| (secret.key_name.as_str(), &secret.name))
+        .collect();
+    by_variable
+        .into_iter()
+        .map(|(key_name, secret)| SecretVariable { key_name: key_name.to_owned(), secret: secret.clone() })
+        .collect()
+}
+
+/// The family of the task definition for an image and a set of secrets.
+fn family_with(image: &Image, variables: &[SecretVariable]) -> String {
+    if variables.is_empty() {
+        return image.task_definition_name.clone();
+    }
+    // With the version in the hash, a deployment does not run task definitions of another version of the program.
+    let mut parts = task_definition::VERSION.to_vec();
+    parts.extend(variables.iter().flat_map(|v| [v.key_name.as_str(), v.secret.as_str()]));
+    format!("{}{}{}", image.task_definition_name, task_definition::SECRETS_INFIX, &digest(&parts)[..16])
+}
+
+fn is_missing_task_definition(error: &SdkError<RunTaskError>) -> bool {
+    error.as_service_error().is_some_and(|error| {
+        error.code() == Some("ClientException")
+            && error.message().is_some_and(|message| {
+                // AWS documents the code only. The message has been "TaskDefinition not found." and "Unable to find task
+                // definition".
+                message.to_ascii_lowercase().replace(' ', "").contains("taskdefinition")
+            })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn env_wins_over_a_secret_of_the_same_name() {
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let by = crate::email::Email::parse("a@example.com").unwrap();
+        let secret = |name: &str, key_name: &str| Secret {
+            name: name.parse().unwrap(),
+            key_name: key_name.into(),
+            description: None,
+            value: None,
+            created_by: by.clone(),
+            owned_by: vec![by.clone()],
+            created_at: now,
+            updated_at: now,
+            updated_by: by.clone(),
+            created_by_request_id: RequestId::default(),
+            modified_by_request_id: RequestId::default(),
+        };
+        let request = RunRequest { env: [("A".to_owned(), "1".to_owned())].into(), ..RunRequest::default() };
+        let variables = secret_variables(&request, &[secret("one", "A"), secret("two", "B")]);
+        assert_eq!(variables, [SecretVariable { key_name: "B".into(), secret: "two".parse().unwrap() }]);
+    }
+}

@@ -1,0 +1,106 @@
+use serde::{Deserialize, Serialize};
+use strum::VariantArray as _;
+
+use crate::Error;
+
+/// How far an execution has come.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+    utoipa::ToSchema,
+)]
+#[serde(rename_all = "UPPERCASE")]
+#[strum(serialize_all = "UPPERCASE")]
+pub enum Status {
+    Starting,
+    Running,
+    Terminating,
+    Succeeded,
+    Failed,
+    Stopped,
+}
+
+impl Status {
+    /// Whether the execution has ended: no other status can follow.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Stopped)
+    }
+
+    /// Whether an event may move an execution from this status to `next`. The event of a task's end may arrive before that of its
+    /// start, so every end status can follow every status that is not one.
+    pub fn can_become(self, next: Self) -> bool {
+        match next {
+            Self::Starting => false,
+            Self::Running => self == Self::Starting,
+            Self::Terminating => matches!(self, Self::Starting | Self::Running),
+            Self::Succeeded | Self::Failed | Self::Stopped => !self.is_terminal(),
+        }
+    }
+
+    /// DynamoDB's condition under which a write may set this status. The values are named `:from_STATUS`.
+    pub(super) fn condition(self) -> String {
+        let before: Vec<String> = Self::VARIANTS
+            .iter()
+            .filter(|status| status.can_become(self))
+            .map(|status| format!(":from_{status}"))
+            .collect();
+        format!("attribute_exists(execution_id) AND #status IN ({})", before.join(", "))
+    }
+}
+
+/// As an attribute of an item.
+impl From<Status> for String {
+    fn from(status: Status) -> Self {
+        status.to_string()
+    }
+}
+
+impl std::str::FromStr for Status {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let named = Self::VARIANTS.iter().find(|status| <&str>::from(*status) == text);
+        named.copied().ok_or_else(|| {
+            let all: Vec<&str> = Self::VARIANTS.iter().map(Into::into).collect();
+            Error::invalid(format!("status {text:?} is none of {}", all.join(", ")))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_leaves_an_end_state() {
+        for from in Status::VARIANTS.iter().filter(|status| status.is_terminal()) {
+            for to in Status::VARIANTS {
+                assert!(!from.can_become(*to), "{from} → {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_status_moves_only_along_the_contracts_arrows() {
+        use Status::*;
+        for &to in Status::VARIANTS {
+            let from: Vec<Status> = Status::VARIANTS.iter().copied().filter(|from| from.can_become(to)).collect();
+            let expected: &[Status] = match to {
+                Starting => &[],
+                Running => &[Starting],
+                Terminating => &[Starting, Running],
+                Succeeded | Failed | Stopped => &[Starting, Running, Terminating],
+            };
+            assert_eq!(from, expected, "→ {to}");
+        }
+    }
+}

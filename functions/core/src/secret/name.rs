@@ -1,0 +1,37 @@
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// The name of a secret, which is also the last part of the name of its parameter. It has 1 to 128 letters, digits, dots, hyphens
+/// and underscores ("PutParameter", AWS Systems Manager API Reference).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SecretName(String);
+
+impl SecretName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SecretName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for SecretName {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let well_formed =
+            (1..=128).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        if well_formed {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(Error::invalid("name must be 1 to 128 letters, digits, dots, hyphens or underscores"))
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! Sending viewers the lines that they lack.
+//!
+//! One invocation at a time sends to a viewer, under a lease on the viewer's record, from the store and in the store's order. If
+//! another invocation holds the lease, return. The holder reads the execution again after it releases the lease, and delivers
+//! whatever was stored in between.
+//!
+//! A viewer that takes longer than [`TURN`] is handed over to an event of its own, so that no invocation reaches its time limit in the
+//! middle of a long log, and the lines of other viewers do not wait.
+
+use std::time::Duration;
+
+use aws_sdk_apigatewaymanagement::{
+    error::SdkError, operation::post_to_connection::PostToConnectionError, primitives::Blob,
+};
+use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
+
+use super::{
+    connection::{self, Connection, ConnectionKey, HANDSHAKE},
+    frame,
+    lease::{Lease, LeaseAttempt, LeaseHolder},
+};
+use crate::{
+    App, Error, Result,
+    error::Service,
+    execution::{self, ExecutionRecord, task::Stop},
+    logs::{Batch, cloudwatch, store},
+};
+
+/// Viewers that one invocation serves at the same time, so that a slow one does not hold up the others.
+const CONCURRENCY: usize = 32;
+/// How long an invocation serves one viewer before it hands the viewer over. The rest of the invocation's 120 seconds is for
+/// waiting: for the end of a log, or for the lease of an invocation that died.
+const TURN: Duration = Duration::from_secs(10);
+/// The first and the longest pause between two looks at a lease that another invocation holds.
+const LEASE_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// The first and the longest pause while the handshake of a new viewer may not be over.
+const HANDSHAKE_PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
+
+/// Sends every viewer of an execution the lines that it lacks. `fresh` is what the caller has just stored, so that it need not be
+/// read again; without it, the call may repeat an event whose first handler died with a lease.
+///
+/// # Errors
+/// The first error, after all viewers have been tried.
+pub async fn deliver_to_all(app: &App, record: &ExecutionRecord, fresh: &[Batch]) -> Result<()> {
+    let record = &record;
+    for_each_viewer(app, record, |key| async move {
+        if fresh.is_empty() {
+            deliver(app, &key, record).await
+        } else {
+            deliver_once(app, &key, record, fresh).await.map(drop)
+        }
+    })
+    .await
+}
+
+async fn for_each_viewer<F>(app: &App, record: &ExecutionRecord, action: impl FnMut(ConnectionKey) -> F) -> Result<()>
+where
+    F: Future<Output = Result<()>>,
+{
+    let viewers = connection::of_execution(app, &record.execution.execution_id).await?;
+    let results: Vec<Result<()>> = stream::iter(viewers).map(action).buffer_unordered(CONCURRENCY).collect().await;
+    results.into_iter().collect()
+}
+
+/// Hands every viewer of an execution over to an event of its own, after a change that no event of the task tells. A caller that
+/// answers a request does not wait for the delivery. A failure is logged: the viewers then see the change with the next lines.
+pub async fn notify_viewers(app: &App, record: &ExecutionRecord) {
+    if record.log.viewers > 0
+        && let Err(error) =
+            for_each_viewer(app, record, |key| async move { connection::hand_over(app, &key).await }).await
+    {
+        tracing::warn!(error = %error.chain(), "not all viewers are told of a change before the next lines");
+    }
+}
+
+/// After a task's end, completes the log, sends the viewers the rest, and closes their connections.
+///
+/// # Errors
+/// [`Error::Aws`], so that the task's event is delivered again.
+pub async fn finish_log(app: &App, record: &ExecutionRecord, stop: &Stop) -> Result<()> {
+    let completed;
+    let record = if record.log.log_complete {
+        record
+    } else {
+        completed = cloudwatch::complete(app, &record.execution.execution_id, stop).await?;
+        &completed
+    };
+    if record.log.viewers == 0 { Ok(()) } else { deliver_to_all(app, record, &[]).await }
+}
+
+/// Sends a viewer the lines that it lacks, or makes sure that another invocation does. The holder of a lease renews it every 2
+/// seconds and looks for new lines after it releases it, so a lease that changes has a live holder, and nothing is left to do. A
+/// lease that stays the same until it ends belongs to an invocation that died, and is taken over.
+///
+/// # Errors
+/// [`Error::Aws`], so that the viewer's event is delivered again.
+pub async fn deliver(app: &App, key: &ConnectionKey, record: &ExecutionRecord) -> Result<()> {
+    let mut first_seen = None;
+    let (mut pause, longest) = LEASE_PAUSES;
+    loop {
+        match deliver_once(app, key, record, &[]).await? {
+            Delivery::Done => return Ok(()),
+            Delivery::HeldBy(holder) => {
+                if *first_seen.get_or_insert_with(|| holder.clone()) != holder {
+                    return Ok(());
+                }
+            }
+        }
+        app.sleep(pause).await;
+        pause = (pause * 2).min(longest);
+    }
+}
+
+/// The outcome of an attempt to serve a viewer.
+enum Delivery {
+    /// The viewer has every line, has left, or is handed over.
+    Done,
+    /// Another invocation serves the viewer, if it is alive.
+    HeldBy(LeaseHolder),
+}
+
+/// Sends a viewer the lines that it lacks, unless another invocation holds the lease.
+async fn deliver_once(app: &App, key: &ConnectionKey, record: &ExecutionRecord, fresh: &[Batch]) -> Result<Delivery> {
+    let turn_ends = app.now() + TURN;
+    let mut newer: Option<ExecutionRecord> = None;
+    loop {
+        let record = newer.as_ref().unwrap_or(record);
+        let mut lease = match Lease::take(app, key).await? {
+            LeaseAttempt::Taken(lease) => lease,
+            LeaseAttempt::HeldBy(holder) => return Ok(Delivery::HeldBy(holder)),
+            LeaseAttempt::ViewerGone => return Ok(Delivery::Done),
+        };
+        match send_all(app, &mut lease, record, fresh, turn_ends).await {
+            Ok(Progress::All) => {}
+            Ok(Progress::Part) => {
+                lease.hand_over(app).await?;
+                return Ok(Delivery::Done);
+            }
+            Ok(Progress::Over) => return Ok(Delivery::Done),
+            Err(error) => {
+                // The next attempt need not wait for the lease to end.
+                lease.release(app).await?;
+                return Err(error);
+            }
+        }
+        let (served, sent_status) = (lease.connection.served, lease.connection.sent_status);
+        lease.release(app).await?;
+        // Another invocation may have stored lines while this one held the lease, and left them to it.
+        let record = newer.insert(execution::get(app, &key.execution_id).await?);
+        let has_new_status = sent_status.is_some_and(|sent| sent.can_become(record.execution.status));
+        if Some(record.log.log_sequence) <= served && !record.log.log_complete && !has_new_status {
+            return Ok(Delivery::Done);
+        }
+    }
+}
+
+/// How much of what a viewer lacked has been sent.
+enum Progress {
+    /// All of it.
+    All,
+    /// A part: the turn is over.
+    Part,
+    /// The connection is closed, the viewer has left, or the lease was lost.
+    Over,
+}
+
+/// Sends a viewer everything that was stored up to `record`, and closes the connection if the log is complete.
+async fn send_all(
+    app: &App,
+    lease: &mut Lease,
+    record: &ExecutionRecord,
+    fresh: &[Batch],
+    turn_ends: Timestamp,
+) -> Result<Progress> {
+    let head = &record.log;
+    let id = &record.execution.execution_id;
+    let mut served = match (lease.connection.served, &lease.connection.last_event_id) {
+        (Some(served), _) => served,
+        (None, None) => 0,
+        (None, Some(last)) => store::holding(app, id, last).await?.map_or(0, |batch| batch.sequence - 1),
+    };
+    lease.connection.served = Some(served);
+    // A status before the end is sent before the lines, which may take long. An end status is sent after the last line.
+    if !record.execution.status.is_terminal() && !send_status(app, lease, record).await? {
+        return Ok(Progress::Over);
+    }
+    while served < head.log_sequence {
+        let read;
+        let batches = match fresh.iter().position(|batch| batch.sequence == served + 1) {
+            Some(at) => &fresh[at..],
+            None => {
+                read = store::after(app, id, served).await?;
+                &read
+            }
+        };
+        for batch in batches {
+            match send_batch(app, lease, batch, turn_ends).await? {
+                Progress::All => served = batch.sequence,
+                other => return Ok(other),
+            }
+        }
+        if batches.is_empty() {
+            // The stored lines have expired, so there is nothing to send.
+            served = head.log_sequence;
+        }
+        lease.connection.served = Some(served);
+    }
+    if !send_status(app, lease, record).await? {
+        return Ok(Progress::Over);
+    }
+    if head.log_complete {
+        close(app, &lease.connection).await?;
+        return Ok(Progress::Over);
+    }
+    Ok(Progress::All)
+}
+
+/// Sends the lines of a batch that a viewer lacks.
+async fn send_batch(app: &App, lease: &mut Lease, batch: &Batch, turn_ends: Timestamp) -> Result<Progress> {
+    let last = lease.connection.last_event_id.as_ref();
+    let mut sent =
+        last.and_then(|last| batch.events.iter().position(|event| event.event_id == *last)).map_or(0, |at| at + 1);
+    for frame in frame::lines(&batch.events[sent..], lease.connection.batch)? {
+        if lease.is_aging(app) && !lease.renew(app).await? {
+            return Ok(Progress::Over);
+        }
+        if !post(app, &lease.connection, frame.text).await? {
+            return Ok(Progress::Over);
+        }
+        sent += frame.count;
+        lease.connection.last_event_id = Some(batch.events[sent - 1].event_id.clone());
+        if app.now() >= turn_ends {
+            return Ok(Progress::Part);
+        }
+    }
+    lease.connection.served = Some(batch.sequence);
+    lease.connection.last_event_id = None;
+    Ok(Progress::All)
+}
+
+/// Sends the execution's status to a viewer that asked for it, unless the viewer has this status or a later one. `false` when the
+/// viewer has left.
+async fn send_status(app: &App, lease: &mut Lease, record: &ExecutionRecord) -> Result<bool> {
+    let execution = &record.execution;
+    let is_new = lease.connection.sent_status.is_none_or(|sent| sent.can_become(execution.status));
+    if !lease.connection.status || !is_new {
+        return Ok(true);
+    }
+    let is_there = post(app, &lease.connection, frame::status(execution.status, execution.exit_code)?).await?;
+    lease.connection.sent_status = Some(execution.status);
+    Ok(is_there)
+}
+
+/// Sends the disconnect frame, closes the connection and removes its record, in this order. If the invocation dies before the last
+/// step, the next one finds the connection gone and removes the record.
+async fn close(app: &App, connection: &Connection) -> Result<()> {
+    if !post(app, connection, frame::disconnect()?).await? {
+        return Ok(());
+    }
+    let closed = app.aws.websocket.delete_connection().connection_id(&connection.key.connection_id).send().await;
+    if let Err(error) = closed {
+        let error = Error::aws(Service::ApiGateway)(error);
+        tracing::debug!(error = %error.chain(), "the viewer had closed its connection already");
+    }
+    connection::remove(app, &connection.key).await
+}
+
+/// Sends one frame. `false` when the viewer has left; its record is removed then.
+async fn post(app: &App, connection: &Connection, frame: String) -> Result<bool> {
+    let frame = Blob::new(frame);
+    let (mut pause, longest) = HANDSHAKE_PAUSES;
+    loop {
+        let answer = app
+            .aws
+            .websocket
+            .post_to_connection()
+            .connection_id(&connection.key.connection_id)
+            .data(frame.clone())
+            .send()
+            .await;
+        match answer {
+            Ok(_) => return Ok(true),
+            Err(error) if is_gone(&error) => {
+                // The stream may tell of a viewer a moment before its handshake is over and API Gateway knows the connection.
+                let age = app.now().as_millisecond() - connection.connected_at;
+                if age > HANDSHAKE.as_millis() as i64 {
+                    connection::remove(app, &connection.key).await?;
+                    return Ok(false);
+                }
+                app.sleep(pause).await;
+                pause = (pause * 2).min(longest);
+            }
+            Err(error) => return Err(Error::aws(Service::ApiGateway)(error)),
+        }
+    }
+}
+
+fn is_gone(error: &SdkError<PostToConnectionError>) -> bool {
+    matches!(error.as_service_error(), Some(PostToConnectionError::GoneException(_)))
+}

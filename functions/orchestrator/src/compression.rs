@@ -1,0 +1,74 @@
+//! Compression of answers. Lambda answers with 6 MB at most, and a compressed log of that size has about 40 MB of lines.
+
+use std::io::Write;
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use flate2::{Compression, write::GzEncoder};
+
+/// Bytes below which an answer is not compressed, because it fits into a network packet.
+const MIN_SIZE: usize = 1024;
+
+/// Whether the caller accepts gzip. A caller that asks for another encoding accepts an answer without any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accepted {
+    Gzip,
+    Identity,
+}
+
+impl Accepted {
+    /// Reads the header `Accept-Encoding` (RFC 9110, section 12.5.3).
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let weight = |parameters: &str| {
+            parameters
+                .split(';')
+                .find_map(|one| one.trim().strip_prefix("q=")?.trim().parse::<f32>().ok())
+                .unwrap_or(1.0)
+        };
+        let accepts_gzip = headers
+            .get_all(header::ACCEPT_ENCODING)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|list| list.split(','))
+            .any(|entry| {
+                let (name, parameters) = entry.split_once(';').unwrap_or((entry, ""));
+                let name = name.trim();
+                (name.eq_ignore_ascii_case("gzip") || name == "*") && weight(parameters) > 0.0
+            });
+        if accepts_gzip { Self::Gzip } else { Self::Identity }
+    }
+}
+
+/// Compresses a body and sets the headers that say so. `None` when the body is sent as it is.
+pub(crate) fn compress(accepted: Accepted, headers: &mut HeaderMap, body: &[u8]) -> Option<Vec<u8>> {
+    headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if accepted == Accepted::Identity || body.len() < MIN_SIZE || headers.contains_key(header::CONTENT_ENCODING) {
+        return None;
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(body).ok()?;
+    let compressed = encoder.finish().ok()?;
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.remove(header::CONTENT_LENGTH);
+    Some(compressed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_used_for_callers_that_accept_it() {
+        for (header, accepted) in [
+            ("gzip, deflate, br", Accepted::Gzip),
+            ("br;q=1.0, GZIP;q=0.5", Accepted::Gzip),
+            ("*", Accepted::Gzip),
+            ("gzip;q=0", Accepted::Identity),
+            ("br", Accepted::Identity),
+            ("", Accepted::Identity),
+        ] {
+            let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(header))]);
+            assert_eq!(Accepted::of(&headers), accepted, "{header}");
+        }
+        assert_eq!(Accepted::of(&HeaderMap::new()), Accepted::Identity);
+    }
+}

@@ -1,0 +1,147 @@
+//! The access key of the emulated AWS, and the check of requests that are signed with it ("Create a signed AWS API request", AWS
+//! Identity and Access Management User Guide).
+
+use std::collections::BTreeMap;
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// An access key. The program accepts requests that are signed with its own, and no other.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct AccessKey {
+    pub id: String,
+    pub secret: String,
+}
+
+/// A request whose signature is checked.
+pub struct SignedRequest<'a> {
+    pub method: &'a str,
+    /// Percent-encoded.
+    pub path: &'a str,
+    pub query: &'a str,
+    /// By lower-case name.
+    pub headers: &'a BTreeMap<String, String>,
+    pub body: &'a [u8],
+}
+
+/// Why a request is refused, in AWS's terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    MissingSignature,
+    UnknownKey,
+    WrongSignature,
+}
+
+impl AccessKey {
+    /// A new random key.
+    ///
+    /// # Errors
+    /// The operating system gives no random bytes.
+    pub fn generate() -> runvoy_core::Result<Self> {
+        let text = runvoy_core::random::random_text::<15>()?.to_ascii_uppercase();
+        let id = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { 'X' }).collect::<String>();
+        Ok(Self { id: format!("RUNVOY{id}"), secret: runvoy_core::random::random_text::<30>()? })
+    }
+
+    /// Checks that a request is signed with this key.
+    ///
+    /// # Errors
+    /// Which part of the check fails.
+    pub fn check(&self, request: &SignedRequest<'_>) -> Result<(), Refusal> {
+        let authorization = request.headers.get("authorization").ok_or(Refusal::MissingSignature)?;
+        let parts = authorization.strip_prefix("AWS4-HMAC-SHA256").ok_or(Refusal::MissingSignature)?;
+        let part = |name: &str| parts.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
+        let (Some(credential), Some(signed), Some(signature)) =
+            (part("Credential"), part("SignedHeaders"), part("Signature"))
+        else {
+            return Err(Refusal::MissingSignature);
+        };
+        let (id, scope) = credential.split_once('/').ok_or(Refusal::MissingSignature)?;
+        if id != self.id {
+            return Err(Refusal::UnknownKey);
+        }
+        let expected = self.sign(request, scope, signed).ok_or(Refusal::WrongSignature)?;
+        let given = decode_hex(signature).ok_or(Refusal::WrongSignature)?;
+        expected.verify_slice(&given).map_err(|_| Refusal::WrongSignature)
+    }
+
+    fn sign(&self, request: &SignedRequest<'_>, scope: &str, signed: &str) -> Option<Hmac<Sha256>> {
+        let time = request.headers.get("x-amz-date")?;
+        let headers: String = signed
+            .split(';')
+            .map(|name| {
+                let value = request.headers.get(name).map(String::as_str).unwrap_or_default();
+                format!("{name}:{}\n", value.split_whitespace().collect::<Vec<_>>().join(" "))
+            })
+            .collect();
+        let payload = match request.headers.get("x-amz-content-sha256").map(String::as_str) {
+            Some("UNSIGNED-PAYLOAD") => "UNSIGNED-PAYLOAD".to_owned(),
+            _ => hex(&Sha256::digest(request.body)),
+        };
+        let mut query: Vec<&str> = request.query.split('&').filter(|pair| !pair.is_empty()).collect();
+        query.sort_unstable();
+        let query: Vec<String> =
+            query.iter().map(|pair| if pair.contains('=') { (*pair).to_owned() } else { format!("{pair}=") }).collect();
+        // Every service but S3 encodes the path of the request once more.
+        let path = request.path.replace('%', "%25");
+        let canonical = format!("{}\n{path}\n{}\n{headers}\n{signed}\n{payload}", request.method, query.join("&"));
+        let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", hex(&Sha256::digest(canonical)));
+        let mut key = format!("AWS4{}", self.secret).into_bytes();
+        for part in scope.split('/') {
+            key = mac(&key, part.as_bytes())?.finalize().into_bytes().to_vec();
+        }
+        mac(&key, text.as_bytes())
+    }
+}
+
+fn mac(key: &[u8], text: &[u8]) -> Option<Hmac<Sha256>> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
+    mac.update(text);
+    Some(mac)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn decode_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    if !digits.len().is_multiple_of(2) {
+        return None;
+    }
+    digits
+        .chunks(2)
+        .map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example get-vanilla of AWS's "Signature Version 4 test suite".
+    #[test]
+    fn the_signature_of_awss_own_example_is_accepted_and_a_changed_request_is_not() {
+        let key =
+            AccessKey { id: "AKIDEXAMPLE".to_owned(), secret: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned() };
+        let headers = BTreeMap::from([
+            ("host".to_owned(), "example.amazonaws.com".to_owned()),
+            ("x-amz-date".to_owned(), "20150830T123600Z".to_owned()),
+            (
+                "authorization".to_owned(),
+                "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, \
+                 SignedHeaders=host;x-amz-date, \
+                 Signature=5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"
+                    .to_owned(),
+            ),
+        ]);
+        let request = |method| SignedRequest { method, path: "/", query: "", headers: &headers, body: b"" };
+        assert_eq!(key.check(&request("GET")), Ok(()));
+        assert_eq!(key.check(&request("POST")), Err(Refusal::WrongSignature));
+        let other = AccessKey { id: "OTHER".to_owned(), ..key.clone() };
+        assert_eq!(other.check(&request("GET")), Err(Refusal::UnknownKey));
+        let unsigned = SignedRequest { headers: &BTreeMap::new(), ..request("GET") };
+        assert_eq!(key.check(&unsigned), Err(Refusal::MissingSignature));
+    }
+}

@@ -1,0 +1,371 @@
+//! The running system: the emulated AWS, the functions, their event sources and the front doors.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use axum::Router;
+use runvoy_core::{App, auth::ApiKey, config::Config};
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    aws::{Aws, ecs::runner, events::EventPublisher, faults, http_client::InProcess, signature::AccessKey},
+    bootstrap,
+    data_dir::DataDir,
+    emulation, examples,
+    front::{self, cloudformation::LocalStack},
+    functions::{self, EVENT_PROCESSOR, ORCHESTRATOR},
+    lambda::{Function, dispatcher::Dispatcher, schedule::Schedule, table_stream},
+    servers::Listeners,
+    settings::{self, AwsPort, Settings},
+    stack::{FunctionSettings, REGION, Stack},
+};
+
+/// How long running requests and commands have to end when the program ends.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long viewers have to answer the close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often expired items are deleted.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+/// How long another AWS may take to accept a connection.
+const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
+/// The file with the variables by which functions outside this process use this emulated AWS.
+pub const VARIABLES_FILE: &str = "functions.env";
+
+/// The whole system. It stops when it is dropped, at once and without closing its executions; [`Shim::shut_down`] stops it in order.
+pub struct Shim {
+    /// Where the orchestrator listens.
+    pub orchestrator: SocketAddr,
+    /// Where the event processor listens.
+    pub event_processor: SocketAddr,
+    /// Where the emulated AWS listens for other programs, if it does.
+    pub aws_endpoint: Option<SocketAddr>,
+    /// Variables with which a function outside this process uses this emulated AWS. Empty where it does not listen.
+    pub function_environment: BTreeMap<String, String>,
+    /// The admin's key.
+    pub admin_key: ApiKey,
+    /// Whether this start has created the admin.
+    pub is_first_start: bool,
+    /// How commands run.
+    pub runner: runner::Kind,
+    /// The time from the call until the ports answered.
+    pub started_in: Duration,
+    aws: Aws,
+    sdk: aws_config::SdkConfig,
+    event_processor_function: Function,
+    subscriptions: TaskTracker,
+    stop_listening: CancellationToken,
+    close_viewers: CancellationToken,
+    viewers: TaskTracker,
+    servers: Vec<JoinHandle<()>>,
+    background: Vec<JoinHandle<()>>,
+    /// Locked for as long as the system runs.
+    data: DataDir,
+}
+
+/// The sockets of the front doors.
+struct Doors {
+    orchestrator: Listeners,
+    event_processor: Listeners,
+    aws: Option<Listeners>,
+}
+
+impl Doors {
+    async fn open(settings: &Settings) -> Result<Self> {
+        let orchestrator = Listeners::bind(settings.orchestrator_port, settings::ORCHESTRATOR_PORT).await?;
+        let event_processor = Listeners::bind(settings.event_processor_port, settings::EVENT_PROCESSOR_PORT).await?;
+        let Some((port, address)) = settings.aws_port.parts() else {
+            return Ok(Self { orchestrator, event_processor, aws: None });
+        };
+        let aws = match Listeners::bind(port, settings::AWS_PORT).await {
+            Ok(mut listeners) => {
+                if let Some(address) = address {
+                    listeners.add(address).await?;
+                }
+                Some(listeners)
+            }
+            Err(error) if settings.aws_port == AwsPort::IfFree => {
+                tracing::warn!(
+                    "{error:#}. The system runs without it: cargo lambda, sam local and the AWS CLI cannot use its emulated AWS"
+                );
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self { orchestrator, event_processor, aws })
+    }
+}
+
+/// What both functions are set up with.
+struct Configured {
+    orchestrator: (FunctionSettings, Config),
+    event_processor: (FunctionSettings, Config),
+}
+
+impl Configured {
+    fn read(stack: &Stack, settings: &Settings, port: u16) -> Result<Self> {
+        const GROUPS: &str = "RUNVOY_FUNCTION_LOG_GROUPS";
+        if settings.overrides.contains_key(GROUPS) {
+            bail!("{GROUPS} cannot be set here: the functions write to the log groups of template.yaml");
+        }
+        let read = |name: &str| -> Result<(FunctionSettings, Config)> {
+            let mut function = stack.function(name)?;
+            let endpoint = format!("http://localhost:{port}/ws");
+            function.environment.insert("RUNVOY_WEBSOCKET_API_ENDPOINT".to_owned(), endpoint);
+            if function.environment.contains_key("RUNVOY_API_URL") {
+                function.environment.insert("RUNVOY_API_URL".to_owned(), format!("http://localhost:{port}"));
+            }
+            function.environment.extend(settings.overrides.clone());
+            let config = Config::from_lookup(|name| function.environment.get(name).cloned())?;
+            Ok((function, config))
+        };
+        Ok(Self { orchestrator: read(ORCHESTRATOR)?, event_processor: read(EVENT_PROCESSOR)? })
+    }
+}
+
+impl Shim {
+    /// Starts everything, and returns when the ports answer.
+    ///
+    /// # Errors
+    /// A taken port, a bad setting, a data directory that cannot be used: the message names it and says what to do.
+    pub async fn start(settings: Settings) -> Result<Self> {
+        let started = Instant::now();
+        let doors = Doors::open(&settings).await?;
+        check_other_endpoint(&settings, &doors).await?;
+        let (orchestrator, event_processor) = (doors.orchestrator.address, doors.event_processor.address);
+        let aws_endpoint = doors.aws.as_ref().map(|listeners| listeners.address);
+        let stack = Stack::bundled(&settings.overrides)?;
+        let configured = Configured::read(&stack, &settings, orchestrator.port())?;
+        let config = configured.orchestrator.1.clone();
+        let data = DataDir::open(settings.data_dir.as_deref())?;
+        let runner = emulation::choose_runner(settings.runner, &data).await?;
+        let access_key = data.access_key()?;
+
+        let (publisher, events) = EventPublisher::channel();
+        let aws = emulation::build(&stack, &config, &data, runner.clone(), publisher)?;
+        let sdk = functions::sdk_config(&aws, &settings).await;
+        let sdk_of = |caller| match settings.other_endpoint() {
+            Some(_) => sdk.clone(),
+            None => sdk.to_builder().http_client(InProcess { aws: aws.clone(), caller }).build(),
+        };
+        let function_environment = match aws_endpoint {
+            Some(endpoint) if settings.other_endpoint().is_none() => {
+                function_environment(&configured, endpoint, &access_key)
+            }
+            _ => BTreeMap::new(),
+        };
+        let (function_settings, orchestrator_config) = configured.orchestrator;
+        let orchestrator_function =
+            functions::orchestrator(&aws, &function_settings, orchestrator_config, &sdk_of(ORCHESTRATOR))?;
+        let (function_settings, processor_config) = configured.event_processor;
+        let sdk_of_processor = sdk_of(EVENT_PROCESSOR);
+        let event_processor_function =
+            functions::event_processor(&aws, &function_settings, processor_config, &sdk_of_processor, settings.chaos)?;
+        let subscriptions = TaskTracker::new();
+        let dispatcher = Dispatcher {
+            event_processor: event_processor_function.clone(),
+            rules: emulation::rules(&stack)?,
+            subscriptions: subscriptions.clone(),
+        };
+        let mut background = vec![tokio::spawn(dispatcher.run(events)), tokio::spawn(sweep(aws.clone()))];
+
+        let bootstrapped = bootstrap::run(&App::new(config.clone(), &sdk), &data).await?;
+        if !function_environment.is_empty() {
+            data.write_variables(VARIABLES_FILE, &function_environment)?;
+            examples::write(&data, &function_environment, &bootstrapped.admin_key)?;
+        }
+        for (kind, properties) in &function_settings.events {
+            if kind == "Schedule" {
+                let schedule = Schedule::from_template(properties)?;
+                if !bootstrapped.is_first_start {
+                    // Events may have been lost while the program did not run, and its version may have changed.
+                    drop(schedule.send(&event_processor_function));
+                }
+                background.push(tokio::spawn(schedule.run(event_processor_function.clone())));
+            }
+            if kind == "DynamoDB" {
+                let stream = aws.dynamodb.follow(&config.tables.websocket_connections)?;
+                let mapping = table_stream::Settings::from_template(properties);
+                background.push(tokio::spawn(table_stream::run(event_processor_function.clone(), stream, mapping)));
+            }
+        }
+        aws.ecs.recover();
+
+        let (stop_listening, close_viewers) = (CancellationToken::new(), CancellationToken::new());
+        let viewers = TaskTracker::new();
+        let gateway = front::websocket::Gateway {
+            connections: aws.api_gateway.clone(),
+            function: event_processor_function.clone(),
+            stage: "live".to_owned(),
+            closing: close_viewers.clone(),
+            open: viewers.clone(),
+        };
+        let local_stack = LocalStack {
+            functions: vec![orchestrator_function.clone(), event_processor_function.clone()],
+            api_url: format!("http://localhost:{}/", orchestrator.port()),
+        };
+        let aws_door = front::aws::Door { aws: aws.clone(), key: access_key, stack: Arc::new(local_stack) };
+        let port = front::orchestrator::Port { orchestrator: orchestrator_function, websocket: Arc::new(gateway) };
+        tracing::info!(address = %orchestrator, "starting orchestrator server");
+        let mut api: Router = front::orchestrator::router(port);
+        if doors.aws.is_some() {
+            api = api.merge(front::aws::connections(aws_door.clone()));
+        }
+        let mut servers = doors.orchestrator.serve(&api, &stop_listening);
+        tracing::info!(address = %event_processor, "starting async processor server");
+        let process = front::event_processor::router(event_processor_function.clone());
+        servers.extend(doors.event_processor.serve(&process, &stop_listening));
+        if let Some(listeners) = doors.aws {
+            servers.extend(listeners.serve(&front::aws::router(aws_door, settings.aws_port.parts()), &stop_listening));
+        }
+
+        Ok(Self {
+            orchestrator,
+            event_processor,
+            aws_endpoint,
+            function_environment,
+            admin_key: bootstrapped.admin_key,
+            is_first_start: bootstrapped.is_first_start,
+            runner,
+            started_in: started.elapsed(),
+            aws,
+            sdk,
+            event_processor_function,
+            subscriptions,
+            stop_listening,
+            close_viewers,
+            viewers,
+            servers,
+            background,
+            data,
+        })
+    }
+
+    /// The SDK, set up as the functions have it.
+    pub fn sdk(&self) -> &aws_config::SdkConfig {
+        &self.sdk
+    }
+
+    /// The IAM actions that a function, by its name in the template, has needed so far.
+    pub fn needed_of_iam(&self, function: &str) -> BTreeSet<String> {
+        self.aws.permissions.by(function)
+    }
+
+    /// Lets calls of AWS fail from now on as the plan decides.
+    pub fn plan_faults(&self, plan: Option<faults::Plan>) {
+        self.aws.faults.set(plan);
+    }
+
+    /// How often the functions have called each operation of AWS.
+    pub fn aws_calls(&self) -> BTreeMap<String, u64> {
+        self.aws.calls.snapshot()
+    }
+
+    /// Stops the system: takes no new work, lets running requests end, stops commands and closes their executions, and closes the
+    /// connections of viewers.
+    pub async fn shut_down(mut self) {
+        self.stop_listening.cancel();
+        let commands = self.aws.ecs.running();
+        if commands > 0 {
+            tracing::info!(commands, "stopping commands");
+        }
+        let servers = std::mem::take(&mut self.servers);
+        let in_order = async {
+            self.aws.ecs.stop_all("local-shim was stopped").await;
+            self.subscriptions.close();
+            self.subscriptions.wait().await;
+            self.event_processor_function.settle().await;
+            self.close_viewers.cancel();
+            self.viewers.close();
+            // A viewer that does not read is not waited for any longer.
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.viewers.wait()).await;
+            for server in servers {
+                let _ = server.await;
+            }
+        };
+        if tokio::time::timeout(GRACE, in_order).await.is_err() {
+            tracing::warn!(
+                seconds = GRACE.as_secs(),
+                "some work did not end in time; the next start closes its executions"
+            );
+        }
+    }
+}
+
+impl Drop for Shim {
+    fn drop(&mut self) {
+        self.stop_listening.cancel();
+        self.close_viewers.cancel();
+        for task in self.background.iter().chain(&self.servers) {
+            task.abort();
+        }
+        if let runner::Kind::Process(_) = self.runner
+            && self.aws.ecs.running() > 0
+        {
+            runner::process::kill_leftovers(&self.data.workspaces());
+        }
+    }
+}
+
+/// Checks that another AWS can be reached, so that a start with a wrong endpoint fails at once and not after many tries.
+async fn check_other_endpoint(settings: &Settings, doors: &Doors) -> Result<()> {
+    let Some(endpoint) = settings.other_endpoint() else { return Ok(()) };
+    let (is_https, rest) = match endpoint.split_once("://") {
+        Some(("http", rest)) => (false, rest),
+        Some(("https", rest)) => (true, rest),
+        _ => bail!("AWS_ENDPOINT_URL is {endpoint:?}: it wants an http:// or https:// URL"),
+    };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) => {
+            (host, port.parse().with_context(|| format!("AWS_ENDPOINT_URL is {endpoint:?}: its port is no number"))?)
+        }
+        None => (authority, if is_https { 443 } else { 80 }),
+    };
+    let own = [Some(&doors.orchestrator), Some(&doors.event_processor), doors.aws.as_ref()];
+    let is_here = ["localhost", "127.0.0.1", "[::1]"].contains(&host);
+    if is_here && own.into_iter().flatten().any(|door| door.address.port() == port) {
+        bail!(
+            "AWS_ENDPOINT_URL is {endpoint:?}, which is a port of this program itself; unset it to use the emulated AWS"
+        );
+    }
+    let connect = tokio::net::TcpStream::connect((host.trim_matches(['[', ']']), port));
+    let cannot =
+        || format!("no AWS answers at AWS_ENDPOINT_URL, which is {endpoint:?}; start it, or unset the variable");
+    tokio::time::timeout(ENDPOINT_TIMEOUT, connect).await.with_context(cannot)?.with_context(cannot)?;
+    Ok(())
+}
+
+/// The variables by which a function in a process of its own uses this emulated AWS. They fit both functions.
+fn function_environment(configured: &Configured, endpoint: SocketAddr, key: &AccessKey) -> BTreeMap<String, String> {
+    let own = [
+        ("AWS_ENDPOINT_URL", format!("http://localhost:{}", endpoint.port())),
+        ("AWS_ACCESS_KEY_ID", key.id.clone()),
+        ("AWS_SECRET_ACCESS_KEY", key.secret.clone()),
+        ("AWS_REGION", REGION.to_owned()),
+        ("AWS_DEFAULT_REGION", REGION.to_owned()),
+    ];
+    let mut environment = configured.orchestrator.0.environment.clone();
+    environment.extend(configured.event_processor.0.environment.clone());
+    // These are the program's own, and would be wrong for a second one that reads the file.
+    for name in [settings::ORCHESTRATOR_PORT, settings::EVENT_PROCESSOR_PORT, settings::AWS_PORT] {
+        environment.remove(name);
+    }
+    environment.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    environment
+}
+
+async fn sweep(aws: Aws) {
+    loop {
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+        match aws.dynamodb.sweep() {
+            Ok(deleted) => tracing::debug!(deleted, "expired items deleted"),
+            Err(error) => tracing::warn!(%error, "expired items were not deleted"),
+        }
+    }
+}
