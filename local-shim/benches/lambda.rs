@@ -3,14 +3,19 @@
 //! Run with `just bench-lambda`, which builds the binaries first. The environment is the template's; no AWS call can succeed,
 //! and none is made before the first event.
 
+#![allow(unreachable_pub, reason = "no crate uses a test program")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that cannot go on ends")]
+
+#[path = "../tests/common/mod.rs"]
+mod common;
 
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use local_shim::{EVENT_PROCESSOR, ORCHESTRATOR, lambda::instance::Instance, stack::Stack};
+use common::{events::http_request, instance::Instance};
+use local_shim::{EVENT_PROCESSOR, ORCHESTRATOR, stack::Stack};
 use serde_json::json;
 
 const ROUNDS: usize = 20;
@@ -21,15 +26,7 @@ fn main() {
         return;
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let health = json!({
-        "version": "2.0", "routeKey": "$default", "rawPath": "/api/v1/health", "rawQueryString": "", "headers": {"host": "x"},
-        "requestContext": {
-            "accountId": "anonymous", "apiId": "x", "domainName": "x", "domainPrefix": "x", "requestId": "x", "routeKey": "$default",
-            "stage": "$default", "time": "01/Jan/2026:00:00:00 +0000", "timeEpoch": 0,
-            "http": {"method": "GET", "path": "/api/v1/health", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "x"},
-        },
-        "isBase64Encoded": false,
-    });
+    let health = http_request("GET", "/api/v1/health", "", "");
     let unrelated = json!({"source": "x", "detail-type": "y"});
     for (function, binary, event) in
         [(ORCHESTRATOR, "orchestrator", health), (EVENT_PROCESSOR, "event-processor", unrelated)]
@@ -40,10 +37,10 @@ fn main() {
 
 async fn measure(function: &str, binary: &str, event: &str) {
     let path = binary_path(binary);
-    let environment = Stack::bundled().unwrap().function(function).unwrap().environment;
+    let environment = Stack::bundled(&Default::default()).unwrap().function(function).unwrap().environment;
     let (mut first_poll, mut answered, mut memory) = (Vec::new(), Vec::new(), 0.0_f64);
     for _ in 0..ROUNDS {
-        let instance = Instance::start(&path, &environment, 1).await.unwrap();
+        let instance = Instance::start(&path, &environment, 1).await;
         let answer = instance.invoke("8476a536-e9f4-11e8-9739-2dfe598c3fcd", event.as_bytes().to_vec());
         let answer = tokio::time::timeout(Duration::from_secs(10), answer).await;
         answered.push(instance.started().elapsed());

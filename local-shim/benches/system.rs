@@ -2,6 +2,7 @@
 //!
 //! Run with `cargo bench -p local-shim --bench system` (or `just bench`).
 
+#![allow(unreachable_pub, reason = "no crate uses a test program")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that cannot go on ends")]
 
 #[path = "../tests/system/client.rs"]

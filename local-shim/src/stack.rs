@@ -288,6 +288,10 @@ impl Resolver<'_> {
     }
 
     fn attribute(&self, name: &str, attribute: &str) -> Result<String> {
+        // SAM creates the resource of a function's URL. The port is not known here, so the system sets the variable again.
+        if attribute == "FunctionUrl" {
+            return Ok("http://localhost/".to_owned());
+        }
         let physical = self.reference(name)?.as_str().unwrap_or_default().to_owned();
         let (kind, _) = self.kinds.get(name).ok_or_else(|| anyhow!("nothing is named {name}"))?;
         let arn = |service: &str, resource: String| format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{resource}");
@@ -300,7 +304,6 @@ impl Resolver<'_> {
             ("AWS::SQS::Queue", "QueueName") => physical,
             ("AWS::KMS::Key", "Arn") => arn("kms", format!("key/{physical}")),
             (FUNCTION, "Arn") => arn("lambda", format!("function:{physical}")),
-            (FUNCTION, "Url") => physical,
             ("AWS::IAM::Role", "Arn") => format!("arn:aws:iam::{ACCOUNT}:role/{physical}"),
             ("AWS::EC2::SecurityGroup", "GroupId") => physical,
             _ => bail!("the emulation knows no attribute {attribute} of {kind}"),

@@ -9,7 +9,11 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use axum::Router;
-use runvoy_core::{App, auth::ApiKey, config::Config};
+use runvoy_core::{
+    App,
+    auth::ApiKey,
+    config::{Config, Origin},
+};
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -110,7 +114,7 @@ struct Configured {
 impl Configured {
     fn read(stack: &Stack, settings: &Settings, port: u16) -> Result<Self> {
         const GROUPS: &str = "RUNVOY_FUNCTION_LOG_GROUPS";
-        if settings.overrides.contains_key(GROUPS) {
+        if settings.other_endpoint().is_none() && settings.overrides.contains_key(GROUPS) {
             bail!("{GROUPS} cannot be set here: the functions write to the log groups of template.yaml");
         }
         let read = |name: &str| -> Result<(FunctionSettings, Config)> {
@@ -315,26 +319,17 @@ impl Drop for Shim {
 /// Checks that another AWS can be reached, so that a start with a wrong endpoint fails at once and not after many tries.
 async fn check_other_endpoint(settings: &Settings, doors: &Doors) -> Result<()> {
     let Some(endpoint) = settings.other_endpoint() else { return Ok(()) };
-    let (is_https, rest) = match endpoint.split_once("://") {
-        Some(("http", rest)) => (false, rest),
-        Some(("https", rest)) => (true, rest),
-        _ => bail!("AWS_ENDPOINT_URL is {endpoint:?}: it wants an http:// or https:// URL"),
-    };
-    let authority = rest.split('/').next().unwrap_or_default();
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) => {
-            (host, port.parse().with_context(|| format!("AWS_ENDPOINT_URL is {endpoint:?}: its port is no number"))?)
-        }
-        None => (authority, if is_https { 443 } else { 80 }),
+    let Some(origin) = Origin::of_url(endpoint) else {
+        bail!("AWS_ENDPOINT_URL is {endpoint:?}: it wants an http:// or https:// URL");
     };
     let own = [Some(&doors.orchestrator), Some(&doors.event_processor), doors.aws.as_ref()];
-    let is_here = ["localhost", "127.0.0.1", "[::1]"].contains(&host);
-    if is_here && own.into_iter().flatten().any(|door| door.address.port() == port) {
+    let is_here = ["localhost", "127.0.0.1", "::1"].contains(&origin.host());
+    if is_here && own.into_iter().flatten().any(|door| door.address.port() == origin.port()) {
         bail!(
             "AWS_ENDPOINT_URL is {endpoint:?}, which is a port of this program itself; unset it to use the emulated AWS"
         );
     }
-    let connect = tokio::net::TcpStream::connect((host.trim_matches(['[', ']']), port));
+    let connect = tokio::net::TcpStream::connect((origin.host(), origin.port()));
     let cannot =
         || format!("no AWS answers at AWS_ENDPOINT_URL, which is {endpoint:?}; start it, or unset the variable");
     tokio::time::timeout(ENDPOINT_TIMEOUT, connect).await.with_context(cannot)?.with_context(cannot)?;

@@ -194,7 +194,7 @@ async fn read_claim(app: &App, token: &str) -> Result<Claim> {
 }
 
 fn claimed() -> Error {
-    Error::conflict("key has already been claimed", "ask an admin for a new key if you do not have it")
+    Error::conflict("key has already been claimed", "")
 }
 
 /// Hands over the key of a claim. A token works once, for [`CLAIM_LIFETIME`].

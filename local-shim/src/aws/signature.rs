@@ -7,6 +7,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+/// The characters of a path that are encoded: all but the unreserved ones and the slash.
+const PATH: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+
 /// An access key. The program accepts requests that are signed with its own, and no other.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct AccessKey {
@@ -84,7 +88,7 @@ impl AccessKey {
         let query: Vec<String> =
             query.iter().map(|pair| if pair.contains('=') { (*pair).to_owned() } else { format!("{pair}=") }).collect();
         // Every service but S3 encodes the path of the request once more.
-        let path = request.path.replace('%', "%25");
+        let path = percent_encoding::utf8_percent_encode(request.path, PATH);
         let canonical = format!("{}\n{path}\n{}\n{headers}\n{signed}\n{payload}", request.method, query.join("&"));
         let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", hex(&Sha256::digest(canonical)));
         let mut key = format!("AWS4{}", self.secret).into_bytes();

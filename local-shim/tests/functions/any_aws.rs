@@ -1,18 +1,15 @@
-//! Both functions over the network, on whichever AWS there is: the one that `AWS_ENDPOINT_URL` names, with the functions'
-//! own variables set, or else the emulated one of a local-shim.
+//! Both functions over the network, on the AWS that `AWS_ENDPOINT_URL` names, with the functions' variables set, or else on the
+//! emulated one.
 //!
-//! Only what every AWS has: what ECS and CloudWatch would tell of the task is told here.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+//! The tests use only what every AWS has. They send the events of the task themselves.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use lambda_http::{Body, RequestExt, http::Request};
 use lambda_runtime::{Context, LambdaEvent};
-use local_shim::{Settings, Shim, aws::logs::Event, lambda::log_subscription};
+use local_shim::{AwsPort, Settings, Shim};
 use runvoy_core::{
-    App,
+    App, RequestId,
     auth::{ApiKey, Role},
     config::Config,
     email::Email,
@@ -20,12 +17,13 @@ use runvoy_core::{
     websocket::connection,
 };
 use serde_json::{Value, json};
-use tower::Service;
+
+use crate::common::events::{http_request, log_batch, task_running, task_stopped, websocket};
 
 struct System {
     app: App,
     key: ApiKey,
-    /// The AWS, if it is one of our own.
+    /// The emulated AWS, unless the tests run on another.
     shim: Option<Shim>,
 }
 
@@ -35,15 +33,18 @@ impl System {
             let app = App::from_environment().await.unwrap();
             let key = ApiKey::generate().unwrap();
             let email = Email::parse(&format!("{}@example.com", unique())).unwrap();
-            let new = NewUser { email, role: Role::Admin, key: Some(&key), request_id: "test" };
+            let new = NewUser { email, role: Role::Admin, key: Some(&key), request_id: &RequestId::new("test") };
             user::create(&app, new).await.unwrap();
             return Self { app, key, shim: None };
         }
-        let shim = Shim::start(Settings { aws_port: Some(0), ..Settings::ephemeral() }).await.unwrap();
-        let config = Config::from_lookup(|name| shim.elsewhere.get(name).cloned()).unwrap();
+        let shim = Shim::start(Settings { aws_port: AwsPort::Port(0), ..Settings::ephemeral() }).await.unwrap();
+        let config = Config::from_lookup(|name| shim.function_environment.get(name).cloned()).unwrap();
+        let variable = |name: &str| shim.function_environment[name].clone();
+        let (id, secret) = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY"));
+        let credentials = SharedCredentialsProvider::new(Credentials::new(id, secret, None, None, "test"));
         let sdk = runvoy_core::aws::sdk_settings()
-            .endpoint_url(&shim.elsewhere["AWS_ENDPOINT_URL"])
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("any", "key", None, None, "test")))
+            .endpoint_url(&shim.function_environment["AWS_ENDPOINT_URL"])
+            .credentials_provider(credentials)
             .region("us-east-1")
             .load()
             .await;
@@ -53,19 +54,14 @@ impl System {
     async fn request(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
         let mut context = Context::default();
         context.request_id = unique();
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("https://localhost/api/v1{path}"))
-            .header("x-api-key", self.key.expose())
-            .body(if body.is_null() { Body::Empty } else { Body::Text(body.to_string()) })
-            .unwrap()
-            .with_lambda_context(context);
-        let Ok(response) = orchestrator::service(self.app.clone()).call(request).await;
-        let status = response.status().as_u16();
-        let body = match response.into_body() {
-            Body::Text(text) => serde_json::from_str(&text).unwrap(),
-            _ => Value::Null,
-        };
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let mut event = http_request(method, &format!("/api/v1{path}"), self.key.expose(), &body);
+        event["rawQueryString"] = json!(query);
+        let api = orchestrator::service(self.app.clone());
+        let answer = orchestrator::handle(&api, LambdaEvent::new(event, context)).await.unwrap();
+        let status = u16::try_from(answer["statusCode"].as_u64().unwrap()).unwrap();
+        let body = answer["body"].as_str().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
         (status, body)
     }
 
@@ -80,7 +76,7 @@ impl System {
     }
 }
 
-/// A name that nobody else has.
+/// A name that is not in use.
 fn unique() -> String {
     format!("n{:x}", SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos())
 }
@@ -101,28 +97,24 @@ async fn a_run_from_its_start_to_its_end() {
     let status_of = async || system.expect("GET", &format!("/executions/{id}/status"), Value::Null, 200).await;
 
     let token = started["websocket_url"].as_str().unwrap().split_once("token=").unwrap().1;
-    let connected = system
-        .deliver(json!({
-            "requestContext": {"routeKey": "$connect", "connectionId": "a-viewer=", "stage": "live", "connectedAt": 0, "requestTimeEpoch": 0},
-            "queryStringParameters": {"execution_id": id, "token": token}, "isBase64Encoded": false,
-        }))
-        .await;
+    let parameters = json!({"execution_id": id, "token": token});
+    let connected = system.deliver(websocket("$connect", "a-viewer=", parameters)).await;
     assert_eq!(connected["statusCode"], 200);
 
-    system.deliver(task_event(id, "RUNNING")).await;
+    system.deliver(task_running(id)).await;
     assert_eq!(status_of().await["status"], "RUNNING");
-    let lines: Vec<String> = (0..100).map(|line| format!("line {line}")).collect();
+    let lines: Vec<_> = (0..100).map(|line| (line, format!("line {line}"))).collect();
     for _ in 0..2 {
-        system.deliver(batch(id, &lines)).await;
+        system.deliver(log_batch(id, &lines)).await;
     }
     for _ in 0..2 {
-        system.deliver(task_event(id, "STOPPED")).await;
+        system.deliver(task_stopped(id, "EssentialContainerExited", Some(0))).await;
     }
     let ended = status_of().await;
     assert_eq!((&ended["status"], &ended["exit_code"]), (&json!("SUCCEEDED"), &json!(0)), "{ended}");
     let logs = system.expect("GET", &format!("/executions/{id}/logs"), Value::Null, 200).await;
     assert_eq!(logs["status"], "SUCCEEDED", "{logs}");
-    // The viewer was sent off: to an AWS that never saw it connect it is gone, which is the same to us.
+    // The connection was closed. An AWS that never saw it open says that it is gone, which has the same effect.
     assert!(connection::of_execution(&system.app, &id.parse().unwrap()).await.unwrap().is_empty());
 
     let listed = system.expect("GET", "/executions?limit=0", Value::Null, 200).await;
@@ -147,10 +139,13 @@ async fn a_user_from_its_creation_to_its_end() {
     let system = System::start().await;
     let email = format!("{}@example.com", unique());
     let created = system.expect("POST", "/users/create", json!({"email": email, "role": "viewer"}), 201).await;
-    system.expect("POST", "/users/create", json!({"email": email, "role": "viewer"}), 409).await;
-    let token = created["claim_token"].as_str().unwrap();
+    let old = created["claim_token"].as_str().unwrap();
+    let renewed = system.expect("POST", "/users/create", json!({"email": email, "role": "viewer"}), 201).await;
+    system.expect("GET", &format!("/claim/{old}"), Value::Null, 404).await;
+    let token = renewed["claim_token"].as_str().unwrap();
     let claimed = system.expect("GET", &format!("/claim/{token}"), Value::Null, 200).await;
     system.expect("GET", &format!("/claim/{token}"), Value::Null, 409).await;
+    system.expect("POST", "/users/create", json!({"email": email, "role": "viewer"}), 409).await;
 
     let key = ApiKey::presented(claimed["api_key"].as_str().unwrap()).unwrap();
     let admin = System { app: system.app.clone(), key: system.key.clone(), shim: None };
@@ -164,26 +159,4 @@ async fn a_user_from_its_creation_to_its_end() {
     if let Some(shim) = viewer.shim {
         shim.shut_down().await;
     }
-}
-
-fn task_event(id: &str, status: &str) -> Value {
-    let mut detail = json!({
-        "taskArn": format!("arn:aws:ecs:us-east-1:000000000000:task/runvoy/{id}"), "lastStatus": status,
-        "startedAt": "2026-01-01T00:00:00Z", "containers": [],
-    });
-    if status == "STOPPED" {
-        detail["stoppedAt"] = json!("2026-01-01T00:01:00Z");
-        detail["stopCode"] = json!("EssentialContainerExited");
-        detail["containers"] = json!([{"name": "runner", "exitCode": 0}]);
-    }
-    json!({"source": "aws.ecs", "detail-type": "ECS Task State Change", "time": "2026-01-01T00:01:00Z", "detail": detail})
-}
-
-fn batch(id: &str, lines: &[String]) -> Value {
-    let events: Vec<Event> = lines
-        .iter()
-        .enumerate()
-        .map(|(n, line)| Event { event_id: format!("{n:056}"), timestamp: 1_767_225_600_000, message: line.clone() })
-        .collect();
-    log_subscription::event("g", &format!("task/runner/{id}"), &events).unwrap()
 }

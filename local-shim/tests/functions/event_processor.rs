@@ -1,23 +1,20 @@
 //! One instance of the deployed program, with many events at the same time, as Lambda Managed Instances hand them over.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
-
-use std::path::Path;
-
 use futures_util::future::join_all;
-use local_shim::{
-    Settings, Shim,
-    aws::logs::Event,
-    lambda::{instance::Instance, log_subscription},
-};
+use local_shim::{AwsPort, Settings, Shim};
 use runvoy_core::{
-    App,
+    App, RequestId,
     config::Config,
     email::Email,
     execution::{self, ExecutionId, NewExecution},
+    image::ImageId,
     logs::store,
 };
-use serde_json::Value;
+
+use crate::{
+    binary,
+    common::{events::log_batch, instance::Instance},
+};
 
 const AT_ONCE: usize = 50;
 const EXECUTIONS: usize = 10;
@@ -26,27 +23,28 @@ const LINES: usize = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_at_the_same_time_are_each_stored_once() {
-    let shim = Shim::start(Settings { aws_port: Some(0), ..Settings::ephemeral() }).await.unwrap();
-    let app = App::new(Config::from_lookup(|name| shim.elsewhere.get(name).cloned()).unwrap(), shim.sdk());
+    let shim = Shim::start(Settings { aws_port: AwsPort::Port(0), ..Settings::ephemeral() }).await.unwrap();
+    let app = App::new(Config::from_lookup(|name| shim.function_environment.get(name).cloned()).unwrap(), shim.sdk());
     for execution in 0..EXECUTIONS {
         let new = NewExecution {
             execution_id: id(execution),
             created_by: Email::parse("somebody@example.com").unwrap(),
             command: "true".to_owned(),
-            image_id: "image".to_owned(),
+            image_id: ImageId::new("image"),
             started_at: app.now(),
-            request_id: "test".to_owned(),
+            request_id: RequestId::new("test"),
             idempotency: None,
         };
         execution::record(&app, &new).await.unwrap();
     }
-    let binary = Path::new(env!("CARGO_BIN_EXE_event-processor"));
-    let instance = Instance::start(binary, &shim.elsewhere, AT_ONCE).await.unwrap();
+    let instance = Instance::start(&binary("event-processor"), &shim.function_environment, AT_ONCE).await;
     instance.polls(AT_ONCE).await;
 
     let instance = &instance;
     join_all((0..AT_ONCE).map(|number| async move {
-        let batch = batch(&id(number % EXECUTIONS), number / EXECUTIONS).to_string();
+        let first = number / EXECUTIONS * LINES;
+        let lines: Vec<_> = (first..first + LINES).map(|line| (line, message(line))).collect();
+        let batch = log_batch(id(number % EXECUTIONS).as_str(), &lines).to_string();
         instance.invoke(&format!("batch-{number}"), batch.into_bytes()).await.unwrap();
     }))
     .await;
@@ -56,8 +54,7 @@ async fn batches_at_the_same_time_are_each_stored_once() {
         let mut lines: Vec<String> =
             stored.into_iter().flat_map(|batch| batch.events).map(|event| event.message).collect();
         lines.sort();
-        let mut printed: Vec<String> =
-            (0..AT_ONCE / EXECUTIONS).flat_map(|batch| (0..LINES).map(move |line| message(batch, line))).collect();
+        let mut printed: Vec<String> = (0..AT_ONCE / EXECUTIONS * LINES).map(message).collect();
         printed.sort();
         assert_eq!(lines, printed, "execution {execution}");
     }
@@ -68,17 +65,6 @@ fn id(execution: usize) -> ExecutionId {
     format!("execution-{execution}").parse().unwrap()
 }
 
-fn message(batch: usize, line: usize) -> String {
-    format!("line {line} of batch {batch}")
-}
-
-fn batch(id: &ExecutionId, batch: usize) -> Value {
-    let events: Vec<Event> = (0..LINES)
-        .map(|line| Event {
-            event_id: format!("{:056}", batch * LINES + line),
-            timestamp: 1_768_473_132_000,
-            message: message(batch, line),
-        })
-        .collect();
-    log_subscription::event("g", &format!("task/runner/{id}"), &events).unwrap()
+fn message(line: usize) -> String {
+    format!("line {line}")
 }

@@ -6,9 +6,12 @@
 //! `SEEDS=0..10000 cargo test --release -p local-shim --test simulation seeds -- --nocapture` runs more of them,
 //! `SEEDS=4711` tells one.
 
+#![allow(unreachable_pub, reason = "no crate uses a test program")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod clock;
+#[path = "../common/mod.rs"]
+mod common;
 mod random;
 mod scenario;
 mod world;

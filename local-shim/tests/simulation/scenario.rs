@@ -10,7 +10,6 @@ use std::{
 use aws_smithy_async::{rt::sleep::SharedAsyncSleep, time::SharedTimeSource};
 use futures_executor::{LocalPool, LocalSpawner};
 use futures_util::{FutureExt, task::LocalSpawnExt};
-use lambda_http::RequestExt;
 use lambda_runtime::{Context, LambdaEvent};
 use local_shim::{
     aws::{
@@ -21,7 +20,7 @@ use local_shim::{
     stack::Stack,
 };
 use runvoy_core::{
-    App,
+    App, RequestId,
     auth::{ApiKey, Role},
     config::Config,
     email::Email,
@@ -31,10 +30,10 @@ use runvoy_core::{
     user,
 };
 use serde_json::{Value, json};
-use tower::Service;
 
 use crate::{
     clock::Clock,
+    common::events::{http_request, websocket},
     random::Random,
     world::{Http, Planted, Socket, Stopped, Task, World},
 };
@@ -53,9 +52,6 @@ pub struct Outcome {
 }
 
 pub fn run(seed: u64, planted: Option<Planted>) -> Outcome {
-    // The handlers ask for a runtime to note the use of a key on, beside the request. Nobody waits for that here.
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let _entered = runtime.enter();
     let clock = Clock::new();
     let mut pool = LocalPool::new();
     let simulation = Rc::new(Simulation::new(seed, &clock, pool.spawner(), planted));
@@ -97,14 +93,14 @@ struct Chain {
 
 impl Simulation {
     fn new(seed: u64, clock: &Clock, spawner: LocalSpawner, planted: Option<Planted>) -> Self {
-        let stack = Stack::bundled().unwrap();
+        let stack = Stack::bundled(&BTreeMap::new()).unwrap();
         let settings = stack.function("EventProcessor").unwrap();
         let variables = |name: &str| match name {
             "RUNVOY_WEBSOCKET_API_ENDPOINT" => Some("http://simulated/ws".to_owned()),
             name => settings.environment.get(name).cloned(),
         };
         let config = Config::from_lookup(variables).unwrap();
-        let dynamodb = DynamoDb::open(None, &stack, &BTreeMap::new()).unwrap();
+        let dynamodb = DynamoDb::open(None, &stack).unwrap();
         let logs = CloudWatchLogs::open(None, [config.log_group.as_str()]).unwrap();
         let world = World::new(clock.clone(), dynamodb, logs, Random::new(seed), planted);
         let sdk = aws_config::SdkConfig::builder()
@@ -119,7 +115,7 @@ impl Simulation {
             .timeout_config(runvoy_core::aws::timeouts(Duration::from_secs(5)))
             .retry_config(
                 aws_config::retry::RetryConfig::standard()
-                    .with_max_attempts(runvoy_core::aws::TRIES)
+                    .with_max_attempts(runvoy_core::aws::MAX_ATTEMPTS)
                     // The same backoff for the same seed.
                     .with_use_static_exponential_base(true),
             )
@@ -190,11 +186,15 @@ impl Simulation {
 
     async fn prepare(&self) {
         let email = Email::parse("admin@example.com").unwrap();
-        let new =
-            user::NewUser { email: email.clone(), role: Role::Admin, key: Some(&self.key), request_id: "prepare" };
+        let new = user::NewUser {
+            email: email.clone(),
+            role: Role::Admin,
+            key: Some(&self.key),
+            request_id: &RequestId::new("prepare"),
+        };
         user::create(&self.app, new).await.unwrap();
         let registration = image::Registration { image: "ubuntu".to_owned(), ..Default::default() };
-        image::register(&self.app, registration, &email, "prepare").await.unwrap();
+        image::register(&self.app, registration, &email, &RequestId::new("prepare")).await.unwrap();
     }
 
     /// A request to the API. Nothing, if its handler died.
@@ -206,25 +206,21 @@ impl Simulation {
         body: Value,
         fragile: bool,
     ) -> Option<(u16, Value, Option<String>)> {
-        let mut request = lambda_http::http::Request::builder()
-            .method(method)
-            .uri(format!("https://simulated/api/v1{path}"))
-            .header("x-api-key", self.key.expose());
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let body = if body.is_null() { lambda_http::Body::Empty } else { lambda_http::Body::Text(body.to_string()) };
         let mut context = Context::default();
         context.request_id = format!("request-{}", self.world.between(0, u64::MAX - 1));
-        let request = request.body(body).unwrap().with_lambda_context(context);
-        let mut service = orchestrator::service(self.app.clone());
-        let Ok(response) = self.world.invoke(fragile, async move { service.call(request).await }).await?;
-        let link = response.headers().get("link").map(|link| link.to_str().unwrap().to_owned());
-        let status = response.status().as_u16();
-        let body = match response.into_body() {
-            lambda_http::Body::Text(text) => serde_json::from_str(&text).unwrap(),
-            _ => Value::Null,
-        };
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let mut event = http_request(method, &format!("/api/v1{path}"), self.key.expose(), &body);
+        event["rawQueryString"] = json!(query);
+        for (name, value) in headers {
+            event["headers"][*name] = json!(value);
+        }
+        let api = orchestrator::service(self.app.clone());
+        let event = LambdaEvent::new(event, context);
+        let answer = self.world.invoke(fragile, async move { orchestrator::handle(&api, event).await }).await?.unwrap();
+        let link = answer["headers"]["link"].as_str().map(str::to_owned);
+        let status = u16::try_from(answer["statusCode"].as_u64().unwrap()).unwrap();
+        let body = answer["body"].as_str().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
         Some((status, body, link))
     }
 
@@ -396,7 +392,8 @@ impl Simulation {
         let group = world.logs().group(&self.app.config.log_group).unwrap();
         let now = world.clock().millis() as i64;
         let stream = format!("task/runner/{id}");
-        let events = group.put(&stream, texts.into_iter().map(|text| (now, text)).collect()).unwrap();
+        let lines: Vec<(i64, String)> = texts.into_iter().map(|text| (now, text)).collect();
+        let events = group.put(&stream, &lines).unwrap();
         for delay in self.deliveries(40) {
             // Cut differently from the last time, now and then.
             let mut batch = events.clone();
@@ -488,7 +485,7 @@ impl Simulation {
             if let Some(last) = &last_event_id {
                 parameters["last_event_id"] = json!(last);
             }
-            let event = websocket_event("$connect", &connection, parameters);
+            let event = websocket("$connect", &connection, parameters);
             // The time of the line: the rest of an id differs from run to run.
             let after = last_event_id.as_ref().map_or("the beginning", |id| &id[..13]);
             world.tell(|| format!("{connection} asks to watch {execution} after {after}"));
@@ -541,7 +538,7 @@ impl Simulation {
                 lines(&socket.frames).last().map(|(_, id)| id.clone())
             };
             if world.chance(700) {
-                let event = websocket_event("$disconnect", &connection, Value::Null);
+                let event = websocket("$disconnect", &connection, Value::Null);
                 self.deliver(format!("the end of {connection}"), event, world.between(0, 2000));
             }
             if world.chance(300) {
@@ -696,11 +693,4 @@ fn lines(frames: &[(u64, Value)]) -> Vec<(u64, String)> {
             None => vec![(*at, id(frame))],
         })
         .collect()
-}
-
-fn websocket_event(route: &str, connection: &str, parameters: Value) -> Value {
-    json!({
-        "requestContext": {"routeKey": route, "connectionId": connection, "stage": "live", "connectedAt": 0, "requestTimeEpoch": 0},
-        "queryStringParameters": parameters, "isBase64Encoded": false,
-    })
 }

@@ -1,4 +1,4 @@
-//! A running system and the means to knock at it.
+//! A running system, and clients that call it.
 
 use std::{
     sync::{
@@ -21,7 +21,7 @@ use local_shim::{Settings, Shim};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 
-/// How long anything may take that is not meant to take long.
+/// How long anything may take that should be quick.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Answer {
@@ -36,15 +36,15 @@ impl Answer {
     }
 }
 
-/// Functions' lines reach their log groups, as in the program.
+/// Sends the functions' lines to their log groups, as the program does.
 fn keep_function_logs() {
     use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
     let filter = runvoy_core::telemetry::filter("info").unwrap();
-    // The first test has done it for all.
+    // It fails for all tests but the first, for which it has been done.
     let _ = tracing_subscriber::registry().with(local_shim::lambda::function_log::layer()).with(filter).try_init();
 }
 
-/// The system's clock, moved on by hand, in whole seconds.
+/// The system's clock, which a test can move forward by whole seconds.
 #[derive(Clone, Debug, Default)]
 pub struct MovedClock(Arc<AtomicU64>);
 
@@ -91,7 +91,14 @@ impl System {
         Self { shim, admin }
     }
 
-    /// A user with this role, and its key.
+    /// The access key of the emulated AWS.
+    pub fn credentials(&self) -> aws_credential_types::Credentials {
+        let variable = |name: &str| self.shim.function_environment[name].clone();
+        let (id, secret) = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY"));
+        aws_credential_types::Credentials::new(id, secret, None, None, "test")
+    }
+
+    /// Creates a user with this role, and returns a caller with their key.
     pub async fn user(&self, role: &str, email: &str) -> Caller {
         let created = self.admin.post("/users/create", &json!({"email": email, "role": role})).await;
         assert_eq!(created.status, 201, "{}", created.text);
@@ -155,7 +162,7 @@ impl Caller {
         self.send(request).await
     }
 
-    /// Starts a command and returns what the API says of it.
+    /// Starts a command and returns the API's answer.
     pub async fn run(&self, command: &str) -> Value {
         self.run_with(json!({"command": command})).await
     }
@@ -166,7 +173,7 @@ impl Caller {
         started.json()
     }
 
-    /// Waits until an execution has a status, and returns what `/status` says then.
+    /// Waits until an execution has a status, and returns the answer of `/status`.
     pub async fn wait_for(&self, id: &str, wanted: &str) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -179,7 +186,7 @@ impl Caller {
         }
     }
 
-    /// Runs a command to its end, whichever that is.
+    /// Runs a command to its end, with any end status.
     pub async fn run_to_end(&self, body: Value) -> (String, Value) {
         let id = id(&self.run_with(body).await);
         let deadline = Instant::now() + PATIENCE;
@@ -202,7 +209,11 @@ impl Caller {
             assert_eq!(page.status, 200, "{}", page.text);
             let body = page.json();
             for event in body["events"].as_array().expect("the log of an execution that has ended") {
-                messages.push(event["message"].as_str().unwrap().to_owned());
+                let message = event["message"].as_str().unwrap();
+                // The last event of a page says that there is more.
+                if !message.starts_with("### runvoy: ") {
+                    messages.push(message.to_owned());
+                }
             }
             match next_page(&page) {
                 Some(next) => path = next,
@@ -219,7 +230,7 @@ pub fn next_page(answer: &Answer) -> Option<String> {
     Some(target.strip_prefix("/api/v1").unwrap().to_owned())
 }
 
-/// An answer with what differs from run to run replaced by its name.
+/// An answer in which each value that differs from run to run is replaced by its field's name.
 pub fn stable(mut answer: Value) -> Value {
     const VOLATILE: [&str; 12] = [
         "timestamp",
@@ -257,7 +268,7 @@ pub fn id(started: &Value) -> String {
     started["execution_id"].as_str().unwrap().to_owned()
 }
 
-/// What a viewer has seen.
+/// The frames that a viewer received.
 #[derive(Debug, Default)]
 pub struct Seen {
     pub frames: Vec<Value>,
@@ -266,7 +277,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// All lines, in the order in which they came, with their ids.
+    /// All lines, with their ids, in the order in which they arrived.
     pub fn lines(&self) -> Vec<(String, String)> {
         let line = |event: &Value| {
             (event["event_id"].as_str().unwrap().to_owned(), event["message"].as_str().unwrap().to_owned())
@@ -288,7 +299,7 @@ impl Seen {
 
 pub type Viewer = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
-/// Connects a viewer; the status of the refusal if it is not let in.
+/// Connects a viewer, or returns the status of the refusal.
 pub async fn connect(url: &str) -> Result<Viewer, StatusCode> {
     connect_with(url, &[]).await
 }

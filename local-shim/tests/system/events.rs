@@ -1,11 +1,14 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lambda_runtime::{Context, LambdaEvent};
-use local_shim::{Settings, aws::logs::Event, lambda::log_subscription};
+use local_shim::{AwsPort, Settings};
 use proptest::{prelude::*, test_runner::TestRunner};
 use runvoy_core::{App, config::Config};
 use serde_json::{Value, json};
 
-use crate::client::{System, connect, id, watch};
+use crate::{
+    client::{System, connect, id, watch},
+    common::events::{log_batch, task_running, task_stopped},
+};
 
 const EXAMPLE: &str = include_str!("../../../examples/ecs-task-completion.json");
 const PLACEHOLDER: &str = "0123456789abcdef0123456789abcdef";
@@ -13,35 +16,6 @@ const PLACEHOLDER: &str = "0123456789abcdef0123456789abcdef";
 /// The example event, for this execution.
 fn example(id: &str) -> Value {
     serde_json::from_str(&EXAMPLE.replace(PLACEHOLDER, id)).unwrap()
-}
-
-fn running(id: &str) -> Value {
-    let mut event = example(id);
-    event["detail"]["lastStatus"] = json!("RUNNING");
-    for name in ["stopCode", "stoppedReason", "stoppedAt", "stoppingAt"] {
-        event["detail"].as_object_mut().unwrap().remove(name);
-    }
-    event
-}
-
-fn stopped(id: &str, stop_code: &str, exit_code: Option<i32>) -> Value {
-    let mut event = example(id);
-    event["detail"]["stopCode"] = json!(stop_code);
-    event["detail"]["containers"][1]["exitCode"] = json!(exit_code);
-    event
-}
-
-/// A batch as CloudWatch Logs hands it over.
-fn batch(id: &str, lines: &[(usize, String)]) -> Value {
-    let events: Vec<Event> = lines
-        .iter()
-        .map(|(n, message)| Event {
-            event_id: format!("3{n:055}"),
-            timestamp: 1_768_473_132_000 + *n as i64,
-            message: message.clone(),
-        })
-        .collect();
-    log_subscription::event("g", &format!("task/runner/{id}"), &events).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,7 +41,7 @@ async fn each_end_of_a_task_has_its_status_and_exit_code() {
         ("EssentialContainerExited", None, "FAILED", 1),
     ] {
         let id = id(&system.admin.run("sleep 60").await);
-        let processed = system.admin.process(stopped(&id, stop_code, exit).to_string()).await;
+        let processed = system.admin.process(task_stopped(&id, stop_code, exit).to_string()).await;
         assert_eq!(processed.status, 200, "{}", processed.text);
         let ended = system.admin.get(&format!("/executions/{id}/status")).await.json();
         assert_eq!((&ended["status"], &ended["exit_code"]), (&json!(status), &json!(code)), "{stop_code} {exit:?}");
@@ -76,7 +50,7 @@ async fn each_end_of_a_task_has_its_status_and_exit_code() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_event_is_refused_and_what_is_not_ours_is_ignored() {
+async fn a_malformed_event_is_refused_and_one_of_another_system_is_ignored() {
     let system = System::start().await;
     let health = system
         .admin
@@ -124,7 +98,7 @@ async fn what_is_no_event_is_refused_and_what_is_not_ours_is_ignored() {
     system.shim.shut_down().await;
 }
 
-/// Runs an asynchronous property on a running system.
+/// Checks an asynchronous property on a running system.
 fn check<T: std::fmt::Debug>(
     cases: u32,
     strategy: impl Strategy<Value = T>,
@@ -145,7 +119,8 @@ fn an_execution_ends_the_same_for_every_order_and_repetition_of_its_events() {
     check(24, orders, async |system, (events, at_once)| {
         let id = id(&system.admin.run("sleep 60").await);
         let deliver = async |event: &u8| {
-            let event = if *event == 0 { running(&id) } else { stopped(&id, "EssentialContainerExited", Some(5)) };
+            let event =
+                if *event == 0 { task_running(&id) } else { task_stopped(&id, "EssentialContainerExited", Some(5)) };
             system.admin.process(event.to_string()).await.status.as_u16()
         };
         if at_once {
@@ -174,7 +149,7 @@ fn every_viewer_sees_every_line_once_however_batches_are_cut_repeated_and_reorde
         let url = started["websocket_url"].as_str().unwrap().to_owned();
         system.admin.wait_for(&id, "RUNNING").await;
         let early = tokio::spawn(watch(connect(&url).await.unwrap()));
-        // Whatever the cuts leave out is delivered too, so that every line is handed over at least once.
+        // All lines are delivered once more in order, so that every line is delivered at least once.
         let mut batches: Vec<&[(usize, String)]> =
             cuts.iter().map(|(from, length)| &lines[*from..(from + length).min(lines.len())]).collect();
         batches.extend(lines.chunks(7));
@@ -184,7 +159,7 @@ fn every_viewer_sees_every_line_once_however_batches_are_cut_repeated_and_reorde
             batches.swap(at, (random >> 33) as usize % (at + 1));
         }
         let deliver =
-            async |lines: &&[(usize, String)]| system.admin.process(batch(&id, lines).to_string()).await.status;
+            async |lines: &&[(usize, String)]| system.admin.process(log_batch(&id, lines).to_string()).await.status;
         if at_once {
             for group in batches.chunks(5) {
                 let statuses = futures_util::future::join_all(group.iter().map(deliver)).await;
@@ -217,7 +192,7 @@ fn every_viewer_sees_every_line_once_however_batches_are_cut_repeated_and_reorde
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_admin_is_made_by_an_event_once() {
+async fn an_event_creates_an_admin_once() {
     let system = System::start().await;
     let event = include_str!("../../../examples/create-admin.json");
     let made = system.admin.process(event).await;
@@ -228,39 +203,39 @@ async fn an_admin_is_made_by_an_event_once() {
     let mut admin = system.admin.clone();
     admin.key = claimed["api_key"].as_str().unwrap().to_owned();
     assert_eq!(admin.get("/users").await.status, 200);
-    // Sent again it makes nobody, and says so.
+    // The same event again creates no second admin, and says so.
     let again = system.admin.process(event).await;
     assert_eq!(again.status, 500);
     assert!(again.text.contains("exists already"), "{}", again.text);
-    let bad = json!({"source": "runvoy", "detail-type": "Create Admin", "detail": {"email": "nobody"}});
+    let bad = json!({"source": "runvoy", "detail-type": "Create Admin", "detail": {"email": "no-address"}});
     assert_eq!(system.admin.process(bad.to_string()).await.status, 500);
     system.shim.shut_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_function_that_runs_elsewhere_reaches_viewers_here() {
-    let system = System::start_with(Settings { aws_port: Some(0), ..Settings::ephemeral() }).await;
-    let elsewhere = &system.shim.elsewhere;
+async fn a_function_in_another_process_reaches_the_viewers_of_this_one() {
+    let system = System::start_with(Settings { aws_port: AwsPort::Port(0), ..Settings::ephemeral() }).await;
+    let environment = &system.shim.function_environment;
     let sdk = runvoy_core::aws::sdk_settings()
-        .endpoint_url(&elsewhere["AWS_ENDPOINT_URL"])
+        .endpoint_url(&environment["AWS_ENDPOINT_URL"])
         .region(aws_config::Region::new("us-east-1"))
-        .credentials_provider(aws_credential_types::Credentials::new("any", "key", None, None, "test"))
+        .credentials_provider(system.credentials())
         .load()
         .await;
-    let app = App::new(Config::from_lookup(|name| elsewhere.get(name).cloned()).unwrap(), &sdk);
+    let app = App::new(Config::from_lookup(|name| environment.get(name).cloned()).unwrap(), &sdk);
     let started = system.admin.run("sleep 60").await;
     let id = id(&started);
     system.admin.wait_for(&id, "RUNNING").await;
     let viewer = connect(started["websocket_url"].as_str().unwrap()).await.unwrap();
     let watching = tokio::spawn(watch(viewer));
-    for event in [batch(&id, &[(1, "from elsewhere".to_owned())]), example(&id)] {
+    for event in [log_batch(&id, &[(1, "from another process".to_owned())]), example(&id)] {
         event_processor::handle(&app, LambdaEvent::new(event, Context::default())).await.unwrap();
     }
     let seen = watching.await.unwrap();
-    assert!(seen.messages().contains(&"from elsewhere".to_owned()), "{seen:?}");
+    assert!(seen.messages().contains(&"from another process".to_owned()), "{seen:?}");
     assert_eq!(seen.close_code, Some(1000));
 
-    let path = format!("{}/@connections/any", elsewhere["RUNVOY_WEBSOCKET_API_ENDPOINT"]);
+    let path = format!("{}/@connections/any", environment["RUNVOY_WEBSOCKET_API_ENDPOINT"]);
     let unsigned = system.admin.send(axum::http::Request::post(path).body("{}".into()).unwrap()).await;
     assert_eq!(unsigned.status, 403, "{}", unsigned.text);
     system.shim.shut_down().await;

@@ -1,5 +1,5 @@
 use axum::{body::Body, http::Request};
-use local_shim::Settings;
+use local_shim::{AwsPort, Settings};
 
 use crate::client::{System, id};
 
@@ -70,14 +70,12 @@ async fn the_api_answers_other_origins_as_configured() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_aws_port_answers_whoever_signs_and_nobody_else() {
-    let system = System::start_with(Settings { aws_port: Some(0), ..Settings::ephemeral() }).await;
+async fn the_aws_port_answers_requests_that_are_signed_with_its_own_key_only() {
+    let system = System::start_with(Settings { aws_port: AwsPort::Port(0), ..Settings::ephemeral() }).await;
     let port = system.shim.aws_endpoint.unwrap().port();
-    // Another SDK, over a socket, with a key of its own.
-    let credentials = aws_credential_types::Credentials::new("any", "key", None, None, "test");
     let sdk = runvoy_core::aws::sdk_settings()
         .region(aws_config::Region::new("us-east-1"))
-        .credentials_provider(credentials)
+        .credentials_provider(system.credentials())
         .endpoint_url(format!("http://localhost:{port}"))
         .load()
         .await;
@@ -95,15 +93,24 @@ async fn the_aws_port_answers_whoever_signs_and_nobody_else() {
     assert!(tasks.len() == 1 && tasks[0].ends_with(&id), "{tasks:?}");
     assert!(listed("another").await.is_empty());
 
-    let signed = "AWS4-HMAC-SHA256 Credential=any/20260101/us-east-1/dynamodb/aws4_request, Signature=x";
+    let key = &system.shim.function_environment["AWS_ACCESS_KEY_ID"];
+    let authorization = |id: &str| {
+        format!(
+            "AWS4-HMAC-SHA256 Credential={id}/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=00"
+        )
+    };
+    let (other, forged) = (authorization("AKIDOTHER"), authorization(key));
     let localhost = format!("localhost:{port}");
-    for (headers, status) in [
-        (vec![("host", localhost.as_str())], 403),
-        (vec![("host", localhost.as_str()), ("authorization", signed)], 200),
-        (vec![("host", "host.docker.internal:4566"), ("authorization", signed)], 200),
-        (vec![("host", "example.com"), ("authorization", signed)], 403),
-        (vec![("host", localhost.as_str()), ("authorization", signed), ("origin", "http://example.com")], 403),
-        (vec![("host", localhost.as_str()), ("authorization", signed), ("sec-fetch-site", "cross-site")], 403),
+    let host = ("host", localhost.as_str());
+    for (headers, status, code) in [
+        (vec![host], 400, "MissingAuthenticationTokenException"),
+        (vec![host, ("authorization", "Bearer x")], 400, "MissingAuthenticationTokenException"),
+        (vec![host, ("authorization", &other)], 400, "UnrecognizedClientException"),
+        (vec![host, ("authorization", &forged)], 400, "InvalidSignatureException"),
+        (vec![("host", "host.docker.internal:8082"), ("authorization", &other)], 400, "UnrecognizedClientException"),
+        (vec![("host", "example.com"), ("authorization", &forged)], 403, "FORBIDDEN"),
+        (vec![host, ("authorization", &forged), ("origin", "http://example.com")], 403, "FORBIDDEN"),
+        (vec![host, ("authorization", &forged), ("sec-fetch-site", "cross-site")], 403, "FORBIDDEN"),
     ] {
         let mut request = axum::http::Request::post(format!("http://localhost:{port}/"))
             .header("x-amz-target", "DynamoDB_20120810.ListTables");
@@ -112,6 +119,8 @@ async fn the_aws_port_answers_whoever_signs_and_nobody_else() {
         }
         let answer = system.admin.send(request.body("{}".into()).unwrap()).await;
         assert_eq!(answer.status, status, "{headers:?}: {}", answer.text);
+        assert!(answer.text.contains(code), "{headers:?}: {}", answer.text);
+        assert!(status == 403 || answer.text.contains("functions.env"), "it says where the key is: {}", answer.text);
     }
     system.shim.shut_down().await;
 }

@@ -1,10 +1,13 @@
-//! The system through its front doors: HTTP and WebSockets only.
+//! The system through its front doors: HTTP and WebSockets.
 
+#![allow(unreachable_pub, reason = "no crate uses a test program")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod calls;
 mod claims;
 mod client;
+#[path = "../common/mod.rs"]
+mod common;
 mod docker;
 mod events;
 mod executions;

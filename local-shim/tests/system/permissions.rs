@@ -93,7 +93,7 @@ async fn walk(system: &System) {
 async fn each_function_is_allowed_what_it_does_and_nothing_else() {
     let system = System::start().await;
     walk(&system).await;
-    let stack = Stack::bundled().unwrap();
+    let stack = Stack::bundled(&Default::default()).unwrap();
     for function in [ORCHESTRATOR, EVENT_PROCESSOR] {
         let allowed = stack.function(function).unwrap().allowed;
         let needed = system.shim.needed_of_iam(function);

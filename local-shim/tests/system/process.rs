@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use local_shim::Settings;
+use local_shim::{AwsPort, Settings};
 use serde_json::json;
 
 use crate::client::{Caller, System, connect, id, watch};
@@ -22,7 +22,7 @@ pub struct Program {
 }
 
 fn command(directory: &Path) -> Command {
-    // Whatever else this machine has.
+    // Docker is not used, although this machine may have it.
     command_with(directory, "process")
 }
 
@@ -34,6 +34,7 @@ pub fn command_with(directory: &Path, runner: &str) -> Command {
         .env_remove("RUNVOY_LOG_LEVEL")
         .env("RUNVOY_DEV_SERVER_PORT", "0")
         .env("RUNVOY_EVENT_PROCESSOR_PORT", "0")
+        .env("RUNVOY_AWS_PORT", "off")
         .stdin(Stdio::null());
     command
 }
@@ -86,7 +87,7 @@ fn log_of(directory: &Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ctrl_c_ends_an_idle_system_within_a_second_and_a_restart_has_what_was_there() {
+async fn ctrl_c_ends_an_idle_system_within_a_second_and_a_restart_has_its_state() {
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path());
     assert!(program.welcome.contains(&program.caller.key), "the first start shows the key");
@@ -131,7 +132,7 @@ async fn ctrl_c_stops_what_runs_and_closes_its_execution() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_kill_no_execution_runs_for_ever_no_line_is_gone_and_no_process_is_left() {
+async fn after_a_kill_no_execution_stays_open_no_line_is_lost_and_no_process_is_left() {
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path());
     let id = id(&program.caller.run("seq 500; setsid sleep 613").await);
@@ -152,12 +153,12 @@ async fn after_a_kill_no_execution_runs_for_ever_no_line_is_gone_and_no_process_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_an_endpoint_of_its_own_the_program_uses_the_aws_that_is_there() {
-    let system = System::start_with(Settings { aws_port: Some(0), ..Settings::ephemeral() }).await;
+async fn with_an_endpoint_of_another_aws_the_program_uses_that_aws() {
+    let system = System::start_with(Settings { aws_port: AwsPort::Port(0), ..Settings::ephemeral() }).await;
     let directory = tempfile::tempdir().unwrap();
     let there = || {
         let mut command = command(directory.path());
-        command.envs(&system.shim.elsewhere);
+        command.envs(&system.shim.function_environment);
         command
     };
     let refused = fails(&mut there());
@@ -174,14 +175,14 @@ async fn with_an_endpoint_of_its_own_the_program_uses_the_aws_that_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_kept_is_the_users_alone() {
+async fn only_the_user_can_read_the_state() {
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path());
     program.caller.run_to_end(json!({"command": "true"})).await;
     let data = directory.path().join(".runvoy-local");
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&data), 0o700);
-    for file in ["admin-key", "dynamodb.sqlite", "ecs.json"] {
+    for file in ["admin-key", "dynamodb.sqlite", "task-definitions.json", "aws-access-key.json"] {
         assert_eq!(mode(&data.join(file)), 0o600, "{file}");
     }
     let refused = fails(&mut command(directory.path()));

@@ -9,16 +9,21 @@ async fn a_user_claims_a_key_once_uses_it_and_loses_it() {
     let created = system.admin.post("/users/create", &json!({"email": "Ada@Example.com", "role": "viewer"})).await;
     assert_eq!(created.status, 201);
     assert_json_snapshot!(stable(created.json()));
-    let again = system.admin.post("/users/create", &json!({"email": "ada@example.com", "role": "admin"})).await;
-    assert_eq!((again.status.as_u16(), &again.json()["code"]), (409, &json!("CONFLICT")));
+    let old = format!("/claim/{}", created.json()["claim_token"].as_str().unwrap());
+    let renewed = system.admin.post("/users/create", &json!({"email": "ada@example.com", "role": "viewer"})).await;
+    assert_eq!(renewed.status, 201, "a link that was lost can be replaced: {}", renewed.text);
+    assert_eq!(system.admin.get(&old).await.status, 404, "the old link works no more");
 
-    let path = format!("/claim/{}", created.json()["claim_token"].as_str().unwrap());
+    let path = format!("/claim/{}", renewed.json()["claim_token"].as_str().unwrap());
     let claimed = system.admin.get(&path).await;
     assert_eq!(claimed.status, 200);
     assert_eq!(claimed.json()["user_email"], "ada@example.com");
     let second = system.admin.get(&path).await;
     assert_eq!((second.status.as_u16(), &second.json()["details"]), (409, &json!("key has already been claimed")));
     assert_eq!(system.admin.get("/claim/unknown").await.status, 404);
+    let again = system.admin.post("/users/create", &json!({"email": "ada@example.com", "role": "admin"})).await;
+    assert_eq!((again.status.as_u16(), &again.json()["code"]), (409, &json!("CONFLICT")));
+    assert_eq!(again.json()["error"], "a user ada@example.com exists already");
 
     let mut ada = system.admin.clone();
     ada.key = claimed.json()["api_key"].as_str().unwrap().to_owned();
@@ -73,5 +78,22 @@ async fn keys_that_cannot_be_are_refused() {
     ] {
         assert_eq!(system.admin.post("/users/create", &body).await.status, 400, "{body}");
     }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_user_learns_who_they_are_and_what_they_may_do() {
+    let system = System::start().await;
+    let viewer = system.user("viewer", "v@example.com").await;
+    let me = viewer.get("/me").await;
+    assert_eq!(
+        (me.status.as_u16(), me.json()),
+        (
+            200,
+            json!({"email": "v@example.com", "role": "viewer", "permissions": ["executions:list", "executions:status"]})
+        )
+    );
+    let admin = system.admin.get("/me/").await.json();
+    assert!(admin["permissions"].as_array().unwrap().contains(&json!("users:create")), "{admin}");
     system.shim.shut_down().await;
 }

@@ -1,5 +1,5 @@
-//! A function's binary as a process of its own, and the runtime API that it polls, for tests and measurements of what is
-//! deployed ("Using the Lambda runtime API for custom runtimes").
+//! A function's program as a process of its own, and the runtime API that it polls ("Using the Lambda runtime API for custom
+//! runtimes").
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
 use axum::{
     Router,
     body::Bytes,
@@ -25,10 +24,12 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::FunctionError;
-use crate::stack::{ACCOUNT, REGION};
+use local_shim::{
+    lambda::FunctionError,
+    stack::{ACCOUNT, REGION},
+};
 
-/// What an invocation is told of the time that it has.
+/// The time limit that an invocation is told.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running instance of a function. Ends with this value.
@@ -52,7 +53,7 @@ struct Shared {
     answers: Mutex<HashMap<String, oneshot::Sender<Answer>>>,
     /// When the process first asked for an event.
     first_poll: Mutex<Option<Instant>>,
-    /// How many times it is asking now.
+    /// How many of its requests for an event are waiting.
     polls: watch::Sender<usize>,
 }
 
@@ -64,7 +65,7 @@ impl Shared {
     fn answer(&self, request_id: &str, answer: Answer) -> StatusCode {
         match self.answers().remove(request_id) {
             Some(waiting) => {
-                // Whoever invoked may have gone.
+                // The test may have ended.
                 let _ = waiting.send(answer);
                 StatusCode::ACCEPTED
             }
@@ -74,11 +75,11 @@ impl Shared {
 }
 
 impl Instance {
-    /// Starts a binary with nothing but these variables and Lambda's own. It may take this many events at the same time, as
+    /// Starts a program with these variables and Lambda's own, and no others. It may take this many events at the same time, as
     /// under Lambda Managed Instances.
-    pub async fn start(binary: &Path, environment: &BTreeMap<String, String>, concurrency: usize) -> Result<Self> {
-        let listener = crate::listen(0, "nothing").await?;
-        let address = listener.local_addr()?;
+    pub async fn start(binary: &Path, environment: &BTreeMap<String, String>, concurrency: usize) -> Self {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
         let (events, waiting) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             waiting: AsyncMutex::new(waiting),
@@ -110,8 +111,8 @@ impl Instance {
             command.env("AWS_LAMBDA_MAX_CONCURRENCY", concurrency.to_string());
         }
         let started = Instant::now();
-        let process = command.spawn().with_context(|| format!("{} cannot be started", binary.display()))?;
-        Ok(Self { process, started, events, shared, server })
+        let process = command.spawn().unwrap();
+        Self { process, started, events, shared, server }
     }
 
     /// Its process id, while it runs.
