@@ -1,67 +1,71 @@
-# What a developer does here. `just` alone lists it.
+# The tasks of a developer. `just` alone lists them.
+
+# The architecture of a deployment: `just architecture=x86_64 deploy`.
+architecture := "arm64"
 
 default:
     @just --list
 
 # Build what `run-local` runs.
 build-local:
-    cargo build -p local-shim
+    cargo build --locked -p local-shim
 
-# Run the whole system: the API on port 8080, the event processor on 8081.
+# Run the whole system: the API on port 8080, the event processor on 8081, the emulated AWS on 8082.
 run-local *ARGUMENTS:
-    cargo run -p local-shim -- {{ ARGUMENTS }}
+    cargo run --locked -p local-shim -- {{ ARGUMENTS }}
 
 # Run all tests.
 test:
-    cargo test --workspace
+    cargo test --locked --workspace
 
-# Check format, lints, examples and template.
-lint:
+# Check format, lints, documentation, template and scripts.
+lint: lint-rust lint-template
+
+# Check format, lints and documentation of the Rust code.
+lint-rust:
     cargo fmt --check
-    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --locked --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+# Check the template with cfn-lint.
+lint-template:
     cfn-lint template.yaml
 
-# Walk both servers of a running system with the example events.
+# Check licences, advisories and duplicates of the dependencies. Without a network, advisories are left out.
+deny:
+    .ci/run deny
+
+# Send the example events and requests to both servers of a running system.
 test-examples:
     ./examples/test.sh
 
-# Run both functions under cargo-lambda, built anew at each change, on the AWS of `just run-local --aws-port 4566`.
+# Run both functions under cargo-lambda on this machine only, on the emulated AWS of `just run-local`. Each change is built.
 watch *ARGUMENTS:
-    @test -f .runvoy-local/functions.env || { echo "First, in another terminal: just run-local --aws-port 4566" >&2; exit 1; }
-    cargo lambda watch --env-file .runvoy-local/functions.env --invoke-address 127.0.0.1 {{ ARGUMENTS }}
-
-# Invoke the functions with every example event, under cargo-lambda.
-lambda-examples:
-    ./examples/invoke.sh cargo-lambda
-
-# Invoke the functions with every example event, built by SAM for this machine and run in Docker by `sam local invoke`.
-sam-examples:
-    sam build --parameter-overrides Architecture={{ if arch() == "x86_64" { "x86_64" } else { "arm64" } }}
-    ./examples/invoke.sh sam
+    cargo lambda watch --invoke-address 127.0.0.1 {{ ARGUMENTS }}
 
 # Measure the system, release build: start, runs, requests, lines, memory.
 bench *ARGUMENTS:
-    cargo bench -p local-shim --bench system -- {{ ARGUMENTS }}
+    cargo bench --locked -p local-shim --bench system -- {{ ARGUMENTS }}
 
-# Measure how the functions' own binaries start, release build.
+# Measure how the functions' own programs start, release build.
 bench-lambda:
-    cargo build --release -p orchestrator -p event-processor
-    cargo bench -p local-shim --bench lambda
+    cargo build --locked --release -p orchestrator -p event-processor
+    cargo bench --locked -p local-shim --bench lambda
 
-# Simulate deliveries, faults and viewers for many seeds, release build: `just simulate 0..10000`, or one: `just simulate 17`.
+# Simulate deliveries, faults and viewers for many seeds, release build: `just simulate 0..10000`, or one seed: `just simulate 17`.
 simulate SEEDS="0..10000":
-    SEEDS={{ quote(trim_start_match(SEEDS, "SEEDS=")) }} cargo test --release -p local-shim --test simulation for_all_seeds -- --nocapture
+    SEEDS={{ quote(trim_start_match(SEEDS, "SEEDS=")) }} cargo test --locked --release -p local-shim --test simulation for_all_seeds -- --nocapture
 
-# Run commands in Docker in the tests, with an engine of their own.
+# Run the tests that need a Docker engine, with an engine of their own.
 test-docker:
-    .ci/with-docker cargo test -p local-shim --test system docker -- --ignored
+    .ci/with-docker cargo test --locked -p local-shim --test system docker -- --ignored
 
-# Build both functions and deploy them with all they need. Asks before it changes anything.
+# Build both functions and deploy them with all that they need. Asks before it changes anything.
 deploy *ARGUMENTS:
-    sam build
-    sam deploy {{ ARGUMENTS }}
+    sam build --parameter-overrides Architecture={{ architecture }}
+    sam deploy --parameter-overrides Architecture={{ architecture }} {{ ARGUMENTS }}
 
-# After a deploy: make an admin, and print where the key is claimed (once, within 15 minutes).
+# Create an admin of a deployed stack, and print the link by which the key is claimed, once and within 15 minutes.
 create-admin EMAIL STACK="runvoy":
     #!/usr/bin/env bash
     set -euo pipefail
@@ -69,19 +73,25 @@ create-admin EMAIL STACK="runvoy":
         aws cloudformation describe-stacks --stack-name {{ quote(STACK) }} --output text \
             --query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue"
     }
-    answer=$(mktemp)
-    trap 'rm -f "$answer"' EXIT
-    event=$(python3 -c 'import json, sys; print(json.dumps({"source": "runvoy", "detail-type": "Create Admin", "detail": {"email": sys.argv[1]}}))' {{ quote(EMAIL) }})
-    failed=$(aws lambda invoke --function-name "$(output EventProcessor)" --cli-binary-format raw-in-base64-out \
-        --payload "$event" --query FunctionError --output text "$answer")
+    directory=$(mktemp -d)
+    trap 'rm -rf "$directory"' EXIT
+    python3 -c 'import json, sys; print(json.dumps({"source": "runvoy", "detail-type": "Create Admin", "detail": {"email": sys.argv[1]}}))' \
+        {{ quote(EMAIL) }} >"$directory/event.json"
+    # `fileb` means the same to version 1 and version 2 of the AWS CLI.
+    failed=$(aws lambda invoke --function-name "$(output EventProcessor)" --payload "fileb://$directory/event.json" \
+        --query FunctionError --output text "$directory/answer.json")
     if [ "$failed" != None ]; then
-        cat "$answer" >&2
+        cat "$directory/answer.json" >&2
         exit 1
     fi
-    url=$(output ApiUrl)
-    python3 -c 'import json, sys; print(sys.argv[1].rstrip("/") + json.load(open(sys.argv[2]))["claim_path"])' "$url" "$answer"
+    python3 -c 'import json, sys; print(sys.argv[1].rstrip("/") + json.load(open(sys.argv[2]))["claim_path"])' \
+        "$(output ApiUrl)" "$directory/answer.json"
 
-# Write the API's description anew, from the handlers.
+# Write the API's description from the handlers.
 openapi:
-    cargo run -q -p orchestrator --example openapi > target/openapi.json
+    cargo run --locked -q -p orchestrator --example openapi > target/openapi.json
     mv target/openapi.json docs/openapi.json
+
+# Prepare a release: set the version, date the changelog, and print the commands that publish it. See docs/RELEASING.md.
+release VERSION:
+    .ci/release {{ quote(VERSION) }}

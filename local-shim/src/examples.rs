@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use runvoy_core::auth::ApiKey;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::data_dir::DataDir;
 
@@ -21,16 +21,25 @@ const FUNCTIONS: [&str; 2] = [super::ORCHESTRATOR, super::EVENT_PROCESSOR];
 /// The name by which a container reaches the machine that it runs on.
 const HOST_OF_CONTAINERS: &str = "host.docker.internal";
 
-/// Writes `events/`, with copies of the HTTP events that have the admin's key, and `sam-env.json`, the variables of the functions for
-/// `sam local invoke --env-vars`.
+/// Writes `events/`, with copies of the HTTP events that have the admin's key; `sam-env.json`, the variables of the functions for
+/// `sam local invoke`; and `sam-parameters.yaml`, the template's parameters for that and for `sam build`.
 pub(crate) fn write(data: &DataDir, environment: &BTreeMap<String, String>, key: &ApiKey) -> Result<()> {
     for (name, event) in HTTP_EVENTS {
         data.write(&format!("events/{name}"), &event.replace(PLACEHOLDER, key.expose()))?;
     }
-    let in_container: BTreeMap<&String, String> = environment
-        .iter()
-        .map(|(name, value)| (name, value.replace("//localhost:", &format!("//{HOST_OF_CONTAINERS}:"))))
-        .collect();
-    let variables: Value = FUNCTIONS.iter().map(|function| ((*function).to_owned(), json!(in_container))).collect();
-    data.write("sam-env.json", &serde_json::to_string_pretty(&variables)?)
+    let to_container = |url: &str| url.replace("//localhost:", &format!("//{HOST_OF_CONTAINERS}:"));
+    let endpoint = to_container(&environment["AWS_ENDPOINT_URL"]);
+    let mut in_container = environment.clone();
+    in_container.insert("AWS_ENDPOINT_URL".to_owned(), endpoint.clone());
+    let mut variables = serde_json::Map::new();
+    for function in FUNCTIONS {
+        if function == super::EVENT_PROCESSOR {
+            // The endpoint of AWS also takes what is sent to viewers.
+            in_container.insert("RUNVOY_WEBSOCKET_API_ENDPOINT".to_owned(), format!("{endpoint}/ws"));
+        }
+        variables.insert(function.to_owned(), json!(in_container));
+    }
+    data.write("sam-env.json", &serde_json::to_string_pretty(&variables)?)?;
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+    data.write("sam-parameters.yaml", &format!("Architecture: {architecture}\nAwsEndpointUrl: {endpoint}\n"))
 }

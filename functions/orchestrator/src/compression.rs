@@ -40,7 +40,12 @@ impl Accepted {
 
 /// Compresses a body and sets the headers that say so. `None` when the body is sent as it is.
 pub(crate) fn compress(accepted: Accepted, headers: &mut HeaderMap, body: &[u8]) -> Option<Vec<u8>> {
-    headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    // One header, because the answer of a Function URL has one value for each name.
+    let vary = match headers.get(header::VARY).and_then(|vary| vary.to_str().ok()) {
+        Some(vary) => format!("{vary}, accept-encoding"),
+        None => "accept-encoding".to_owned(),
+    };
+    headers.insert(header::VARY, HeaderValue::from_str(&vary).ok()?);
     if accepted == Accepted::Identity || body.len() < MIN_SIZE || headers.contains_key(header::CONTENT_ENCODING) {
         return None;
     }

@@ -66,12 +66,26 @@ fn make_safe(event: &mut Value) -> Result<(), String> {
             let host = if is_authority(&domain) { domain.as_str() } else { "localhost" };
             headers.insert("host".to_owned(), Value::from(host));
         }
+        // A Function URL says the scheme, which is https. Tools that imitate one on this machine leave it out, and speak http.
+        let says_scheme = headers.keys().any(|name| name.eq_ignore_ascii_case("x-forwarded-proto"));
+        let host =
+            headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host")).and_then(|(_, host)| host.as_str());
+        if !says_scheme && host.is_some_and(is_loopback) {
+            headers.insert("x-forwarded-proto".to_owned(), Value::from("http"));
+        }
     }
     Ok(())
 }
 
 fn is_authority(host: &str) -> bool {
     Origin::parse(&format!("http://{host}")).is_some()
+}
+
+fn is_loopback(host: &str) -> bool {
+    Origin::parse(&format!("http://{host}")).is_some_and(|origin| {
+        origin.host() == "localhost"
+            || origin.host().parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    })
 }
 
 fn is_header(name: &str, value: &Value) -> bool {
