@@ -1,6 +1,6 @@
 """Holds the emulated AWS against moto: the same boto3 calls, good and bad, to both, and the answers compared.
 
-    compare-with-moto.py OURS MOTO      (two endpoint URLs)
+    compare-with-moto.py OURS MOTO      (two endpoint URLs; the access key of the first is in the environment, moto takes any)
 
 Errors must have the same code. Answers must agree in every field that both have, apart from what names accounts, times and
 versions; what is listed in KNOWN differs for the reason given there. Ends with 1 if anything else does, or if an operation that is
@@ -44,7 +44,7 @@ KNOWN = {
 
 def client(service, endpoint):
     return boto3.client(
-        service, endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test",
+        service, endpoint_url=endpoint,
         config=Config(retries={"max_attempts": 1}, parameter_validation=False),
     )
 

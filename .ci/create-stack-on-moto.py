@@ -55,7 +55,7 @@ template = translated()
 resources = template["Resources"]
 kinds = [resource["Type"] for resource in resources.values()]
 expect("two functions", kinds.count("AWS::Lambda::Function") == 2, kinds)
-expect("one function URL, open to whoever has an API key", [resource["Properties"]["AuthType"] for resource in resources.values() if resource["Type"] == "AWS::Lambda::Url"] == ["NONE"], kinds)
+expect("one function URL, which authenticates by API key", [resource["Properties"]["AuthType"] for resource in resources.values() if resource["Type"] == "AWS::Lambda::Url"] == ["NONE"], kinds)
 rules = [resource["Properties"] for resource in resources.values() if resource["Type"] == "AWS::Events::Rule"]
 expect("a rule for task states, a schedule for reconcile", sorted(rule.get("ScheduleExpression", "") for rule in rules) == ["", "rate(1 hour)"], rules)
 pattern = next(rule["EventPattern"] for rule in rules if "EventPattern" in rule)
@@ -101,10 +101,13 @@ expect("the cluster is there", client("ecs").describe_clusters(clusters=["runvoy
 groups = {group["logGroupName"] for group in client("logs").describe_log_groups()["logGroups"]}
 expect("log groups are there", {"/runvoy/runvoy/tasks", "/runvoy/runvoy/orchestrator", "/runvoy/runvoy/event-processor"} <= groups, groups)
 
+variables = [function["Environment"]["Variables"] for function in client("lambda").list_functions()["Functions"]]
+expect("no function has an endpoint or a key of its own", not any(name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID") for each in variables for name in each), variables)
+
 # The template says so of its VPC; moto leaves it out, and then cannot run a task there.
 for vpc in client("ec2").describe_vpcs(Filters=[{"Name": "cidr", "Values": ["10.0.0.0/16"]}])["Vpcs"]:
     client("ec2").modify_vpc_attribute(VpcId=vpc["VpcId"], EnableDnsHostnames={"Value": True})
-variables = client("lambda").list_functions()["Functions"][0]["Environment"]["Variables"] | {
+variables = variables[0] | {
     # moto cannot resolve the reference to the WebSocket API.
     "RUNVOY_WEBSOCKET_API_ENDPOINT": MOTO,
     "AWS_ENDPOINT_URL": MOTO,
