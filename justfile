@@ -73,19 +73,21 @@ create-admin EMAIL STACK="runvoy":
         aws cloudformation describe-stacks --stack-name {{ quote(STACK) }} --output text \
             --query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue"
     }
+    function=$(output EventProcessor)
+    url=$(output ApiUrl)
     directory=$(mktemp -d)
     trap 'rm -rf "$directory"' EXIT
     python3 -c 'import json, sys; print(json.dumps({"source": "runvoy", "detail-type": "Create Admin", "detail": {"email": sys.argv[1]}}))' \
         {{ quote(EMAIL) }} >"$directory/event.json"
     # `fileb` means the same to version 1 and version 2 of the AWS CLI.
-    failed=$(aws lambda invoke --function-name "$(output EventProcessor)" --payload "fileb://$directory/event.json" \
+    failed=$(aws lambda invoke --function-name "$function" --payload "fileb://$directory/event.json" \
         --query FunctionError --output text "$directory/answer.json")
     if [ "$failed" != None ]; then
         cat "$directory/answer.json" >&2
         exit 1
     fi
     python3 -c 'import json, sys; print(sys.argv[1].rstrip("/") + json.load(open(sys.argv[2]))["claim_path"])' \
-        "$(output ApiUrl)" "$directory/answer.json"
+        "$url" "$directory/answer.json"
 
 # Write the API's description from the handlers.
 openapi:

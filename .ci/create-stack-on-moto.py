@@ -70,10 +70,21 @@ statements = [
 actions = [action for statement in statements for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])]
 expect("no action is a wildcard", not any("*" in action for action in actions), actions)
 
-for name in [name for name, resource in resources.items() if resource["Type"] in UNKNOWN_TO_MOTO]:
+removed = [name for name, resource in resources.items() if resource["Type"] in UNKNOWN_TO_MOTO]
+for name in removed:
     del resources[name]
-    for output in [output for output, value in template["Outputs"].items() if f'"{name}"' in json.dumps(value)]:
-        del template["Outputs"][output]
+
+
+def without_removed(value):
+    """The value, with a placeholder for each attribute of a resource that was removed."""
+    if isinstance(value, dict):
+        if "Fn::GetAtt" in value and value["Fn::GetAtt"][0] in removed:
+            return "https://removed.example.com/"
+        return {key: without_removed(entry) for key, entry in value.items()}
+    return [without_removed(entry) for entry in value] if isinstance(value, list) else value
+
+
+template = without_removed(template)
 client("s3").create_bucket(Bucket="code")
 archive = io.BytesIO()
 with zipfile.ZipFile(archive, "w") as code:

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Walks both servers of a running local-shim and checks what they answer. Fails when anything is wrong.
+# Sends requests and the example events to both servers of a running local system, and compares the answers with what they should be.
+# Ends with 1 at the first difference.
 #
-# The ids in the example events are placeholders: here they are replaced with those of an execution that this script starts.
+# The execution id and the token in the example events are placeholders. This script replaces them with those of executions that it
+# starts.
 #
 # Usage: examples/test.sh
 #   API_KEY    the key to call with      [default: what .runvoy-local/admin-key holds]
-#   API_URL    where the API is          [default: http://localhost:8080/api/v1]
-#   EVENTS_URL where the processor is    [default: http://localhost:8081]
+#   API_URL    the API                   [default: http://localhost:8080/api/v1]
+#   EVENTS_URL the event processor       [default: http://localhost:8081]
 set -euo pipefail
 
 examples=$(cd "$(dirname "$0")" && pwd)
@@ -82,8 +84,8 @@ expect "killed already" 204 '^$' -X DELETE -H "X-API-Key: $key" "$api/executions
 
 echo "The event processor at $events"
 expect "health" 200 '"component":"async-processor"' "$events/health"
-expect "what is not JSON is refused" 400 'not JSON' -X POST "$events/process" -d 'nonsense'
-expect "what is no event is refused" 500 'no event' -X POST "$events/process" -d '{}'
+expect "a body that is not JSON is refused" 400 'not JSON' -X POST "$events/process" -d 'nonsense'
+expect "an event of an unknown kind is refused" 500 'unknown kind' -X POST "$events/process" -d '{}'
 expect "the examples work as they stand" 200 'processed' -X POST "$events/process" -d "@$examples/ecs-task-completion.json"
 expect "an unknown token is refused" 200 '"statusCode":401' -X POST "$events/process" -d "@$examples/websocket-event.json"
 expect "the hourly reconcile" 200 'processed' -X POST "$events/process" -d "@$examples/scheduled-reconcile.json"

@@ -6,6 +6,8 @@ use crate::{Error, Result};
 const DEFAULT_REGISTRY: &str = "docker.io";
 /// The namespace of Docker Hub's official images, which users leave out.
 const OFFICIAL: &str = "library/";
+/// In characters, for name, tag and digest together. ECS takes 255 ("ContainerDefinition", `image`).
+const MAX_LENGTH: usize = 255;
 
 /// The name of an image, split as Docker splits it ("docker image pull": `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +25,7 @@ impl Reference {
     /// [`Error::Invalid`], saying which part of the name is wrong.
     pub fn parse(text: &str) -> Result<Self> {
         let bad = |why: &str| Error::invalid(format!("image {text:?} is not an image name: {why}"));
-        if text.is_empty() || text.len() > 255 {
+        if text.is_empty() || text.len() > MAX_LENGTH {
             return Err(bad("it must have 1 to 255 characters"));
         }
         let (rest, digest) = match text.split_once('@') {
@@ -67,7 +69,11 @@ impl Reference {
             _ => name,
         };
         let tag = tag.or_else(|| digest.is_none().then(|| "latest".to_owned()));
-        Ok(Self { registry: registry.to_owned(), name: name.to_owned(), tag, digest })
+        let reference = Self { registry: registry.to_owned(), name: name.to_owned(), tag, digest };
+        if reference.pullable().len() > MAX_LENGTH {
+            return Err(bad("with the tag `latest`, which it has without another, it has more than 255 characters"));
+        }
+        Ok(reference)
     }
 
     /// Whether the text that this was parsed from says the registry.
@@ -168,6 +174,7 @@ mod tests {
     #[test]
     fn what_is_no_name_is_refused() {
         let long = "a".repeat(256);
+        let too_long_with_its_tag = "a".repeat(249);
         for bad in [
             "",
             " ",
@@ -186,6 +193,7 @@ mod tests {
             "x\n",
             "-x",
             &long,
+            &too_long_with_its_tag,
         ] {
             assert!(Reference::parse(bad).is_err(), "{bad:?}");
         }

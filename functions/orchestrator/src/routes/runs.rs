@@ -67,7 +67,7 @@ pub(super) struct Started {
 /// `Idempotency-Key`, the same request sent again is answered with the first execution, however much later, and starts no second
 /// one.
 #[utoipa::path(post, path = "/run", operation_id = "run", tag = tags::EXECUTIONS, request_body = Run,
-    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]*$",
+    params(("Idempotency-Key" = Option<String>, Header, max_length = 255, pattern = "^[!-~]*$",
         description = "A text that the caller chooses for this one run")),
     responses((status = 202, body = Started, description = "The task is on its way"), error::Malformed, error::TooLarge, error::Refused, error::Clash, error::Outage))]
 pub(super) async fn run(

@@ -94,9 +94,10 @@ pub(super) async fn create(
 pub(super) struct UpdateSecret {
     #[schema(max_length = 1024)]
     description: Option<String>,
-    #[schema(pattern = "^[A-Za-z_][A-Za-z0-9_]*$")]
+    #[schema(pattern = "^([A-Za-z_][A-Za-z0-9_]*)?$")]
     key_name: Option<String>,
-    #[schema(min_length = 1, max_length = 4096)]
+    /// Empty means the same as absent.
+    #[schema(max_length = 4096)]
     value: Option<String>,
 }
 
