@@ -39,9 +39,9 @@ deny:
 test-examples:
     ./examples/test.sh
 
-# Run both functions under cargo-lambda on this machine only, on the emulated AWS of `just run-local`. Each change is built.
+# Run both functions under cargo-lambda, on the emulated AWS of `just run-local`. Each change is built. Listens on loopback only.
 watch *ARGUMENTS:
-    cargo lambda watch --invoke-address 127.0.0.1 {{ ARGUMENTS }}
+    cargo lambda watch --invoke-address ::1 {{ ARGUMENTS }}
 
 # Measure the system, release build: start, runs, requests, lines, memory.
 bench *ARGUMENTS:

@@ -22,7 +22,7 @@ const ROUNDS: usize = 20;
 
 fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
-        // `cargo test --benches`: the binaries are not built then.
+        // `cargo test --benches` runs this without the binaries, which only `just bench-lambda` builds.
         return;
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -56,7 +56,7 @@ async fn measure(function: &str, binary: &str, event: &str) {
 }
 
 fn binary_path(name: &str) -> PathBuf {
-    // Beside the benchmark's own folder: target/release/deps.
+    // The benchmark is in target/release/deps, and the functions' binaries are in its parent folder.
     let own = std::env::current_exe().unwrap();
     let path = own.parent().unwrap().parent().unwrap().join(name);
     assert!(path.exists(), "{} is not there; build it with `just bench-lambda`", path.display());

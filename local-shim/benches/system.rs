@@ -1,6 +1,6 @@
-//! Measures the whole system as its users meet it: over HTTP and WebSockets, on this machine.
+//! Measures the whole system over HTTP and WebSockets, on this machine.
 //!
-//! Run with `cargo bench -p local-shim --bench system` (or `just bench`).
+//! Run with `just bench`, or `cargo bench -p local-shim --bench system`.
 
 #![allow(unreachable_pub, reason = "no crate uses a test program")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that cannot go on ends")]
@@ -17,6 +17,7 @@ use std::{
 
 use client::{Caller, Seen, System, Viewer, connect, id};
 use futures_util::StreamExt;
+use local_shim::EVENT_PROCESSOR;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -27,7 +28,7 @@ fn main() {
     {
         return print(lines.parse().unwrap(), Duration::from_micros(pause.parse().unwrap()));
     }
-    // `cargo test --benches` runs this too, to see that it works: a small round is enough then.
+    // `cargo test --benches` runs the benchmark too, to see that it works. A short round is enough for that.
     let quick = !std::env::args().any(|argument| argument == "--bench");
     let runtime = local_shim::runtime().unwrap();
     start(if quick { 1 } else { 10 });
@@ -49,7 +50,7 @@ fn main() {
     });
 }
 
-/// One figure, on a line of its own.
+/// Prints one figure on a line.
 fn report(name: &str, figure: String) {
     println!("{name:<58} {figure}");
 }
@@ -58,7 +59,7 @@ fn milliseconds(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1000.0)
 }
 
-/// What lies at this part of the measured times.
+/// The measured time below which this part of all times lie, `0.5` for the median.
 fn percentile(times: &mut [Duration], percent: usize) -> Duration {
     times.sort();
     times[(times.len() * percent / 100).min(times.len() - 1)]
@@ -79,7 +80,7 @@ fn program(directory: &tempfile::TempDir) -> Command {
     command
 }
 
-/// From starting the process to the line that says that it is ready, and what it takes of memory then.
+/// The time from starting the process until it prints that it is ready, and its resident memory then.
 fn start(rounds: usize) {
     let directory = tempfile::tempdir().unwrap();
     let (mut first, mut later) = (Vec::new(), Vec::new());
@@ -103,7 +104,7 @@ fn start(rounds: usize) {
     report("idle memory (VmRSS)", memory);
 }
 
-/// From `POST /run` to `SUCCEEDED`, seen by asking for the status again and again.
+/// The time from `POST /run` to `SUCCEEDED`, which is polled.
 async fn echo(caller: &Caller, rounds: usize) {
     let mut times = Vec::new();
     for _ in 0..rounds {
@@ -147,10 +148,10 @@ async fn next_message(viewer: &mut Viewer) -> Value {
     }
 }
 
-/// As what this program runs itself, to print lines.
+/// A command that makes this program print lines.
 const PRINT: &str = "print";
 
-/// Lines that hold the time at which they are written, one after each pause.
+/// Prints lines that hold the time at which they are written, with a pause after each.
 fn print(lines: usize, pause: Duration) {
     let begun = Instant::now();
     for line in 1..=lines {
@@ -160,7 +161,7 @@ fn print(lines: usize, pause: Duration) {
     }
 }
 
-/// From a process's write to the viewer's frame.
+/// The time from the write of a line by the command's process to the frame that the viewer gets.
 async fn line_latency(caller: &Caller, lines: usize, pause: Duration) {
     let command = format!("sleep 0.5; \"$PRINTER\" {PRINT} {lines} {}", pause.as_micros());
     let printer = std::env::current_exe().unwrap();
@@ -185,7 +186,7 @@ async fn line_latency(caller: &Caller, lines: usize, pause: Duration) {
     report(&format!("a line from its process to a viewer, {rate:.0} lines/s"), spread(&mut times));
 }
 
-/// What the program takes of memory while it passes a long log on to a viewer.
+/// The resident memory of the program while it delivers a long log to a viewer.
 async fn memory(lines: usize) {
     let directory = tempfile::tempdir().unwrap();
     let mut child = program(&directory).spawn().unwrap();
@@ -216,7 +217,7 @@ async fn memory(lines: usize) {
     assert!(child.wait().unwrap().success());
 }
 
-/// A page of a list of few and of many executions.
+/// The time of one page of a list, with few and with many executions.
 async fn long_list(system: &System, executions: usize) {
     use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
     let page = async || {
@@ -259,7 +260,7 @@ async fn long_list(system: &System, executions: usize) {
     report(&format!("GET /executions, few / {executions} executions, p50"), format!("{few} / {}", page().await));
 }
 
-/// What a batch costs when the log before it is short and when it is long.
+/// The time to store a batch when the log before it is short, and when it is long.
 async fn batch_cost(system: &System, lines: usize) {
     let mut figures = Vec::new();
     for before in [0, lines] {
@@ -267,8 +268,9 @@ async fn batch_cost(system: &System, lines: usize) {
         let id = id(&system.admin.run(&command).await);
         system.admin.wait_for(&id, "RUNNING").await;
         tokio::time::sleep(Duration::from_millis(1500) + Duration::from_micros(before as u64 * 10)).await;
-        let calls = || system.shim.aws_calls().values().sum::<u64>();
-        let batches = || system.shim.aws_calls().get("dynamodb:TransactWriteItems").copied().unwrap_or(0);
+        let calls = || system.shim.aws_calls(EVENT_PROCESSOR).values().sum::<u64>();
+        let batches =
+            || system.shim.aws_calls(EVENT_PROCESSOR).get("dynamodb:TransactWriteItems").copied().unwrap_or(0);
         let from = (calls(), batches());
         tokio::time::sleep(Duration::from_secs(1)).await;
         let stored = batches() - from.1;
@@ -279,7 +281,7 @@ async fn batch_cost(system: &System, lines: usize) {
     report(&format!("AWS calls a batch, log empty / of {lines} lines"), figures.join(" / "));
 }
 
-/// All frames until the server closes, as they came.
+/// Reads all frames until the server closes the connection.
 async fn frames(mut viewer: Viewer) -> Vec<Message> {
     let mut frames = Vec::new();
     while let Some(Ok(frame)) = viewer.next().await {
@@ -313,9 +315,9 @@ async fn throughput(caller: &Caller, viewers: usize, lines: usize) {
         }
     });
     let seen = futures_util::future::join_all(viewers.into_iter().map(frames)).await;
-    // The command sleeps first, so that all are there when it begins.
+    // The command sleeps first, so that all viewers are connected when it prints its first line.
     let a_second = lines as f64 / (begun.elapsed().as_secs_f64() - 0.5);
-    // What it takes to look into the frames is not the system's time.
+    // Frames are parsed after the measurement, since the parsing is not the system's time.
     for frames in seen {
         let frames = frames.iter().map(|frame| serde_json::from_str(frame.to_text().unwrap()).unwrap()).collect();
         let seen = Seen { frames, close_code: None };

@@ -9,10 +9,9 @@ use runvoy_core::{
     user::{self, NewUser},
 };
 
-use crate::data_dir::DataDir;
+use crate::data_dir::{ADMIN_KEY, DataDir};
 
 const ADMIN: &str = "admin@runvoy.local";
-const KEY_FILE: &str = "admin-key";
 /// An image under both names that the documentation uses. The first becomes the default image.
 const IMAGES: [&str; 2] = ["ubuntu:22.04", "public.ecr.aws/docker/library/ubuntu:22.04"];
 /// The request id of everything that the first start creates.
@@ -46,7 +45,7 @@ pub(crate) async fn run(app: &App, data: &DataDir) -> Result<Bootstrapped> {
     match user::create(app, new).await {
         Ok(_) => {}
         Err(Error::Conflict { .. }) => bail!(
-            "{ADMIN} exists, and {KEY_FILE} in the data directory does not hold its key; put the key there, or remove the data \
+            "{ADMIN} exists, and {ADMIN_KEY} in the data directory does not hold its key; put the key there, or remove the data \
              directory to start afresh (with AWS_ENDPOINT_URL, name another one with --data-dir)"
         ),
         Err(error) => return Err(failed(error, "the admin could not be created")),
@@ -62,13 +61,13 @@ pub(crate) async fn run(app: &App, data: &DataDir) -> Result<Bootstrapped> {
             .await
             .map_err(|error| failed(error, &format!("image {name} could not be registered")))?;
     }
-    data.write(KEY_FILE, &format!("{}\n", admin_key.expose()))?;
+    data.write(ADMIN_KEY, &format!("{}\n", admin_key.expose()))?;
     data.end_first_start()?;
     Ok(Bootstrapped { admin_key, is_first_start: true })
 }
 
 fn read_key(data: &DataDir) -> Result<Option<ApiKey>> {
-    let Some(path) = data.persistent().map(|directory| directory.join(KEY_FILE)) else { return Ok(None) };
+    let Some(path) = data.persistent().map(|directory| directory.join(ADMIN_KEY)) else { return Ok(None) };
     if !path.exists() {
         return Ok(None);
     }

@@ -26,6 +26,8 @@ pub(crate) struct DataDir {
 /// anyone could use what it had created.
 const FIRST_START: &str = "first-start";
 const LOCK: &str = "lock";
+/// The file that holds the API key of the admin.
+pub const ADMIN_KEY: &str = "admin-key";
 
 impl DataDir {
     /// Opens and locks the folder, and creates it if it does not exist.
@@ -118,13 +120,17 @@ impl DataDir {
     }
 }
 
-/// Marks an empty folder, and empties one that an interrupted first start has left.
+/// Marks an empty folder, and empties one that an interrupted first start has left. A folder with the admin's key is kept: a first
+/// start writes the key last, and a user may have put it there.
 fn begin_first_start(directory: &Path) -> Result<()> {
     let marker = directory.join(FIRST_START);
     let is_own = |name: &std::ffi::OsStr| name == LOCK || name == FIRST_START;
     let entries: Vec<_> = std::fs::read_dir(directory)?.flatten().filter(|entry| !is_own(&entry.file_name())).collect();
     if !marker.exists() {
         return if entries.is_empty() { replace(&marker, b"") } else { Ok(()) };
+    }
+    if entries.iter().any(|entry| entry.file_name() == ADMIN_KEY) {
+        return Ok(std::fs::remove_file(marker)?);
     }
     for entry in entries {
         let path = entry.path();

@@ -18,6 +18,7 @@ pub mod settings;
 pub mod stack;
 mod system;
 
+pub use data_dir::ADMIN_KEY;
 pub use functions::{EVENT_PROCESSOR, ORCHESTRATOR};
 pub use settings::{AwsPort, RunnerChoice, Settings};
 pub use system::{Shim, VARIABLES_FILE};

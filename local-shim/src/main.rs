@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Result, anyhow};
 use clap::Parser;
-use local_shim::{RunnerChoice, Settings, Shim, VARIABLES_FILE, aws::ecs::runner::Kind, settings};
+use local_shim::{ADMIN_KEY, RunnerChoice, Settings, Shim, VARIABLES_FILE, aws::ecs::runner::Kind, settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -199,7 +199,7 @@ fn welcome(shim: &Shim, data_dir: Option<&Path>, chaos: Option<u64>) -> String {
     }
     let key = match data_dir {
         Some(directory) => {
-            let file = directory.join("admin-key");
+            let file = directory.join(ADMIN_KEY);
             if shim.is_first_start {
                 line("Admin API key", &format!("{}   (kept in {})", shim.admin_key.expose(), file.display()));
             } else {

@@ -265,9 +265,14 @@ impl Shim {
         self.aws.faults.set(plan);
     }
 
-    /// How often the functions have called each operation of AWS.
-    pub fn aws_calls(&self) -> BTreeMap<String, u64> {
-        self.aws.calls.snapshot()
+    /// How often a function, by its name in the template, has called each operation of AWS so far.
+    pub fn aws_calls(&self, function: &str) -> BTreeMap<String, u64> {
+        self.aws.calls.by(function)
+    }
+
+    /// Waits until the event processor has handled every event that it was sent.
+    pub async fn events_handled(&self) {
+        self.event_processor_function.settle().await;
     }
 
     /// Stops the system: takes no new work, lets running requests end, stops commands and closes their executions, and closes the

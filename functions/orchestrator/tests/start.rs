@@ -1,4 +1,4 @@
-//! The program without what it needs.
+//! How the program ends when it lacks a setting, or when its AWS is not there.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

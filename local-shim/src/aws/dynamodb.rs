@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::Answer;
-use crate::stack::Stack;
+use crate::{data_dir::ADMIN_KEY, stack::Stack};
 
 #[derive(Clone)]
 pub struct DynamoDb {
@@ -35,7 +35,7 @@ impl DynamoDb {
                 let path = directory.join("dynamodb.sqlite");
                 let path = path.to_str().context("the data directory's path is not valid UTF-8")?;
                 let is_empty = Path::new(path).metadata().is_ok_and(|file| file.len() == 0);
-                if is_empty && directory.join("admin-key").exists() {
+                if is_empty && directory.join(ADMIN_KEY).exists() {
                     anyhow::bail!(
                         "{path} is empty; put back its content, or move the data directory away to start afresh"
                     );

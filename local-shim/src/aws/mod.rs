@@ -16,7 +16,7 @@ pub mod ssm;
 pub(crate) mod state_file;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -36,18 +36,19 @@ pub struct Aws {
     pub faults: faults::Faults,
 }
 
-/// How often each operation was called. Operations are named `service:Operation`, as IAM policies name them.
+/// How often each function has called each operation. Operations are named `service:Operation`, as IAM policies name them.
 #[derive(Clone, Default)]
-pub struct CallLog(Arc<Mutex<BTreeMap<String, u64>>>);
+pub struct CallLog(Arc<Mutex<HashMap<&'static str, BTreeMap<String, u64>>>>);
 
 impl CallLog {
-    fn count(&self, operation: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(operation).or_default() += 1;
+    fn count(&self, function: &'static str, operation: String) {
+        let mut functions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *functions.entry(function).or_default().entry(operation).or_default() += 1;
     }
 
-    /// The counts so far.
-    pub fn snapshot(&self) -> BTreeMap<String, u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The counts of a function so far.
+    pub fn by(&self, function: &str) -> BTreeMap<String, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(function).cloned().unwrap_or_default()
     }
 }
 
@@ -88,8 +89,8 @@ impl Aws {
         let name = format!("{service}:{operation}");
         let call = faults::Call { operation: &name, invocation: request.invocation.unwrap_or_default() };
         let fault = self.faults.of(call);
-        self.calls.count(name);
         if let Some(caller) = request.caller {
+            self.calls.count(caller, name);
             self.permissions.note(caller, service, &operation, request.body);
         }
         match fault {

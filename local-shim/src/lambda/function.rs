@@ -155,6 +155,7 @@ impl Function {
         payload: Vec<u8>,
         is_last: bool,
     ) -> Result<Vec<u8>, InvokeError> {
+        let _under_way = self.0.events.token();
         let Some(chaos) = &self.0.chaos else { return self.invoke(request_id, payload).await };
         tokio::time::sleep(chaos.delay()).await;
         match chaos.fate() {
@@ -191,7 +192,7 @@ impl Function {
         }
     }
 
-    /// Waits until every asynchronous event has been handled.
+    /// Waits until no event is being handled and none is waiting.
     pub async fn settle(&self) {
         self.0.events.close();
         self.0.events.wait().await;

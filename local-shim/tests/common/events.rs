@@ -3,15 +3,15 @@
 use local_shim::{aws::logs::Event, lambda::log_subscription};
 use serde_json::{Value, json};
 
-/// A line with a number, which its event id and its timestamp follow.
+/// A log event with this number, from which its id and its timestamp are made.
 pub type Line = (usize, String);
 
-/// The event of a task that runs.
+/// The event that a task is RUNNING.
 pub fn task_running(id: &str) -> Value {
     task_event(id, json!({"lastStatus": "RUNNING", "startedAt": "2026-01-15T10:32:12Z"}))
 }
 
-/// The event of a task that has stopped, whose runner has an exit code unless it was killed.
+/// The event that a task is STOPPED. The runner has an exit code unless it was killed.
 pub fn task_stopped(id: &str, stop_code: &str, exit_code: Option<i32>) -> Value {
     let containers = json!([{"name": "sidecar", "exitCode": 0}, {"name": "runner", "exitCode": exit_code}]);
     task_event(
@@ -30,7 +30,7 @@ fn task_event(id: &str, mut detail: Value) -> Value {
     })
 }
 
-/// A batch of lines of the runner's stream.
+/// A batch of lines of the stream of the runner container.
 pub fn log_batch(id: &str, lines: &[Line]) -> Value {
     let events: Vec<Event> = lines
         .iter()

@@ -1,5 +1,5 @@
-//! A function's program as a process of its own, and the runtime API that it polls ("Using the Lambda runtime API for custom
-//! runtimes").
+//! Runs a function's program as a process, and serves the runtime API that the process polls ("Using the Lambda runtime API for
+//! custom runtimes").
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -29,10 +29,10 @@ use local_shim::{
     stack::{ACCOUNT, REGION},
 };
 
-/// The time limit that an invocation is told.
+/// The time limit of an invocation, as its headers say it.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A running instance of a function. Ends with this value.
+/// A running instance of a function. Dropping it ends the process.
 pub struct Instance {
     process: Child,
     started: Instant,
@@ -65,7 +65,7 @@ impl Shared {
     fn answer(&self, request_id: &str, answer: Answer) -> StatusCode {
         match self.answers().remove(request_id) {
             Some(waiting) => {
-                // The test may have ended.
+                // The test may have ended and dropped the receiver.
                 let _ = waiting.send(answer);
                 StatusCode::ACCEPTED
             }
@@ -75,8 +75,8 @@ impl Shared {
 }
 
 impl Instance {
-    /// Starts a program with these variables and Lambda's own, and no others. It may take this many events at the same time, as
-    /// under Lambda Managed Instances.
+    /// Starts a program with these variables and those of Lambda, and no others. With a number, the program may take that many
+    /// events at the same time, as under Lambda Managed Instances.
     pub async fn start(binary: &Path, environment: &BTreeMap<String, String>, concurrency: usize) -> Self {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -5,6 +5,6 @@
 pub mod events;
 pub mod instance;
 
-/// The allocator of the program.
+/// The tests and the benchmarks use the allocator that the program uses.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -76,7 +76,7 @@ impl System {
     }
 }
 
-/// A name that is not in use.
+/// A name that no other run of this test uses.
 fn unique() -> String {
     format!("n{:x}", SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos())
 }
@@ -114,7 +114,7 @@ async fn a_run_from_its_start_to_its_end() {
     assert_eq!((&ended["status"], &ended["exit_code"]), (&json!("SUCCEEDED"), &json!(0)), "{ended}");
     let logs = system.expect("GET", &format!("/executions/{id}/logs"), Value::Null, 200).await;
     assert_eq!(logs["status"], "SUCCEEDED", "{logs}");
-    // The connection was closed. An AWS that never saw it open says that it is gone, which has the same effect.
+    // The connection is closed by now. An AWS that never saw it open answers that it is gone, which has the same effect.
     assert!(connection::of_execution(&system.app, &id.parse().unwrap()).await.unwrap().is_empty());
 
     let listed = system.expect("GET", "/executions?limit=0", Value::Null, 200).await;

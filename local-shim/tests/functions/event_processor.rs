@@ -1,4 +1,4 @@
-//! One instance of the deployed program, with many events at the same time, as Lambda Managed Instances hand them over.
+//! One instance of the event processor's program with many events at the same time, as under Lambda Managed Instances.
 
 use futures_util::future::join_all;
 use local_shim::{AwsPort, Settings, Shim};
@@ -18,7 +18,7 @@ use crate::{
 
 const AT_ONCE: usize = 50;
 const EXECUTIONS: usize = 10;
-/// In each batch.
+/// The lines in each batch.
 const LINES: usize = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! The functions outside the program: as processes of their own, and on any AWS.
+//! The functions as processes, started as Lambda starts them, and on any AWS.
 
 #![allow(unreachable_pub, reason = "no crate uses a test program")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
@@ -11,7 +11,7 @@ mod orchestrator;
 
 use std::path::PathBuf;
 
-/// A function's program, which `cargo test --workspace` builds beside this one.
+/// The path of a function's program. `cargo test --workspace` builds it into the folder above the tests.
 fn binary(name: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_BIN_EXE_local-shim")).with_file_name(name);
     assert!(

@@ -1,4 +1,4 @@
-//! One instance of the deployed program, with many requests at the same time, as Lambda Managed Instances hand them over.
+//! One instance of the orchestrator's program with many requests at the same time, as under Lambda Managed Instances.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Virtual time, and an executor on one thread that moves it on when nothing else can be done.
+//! Virtual time, and an executor on one thread that advances the time when no task can run.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use aws_smithy_async::{
 use futures_executor::LocalPool;
 use futures_util::{FutureExt, task::LocalSpawnExt};
 
-/// When every simulation begins: 2026-01-01T00:00:00Z, in milliseconds.
+/// The time at which every simulation begins: 2026-01-01T00:00:00Z, in milliseconds.
 const BEGINNING: u64 = 1_767_225_600_000;
 
 #[derive(Clone, Debug)]
@@ -26,7 +26,8 @@ pub struct Clock(Arc<Mutex<Inner>>);
 struct Inner {
     /// Milliseconds since 1970.
     now: u64,
-    /// Who wakes when; the second number keeps the order of those who wake together.
+    /// The sleeping tasks, by the time at which they wake. The second number keeps the order of those that wake at the same
+    /// time.
     sleepers: BTreeMap<(u64, u64), Waker>,
     next: u64,
 }
@@ -46,7 +47,7 @@ impl Clock {
         Nap { clock: self.clone(), wake_at, registered: None }
     }
 
-    /// Moves on to the next who wakes. `false` when nobody will.
+    /// Advances the time to the next sleeping task. `false` if there is none.
     fn advance(&self) -> bool {
         let mut inner = self.0.lock().unwrap();
         let Some(((at, _), waker)) = inner.sleepers.pop_first() else { return false };
@@ -56,7 +57,7 @@ impl Clock {
         true
     }
 
-    /// Runs everything until `main` is done.
+    /// Runs all tasks until `main` is done.
     pub fn run(&self, pool: &mut LocalPool, main: impl Future<Output = ()> + 'static) {
         let main = pool.spawner().spawn_local_with_handle(main).unwrap();
         let mut main = std::pin::pin!(main);

@@ -1,10 +1,11 @@
-//! A deterministic simulation of everything that moves lines and states: the real handlers over the emulated AWS, on virtual
-//! time, with calls that fail or kill their handler, deliveries that come late, twice, in another order or not at all, and
-//! viewers that come, are slow, and leave. Each seed is one story; a seed that breaks the promise is printed and replays
-//! exactly.
+//! A deterministic simulation of everything that moves lines and states: the real handlers on the emulated AWS, on virtual
+//! time. Calls fail or kill their handler. Deliveries come late, twice, in another order or not at all. Viewers connect, read
+//! slowly, and leave.
 //!
-//! `SEEDS=0..10000 cargo test --release -p local-shim --test simulation seeds -- --nocapture` runs more of them,
-//! `SEEDS=4711` tells one.
+//! A seed decides all of that, so a seed that breaks the promise is printed and can be replayed exactly.
+//!
+//! `SEEDS=0..10000 cargo test --release -p local-shim --test simulation seeds -- --nocapture` runs more seeds, and `SEEDS=4711`
+//! prints what happens in one.
 
 #![allow(unreachable_pub, reason = "no crate uses a test program")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
@@ -28,7 +29,7 @@ use std::{
 use scenario::Outcome;
 use world::Planted;
 
-/// What runs when nobody says otherwise.
+/// The seeds that run when `SEEDS` is not set.
 const SEEDS: Range<u64> = 0..200;
 
 fn wanted() -> Range<u64> {
@@ -40,7 +41,7 @@ fn wanted() -> Range<u64> {
     }
 }
 
-/// Runs seeds, or one in `step` of them, on all cores until one breaks the promise.
+/// Runs these seeds, or one in `step` of them, on all cores, until one breaks the promise.
 fn first_broken(seeds: Range<u64>, step: u64, planted: Option<Planted>) -> Option<(u64, Outcome)> {
     let next = AtomicU64::new(seeds.start);
     let broken: Mutex<Option<(u64, Outcome)>> = Mutex::new(None);
@@ -92,9 +93,9 @@ fn a_seed_tells_the_same_story_again() {
     }
 }
 
-/// The simulation finds what it is there to find.
+/// Each planted fault must be found, or the simulation is not worth its time.
 fn is_found(planted: Planted) {
-    // What only comes too late is seen where nothing else holds it up: in the calm seeds.
+    // A line that only comes too late is noticed only if nothing else may delay it, which is so in the calm seeds.
     let step = match planted {
         Planted::NoSecondLook | Planted::NewViewerUnnoticed => scenario::CALM,
         Planted::RepeatForgotten

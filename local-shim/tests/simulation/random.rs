@@ -1,4 +1,4 @@
-//! Chance that a seed repeats (SplitMix64).
+//! Random numbers that are the same for the same seed (SplitMix64).
 
 #[derive(Clone, Debug)]
 pub struct Random(u64);
@@ -21,7 +21,7 @@ impl Random {
         low + self.next() % (high - low + 1)
     }
 
-    /// Whether something happens that does so this many times in a thousand.
+    /// `true` this many times in a thousand.
     pub fn chance(&mut self, of_thousand: u64) -> bool {
         self.between(1, 1000) <= of_thousand
     }

@@ -1,4 +1,4 @@
-//! One seed: executions, their lines and events, viewers who come and go, faults; and what must hold in the end.
+//! What happens in one seed (executions, lines, events, viewers, faults), and what must hold at its end.
 
 use std::{
     cell::{Cell, RefCell},
@@ -38,14 +38,14 @@ use crate::{
     world::{Http, Planted, Socket, Stopped, Task, World},
 };
 
-/// One seed in so many is calm: see [`Simulation::calm`].
+/// One in this many seeds is calm: see [`Simulation::calm`].
 pub const CALM: u64 = 4;
-/// What a calm seed happens by, in milliseconds: lines are printed and viewers come at its beats, so that they meet, and a line
-/// that is missed stays so for long enough to be noticed.
+/// The beat of a calm seed, in milliseconds. Lines are printed and viewers connect at beats, so that they meet; and a line that
+/// was missed stays missing for a whole beat, which is long enough to be noticed.
 const BEAT: u64 = 8000;
 const END_LINE: &str = "### runvoy runner: command ended, exit code => ";
 
-/// What a seed has come to: nothing, or what does not hold.
+/// The result of a seed: what does not hold.
 pub struct Outcome {
     pub violations: Vec<String>,
     pub story: Vec<String>,
@@ -64,30 +64,30 @@ pub fn run(seed: u64, planted: Option<Planted>) -> Outcome {
 struct Simulation {
     world: World,
     app: App,
-    /// How records of the connections table's stream are handed on.
+    /// How the records of the connections table's stream are delivered.
     mapping: table_stream::Settings,
     key: ApiKey,
     spawner: LocalSpawner,
-    /// A seed without faults, repeats and long delays: everything comes once, and soon.
+    /// A seed without faults, repeats and long delays: everything is delivered once, and soon.
     calm: bool,
-    /// Whatever goes on besides viewers.
+    /// The tasks of a seed other than its viewers.
     busy: Cell<usize>,
     watching: Cell<usize>,
     lives: RefCell<BTreeSet<String>>,
     /// When the first delivery of each line began.
     delivered: RefCell<HashMap<String, u64>>,
-    /// What each viewer saw, over all its connections.
+    /// The frames of each viewer, over all its connections.
     seen: RefCell<Vec<Chain>>,
     violations: RefCell<Vec<String>>,
 }
 
-/// One viewer, who may have left and come back.
+/// One viewer, which may leave and connect again.
 struct Chain {
     execution: String,
     wants_status: bool,
     sessions: Vec<String>,
     opened: Vec<u64>,
-    /// Whether it stayed until it was sent off.
+    /// Whether it stayed connected until the server closed the connection.
     stayed: bool,
 }
 
@@ -116,7 +116,7 @@ impl Simulation {
             .retry_config(
                 aws_config::retry::RetryConfig::standard()
                     .with_max_attempts(runvoy_core::aws::MAX_ATTEMPTS)
-                    // The same backoff for the same seed.
+                    // The SDK waits before its retries by this source, so the same seed has the same delays.
                     .with_use_static_exponential_base(true),
             )
             .build();
@@ -150,7 +150,7 @@ impl Simulation {
             self.work(async move { simulation.execution(number).await });
         }
         self.rest(|simulation| simulation.busy.get()).await;
-        // An hour later, for those whose events were lost.
+        // An hour later, reconcile closes executions whose events were lost.
         self.world.state().faults = 0;
         self.world.wait(3_600_000).await;
         let reconciled = self.request("POST", "/health/reconcile", &[], Value::Null, false).await;
@@ -159,7 +159,7 @@ impl Simulation {
         self.check().await;
     }
 
-    /// Waits until something has come to rest, for some simulated hours at most.
+    /// Polls until a condition holds, for some simulated hours at most.
     async fn rest(&self, left: impl Fn(&Self) -> usize) {
         for waited in 1..1000 {
             if left(self) == 0 {
@@ -197,7 +197,7 @@ impl Simulation {
         image::register(&self.app, registration, &email, &RequestId::new("prepare")).await.unwrap();
     }
 
-    /// A request to the API. Nothing, if its handler died.
+    /// Sends a request to the API. `None` if its handler was killed.
     async fn request(
         &self,
         method: &str,
@@ -224,7 +224,7 @@ impl Simulation {
         Some((status, body, link))
     }
 
-    /// An event, handed over as Lambda hands over asynchronous ones: tried three times. The last time nothing goes wrong.
+    /// Delivers an event as Lambda delivers an asynchronous one: up to three times. The last attempt has no fault.
     fn deliver(self: &Rc<Self>, what: String, event: Value, delay: u64) {
         let simulation = self.clone();
         self.work(async move {
@@ -242,7 +242,7 @@ impl Simulation {
         });
     }
 
-    /// Runs the event processor once. Nothing, if it died or was out of time.
+    /// Runs the event processor once. `None` if it was killed or reached its time limit.
     async fn handle(&self, event: Value, fragile: bool) -> Option<Result<Value, String>> {
         let app = self.app.clone();
         let code = async move {
@@ -253,14 +253,15 @@ impl Simulation {
         futures_util::select_biased! {
             handled = self.world.invoke(fragile, code).fuse() => handled,
             () = self.world.wait(120_000).boxed_local().fuse() => {
-                // Lambda ends it in the middle of something: with a viewer who takes seconds for each line, say.
+                // The time limit of the function ends the invocation, for instance during frames to a viewer that takes seconds
+                // for each.
                 self.world.state().repeats_allowed = true;
                 None
             }
         }
     }
 
-    /// How often an event is delivered, and after how long each time.
+    /// The delays of the deliveries of one event: one entry for each delivery.
     fn deliveries(&self, lost_of_thousand: u64) -> Vec<u64> {
         if self.calm {
             return vec![self.world.between(0, 100)];
@@ -273,7 +274,7 @@ impl Simulation {
         (0..copies).map(|_| self.world.between(0, late)).collect()
     }
 
-    /// A command that is run, watched, perhaps killed.
+    /// A command that is run, watched, and sometimes killed.
     async fn execution(self: Rc<Self>, number: u64) {
         let key = format!("key-{number}");
         let mut started = None;
@@ -313,7 +314,7 @@ impl Simulation {
         }
     }
 
-    /// Lets tasks live that ECS has accepted and that do not live yet.
+    /// Starts the tasks that ECS has accepted and that have not begun.
     fn begin_lives(self: Rc<Self>) {
         let ids: Vec<String> = self.world.state().tasks.keys().cloned().collect();
         for id in ids {
@@ -366,7 +367,7 @@ impl Simulation {
         }
         let stop_wanted = world.state().tasks[&id].stop_wanted;
         let exit_code = if stop_wanted { 143 } else { world.between(0, 1) as i32 };
-        // One that is killed the hard way says nothing at its end.
+        // A runner that is killed by SIGKILL prints no last line.
         let silent = !self.calm && world.chance(80);
         let late = if self.calm || world.chance(700) { 0 } else { world.between(0, 4000) };
         let finish = [format!("{END_LINE}{exit_code}")];
@@ -386,7 +387,7 @@ impl Simulation {
         }
     }
 
-    /// Lines reach CloudWatch, and its subscription.
+    /// Delivers lines to CloudWatch, and to its subscription.
     fn print(self: &Rc<Self>, id: &str, texts: Vec<String>, before: &[Event]) -> Vec<Event> {
         let world = &self.world;
         let group = world.logs().group(&self.app.config.log_group).unwrap();
@@ -395,7 +396,7 @@ impl Simulation {
         let lines: Vec<(i64, String)> = texts.into_iter().map(|text| (now, text)).collect();
         let events = group.put(&stream, &lines).unwrap();
         for delay in self.deliveries(40) {
-            // Cut differently from the last time, now and then.
+            // A repeat is sometimes cut into other batches.
             let mut batch = events.clone();
             if !self.calm && world.chance(200) {
                 batch = before.iter().cloned().chain(batch).collect();
@@ -414,7 +415,7 @@ impl Simulation {
         events
     }
 
-    /// Hands on who has connected or was handed over, as the stream of the connections table does.
+    /// Delivers new and handed-over connections, as the stream of the connections table does.
     fn follow_stream(self: Rc<Self>) {
         let mut stream = self.world.dynamodb().follow(&self.app.config.tables.websocket_connections).unwrap();
         let simulation = self.clone();
@@ -433,7 +434,7 @@ impl Simulation {
         self.spawner.spawn_local(following).unwrap();
     }
 
-    /// A stream's record is tried until it is handled.
+    /// Lambda retries a record of a stream until the function succeeds.
     fn deliver_record(self: Rc<Self>, record: Value, delay: u64) {
         let simulation = self.clone();
         self.work(async move {
@@ -457,7 +458,7 @@ impl Simulation {
         });
     }
 
-    /// Somebody who watches, leaves, and perhaps comes back.
+    /// A viewer that connects, disconnects, and sometimes connects again.
     async fn viewer(self: &Rc<Self>, execution: String, token: String) {
         let world = &self.world;
         if self.calm {
@@ -486,7 +487,7 @@ impl Simulation {
                 parameters["last_event_id"] = json!(last);
             }
             let event = websocket("$connect", &connection, parameters);
-            // The time of the line: the rest of an id differs from run to run.
+            // Only the time part of the id: the rest differs from run to run.
             let after = last_event_id.as_ref().map_or("the beginning", |id| &id[..13]);
             world.tell(|| format!("{connection} asks to watch {execution} after {after}"));
             let answer = match self.handle(event, true).await {
@@ -519,7 +520,7 @@ impl Simulation {
                 if leaves.is_some_and(|at| now >= at) || now > chain.opened[0] + 6 * 3_600_000 {
                     break false;
                 }
-                // Finely while it matters, coarsely while nothing happens.
+                // The checks are frequent while lines arrive, and rare while nothing happens.
                 world.wait(50.max((now - chain.opened[0]) / 20)).await;
             };
             if stayed {
@@ -575,7 +576,7 @@ impl Simulation {
             self.violate(format!("{id} ended as {status}, not as {expected:?}"));
             return;
         }
-        // The whole log, in order, each line once.
+        // The whole log is stored, in order, each line once.
         let printed = self.printed(id);
         let mut read = Vec::new();
         let mut path = Some(format!("/executions/{id}/logs"));
@@ -592,7 +593,7 @@ impl Simulation {
         if read != printed {
             self.violate(format!("{id} printed {} lines, and its log has {}", printed.len(), read.len()));
         }
-        // The one order of the store, which every viewer has.
+        // Every viewer has the order of the store.
         let mut order = Vec::new();
         let execution: ExecutionId = id.parse().unwrap();
         let mut sequence = 0;
@@ -607,7 +608,7 @@ impl Simulation {
         }
     }
 
-    /// Ids of all lines of an execution, in order.
+    /// The ids of all lines of an execution, in order.
     fn printed(&self, id: &str) -> Vec<String> {
         let body = json!({"logGroupName": self.app.config.log_group, "logStreamNames": [format!("task/runner/{id}")]});
         let answer = self.world.logs().call("FilterLogEvents", body.to_string().as_bytes()).unwrap();
@@ -627,7 +628,8 @@ impl Simulation {
             if ends > 0 && !ends_last {
                 self.violate(format!("{who} was sent something after its last frame"));
             }
-            // Who dies between the last frame and noting it leaves it to be sent again.
+            // An invocation that ends between its last frame and the update of the viewer's position makes the next one send
+            // that frame again.
             if ends > 1 && !state.repeats_allowed {
                 self.violate(format!("{who} was sent off {ends} times"));
             }
@@ -645,7 +647,7 @@ impl Simulation {
                 self.violate(format!("{who} was sent the line {id} twice"));
             }
         }
-        // Whoever left has the beginning, whoever stayed has all.
+        // A viewer that left has a beginning of the log. A viewer that stayed has all of it.
         let expected: Vec<&String> = order.iter().take(if chain.stayed { order.len() } else { once.len() }).collect();
         if once != expected {
             let at = once.iter().zip(&expected).take_while(|(a, b)| a == b).count();
@@ -673,7 +675,8 @@ impl Simulation {
             for (place, (at, id)) in received.iter().enumerate() {
                 let known = self.delivered.borrow().get(id).copied().unwrap_or(u64::MAX).max(chain.opened[0]);
                 let ahead = received[..place].iter().filter(|(sent, _)| *sent >= known).count() as u64;
-                // A few seconds for calls that are slow, and what a socket takes for the lines before: 35 ms a frame at most.
+                // The bound allows a few seconds for slow calls, and for each earlier line what its frame may take on the
+                // socket: 35 ms.
                 if *at > known.saturating_add(4000 + 35 * ahead) {
                     self.violate(format!("{who} waited {} ms for the line {id}", at - known));
                 }
@@ -682,7 +685,7 @@ impl Simulation {
     }
 }
 
-/// Ids of the lines in frames, with the time of each.
+/// The ids of the lines in the frames, with the time of each.
 fn lines(frames: &[(u64, Value)]) -> Vec<(u64, String)> {
     let id = |event: &Value| event["event_id"].as_str().unwrap().to_owned();
     frames

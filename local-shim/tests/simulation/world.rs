@@ -1,5 +1,5 @@
-//! AWS as the handlers meet it here: the emulated DynamoDB and CloudWatch Logs behind calls that take their time and go wrong,
-//! sockets that end in a list, and an ECS whose tasks are told what to do.
+//! AWS as the simulated handlers meet it: the emulated DynamoDB and CloudWatch Logs with calls that take time and fail, sockets
+//! that append to a list, and an ECS whose tasks the scenario controls.
 
 use std::{
     cell::Cell,
@@ -29,22 +29,23 @@ thread_local! {
     static CURRENT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A fault of the handlers, planted to see it found: their calls or answers are changed as the fault would change them.
+/// A planted fault, which the simulation must find. The handlers' calls, or the answers to them, are changed to what a faulty
+/// handler would have sent or done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Planted {
-    /// Who lets go of a viewer does not look again.
+    /// The invocation that releases a viewer's lease does not read the execution again.
     NoSecondLook,
-    /// A repeated batch is not recognized.
+    /// A repeated batch is stored again.
     RepeatForgotten,
-    /// A lease keeps nobody out.
+    /// A lease that another invocation holds is taken all the same.
     LeaseIgnored,
-    /// A batch does not notice a viewer who connects while it is stored.
+    /// A batch does not notice a viewer that connects while the batch is stored.
     NewViewerUnnoticed,
-    /// An end state gives way to whatever is told last.
+    /// An end state is overwritten by a later event.
     EndStatesGiveWay,
-    /// A viewer who takes long is let go of and not handed over.
+    /// An invocation that has served a viewer for its turn releases the viewer without handing it over.
     NotHandedOver,
-    /// Who takes a viewer over does not know which lines of a batch it has.
+    /// The invocation that takes a viewer over does not know which lines of a batch the viewer has.
     ProgressForgotten,
 }
 
@@ -61,20 +62,20 @@ struct Shared {
 
 pub struct State {
     pub random: Random,
-    /// Faults that may still come.
+    /// How many more faults may happen.
     pub faults: u32,
-    /// Faults after which a line may come to a viewer twice.
+    /// How many of these faults may lead to a repeated line at a viewer.
     pub repeats_allowed: bool,
     invocations: usize,
-    /// Those whose calls may go wrong.
+    /// The invocations whose calls may fail.
     fragile: HashSet<usize>,
     crashed: HashSet<usize>,
-    /// Those that have let go of a viewer, for [`Planted::NoSecondLook`].
+    /// The invocations that have released a viewer's lease, for [`Planted::NoSecondLook`].
     let_go: HashSet<usize>,
     pub tasks: BTreeMap<String, Task>,
     definitions: BTreeMap<String, Value>,
     pub sockets: BTreeMap<String, Socket>,
-    /// What happened, for whoever looks into a seed.
+    /// What happened, for the person who reads the log of a seed.
     pub story: Vec<String>,
 }
 
@@ -98,13 +99,13 @@ pub struct Stopped {
 /// A viewer's end of a connection.
 #[derive(Default)]
 pub struct Socket {
-    /// Whether the handshake is over and the viewer there.
+    /// Whether the handshake is over and the viewer is connected.
     pub open: bool,
-    /// Milliseconds that a frame takes at most.
+    /// The greatest delay of a frame, in milliseconds.
     pub slowness: u64,
-    /// With the time of each.
+    /// The frames, with the time of each.
     pub frames: Vec<(u64, Value)>,
-    /// Whether the server has closed it.
+    /// Whether the server has closed the connection.
     pub closed: bool,
 }
 
@@ -174,7 +175,7 @@ impl World {
         self.state().story.push(text);
     }
 
-    /// Runs a handler's code as one invocation. Nothing, if it died.
+    /// Runs a handler's code as one invocation. `None` if it was killed.
     pub fn invoke<F: Future>(&self, fragile: bool, code: F) -> Invocation<F> {
         let mut state = self.state();
         state.invocations += 1;
@@ -199,7 +200,8 @@ impl World {
             4 => Fault::CrashAfter,
             _ => Fault::Lost,
         };
-        // A handler that dies, or does not hear what it did, after it sent something does so again.
+        // A handler that is killed, or whose answer is lost, after it sent a frame makes the next invocation send that frame
+        // again.
         state.repeats_allowed = true;
         let name = match fault {
             Fault::Fails => "fails",
@@ -219,7 +221,7 @@ impl World {
         let Some((service, operation)) = identify(&request.borrow()) else {
             return AwsError::unknown_operation().into_answer();
         };
-        // There and back each. One invocation in eight has a slow way to its tables.
+        // The latency of a call, on each way. One invocation in eight has a slow connection to its tables.
         let slowest = if service == "dynamodb" && invocation.is_multiple_of(8) { 300 } else { 15 };
         self.wait(self.between(0, slowest)).await;
         match self.fault(invocation, &operation) {
@@ -272,7 +274,7 @@ impl World {
         }
     }
 
-    /// Changes a call as a planted fault would.
+    /// Changes a call as the planted fault would.
     fn spoil_request(&self, operation: &str, body: &mut Vec<u8>) {
         let change: (&str, &str, &str) = match self.0.planted {
             Some(Planted::LeaseIgnored) => {
@@ -295,7 +297,7 @@ impl World {
         }
     }
 
-    /// Changes an answer as a planted fault would.
+    /// Changes an answer as the planted fault would.
     fn spoil_answer(&self, invocation: usize, operation: &str, request: &[u8], answer: &mut Answer) {
         let request = String::from_utf8_lossy(request);
         match self.0.planted {
@@ -402,7 +404,7 @@ impl Task {
         }
     }
 
-    /// As DescribeTasks shows it.
+    /// The task as `DescribeTasks` shows it.
     fn shown(&self, id: &str) -> Value {
         let seconds = |at: u64| json!(at as f64 / 1000.0);
         let mut task = json!({
@@ -426,7 +428,7 @@ impl Task {
         }
     }
 
-    /// As EventBridge tells of it, for the state that it was in: `RUNNING` or `STOPPED`.
+    /// The task in an event of EventBridge, with the state it had then: `RUNNING` or `STOPPED`.
     pub fn event(&self, id: &str, status: &str) -> Value {
         let time = |at: u64| json!(jiff::Timestamp::from_millisecond(at as i64).unwrap());
         let mut detail = json!({"taskArn": Self::arn(id), "lastStatus": status, "containers": []});
@@ -448,7 +450,7 @@ fn json_answer(body: Vec<u8>) -> Answer {
     Answer { status: 200, content_type: "application/x-amz-json-1.1", body }
 }
 
-/// An invocation's code, which dies when one of its calls says so.
+/// An invocation's code, which is dropped when one of its calls is chosen to kill it.
 pub struct Invocation<F> {
     world: World,
     number: usize,
@@ -466,7 +468,7 @@ impl<F: Future> Future for Invocation<F> {
     }
 }
 
-/// The SDK's way in.
+/// The HTTP client of the SDK.
 #[derive(Clone)]
 pub struct Http(pub World);
 

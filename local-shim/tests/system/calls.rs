@@ -1,17 +1,26 @@
-//! What each request costs: the calls of AWS that the functions make for it.
+//! The calls of AWS that the functions make for each request.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
+use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use axum::http::Method;
+use local_shim::{EVENT_PROCESSOR, ORCHESTRATOR};
 use serde_json::json;
 
-use crate::client::{Caller, System, connect, id, watch};
+use crate::client::{Caller, Seen, System, connect, id, watch};
 
-/// The calls that were made meanwhile, those in the background included.
+/// The calls that the orchestrator makes while this runs.
 async fn calls<T>(system: &System, work: impl Future<Output = T>) -> (T, BTreeMap<String, u64>) {
-    let before = system.shim.aws_calls();
+    calls_of(ORCHESTRATOR, system, work).await
+}
+
+async fn calls_of<T>(function: &str, system: &System, work: impl Future<Output = T>) -> (T, BTreeMap<String, u64>) {
+    let before = system.shim.aws_calls(function);
     let done = work.await;
-    let after = system.shim.aws_calls();
+    let after = system.shim.aws_calls(function);
     let made = after
         .into_iter()
         .map(|(operation, count)| (operation.clone(), count - before.get(&operation).copied().unwrap_or(0)))
@@ -24,17 +33,37 @@ fn expected(operations: &[(&str, u64)]) -> BTreeMap<String, u64> {
     operations.iter().map(|(operation, count)| ((*operation).to_owned(), *count)).collect()
 }
 
-/// Lets what goes on beside requests (noting when a key was last used) come to its end.
-async fn quiet(system: &System) {
-    let mut before = system.shim.aws_calls();
-    loop {
-        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
-        let after = system.shim.aws_calls();
-        if after == before {
-            return;
-        }
-        before = after;
-    }
+/// Whether the log of an execution is stored up to this line.
+async fn is_stored(system: &System, execution_id: &str, line: &str) -> bool {
+    let found = aws_sdk_cloudwatchlogs::Client::new(system.shim.sdk())
+        .filter_log_events()
+        .log_group_name("/runvoy/runvoy-local/tasks")
+        .log_stream_names(format!("task/runner/{execution_id}"))
+        .send()
+        .await;
+    let events = found.ok().and_then(|found| found.events).unwrap_or_default();
+    let Some(event) = events.iter().find(|event| event.message() == Some(line)) else { return false };
+    let record = aws_sdk_dynamodb::Client::new(system.shim.sdk())
+        .get_item()
+        .table_name("runvoy-local-executions")
+        .key("execution_id", AttributeValue::S(execution_id.to_owned()))
+        .send()
+        .await
+        .unwrap();
+    record.item.unwrap().get("log_last_event_id").and_then(|id| id.as_s().ok()).map(String::as_str) == event.event_id()
+}
+
+/// How many batches of lines are stored for an execution.
+async fn stored_batches(system: &System, execution_id: &str) -> u64 {
+    let found = aws_sdk_dynamodb::Client::new(system.shim.sdk())
+        .query()
+        .table_name("runvoy-local-execution-logs")
+        .key_condition_expression("execution_id = :id")
+        .expression_attribute_values(":id", AttributeValue::S(execution_id.to_owned()))
+        .select(Select::Count)
+        .send()
+        .await;
+    found.unwrap().count().try_into().unwrap()
 }
 
 async fn get(caller: &Caller, path: &str) {
@@ -49,7 +78,6 @@ async fn each_request_makes_the_calls_it_must_and_no_more() {
     let secret = json!({"name": "s", "key_name": "S", "value": "v"});
     assert_eq!(system.admin.post("/secrets", &secret).await.status, 201);
     system.admin.run_to_end(json!({"command": "true", "secrets": ["s"]})).await;
-    quiet(&system).await;
 
     let key = ("dynamodb:GetItem", 1);
     let (_, made) = calls(&system, get(&system.admin, "/health")).await;
@@ -61,7 +89,8 @@ async fn each_request_makes_the_calls_it_must_and_no_more() {
     let (_, made) = calls(&system, get(&system.admin, "/executions?status=FAILED,SUCCEEDED")).await;
     assert_eq!(made, expected(&[key, ("dynamodb:Query", 2)]), "list by status");
     let (_, made) = calls(&system, get(&system.admin, &format!("/executions/{id}/logs"))).await;
-    assert!(made["dynamodb:GetItem"] <= 5 && made["dynamodb:Query"] == 1 && made.len() == 2, "logs {made:?}");
+    let batches = stored_batches(&system, &id).await;
+    assert_eq!(made, expected(&[("dynamodb:GetItem", 2 + batches), ("dynamodb:Query", 1)]), "logs");
     let (_, made) = calls(&system, get(&system.admin, "/users")).await;
     assert_eq!(made, expected(&[key, ("dynamodb:Scan", 1)]), "users");
     let (_, made) = calls(&system, get(&system.admin, "/images")).await;
@@ -73,44 +102,32 @@ async fn each_request_makes_the_calls_it_must_and_no_more() {
     let (_, made) = calls(&system, get(&system.admin, "/secrets/s")).await;
     assert_eq!(made, expected(&[("dynamodb:GetItem", 2), ("ssm:GetParameter", 1)]), "secret");
 
-    // A key, an image, the task, its record, a token: five.
-    let started = calls(&system, system.admin.run("sleep 60")).await;
-    let run = expected(&[
-        key,
-        ("dynamodb:BatchGetItem", 1),
-        ("ecs:RunTask", 1),
-        ("dynamodb:UpdateItem", 1),
-        ("dynamodb:PutItem", 1),
-    ]);
-    assert!(contains(&started.1, &run), "run {:?}", started.1);
-    let id = crate::client::id(&started.0);
-    system.admin.wait_for(&id, "RUNNING").await;
-    quiet(&system).await;
-    let with_secrets = calls(&system, system.admin.run_with(json!({"command": "sleep 60", "secrets": ["s"]}))).await;
-    let run = expected(&[
-        key,
-        ("dynamodb:BatchGetItem", 2),
-        ("ecs:RunTask", 1),
-        ("dynamodb:UpdateItem", 1),
-        ("dynamodb:PutItem", 1),
-    ]);
-    assert!(contains(&with_secrets.1, &run), "run with a secret {:?}", with_secrets.1);
-    assert!(!with_secrets.1.keys().any(|operation| operation.starts_with("ssm:")), "a run reads no secret");
-    quiet(&system).await;
-    // Whether the key is known; and for one that is, its execution and the token once more.
+    // The key, the image, the task, the execution's record, and a token for its viewers.
+    let run =
+        [key, ("dynamodb:BatchGetItem", 1), ("ecs:RunTask", 1), ("dynamodb:UpdateItem", 1), ("dynamodb:PutItem", 1)];
+    let (started, made) = calls(&system, system.admin.run("sleep 60")).await;
+    assert_eq!(made, expected(&run), "run");
+    let id = crate::client::id(&started);
+    // The secrets, which are read from their table only.
+    let mut with_secret = run;
+    with_secret[1].1 = 2;
+    let body = json!({"command": "sleep 60", "secrets": ["s"]});
+    let (_, made) = calls(&system, system.admin.run_with(body)).await;
+    assert_eq!(made, expected(&with_secret), "run with a secret");
+    // A query for the execution that has the idempotency key. Where one has it, the repeat reads it and makes a token.
     let keyed =
         || system.admin.request(Method::POST, "/run", &[("idempotency-key", "k")], r#"{"command": "sleep 60"}"#);
     let (first, made) = calls(&system, keyed()).await;
-    assert!(contains(&made, &expected(&[("dynamodb:Query", 1), ("ecs:RunTask", 1)])), "run with a key {made:?}");
-    system.admin.wait_for(&crate::client::id(&first.json()), "RUNNING").await;
-    quiet(&system).await;
+    let with_key: Vec<_> = run.into_iter().chain([("dynamodb:Query", 1)]).collect();
+    assert_eq!(made, expected(&with_key), "run with an idempotency key");
     let (again, made) = calls(&system, keyed()).await;
     assert_eq!(again.text, first.text);
     let repeat = expected(&[("dynamodb:GetItem", 2), ("dynamodb:Query", 1), ("dynamodb:PutItem", 1)]);
     assert_eq!(made, repeat, "the same run again");
+    system.admin.wait_for(&id, "RUNNING").await;
     let (_, made) = calls(&system, system.admin.delete(&format!("/executions/{id}"))).await;
     let kill = expected(&[("dynamodb:GetItem", 2), ("ecs:StopTask", 1), ("dynamodb:UpdateItem", 1)]);
-    assert!(contains(&made, &kill), "kill {made:?}");
+    assert_eq!(made, kill, "kill");
     system.shim.shut_down().await;
 }
 
@@ -119,7 +136,6 @@ async fn each_change_makes_the_calls_it_must_and_no_more() {
     let system = System::start().await;
     let admin = &system.admin;
     admin.get("/users").await;
-    quiet(&system).await;
     let key = ("dynamodb:GetItem", 1);
     let write = ("dynamodb:TransactWriteItems", 1);
 
@@ -165,46 +181,48 @@ async fn each_change_makes_the_calls_it_must_and_no_more() {
     system.shim.shut_down().await;
 }
 
-/// Whether these calls were made; the task's events may have caused others meanwhile.
-fn contains(made: &BTreeMap<String, u64>, wanted: &BTreeMap<String, u64>) -> bool {
-    wanted.iter().all(|(operation, count)| made.get(operation).is_some_and(|made| made >= count))
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_of_lines_costs_two_calls_and_a_viewer_a_few_however_long_the_log_is() {
     let system = System::start().await;
     let pipe = tempfile::tempdir().unwrap().keep().join("pipe");
     let path = pipe.to_str().unwrap().to_owned();
     assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
-    let started = system.admin.run(&format!("while :; do read line < {path} && echo $line && seq 50; done")).await;
-    system.admin.wait_for(&id(&started), "RUNNING").await;
-    quiet(&system).await;
-    let say = async || {
+    let started = system.admin.run(&format!("while read line; do echo $line; done <>{path}")).await;
+    let id = id(&started);
+    // Lets the command print a line, until the line is stored and every event that it caused is handled.
+    let print = async |line: &'static str| {
         let path = pipe.clone();
-        tokio::task::spawn_blocking(move || std::fs::write(path, "line\n").unwrap()).await.unwrap();
-        quiet(&system).await;
+        tokio::task::spawn_blocking(move || std::fs::write(path, format!("{line}\n")).unwrap()).await.unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !is_stored(&system, &id, line).await {
+            assert!(Instant::now() < deadline, "{line} is not stored");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        system.shim.events_handled().await;
     };
-    let (_, made) = calls(&system, say()).await;
-    let batches = made["dynamodb:TransactWriteItems"];
-    assert_eq!(made, expected(&[("dynamodb:GetItem", batches), ("dynamodb:TransactWriteItems", batches)]));
-    let viewer = tokio::spawn(watch(
-        connect(&format!("{}&batch=true", started["websocket_url"].as_str().unwrap())).await.unwrap(),
-    ));
-    quiet(&system).await;
-    for _ in 0..3 {
-        let (_, made) = calls(&system, say()).await;
-        let batches = made["dynamodb:TransactWriteItems"];
-        // The record and the batch; who is watching; the lease taken and given back; the look again; one frame.
-        let cost = expected(&[
-            ("dynamodb:GetItem", 2 * batches),
-            ("dynamodb:TransactWriteItems", batches),
-            ("dynamodb:Query", batches),
-            ("dynamodb:UpdateItem", 2 * batches),
-            ("execute-api:PostToConnection", batches),
-        ]);
-        assert_eq!(made, cost);
+    // The runner's own lines are stored before it.
+    print("first").await;
+
+    let batch = [("dynamodb:GetItem", 1), ("dynamodb:TransactWriteItems", 1)];
+    let (_, made) = calls_of(EVENT_PROCESSOR, &system, print("without a viewer")).await;
+    assert_eq!(made, expected(&batch));
+    let mut viewer = connect(&format!("{}&batch=true", started["websocket_url"].as_str().unwrap())).await.unwrap();
+    Seen::default().read_until(&mut viewer, |seen| seen.messages().contains(&"without a viewer".to_owned())).await;
+    system.shim.events_handled().await;
+    for line in ["one", "two", "three"] {
+        let (_, made) = calls_of(EVENT_PROCESSOR, &system, print(line)).await;
+        // Besides the batch: the query for viewers, the lease taken and released, the execution read again, and one frame.
+        let cost = [
+            ("dynamodb:GetItem", 2),
+            ("dynamodb:TransactWriteItems", 1),
+            ("dynamodb:Query", 1),
+            ("dynamodb:UpdateItem", 2),
+            ("execute-api:PostToConnection", 1),
+        ];
+        assert_eq!(made, expected(&cost), "{line}");
     }
-    system.admin.delete(&format!("/executions/{}", id(&started))).await;
-    viewer.await.unwrap();
+    let watching = tokio::spawn(watch(viewer));
+    assert_eq!(system.admin.delete(&format!("/executions/{id}")).await.status, 200);
+    watching.await.unwrap();
     system.shim.shut_down().await;
 }

@@ -21,7 +21,7 @@ use local_shim::{Settings, Shim};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 
-/// How long anything may take that should be quick.
+/// The time limit for everything that should be quick.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Answer {
@@ -36,15 +36,15 @@ impl Answer {
     }
 }
 
-/// Sends the functions' lines to their log groups, as the program does.
+/// Sends the functions' log lines to their log groups, as the program does.
 fn keep_function_logs() {
     use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
     let filter = runvoy_core::telemetry::filter("info").unwrap();
-    // It fails for all tests but the first, for which it has been done.
+    // Only the first test of a process can set the subscriber. It is in effect for all of them.
     let _ = tracing_subscriber::registry().with(local_shim::lambda::function_log::layer()).with(filter).try_init();
 }
 
-/// The system's clock, which a test can move forward by whole seconds.
+/// A clock that a test can move forward by whole seconds.
 #[derive(Clone, Debug, Default)]
 pub struct MovedClock(Arc<AtomicU64>);
 
@@ -60,7 +60,7 @@ impl TimeSource for MovedClock {
     }
 }
 
-/// A caller with a key.
+/// A client with an API key.
 #[derive(Clone)]
 pub struct Caller {
     http: Client<HttpConnector, Body>,
@@ -98,7 +98,7 @@ impl System {
         aws_credential_types::Credentials::new(id, secret, None, None, "test")
     }
 
-    /// Creates a user with this role, and returns a caller with their key.
+    /// Creates a user with this role, and returns a client with their key.
     pub async fn user(&self, role: &str, email: &str) -> Caller {
         let created = self.admin.post("/users/create", &json!({"email": email, "role": role})).await;
         assert_eq!(created.status, 201, "{}", created.text);
@@ -109,7 +109,7 @@ impl System {
 }
 
 impl Caller {
-    /// A caller of a system that runs as a process.
+    /// A client of a system that runs as a process.
     pub fn new(api: &str, events: &str, key: &str) -> Self {
         let http = Client::builder(TokioExecutor::new()).build_http();
         Self { http, api: api.to_owned(), events: events.to_owned(), key: key.to_owned() }
@@ -156,7 +156,7 @@ impl Caller {
         self.request(Method::DELETE, path, &[], "").await
     }
 
-    /// `POST /process` with any body.
+    /// Sends `POST /process` with any body.
     pub async fn process(&self, body: impl Into<Bytes>) -> Answer {
         let request = Request::post(format!("{}/process", self.events)).body(Body::from(body.into())).unwrap();
         self.send(request).await
@@ -186,7 +186,7 @@ impl Caller {
         }
     }
 
-    /// Runs a command to its end, with any end status.
+    /// Runs a command until its execution has ended in any state.
     pub async fn run_to_end(&self, body: Value) -> (String, Value) {
         let id = id(&self.run_with(body).await);
         let deadline = Instant::now() + PATIENCE;
@@ -200,7 +200,7 @@ impl Caller {
         }
     }
 
-    /// The messages of an execution's log, all pages.
+    /// The messages of an execution's log, from all pages.
     pub async fn log(&self, id: &str) -> Vec<String> {
         let mut path = format!("/executions/{id}/logs");
         let mut messages = Vec::new();
@@ -210,7 +210,7 @@ impl Caller {
             let body = page.json();
             for event in body["events"].as_array().expect("the log of an execution that has ended") {
                 let message = event["message"].as_str().unwrap();
-                // The last event of a page says that there is more.
+                // The last event of a page has the mark that more pages follow.
                 if !message.starts_with("### runvoy: ") {
                     messages.push(message.to_owned());
                 }
@@ -230,7 +230,7 @@ pub fn next_page(answer: &Answer) -> Option<String> {
     Some(target.strip_prefix("/api/v1").unwrap().to_owned())
 }
 
-/// An answer in which each value that differs from run to run is replaced by its field's name.
+/// The answer, with each value that differs from run to run replaced by the name of its field.
 pub fn stable(mut answer: Value) -> Value {
     const VOLATILE: [&str; 12] = [
         "timestamp",
@@ -295,11 +295,36 @@ impl Seen {
     pub fn messages(&self) -> Vec<String> {
         self.lines().into_iter().map(|(_, message)| message).collect()
     }
+
+    /// Reads frames until they are as wanted.
+    pub async fn read_until(&mut self, viewer: &mut Viewer, wanted: impl Fn(&Self) -> bool) {
+        let reading = async {
+            while !wanted(self) {
+                assert!(self.read(viewer).await, "the connection is closed too early: {self:?}");
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, reading).await.is_ok();
+        assert!(in_time, "the frame does not come: {self:?}");
+    }
+
+    /// Reads a frame. `false` if the connection is closed.
+    async fn read(&mut self, viewer: &mut Viewer) -> bool {
+        match viewer.next().await {
+            Some(Ok(Message::Text(text))) => {
+                assert!(text.len() <= 128 * 1024, "a frame of {} bytes", text.len());
+                self.frames.push(serde_json::from_str(&text).unwrap());
+            }
+            Some(Ok(Message::Close(frame))) => self.close_code = frame.map(|frame| frame.code.into()),
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => return false,
+        }
+        true
+    }
 }
 
 pub type Viewer = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
-/// Connects a viewer, or returns the status of the refusal.
+/// Connects a viewer. The error is the status of the refusal.
 pub async fn connect(url: &str) -> Result<Viewer, StatusCode> {
     connect_with(url, &[]).await
 }
@@ -316,22 +341,14 @@ pub async fn connect_with(url: &str, headers: &[(&'static str, &str)]) -> Result
     }
 }
 
-/// Watches until the server closes.
-pub async fn watch(mut viewer: Viewer) -> Seen {
-    let mut seen = Seen::default();
-    let watching = async {
-        while let Some(message) = viewer.next().await {
-            match message {
-                Ok(Message::Text(text)) => {
-                    assert!(text.len() <= 128 * 1024, "a frame of {} bytes", text.len());
-                    seen.frames.push(serde_json::from_str(&text).unwrap());
-                }
-                Ok(Message::Close(frame)) => seen.close_code = frame.map(|frame| frame.code.into()),
-                Ok(_) => {}
-                Err(_) => break,
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), watching).await.expect("the viewer is sent off in time");
+/// Reads frames until the server closes the connection.
+pub async fn watch(viewer: Viewer) -> Seen {
+    watch_on(Seen::default(), viewer).await
+}
+
+/// Reads frames until the server closes the connection, after those that were read already.
+pub async fn watch_on(mut seen: Seen, mut viewer: Viewer) -> Seen {
+    let watching = async { while seen.read(&mut viewer).await {} };
+    tokio::time::timeout(Duration::from_secs(60), watching).await.expect("the server closes the connection in time");
     seen
 }

@@ -1,4 +1,5 @@
-//! Commands in their images. Needs an engine and two images: `.ci/with-docker cargo test … -- --ignored`.
+//! Commands in their images. These tests need an engine and two images, which `.ci/with-docker cargo test … -- --ignored`
+//! provides.
 
 use std::{
     process::Command,
@@ -31,7 +32,7 @@ fn docker(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Waits until the engine has nothing that belongs to this task.
+/// Waits until the engine has no container, volume or network of this task.
 async fn nothing_is_left_of(id: &str) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -87,7 +88,7 @@ async fn a_kill_and_a_timeout_end_a_container() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_image_that_cannot_be_pulled_fails_the_run_and_says_why() {
     let system = start().await;
-    // Nothing listens there.
+    // No engine listens on this socket.
     let image = json!({"image": "localhost:1/none:1"});
     assert_eq!(system.admin.post("/images/register", &image).await.status, 201);
     let (id, status) = system.admin.run_to_end(json!({"command": "true", "image": "localhost:1/none:1"})).await;

@@ -13,7 +13,7 @@ use crate::{
 const EXAMPLE: &str = include_str!("../../../examples/ecs-task-completion.json");
 const PLACEHOLDER: &str = "0123456789abcdef0123456789abcdef";
 
-/// The example event, for this execution.
+/// The example event, with the id of this execution.
 fn example(id: &str) -> Value {
     serde_json::from_str(&EXAMPLE.replace(PLACEHOLDER, id)).unwrap()
 }
@@ -113,7 +113,7 @@ fn check<T: std::fmt::Debug>(
 
 #[test]
 fn an_execution_ends_the_same_for_every_order_and_repetition_of_its_events() {
-    // 0 is RUNNING, 1 is STOPPED; at least one STOPPED. `true` delivers all at once.
+    // 0 is RUNNING, 1 is STOPPED, and there is at least one STOPPED. With `true`, all are delivered at the same time.
     let orders =
         (prop::collection::vec(0..2_u8, 1..6).prop_filter("ends", |events| events.contains(&1)), any::<bool>());
     check(24, orders, async |system, (events, at_once)| {
@@ -139,7 +139,7 @@ fn an_execution_ends_the_same_for_every_order_and_repetition_of_its_events() {
 
 #[test]
 fn every_viewer_sees_every_line_once_however_batches_are_cut_repeated_and_reordered() {
-    // Cuts of 40 lines into batches, from anywhere to anywhere, overlapping, repeated, in any order; some at once.
+    // Batches of 40 lines, cut anywhere, overlapping, repeated, in any order, and some at the same time.
     let cuts = prop::collection::vec((0..40_usize, 1..15_usize), 0..12);
     let deliveries = (cuts, any::<bool>(), any::<u64>());
     check(24, deliveries, async |system, (cuts, at_once, shuffle)| {
@@ -203,7 +203,7 @@ async fn an_event_creates_an_admin_once() {
     let mut admin = system.admin.clone();
     admin.key = claimed["api_key"].as_str().unwrap().to_owned();
     assert_eq!(admin.get("/users").await.status, 200);
-    // The same event again creates no second admin, and says so.
+    // The same event again creates no second admin, and the answer says so.
     let again = system.admin.process(event).await;
     assert_eq!(again.status, 500);
     assert!(again.text.contains("exists already"), "{}", again.text);

@@ -70,7 +70,7 @@ async fn a_kill_stops_the_command_and_all_that_it_has_started() {
     system.shim.shut_down().await;
 }
 
-/// Processes that sleep for this long.
+/// The processes of commands that sleep for this long.
 fn sleepers(seconds: &str) -> usize {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let commands = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
@@ -246,7 +246,7 @@ async fn an_idempotency_key_runs_a_command_once() {
     let other = keyed(json!({"command": "echo twice"}).to_string()).await;
     assert_eq!((other.status.as_u16(), &other.json()["code"]), (409, &json!("CONFLICT")));
     assert_eq!(system.admin.get("/executions").await.json().as_array().unwrap().len(), 1);
-    // The key stands for the request as it was sent, whatever the default image is now, and for its caller only.
+    // The key belongs to the request as it was sent, even after the default image has changed, and to its caller only.
     let image = json!({"image": "other:1", "is_default": true});
     assert_eq!(system.admin.post("/images/register", &image).await.status, 201);
     assert_eq!(keyed(body.clone()).await.text, answers[0].text);
@@ -297,7 +297,7 @@ async fn an_execution_that_goes_on_has_a_socket_instead_of_a_log() {
     system.shim.shut_down().await;
 }
 
-/// A repository with one file on a branch, and a tag.
+/// A repository with one file on a branch, and with a tag.
 fn repository(directory: &std::path::Path) -> String {
     let git = |arguments: &[&str]| {
         let status = std::process::Command::new("git")

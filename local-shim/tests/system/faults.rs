@@ -1,5 +1,5 @@
-//! Every call of AWS that a request makes goes wrong once, in every way: the answer says so, nothing is half done that the next
-//! try or reconcile does not put right, and nothing runs twice.
+//! Every call of AWS that a request makes fails once, in every way. The answer must say so; nothing may be left half done that
+//! the next attempt or reconcile does not repair; and nothing may run twice.
 
 use std::{
     collections::BTreeSet,
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Answer, MovedClock, System};
 
-/// A request, and how it ends when nothing goes wrong and when it had taken effect before.
+/// A request, its status when nothing fails, and its status when an earlier attempt had taken effect.
 #[derive(Clone, Copy)]
 struct Case {
     method: &'static str,
@@ -35,7 +35,7 @@ const fn case(method: &'static str, path: &'static str, body: &'static str, done
     Case { method, path, body, done, again }
 }
 
-/// `{execution}`, `{image}` and `{marker}` stand for what each system has.
+/// `{execution}`, `{image}` and `{marker}` are replaced by those of the system under test.
 const CASES: [Case; 17] = [
     case("GET", "/executions?status=SUCCEEDED", "", 200, &[200]),
     case("GET", "/executions/{execution}/status", "", 200, &[200]),
@@ -64,12 +64,12 @@ struct Prepared {
     marker: tempfile::NamedTempFile,
 }
 
-/// How far a request has come when the system is looked at.
+/// How far a request has come when the system is checked.
 #[derive(Clone, Copy, PartialEq)]
 enum State {
-    /// A call of it went wrong.
+    /// One of its calls failed.
     Interrupted,
-    /// It was made again, and nothing went wrong.
+    /// It was sent again, and nothing failed.
     Done,
 }
 
@@ -100,13 +100,13 @@ impl Prepared {
                 .replace("{image}", &self.image)
                 .replace("{marker}", self.marker.path().to_str().unwrap())
         };
-        // The key makes a run that is asked for again the same run.
+        // With this key, a repeated run is the same run.
         let headers = [("idempotency-key", "one")];
         let method = Method::from_bytes(case.method.as_bytes()).unwrap();
         self.system.admin.request(method, &fill(case.path), &headers, fill(case.body)).await
     }
 
-    /// Lets the first `tries` of the call with this number go wrong. Says afterwards whether it was made.
+    /// Makes the first `tries` attempts of the call with this number fail. Returns whether the call was made.
     fn arm(&self, number: usize, fault: Fault, tries: usize) -> Arc<Mutex<Vec<(String, String)>>> {
         let calls: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
         let seen = calls.clone();
@@ -122,10 +122,10 @@ impl Prepared {
         calls
     }
 
-    /// What must hold once everything has come to rest.
+    /// What must hold when nothing is under way any more.
     async fn check(&self, case: &Case, what: &str, state: State) {
         let admin = &self.system.admin;
-        // What was begun and left is old enough now to count as abandoned.
+        // Moves the clock until a change that was left halfway counts as abandoned.
         self.clock.move_on(Duration::from_secs(120));
         let reconciled = admin.request(Method::POST, "/health/reconcile", &[], "").await;
         assert_eq!(reconciled.status, 200, "{what}: {}", reconciled.text);
@@ -134,7 +134,7 @@ impl Prepared {
         assert_eq!(report["secrets_status"]["missing_count"], 0, "{what}: {report:#}");
         assert_eq!(report["secrets_status"]["orphaned_count"], 0, "{what}: {report:#}");
         if state == State::Done || case.path != "/images/register" {
-            // The task definition of an image that could not be written down costs nothing and does nothing.
+            // A task definition whose image could not be stored costs nothing and runs nothing, so it may stay.
             assert_eq!(report["compute_status"]["orphaned_count"], 0, "{what}: {report:#}");
         }
 
@@ -166,10 +166,11 @@ impl Prepared {
     }
 }
 
-/// Retries included.
+/// The number counts retries too.
 const EVERY_TRY: usize = usize::MAX;
 
-/// One call of one request goes wrong, as often as it is tried or less often. Returns whether the request makes as many calls.
+/// Makes one call of a request fail, for all or only the first of its attempts. Returns whether the request makes as many
+/// calls.
 async fn go_wrong(case: Case, number: usize, fault: Fault, tries: usize) -> bool {
     let prepared = Prepared::start().await;
     let calls = prepared.arm(number, fault, tries);
@@ -197,7 +198,7 @@ async fn go_wrong(case: Case, number: usize, fault: Fault, tries: usize) -> bool
 }
 
 async fn every_call_goes_wrong(fault: Fault, tries: usize) {
-    // A lost answer of a request that only reads is a failed one.
+    // For a request that only reads, a lost answer is the same as a failed call.
     let cases = CASES.into_iter().filter(|case| case.method != "GET" || fault == Fault::Fails);
     let reached: Vec<(Case, usize)> = stream::iter(cases)
         .map(|case| async move {
@@ -226,7 +227,7 @@ async fn a_call_whose_answer_is_lost_has_its_effect_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_whose_first_answer_alone_is_lost_is_nobodys_trouble() {
+async fn a_call_whose_first_answer_alone_is_lost_is_made_again() {
     every_call_goes_wrong(Fault::Lost, 1).await;
 }
 
@@ -240,7 +241,7 @@ async fn a_call_that_is_never_answered_is_a_503_and_leaves_nothing_half_done() {
     every_call_goes_wrong(Fault::Hangs, EVERY_TRY).await;
 }
 
-/// Authentication that cannot be looked up is nobody's fault: never a 401.
+/// A failure to look a key up is not the caller's fault, so it is never a 401.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_cannot_be_looked_up_is_not_refused() {
     let system = System::start().await;

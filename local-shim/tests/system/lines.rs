@@ -1,13 +1,15 @@
-//! Lines as programs really print them: very long, without an end, not text, coloured.
+//! Lines as programs really print them: very long, without a line end, not text, coloured.
 
 use serde_json::json;
 
 use crate::client::{System, connect, id, watch};
 
-/// What CloudWatch takes for one event, less what it counts for the event itself ("PutLogEvents"); the driver splits there.
+/// What CloudWatch takes for one event, less what it counts for the event itself ("PutLogEvents"). The log driver splits lines
+/// there.
 const DRIVER_SPLITS_AT: usize = 262_144 - 26;
 
-/// Runs a command with a viewer of each kind, and returns its lines without the runner's own, as all three have them.
+/// Runs a command with a viewer of each kind, checks that all three have the same lines, and returns them without the runner's
+/// own.
 async fn lines_of(system: &System, command: &str) -> Vec<String> {
     let started = system.admin.run(command).await;
     let url = started["websocket_url"].as_str().unwrap();
@@ -17,7 +19,7 @@ async fn lines_of(system: &System, command: &str) -> Vec<String> {
     assert_eq!(log["exit_code"], 0);
     let log = system.admin.log(&id(&started)).await;
     for viewer in [one_by_one, batched] {
-        // `watch` has seen that no frame is larger than API Gateway takes.
+        // `watch` has checked that no frame is larger than API Gateway allows.
         assert_eq!(viewer.await.unwrap().messages(), log);
     }
     log.into_iter().filter(|line| !line.starts_with("### runvoy")).collect()
@@ -60,7 +62,7 @@ async fn what_is_not_text_is_shown_as_far_as_it_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_of_nothing_but_quotes_fits_its_frames() {
     let system = System::start().await;
-    // As JSON each of these takes two characters, and a control character six.
+    // As JSON, each of these takes two characters, and a control character takes six.
     let lines =
         lines_of(&system, r#"head -c 300000 /dev/zero | tr '\0' '"'; head -c 60000 /dev/zero | tr '\0' '\001'"#).await;
     assert_eq!(lines.concat().len(), 360_000);

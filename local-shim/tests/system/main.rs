@@ -1,4 +1,4 @@
-//! The system through its front doors: HTTP and WebSockets.
+//! The system through HTTP and WebSockets.
 
 #![allow(unreachable_pub, reason = "no crate uses a test program")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]

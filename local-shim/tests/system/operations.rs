@@ -58,7 +58,7 @@ async fn reconcile_mends_what_it_can_and_reports_the_rest() {
         assert_eq!(admin.post("/secrets", &secret).await.status, 201);
     }
 
-    // A task definition goes, another gets a wrong tag, one nobody knows comes.
+    // One task definition is removed, one gets a wrong tag, and one is registered that no image knows.
     ecs.deregister_task_definition().task_definition(format!("{}:1", family(first))).send().await.unwrap();
     let described = ecs.describe_task_definition().task_definition(family(second)).send().await.unwrap();
     let definition = described.task_definition.unwrap();
@@ -72,11 +72,11 @@ async fn reconcile_mends_what_it_can_and_reports_the_rest() {
         .send()
         .await
         .unwrap();
-    // A value goes, and one comes that no secret stands for.
+    // A secret's value is removed, and a value is stored that no secret refers to.
     ssm.delete_parameter().name("/runvoy-local/secrets/lost").send().await.unwrap();
     let put = ssm.put_parameter().name("/runvoy-local/secrets/stray").value("v");
     put.r#type("SecureString".into()).send().await.unwrap();
-    // An execution whose task is gone, and one that was being stopped; a user with a role that there is not.
+    // An execution whose task is gone, one that was being stopped, and a user whose role does not exist.
     let text = |text: &str| AttributeValue::S(text.to_owned());
     for (id, status) in [("gone", "RUNNING"), ("stopping", "TERMINATING"), ("young", "STARTING")] {
         let started =
@@ -89,8 +89,8 @@ async fn reconcile_mends_what_it_can_and_reports_the_rest() {
             .item("listing", text("executions"))
             .item("command", text("sleep 1"))
             .item("image_id", text("x"))
-            .item("created_by", text("nobody@example.com"))
-            .item("owned_by", AttributeValue::L(vec![text("nobody@example.com")]))
+            .item("created_by", text("unknown@example.com"))
+            .item("owned_by", AttributeValue::L(vec![text("unknown@example.com")]))
             .item("created_by_request_id", text("r"))
             .item("modified_by_request_id", text("r"))
             .item("cloud", text("AWS"))
@@ -138,7 +138,7 @@ async fn reconcile_mends_what_it_can_and_reports_the_rest() {
     let again = reconcile(admin).await;
     assert_eq!(again["reconciled_count"], 0, "{again:#}");
     assert!(!issues(&again).iter().any(|(severity, ..)| severity == "info"), "what was mended stays mended");
-    // The stray value was reported, not deleted.
+    // The stray value is reported, and not deleted.
     assert_eq!(again["secrets_status"]["orphaned_count"], 1);
     system.shim.shut_down().await;
 }
@@ -162,7 +162,7 @@ async fn a_task_definition_of_another_version_is_replaced_by_the_next_start_too(
     for restart in [false, true] {
         let mut containers = latest(&system).await;
         for container in &mut containers {
-            // ECS would drop lines that come too fast.
+            // In this mode ECS drops lines that come too fast.
             container.log_configuration.as_mut().unwrap().options.as_mut().unwrap().remove("mode").unwrap();
         }
         let ecs = aws_sdk_ecs::Client::new(system.shim.sdk());
@@ -219,7 +219,7 @@ async fn a_request_is_traced_to_its_lines_and_to_what_it_changed() {
     assert_eq!(trace["related_resources"]["executions"][0]["execution_id"], json!(id));
     assert!(trace["related_resources"].get("users").is_none());
 
-    // A kill is another request, which changed the same execution.
+    // A kill is another request, and it changed the same execution.
     admin.wait_for(&id, "RUNNING").await;
     let killed = admin.delete(&format!("/executions/{id}")).await;
     let request = killed.headers["x-request-id"].to_str().unwrap().to_owned();
@@ -249,7 +249,7 @@ async fn the_api_describes_itself_without_a_key() {
     assert_eq!((document.status.as_u16(), document.json()["openapi"].as_str()), (200, Some("3.1.0")));
     let page = anybody.get("/docs").await;
     assert!(page.headers["content-type"].to_str().unwrap().starts_with("text/html"));
-    // Whatever the page asks for is served here.
+    // The page loads nothing from other hosts.
     for asset in page.text.split(['"']).filter(|text| text.starts_with("docs/")) {
         let served = tokio::time::timeout(PATIENCE, anybody.get(&format!("/{asset}"))).await.unwrap();
         assert_eq!(served.status, 200, "{asset}");

@@ -1,4 +1,4 @@
-//! The roles of the template allow each function what it does, and nothing else.
+//! The roles of the template allow each function the calls that it makes, and no others.
 
 use std::collections::BTreeSet;
 
@@ -6,9 +6,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use local_shim::{EVENT_PROCESSOR, ORCHESTRATOR, stack::Stack};
 use serde_json::{Value, json};
 
-use crate::client::{System, connect, id, watch};
+use crate::client::{Seen, System, connect, id, watch_on};
 
-/// Spoils what reconcile mends: a task definition, tags, an abandoned secret.
+/// Damages what reconcile repairs: a task definition, tags, and an abandoned secret.
 async fn spoil(system: &System, number: u32) {
     let sdk = system.shim.sdk();
     let (ecs, ssm) = (aws_sdk_ecs::Client::new(sdk), aws_sdk_ssm::Client::new(sdk));
@@ -43,7 +43,7 @@ async fn spoil(system: &System, number: u32) {
         .unwrap();
 }
 
-/// Everything that the functions can be asked for.
+/// Sends everything that the functions can be asked for.
 async fn walk(system: &System) {
     let admin = &system.admin;
     let user = system.user("viewer", "v@example.com").await;
@@ -58,15 +58,16 @@ async fn walk(system: &System) {
     assert_eq!(admin.post("/secrets", &secret).await.status, 201);
     assert_eq!(admin.get("/secrets/s").await.status, 200);
     assert_eq!(admin.put("/secrets/s", &json!({"value": "w"})).await.status, 200);
-    // It takes its time to end, so that its viewer hears of the kill from whoever was asked for it.
+    // The command takes a while to end, so the kill's own invocation tells its viewer.
     let command = "trap 'sleep 1; exit' TERM; sleep 60 & wait";
     let body = json!({"command": command, "image": "ubuntu:22.04", "secrets": ["s"]});
     let started = admin.run_with(body).await;
     let url = format!("{}&status=true", started["websocket_url"].as_str().unwrap());
-    let watching = tokio::spawn(watch(connect(&url).await.unwrap()));
+    let mut viewer = connect(&url).await.unwrap();
     drop(connect(&url).await.unwrap());
-    admin.wait_for(&id(&started), "RUNNING").await;
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let mut seen = Seen::default();
+    seen.read_until(&mut viewer, |seen| seen.frames.iter().any(|frame| frame["status"] == "RUNNING")).await;
+    let watching = tokio::spawn(watch_on(seen, viewer));
     assert_eq!(admin.delete(&format!("/executions/{}", id(&started))).await.status, 200);
     admin.wait_for(&id(&started), "STOPPED").await;
     watching.await.unwrap();
@@ -84,7 +85,7 @@ async fn walk(system: &System) {
         assert_eq!(admin.process(event).await.status, 200);
     }
     assert_eq!(admin.delete(&format!("/executions/{}", id(&open))).await.status, 200);
-    // A task that has no record: ECS is asked whose it is.
+    // For a task that has no record, the event processor asks ECS for its tags.
     let unknown = include_str!("../../../examples/ecs-task-completion.json");
     admin.process(unknown).await;
 }

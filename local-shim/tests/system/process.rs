@@ -11,9 +11,9 @@ use std::{
 use local_shim::{AwsPort, Settings};
 use serde_json::json;
 
-use crate::client::{Caller, System, connect, id, watch};
+use crate::client::{Caller, Seen, System, connect, id, watch_on};
 
-/// A `local-shim` of its own.
+/// A process of `local-shim`, with its own folder and ports.
 pub struct Program {
     child: Child,
     pub caller: Caller,
@@ -22,7 +22,7 @@ pub struct Program {
 }
 
 fn command(directory: &Path) -> Command {
-    // Docker is not used, although this machine may have it.
+    // The process runner is chosen, because this machine may have Docker.
     command_with(directory, "process")
 }
 
@@ -66,7 +66,7 @@ impl Program {
         assert!(status.success());
     }
 
-    /// Waits for the end; the exit code and how long it took.
+    /// Waits for the end. Returns the exit code and how long it took.
     pub fn wait(mut self) -> (Option<i32>, Duration) {
         let started = Instant::now();
         let status = self.child.wait().unwrap();
@@ -75,7 +75,7 @@ impl Program {
 }
 
 impl Drop for Program {
-    /// A test that fails leaves no program behind.
+    /// A test that fails leaves no process behind.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -115,8 +115,10 @@ async fn ctrl_c_stops_what_runs_and_closes_its_execution() {
     let program = Program::start(directory.path());
     let started = program.caller.run("echo before; sleep 612").await;
     program.caller.wait_for(&id(&started), "RUNNING").await;
-    let viewer = tokio::spawn(watch(connect(started["websocket_url"].as_str().unwrap()).await.unwrap()));
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut viewer = connect(started["websocket_url"].as_str().unwrap()).await.unwrap();
+    let mut seen = Seen::default();
+    seen.read_until(&mut viewer, |seen| seen.messages().contains(&"before".to_owned())).await;
+    let viewer = tokio::spawn(watch_on(seen, viewer));
     program.signal("-INT");
     let (code, took) = program.wait();
     assert_eq!(code, Some(0));
@@ -136,8 +138,13 @@ async fn after_a_kill_no_execution_stays_open_no_line_is_lost_and_no_process_is_
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path());
     let id = id(&program.caller.run("seq 500; setsid sleep 613").await);
-    program.caller.wait_for(&id, "RUNNING").await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let sleepers =
+        || Command::new("pgrep").args(["-f", "^sleep 613"]).output().map(|found| found.stdout).unwrap_or_default();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while sleepers().is_empty() {
+        assert!(Instant::now() < deadline, "the command does not get to its end");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     program.signal("-KILL");
     assert_eq!(program.wait().0, None);
     let program = Program::start(directory.path());
@@ -146,7 +153,7 @@ async fn after_a_kill_no_execution_stays_open_no_line_is_lost_and_no_process_is_
     let log = program.caller.log(&id).await;
     let numbers: Vec<String> = log.into_iter().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(numbers, (1..=500).map(|n: u32| n.to_string()).collect::<Vec<_>>());
-    let left = Command::new("pgrep").args(["-f", "sleep 613"]).output().map(|found| found.stdout).unwrap_or_default();
+    let left = sleepers();
     assert!(left.is_empty(), "{}", String::from_utf8_lossy(&left));
     program.signal("-INT");
     assert_eq!(program.wait().0, Some(0));
@@ -191,7 +198,7 @@ async fn only_the_user_can_read_the_state() {
     assert_eq!(program.wait().0, Some(0));
 }
 
-/// Runs a program that must not start, and returns what it says.
+/// Runs a program that must not start, and returns its standard error.
 fn fails(command: &mut Command) -> String {
     let Output { status, stderr, .. } = command.output().unwrap();
     assert_eq!(status.code(), Some(1));

@@ -1,5 +1,5 @@
-//! Who may do what: every role, every route, owner or not, through HTTP. The policies have a table of their own; this one says
-//! that each route asks for the right thing.
+//! Every role on every route, for its own and for others' resources, through HTTP. The policies have a table of their own in
+//! core; these tests show that each route asks for the right action on the right resource.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::http::Method;
@@ -16,8 +16,8 @@ enum About {
     Secret,
 }
 
-/// Method, path, what `{}` in it stands for, body, the status of whoever may, and whether an operator, a developer and a viewer
-/// may who do not own it.
+/// Method, path, what `{}` in the path stands for, body, the status for an allowed caller, and whether an operator, a developer
+/// and a viewer are allowed without owning the resource.
 type Row = (Method, &'static str, About, &'static str, u16, [bool; 3]);
 
 fn rows() -> Vec<Row> {
@@ -41,7 +41,7 @@ fn rows() -> Vec<Row> {
         (delete.clone(), "/executions/{}", Execution, "", 204, [true, false, false]),
         (get.clone(), "/users", Account, "", 200, [true, false, false]),
         (post.clone(), "/users/create", Account, new_user, 201, NO),
-        (post.clone(), "/users/revoke", Account, r#"{"email": "nobody@example.com"}"#, 404, NO),
+        (post.clone(), "/users/revoke", Account, r#"{"email": "unknown@example.com"}"#, 404, NO),
         (get.clone(), "/images", Account, "", 200, [true, true, false]),
         (get.clone(), "/images/{}", Image, "", 200, [true, true, false]),
         (post.clone(), "/images/register", Account, r#"{"image": "x:{}"}"#, 201, [true, false, false]),
@@ -56,7 +56,7 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-/// Makes things, and gives them away.
+/// Creates resources, and gives them to other owners.
 struct Maker<'a> {
     admin: &'a Caller,
     dynamodb: aws_sdk_dynamodb::Client,
@@ -65,7 +65,7 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    /// A thing of this kind, owned by nobody but this user.
+    /// A resource of this kind whose only owner is this user.
     async fn make(&mut self, about: About, owner: &str) -> String {
         self.made += 1;
         let number = self.made;
@@ -113,7 +113,7 @@ async fn every_role_may_do_on_every_route_what_the_contract_says_and_owners_more
                     continue;
                 }
                 let thing = maker.make(about, if owned { &email } else { "other@example.com" }).await;
-                // Owning an image or a secret is not enough to run: a run needs the role for it too.
+                // Owning an image or a secret is not enough to run a command: the role must allow runs, too.
                 let allowed = may[at] || owned && path != "/run";
                 let expected = if allowed { status } else { 403 };
                 let (path, body) = (path.replace("{}", &thing), body.replace("{}", &thing));
@@ -136,14 +136,14 @@ async fn every_role_may_do_on_every_route_what_the_contract_says_and_owners_more
     system.shim.shut_down().await;
 }
 
-/// Without a key, nothing but what is public: health, claims, and the description.
+/// Without a key, only health, claims and the description of the API are answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_route_but_the_public_ones_answers_without_a_key() {
     let system = System::start().await;
-    let mut nobody = system.admin.clone();
-    nobody.key.clear();
+    let mut anonymous = system.admin.clone();
+    anonymous.key.clear();
     for (method, path, _, body, status, may) in rows() {
-        let answer = nobody.request(method.clone(), &path.replace("{}", "x"), &[], body).await;
+        let answer = anonymous.request(method.clone(), &path.replace("{}", "x"), &[], body).await;
         let is_public = may == [true; 3] && path != "/executions";
         assert_eq!(answer.status.as_u16(), if is_public { status } else { 401 }, "{method} {path}: {}", answer.text);
     }

@@ -35,7 +35,7 @@ async fn a_user_claims_a_key_once_uses_it_and_loses_it() {
     assert_eq!((revoked.status.as_u16(), &revoked.json()["email"]), (200, &json!("ada@example.com")));
     let refused = ada.get("/executions").await;
     assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (401, &json!("API_KEY_REVOKED")));
-    assert_eq!(system.admin.post("/users/revoke", &json!({"email": "nobody@example.com"})).await.status, 404);
+    assert_eq!(system.admin.post("/users/revoke", &json!({"email": "unknown@example.com"})).await.status, 404);
     system.shim.shut_down().await;
 }
 

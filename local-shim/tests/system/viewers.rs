@@ -5,13 +5,13 @@ use futures_util::StreamExt;
 use local_shim::Settings;
 use serde_json::{Value, json};
 
-use crate::client::{MovedClock, Seen, System, connect, connect_with, id, watch};
+use crate::client::{MovedClock, Seen, System, connect, connect_with, id, watch, watch_on};
 
 fn url(started: &Value) -> String {
     started["websocket_url"].as_str().unwrap().to_owned()
 }
 
-/// Each line once, the disconnect frame after the last and nothing after it, then close code 1000.
+/// Each line once, the disconnect frame after the last line and nothing after that, then close code 1000.
 fn assert_complete(seen: &Seen, log: &[String]) {
     assert_eq!(seen.messages(), log);
     let ids: HashSet<String> = seen.lines().into_iter().map(|(id, _)| id).collect();
@@ -25,13 +25,27 @@ fn assert_complete(seen: &Seen, log: &[String]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn viewers_before_during_and_after_the_run_see_every_line_once() {
     let system = System::start().await;
-    let started = system.admin.run("sleep 0.3; for i in 1 2 3 4 5 6; do echo line $i; sleep 0.1; done").await;
+    // The command waits in the middle until the test writes a file, so that "during the run" is not a matter of time.
+    let directory = tempfile::tempdir().unwrap();
+    let may_end = directory.path().join("may-end");
+    let command = format!(
+        "for i in 1 2 3; do echo line $i; done; until [ -e '{}' ]; do sleep 0.02; done; for i in 4 5 6; do echo line $i; done",
+        may_end.display()
+    );
+    let started = system.admin.run(&command).await;
     let id = id(&started);
-    let before = connect(&url(&started)).await.unwrap();
+    let has_half = |seen: &Seen| seen.messages().contains(&"line 3".to_owned());
     let before_batched = connect(&format!("{}&batch=true", url(&started))).await.unwrap();
-    let watching = [tokio::spawn(watch(before)), tokio::spawn(watch(before_batched))];
-    tokio::time::sleep(Duration::from_millis(600)).await;
-    let during = tokio::spawn(watch(connect(&url(&started)).await.unwrap()));
+    let mut before = connect(&url(&started)).await.unwrap();
+    let mut seen = Seen::default();
+    seen.read_until(&mut before, has_half).await;
+    let watching = [tokio::spawn(watch_on(seen, before)), tokio::spawn(watch(before_batched))];
+    let mut during = connect(&url(&started)).await.unwrap();
+    let mut seen = Seen::default();
+    seen.read_until(&mut during, has_half).await;
+    assert_eq!(system.admin.get(&format!("/executions/{id}/status")).await.json()["status"], "RUNNING");
+    let during = tokio::spawn(watch_on(seen, during));
+    std::fs::write(&may_end, "").unwrap();
     system.admin.wait_for(&id, "SUCCEEDED").await;
     let at_the_end = tokio::spawn(watch(connect(&url(&started)).await.unwrap()));
     let log = system.admin.log(&id).await;
@@ -51,7 +65,7 @@ async fn the_promise_holds_under_chaos() {
         let started = system.admin.run("for i in $(seq 20); do echo line $i; sleep 0.05; done; exit 5").await;
         let viewers = ["", "&batch=true", "&status=true"].map(|wishes| {
             let url = format!("{}{wishes}", url(&started));
-            // A handshake may be refused, because its function failed: whoever wants to watch tries again.
+            // A handshake is refused when its function fails, so a viewer tries again.
             tokio::spawn(async move {
                 loop {
                     match connect(&url).await {
@@ -85,11 +99,12 @@ async fn a_viewer_who_asks_is_told_each_status_and_one_who_does_not_is_not() {
     let system = System::start().await;
     let started = system.admin.run("echo up; sleep 60").await;
     let id = id(&started);
-    let told = tokio::spawn(watch(connect(&format!("{}&status=true", url(&started))).await.unwrap()));
+    let mut told = connect(&format!("{}&status=true", url(&started))).await.unwrap();
     let untold = tokio::spawn(watch(connect(&url(&started)).await.unwrap()));
-    system.admin.wait_for(&id, "RUNNING").await;
-    // The viewer may have come before the task ran, or after.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let running = json!({"type": "status", "status": "RUNNING"});
+    let mut seen = Seen::default();
+    seen.read_until(&mut told, |seen| seen.frames.contains(&running)).await;
+    let told = tokio::spawn(watch_on(seen, told));
     assert_eq!(system.admin.delete(&format!("/executions/{id}")).await.status, 200);
     system.admin.wait_for(&id, "STOPPED").await;
     let frames = told.await.unwrap().frames;
@@ -98,6 +113,7 @@ async fn a_viewer_who_asks_is_told_each_status_and_one_who_does_not_is_not() {
     assert!(kinds.ends_with(&["line", "status", "disconnect"]), "the end after the last line: {kinds:?}");
     let statuses: Vec<Value> = frames.into_iter().filter(|frame| frame["type"] == "status").collect();
     let named: Vec<&str> = statuses.iter().map(|frame| frame["status"].as_str().unwrap()).collect();
+    // The viewer may have connected before the task ran, or after.
     let from_running = named.strip_prefix(&["STARTING"]).unwrap_or(&named);
     assert_eq!(from_running, ["RUNNING", "TERMINATING", "STOPPED"], "{statuses:?}");
     assert_eq!(statuses[0], json!({"type": "status", "status": named[0]}));
@@ -221,14 +237,14 @@ async fn a_token_lets_a_viewer_in_for_a_day_as_often_as_it_likes_and_no_longer()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_viewer_that_does_not_read_holds_nobody_up() {
+async fn a_viewer_that_does_not_read_holds_no_other_up() {
     let system = System::start().await;
     // More than all buffers between the two ends hold.
     let started =
         system.admin.run("sleep 0.5; for i in $(seq 250); do head -c 100000 /dev/zero | tr '\\0' x; echo; done").await;
     let asleep = connect(&url(&started)).await.unwrap();
     let awake = tokio::spawn(watch(connect(&format!("{}&batch=true", url(&started))).await.unwrap()));
-    // Minutes, if each batch waited for it.
+    // It would take minutes if each batch waited for this viewer.
     let seen = awake.await.unwrap();
     let long = seen.messages().iter().filter(|line| line.starts_with('x')).map(String::len).sum::<usize>();
     assert_eq!((long, seen.close_code), (25_000_000, Some(1000)));
@@ -237,7 +253,7 @@ async fn a_viewer_that_does_not_read_holds_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_viewer_that_vanishes_holds_nobody_up() {
+async fn a_viewer_that_vanishes_holds_no_other_up() {
     let system = System::start().await;
     let started = system.admin.run("sleep 0.3; seq 100; sleep 0.3; seq 101 200").await;
     drop(connect(&url(&started)).await.unwrap());
