@@ -92,7 +92,7 @@ pub(crate) trait Refusal {
     fn condition_failed(&self) -> bool;
 
     /// A transaction is writing the same item at this moment ("TransactionConflictException", DynamoDB API Reference). The SDK
-    /// does not repeat such a write by itself.
+    /// does not repeat such a write.
     fn is_conflict(&self) -> bool;
 }
 

@@ -44,12 +44,12 @@ fn is_loopback(host: &str) -> bool {
 /// Whether a browser says that a page of another site sends the request.
 fn is_cross_site(headers: &HeaderMap) -> bool {
     let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let fetched_elsewhere = headers
+    let fetched_by_other_site = headers
         .get("sec-fetch-site")
         .is_some_and(|site| !["same-origin", "none"].iter().any(|own| site.as_bytes() == own.as_bytes()));
-    let origin_elsewhere = headers.contains_key(header::ORIGIN)
+    let origin_is_other = headers.contains_key(header::ORIGIN)
         && text(header::ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, host)| host) != text(header::HOST);
-    fetched_elsewhere || origin_elsewhere
+    fetched_by_other_site || origin_is_other
 }
 
 #[cfg(test)]
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_from_elsewhere_is_known_by_its_headers() {
+    fn a_page_of_another_site_is_known_by_its_headers() {
         let headers = |pairs: &[(&'static str, &str)]| -> HeaderMap {
             pairs.iter().map(|(name, value)| (header::HeaderName::from_static(name), value.parse().unwrap())).collect()
         };

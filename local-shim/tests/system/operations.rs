@@ -254,6 +254,6 @@ async fn the_api_describes_itself_without_a_key() {
         let served = tokio::time::timeout(PATIENCE, anybody.get(&format!("/{asset}"))).await.unwrap();
         assert_eq!(served.status, 200, "{asset}");
     }
-    assert!(!page.text.contains("http://") && !page.text.contains("https://"), "nothing from elsewhere");
+    assert!(!page.text.contains("http://") && !page.text.contains("https://"), "nothing from other hosts");
     system.shim.shut_down().await;
 }
