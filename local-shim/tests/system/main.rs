@@ -6,6 +6,8 @@
 mod calls;
 mod claims;
 mod client;
+mod clients;
+mod commands;
 #[path = "../common/mod.rs"]
 mod common;
 mod docker;

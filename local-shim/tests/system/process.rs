@@ -1,6 +1,7 @@
 //! The program itself: how it starts, stops, and is killed.
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead, BufReader},
     os::unix::fs::PermissionsExt,
     path::Path,
@@ -241,9 +242,35 @@ fn what_prevents_a_start_is_named_with_what_to_do() {
 fn help_names_every_flag_and_variable() {
     let directory = tempfile::tempdir().unwrap();
     let help = String::from_utf8(command(directory.path()).arg("--help").output().unwrap().stdout).unwrap();
-    for name in
-        ["--ephemeral", "--data-dir", "RUNVOY_DEV_SERVER_PORT", "RUNVOY_EVENT_PROCESSOR_PORT", "RUNVOY_LOG_LEVEL"]
-    {
-        assert!(help.contains(name), "{name}");
+    let flags: BTreeSet<&str> = help
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("-h, ").or(Some(line.trim_start())))
+        .filter(|line| line.starts_with("--"))
+        .filter_map(|line| line.split([' ', '=']).next())
+        .collect();
+    let documented = [
+        "--aws-port",
+        "--chaos",
+        "--data-dir",
+        "--ephemeral",
+        "--event-port",
+        "--help",
+        "--log-level",
+        "--port",
+        "--runner",
+    ];
+    for flag in documented {
+        assert!(flags.contains(flag), "{flag} is not in the help: {flags:?}");
+    }
+    let unknown: Vec<_> = flags.iter().filter(|flag| !documented.contains(*flag) && **flag != "--version").collect();
+    assert!(unknown.is_empty(), "add these flags to this test and to the README: {unknown:?}");
+    let readme = include_str!("../../../README.md");
+    for flag in ["--ephemeral", "--data-dir", "--runner", "--aws-port", "--chaos"] {
+        assert!(readme.contains(flag), "{flag} is not in the README");
+    }
+    let example = include_str!("../../../.env.example");
+    let settings = example.split_whitespace().filter_map(|word| word.trim_start_matches('#').split_once('='));
+    for (name, _) in settings.filter(|(name, _)| name.starts_with("RUNVOY_") && !name.ends_with("_TABLE")) {
+        assert!(help.contains(name), "{name} is in .env.example and not in the help");
     }
 }

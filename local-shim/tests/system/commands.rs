@@ -1,0 +1,156 @@
+//! The world in which a command runs: its shell, its variables, its signals, and its repository.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    path::Path,
+    process::Command,
+    sync::{Arc, Mutex},
+};
+
+use serde_json::{Value, json};
+
+use crate::client::System;
+
+/// Runs a command to its end. Returns its status, its exit code, and its own lines.
+async fn run(system: &System, body: Value) -> (String, i64, Vec<String>) {
+    // The runner shows the command, on as many lines as the command has.
+    let shown = body["command"].as_str().unwrap().lines().count();
+    let (id, status) = system.admin.run_to_end(body).await;
+    let log = system.admin.log(&id).await;
+    let at = log.iter().position(|line| line.starts_with("### runvoy runner: command => ")).unwrap();
+    let is_own = |line: &String| !line.starts_with("### ") && !line.is_empty();
+    let own = log.into_iter().skip(at + shown).filter(is_own).collect();
+    (status["status"].as_str().unwrap().to_owned(), status["exit_code"].as_i64().unwrap(), own)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_runs_as_sh_with_e_runs_it() {
+    let system = System::start().await;
+    for (command, status, code, own) in [
+        ("echo one\nfalse\necho never", "FAILED", 1, vec!["one"]),
+        ("set +e\nfalse\necho after", "SUCCEEDED", 0, vec!["after"]),
+        ("if false; then echo never; fi; false || echo else", "SUCCEEDED", 0, vec!["else"]),
+        ("echo one\r\necho two\r\n", "SUCCEEDED", 0, vec!["one", "two"]),
+        ("exit 300", "FAILED", 44, vec![]),
+        ("echo \"$0\" \"$#\"", "SUCCEEDED", 0, vec!["/bin/sh 0"]),
+        ("echo 'no line end at the end'", "SUCCEEDED", 0, vec!["no line end at the end"]),
+        ("read line || echo closed", "SUCCEEDED", 0, vec!["closed"]),
+    ] {
+        let (found, exit_code, lines) = run(&system, json!({"command": command})).await;
+        assert_eq!((found.as_str(), exit_code), (status, code), "{command:?}: {lines:?}");
+        assert_eq!(lines, own, "{command:?}");
+    }
+    for command in ["-x", "+x", "--version", "-c 'echo never'"] {
+        let (status, code, lines) = run(&system, json!({"command": command})).await;
+        assert_eq!((status.as_str(), code), ("FAILED", 127), "{command:?}: {lines:?}");
+        assert!(lines.iter().any(|line| line.contains("not found")), "{command:?}: {lines:?}");
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_has_its_variables_whatever_their_names() {
+    let system = System::start().await;
+    let names =
+        ["timeout", "workspace", "command", "name", "value", "status", "child", "code", "i", "line", "dir", "repo"];
+    let env: serde_json::Map<String, Value> = names.iter().map(|name| ((*name).to_owned(), json!("mine"))).collect();
+    let command = names.iter().map(|name| format!("echo \"{name}=${name}\"")).collect::<Vec<_>>().join("\n");
+    let (_, _, lines) = run(&system, json!({"command": command, "env": env, "timeout": 60})).await;
+    assert_eq!(lines, names.map(|name| format!("{name}=mine")));
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_can_catch_every_signal() {
+    let system = System::start().await;
+    for signal in ["INT", "QUIT", "HUP", "TERM", "USR1", "PIPE"] {
+        let command = format!("trap 'echo caught {signal}; exit 7' {signal}; kill -{signal} $$; sleep 5; echo never");
+        let (_, code, lines) = run(&system, json!({"command": command})).await;
+        assert_eq!((code, lines), (7, vec![format!("caught {signal}")]), "{signal}");
+    }
+    system.shim.shut_down().await;
+}
+
+fn repository(directory: &Path, files: &[(&str, &str)]) -> String {
+    for (name, text) in files {
+        std::fs::write(directory.join(name), text).unwrap();
+    }
+    for arguments in [&["init", "--quiet"][..], &["add", "."], &["commit", "--quiet", "-m", "one"]] {
+        let done = Command::new("git")
+            .current_dir(directory)
+            .args(["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"])
+            .args(arguments)
+            .status();
+        assert!(done.unwrap().success(), "{arguments:?}");
+    }
+    format!("file://{}", directory.display())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn variables_are_in_a_file_that_shells_and_dotenv_libraries_read_alike() {
+    let system = System::start().await;
+    let env = json!({"MY_VAR": "1234567890", "BLANK": "a b", "DOLLAR": "$HOME", "QUOTE": "it's", "EMPTY": ""});
+    let (_, _, lines) = run(&system, json!({"command": "sort .env", "env": env})).await;
+    assert_eq!(lines, ["BLANK='a b'", "DOLLAR='$HOME'", "EMPTY=", "MY_VAR=1234567890", "QUOTE=\"it's\""]);
+
+    let directory = tempfile::tempdir().unwrap();
+    let url = repository(directory.path(), &[(".env", "OWN=1\nMY_VAR=of the repository")]);
+    let body = json!({"command": "cat .env", "env": {"MY_VAR": "1234567890"}, "git_repo": url});
+    let (id, _) = system.admin.run_to_end(body).await;
+    let log = system.admin.log(&id).await;
+    let at = log.iter().position(|line| line == "OWN=1").unwrap_or_else(|| panic!("{log:#?}"));
+    assert_eq!(log[at..at + 3], ["OWN=1", "MY_VAR=of the repository", "MY_VAR=1234567890"]);
+    assert!(log.iter().any(|line| line.contains("the repository has a file .env")), "{log:#?}");
+    system.shim.shut_down().await;
+}
+
+/// A server that asks for credentials, and what it is sent as `Authorization`.
+fn private_server() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/private.git", listener.local_addr().unwrap());
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let seen = sent.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            let request: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+            let header = request.iter().find_map(|line| line.strip_prefix("Authorization: "));
+            seen.lock().unwrap().extend(header.map(str::to_owned));
+            let _ = stream.write_all(
+                b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            );
+        }
+    });
+    (url, sent)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_private_repository_is_cloned_with_a_secret_that_no_line_shows() {
+    let system = System::start().await;
+    let (url, sent) = private_server();
+    let (id, status) = system.admin.run_to_end(json!({"command": "true", "git_repo": url})).await;
+    assert_eq!(status["status"], "FAILED");
+    let log = system.admin.log(&id).await.join("\n");
+    assert!(log.contains("asks for credentials") && log.contains("GITHUB_TOKEN"), "{log}");
+    assert!(sent.lock().unwrap().is_empty());
+
+    let secret = json!({"name": "token", "key_name": "GITHUB_TOKEN", "value": "s3cr3t-t0ken"});
+    assert_eq!(system.admin.post("/secrets", &secret).await.status, 201);
+    let body = json!({"command": "true", "git_repo": url, "secrets": ["token"]});
+    let (id, status) = system.admin.run_to_end(body).await;
+    assert_eq!(status["status"], "FAILED", "the server refuses every token");
+    let log = system.admin.log(&id).await.join("\n");
+    assert!(!log.contains("s3cr3t-t0ken"), "{log}");
+    // x-access-token:s3cr3t-t0ken
+    let basic = "Basic eC1hY2Nlc3MtdG9rZW46czNjcjN0LXQwa2Vu";
+    assert!(sent.lock().unwrap().iter().any(|header| header == basic), "{:?}", sent.lock().unwrap());
+
+    for url in ["git@github.com:owner/private.git", "ssh://git@github.com/owner/private.git"] {
+        let refused = system.admin.post("/run", &json!({"command": "true", "git_repo": url})).await;
+        assert_eq!(refused.status, 400, "{url}");
+        assert!(refused.text.contains("https://"), "{}", refused.text);
+    }
+    system.shim.shut_down().await;
+}
