@@ -40,6 +40,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The file with the variables by which functions outside this process use this emulated AWS.
 pub const VARIABLES_FILE: &str = "functions.env";
+/// The file from which the command line learns where a local system is.
+const API_ENDPOINT_FILE: &str = "api-endpoint";
 
 /// The whole system. It stops when it is dropped, at once and without closing its executions; [`Shim::shut_down`] stops it in order.
 pub struct Shim {
@@ -199,6 +201,7 @@ impl Shim {
             }
         }
         aws.ecs.recover();
+        data.write(API_ENDPOINT_FILE, &format!("http://localhost:{}\n", orchestrator.port()))?;
 
         let (stop_listening, close_viewers) = (CancellationToken::new(), CancellationToken::new());
         let viewers = TaskTracker::new();

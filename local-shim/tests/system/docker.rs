@@ -53,7 +53,7 @@ async fn a_command_runs_in_its_image_with_its_size_and_its_environment() {
     let secret = json!({"name": "s", "key_name": "HIDDEN", "value": "no one sees"});
     assert_eq!(system.admin.post("/secrets", &secret).await.status, 201);
     let shell = r#"cat /marker; pwd; echo "$GREETING" >&2; echo ${#HIDDEN}; stat -c %a .env
-        cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null; exit 7"#;
+        cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || true; exit 7"#;
     let body = json!({"command": shell, "image": *IMAGE, "env": {"GREETING": "it's me"}, "secrets": ["s"]});
     let (id, status) = system.admin.run_to_end(body).await;
     assert_eq!((&status["status"], &status["exit_code"]), (&json!("FAILED"), &json!(7)));
