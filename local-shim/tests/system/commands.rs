@@ -14,13 +14,10 @@ use crate::client::System;
 
 /// Runs a command to its end. Returns its status, its exit code, and its own lines.
 async fn run(system: &System, body: Value) -> (String, i64, Vec<String>) {
-    // The runner shows the command, on as many lines as the command has.
-    let shown = body["command"].as_str().unwrap().lines().count();
     let (id, status) = system.admin.run_to_end(body).await;
     let log = system.admin.log(&id).await;
-    let at = log.iter().position(|line| line.starts_with("### runvoy runner: command => ")).unwrap();
     let is_own = |line: &String| !line.starts_with("### ") && !line.is_empty();
-    let own = log.into_iter().skip(at + shown).filter(is_own).collect();
+    let own = log.into_iter().filter(is_own).collect();
     (status["status"].as_str().unwrap().to_owned(), status["exit_code"].as_i64().unwrap(), own)
 }
 

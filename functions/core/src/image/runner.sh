@@ -5,8 +5,20 @@
 set -u
 # One pipe for both outputs keeps their lines in order.
 exec 2>&1
+RUNVOY_LINE_END='
+'
 
-say() { printf '### runvoy runner: %s\n' "$1"; }
+# Each line of the text begins with the mark, so that none looks like a line of the command. Lines after the first are set off, so
+# that none looks like the last line of a log.
+say() {
+    RUNVOY_MARK='### runvoy runner: ' RUNVOY_REST=$1
+    while case $RUNVOY_REST in *"$RUNVOY_LINE_END"*) ;; *) false ;; esac; do
+        printf '%s%s\n' "$RUNVOY_MARK" "${RUNVOY_REST%%"$RUNVOY_LINE_END"*}"
+        RUNVOY_REST=${RUNVOY_REST#*"$RUNVOY_LINE_END"}
+        RUNVOY_MARK='### runvoy runner: > '
+    done
+    printf '%s%s\n' "$RUNVOY_MARK" "$RUNVOY_REST"
+}
 
 # The last line stands on a line of its own, even if the command left one unfinished. The log driver drops the empty line that
 # this may make.

@@ -1,0 +1,67 @@
+//! `runvoy images`.
+
+use serde_json::{Map, Value};
+
+use super::Context;
+use crate::{
+    api::segment,
+    arguments::Images,
+    failure::Result,
+    output::{self, Columns, field},
+};
+
+pub(crate) async fn run(context: &Context, command: Images) -> Result<()> {
+    match command {
+        Images::List => {
+            let answer = context.api.get("/images").await?;
+            context.show(&answer, |list| {
+                let mut columns = Columns::new(&["IMAGE", "CPU", "MEMORY", "PLATFORM", "DEFAULT", "ID"]);
+                for image in list["images"].as_array().into_iter().flatten() {
+                    let cell = |name| field(image, name);
+                    let default = if image["is_default"] == true { "yes" } else { "" };
+                    columns.row([
+                        cell("image"),
+                        cell("cpu"),
+                        cell("memory"),
+                        cell("runtime_platform"),
+                        default.to_owned(),
+                        cell("image_id"),
+                    ]);
+                }
+                columns.print("there are no images: `runvoy images register IMAGE`")
+            })
+        }
+        Images::Show { image } => {
+            let answer = context.api.get(&format!("/images/{}", segment(&image))).await?;
+            context.show(&answer, |image| fields(&image))
+        }
+        Images::Register { image, cpu, memory, runtime_platform, set_default, task_role, task_exec_role } => {
+            let mut body = Map::from_iter([("image".to_owned(), image.into())]);
+            let values = [
+                ("cpu", cpu.map(Value::from)),
+                ("memory", memory.map(Value::from)),
+                ("runtime_platform", runtime_platform.map(Value::from)),
+                ("is_default", set_default.map(Value::from)),
+                ("task_role_name", task_role.map(Value::from)),
+                ("task_execution_role_name", task_exec_role.map(Value::from)),
+            ];
+            body.extend(values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+            let answer = context.api.post("/images/register", &Value::from(body)).await?;
+            context.show(&answer, |answer| {
+                output::print(&format!("{}: {}", field(&answer, "image"), field(&answer, "message")))
+            })
+        }
+        Images::Unregister { image_id } => {
+            let answer = context.api.delete(&format!("/images/{}", segment(&image_id))).await?;
+            context.show(&answer, |answer| output::print(&field(&answer, "message")))
+        }
+    }
+}
+
+/// Prints every field of an object on a line.
+pub(crate) fn fields(value: &Value) -> Result<()> {
+    let names: Vec<&String> = value.as_object().into_iter().flatten().map(|(name, _)| name).collect();
+    let width = names.iter().map(|name| name.len()).max().unwrap_or_default();
+    let lines: Vec<String> = names.iter().map(|name| format!("{name:<width$}  {}", field(value, name))).collect();
+    output::print(&lines.join("\n"))
+}

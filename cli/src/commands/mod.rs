@@ -1,0 +1,135 @@
+//! What each command does.
+
+mod account;
+mod executions;
+mod images;
+mod playbooks;
+mod run;
+mod secrets;
+mod users;
+
+use clap::CommandFactory;
+use serde_json::Value;
+
+use crate::{
+    api::{Answer, Api},
+    arguments::{Arguments, Command, Format, Global, Health, HealthAction},
+    config::Config,
+    failure::Result,
+    output::{self, Columns, field},
+};
+
+/// What every command works with.
+pub(crate) struct Context {
+    pub(crate) global: Global,
+    pub(crate) config: Config,
+    pub(crate) api: Api,
+}
+
+impl Context {
+    fn load(global: Global) -> Result<Self> {
+        let config = Config::load()?;
+        let api = Api::new(&config, global.verbose || global.debug)?;
+        Ok(Self { global, config, api })
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.global.output == Format::Json
+    }
+
+    /// Prints an answer as JSON, or calls `text` to print it for a person.
+    pub(crate) fn show(&self, answer: &Answer, text: impl FnOnce(Value) -> Result<()>) -> Result<()> {
+        if self.is_json() { output::print(&answer.text) } else { text(answer.json()?) }
+    }
+}
+
+/// Runs a command, and returns the exit code.
+pub(crate) async fn run(arguments: Arguments) -> Result<u8> {
+    let Arguments { command, global } = arguments;
+    output::set_colors(global.color);
+    let command = match command {
+        Command::Version => return output::print(concat!("runvoy ", env!("CARGO_PKG_VERSION"))).map(|()| 0),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "runvoy", &mut script);
+            return output::print(&String::from_utf8_lossy(&script)).map(|()| 0);
+        }
+        Command::Configure(configure) => return account::configure(global, configure).await.map(|()| 0),
+        Command::Claim(claim) => return account::claim(global, claim).await.map(|()| 0),
+        Command::Playbook(playbook) => return playbooks::run(global, playbook).await,
+        Command::Run(run) => return run::run(global, run).await,
+        command => command,
+    };
+    let context = Context::load(global)?;
+    match command {
+        Command::Logs(logs) => return executions::logs(&context, logs).await,
+        Command::Status(status) => return executions::status(&context, status).await,
+        Command::Kill(kill) => return executions::kill(&context, kill).await,
+        Command::List(list) => executions::list(&context, list).await?,
+        Command::Images(images) => images::run(&context, images).await?,
+        Command::Secrets(secrets) => secrets::run(&context, secrets).await?,
+        Command::Users(users) => users::run(&context, users).await?,
+        Command::Whoami => account::whoami(&context).await?,
+        Command::Health(health) => self::health(&context, health).await?,
+        Command::Trace { request_id } => trace(&context, &request_id).await?,
+        // The others need no API, or load the configuration themselves.
+        _ => {}
+    }
+    Ok(0)
+}
+
+async fn health(context: &Context, health: Health) -> Result<()> {
+    match health.action {
+        None => {
+            let answer = context.api.get("/health").await?;
+            context.show(&answer, |health| {
+                output::print(&format!(
+                    "{}: {}, version {}, {} {}",
+                    context.config.endpoint,
+                    field(&health, "status"),
+                    field(&health, "version"),
+                    field(&health, "provider"),
+                    field(&health, "region"),
+                ))
+            })
+        }
+        Some(HealthAction::Reconcile) => {
+            let answer = context.api.post("/health/reconcile", &Value::Null).await?;
+            context.show(&answer, |answer| {
+                let report = &answer["report"];
+                let mut columns = Columns::new(&["SEVERITY", "KIND", "ID", "ACTION", "WHAT"]);
+                for issue in report["issues"].as_array().into_iter().flatten() {
+                    let cell = |name| field(issue, name);
+                    columns.row([
+                        cell("severity"),
+                        cell("resource_type"),
+                        cell("resource_id"),
+                        cell("action"),
+                        cell("message"),
+                    ]);
+                }
+                columns.print("nothing differs")?;
+                let (repaired, errors) = (field(report, "reconciled_count"), field(report, "error_count"));
+                eprintln!("{repaired} repaired, {errors} to look after");
+                Ok(())
+            })
+        }
+    }
+}
+
+async fn trace(context: &Context, request_id: &str) -> Result<()> {
+    let answer = context.api.get(&format!("/trace/{}", crate::api::segment(request_id))).await?;
+    context.show(&answer, |trace| {
+        for line in trace["logs"].as_array().into_iter().flatten() {
+            output::print(&field(line, "message"))?;
+        }
+        let ids = ["execution_id", "name", "email", "image_id"];
+        for (kind, resources) in trace["related_resources"].as_object().into_iter().flatten() {
+            for resource in resources.as_array().into_iter().flatten() {
+                let id = ids.iter().map(|id| field(resource, id)).find(|id| id != "-").unwrap_or_default();
+                eprintln!("{kind}: {id}");
+            }
+        }
+        Ok(())
+    })
+}

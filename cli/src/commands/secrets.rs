@@ -1,0 +1,127 @@
+//! `runvoy secrets`.
+
+use std::{
+    fs,
+    io::{self, IsTerminal, Read},
+};
+
+use console::Term;
+use serde_json::{Map, Value, json};
+
+use super::Context;
+use crate::{
+    api::segment,
+    arguments::{Secrets, ValueSource},
+    failure::{Failure, Result},
+    output::{self, Columns, ago, field},
+};
+
+pub(crate) async fn run(context: &Context, command: Secrets) -> Result<()> {
+    match command {
+        Secrets::List => {
+            let answer = context.api.get("/secrets").await?;
+            context.show(&answer, |list| {
+                let mut columns = Columns::new(&["NAME", "VARIABLE", "CHANGED", "BY", "DESCRIPTION"]);
+                for secret in list["secrets"].as_array().into_iter().flatten() {
+                    let cell = |name| field(secret, name);
+                    columns.row([
+                        cell("name"),
+                        cell("key_name"),
+                        ago(&cell("updated_at")),
+                        cell("updated_by"),
+                        cell("description"),
+                    ]);
+                }
+                columns.print("there are no secrets: `runvoy secrets create NAME VARIABLE`")
+            })
+        }
+        Secrets::Get { name } => {
+            let answer = context.api.get(&format!("/secrets/{}", segment(&name))).await?;
+            context.show(&answer, |answer| output::print(answer["secret"]["value"].as_str().unwrap_or_default()))
+        }
+        Secrets::Create { name, key_name, value, description, source } => {
+            let value = match read_value(value, source)? {
+                Some(value) => value,
+                None => ask(&name)?,
+            };
+            let mut body = json!({"name": name, "key_name": key_name, "value": value});
+            if let Some(description) = description {
+                body["description"] = description.into();
+            }
+            let answer = context.api.post("/secrets", &body).await?;
+            context.show(&answer, |answer| output::print(&field(&answer, "message")))
+        }
+        Secrets::Update { name, key_name, value, description, source } => {
+            let value = match read_value(value, source)? {
+                Some(value) if value.is_empty() => Some(ask(&name)?),
+                value => value,
+            };
+            let values = [("key_name", key_name), ("value", value), ("description", description)];
+            let body: Map<String, Value> =
+                values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect();
+            if body.is_empty() {
+                return Err(
+                    Failure::new("nothing is to be changed").remedy("give --value, --key-name or --description")
+                );
+            }
+            let answer = context.api.put(&format!("/secrets/{}", segment(&name)), &Value::from(body)).await?;
+            context.show(&answer, |answer| output::print(&field(&answer, "message")))
+        }
+        Secrets::Delete { name } => {
+            let answer = context.api.delete(&format!("/secrets/{}", segment(&name))).await?;
+            context.show(&answer, |answer| output::print(&field(&answer, "message")))
+        }
+    }
+}
+
+/// The value from where the user says it is. `None` if the user does not say.
+fn read_value(value: Option<String>, source: ValueSource) -> Result<Option<String>> {
+    match (value, source.value_file) {
+        (Some(_), Some(_)) => {
+            Err(Failure::new("the value is given twice").remedy("give one of VALUE and --value-file"))
+        }
+        (None, Some(path)) => {
+            let failed = |error| Failure::new(format!("{} cannot be read: {error}", path.display()));
+            fs::read_to_string(&path).map(|text| Some(without_line_end(text))).map_err(failed)
+        }
+        (Some(value), None) if value == "-" => {
+            let mut text = String::new();
+            let read = io::stdin().read_to_string(&mut text);
+            read.map_err(|error| Failure::new(format!("standard input cannot be read: {error}")))?;
+            Ok(Some(without_line_end(text)))
+        }
+        (value, None) => Ok(value),
+    }
+}
+
+fn without_line_end(mut text: String) -> String {
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    text
+}
+
+/// Asks for a value on the terminal, without showing it.
+fn ask(name: &str) -> Result<String> {
+    hidden_line(&format!("Value of {name}: ")).and_then(|value| {
+        if value.is_empty() {
+            Err(Failure::new("the value is empty").remedy("a secret has at least one character"))
+        } else {
+            Ok(value)
+        }
+    })
+}
+
+/// Reads a line from the terminal without showing it.
+pub(crate) fn hidden_line(prompt: &str) -> Result<String> {
+    if !io::stdin().is_terminal() {
+        return Err(
+            Failure::new("there is no terminal to ask on").remedy("give --value-file FILE, or - for standard input")
+        );
+    }
+    eprint!("{prompt}");
+    Term::stderr().read_secure_line().map_err(|error| Failure::new(format!("the terminal cannot be read: {error}")))
+}
