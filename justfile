@@ -14,6 +14,11 @@ build-local:
 run-local *ARGUMENTS:
     cargo run --locked -p local-shim -- {{ ARGUMENTS }}
 
+# Build the command line, release build, into target/release/runvoy. With the target installed, a static one for Linux:
+# `just build-cli x86_64-unknown-linux-musl`.
+build-cli TARGET="":
+    cargo build --locked --release -p runvoy {{ if TARGET == "" { "" } else { "--target " + TARGET } }}
+
 # Run all tests.
 test:
     cargo test --locked --workspace

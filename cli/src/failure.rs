@@ -24,6 +24,10 @@ impl Failure {
         Self { what: what.into(), remedy: None, is_closed_pipe: false }
     }
 
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
     pub(crate) fn remedy(self, remedy: impl Into<String>) -> Self {
         Self { remedy: Some(remedy.into()), ..self }
     }

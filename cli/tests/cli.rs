@@ -506,6 +506,16 @@ fn a_playbook_runs_with_its_parameters() {
 }
 
 #[test]
+fn the_example_playbooks_can_be_used() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/playbooks");
+    let home = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(examples.canonicalize().unwrap(), home.path().join(".runvoy")).unwrap();
+    let list = text(&bare(home.path(), &["playbook", "list"]).output().unwrap().stdout);
+    assert_eq!(list.lines().count(), 7, "{list}");
+    assert!(!list.contains("cannot be used"), "{list}");
+}
+
+#[test]
 fn help_and_completions_need_nothing() {
     let home = tempfile::tempdir().unwrap();
     for arguments in

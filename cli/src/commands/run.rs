@@ -128,7 +128,7 @@ pub(crate) async fn start(global: Global, request: &Value, watch: &WatchOptions)
     if was_interrupted && let Some(code) = watching.interrupted().await? {
         return Ok(code);
     }
-    watching.to_the_end().await
+    watching.watch_until_the_end().await
 }
 
 async fn send(api: &Api, request: &Value) -> Result<Started> {
@@ -142,7 +142,7 @@ async fn send(api: &Api, request: &Value) -> Result<Started> {
             Err(with_images(api, request, failure).await)
         }
         Err(RequestError::Refused { failure, .. }) => Err(failure),
-        Err(RequestError::Unreachable(failure)) => Err(Failure::new(failure.to_string())
+        Err(RequestError::Unreachable(failure)) => Err(Failure::new(failure.what())
             .remedy("the command may have been started: look at `runvoy list` before you run it again")),
     }
 }
@@ -150,8 +150,7 @@ async fn send(api: &Api, request: &Value) -> Result<Started> {
 /// For an image that is not registered, adds the images that are.
 async fn with_images(api: &Api, request: &Value, failure: Failure) -> Failure {
     let Some(image) = request["image"].as_str() else { return failure };
-    let text = failure.to_string();
-    if !text.contains(image) {
+    if !failure.what().contains(image) {
         return failure;
     }
     let images = match api.get("/images").await.and_then(|answer| answer.json()) {
@@ -160,7 +159,8 @@ async fn with_images(api: &Api, request: &Value, failure: Failure) -> Failure {
     };
     let names: Vec<String> = images.iter().map(|image| field(image, "image")).collect();
     let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    Failure::new(text).remedy(format!("registered images: {names}"))
+    Failure::new(failure.what())
+        .remedy(format!("registered images: {names}\n  register it: runvoy images register {}", quoted(image)))
 }
 
 /// A spinner on standard error, which shows on a terminal only.
@@ -187,7 +187,7 @@ pub(crate) async fn watch(context: &Context, id: &str, timestamps: bool) -> Resu
         interrupts: Interrupts::listen()?,
         is_stopping: false,
     };
-    watching.to_the_end().await
+    watching.watch_until_the_end().await
 }
 
 struct Watching<'a> {
@@ -201,7 +201,7 @@ struct Watching<'a> {
 }
 
 impl Watching<'_> {
-    async fn to_the_end(mut self) -> Result<u8> {
+    async fn watch_until_the_end(mut self) -> Result<u8> {
         let begun = Instant::now();
         let mut waiting = Some(spinner("waiting for the container"));
         let mut end: Option<(String, Option<i64>)> = None;
