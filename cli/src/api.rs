@@ -24,6 +24,8 @@ const RETRY_AFTER: [Duration; 6] = [
     Duration::from_secs(4),
     Duration::from_secs(8),
 ];
+/// The pause before which a user is told why nothing happens.
+const TELL_BEFORE: Duration = Duration::from_secs(1);
 /// Characters that may stand in a segment of a path as they are.
 const SEGMENT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'@');
@@ -154,13 +156,17 @@ impl Api {
                     }
                     (failure, repeat == Repeat::Safe || answer.status == StatusCode::TOO_MANY_REQUESTS)
                 }
-                Err(error) => (self.unreachable(&error), repeat == Repeat::Safe || error.is_connect()),
+                Err(error) => {
+                    // A local system that does not run does not start within seconds.
+                    let is_down = error.is_connect() && is_on_this_machine(&self.endpoint);
+                    (self.unreachable(&error), !is_down && (repeat == Repeat::Safe || error.is_connect()))
+                }
             };
             let Some(pause) = pauses.next().filter(|_| may_repeat) else {
                 return Err(RequestError::Unreachable(failure));
             };
-            if self.is_verbose {
-                eprintln!("runvoy: {failure}; trying again in {pause:?}");
+            if self.is_verbose || pause == TELL_BEFORE {
+                eprintln!("runvoy: {}; trying again", failure.what());
             }
             tokio::time::sleep(pause).await;
         }

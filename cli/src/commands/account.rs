@@ -57,7 +57,7 @@ pub(crate) async fn claim(global: Global, claim: Claim) -> Result<()> {
         Some(endpoint) => endpoint,
         None => Config::load()?.endpoint,
     };
-    // The link is all that is needed: another key would only be in the way of finding out whose this one is.
+    // The link needs no key.
     let api = Api::new(&Config { endpoint: endpoint.clone(), api_key: None }, global.verbose || global.debug)?;
     let claimed = api.get(&format!("/claim/{}", segment(&token))).await?.json()?;
     let key = field(&claimed, "api_key");
