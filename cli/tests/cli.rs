@@ -314,7 +314,8 @@ fn a_server_that_dies_and_comes_back_in_the_middle_loses_no_line() {
     out.read_to_string(&mut printed).unwrap();
     let output = end_of(child);
     assert!(printed == numbers(100_000), "{} lines: {}", printed.lines().count(), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    // The system killed the command (137), or the next start found its task gone (1).
+    assert!(matches!(output.status.code(), Some(1 | 137)), "{}", text(&output.stderr));
 }
 
 /// A server that gives these answers to one request each, and the heads of those requests.
