@@ -65,10 +65,7 @@ pub struct Shim {
     sdk: aws_config::SdkConfig,
     event_processor_function: Function,
     subscriptions: TaskTracker,
-    stop_listening: CancellationToken,
-    close_viewers: CancellationToken,
-    viewers: TaskTracker,
-    servers: Vec<JoinHandle<()>>,
+    serving: Serving,
     background: Vec<JoinHandle<()>>,
     /// Locked for as long as the system runs.
     data: DataDir,
@@ -105,6 +102,47 @@ impl Doors {
         };
         Ok(Self { orchestrator, event_processor, aws })
     }
+
+    /// Answers at every door.
+    fn serve(
+        self,
+        orchestrator: Function,
+        event_processor: Function,
+        aws: front::aws::Door,
+        aws_port: &AwsPort,
+    ) -> Serving {
+        let (stop_listening, close_viewers) = (CancellationToken::new(), CancellationToken::new());
+        let viewers = TaskTracker::new();
+        let gateway = front::websocket::Gateway {
+            connections: aws.aws.api_gateway.clone(),
+            function: event_processor.clone(),
+            stage: "live".to_owned(),
+            closing: close_viewers.clone(),
+            open: viewers.clone(),
+        };
+        let port = front::orchestrator::Port { orchestrator, websocket: Arc::new(gateway) };
+        tracing::info!(address = %self.orchestrator.address, "starting orchestrator server");
+        let mut api: Router = front::orchestrator::router(port);
+        if self.aws.is_some() {
+            api = api.merge(front::aws::connections(aws.clone()));
+        }
+        let mut servers = self.orchestrator.serve(&api, &stop_listening);
+        tracing::info!(address = %self.event_processor.address, "starting async processor server");
+        let process = front::event_processor::router(event_processor);
+        servers.extend(self.event_processor.serve(&process, &stop_listening));
+        if let Some(listeners) = self.aws {
+            servers.extend(listeners.serve(&front::aws::router(aws, aws_port.parts()), &stop_listening));
+        }
+        Serving { servers, stop_listening, viewers, close_viewers }
+    }
+}
+
+/// The servers of the front doors, and the connections of viewers.
+struct Serving {
+    servers: Vec<JoinHandle<()>>,
+    stop_listening: CancellationToken,
+    viewers: TaskTracker,
+    close_viewers: CancellationToken,
 }
 
 /// What both functions are set up with.
@@ -185,51 +223,18 @@ impl Shim {
             data.write_variables(VARIABLES_FILE, &function_environment)?;
             examples::write(&data, &function_environment, &bootstrapped.admin_key)?;
         }
-        for (kind, properties) in &function_settings.events {
-            if kind == "Schedule" {
-                let schedule = Schedule::from_template(properties)?;
-                if !bootstrapped.is_first_start {
-                    // Events may have been lost while the program did not run, and its version may have changed.
-                    drop(schedule.send(&event_processor_function));
-                }
-                background.push(tokio::spawn(schedule.run(event_processor_function.clone())));
-            }
-            if kind == "DynamoDB" {
-                let stream = aws.dynamodb.follow(&config.tables.websocket_connections)?;
-                let mapping = table_stream::Settings::from_template(properties);
-                background.push(tokio::spawn(table_stream::run(event_processor_function.clone(), stream, mapping)));
-            }
-        }
+        let sources = event_sources(&function_settings, &event_processor_function, &aws, &bootstrapped, &config)?;
+        background.extend(sources);
         aws.ecs.recover();
         data.write(API_ENDPOINT_FILE, &format!("http://localhost:{}\n", orchestrator.port()))?;
 
-        let (stop_listening, close_viewers) = (CancellationToken::new(), CancellationToken::new());
-        let viewers = TaskTracker::new();
-        let gateway = front::websocket::Gateway {
-            connections: aws.api_gateway.clone(),
-            function: event_processor_function.clone(),
-            stage: "live".to_owned(),
-            closing: close_viewers.clone(),
-            open: viewers.clone(),
-        };
         let local_stack = LocalStack {
             functions: vec![orchestrator_function.clone(), event_processor_function.clone()],
             api_url: format!("http://localhost:{}/", orchestrator.port()),
         };
         let aws_door = front::aws::Door { aws: aws.clone(), key: access_key, stack: Arc::new(local_stack) };
-        let port = front::orchestrator::Port { orchestrator: orchestrator_function, websocket: Arc::new(gateway) };
-        tracing::info!(address = %orchestrator, "starting orchestrator server");
-        let mut api: Router = front::orchestrator::router(port);
-        if doors.aws.is_some() {
-            api = api.merge(front::aws::connections(aws_door.clone()));
-        }
-        let mut servers = doors.orchestrator.serve(&api, &stop_listening);
-        tracing::info!(address = %event_processor, "starting async processor server");
-        let process = front::event_processor::router(event_processor_function.clone());
-        servers.extend(doors.event_processor.serve(&process, &stop_listening));
-        if let Some(listeners) = doors.aws {
-            servers.extend(listeners.serve(&front::aws::router(aws_door, settings.aws_port.parts()), &stop_listening));
-        }
+        let serving =
+            doors.serve(orchestrator_function, event_processor_function.clone(), aws_door, &settings.aws_port);
 
         Ok(Self {
             orchestrator,
@@ -244,10 +249,7 @@ impl Shim {
             sdk,
             event_processor_function,
             subscriptions,
-            stop_listening,
-            close_viewers,
-            viewers,
-            servers,
+            serving,
             background,
             data,
         })
@@ -281,21 +283,21 @@ impl Shim {
     /// Stops the system: takes no new work, lets running requests end, stops commands and closes their executions, and closes the
     /// connections of viewers.
     pub async fn shut_down(mut self) {
-        self.stop_listening.cancel();
+        self.serving.stop_listening.cancel();
         let commands = self.aws.ecs.running();
         if commands > 0 {
             tracing::info!(commands, "stopping commands");
         }
-        let servers = std::mem::take(&mut self.servers);
+        let servers = std::mem::take(&mut self.serving.servers);
         let in_order = async {
             self.aws.ecs.stop_all("local-shim was stopped").await;
             self.subscriptions.close();
             self.subscriptions.wait().await;
             self.event_processor_function.settle().await;
-            self.close_viewers.cancel();
-            self.viewers.close();
+            self.serving.close_viewers.cancel();
+            self.serving.viewers.close();
             // A viewer that does not read is not waited for any longer.
-            let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.viewers.wait()).await;
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.serving.viewers.wait()).await;
             for server in servers {
                 let _ = server.await;
             }
@@ -311,9 +313,9 @@ impl Shim {
 
 impl Drop for Shim {
     fn drop(&mut self) {
-        self.stop_listening.cancel();
-        self.close_viewers.cancel();
-        for task in self.background.iter().chain(&self.servers) {
+        self.serving.stop_listening.cancel();
+        self.serving.close_viewers.cancel();
+        for task in self.background.iter().chain(&self.serving.servers) {
             task.abort();
         }
         if let runner::Kind::Process(_) = self.runner
@@ -322,6 +324,33 @@ impl Drop for Shim {
             runner::process::kill_leftovers(&self.data.workspaces());
         }
     }
+}
+
+/// Starts what invokes the event processor besides the events of services: schedules, and the stream of a table.
+fn event_sources(
+    settings: &FunctionSettings,
+    event_processor: &Function,
+    aws: &Aws,
+    bootstrapped: &bootstrap::Bootstrapped,
+    config: &Config,
+) -> Result<Vec<JoinHandle<()>>> {
+    let mut sources = Vec::new();
+    for (kind, properties) in &settings.events {
+        if kind == "Schedule" {
+            let schedule = Schedule::from_template(properties)?;
+            if !bootstrapped.is_first_start {
+                // Events may have been lost while the program did not run, and its version may have changed.
+                drop(schedule.send(event_processor));
+            }
+            sources.push(tokio::spawn(schedule.run(event_processor.clone())));
+        }
+        if kind == "DynamoDB" {
+            let stream = aws.dynamodb.follow(&config.tables.websocket_connections)?;
+            let mapping = table_stream::Settings::from_template(properties);
+            sources.push(tokio::spawn(table_stream::run(event_processor.clone(), stream, mapping)));
+        }
+    }
+    Ok(sources)
 }
 
 /// Checks that another AWS can be reached, so that a start with a wrong endpoint fails at once and not after many tries.
