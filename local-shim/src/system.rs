@@ -294,6 +294,7 @@ impl Shim {
             self.subscriptions.close();
             self.subscriptions.wait().await;
             self.event_processor_function.settle().await;
+            self.aws.ecs.ends_told().await;
             self.serving.close_viewers.cancel();
             self.serving.viewers.close();
             // A viewer that does not read is not waited for any longer.

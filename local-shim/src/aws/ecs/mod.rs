@@ -16,6 +16,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 use self::{
     definition::TaskDefinition,
@@ -51,6 +52,8 @@ struct Inner {
     ssm: Ssm,
     events: EventPublisher,
     ended: tokio::sync::Notify,
+    /// What notes that the events of ends are handled.
+    telling: TaskTracker,
 }
 
 struct State {
@@ -83,6 +86,7 @@ impl Ecs {
             ssm,
             events,
             ended: tokio::sync::Notify::new(),
+            telling: TaskTracker::new(),
         };
         Ok(Self(Arc::new(inner)))
     }
@@ -134,6 +138,12 @@ impl Ecs {
             }
             ended.await;
         }
+    }
+
+    /// Waits until the events of all ends are handled, and this is noted.
+    pub async fn ends_told(&self) {
+        self.0.telling.close();
+        self.0.telling.wait().await;
     }
 
     /// Answers one call.
@@ -280,7 +290,7 @@ impl Ecs {
         let Some(event) = self.lock().tasks.get(id).map(Task::event) else { return };
         let (ecs, id) = (self.clone(), id.to_owned());
         let handled = self.0.events.send_to_event_bridge(event);
-        tokio::spawn(async move {
+        self.0.telling.spawn(async move {
             handled.await;
             let mut state = ecs.lock();
             if let Some(task) = state.tasks.get_mut(&id) {
