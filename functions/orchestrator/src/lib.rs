@@ -1,6 +1,7 @@
-//! The HTTP API: an axum router, with a file for each resource, behind a Lambda Function URL.
+//! The HTTP API: an axum router, with a file for each resource, behind a Lambda Function URL. The web console is served beside it.
 
 mod compression;
+mod console;
 mod error;
 mod function_url;
 mod request;
@@ -10,9 +11,10 @@ use std::convert::Infallible;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, State},
     http::{HeaderName, HeaderValue, Method, Uri, header, request::Parts},
     middleware,
+    response::IntoResponse,
 };
 use lambda_http::{Body, Request, Response};
 use lambda_runtime::{Diagnostic, LambdaEvent};
@@ -77,12 +79,18 @@ fn router(app: App) -> Router {
     let cors = cors(&app);
     let context = app.clone();
     routes::all()
-        .fallback(|uri: Uri| async move { ApiError::NoSuchPath(uri.path().to_owned()) })
+        .fallback(no_such_path)
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(cors)
         .layer(middleware::from_fn(move |request, next| request::in_context(context.clone(), request, next)))
         .with_state(app)
+}
+
+/// A browser that looks for a page gets one that says that there is none; programs get JSON.
+async fn no_such_path(State(app): State<App>, method: Method, uri: Uri) -> Response<axum::body::Body> {
+    let is_page = method.is_safe() && uri.path() != "/api" && !uri.path().starts_with("/api/");
+    if is_page { console::not_found(&app) } else { ApiError::NoSuchPath(uri.path().to_owned()).into_response() }
 }
 
 fn cors(app: &App) -> CorsLayer {

@@ -123,6 +123,13 @@ impl Config {
             None => self.websocket_api_endpoint.clone(),
         }
     }
+
+    /// The origin of the WebSocket URL, which pages that follow a log have to be allowed to connect to.
+    pub fn websocket_origin(&self) -> String {
+        let url = self.websocket_url();
+        let host = url.split_once("://").map_or(0, |(scheme, _)| scheme.len() + 3);
+        url[..url[host..].find('/').map_or(url.len(), |at| host + at)].to_owned()
+    }
 }
 
 struct Variables<'a>(&'a dyn Fn(&str) -> Option<String>);
@@ -243,6 +250,7 @@ mod tests {
         assert_eq!(config.secrets_prefix, "/runvoy/secrets");
         assert_eq!(config.subnets, ["subnet-1", "subnet-2"]);
         assert_eq!(config.websocket_url(), "wss://abc.example.com/prod");
+        assert_eq!(config.websocket_origin(), "wss://abc.example.com");
     }
 
     #[test]

@@ -92,6 +92,22 @@ pub(super) async fn list(
     })
 }
 
+/// Shows an execution
+///
+/// For callers who may list executions, and for its owners.
+#[utoipa::path(get, path = "/executions/{id}", operation_id = "show_execution", tag = tags::EXECUTIONS,
+    params(("id" = String, Path, description = "Id of the execution")),
+    responses((status = 200, body = Execution, description = "The execution, as the list has it"), error::Malformed, error::Refused, error::Absent, error::Outage))]
+pub(super) async fn show(State(app): State<App>, caller: Caller, Path(id): Path) -> Result<Json<Execution>> {
+    let may_list = caller.may(Action::ListExecutions, Resource::Account).is_ok();
+    let record = if may_list {
+        execution::get(&app, &id.parse()?).await?
+    } else {
+        permitted(&app, &caller, &id, Action::ReadExecution).await?
+    };
+    Ok(Json(record.execution))
+}
+
 /// The execution that a path names, if the caller may do this to it.
 async fn permitted(app: &App, caller: &Caller, id: &str, action: Action) -> Result<ExecutionRecord> {
     let record = execution::get(app, &id.parse()?).await?;

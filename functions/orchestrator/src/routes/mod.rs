@@ -15,7 +15,7 @@ use runvoy_core::App;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{PathItemExt, router::OpenApiRouter, routes};
 
-use crate::request;
+use crate::{console, request};
 
 #[cfg(test)]
 pub(crate) use documentation::DOCUMENT;
@@ -41,6 +41,7 @@ macro_rules! for_all_handlers {
             runs::run,
             executions::list,
             executions::kill,
+            executions::show,
             executions::status,
             executions::logs,
             users::me,
@@ -89,7 +90,10 @@ fn served<D: utoipa::Path, H: Handler<T, App>, T: 'static>(handler: H) -> Router
 
 /// A router with all routes.
 pub(crate) fn all() -> Router<App> {
-    for_all_handlers!(served).merge(documentation::routes(BASE)).route_layer(middleware::from_fn(request::note_route))
+    for_all_handlers!(served)
+        .merge(documentation::routes(BASE))
+        .merge(console::routes())
+        .route_layer(middleware::from_fn(request::note_route))
 }
 
 /// The description of all routes, an OpenAPI 3.1 document.

@@ -1,11 +1,6 @@
-//! The API's description, as a document for programs and a page for people.
+//! The API's description, as a document for programs.
 
-use axum::{
-    Router,
-    http::{HeaderName, header},
-    response::IntoResponse,
-    routing::get,
-};
+use axum::{Router, http::header, routing::get};
 use runvoy_core::App;
 use utoipa::openapi::{
     Info, OpenApi, OpenApiBuilder, SecurityRequirement,
@@ -16,7 +11,7 @@ use super::tags;
 use crate::error::ErrorBody;
 
 /// The description as `just openapi` writes it. A test compares it with the handlers.
-pub(crate) const DOCUMENT: &str = include_str!("../../../../../docs/openapi.json");
+pub(crate) const DOCUMENT: &str = include_str!("../../../../docs/openapi.json");
 const SCHEME: &str = "api_key";
 
 /// The document without its paths.
@@ -50,25 +45,8 @@ pub(super) fn outline() -> OpenApi {
         .build()
 }
 
-/// `/openapi.json`, and `/docs`, a page that shows it. All files of the page are embedded in the program.
+/// `/openapi.json`. The console has a page that shows it.
 pub(super) fn routes(base: &str) -> Router<App> {
-    Router::new()
-        .route(&format!("{base}/openapi.json"), get(|| page("application/json", DOCUMENT)))
-        .route(&format!("{base}/docs"), get(|| page("text/html; charset=utf-8", include_str!("page.html"))))
-        .route(&format!("{base}/docs/page.css"), get(|| page("text/css; charset=utf-8", include_str!("page.css"))))
-        .route(&format!("{base}/docs/page.js"), get(|| page("text/javascript; charset=utf-8", include_str!("page.js"))))
-}
-
-async fn page(content_type: &'static str, text: &'static str) -> impl IntoResponse {
-    let headers = [
-        (header::CONTENT_TYPE, content_type),
-        // The page loads only its own files, and no other page may frame it, because it takes an API key.
-        (
-            HeaderName::from_static("content-security-policy"),
-            "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
-        ),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CACHE_CONTROL, "no-cache"),
-    ];
-    (headers, text)
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")];
+    Router::new().route(&format!("{base}/openapi.json"), get(move || async move { (headers, DOCUMENT) }))
 }

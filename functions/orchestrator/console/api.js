@@ -1,0 +1,148 @@
+/** The HTTP API, as the console calls it. */
+
+const BASE = "/api/v1";
+const ATTEMPTS = 4;
+const FIRST_PAUSE = 250;
+/** Answers after which the same request may succeed in a moment. */
+const PASSING = [429, 502, 503, 504];
+
+/**
+ * @typedef {"STARTING" | "RUNNING" | "TERMINATING" | "SUCCEEDED" | "FAILED" | "STOPPED"} Status
+ * @typedef {{execution_id: string, created_by: string, owned_by: string[], command: string, image_id: string, started_at: string,
+ *   completed_at?: string, status: Status, exit_code: number | null, duration_seconds?: number, created_by_request_id: string,
+ *   stopped_reason?: string}} Execution
+ * @typedef {{execution_id: string, log_url: string, status: Status}} Started
+ * @typedef {{image_id: string, image: string, is_default: boolean, task_role_name?: string, task_execution_role_name?: string,
+ *   cpu: number, memory: number, runtime_platform: string, created_by: string, created_at: string}} Image
+ * @typedef {{name: string, key_name: string, description?: string, value?: string, created_by: string, owned_by: string[],
+ *   created_at: string, updated_at: string, updated_by: string}} Secret
+ * @typedef {{email: string, role: string, created_at: string, revoked: boolean, last_used?: string}} User
+ * @typedef {{email: string, role: string, permissions: string[]}} Me
+ * @typedef {{event_id: string, timestamp: number, message: string}} LogEvent
+ * @typedef {{execution_id: string, status: Status, events: LogEvent[] | null, websocket_url?: string}} Logs
+ */
+
+/** A request that was not answered with a success. `message` is the sentence for people. */
+export class ApiError extends Error {
+  /** @param {number} status 0 when there was no answer @param {{error?: string, code?: string, details?: string}} body */
+  constructor(status, body) {
+    super(body.error ?? `the server answered ${status}`);
+    this.status = status;
+    this.code = body.code ?? "";
+    this.details = body.details ?? this.message;
+  }
+}
+
+/** @param {unknown} error */
+export function describe(error) {
+  if (error instanceof ApiError) return error.details;
+  return error instanceof Error ? error.message : String(error);
+}
+
+export const isEnd = (/** @type {Status} */ status) => ["SUCCEEDED", "FAILED", "STOPPED"].includes(status);
+
+/** @param {number} milliseconds @param {AbortSignal} [signal] */
+export const pause = (milliseconds, signal) =>
+  new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const timer = setTimeout(resolve, milliseconds);
+    signal?.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)), { once: true });
+  });
+
+/** @param {Response} response @returns {Promise<any>} */
+async function parse(response) {
+  const text = await response.text();
+  if (text === "") return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new ApiError(response.status, { error: `the server answered ${response.status} with something that is not JSON` });
+  }
+}
+
+/** The path of the next page, from the header `Link` (RFC 8288). @param {Response} response */
+function nextPage(response) {
+  const target = /<([^>]+)>;\s*rel="next"/.exec(response.headers.get("link") ?? "")?.[1];
+  return target?.startsWith(BASE) ? target.slice(BASE.length) : undefined;
+}
+
+export class Api {
+  /** @param {string | undefined} key @param {(error: ApiError) => void} [onRefused] called when the key does not work (any more) */
+  constructor(key, onRefused) {
+    this.key = key;
+    this.onRefused = onRefused;
+  }
+
+  /**
+   * Sends a request. One that may be repeated without harm is repeated while the server cannot be reached or is overloaded.
+   * @param {string} method @param {string} path @param {unknown} [body]
+   * @param {{signal?: AbortSignal, headers?: Record<string, string>, repeatable?: boolean}} [options]
+   */
+  async send(method, path, body, options = {}) {
+    /** @type {Record<string, string>} */
+    const headers = { ...options.headers };
+    if (this.key) headers["X-API-Key"] = this.key;
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    const repeatable = options.repeatable ?? (method === "GET" || method === "PUT" || method === "DELETE");
+    const request = { method, headers, signal: options.signal, body: body === undefined ? undefined : JSON.stringify(body) };
+    for (let attempt = 1; ; attempt++) {
+      const mayRepeat = repeatable && attempt < ATTEMPTS;
+      try {
+        const response = await fetch(BASE + path, request);
+        if (!(mayRepeat && PASSING.includes(response.status))) return await this.#read(response);
+      } catch (error) {
+        if (options.signal?.aborted || error instanceof ApiError) throw error;
+        if (!mayRepeat) throw new ApiError(0, { error: "the server cannot be reached", details: "The server cannot be reached; check the connection and try again." });
+      }
+      await pause(FIRST_PAUSE * 2 ** attempt, options.signal);
+    }
+  }
+
+  /** @param {Response} response */
+  async #read(response) {
+    const data = await parse(response);
+    if (response.ok) return { data, next: nextPage(response), status: response.status };
+    const error = new ApiError(response.status, data ?? {});
+    if (response.status === 401) this.onRefused?.(error);
+    throw error;
+  }
+
+  /** @param {string} path @param {AbortSignal} [signal] @returns {Promise<any>} */
+  async get(path, signal) {
+    return (await this.send("GET", path, undefined, { signal })).data;
+  }
+
+  /** @param {string} path @param {AbortSignal} [signal] @returns {Promise<{data: any, next: string | undefined}>} */
+  page(path, signal) {
+    return this.send("GET", path, undefined, { signal });
+  }
+
+  /** @param {string} path @param {unknown} body @returns {Promise<any>} */
+  async post(path, body) {
+    return (await this.send("POST", path, body)).data;
+  }
+
+  /** @param {string} path @param {unknown} body @returns {Promise<any>} */
+  async put(path, body) {
+    return (await this.send("PUT", path, body)).data;
+  }
+
+  /** @param {string} path @returns {Promise<any>} undefined when the server answers without a body */
+  async delete(path) {
+    return (await this.send("DELETE", path)).data;
+  }
+
+  /**
+   * Runs a command, once, however often the request has to be repeated.
+   * @param {Record<string, unknown>} run @returns {Promise<Started>}
+   */
+  async run(run) {
+    const headers = { "Idempotency-Key": randomKey() };
+    return (await this.send("POST", "/run", run, { headers, repeatable: true })).data;
+  }
+}
+
+/** A random text. `crypto.randomUUID` exists only for pages on https and on localhost. */
+function randomKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

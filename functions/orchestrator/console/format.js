@@ -1,0 +1,102 @@
+/** Times, durations and commands as people read them. */
+
+/** @param {number} seconds */
+export function duration(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];
+  if (hours > 0) return `${hours}h ${minutes}m`;
+  return minutes > 0 ? `${minutes}m ${rest}s` : `${rest}s`;
+}
+
+const AGES = /** @type {const} */ ([["year", 31_536_000], ["month", 2_592_000], ["day", 86_400], ["hour", 3600], ["minute", 60]]);
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+
+/** How long ago a time is, such as "3 minutes ago". @param {string} time @param {number} [now] milliseconds */
+export function ago(time, now = Date.now()) {
+  const seconds = (now - Date.parse(time)) / 1000;
+  const age = AGES.find(([, length]) => seconds >= length);
+  return age ? relative.format(-Math.floor(seconds / age[1]), age[0]) : "just now";
+}
+
+/** A time in the person's own zone. @param {string} time */
+export const local = (time) =>
+  new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+/** @param {number} count @param {string} one @param {string} [many] */
+export const plural = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
+
+/** @param {number} bytes */
+export function size(bytes) {
+  const units = ["B", "kB", "MB", "GB"];
+  const unit = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
+  return `${(bytes / 1000 ** unit).toFixed(unit === 0 ? 0 : 1)} ${units[unit]}`;
+}
+
+/** The seconds of a duration such as `90`, `90s`, `10m`, `1h30m`; undefined when it is none. @param {string} text */
+export function seconds(text) {
+  if (/^\d+$/.test(text)) return Number(text);
+  const match = /^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/.exec(text.replaceAll(" ", ""));
+  if (!match || text.trim() === "") return undefined;
+  const [hours, minutes, rest] = match.slice(1).map((part) => Number(part ?? 0));
+  return (hours ?? 0) * 3600 + (minutes ?? 0) * 60 + (rest ?? 0);
+}
+
+/** A word that a POSIX shell reads as exactly this text. @param {string} text */
+export const quote = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
+
+/** @typedef {{command: string, image?: string, env?: Record<string, string>, secrets?: string[], timeout?: number, git_repo?: string, git_ref?: string, git_path?: string}} Run */
+
+/** The curl command that starts a run. The key comes from a variable. @param {Run} run @param {string} origin */
+export const asCurl = (run, origin) =>
+  [
+    `curl -sS -X POST ${quote(`${origin}/api/v1/run`)}`,
+    `-H "X-API-Key: $RUNVOY_API_KEY" -H 'Content-Type: application/json'`,
+    `--data-raw ${quote(JSON.stringify(run))}`,
+  ].join(" \\\n  ");
+
+/** The `runvoy` command that starts a run. @param {Run} run */
+export function asCommandLine(run) {
+  const words = ["runvoy run"];
+  if (run.image) words.push(`--image ${quote(run.image)}`);
+  for (const [name, value] of Object.entries(run.env ?? {})) words.push(`--env ${quote(`${name}=${value}`)}`);
+  for (const secret of run.secrets ?? []) words.push(`--secret ${quote(secret)}`);
+  if (run.timeout) words.push(`--timeout ${run.timeout}s`);
+  if (run.git_repo) words.push(`--git-repo ${quote(run.git_repo)}`);
+  if (run.git_ref) words.push(`--git-ref ${quote(run.git_ref)}`);
+  if (run.git_path) words.push(`--git-path ${quote(run.git_path)}`);
+  // After an option that ends the options, each word would be quoted once more, so a command that starts with a dash gets a blank.
+  words.push(quote(run.command.startsWith("-") ? ` ${run.command}` : run.command));
+  return words.join(" ");
+}
+
+/** Characters that ECS takes for a run's command, variables and git settings ("TaskOverride", Amazon ECS API Reference). */
+export const MAX_OVERRIDES = 8192;
+
+/**
+ * The characters that a run needs of those. The server adds the request's id and the image's, whose lengths are estimated.
+ * @param {Run} run
+ */
+export function overridesSize(run) {
+  const env = Object.entries(run.env ?? {});
+  /** @type {[string, string][]} */
+  const runner = [
+    ["RUNVOY_COMMAND", run.command.replaceAll("\r\n", "\n")],
+    ["RUNVOY_REQUEST_ID", "0".repeat(36)],
+    ["RUNVOY_IMAGE_ID", run.image && /-[0-9a-f]{8}$/.test(run.image) ? run.image : `${run.image || "alpine:latest"}-00000000`],
+  ];
+  /** @type {[string, string][]} */
+  const sidecar = [];
+  if (env.length > 0) runner.push(["RUNVOY_ENV_NAMES", env.map(([name]) => name).join(" ")]);
+  if (run.timeout) runner.push(["RUNVOY_TIMEOUT", String(run.timeout)]);
+  if (run.git_repo) {
+    runner.push(["RUNVOY_HAS_GIT_REPO", "true"]);
+    sidecar.push(["RUNVOY_GIT_REPO", run.git_repo]);
+    if (run.git_ref) sidecar.push(["RUNVOY_GIT_REF", run.git_ref]);
+    if (run.git_path) runner.push(["RUNVOY_GIT_PATH", run.git_path]);
+  }
+  runner.push(...env);
+  const environment = (/** @type {[string, string][]} */ variables) => variables.map(([name, value]) => ({ name, value }));
+  const containerOverrides = [{ name: "runner", environment: environment(runner) }];
+  if (sidecar.length > 0) containerOverrides.push({ name: "sidecar", environment: environment(sidecar) });
+  return [...JSON.stringify({ containerOverrides })].length;
+}

@@ -1,0 +1,164 @@
+/**
+ * Brings the lines of an execution until its end, whatever the network does.
+ *
+ * The server sends every line in the order of its store. After a lost connection, the viewer connects again and names its last line,
+ * and the server goes on after it. A line that comes twice is known by its id.
+ */
+
+import { ApiError, isEnd, pause } from "../api.js";
+
+/** @typedef {import("../api.js").LogEvent} LogEvent @typedef {import("../api.js").Logs} Logs @typedef {import("../api.js").Status} Status */
+
+/** The first and the longest pause before another connection, in milliseconds. */
+const PAUSES = { first: 200, longest: 15_000 };
+const HANDSHAKE_TIMEOUT = 20_000;
+/** How often a silent connection is checked: whether the computer slept, and whether the execution has ended without a word. */
+const CHECK_EVERY = 15_000;
+/** How long the last lines may take after the execution has ended. */
+const LAST_LINES = 30_000;
+
+/**
+ * @typedef {object} Listener
+ * @property {(events: LogEvent[]) => void} lines
+ * @property {(status: Status, exitCode: number | null) => void} status
+ * @property {(state: "live" | "lost" | "complete") => void} connection
+ */
+
+export class Follower {
+  #stop = new AbortController();
+  /** @type {WebSocket | undefined} */
+  #socket;
+  /** The WebSocket's URL. Its token works for a day. @type {string | undefined} */
+  #url;
+  /** @type {string | undefined} */
+  #lastId;
+  #pause = PAUSES.first;
+  /** Ends the present pause. */
+  #wake = () => {};
+
+  /** @param {import("../api.js").Api} api @param {string} id @param {Listener} listener */
+  constructor(api, id, listener) {
+    this.api = api;
+    this.path = `/executions/${encodeURIComponent(id)}`;
+    this.listener = listener;
+  }
+
+  /**
+   * Follows the execution to the end of its log.
+   * @throws {ApiError} when the API refuses to show it
+   */
+  async run() {
+    while (!this.#stop.signal.aborted) {
+      try {
+        if (this.#url === undefined && (await this.#ask())) break;
+        if (await this.#watch(/** @type {string} */ (this.#url))) break;
+      } catch (error) {
+        if (error instanceof ApiError && error.status >= 400 && error.status < 500 && error.status !== 429) throw error;
+        // The API knows whether the execution is still there, and gives a new token.
+        this.#url = undefined;
+      }
+      if (this.#stop.signal.aborted) return;
+      this.listener.connection("lost");
+      await this.#wait();
+    }
+    if (!this.#stop.signal.aborted) this.listener.connection("complete");
+  }
+
+  stop() {
+    this.#stop.abort();
+    this.#wake();
+    this.#socket?.close();
+  }
+
+  /** Connects anew, because the network may have changed or the computer may have slept. */
+  reconnect() {
+    this.#pause = PAUSES.first;
+    this.#wake();
+    this.#socket?.close();
+  }
+
+  async #wait() {
+    const spread = 0.5 + Math.random() / 2;
+    const woken = new Promise((resolve) => (this.#wake = () => resolve(undefined)));
+    await Promise.race([pause(this.#pause * spread), woken]);
+    this.#pause = Math.min(this.#pause * 2, PAUSES.longest);
+  }
+
+  /** Reads the log of an execution that has ended, or learns where to follow one that has not. Returns whether the log is complete. */
+  async #ask() {
+    /** @type {string | undefined} */
+    let path = `${this.path}/logs`;
+    while (path) {
+      const { data, next } = await this.api.page(path, this.#stop.signal);
+      const logs = /** @type {Logs} */ (data);
+      if (logs.websocket_url) {
+        this.#url = logs.websocket_url;
+        return false;
+      }
+      const events = logs.events ?? [];
+      // The last event of a page that is not the last is a note for clients that read no `Link` header.
+      this.#take(next ? events.slice(0, -1) : events);
+      path = next;
+    }
+    return true;
+  }
+
+  /** @param {LogEvent[]} events */
+  #take(events) {
+    this.#lastId = events.at(-1)?.event_id ?? this.#lastId;
+    if (events.length > 0) this.listener.lines(events);
+  }
+
+  /** Follows by WebSocket. Returns whether the log is complete, after the connection has ended. @param {string} url */
+  async #watch(url) {
+    const after = this.#lastId ? `&last_event_id=${encodeURIComponent(this.#lastId)}` : "";
+    const socket = (this.#socket = new WebSocket(`${url}&batch=true&status=true${after}`));
+    let [isOpen, isComplete] = [false, false];
+    const ended = new Promise((resolve) => {
+      socket.onclose = resolve;
+      socket.onerror = resolve;
+    });
+    socket.onopen = () => {
+      isOpen = true;
+      this.listener.connection("live");
+    };
+    socket.onmessage = ({ data }) => {
+      this.#pause = PAUSES.first;
+      isComplete = this.#frame(JSON.parse(data)) || isComplete;
+      if (isComplete) socket.close();
+    };
+    const handshake = setTimeout(() => isOpen || socket.close(), HANDSHAKE_TIMEOUT);
+    const checks = this.#check(socket);
+    await ended;
+    clearTimeout(handshake);
+    clearInterval(checks);
+    // A refused handshake looks like any other failure; a new token mends it if the old one has expired.
+    if (!isOpen) this.#url = undefined;
+    return isComplete;
+  }
+
+  /** Takes in a frame. Returns whether it is the last. @param {any} frame */
+  #frame(frame) {
+    if (frame.type === "logs") this.#take(frame.events);
+    else if (frame.type === "status") this.listener.status(frame.status, frame.exit_code ?? null);
+    else if (frame.type === "disconnect") return frame.reason === "execution_completed";
+    else if (frame.type === undefined && frame.event_id !== undefined) this.#take([frame]);
+    return false;
+  }
+
+  /** Closes a connection that is dead without saying so. @param {WebSocket} socket */
+  #check(socket) {
+    let last = Date.now();
+    /** @type {number | undefined} */
+    let ended;
+    return setInterval(async () => {
+      const slept = Date.now() - last > 3 * CHECK_EVERY;
+      last = Date.now();
+      if (slept) return socket.close();
+      const { status } = await this.api.get(`${this.path}/status`, this.#stop.signal).catch(() => ({ status: "" }));
+      if (!isEnd(status)) return;
+      ended ??= Date.now();
+      if (Date.now() - ended > LAST_LINES) socket.close();
+    }, CHECK_EVERY);
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * Holds a log beside the page's own thread: receives it, keeps it, searches it, and hands out the lines that are in view. However
+ * fast lines come, the page has only those to draw.
+ */
+
+import { Api, ApiError, describe } from "../api.js";
+import { Find, pattern } from "./find.js";
+import { Follower } from "./follow.js";
+import { LogStore } from "./store.js";
+
+/**
+ * @typedef {{number: number, time: number, text: string}} Line
+ * @typedef {{type: "open", key: string | undefined, id: string}
+ *   | {type: "window", row: number, count: number, columns: number}
+ *   | {type: "columns", columns: number}
+ *   | {type: "locate", number: number, columns: number}
+ *   | {type: "find", query: import("./find.js").Query | undefined, from: number}
+ *   | {type: "match", index: number}
+ *   | {type: "file", asSeen: boolean, request: number}
+ *   | {type: "reconnect"}} Request
+ * @typedef {{type: "size", lines: number, rows: number, characters: number, firstTime: number | undefined}
+ *   | {type: "window", row: number, columns: number, lines: Line[], isNew: boolean}
+ *   | {type: "located", number: number, row: number}
+ *   | {type: "found", count: number, isComplete: boolean, problem?: string}
+ *   | {type: "match", index: number, line: number, nth: number}
+ *   | {type: "file", blob: Blob, request: number}
+ *   | {type: "status", status: import("../api.js").Status, exitCode: number | null}
+ *   | {type: "connection", state: "live" | "lost" | "complete"}
+ *   | {type: "refused", message: string, status: number}} Answer
+ */
+
+/** How often the page hears that the log has grown, in milliseconds. */
+const REPORT_EVERY = 60;
+/** How long the search goes on before other messages are looked at, in milliseconds. */
+const SEARCH_STEP = 30;
+/** Characters of an answer, so that extremely long lines do not make it too large. */
+const MAX_WINDOW = 2_000_000;
+
+const store = new LogStore();
+let columns = Infinity;
+let reportIsDue = false;
+/** Whether lines have been inserted among those that the page has. */
+let isNew = false;
+/** @type {Follower | undefined} */
+let follower;
+/** @type {Find | undefined} */
+let find;
+let isSearching = false;
+let wantsFirstFrom = -1;
+
+/** @param {Answer} answer */
+const answer = (answer) => self.postMessage(answer);
+
+function report() {
+  reportIsDue = false;
+  const rows = store.rows(columns);
+  answer({ type: "size", lines: store.length, rows, characters: store.size, firstTime: store.firstTime });
+}
+
+function reportSoon() {
+  if (reportIsDue) return;
+  reportIsDue = true;
+  setTimeout(report, REPORT_EVERY);
+}
+
+/** @param {import("../api.js").LogEvent[]} events */
+function add(events) {
+  const changed = store.add(events);
+  if (changed !== undefined) {
+    isNew = true;
+    find?.forget(changed);
+  }
+  reportSoon();
+  search();
+}
+
+/** Searches in steps, between which other messages are handled. */
+function search() {
+  if (isSearching || !find || find.isComplete) return;
+  isSearching = true;
+  setTimeout(() => {
+    isSearching = false;
+    if (!find) return;
+    find.step(SEARCH_STEP);
+    answer({ type: "found", count: find.count, isComplete: find.isComplete });
+    showFirst();
+    search();
+  });
+}
+
+/** Shows the first occurrence from where the person looks, as soon as it is known. */
+function showFirst() {
+  if (wantsFirstFrom < 0 || !find) return;
+  const index = find.firstFrom(wantsFirstFrom);
+  if (index === find.count && !find.isComplete) return;
+  wantsFirstFrom = -1;
+  match(index < find.count ? index : 0);
+}
+
+/** @param {number} index */
+function match(index) {
+  const place = find?.at(index);
+  if (place) answer({ type: "match", index, line: place.line, nth: place.nth });
+}
+
+/** @param {string | undefined} key @param {string} id */
+async function open(key, id) {
+  follower = new Follower(new Api(key), id, {
+    lines: add,
+    status: (status, exitCode) => answer({ type: "status", status, exitCode }),
+    connection: (state) => {
+      if (state === "complete") report();
+      answer({ type: "connection", state });
+    },
+  });
+  try {
+    await follower.run();
+  } catch (error) {
+    answer({ type: "refused", message: describe(error), status: error instanceof ApiError ? error.status : 0 });
+  }
+}
+
+/** @param {number} row @param {number} count */
+function showWindow(row, count) {
+  const first = store.lineAt(row, columns);
+  /** @type {Line[]} */
+  const lines = [];
+  let characters = 0;
+  for (const line of store.lines(first.number, first.number + count + row - first.start)) {
+    lines.push(line);
+    characters += line.text.length;
+    if (characters > MAX_WINDOW) break;
+  }
+  answer({ type: "window", row: first.start, columns, lines, isNew });
+  isNew = false;
+}
+
+/** @param {import("./find.js").Query | undefined} query @param {number} from */
+function startFind(query, from) {
+  find = undefined;
+  if (!query) return;
+  try {
+    find = new Find(store, pattern(query));
+  } catch (error) {
+    const problem = error instanceof Error ? error.message.replace(/^Invalid regular expression: /, "") : String(error);
+    answer({ type: "found", count: 0, isComplete: true, problem });
+    return;
+  }
+  wantsFirstFrom = from;
+  if (store.length === 0) answer({ type: "found", count: 0, isComplete: true });
+  search();
+}
+
+/** @param {MessageEvent<Request>} event */
+self.onmessage = ({ data }) => {
+  switch (data.type) {
+    case "open":
+      return void open(data.key, data.id);
+    case "columns":
+      columns = data.columns;
+      return report();
+    case "window":
+      columns = data.columns;
+      return showWindow(data.row, data.count);
+    case "locate":
+      columns = data.columns;
+      return answer({ type: "located", number: data.number, row: store.rowOf(data.number, columns) });
+    case "find":
+      return startFind(data.query, data.from);
+    case "match":
+      return match(data.index);
+    case "file":
+      return answer({ type: "file", blob: store.file(data.asSeen), request: data.request });
+    case "reconnect":
+      return follower?.reconnect();
+  }
+};

@@ -1,0 +1,189 @@
+/** The console: who is signed in, which page is shown, and the frame around it. */
+
+import { Api, ApiError, describe } from "./api.js";
+import { element, fill, icon } from "./ui/dom.js";
+import { forgetKey, keepKey, storedKey } from "./session.js";
+import { claimPage } from "./pages/claim.js";
+import { docsPage } from "./pages/docs.js";
+import { executionPage } from "./pages/execution.js";
+import { executionsPage } from "./pages/executions.js";
+import { imagesPage } from "./pages/images.js";
+import { operationsPage } from "./pages/operations.js";
+import { runPage } from "./pages/run.js";
+import { secretsPage } from "./pages/secrets.js";
+import { signInPage } from "./pages/sign-in.js";
+import { usersPage } from "./pages/users.js";
+
+/**
+ * What a page has to work with.
+ * @typedef {object} Context
+ * @property {Api} api
+ * @property {import("./api.js").Me} me
+ * @property {URL} address
+ * @property {(permission: string) => boolean} may whether the person may do this to any resource, such as "images:register"
+ * @property {(path: string) => void} go
+ * @property {AbortSignal} left aborted when another page is shown
+ */
+/** @typedef {{title: string, body: HTMLElement, shown?: () => void, isWide?: boolean}} Page */
+
+/** @type {{path: string, name: string, icon: string, needs?: string[], page: (context: Context) => Page}[]} */
+const PLACES = [
+  { path: "/", name: "Executions", icon: "executions", page: (context) => executionsPage(context) },
+  { path: "/run", name: "Run", icon: "run", needs: ["executions:run"], page: (context) => runPage(context) },
+  { path: "/images", name: "Images", icon: "images", needs: ["images:list"], page: (context) => imagesPage(context) },
+  { path: "/secrets", name: "Secrets", icon: "secrets", needs: ["secrets:list"], page: (context) => secretsPage(context) },
+  { path: "/users", name: "Users", icon: "users", needs: ["users:list"], page: (context) => usersPage(context) },
+  { path: "/operations", name: "Operations", icon: "operations", needs: ["health:reconcile", "requests:trace"], page: (context) => operationsPage(context) },
+  { path: "/docs", name: "API", icon: "docs", page: (context) => docsPage(context.api) },
+];
+
+const app = /** @type {HTMLElement} */ (document.getElementById("app"));
+const content = element("main", { id: "content", tabindex: -1 });
+let leave = new AbortController();
+/** Path and query of the page that is shown. */
+let shown = "";
+/** @type {Api} */
+let api;
+/** @type {import("./api.js").Me | undefined} */
+let me;
+
+/** Signs in with the key that is kept, and shows the page of the address. @param {string} [message] for the page on which one signs in */
+async function start(message) {
+  const address = new URL(location.href);
+  leave.abort();
+  leave = new AbortController();
+  api = new Api(storedKey(), (error) => signOut(error.details));
+  me = undefined;
+  if (address.pathname.startsWith("/claim/")) return alone(claimPage(address, (key) => (keepKey(key, false), go("/"), start())));
+  if (api.key === undefined) {
+    if (isDocs(address)) return alone(docsPage(api));
+    return alone(signInPage(signIn, message));
+  }
+  try {
+    me = await api.get("/me");
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) return;
+    return alone(troublePage(describe(error)));
+  }
+  frame();
+  show();
+}
+
+/** @param {string} key @param {boolean} remember */
+async function signIn(key, remember) {
+  await new Api(key).get("/me");
+  keepKey(key, remember);
+  await start();
+}
+
+/** @param {string} [message] */
+function signOut(message) {
+  forgetKey();
+  start(message);
+}
+
+/** @param {URL} address */
+const isDocs = (address) => ["/docs", "/api/v1/docs"].includes(address.pathname);
+
+/** A page without the frame around it. @param {Page} page */
+function alone(page) {
+  document.title = `${page.title} · runvoy`;
+  fill(app, element("main", { class: page.isWide ? "content" : "alone" }, page.body));
+  page.shown?.();
+}
+
+/** @param {string} problem @returns {Page} */
+const troublePage = (problem) => ({
+  title: "Not available",
+  body: element("div", {},
+    element("h1", {}, "runvoy does not answer"),
+    element("p", {}, problem),
+    element("div", { class: "buttons" }, element("button", { class: "primary", onclick: () => start() }, "Try again"))),
+});
+
+/** The frame: the places of the console, and who is signed in. */
+function frame() {
+  const places = PLACES.filter(({ needs }) => !needs || needs.some(may));
+  const nav = element("nav", { "aria-label": "Console" },
+    ...places.map((place) => element("a", { href: place.path, "data-path": place.path }, icon(place.icon), element("span", {}, place.name))));
+  fill(app,
+    element("a", { class: "skip", href: "#content" }, "Skip to the content"),
+    element("div", { class: "frame" },
+      element("header", { class: "bar" },
+        element("a", { class: "brand", href: "/" }, brand(), "runvoy"),
+        nav,
+        element("div", { class: "person" },
+          element("span", { class: "email", title: me?.email }, me?.email ?? ""),
+          element("span", { class: "role" }, me?.role ?? ""),
+          element("button", { class: "quiet", type: "button", onclick: () => (history.replaceState(null, "", "/"), signOut()) }, "Sign out"))),
+      content));
+}
+
+function brand() {
+  const mark = element("span", { class: "mark", "aria-hidden": true });
+  mark.append("›_");
+  return mark;
+}
+
+/** @param {string} permission */
+const may = (permission) => me?.permissions.includes(permission) ?? false;
+
+/** Shows the page of the address. */
+function show() {
+  if (!me) return;
+  leave.abort();
+  leave = new AbortController();
+  const address = new URL(location.href);
+  shown = address.pathname + address.search;
+  const page = find(address)({ api, me, address, may, go, left: leave.signal });
+  document.title = `${page.title} · runvoy`;
+  content.className = page.isWide ? "content wide" : "content";
+  fill(content, page.body);
+  for (const link of app.querySelectorAll("nav a")) {
+    const isHere = link.getAttribute("data-path") === (isDocs(address) ? "/docs" : address.pathname);
+    link.toggleAttribute("aria-current", isHere);
+    if (isHere) link.setAttribute("aria-current", "page");
+  }
+  page.shown?.();
+}
+
+/** @param {URL} address @returns {(context: Context) => Page} */
+function find(address) {
+  const id = address.searchParams.get("execution_id");
+  if (id && ["/", "/logs"].includes(address.pathname)) return (context) => executionPage(context, id);
+  if (isDocs(address)) return ({ api }) => docsPage(api);
+  const place = PLACES.find(({ path }) => path === address.pathname);
+  if (!place) return executionsPage;
+  return place.needs && !place.needs.some(may) ? () => forbiddenPage(place.name) : place.page;
+}
+
+/** @param {string} name @returns {Page} */
+const forbiddenPage = (name) => ({
+  title: name,
+  body: element("div", {}, element("h1", {}, name), element("p", {}, `The role ${me?.role} may not use this page. An admin can give you another one.`)),
+});
+
+/** Goes to another page of the console. @param {string} path */
+function go(path) {
+  history.pushState(null, "", path);
+  show();
+  content.focus({ preventScroll: true });
+  scrollTo(0, 0);
+}
+
+document.addEventListener("click", (event) => {
+  const link = event.target instanceof Element ? event.target.closest("a") : undefined;
+  const isPlain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
+  if (!link || !isPlain || event.defaultPrevented || link.origin !== location.origin || link.download || link.target) return;
+  const isConsole = PLACES.some(({ path }) => path === link.pathname) || link.pathname === "/logs";
+  const isHere = link.pathname === location.pathname && link.search === location.search && link.hash !== "";
+  if (!me || !isConsole || isHere) return;
+  event.preventDefault();
+  go(link.pathname + link.search + link.hash);
+});
+// A change of the hash alone belongs to the page that is shown.
+addEventListener("popstate", () => location.pathname + location.search !== shown && show());
+// Signing out in one tab signs out all that share the key.
+addEventListener("storage", ({ key }) => (key === "runvoy.key" || key === null) && storedKey() !== api.key && start());
+
+start();

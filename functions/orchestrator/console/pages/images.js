@@ -1,0 +1,108 @@
+import { describe } from "../api.js";
+import { ago, local } from "../format.js";
+import { confirm } from "../ui/dialog.js";
+import { element, fill } from "../ui/dom.js";
+import { field, form, input, select } from "../ui/form.js";
+import { nameCells, row, table } from "../ui/table.js";
+import { toast } from "../ui/toast.js";
+
+/** @typedef {import("../api.js").Image} Image */
+
+const HEADS = ["Image", "CPU and memory", "Platform", "Roles", "Registered", ""];
+/** Memory in MiB that Fargate takes with each CPU ("Task definition parameters for Fargate", Amazon ECS). */
+const MEMORY = /** @type {Record<string, [from: number, to: number, step: number]>} */ ({
+  256: [512, 2048, 512], 512: [1024, 4096, 1024], 1024: [2048, 8192, 1024], 2048: [4096, 16_384, 1024],
+  4096: [8192, 30_720, 1024], 8192: [16_384, 61_440, 4096], 16384: [32_768, 122_880, 8192],
+});
+
+/** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */
+export function imagesPage({ api, me, may, left }) {
+  const list = table("Images", HEADS);
+  const note = element("p", { class: "note", role: "status" }, "Loading…");
+
+  async function load() {
+    const images = /** @type {Image[]} */ ((await api.get("/images", left)).images);
+    fill(list.body, ...images.map((image) => imageRow(image)));
+    note.textContent = images.length === 0 ? "No image is registered yet. Register the first one: it becomes the default." : "";
+  }
+
+  /** @param {Image} image */
+  function imageRow(image) {
+    const { image_id, is_default, cpu, memory, runtime_platform, task_role_name, task_execution_role_name, created_at, created_by } = image;
+    const mayDelete = may("images:delete") || created_by === me.email;
+    const made = row([
+      [element("strong", {}, image.image), is_default && element("span", { class: "tag" }, "default"), element("span", { class: "sub" }, image_id)],
+      `${cpu / 1024} vCPU, ${memory} MiB`,
+      runtime_platform,
+      [task_role_name, task_execution_role_name].filter(Boolean).join(", ") || "default",
+      element("time", { datetime: created_at, title: `${local(created_at)} by ${created_by}` }, ago(created_at)),
+      mayDelete && element("button", { class: "quiet", type: "button", "aria-label": `Remove ${image.image}`, onclick: () => remove(image) }, "Remove"),
+    ]);
+    return nameCells(made, HEADS);
+  }
+
+  /** @param {Image} image */
+  async function remove({ image, image_id }) {
+    const sure = await confirm({ title: `Remove ${image}?`, text: `${image_id} can no longer be run. Executions that use it go on.`, action: "Remove it" });
+    if (!sure) return;
+    try {
+      await api.delete(`/images/${encodeURIComponent(image_id)}`);
+      toast(`${image} is removed`);
+      await load();
+    } catch (error) {
+      toast(describe(error), "problem");
+    }
+  }
+
+  return {
+    title: "Images",
+    body: element("div", {},
+      element("h1", {}, "Images"),
+      list.element, note,
+      may("images:register") && registration(async (image) => {
+        const { image: name } = await api.post("/images/register", image);
+        toast(`${name} is registered`);
+        await load();
+      })),
+    shown: () => load().catch((error) => left.aborted || fill(note, describe(error))),
+  };
+}
+
+/** @param {(image: Record<string, unknown>) => Promise<void>} register */
+function registration(register) {
+  const name = field("Image", input({ placeholder: "ubuntu:24.04" }), "As docker pull takes it.");
+  const cpu = field("CPU", select(Object.keys(MEMORY).map((units) => [units, `${Number(units) / 1024} vCPU`]), "256"));
+  const memory = field("Memory", select([], ""));
+  const platform = field("Platform", select([["Linux/ARM64", "Linux/ARM64"], ["Linux/X86_64", "Linux/X86_64"]], "Linux/ARM64"),
+    "Many images exist for both. One that exists for one only must run on that one.");
+  const taskRole = field("Task role", input({ placeholder: "the default role" }), "What the command may do in AWS.");
+  const executionRole = field("Execution role", input({ placeholder: "the default role" }), "By which ECS pulls the image.");
+  const isDefault = input({ type: "checkbox" });
+  const fillMemory = () => {
+    const [from, to, step] = MEMORY[cpu.control.value] ?? [512, 512, 512];
+    const sizes = Array.from({ length: (to - from) / step + 1 }, (_, at) => String(from + at * step));
+    fill(memory.control, ...sizes.map((size) => element("option", { value: size }, `${size} MiB`)));
+  };
+  cpu.control.addEventListener("change", fillMemory);
+  fillMemory();
+  const made = form({
+    body: [
+      name.element, element("div", { class: "columns" }, cpu.element, memory.element, platform.element),
+      element("details", { class: "group" }, element("summary", {}, "Roles"), element("div", { class: "columns" }, taskRole.element, executionRole.element)),
+      element("label", { class: "check" }, isDefault, "Use it when a run names no image"),
+    ],
+    fields: [[/role/i, taskRole], [/cpu|memory/i, memory], [/platform/i, platform], [/image|registry|tag/i, name]],
+    action: "Register",
+    send: async () => {
+      if (name.control.value.trim() === "") return name.say("Enter the image's name.");
+      await register({
+        image: name.control.value.trim(), cpu: Number(cpu.control.value), memory: Number(memory.control.value), runtime_platform: platform.control.value,
+        task_role_name: taskRole.control.value.trim() || undefined, task_execution_role_name: executionRole.control.value.trim() || undefined,
+        is_default: isDefault.checked || undefined,
+      });
+      made.reset();
+      fillMemory();
+    },
+  });
+  return element("section", { class: "narrow" }, element("h2", {}, "Register an image"), made);
+}

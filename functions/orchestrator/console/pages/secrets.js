@@ -1,0 +1,135 @@
+import { describe } from "../api.js";
+import { ago, local } from "../format.js";
+import { copyButton } from "../ui/copy.js";
+import { confirm } from "../ui/dialog.js";
+import { element, fill } from "../ui/dom.js";
+import { field, form, input } from "../ui/form.js";
+import { nameCells, row, table } from "../ui/table.js";
+import { toast } from "../ui/toast.js";
+
+/** @typedef {import("../api.js").Secret} Secret */
+
+const HEADS = ["Name", "Variable", "Description", "Changed", "Value", ""];
+/** How long a value stays on the page, in milliseconds. */
+const SHOWN = 30_000;
+
+/** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */
+export function secretsPage({ api, me, may, left }) {
+  const list = table("Secrets", HEADS);
+  const note = element("p", { class: "note", role: "status" }, "Loading…");
+  const editor = element("section", { class: "narrow" });
+  const path = (/** @type {string} */ name) => `/secrets/${encodeURIComponent(name)}`;
+
+  async function load() {
+    const secrets = /** @type {Secret[]} */ ((await api.get("/secrets", left)).secrets);
+    fill(list.body, ...secrets.map((secret) => secretRow(secret)));
+    note.textContent = secrets.length === 0 ? "There are no secrets yet." : "";
+  }
+
+  /** @param {Secret} secret */
+  function secretRow(secret) {
+    const { name, key_name, description, updated_at, updated_by, owned_by } = secret;
+    const owns = owned_by.includes(me.email);
+    const made = row([
+      element("strong", {}, name),
+      element("code", {}, key_name),
+      description ?? "",
+      element("time", { datetime: updated_at, title: `${local(updated_at)} by ${updated_by}` }, ago(updated_at)),
+      owns || may("secrets:read") ? value(name) : "hidden",
+      element("span", { class: "buttons" },
+        (owns || may("secrets:update")) && element("button", { class: "quiet", type: "button", "aria-label": `Change ${name}`, onclick: () => change(secret) }, "Change"),
+        (owns || may("secrets:delete")) && element("button", { class: "quiet", type: "button", "aria-label": `Delete ${name}`, onclick: () => remove(secret) }, "Delete")),
+    ]);
+    return nameCells(made, HEADS);
+  }
+
+  /** A button that shows the value, for a while. @param {string} name */
+  function value(name) {
+    const cell = element("span", { class: "secret-value" });
+    const hide = () => fill(cell, element("button", { class: "quiet", type: "button", "aria-label": `Show the value of ${name}`, onclick: show }, "Show"));
+    const show = async () => {
+      try {
+        const { secret } = await api.get(path(name), left);
+        const timer = setTimeout(hide, SHOWN);
+        fill(cell,
+          element("code", { class: "value" }, secret.value),
+          copyButton("Copy", () => secret.value, "Value"),
+          element("button", { class: "quiet", type: "button", onclick: () => (clearTimeout(timer), hide()) }, "Hide"));
+      } catch (error) {
+        toast(describe(error), "problem");
+      }
+    };
+    hide();
+    return cell;
+  }
+
+  /** @param {Secret} secret */
+  async function remove({ name }) {
+    const sure = await confirm({ title: `Delete ${name}?`, text: "Its value is deleted too. Runs that name it will be refused.", action: "Delete it" });
+    if (!sure) return;
+    try {
+      await api.delete(path(name));
+      toast(`${name} is deleted`);
+      await load();
+    } catch (error) {
+      toast(describe(error), "problem");
+    }
+  }
+
+  function create() {
+    fill(editor, ...(may("secrets:create") ? [element("h2", {}, "Create a secret"), secretForm({ action: "Create", send: async (secret) => {
+      await api.post("/secrets", secret);
+      toast(`${secret.name} is created`);
+      create();
+      await load();
+    } })] : []));
+  }
+
+  /** @param {Secret} secret */
+  function change(secret) {
+    const cancel = element("button", { type: "button", onclick: create }, "Cancel");
+    const made = secretForm({ secret, action: "Change", beside: [cancel], send: async ({ name, ...changes }) => {
+      await api.put(path(secret.name), changes);
+      toast(`${name} is changed`);
+      create();
+      await load();
+    } });
+    fill(editor, element("h2", {}, `Change ${secret.name}`), made);
+    made.querySelector("input")?.focus();
+    editor.scrollIntoView({ block: "nearest" });
+  }
+
+  create();
+  return {
+    title: "Secrets",
+    body: element("div", {}, element("h1", {}, "Secrets"),
+      element("p", { class: "note" }, "A run that names a secret gets its value in a variable. Values are kept in SSM Parameter Store and nowhere else."),
+      list.element, note, editor),
+    shown: () => load().catch((error) => left.aborted || fill(note, describe(error))),
+  };
+}
+
+/**
+ * @param {{secret?: Secret, action: string, send: (secret: {name: string, key_name: string, value?: string, description?: string}) => Promise<void>,
+ *   beside?: HTMLElement[]}} parts
+ */
+function secretForm({ secret, action, send, beside }) {
+  const name = field("Name", input({ value: secret?.name ?? "", placeholder: "database-password", disabled: secret !== undefined }));
+  const key = field("Variable", input({ value: secret?.key_name ?? "", placeholder: "DATABASE_PASSWORD" }), "The environment variable in which a command finds the value.");
+  const value = field("Value", element("textarea", { rows: 2, spellcheck: "false", autocomplete: "off", class: "masked" }), secret ? "Empty: the value stays as it is." : "At most 4 KB.");
+  const description = field("Description", input({ value: secret?.description ?? "" }));
+  return form({
+    body: [!secret && name.element, key.element, value.element, description.element],
+    fields: [[/key_name|variable/i, key], [/value/i, value], [/description/i, description], [/name|exists/i, name]],
+    action,
+    beside,
+    send: async () => {
+      if (name.control.value.trim() === "") return name.say("Enter a name.");
+      if (!secret && value.control.value === "") return value.say("Enter the value.");
+      await send({
+        name: name.control.value.trim(), key_name: key.control.value.trim(), value: value.control.value || undefined,
+        description: description.control.value || (secret ? "" : undefined),
+      });
+    },
+  });
+}

@@ -1,0 +1,89 @@
+import { describe } from "../api.js";
+import { ago, local } from "../format.js";
+import { copyButton } from "../ui/copy.js";
+import { confirm } from "../ui/dialog.js";
+import { element, fill } from "../ui/dom.js";
+import { field, form, input, select } from "../ui/form.js";
+import { nameCells, row, table } from "../ui/table.js";
+import { toast } from "../ui/toast.js";
+
+/** @typedef {import("../api.js").User} User */
+
+const HEADS = ["Email", "Role", "Created", "Last used", ""];
+const ROLES = /** @type {[string, string][]} */ ([
+  ["viewer", "viewer: lists executions and sees their status"],
+  ["developer", "developer: runs commands, uses images and secrets"],
+  ["operator", "operator: also reads and stops all executions, registers images"],
+  ["admin", "admin: everything"],
+]);
+
+/** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */
+export function usersPage({ api, me, may, left }) {
+  const list = table("Users", HEADS);
+  const note = element("p", { class: "note", role: "status" }, "Loading…");
+
+  async function load() {
+    const users = /** @type {User[]} */ ((await api.get("/users", left)).users);
+    fill(list.body, ...users.map((user) => userRow(user)));
+    note.textContent = "";
+  }
+
+  /** @param {User} user */
+  function userRow({ email, role, created_at, last_used, revoked }) {
+    const mayRevoke = may("users:revoke") && !revoked && email !== me.email;
+    return nameCells(row([
+      [element("strong", {}, email), revoked && element("span", { class: "tag" }, "revoked")],
+      role,
+      element("time", { datetime: created_at, title: local(created_at) }, ago(created_at)),
+      last_used ? element("time", { datetime: last_used, title: local(last_used) }, ago(last_used)) : "never",
+      mayRevoke && element("button", { class: "quiet", type: "button", "aria-label": `Revoke ${email}`, onclick: () => revoke(email) }, "Revoke"),
+    ]), HEADS);
+  }
+
+  /** @param {string} email */
+  async function revoke(email) {
+    const sure = await confirm({ title: `Revoke ${email}?`, text: "The API key stops working at once. Executions that run go on.", action: "Revoke" });
+    if (!sure) return;
+    try {
+      await api.post("/users/revoke", { email });
+      toast(`${email} is revoked`);
+      await load();
+    } catch (error) {
+      toast(describe(error), "problem");
+    }
+  }
+
+  return {
+    title: "Users",
+    body: element("div", {}, element("h1", {}, "Users"), list.element, note,
+      may("users:create") && creation(api, load)),
+    shown: () => load().catch((error) => left.aborted || fill(note, describe(error))),
+  };
+}
+
+/** @param {import("../api.js").Api} api @param {() => Promise<void>} load */
+function creation(api, load) {
+  const email = field("Email", input({ type: "email", placeholder: "dev@example.com" }));
+  const role = field("Role", select(ROLES, "developer"));
+  const result = element("div", { role: "status" });
+  const made = form({
+    body: [email.element, role.element],
+    fields: [[/role/i, role], [/email|user|exists/i, email]],
+    action: "Create",
+    send: async () => {
+      fill(result);
+      const { user, claim_token } = await api.post("/users/create", { email: email.control.value.trim(), role: role.control.value });
+      const link = new URL(`/claim/${claim_token}`, location.origin).href;
+      fill(result,
+        element("p", {}, `Give this link to ${user.email}. It gives them their API key, once, within 15 minutes.`),
+        element("p", {}, element("output", { class: "key", "aria-label": "Claim link" }, link)),
+        copyButton("Copy the link", () => link, "Claim link"));
+      made.reset();
+      await load();
+    },
+  });
+  return element("section", { class: "narrow" },
+    element("h2", {}, "Create a user"),
+    element("p", { class: "note" }, "For a user who has not claimed a key yet, this makes a new link, and the old one stops working."),
+    made, result);
+}

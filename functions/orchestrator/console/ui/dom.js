@@ -1,0 +1,62 @@
+/** Making elements. Children that are strings become text, never markup. */
+
+/** @typedef {Node | string | undefined | false} Child */
+
+/**
+ * An element with attributes, listeners (functions whose names start with "on") and children. An attribute that is undefined or
+ * false is left out.
+ * @template {keyof HTMLElementTagNameMap} N
+ * @param {N} name
+ * @param {Record<string, string | number | boolean | undefined | ((event: any) => void)>} [attributes]
+ * @param {(Child | Child[])[]} children
+ * @returns {HTMLElementTagNameMap[N]}
+ */
+export function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (typeof value === "function") made.addEventListener(key.slice(2), value);
+    else if (value !== undefined && value !== false) made.setAttribute(key, value === true ? "" : String(value));
+  }
+  made.append(...present(children));
+  return made;
+}
+
+/** @param {(Child | Child[])[]} children @returns {(Node | string)[]} */
+const present = (children) =>
+  /** @type {(Node | string)[]} */ (children.flat().filter((child) => child !== undefined && child !== false && child !== ""));
+
+/** Replaces the children of an element. @param {Element} parent @param {(Child | Child[])[]} children */
+export const fill = (parent, ...children) => parent.replaceChildren(...present(children));
+
+/**
+ * Shapes of 16 by 16, drawn with lines.
+ * @type {Record<string, string>}
+ */
+const ICONS = {
+  executions: "M2.5 4h11M2.5 8h11M2.5 12h7",
+  run: "M5 3.2v9.6L12.5 8z",
+  images: "M8 1.8 13.5 5v6L8 14.2 2.5 11V5zM2.8 5 8 8l5.2-3M8 8v6",
+  secrets: "M10.5 2a3.5 3.5 0 1 0 0 7 3.5 3.5 0 0 0 0-7M8 8l-5.5 5.5M4.5 11.5l1.7 1.7",
+  users: "M6 7.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5M1.5 13.5c0-2.5 2-4 4.5-4s4.5 1.5 4.5 4M10.5 2.8a2.5 2.5 0 0 1 0 4.4M12 9.9c1.6.5 2.5 1.8 2.5 3.6",
+  operations: "M2 8h3l2-5 2.5 10 2-5H14",
+  docs: "M3.5 2h6.5L12.5 4.5V14h-9zM6 7h4M6 10h4",
+  copy: "M5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3",
+  download: "M8 2v8M4.5 7 8 10.5 11.5 7M2.5 13.5h11",
+  search: "M7 2.5a4.5 4.5 0 1 0 0 9 4.5 4.5 0 0 0 0-9M10.5 10.5 14 14",
+  up: "M3.5 10 8 5.5 12.5 10",
+  down: "M3.5 6 8 10.5 12.5 6",
+  close: "M4 4l8 8M12 4l-8 8",
+};
+
+/** @param {string} name */
+export function icon(name) {
+  const space = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(space, "svg");
+  svg.setAttribute("viewBox", "0 0 16 16");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS(space, "path");
+  path.setAttribute("d", ICONS[name] ?? "");
+  svg.append(path);
+  return svg;
+}
