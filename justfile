@@ -79,7 +79,6 @@ create-admin EMAIL STACK="runvoy":
             --query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue"
     }
     function=$(output EventProcessor)
-    url=$(output ApiUrl)
     directory=$(mktemp -d)
     trap 'rm -rf "$directory"' EXIT
     python3 -c 'import json, sys; print(json.dumps({"source": "runvoy", "detail-type": "Create Admin", "detail": {"email": sys.argv[1]}}))' \
@@ -91,8 +90,7 @@ create-admin EMAIL STACK="runvoy":
         cat "$directory/answer.json" >&2
         exit 1
     fi
-    python3 -c 'import json, sys; print(sys.argv[1].rstrip("/") + json.load(open(sys.argv[2]))["claim_path"])' \
-        "$url" "$directory/answer.json"
+    python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["claim_url"])' "$directory/answer.json"
 
 # Write the API's description from the handlers.
 openapi:

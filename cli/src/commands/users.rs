@@ -32,8 +32,8 @@ pub(crate) async fn run(context: &Context, command: Users) -> Result<()> {
         Users::Create { email, role } => {
             let answer = context.api.post("/users/create", &json!({"email": email, "role": role})).await?;
             context.show(&answer, |created| {
-                eprintln!("{email} gets the API key, once and within 15 minutes, by `runvoy claim` with this link:");
-                output::print(&format!("{}/api/v1/claim/{}", context.config.endpoint, field(&created, "claim_token")))
+                eprintln!("{email} gets the API key, once and within 15 minutes, on this page or by `runvoy claim` with its link:");
+                output::print(&field(&created, "claim_url"))
             })
         }
         Users::Revoke { email } => {

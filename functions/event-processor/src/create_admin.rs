@@ -21,13 +21,16 @@ struct Detail {
     email: String,
 }
 
-/// Creates an admin, and answers with the path at which they claim their key, once and within 15 minutes. For an admin who has not
-/// claimed a key yet, the answer has a new path.
+/// Creates an admin, and answers with the page on which they claim their key, once and within 15 minutes. For an admin who has not
+/// claimed a key yet, the answer has a new page.
 pub(crate) async fn handle(app: &App, event: Value, request_id: &RequestId) -> Result<Value, EventError> {
     let event: Event = serde_json::from_value(event).map_err(EventError::malformed("request for an admin"))?;
     let email = Email::parse(&event.detail.email)?;
     let new = NewUser { email, role: Role::Admin, key: None, request_id };
     let (user, token) = user::create(app, new).await?;
     tracing::info!(email = %user.email, "admin created");
-    Ok(json!({"email": user.email, "claim_path": format!("/api/v1/claim/{token}")}))
+    let claim_path = format!("/claim/{token}");
+    let address = app.config.web_url.as_ref().or(app.config.api_url.as_ref());
+    let claim_url = address.map(|address| format!("{address}{claim_path}"));
+    Ok(json!({"email": user.email, "claim_path": claim_path, "claim_url": claim_url}))
 }

@@ -140,9 +140,9 @@ function show() {
   content.className = page.isWide ? "content wide" : "content";
   fill(content, page.body);
   for (const link of app.querySelectorAll("nav a")) {
-    const isHere = link.getAttribute("data-path") === (isDocs(address) ? "/docs" : address.pathname);
-    link.toggleAttribute("aria-current", isHere);
+    const isHere = link.getAttribute("data-path") === (isDocs(address) ? "/docs" : address.pathname.replace(/^\/logs$/, "/"));
     if (isHere) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
   }
   page.shown?.();
 }

@@ -82,11 +82,16 @@ pub(crate) async fn note_route(matched: Option<MatchedPath>, request: Request, n
 
 /// The address at which the caller reaches this API, such as `https://abc.lambda-url.us-east-1.on.aws`. Empty if the request does
 /// not say it.
-pub(crate) fn own_address(uri: &Uri) -> String {
+fn own_address(uri: &Uri) -> String {
     match (uri.scheme_str(), uri.authority()) {
         (Some(scheme), Some(authority)) => format!("{scheme}://{authority}"),
         _ => String::new(),
     }
+}
+
+/// The address of the pages that people read: the web app's, or the console's, which is the API's own.
+pub(crate) fn web_url(app: &App, uri: &Uri) -> String {
+    app.config.web_url.clone().unwrap_or_else(|| own_address(uri))
 }
 
 /// The caller's address: the first of `X-Forwarded-For`, else `X-Real-IP`, else the address in the event.

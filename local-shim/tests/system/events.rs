@@ -198,7 +198,9 @@ async fn an_event_creates_an_admin_once() {
     let made = system.admin.process(event).await;
     assert_eq!(made.status, 200, "{}", made.text);
     assert_eq!(made.json()["email"], "first-admin@example.com");
-    let path = made.json()["claim_path"].as_str().unwrap().trim_start_matches("/api/v1").to_owned();
+    let url = made.json()["claim_url"].as_str().unwrap().to_owned();
+    let path = made.json()["claim_path"].as_str().unwrap().to_owned();
+    assert_eq!(url, format!("http://localhost:{}{path}", system.shim.orchestrator.port()));
     let claimed = system.admin.get(&path).await.json();
     let mut admin = system.admin.clone();
     admin.key = claimed["api_key"].as_str().unwrap().to_owned();

@@ -10,13 +10,61 @@ import { plain, width } from "./text.js";
 /** Lines of a chunk. A late line moves what is behind it in its chunk, and nothing else. */
 const CHUNK = 2048;
 
+/** The lines of a chunk, in a form that takes little memory: few objects, and ids without what all have in common. */
+class Packed {
+  /** @param {string[]} ids @param {string[]} texts */
+  constructor(ids, texts) {
+    this.count = ids.length;
+    this.text = texts.join("");
+    let end = 0;
+    this.ends = Uint32Array.from(texts, (text) => (end += text.length));
+    this.prefix = ids.reduce(commonPrefix);
+    const rests = ids.map((id) => id.slice(this.prefix.length));
+    // Ids of CloudWatch Logs are numbers of 56 digits, of which two fit into a character.
+    this.isPairs = rests.every((rest) => rest.length % 2 === 0 && /^\d*$/.test(rest));
+    const kept = this.isPairs ? rests.map(pack) : rests;
+    this.idLength = kept.every((one) => one.length === kept[0]?.length) ? (kept[0]?.length ?? 0) : undefined;
+    this.ids = this.idLength === undefined ? kept : kept.join("");
+  }
+
+  /** @param {number} at */
+  id(at) {
+    const rest = typeof this.ids === "string" ? this.ids.substr(at * (this.idLength ?? 0), this.idLength) : (this.ids[at] ?? "");
+    return this.prefix + (this.isPairs ? unpack(rest) : rest);
+  }
+
+  /** @param {number} at */
+  line(at) {
+    return this.text.slice(at === 0 ? 0 : this.ends[at - 1], this.ends[at]);
+  }
+}
+
+/** @param {string} one @param {string} other */
+function commonPrefix(one, other) {
+  let length = 0;
+  while (length < one.length && one[length] === other[length]) length += 1;
+  return one.slice(0, length);
+}
+
+/** @param {string} digits */
+function pack(digits) {
+  let packed = "";
+  for (let at = 0; at < digits.length; at += 2) packed += String.fromCharCode(Number(digits.slice(at, at + 2)));
+  return packed;
+}
+
+/** @param {string} packed */
+const unpack = (packed) => Array.from(packed, (pair) => String(pair.charCodeAt(0)).padStart(2, "0")).join("");
+
 class Chunk {
   /** @type {string[]} */
-  ids = [];
+  #ids = [];
+  /** @type {string[]} */
+  #texts = [];
+  /** Takes the place of those two when the chunk is full. @type {Packed | undefined} */
+  #packed;
   /** @type {number[]} */
   times = [];
-  /** @type {string[]} */
-  texts = [];
   /** Columns that each line takes. @type {number[]} */
   widths = [];
   /** The rows that the first `counted` lines take when they are wrapped at `columns`. */
@@ -25,23 +73,51 @@ class Chunk {
   rows = 0;
 
   get length() {
-    return this.ids.length;
+    return this.times.length;
+  }
+
+  /** @param {number} at */
+  id(at) {
+    return this.#packed?.id(at) ?? this.#ids[at] ?? "";
+  }
+
+  /** @param {number} at */
+  text(at) {
+    return this.#packed?.line(at) ?? this.#texts[at] ?? "";
+  }
+
+  texts() {
+    return Array.from({ length: this.length }, (_, at) => this.text(at));
+  }
+
+  /** To be called when no line will be appended. */
+  pack() {
+    this.#packed = new Packed(this.#ids, this.#texts);
+    this.#ids = [];
+    this.#texts = [];
+  }
+
+  #unpack() {
+    if (!this.#packed) return;
+    [this.#ids, this.#texts] = [Array.from({ length: this.length }, (_, at) => this.id(at)), this.texts()];
+    this.#packed = undefined;
+  }
+
+  /** @param {LogEvent} event */
+  append({ event_id, timestamp, message }) {
+    this.#ids.push(event_id);
+    this.#texts.push(message);
+    this.times.push(timestamp);
+    this.widths.push(width(message));
   }
 
   /** @param {number} at @param {LogEvent} event */
-  insert(at, event) {
-    const columns = width(event.message);
-    if (at === this.length) {
-      this.ids.push(event.event_id);
-      this.times.push(event.timestamp);
-      this.texts.push(event.message);
-      this.widths.push(columns);
-      return;
-    }
-    this.ids.splice(at, 0, event.event_id);
-    this.times.splice(at, 0, event.timestamp);
-    this.texts.splice(at, 0, event.message);
-    this.widths.splice(at, 0, columns);
+  insert(at, { event_id, timestamp, message }) {
+    this.#unpack();
+    this.#ids.splice(at, 0, event_id);
+    this.#texts.splice(at, 0, message);
+    this.times.splice(at, 0, timestamp);
+    this.widths.splice(at, 0, width(message));
     this.columns = 0;
   }
 
@@ -49,9 +125,9 @@ class Chunk {
   split() {
     const rest = new Chunk();
     const half = this.length >> 1;
-    rest.ids = this.ids.splice(half);
+    rest.#ids = this.#ids.splice(half);
+    rest.#texts = this.#texts.splice(half);
     rest.times = this.times.splice(half);
-    rest.texts = this.texts.splice(half);
     rest.widths = this.widths.splice(half);
     this.columns = 0;
     return rest;
@@ -61,7 +137,7 @@ class Chunk {
   compare(event, at) {
     const time = /** @type {number} */ (this.times[at]);
     if (event.timestamp !== time) return event.timestamp - time;
-    const id = /** @type {string} */ (this.ids[at]);
+    const id = this.id(at);
     return event.event_id < id ? -1 : Number(event.event_id > id);
   }
 
@@ -106,8 +182,11 @@ export class LogStore {
 
   /** @param {LogEvent} event @param {Chunk | undefined} last */
   #append(event, last) {
-    if (!last || last.length >= CHUNK) this.#chunks.push((last = new Chunk()));
-    last.insert(last.length, event);
+    if (!last || last.length >= CHUNK) {
+      last?.pack();
+      this.#chunks.push((last = new Chunk()));
+    }
+    last.append(event);
     this.#count(event);
   }
 
@@ -128,11 +207,6 @@ export class LogStore {
     if (chunk.length > 2 * CHUNK) this.#chunks.splice(found + 1, 0, chunk.split());
     this.#count(event);
     return number;
-  }
-
-  /** The id of the last line. */
-  get lastId() {
-    return this.#chunks.at(-1)?.ids.at(-1);
   }
 
   /** The time of the first line. */
@@ -191,7 +265,7 @@ export class LogStore {
     for (const chunk of this.#chunks) {
       const end = Math.min(chunk.length, to - first);
       for (let at = Math.max(0, from - first); at < end; at++) {
-        yield { number: first + at, time: /** @type {number} */ (chunk.times[at]), text: /** @type {string} */ (chunk.texts[at]) };
+        yield { number: first + at, time: /** @type {number} */ (chunk.times[at]), text: chunk.text(at) };
       }
       first += chunk.length;
       if (first >= to) return;
@@ -200,7 +274,7 @@ export class LogStore {
 
   /** The whole log as a file. @param {boolean} asSeen without colours and what was overwritten */
   file(asSeen) {
-    const parts = this.#chunks.map((chunk) => `${(asSeen ? chunk.texts.map(plain) : chunk.texts).join("\n")}\n`);
+    const parts = this.#chunks.map((chunk) => `${(asSeen ? chunk.texts().map(plain) : chunk.texts()).join("\n")}\n`);
     return new Blob(parts, { type: "text/plain;charset=utf-8" });
   }
 }

@@ -13,6 +13,9 @@ import { Scroll } from "./scroll.js";
 
 /** Rows that are drawn above and below the view. */
 const MARGIN = 25;
+/** What the style sheet puts around a number, and the width of a time, in columns. */
+const NUMBER_SPACE = 3;
+const TIME_WIDTH = 13;
 /** Distance from the end, in pixels, within which the log follows it. */
 const AT_END = 8;
 
@@ -27,6 +30,9 @@ const scripts = /** @type {any} */ (window).trustedTypes?.createPolicy("runvoy",
 });
 
 const startWorker = () => new Worker(scripts?.createScriptURL(WORKER) ?? WORKER, { type: "module" });
+
+/** The digits for which there is room beside the lines. @param {number} lines */
+const digits = (lines) => Math.max(3, String(lines).length);
 
 const TIMES = [["off", "No times"], ["local", "Local time"], ["utc", "UTC"], ["elapsed", "Since start"]];
 
@@ -76,7 +82,7 @@ export class LogView {
     { class: "log-box", role: "log", "aria-label": "Log", "aria-live": "off", tabindex: 0 },
     this.spacer, this.drawn, this.ruler,
   );
-  state = element("p", { class: "log-state", role: "status" });
+  state = element("p", { class: "log-state", role: "status" }, "Loading the log…");
   counts = element("span", { class: "log-counts" });
   more = element("button", { class: "log-more", type: "button", hidden: true, onclick: () => this.#followEnd() });
 
@@ -196,10 +202,11 @@ export class LogView {
   /** @param {Extract<Answer, {type: "size"}>} answer */
   #grow({ lines, rows, characters, firstTime }) {
     if (this.#lines === 0 && lines > 0 && this.state.dataset.kind === "live") this.#say("Live", "live");
+    const hadDigits = digits(this.#lines);
     [this.#lines, this.#rows, this.#firstTime] = [lines, rows, firstTime ?? 0];
     this.counts.textContent = `${plural(lines, "line")}, ${size(characters)}`;
-    this.element.style.setProperty("--digits", String(Math.max(3, String(lines).length)));
     this.#isStale = true;
+    if (digits(lines) !== hadDigits) this.#measure();
     this.#resize();
     if (this.#goal !== undefined && (this.#goal < lines || this.#isComplete)) this.#goTo(this.#goal);
     if (this.#follows) this.#move(this.#scroll.end);
@@ -216,9 +223,8 @@ export class LogView {
   #measure() {
     const character = this.ruler.getBoundingClientRect().width / 100;
     this.#rowHeight = this.ruler.getBoundingClientRect().height || this.#rowHeight;
-    const style = getComputedStyle(this.box);
-    const before = Number.parseFloat(style.getPropertyValue("--before")) || 0;
-    const beside = (Math.max(3, String(this.#lines).length) + (this.#times.get() === "off" ? 0 : 13) + before) * character;
+    this.element.style.setProperty("--digits", String(digits(this.#lines)));
+    const beside = (digits(this.#lines) + NUMBER_SPACE + (this.#times.get() === "off" ? 0 : TIME_WIDTH)) * character + 1;
     const columns = this.#wrap.get() === "on" ? Math.max(20, Math.floor((this.box.clientWidth - beside) / character)) : Infinity;
     const isOther = columns !== this.#columns && character > 0;
     if (isOther) this.#columns = columns;

@@ -40,7 +40,7 @@ class Description {
     const of = (/** @type {any} */ tag) => operations.filter(({ operation }) => operation.tags.includes(tag.name));
     const contents = element("nav", { class: "docs-contents", "aria-label": "Operations" },
       ...tags.flatMap((/** @type {any} */ tag) => [
-        element("h2", {}, tag.name),
+        element("p", { class: "group" }, tag.name),
         ...of(tag).map(({ path, operation }) => element("a", { href: `#${operation.operationId}` }, operation.summary ?? path)),
       ]));
     const key = element("input", { id: "docs-key", type: "password", autocomplete: "off", spellcheck: "false" });
@@ -111,7 +111,7 @@ class Description {
     const answered = json(responses.find(([status]) => status.startsWith("2"))?.[1]);
     const taken = json(operation.requestBody);
     return element("section", { class: "operation", id: operation.operationId },
-      element("h3", { class: "path" }, element("span", { class: "method" }, method.toUpperCase()), " ", path),
+      element("h2", { class: "path" }, element("span", { class: "method" }, method.toUpperCase()), " ", path),
       element("p", {}, element("strong", {}, ...prose(operation.summary)), ". ", ...prose(operation.description)),
       taken && this.#fields(taken),
       this.#form(path, method, operation, taken),
@@ -173,9 +173,10 @@ function indented(text) {
 
 /** @param {string[]} heads @param {Cell[][]} rows */
 const grid = (heads, rows) =>
-  element("table", { class: "fields" },
-    element("thead", {}, element("tr", {}, ...heads.map((head) => element("th", { scope: "col" }, head)))),
-    element("tbody", {}, ...rows.map((cells) => element("tr", {}, ...cells.map((cell) => element("td", {}, ...cell))))));
+  element("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": heads.join(", ") },
+    element("table", { class: "fields" },
+      element("thead", {}, element("tr", {}, ...heads.map((head) => element("th", { scope: "col" }, head)))),
+      element("tbody", {}, ...rows.map((cells) => element("tr", {}, ...cells.map((cell) => element("td", {}, ...cell)))))));
 
 /** @param {string} name @param {boolean} required @returns {Cell} */
 const named = (name, required) => [element("code", {}, name), !required && element("span", { class: "hint" }, " optional")];

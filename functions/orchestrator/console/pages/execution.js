@@ -34,7 +34,6 @@ export function executionPage({ api, me, may, go, left }, id) {
     document.title = `${statusWord(status)}: ${command.trim().split("\n")[0]} · runvoy`;
     const run = () => ({ command, image: image_id, ...keptRun(id) });
     const owns = owned_by.includes(me.email);
-    fact.started.textContent = local(started_at);
     const focused = head.contains(document.activeElement) ? document.activeElement?.textContent : undefined;
     fill(head,
       element("div", { class: "execution-top" },
@@ -47,18 +46,18 @@ export function executionPage({ api, me, may, go, left }, id) {
             element("button", { type: "button", onclick: () => go(`/run?again=${encodeURIComponent(id)}`) }, "Run again"))),
       stopped_reason && element("p", { class: "reason" }, stopped_reason),
       commandText(command),
-      element("dl", { class: "facts" },
-        ...Object.entries({ Image: image_id, "Run by": created_by, Started: fact.started, "Request id": requestLink(request), "Execution id": id })
-          .map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
-      element("div", { class: "buttons small" },
-        copyButton("Copy link", () => new URL(`/logs?execution_id=${encodeURIComponent(id)}${location.hash}`, location.origin).href, "Link"),
-        copyButton("Copy as curl", () => asCurl(run(), location.origin), "curl command"),
-        copyButton("Copy as runvoy", () => asCommandLine(run()), "runvoy command")));
+      element("div", { class: "execution-foot" },
+        element("dl", { class: "facts" },
+          ...Object.entries({ Image: image_id, "Run by": created_by, Started: local(started_at), "Request id": requestLink(request), "Execution id": id })
+            .map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
+        element("div", { class: "buttons small" },
+          copyButton("Copy link", () => new URL(`/logs?execution_id=${encodeURIComponent(id)}${location.hash}`, location.origin).href, "Link"),
+          copyButton("Copy as curl", () => asCurl(run(), location.origin), "curl command"),
+          copyButton("Copy as runvoy", () => asCommandLine(run()), "runvoy command"))));
     tick();
     if (focused) [...head.querySelectorAll("button")].find((button) => button.textContent === focused)?.focus();
   }
 
-  const fact = { started: element("span") };
   const requestLink = (/** @type {string} */ request) =>
     may("requests:trace") ? element("a", { href: `/operations?request=${encodeURIComponent(request)}` }, request) : request;
 

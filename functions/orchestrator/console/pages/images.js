@@ -74,7 +74,7 @@ function registration(register) {
   const cpu = field("CPU", select(Object.keys(MEMORY).map((units) => [units, `${Number(units) / 1024} vCPU`]), "256"));
   const memory = field("Memory", select([], ""));
   const platform = field("Platform", select([["Linux/ARM64", "Linux/ARM64"], ["Linux/X86_64", "Linux/X86_64"]], "Linux/ARM64"),
-    "Many images exist for both. One that exists for one only must run on that one.");
+    "An image that exists for one platform only runs on no other.");
   const taskRole = field("Task role", input({ placeholder: "the default role" }), "What the command may do in AWS.");
   const executionRole = field("Execution role", input({ placeholder: "the default role" }), "By which ECS pulls the image.");
   const isDefault = input({ type: "checkbox" });

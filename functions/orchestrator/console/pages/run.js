@@ -148,7 +148,7 @@ class Variables {
   constructor(changed) {
     this.changed = changed;
     const add = element("button", { type: "button", class: "quiet", onclick: () => this.#add("", "").focus() }, "Add a variable");
-    this.element = element("div", { role: "group" }, this.#rows, add);
+    this.element = element("div", {}, this.#rows, add);
   }
 
   /** @param {string} name @param {string} value */

@@ -72,8 +72,7 @@ function creation(api, load) {
     action: "Create",
     send: async () => {
       fill(result);
-      const { user, claim_token } = await api.post("/users/create", { email: email.control.value.trim(), role: role.control.value });
-      const link = new URL(`/claim/${claim_token}`, location.origin).href;
+      const { user, claim_url: link } = await api.post("/users/create", { email: email.control.value.trim(), role: role.control.value });
       fill(result,
         element("p", {}, `Give this link to ${user.email}. It gives them their API key, once, within 15 minutes.`),
         element("p", {}, element("output", { class: "key", "aria-label": "Claim link" }, link)),

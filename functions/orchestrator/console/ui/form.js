@@ -15,7 +15,14 @@ export function field(label, control, hint) {
   const problem = element("p", { class: "problem", id: `${id}-problem`, hidden: true });
   const help = hint ? element("p", { class: "hint", id: `${id}-hint` }, hint) : undefined;
   control.setAttribute("aria-describedby", [help?.id, problem.id].filter(Boolean).join(" "));
-  const made = element("div", { class: "field" }, element("label", { for: id }, label), control, help, problem);
+  // A label belongs to one control; a group of several is named by its text.
+  const isControl = control.matches("input, select, textarea");
+  const name = isControl ? element("label", { for: id }, label) : element("span", { class: "label", id: `${id}-name` }, label);
+  if (!isControl) {
+    control.setAttribute("role", "group");
+    control.setAttribute("aria-labelledby", name.id);
+  }
+  const made = element("div", { class: "field" }, name, control, help, problem);
   return {
     element: made,
     control,
@@ -23,7 +30,7 @@ export function field(label, control, hint) {
     say(text) {
       problem.textContent = text;
       problem.hidden = text === "";
-      if (text === "") control.removeAttribute("aria-invalid");
+      if (text === "" || !isControl) control.removeAttribute("aria-invalid");
       else control.setAttribute("aria-invalid", "true");
     },
   };
@@ -59,7 +66,7 @@ export function form({ body, fields = [], action, send, beside = [] }) {
       const isForbidden = error instanceof ApiError && error.status === 403;
       if (named && !isForbidden) {
         named.say(sentence(describe(error)));
-        named.control.focus();
+        (named.control.querySelector("input") ?? named.control).focus();
       } else {
         fill(problem, sentence(describe(error)));
         problem.hidden = false;

@@ -1,4 +1,4 @@
-/** Lists as tables, in which the arrow keys go from row to row. */
+/** Lists as tables, in which the arrow keys go from row to row. A column without a head has buttons. */
 
 import { element } from "./dom.js";
 
@@ -12,7 +12,7 @@ export function table(label, heads) {
     "table",
     { role: "table", "aria-label": label },
     element("thead", { role: "rowgroup" },
-      element("tr", { role: "row" }, ...heads.map((head) => element("th", { role: "columnheader", scope: "col" }, head)))),
+      element("tr", { role: "row" }, ...heads.map((head) => element("th", { role: "columnheader", scope: "col" }, head || element("span", { class: "unseen" }, "Actions"))))),
     body,
   );
   return { element: element("div", { class: "table" }, made), body };

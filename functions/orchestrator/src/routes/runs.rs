@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::tags;
 use crate::{
     error::{self, Result},
-    request::{self, Caller, JsonBody, own_address},
+    request::{self, Caller, JsonBody},
 };
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -116,7 +116,7 @@ pub(super) async fn run(
         (Some(key), Some(api_key)) => token::issue_again(&app, &execution_id, &[api_key, key]).await?,
         _ => token::issue(&app, &execution_id).await?,
     };
-    let web_url = app.config.web_url.clone().unwrap_or_else(|| own_address(&uri));
+    let web_url = request::web_url(&app, &uri);
     let started = Started {
         log_url: format!("{web_url}/logs?execution_id={execution_id}"),
         execution_id,

@@ -1,7 +1,7 @@
 use axum::{
     Extension, Json,
     extract::State,
-    http::{StatusCode, header},
+    http::{StatusCode, Uri, header},
     response::IntoResponse,
 };
 use runvoy_core::{
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::tags;
 use crate::{
     error::{self, Result},
-    request::{Caller, JsonBody},
+    request::{self, Caller, JsonBody},
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -64,6 +64,8 @@ pub(super) struct CreatedUser {
     user: User,
     /// For `GET /api/v1/claim/{token}`: works once, within 15 minutes.
     claim_token: String,
+    /// The page on which the user claims the key, by the press of a button.
+    claim_url: String,
 }
 
 /// Creates a user, and the claim by which they get their API key
@@ -75,6 +77,7 @@ pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
     Extension(id): Extension<RequestId>,
+    uri: Uri,
     JsonBody(body): JsonBody<CreateUser>,
 ) -> Result<impl IntoResponse> {
     caller.may(Action::CreateUser, Resource::Account)?;
@@ -83,8 +86,9 @@ pub(super) async fn create(
         NewUser { email: Email::parse(&body.email)?, role: body.role.parse()?, key: key.as_ref(), request_id: &id };
     let (user, claim_token) = user::create(&app, new).await?;
     tracing::info!(email = %user.email, role = %user.role, by = %caller.principal.email, "user created");
+    let claim_url = format!("{}/claim/{claim_token}", request::web_url(&app, &uri));
     let no_store = [(header::CACHE_CONTROL, "no-store")];
-    Ok((StatusCode::CREATED, no_store, Json(CreatedUser { user, claim_token })))
+    Ok((StatusCode::CREATED, no_store, Json(CreatedUser { user, claim_token, claim_url })))
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]

@@ -1,0 +1,49 @@
+"""Every page, light and dark, wide and narrow: axe-core finds nothing, and nothing is wider than the window."""
+
+import os
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from system import ROOT
+
+AXE = Path(os.environ.get("AXE", ROOT / "target/ci/console/node_modules/axe-core/axe.min.js"))
+PAGES = ["/", "/run", "/images", "/secrets", "/users", "/operations", "/docs", "/no-such-page"]
+
+
+def violations(page):
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run()")["violations"]
+    return [f"{one['id']}: {[node['html'][:200] for node in one['nodes']]}" for one in found]
+
+
+@pytest.mark.parametrize("width", [1280, 320])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_are_accessible(visit, system, scheme, width, tmp_path):
+    name = f"{scheme}-{width}"
+    system.api("POST", "/secrets", {"name": f"axe-{name}", "key_name": "AXE", "value": "x"})
+    execution = system.run("printf '\\033[31mred\\033[0m \\033[32mgreen\\033[0m \\033[33myellow\\033[0m \\033[90mgrey\\033[0m\\n'; echo plain; exit 3")
+    # Trusted Types would refuse the text of the checker.
+    visitor = visit(color_scheme=scheme, viewport={"width": width, "height": 800}, bypass_csp=True)
+    page = visitor.page
+    page.goto("/")
+    expect(page.get_by_label("API key")).to_be_visible()
+    problems = {"/sign-in": violations(page)}
+    visitor.sign_in()
+    created = system.api("POST", "/users/create", {"email": f"{name}@example.com", "role": "viewer"})
+    for path in [*PAGES, f"/logs?execution_id={execution}", f"/claim/{created['claim_token']}"]:
+        page.goto(path)
+        expect(page.locator("h1").first).to_be_visible()
+        page.wait_for_load_state("networkidle")
+        problems[path] = violations(page)
+        overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        if overflow > 0:
+            problems[path].append(f"{overflow} pixels are outside the window")
+        if folder := os.environ.get("SCREENSHOTS"):
+            page.screenshot(path=f"{folder}/{name}{path.split('?')[0].replace('/', '-')}.png")
+    page.get_by_role("button", name="Claim the key").click()
+    expect(page.get_by_label("API key")).to_be_visible()
+    problems["/claimed"] = violations(page)
+    found = [f"{path}: {one}" for path, all in problems.items() for one in all]
+    assert not found, "\n".join(found)

@@ -1,0 +1,214 @@
+"""The log viewer shows what the API says, line by line, whatever the network does."""
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from system import Relay, System, wait_until
+
+
+def shown_lines(page):
+    """Every line of the log as one sees it, by scrolling through it."""
+    log = page.get_by_role("log")
+    lines = {}
+    log.press("Home")
+    while True:
+        page.wait_for_timeout(60)
+        view = page.evaluate(
+            """() => {
+                const box = document.querySelector('[role=log]').getBoundingClientRect();
+                const inView = (line) => { const { top, bottom } = line.getBoundingClientRect(); return bottom > box.top && top < box.bottom; };
+                return [...document.querySelectorAll('[data-line]')].filter(inView).map((line) => [Number(line.dataset.line), line.textContent]);
+            }"""
+        )
+        before = len(lines)
+        lines.update(dict(view))
+        if len(lines) == before:
+            break
+        log.press("PageDown")
+    assert sorted(lines) == list(range(1, len(lines) + 1)), "a line was never in view"
+    return [lines[number] for number in sorted(lines)]
+
+
+def downloaded(page):
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    return download.value.path().read_text().splitlines()
+
+
+def complete(page):
+    expect(page.locator(".log-state")).to_have_text("Complete")
+
+
+@pytest.mark.parametrize("wrap", [True, False])
+def test_each_line_is_seen_once_and_in_its_place(visit, system, wrap):
+    execution = system.run("for i in $(seq 400); do printf '%s %*s end\\n' \"$i\" \"$(( (i * 37) % 300 ))\" x; done")
+    page = visit().sign_in(f"/logs?execution_id={execution}")
+    page.get_by_label("Wrap").set_checked(wrap)
+    complete(page)
+    expected = system.lines(execution)
+    assert downloaded(page) == expected
+    assert shown_lines(page) == expected
+
+
+def test_lines_are_drawn_as_a_terminal_draws_them_and_never_as_markup(visit, system):
+    execution = system.run(
+        r"""printf '\033[31mred\033[0m \033[1;38;2;10;20;30mbold\033[0m \033[48;5;200mback\033[0m\n'
+printf 'progress 10%%\rprogress 99%%\n'
+echo '<img src=x onerror="window.wasRun=1"><script>window.wasRun=1</script>&amp;'
+printf '\342\230\203 snow, \360\237\230\200 smile\n'
+printf 'nul \000 here\n'"""
+    )
+    page = visit().sign_in(f"/logs?execution_id={execution}")
+    complete(page)
+    log = page.get_by_role("log")
+    color = lambda text, name: log.get_by_text(text, exact=True).evaluate(f"one => getComputedStyle(one).{name}")
+    assert color("bold", "color") == "rgb(10, 20, 30)"
+    assert color("back", "backgroundColor") == "rgb(255, 0, 215)"
+    assert color("red", "color") != color("smile", "color") if log.get_by_text("smile", exact=True).count() else True
+    expect(log.get_by_text("progress 99%", exact=True)).to_be_visible()
+    expect(log.get_by_text('<img src=x onerror="window.wasRun=1"><script>window.wasRun=1</script>&amp;', exact=True)).to_be_visible()
+    expect(log.get_by_text("☃ snow, 😀 smile")).to_be_visible()
+    assert page.evaluate("window.wasRun") is None
+    assert log.locator("img, script").count() == 0
+
+
+def test_names_and_errors_are_text(visit, system):
+    markup = '<img src=x onerror="window.wasRun=1">'
+    system.api("POST", "/secrets", {"name": "marked", "key_name": "MARKED", "value": markup, "description": markup})
+    execution = system.run(f"echo '{markup}'; exit 1")
+    system.wait_for_end(execution)
+    page = visit().sign_in("/secrets")
+    expect(page.get_by_role("row", name="marked")).to_contain_text(markup)
+    page.get_by_role("button", name="Show the value of marked").click()
+    expect(page.locator(".value")).to_have_text(markup)
+    page.goto("/")
+    expect(page.get_by_role("row", name=re.compile("onerror")).first).to_be_visible()
+    page.goto(f"/logs?execution_id={markup}")
+    expect(page.get_by_role("heading", name="This execution cannot be shown")).to_be_visible()
+    page.goto("/run")
+    page.get_by_label("Command").fill("true")
+    page.get_by_label("Image").fill(markup)
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_label("Image")).to_have_attribute("aria-invalid", "true")
+    assert page.evaluate("window.wasRun") is None
+    system.api("DELETE", "/secrets/marked")
+
+
+def test_the_end_is_followed_until_one_scrolls_up(visit, system):
+    execution = system.run("for i in $(seq 2000); do echo \"tick $i\"; sleep 0.01; done")
+    page = visit().sign_in(f"/logs?execution_id={execution}")
+    log = page.get_by_role("log")
+    expect(log.get_by_text(re.compile("^tick [0-9]{3}$")).first).to_be_visible()
+    log.hover()
+    page.mouse.wheel(0, -600)
+    more = page.locator(".log-more")
+    expect(more).to_have_text(re.compile(r"[0-9,]+ new lines"))
+    first = page.evaluate("document.querySelector('[role=log]').scrollTop")
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.querySelector('[role=log]').scrollTop") == first, "the log moved under the reader"
+    more.click()
+    expect(more).to_be_hidden()
+    last = log.locator("[data-line]").last
+    seen = last.inner_text()
+    expect(last).not_to_have_text(seen)
+    expect(last).to_be_in_viewport()
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Stop it").click()
+    complete(page)
+
+
+def test_times_are_shown_as_chosen(visit, system):
+    execution = system.run("echo one; sleep 1.1; echo two")
+    page = visit().sign_in(f"/logs?execution_id={execution}")
+    complete(page)
+    line = page.get_by_role("log").locator("[data-line]").filter(has_text=re.compile("^two$"))
+    assert line.locator(".time").count() == 0
+    for choice, form in [("utc", r"^\d\d:\d\d:\d\d\.\d{3}$"), ("local", r"^\d\d:\d\d:\d\d\.\d{3}$"), ("elapsed", r"^00:01\.\d{3}$")]:
+        page.get_by_label("Times").select_option(choice)
+        expect(line.locator(".time")).to_have_attribute("data-time", re.compile(form))
+    page.reload()
+    expect(page.get_by_label("Times")).to_have_value("elapsed")
+
+
+def test_the_whole_log_is_copied(visit, system):
+    execution = system.run("seq 5000; printf '\\033[31mred\\033[0m\\n'")
+    page = visit().sign_in(f"/logs?execution_id={execution}")
+    complete(page)
+    page.get_by_role("button", name="Copy", exact=True).click()
+    expect(page.get_by_text("lines copied")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()").splitlines()
+    assert copied == [line.replace("\x1b[31m", "").replace("\x1b[0m", "") for line in system.lines(execution)]
+
+
+def test_no_line_is_lost_when_connections_are_cut(visit, tmp_path):
+    relay = Relay(lambda: system.port)
+    system = System(tmp_path, websocket_port=relay.port)
+    try:
+        execution = system.run("for i in $(seq 3000); do echo \"cut $i\"; [ $((i % 10)) -ne 0 ] || sleep 0.02; done")
+        page = visit(system).sign_in(f"/logs?execution_id={execution}")
+        log = page.get_by_role("log")
+        expect(log.locator("[data-line]").first).to_be_visible()
+        for _ in range(8):
+            page.wait_for_timeout(300)
+            relay.cut()
+        relay.close()
+        expect(page.locator(".log-state")).to_contain_text("connection is lost")
+        page.wait_for_timeout(3000)
+        relay.open()
+        system.wait_for_end(execution)
+        complete(page)
+        assert downloaded(page) == system.lines(execution)
+        assert shown_lines(page)[-1].endswith("exit code => 0")
+    finally:
+        system.stop()
+
+
+def test_the_page_survives_a_system_that_is_killed_and_started_again(visit, tmp_path):
+    system = System(tmp_path)
+    try:
+        execution = system.run("for i in $(seq 100000); do echo \"tick $i\"; sleep 0.005; done")
+        page = visit(system).sign_in(f"/logs?execution_id={execution}")
+        log = page.get_by_role("log")
+        expect(log.get_by_text(re.compile("^tick [0-9]+$")).first).to_be_visible()
+        system.kill()
+        expect(page.locator(".log-state")).to_contain_text("connection is lost")
+        page.wait_for_timeout(1000)
+        system.start()
+        # The commands ended with the system that ran them.
+        expect(page.locator("h1")).to_contain_text("Failed")
+        complete(page)
+        assert downloaded(page) == system.lines(execution)
+        expect(page.locator("h1")).not_to_contain_text("Running")
+    finally:
+        system.stop()
+
+
+def test_the_page_says_what_the_api_says_when_events_come_twice_late_and_in_disorder(visit, tmp_path):
+    system = System(tmp_path, "--chaos", "7")
+    try:
+        visitor = visit(system)
+        page = visitor.sign_in()
+        for round in range(3):
+            execution = system.run(f"for i in $(seq 1500); do echo \"chaos {round} $i\"; [ $((i % 100)) -ne 0 ] || sleep 0.05; done")
+            page.goto(f"/logs?execution_id={execution}")
+            complete(page)
+            assert downloaded(page) == system.lines(execution)
+    finally:
+        system.stop()
+
+
+def test_a_log_that_comes_in_pages_is_shown_whole(visit, system):
+    # Lines that compress badly: about 12 MB, more than one answer carries.
+    execution = system.run("head -c 9000000 /dev/urandom | base64 -w 120")
+    page = visit().sign_in()
+    wait_until(lambda: system.status(execution) == "SUCCEEDED", "the execution has ended")
+    time.sleep(1)
+    page.goto(f"/logs?execution_id={execution}")
+    complete(page)
+    lines = downloaded(page)
+    assert len([line for line in lines if not line.startswith("###")]) == 100_000
+    page.evaluate("location.hash = '#L90000'")
+    expect(page.get_by_role("log").locator('[data-line="90000"]')).to_have_text(lines[89_999])

@@ -1,0 +1,336 @@
+"""The console as people use it, page by page."""
+
+import re
+import urllib.request
+
+import pytest
+from playwright.sync_api import expect
+
+
+def test_a_command_is_run_watched_searched_stopped_and_run_again(visit):
+    page = visit().sign_in()
+    page.get_by_role("link", name="Run a command").click()
+    page.get_by_label("Command").fill("for i in $(seq 500); do echo \"number $i\"; done\nsleep 60")
+    page.get_by_label("Command").press("Control+Enter")
+    log = page.get_by_role("log")
+    expect(log.locator('[data-line]', has_text=re.compile("^number 500$"))).to_be_visible()
+    expect(page.locator("h1")).to_contain_text("Running")
+    assert "/logs?execution_id=" in page.url
+
+    page.keyboard.press("Control+f")
+    page.get_by_label("Find in the log").fill("NUMBER 49")
+    expect(page.locator(".find-count")).to_have_text("1 of 11")
+    expect(log.locator("mark.current")).to_have_text("number 49")
+    page.get_by_label("Find in the log").press("Enter")
+    expect(page.locator(".find-count")).to_have_text("2 of 11")
+    page.get_by_label("Find in the log").press("Shift+Enter")
+    page.get_by_label("Find in the log").press("Shift+Enter")
+    expect(page.locator(".find-count")).to_have_text("11 of 11")
+    page.get_by_role("button", name="Match case").click()
+    expect(page.locator(".find-count")).to_have_text("no match")
+    page.get_by_role("button", name="Match case").click()
+    page.get_by_role("button", name="Regular expression").click()
+    page.get_by_label("Find in the log").fill("number (7|8)0$")
+    expect(page.locator(".find-count")).to_have_text("1 of 2")
+    page.get_by_label("Find in the log").fill("(")
+    expect(page.locator(".find-count")).to_have_text("not a regular expression")
+    page.get_by_label("Find in the log").press("Escape")
+
+    # A link to lines, in another tab of the same person.
+    line = log.locator("[data-line]", has_text=re.compile("^number [0-9]+$")).first
+    number = int(line.get_attribute("data-line"))
+    line.get_by_role("link", name=f"Line {number}").click()
+    log.locator(f'[data-line="{number + 2}"]').get_by_role("link").click(modifiers=["Shift"])
+    assert page.url.endswith(f"#L{number}-L{number + 2}")
+    expect(log.locator(".selected")).to_have_count(3)
+
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Stop it").click()
+    expect(page.locator("h1")).to_contain_text("Stopped")
+    expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+    expect(page.locator(".log-state")).to_have_text("Complete")
+
+    page.reload()
+    expect(log.locator(".selected")).to_have_count(3)
+    expect(log.locator(f'[data-line="{number}"]')).to_be_in_viewport()
+
+    page.get_by_role("button", name="Run again").click()
+    expect(page.get_by_label("Command")).to_have_value(re.compile("^for i in"))
+    page.get_by_label("Command").fill("echo again")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.locator("h1")).to_contain_text("Succeeded")
+    expect(log.get_by_text("again", exact=True)).to_be_visible()
+
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("API key")).to_be_visible()
+    page.goto("/")
+    expect(page.get_by_label("API key")).to_be_visible()
+
+
+def test_the_list_updates_filters_and_obeys_the_keyboard(visit, system):
+    first = system.run("echo the-first-one")
+    page = visit().sign_in()
+    row = page.get_by_role("row", name="the-first-one")
+    expect(row).to_contain_text("Succeeded")
+    failed = system.run("echo the-second-one; exit 7")
+    expect(page.get_by_role("row", name="the-second-one")).to_contain_text("exit code 7")
+    rows = page.get_by_role("row").filter(has_text="one")
+    expect(rows.first).to_contain_text("the-second-one")
+
+    page.keyboard.press("/")
+    page.keyboard.type("first-one")
+    expect(page.get_by_role("row", name="the-second-one")).to_have_count(0)
+    assert "q=first-one" in page.url
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/logs?execution_id={first}")
+    page.go_back()
+    expect(page.get_by_label("Filter by text")).to_have_value("first-one")
+    page.get_by_label("Filter by text").fill("")
+    page.get_by_label("Status", exact=True).select_option("FAILED")
+    expect(page.get_by_role("row", name="the-second-one")).to_be_visible()
+    expect(page.get_by_role("row", name="the-first-one")).to_have_count(0)
+    page.get_by_label("Mine").check()
+    expect(page.get_by_role("row", name="the-second-one")).to_be_visible()
+    # The address that earlier links have.
+    page.goto(f"/?execution_id={failed}")
+    expect(page.locator("h1")).to_contain_text("exit code 7")
+
+
+def test_more_executions_than_a_page_are_shown_as_one_scrolls(visit, system):
+    for number in range(60):
+        system.run(f": scroll-{number}")
+    page = visit().sign_in("/?q=scroll-")
+    rows = page.get_by_role("row").filter(has_text="scroll-")
+    expect(rows).to_have_count(50)
+    rows.last.scroll_into_view_if_needed()
+    expect(rows).to_have_count(60)
+
+
+def test_what_the_server_refuses_is_shown_at_its_field(visit):
+    page = visit().sign_in("/run")
+    run = page.get_by_role("button", name="Run", exact=True)
+    run.click()
+    expect(page.get_by_label("Command")).to_have_attribute("aria-invalid", "true")
+    page.get_by_label("Command").fill("true")
+    page.get_by_label("Image").fill("not-registered:1")
+    run.click()
+    expect(page.get_by_label("Image")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_label("Image")).to_have_accessible_description(re.compile("not-registered"))
+    page.get_by_label("Image").fill("")
+    page.get_by_role("button", name="Add a variable").click()
+    page.get_by_label("Name of the variable").fill("not a name")
+    run.click()
+    expect(page.get_by_role("group", name="Variables")).to_have_accessible_description(re.compile("not a name"))
+    page.get_by_label("Name of the variable").fill("NAME")
+    page.get_by_text("Git repository").click()
+    page.get_by_label("Repository", exact=True).fill("no-url")
+    run.click()
+    expect(page.get_by_label("Repository", exact=True)).to_have_attribute("aria-invalid", "true")
+    page.get_by_label("Repository", exact=True).fill("")
+    page.get_by_label("Timeout").fill("soon")
+    run.click()
+    expect(page.get_by_label("Timeout")).to_have_attribute("aria-invalid", "true")
+    page.get_by_label("Timeout").fill("99d")
+    page.get_by_label("Timeout").fill("9999999")
+    run.click()
+    expect(page.get_by_label("Timeout")).to_have_accessible_description(re.compile("604800"))
+    page.get_by_label("Timeout").fill("")
+    page.get_by_label("Command").fill("# " + "x" * 8200)
+    run.click()
+    expect(page.get_by_label("Command")).to_have_attribute("aria-invalid", "true")
+    # The meter says what the server says.
+    refused = page.get_by_label("Command").evaluate("field => document.getElementById(`${field.id}-problem`).textContent")
+    counted = int(re.search(r"need (\d+) characters", refused)[1])
+    shown = int(page.locator(".meter .hint").inner_text().split(" ")[0].replace(",", ""))
+    assert abs(counted - shown) <= 5, (refused, shown)
+
+
+def test_images_are_registered_and_removed(visit):
+    page = visit().sign_in("/images")
+    page.get_by_label("Image", exact=True).fill("example/tool:1.2")
+    page.get_by_label("CPU").select_option("1024")
+    page.get_by_label("Memory").select_option("4096")
+    page.get_by_role("button", name="Register").click()
+    row = page.get_by_role("row", name="example/tool:1.2")
+    expect(row).to_contain_text("1 vCPU, 4096 MiB")
+    page.locator("summary", has_text="Roles").click()
+    page.get_by_label("Image", exact=True).fill("example/other:1")
+    page.get_by_label("Task role").fill("no-such-role")
+    page.get_by_role("button", name="Register").click()
+    expect(page.get_by_label("Task role")).to_have_attribute("aria-invalid", "true")
+    row.get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name="Remove it").click()
+    expect(row).to_have_count(0)
+
+
+def test_secrets_are_created_shown_changed_used_and_deleted(visit):
+    page = visit().sign_in("/secrets")
+    page.get_by_label("Name", exact=True).fill("walk-secret")
+    page.get_by_label("Variable", exact=True).fill("not a name")
+    page.get_by_label("Value", exact=True).fill("hunter2-walk")
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_label("Variable", exact=True)).to_have_attribute("aria-invalid", "true")
+    page.get_by_label("Variable", exact=True).fill("WALK_SECRET")
+    page.get_by_role("button", name="Create").click()
+    row = page.get_by_role("row", name="walk-secret")
+    expect(row).to_contain_text("WALK_SECRET")
+    assert "hunter2-walk" not in page.content()
+    row.get_by_role("button", name="Show").click()
+    expect(row).to_contain_text("hunter2-walk")
+    row.get_by_role("button", name="Hide").click()
+    expect(row).not_to_contain_text("hunter2-walk")
+    row.get_by_role("button", name="Change").click()
+    page.get_by_label("Description").fill("for the walk")
+    page.get_by_role("button", name="Change", exact=True).click()
+    expect(row).to_contain_text("for the walk")
+
+    page.get_by_role("link", name="Run", exact=True).click()
+    page.get_by_label("Command").fill('test "$WALK_SECRET" = hunter2-walk && echo it is there')
+    page.get_by_label("walk-secret").check()
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("log").get_by_text("it is there", exact=True)).to_be_visible()
+
+    page.get_by_role("link", name="Secrets").click()
+    row.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete it").click()
+    expect(row).to_have_count(0)
+
+
+def test_a_user_is_created_claims_the_key_by_a_button_and_is_revoked(visit, system):
+    page = visit().sign_in("/users")
+    page.get_by_label("Email").fill("walker@example.com")
+    page.get_by_label("Role").select_option("viewer")
+    page.get_by_role("button", name="Create").click()
+    link = page.get_by_label("Claim link").inner_text()
+    assert link.startswith(f"{system.url}/claim/")
+    # A preview of the link claims nothing.
+    for _ in range(3):
+        assert urllib.request.urlopen(link).status == 200
+
+    walker = visit().page
+    walker.goto(link)
+    walker.get_by_role("button", name="Claim the key").click()
+    key = walker.get_by_label("API key").inner_text()
+    assert system.api("GET", "/me", key=key)["email"] == "walker@example.com"
+    walker.get_by_role("button", name="Copy").click()
+    assert walker.evaluate("navigator.clipboard.readText()") == key
+    walker.get_by_role("button", name="Use it here").click()
+    expect(walker.get_by_text("walker@example.com")).to_be_visible()
+    walker.goto(link)
+    walker.get_by_role("button", name="Claim the key").click()
+    expect(walker.get_by_role("alert")).to_contain_text("already been claimed")
+
+    page.get_by_role("button", name="Revoke walker@example.com").click()
+    page.get_by_role("button", name="Revoke", exact=True).click()
+    expect(page.get_by_role("row", name="walker@example.com")).to_contain_text("revoked")
+    walker.goto("/")
+    expect(walker.get_by_role("alert")).to_contain_text("revoked")
+
+
+@pytest.mark.parametrize(
+    ("role", "places"),
+    [
+        ("admin", ["Executions", "Run", "Images", "Secrets", "Users", "Operations", "API"]),
+        ("operator", ["Executions", "Run", "Images", "Secrets", "Users", "Operations", "API"]),
+        ("developer", ["Executions", "Run", "Images", "Secrets", "API"]),
+        ("viewer", ["Executions", "API"]),
+    ],
+)
+def test_each_role_sees_what_it_may_use(visit, system, role, places):
+    execution = system.run("echo of the admin")
+    system.wait_for_end(execution)
+    page = visit().sign_in(key=system.user(role))
+    nav = page.get_by_role("navigation", name="Console").get_by_role("link")
+    expect(nav).to_have_text(places)
+    for name in places:
+        nav.filter(has_text=re.compile(f"^{name}$")).click()
+        expect(page.locator("h1").first).to_be_visible()
+        expect(page.locator("main .problem:visible")).to_have_count(0)
+    assert page.get_by_role("button", name="Register").count() == 0
+    page.goto(f"/logs?execution_id={execution}")
+    expect(page.locator("h1")).to_contain_text("Succeeded")
+    if role in ("admin", "operator"):
+        expect(page.get_by_role("log").get_by_text("of the admin", exact=True)).to_be_visible()
+    else:
+        expect(page.locator(".log-state")).to_have_text("Your role may not read this log.")
+    page.goto("/users" if role in ("developer", "viewer") else "/")
+    expect(page.locator("main")).to_contain_text("may not use this page" if role in ("developer", "viewer") else "Executions")
+
+
+def test_operations_reconcile_and_trace(visit, system):
+    execution = system.run("echo traced")
+    system.wait_for_end(execution)
+    page = visit().sign_in("/operations")
+    page.get_by_role("button", name="Reconcile").click()
+    expect(page.get_by_text("verified").first).to_be_visible()
+    page.goto(f"/logs?execution_id={execution}")
+    request = page.locator("dd a").inner_text()
+    page.get_by_role("link", name=request).click()
+    expect(page.get_by_label("Request id")).to_have_value(request)
+    expect(page.get_by_role("link", name=execution)).to_be_visible()
+
+
+def test_the_key_is_kept_as_long_as_asked(visit):
+    visitor = visit()
+    page = visitor.sign_in()
+    other = visitor.context.new_page()
+    other.goto("/")
+    expect(other.get_by_label("API key")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("API key").fill(visitor.system.key)
+    page.get_by_label("Remember on this device").check()
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign out").wait_for()
+    other.goto("/")
+    expect(other.get_by_role("button", name="Sign out")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(other.get_by_label("API key")).to_be_visible()
+
+
+def test_a_wrong_key_is_refused_in_words(visit):
+    page = visit().page
+    page.goto("/")
+    for key in ["", "wrong-key-that-nobody-has", "mit Umlaut ä"]:
+        page.get_by_label("API key").fill(key)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_label("API key")).to_have_attribute("aria-invalid", "true")
+
+
+def test_an_execution_is_copied_as_link_and_as_commands(visit, system):
+    execution = system.run("echo 'it is copied'")
+    page = visit().sign_in(f"/logs?execution_id={execution}")
+    clipboard = lambda: page.evaluate("navigator.clipboard.readText()")
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_text("Link copied")).to_be_visible()
+    assert clipboard() == f"{system.url}/logs?execution_id={execution}"
+    page.get_by_role("button", name="Copy as curl").click()
+    expect(page.get_by_text("curl command copied")).to_be_visible()
+    assert f"{system.url}/api/v1/run" in clipboard() and "it is copied" in clipboard() and system.key not in clipboard()
+    page.get_by_role("button", name="Copy as runvoy").click()
+    expect(page.get_by_text("runvoy command copied")).to_be_visible()
+    assert clipboard().startswith("runvoy run --image ")
+
+
+def test_pages_that_do_not_exist_say_so(visit):
+    page = visit().page
+    assert page.goto("/no-such-page").status == 404
+    expect(page.get_by_role("heading", name="There is no such page")).to_be_visible()
+    page.get_by_role("link", name="Go to the executions").click()
+    expect(page.get_by_label("API key")).to_be_visible()
+    visitor = visit()
+    page = visitor.sign_in("/logs?execution_id=" + "0" * 32)
+    expect(page.get_by_role("heading", name="This execution cannot be shown")).to_be_visible()
+
+
+def test_the_description_of_the_api_sends_requests(visit):
+    page = visit().sign_in()
+    page.get_by_role("link", name="API", exact=True).click()
+    health = page.locator("#health")
+    health.get_by_role("button", name="Send").click()
+    expect(health.get_by_label("Answer")).to_contain_text("200 OK")
+    page.get_by_role("navigation", name="Operations").get_by_role("link", name="Says who the caller is").click()
+    expect(page.locator("#me")).to_be_in_viewport()
+    visitor = visit()
+    visitor.page.goto("/api/v1/docs")
+    expect(visitor.page.locator("#run")).to_be_attached()
