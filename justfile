@@ -52,6 +52,10 @@ watch *ARGUMENTS:
 bench *ARGUMENTS:
     cargo bench --locked -p local-shim --bench system -- {{ ARGUMENTS }}
 
+# Measure the console with a log of a million lines, in Chromium, release build.
+bench-console:
+    .ci/console bench
+
 # Measure how the functions' own programs start, release build.
 bench-lambda:
     cargo build --locked --release -p orchestrator -p event-processor
@@ -60,6 +64,10 @@ bench-lambda:
 # Simulate deliveries, faults and viewers for many seeds, release build: `just simulate 0..10000`, or one seed: `just simulate 17`.
 simulate SEEDS="0..10000":
     SEEDS={{ quote(trim_start_match(SEEDS, "SEEDS=")) }} cargo test --locked --release -p local-shim --test simulation for_all_seeds -- --nocapture
+
+# Test the console: types, modules, and its pages in Chromium. With arguments, only the pages: `just test-console -k secrets`.
+test-console *ARGUMENTS:
+    .ci/console {{ if ARGUMENTS == "" { "" } else { "test " + ARGUMENTS } }}
 
 # Run the tests that need a Docker engine, with an engine of their own.
 test-docker:

@@ -188,7 +188,8 @@ fn welcome(shim: &Shim, data_dir: Option<&Path>, chaos: Option<u64>) -> String {
         let _ = writeln!(text, "  {name:<16} {value}");
     };
     line("Console", &format!("http://localhost:{api}"));
-    line("API", &format!("http://localhost:{api}/api/v1, described at http://localhost:{api}/docs"));
+    line("API", &format!("http://localhost:{api}/api/v1"));
+    line("Documentation", &format!("http://localhost:{api}/docs"));
     line("Event processor", &format!("http://localhost:{events}"));
     let variables = data_dir.map(|directory| directory.join(VARIABLES_FILE));
     if let Some(endpoint) = shim.aws_endpoint {

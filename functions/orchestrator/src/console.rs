@@ -14,18 +14,8 @@ use runvoy_core::App;
 use sha2::{Digest, Sha256};
 
 /// The paths of the console's pages. All are the same document, whose script shows what the path says.
-const PAGES: [&str; 10] = [
-    "/",
-    "/logs",
-    "/run",
-    "/images",
-    "/secrets",
-    "/users",
-    "/operations",
-    "/docs",
-    "/api/v1/docs",
-    "/claim/{token}",
-];
+const PAGES: [&str; 10] =
+    ["/", "/logs", "/run", "/images", "/secrets", "/users", "/operations", "/docs", "/api/v1/docs", "/claim/{token}"];
 
 /// Names files below `console/`, with their contents.
 macro_rules! files {

@@ -143,6 +143,18 @@ def test_the_whole_log_is_copied(visit, system):
     assert copied == [line.replace("\x1b[31m", "").replace("\x1b[0m", "") for line in system.lines(execution)]
 
 
+def test_a_search_that_does_not_end_is_ended(visit, system):
+    execution = system.run("printf 'x%.0s' $(seq 200); echo; echo after")
+    page = visit().sign_in(f"/logs?execution_id={execution}")
+    complete(page)
+    page.get_by_role("button", name="Regular expression").click()
+    page.get_by_label("Find in the log").fill("(x+x+)+y")
+    expect(page.locator(".find-count")).to_have_text("The search takes too long.")
+    expect(page.get_by_role("log").get_by_text("after", exact=True)).to_be_visible()
+    page.get_by_label("Find in the log").fill("after")
+    expect(page.locator(".find-count")).to_have_text(re.compile("^1 of"))
+
+
 def test_no_line_is_lost_when_connections_are_cut(visit, tmp_path):
     relay = Relay(lambda: system.port)
     system = System(tmp_path, websocket_port=relay.port)

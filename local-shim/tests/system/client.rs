@@ -245,6 +245,7 @@ pub fn stable(mut answer: Value) -> Value {
         "modified_by_request_id",
         "log_stream_name",
         "claim_token",
+        "claim_url",
     ];
     match &mut answer {
         Value::Array(list) => list.iter_mut().for_each(|value| *value = stable(value.take())),

@@ -10,6 +10,7 @@ mod clients;
 mod commands;
 #[path = "../common/mod.rs"]
 mod common;
+mod console;
 mod docker;
 mod events;
 mod executions;

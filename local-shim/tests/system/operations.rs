@@ -249,11 +249,5 @@ async fn the_api_describes_itself_without_a_key() {
     assert_eq!((document.status.as_u16(), document.json()["openapi"].as_str()), (200, Some("3.1.0")));
     let page = anybody.get("/docs").await;
     assert!(page.headers["content-type"].to_str().unwrap().starts_with("text/html"));
-    // The page loads nothing from other hosts.
-    for asset in page.text.split(['"']).filter(|text| text.starts_with("docs/")) {
-        let served = tokio::time::timeout(PATIENCE, anybody.get(&format!("/{asset}"))).await.unwrap();
-        assert_eq!(served.status, 200, "{asset}");
-    }
-    assert!(!page.text.contains("http://") && !page.text.contains("https://"), "nothing from other hosts");
     system.shim.shut_down().await;
 }

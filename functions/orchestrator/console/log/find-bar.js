@@ -1,20 +1,17 @@
 /** The field by which a log is searched: text, case, regular expression; count, previous, next. */
 
 import { element, icon } from "../ui/dom.js";
-import { pattern } from "./find.js";
 
 /** Time after the last key before the search begins, in milliseconds. */
 const TYPING = 120;
 
 export class FindBar {
-  /** What is searched, for marking it in the lines that are drawn. @type {RegExp | undefined} */
-  pattern;
   #count = 0;
   #index = -1;
   #isComplete = true;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
-  /** Called when what is to be marked has changed. */
+  /** Called when other text is to be marked. */
   onchange = () => {};
 
   /** @param {(query: import("./find.js").Query | undefined) => void} search @param {(index: number) => void} goTo */
@@ -63,19 +60,12 @@ export class FindBar {
     clearTimeout(this.#timer);
     const isOn = (/** @type {Element} */ button) => button.getAttribute("aria-pressed") === "true";
     const query = { text: this.input.value, isRegExp: isOn(this.regExp), isCaseSensitive: isOn(this.case) };
-    [this.#count, this.#index, this.pattern] = [0, -1, undefined];
+    [this.#count, this.#index] = [0, -1];
     this.input.removeAttribute("aria-invalid");
-    if (query.text !== "") {
-      try {
-        this.pattern = pattern(query);
-      } catch {
-        // The worker says what is wrong.
-      }
-    }
     this.#isComplete = query.text === "";
     this.#write();
-    this.onchange();
     this.search(query.text === "" ? undefined : query);
+    this.onchange();
   }
 
   /** @param {{count: number, isComplete: boolean, problem?: string}} found */
@@ -85,8 +75,7 @@ export class FindBar {
     this.#write();
     if (problem === undefined) return;
     this.input.setAttribute("aria-invalid", "true");
-    this.result.textContent = "not a regular expression";
-    this.result.title = problem;
+    this.result.textContent = problem;
   }
 
   /** @param {number} index */
@@ -96,7 +85,6 @@ export class FindBar {
   }
 
   #write() {
-    this.result.title = "";
     const count = `${this.#count.toLocaleString("en")}${this.#isComplete ? "" : "…"}`;
     if (this.input.value === "") this.result.textContent = "";
     else if (this.#count === 0) this.result.textContent = this.#isComplete ? "no match" : "searching…";

@@ -1,7 +1,6 @@
 /** Draws the lines of a log that are in view. */
 
 import { element } from "../ui/dom.js";
-import { occurrences } from "./find.js";
 import { spans } from "./text.js";
 
 /** @typedef {import("./worker.js").Line} Line @typedef {import("./text.js").Style} Style */
@@ -14,7 +13,6 @@ const OWN = "### runvoy";
  * @typedef {object} Look
  * @property {"off" | "local" | "utc" | "elapsed"} times
  * @property {number} firstTime
- * @property {RegExp | undefined} pattern what is searched
  * @property {{line: number, nth: number} | undefined} match the occurrence that the person is at
  * @property {{from: number, to: number} | undefined} selected lines that the address names, from 0
  */
@@ -31,7 +29,7 @@ export function lineElement(line, look) {
     { class: classes.join(" "), "data-line": number },
     element("a", { class: "number", href: `#L${number}`, "data-number": number, "aria-label": `Line ${number}` }),
     look.times !== "off" && element("span", { class: "time", "data-time": timeText(line.time, look), "aria-hidden": true }),
-    element("span", { class: "text" }, ...textNodes(line.text, look.pattern, match?.line === line.number ? match.nth : undefined)),
+    element("span", { class: "text" }, ...textNodes(line, match?.line === line.number ? match.nth : undefined)),
   );
 }
 
@@ -52,14 +50,12 @@ function elapsed(milliseconds) {
   return hours > 0 ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${String(minutes).padStart(2, "0")}:${rest}`;
 }
 
-/** @param {string} raw @param {RegExp | undefined} pattern @param {number | undefined} current the occurrence that the person is at */
-function textNodes(raw, pattern, current) {
-  const parts = spans(raw);
-  const found = pattern ? occurrences(pattern, parts.map((part) => part.text).join("")) : [];
+/** @param {Line} line @param {number | undefined} current the occurrence that the person is at */
+function textNodes({ text: raw, found = [] }, current) {
   /** @type {(Node | string)[]} */
   const nodes = [];
   let start = 0;
-  for (const { text, style } of parts) {
+  for (const { text, style } of spans(raw)) {
     nodes.push(...styled(marked(text, start, found, current), style));
     start += text.length;
   }

@@ -10,32 +10,39 @@ import { plain, width } from "./text.js";
 /** Lines of a chunk. A late line moves what is behind it in its chunk, and nothing else. */
 const CHUNK = 2048;
 
-/** The lines of a chunk, in a form that takes little memory: few objects, and ids without what all have in common. */
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+/** What divides ids. No id has it. */
+const BETWEEN = "\n";
+
+/**
+ * The lines of a chunk as bytes. A million strings would take twice as much memory, and the browser would look through them again and
+ * again for what can be freed.
+ */
 class Packed {
   /** @param {string[]} ids @param {string[]} texts */
   constructor(ids, texts) {
-    this.count = ids.length;
-    this.text = texts.join("");
     let end = 0;
     this.ends = Uint32Array.from(texts, (text) => (end += text.length));
+    this.text = encoder.encode(texts.join(""));
     this.prefix = ids.reduce(commonPrefix);
+    // Ids of CloudWatch Logs are numbers of 56 digits, of which two fit into a byte.
     const rests = ids.map((id) => id.slice(this.prefix.length));
-    // Ids of CloudWatch Logs are numbers of 56 digits, of which two fit into a character.
-    this.isPairs = rests.every((rest) => rest.length % 2 === 0 && /^\d*$/.test(rest));
-    const kept = this.isPairs ? rests.map(pack) : rests;
-    this.idLength = kept.every((one) => one.length === kept[0]?.length) ? (kept[0]?.length ?? 0) : undefined;
-    this.ids = this.idLength === undefined ? kept : kept.join("");
+    const length = rests[0]?.length ?? 0;
+    this.isPairs = length % 2 === 0 && rests.every((rest) => rest.length === length && /^\d*$/.test(rest));
+    this.ids = this.isPairs ? pack(rests.join("")) : encoder.encode(rests.join(BETWEEN));
   }
 
-  /** @param {number} at */
-  id(at) {
-    const rest = typeof this.ids === "string" ? this.ids.substr(at * (this.idLength ?? 0), this.idLength) : (this.ids[at] ?? "");
-    return this.prefix + (this.isPairs ? unpack(rest) : rest);
+  unpackIds() {
+    const { ids, prefix, ends } = this;
+    if (!this.isPairs) return decoder.decode(ids).split(BETWEEN).map((rest) => prefix + rest);
+    const length = ids.length / ends.length;
+    return Array.from(ends, (_, at) => prefix + unpack(ids.subarray(at * length, (at + 1) * length)));
   }
 
-  /** @param {number} at */
-  line(at) {
-    return this.text.slice(at === 0 ? 0 : this.ends[at - 1], this.ends[at]);
+  unpackTexts() {
+    const text = decoder.decode(this.text);
+    return Array.from(this.ends, (end, at) => text.slice(at === 0 ? 0 : this.ends[at - 1], end));
   }
 }
 
@@ -47,14 +54,25 @@ function commonPrefix(one, other) {
 }
 
 /** @param {string} digits */
-function pack(digits) {
-  let packed = "";
-  for (let at = 0; at < digits.length; at += 2) packed += String.fromCharCode(Number(digits.slice(at, at + 2)));
-  return packed;
-}
+const pack = (digits) => Uint8Array.from({ length: digits.length / 2 }, (_, at) => Number(digits.slice(2 * at, 2 * at + 2)));
 
-/** @param {string} packed */
-const unpack = (packed) => Array.from(packed, (pair) => String(pair.charCodeAt(0)).padStart(2, "0")).join("");
+/** @param {Uint8Array} pairs */
+const unpack = (pairs) => Array.from(pairs, (pair) => String(pair).padStart(2, "0")).join("");
+
+/** The chunks that were unpacked last, since lines are asked for in their order. @type {{chunk: Chunk, ids?: string[], texts?: string[]}[]} */
+const recent = [];
+const RECENT = 4;
+
+/** @param {Chunk} chunk */
+function recently(chunk) {
+  const known = recent.find((one) => one.chunk === chunk);
+  if (known) return known;
+  if (recent.length === RECENT) recent.shift();
+  /** @type {typeof recent[0]} */
+  const made = { chunk };
+  recent.push(made);
+  return made;
+}
 
 class Chunk {
   /** @type {string[]} */
@@ -76,18 +94,12 @@ class Chunk {
     return this.times.length;
   }
 
-  /** @param {number} at */
-  id(at) {
-    return this.#packed?.id(at) ?? this.#ids[at] ?? "";
-  }
-
-  /** @param {number} at */
-  text(at) {
-    return this.#packed?.line(at) ?? this.#texts[at] ?? "";
+  ids() {
+    return this.#packed ? (recently(this).ids ??= this.#packed.unpackIds()) : this.#ids;
   }
 
   texts() {
-    return Array.from({ length: this.length }, (_, at) => this.text(at));
+    return this.#packed ? (recently(this).texts ??= this.#packed.unpackTexts()) : this.#texts;
   }
 
   /** To be called when no line will be appended. */
@@ -99,8 +111,9 @@ class Chunk {
 
   #unpack() {
     if (!this.#packed) return;
-    [this.#ids, this.#texts] = [Array.from({ length: this.length }, (_, at) => this.id(at)), this.texts()];
+    [this.#ids, this.#texts] = [this.ids(), this.texts()];
     this.#packed = undefined;
+    recent.length = 0;
   }
 
   /** @param {LogEvent} event */
@@ -137,7 +150,7 @@ class Chunk {
   compare(event, at) {
     const time = /** @type {number} */ (this.times[at]);
     if (event.timestamp !== time) return event.timestamp - time;
-    const id = this.id(at);
+    const id = /** @type {string} */ (this.ids()[at]);
     return event.event_id < id ? -1 : Number(event.event_id > id);
   }
 
@@ -263,9 +276,10 @@ export class LogStore {
   *lines(from = 0, to = Infinity) {
     let first = 0;
     for (const chunk of this.#chunks) {
-      const end = Math.min(chunk.length, to - first);
-      for (let at = Math.max(0, from - first); at < end; at++) {
-        yield { number: first + at, time: /** @type {number} */ (chunk.times[at]), text: chunk.text(at) };
+      const [start, end] = [Math.max(0, from - first), Math.min(chunk.length, to - first)];
+      const texts = start < end ? chunk.texts() : [];
+      for (let at = start; at < end; at++) {
+        yield { number: first + at, time: /** @type {number} */ (chunk.times[at]), text: /** @type {string} */ (texts[at]) };
       }
       first += chunk.length;
       if (first >= to) return;

@@ -12,10 +12,12 @@ import { Scroll } from "./scroll.js";
 /** @typedef {import("./worker.js").Answer} Answer @typedef {import("./worker.js").Request} Request @typedef {import("./worker.js").Line} Line */
 
 /** Rows that are drawn above and below the view. */
-const MARGIN = 25;
+const MARGIN = 60;
 /** What the style sheet puts around a number, and the width of a time, in columns. */
 const NUMBER_SPACE = 3;
 const TIME_WIDTH = 13;
+/** How long the worker may search without a word, in milliseconds. Some regular expressions take for ever. */
+const SEARCH_TIME = 8000;
 /** Distance from the end, in pixels, within which the log follows it. */
 const AT_END = 8;
 
@@ -43,7 +45,9 @@ const TIMES = [["off", "No times"], ["local", "Local time"], ["utc", "UTC"], ["e
  */
 
 export class LogView {
-  #worker = startWorker();
+  #worker = this.#start();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #searching;
   #scroll = new Scroll();
   #wrap = choice("wrap", "on");
   #times = choice("times", "off");
@@ -90,9 +94,8 @@ export class LogView {
   constructor(key, id, listener) {
     this.id = id;
     this.listener = listener;
-    this.#worker.onmessage = ({ data }) => this.#take(data);
-    this.#worker.onerror = () => this.#say("The log cannot be shown: the page's worker does not start. Reload the page.", "problem");
-    this.find = new FindBar((query) => this.#ask({ type: "find", query, from: this.#firstInView() }), (index) => this.#ask({ type: "match", index }));
+    this.key = key;
+    this.find = new FindBar((query) => this.#search(query), (index) => this.#ask({ type: "match", index }));
     this.find.onchange = () => this.#queryChanged();
     this.element = element(
       "section",
@@ -139,6 +142,31 @@ export class LogView {
     this.#resizes.observe(this.box);
   }
 
+  /** Starts the worker, which receives the log. */
+  #start() {
+    const worker = startWorker();
+    worker.onmessage = ({ data }) => this.#take(data);
+    worker.onerror = () => this.#say("The log cannot be shown: the page's worker does not start. Reload the page.", "problem");
+    return worker;
+  }
+
+  /** @param {import("./find.js").Query | undefined} query */
+  #search(query) {
+    clearTimeout(this.#searching);
+    this.#ask({ type: "find", query, from: this.#firstInView() });
+    if (query?.isRegExp) this.#searching = setTimeout(() => this.#restart(), SEARCH_TIME);
+  }
+
+  /** Ends a search that does not end. The log is received anew. */
+  #restart() {
+    this.#worker.terminate();
+    this.find.found({ count: 0, isComplete: true, problem: "The search takes too long." });
+    this.#isAsked = false;
+    this.#worker = this.#start();
+    this.#ask({ type: "open", key: this.key, id: this.id });
+    this.#ask({ type: "columns", columns: this.#columns });
+  }
+
   /** To be called when the view has become part of the page. */
   attached() {
     this.#measure();
@@ -147,6 +175,7 @@ export class LogView {
 
   dispose() {
     this.#end.abort();
+    clearTimeout(this.#searching);
     this.#resizes.disconnect();
     this.#worker.terminate();
   }
@@ -166,6 +195,7 @@ export class LogView {
       case "located":
         return this.#show(answer.row);
       case "found":
+        clearTimeout(this.#searching);
         return this.find.found(answer);
       case "match":
         return this.#goToMatch(answer);
@@ -302,26 +332,30 @@ export class LogView {
     const rowHeight = this.#rowHeight;
     const from = Math.floor(this.#scroll.top / rowHeight);
     const to = Math.min(this.#rows, Math.ceil((this.#scroll.top + this.box.clientHeight) / rowHeight));
-    if (!this.#isStale && from >= this.#drawn.from && to <= this.#drawn.to) return;
+    // Lines are asked for before the last of those that are drawn come into view.
+    const ahead = this.#follows ? 0 : MARGIN / 2;
+    const isAhead = from - ahead >= this.#drawn.from || this.#drawn.from === 0;
+    const isBehind = to + ahead <= this.#drawn.to || this.#drawn.to >= this.#rows;
+    if (!this.#isStale && isAhead && isBehind) return;
     this.#isAsked = true;
     this.#isStale = false;
-    const row = Math.max(0, from - MARGIN);
-    this.#ask({ type: "window", row, count: to - row + MARGIN, columns: this.#columns });
+    // While the end is followed, what is drawn is replaced many times a second, and is not scrolled.
+    const margin = this.#follows ? 2 : MARGIN;
+    const row = Math.max(0, from - margin);
+    this.#ask({ type: "window", row, count: to - row + margin, columns: this.#columns });
   }
 
   /** @param {Extract<Answer, {type: "window"}>} answer */
   #draw({ row, columns, lines, isNew }) {
-    requestAnimationFrame(() => {
-      this.#isAsked = false;
-      if (columns !== this.#columns) return this.#want();
-      const before = isNew ? new Map() : this.#elements;
-      this.#elements = new Map(lines.map((line) => [line.number, before.get(line.number) ?? lineElement(line, this.#look())]));
-      this.#replace([...this.#elements.values()]);
-      const rows = columns === Infinity ? lines.length : Math.round(this.drawn.offsetHeight / this.#rowHeight);
-      this.#drawn = { from: row, to: row + rows };
-      this.#place();
-      this.#want();
-    });
+    this.#isAsked = false;
+    if (columns !== this.#columns) return this.#want();
+    const before = isNew ? new Map() : this.#elements;
+    this.#elements = new Map(lines.map((line) => [line.number, before.get(line.number) ?? lineElement(line, this.#look())]));
+    this.#replace([...this.#elements.values()]);
+    const rows = columns === Infinity ? lines.length : Math.round(this.drawn.offsetHeight / this.#rowHeight);
+    this.#drawn = { from: row, to: row + rows };
+    this.#place();
+    this.#want();
   }
 
   /** Puts lines in place of those that are drawn, and leaves the ones that stay untouched, so that a selection of text survives. @param {HTMLElement[]} lines */
@@ -349,7 +383,7 @@ export class LogView {
   /** @returns {import("./lines.js").Look} */
   #look() {
     const times = /** @type {import("./lines.js").Look["times"]} */ (this.#times.get());
-    return { times, firstTime: this.#firstTime, pattern: this.find.pattern, match: this.#match, selected: this.#selected };
+    return { times, firstTime: this.#firstTime, match: this.#match, selected: this.#selected };
   }
 
   /** @param {number} number from 0 */

@@ -4,12 +4,14 @@
  */
 
 import { Api, ApiError, describe } from "../api.js";
-import { Find, pattern } from "./find.js";
+import { Find, occurrences, pattern } from "./find.js";
 import { Follower } from "./follow.js";
 import { LogStore } from "./store.js";
+import { plain } from "./text.js";
 
 /**
- * @typedef {{number: number, time: number, text: string}} Line
+ * @typedef {{number: number, time: number, text: string, found?: {start: number, end: number}[]}} Line a number from 0, and where
+ *   what is searched occurs in the line as it is seen
  * @typedef {{type: "open", key: string | undefined, id: string}
  *   | {type: "window", row: number, count: number, columns: number}
  *   | {type: "columns", columns: number}
@@ -30,11 +32,9 @@ import { LogStore } from "./store.js";
  */
 
 /** How often the page hears that the log has grown, in milliseconds. */
-const REPORT_EVERY = 60;
+const REPORT_EVERY = 80;
 /** How long the search goes on before other messages are looked at, in milliseconds. */
 const SEARCH_STEP = 30;
-/** Characters of an answer, so that extremely long lines do not make it too large. */
-const MAX_WINDOW = 2_000_000;
 
 const store = new LogStore();
 let columns = Infinity;
@@ -125,11 +125,8 @@ function showWindow(row, count) {
   const first = store.lineAt(row, columns);
   /** @type {Line[]} */
   const lines = [];
-  let characters = 0;
   for (const line of store.lines(first.number, first.number + count + row - first.start)) {
-    lines.push(line);
-    characters += line.text.length;
-    if (characters > MAX_WINDOW) break;
+    lines.push(find ? { ...line, found: occurrences(find.pattern, plain(line.text)) } : line);
   }
   answer({ type: "window", row: first.start, columns, lines, isNew });
   isNew = false;
@@ -142,8 +139,8 @@ function startFind(query, from) {
   try {
     find = new Find(store, pattern(query));
   } catch (error) {
-    const problem = error instanceof Error ? error.message.replace(/^Invalid regular expression: /, "") : String(error);
-    answer({ type: "found", count: 0, isComplete: true, problem });
+    if (!(error instanceof SyntaxError)) throw error;
+    answer({ type: "found", count: 0, isComplete: true, problem: "not a regular expression" });
     return;
   }
   wantsFirstFrom = from;

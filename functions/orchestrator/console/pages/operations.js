@@ -73,7 +73,7 @@ function tracing(api) {
   };
   const made = form({ body: [id.element], fields: [[/request/i, id]], action: "Trace", send });
   return {
-    element: element("section", {},
+    element: element("section", { class: "narrow" },
       element("h2", {}, "Trace a request"),
       element("p", { class: "note" }, "The functions' own log lines with the id of a request, and what the request created or changed."),
       made, result),
