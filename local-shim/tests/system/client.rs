@@ -232,7 +232,7 @@ pub fn next_page(answer: &Answer) -> Option<String> {
 
 /// The answer, with each value that differs from run to run replaced by the name of its field.
 pub fn stable(mut answer: Value) -> Value {
-    const VOLATILE: [&str; 12] = [
+    const VOLATILE: [&str; 13] = [
         "timestamp",
         "execution_id",
         "log_url",
