@@ -19,6 +19,15 @@ run-local *ARGUMENTS:
 build-cli TARGET="":
     cargo build --locked --release -p runvoy {{ if TARGET == "" { "" } else { "--target " + TARGET } }}
 
+# Build what a release of the command line ships, into target/dist: the program, its manual pages, and completions for shells.
+dist-cli TARGET="": (build-cli TARGET)
+    rm -rf target/dist
+    mkdir -p target/dist/completions
+    cp "target/{{ TARGET }}/release/runvoy" LICENSE target/dist/
+    target/dist/runvoy man target/dist/man
+    for shell in bash zsh fish powershell elvish; do target/dist/runvoy completions "$shell" >"target/dist/completions/runvoy.$shell"; done
+    tar -czf "target/runvoy-{{ if TARGET == "" { arch() + "-" + os() } else { TARGET } }}.tar.gz" -C target/dist .
+
 # Run all tests.
 test:
     cargo test --locked --workspace

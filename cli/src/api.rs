@@ -222,7 +222,13 @@ impl Api {
         // `details` repeats the error where there is nothing to add.
         let addition = body.details.strip_prefix(&body.error).unwrap_or(&body.details);
         let addition = addition.trim_start_matches([':', ';', '.', ' ']);
-        if addition.is_empty() { failure } else { failure.remedy(addition) }
+        let lists =
+            [("executions", "runvoy list"), ("images", "runvoy images list"), ("secrets", "runvoy secrets list")];
+        match lists.iter().find(|(kind, _)| addition.starts_with(&format!("GET /api/v1/{kind} lists"))) {
+            Some((kind, command)) => failure.remedy(format!("`{command}` lists the {kind}")),
+            None if addition.is_empty() => failure,
+            None => failure.remedy(addition),
+        }
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {

@@ -111,6 +111,9 @@ pub(crate) enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
+    /// Write the manual pages into a folder
+    #[command(after_help = "Example: runvoy man ~/.local/share/man/man1")]
+    Man { folder: PathBuf },
     /// Print the version
     Version,
 }

@@ -20,7 +20,14 @@ use clap::Parser;
 use arguments::Arguments;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            // `--help` is a message too. It has no reader if it cannot be written.
+            let _ = message.print();
+            return if message.use_stderr() { ExitCode::from(failure::EXIT_CODE) } else { ExitCode::SUCCESS };
+        }
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -16,8 +16,10 @@ use crate::{
 const OWN_LINE: &str = "### runvoy ";
 /// Blanks between two columns of a table.
 const GAP: usize = 2;
-/// Characters that the last column of a table has at least.
+/// Characters for which other columns of a table make room in the last.
 const MIN_LAST_COLUMN: usize = 16;
+/// Columns before the last that are never left out.
+const MIN_COLUMNS: usize = 2;
 
 /// Decides about colours once, for everything that is printed.
 pub(crate) fn set_colors(color: Color) {
@@ -97,7 +99,8 @@ pub(crate) fn print(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// A table. On a terminal, cells of the last column are cut so that each row has one line.
+/// A table. On a terminal, each row has one line: columns before the last are left out if they do not fit, and cells of the last are
+/// cut.
 pub(crate) struct Columns {
     rows: Vec<Vec<String>>,
 }
@@ -127,13 +130,17 @@ impl Columns {
         let widest =
             |column: usize| self.rows.iter().map(|row| measure_text_width(&row[column])).max().unwrap_or_default();
         let widths: Vec<usize> = (0..count).map(widest).collect();
-        let before_last: usize = widths[..count - 1].iter().map(|width| width + GAP).sum();
-        let last = width.map(|width| width.saturating_sub(before_last).max(MIN_LAST_COLUMN));
+        let mut shown: Vec<usize> = (0..count - 1).collect();
+        let before_last = |shown: &[usize]| shown.iter().map(|column| widths[*column] + GAP).sum::<usize>();
+        while shown.len() > MIN_COLUMNS && width.is_some_and(|width| before_last(&shown) + MIN_LAST_COLUMN > width) {
+            shown.pop();
+        }
+        let last = width.map(|width| width.saturating_sub(before_last(&shown)).max(1));
         let mut text = String::new();
         for row in &self.rows {
             let mut line = String::new();
-            for (cell, width) in row[..count - 1].iter().zip(&widths) {
-                line.push_str(&pad_str(cell, width + GAP, Alignment::Left, None));
+            for column in &shown {
+                line.push_str(&pad_str(&row[*column], widths[*column] + GAP, Alignment::Left, None));
             }
             match last {
                 Some(width) => line.push_str(&truncate_str(&row[count - 1], width, "…")),

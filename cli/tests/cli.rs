@@ -529,6 +529,162 @@ fn help_and_completions_need_nothing() {
     assert!(text(&mistaken.stderr).contains("'list'"), "{}", text(&mistaken.stderr));
 }
 
+/// A line of a session: the command, what it prints, and what it says on standard error.
+fn transcript(system: &System, arguments: &[&str]) -> String {
+    let output = system.run(arguments);
+    let words: Vec<String> = arguments
+        .iter()
+        .map(|word| if word.contains(' ') { format!("'{word}'") } else { (*word).to_owned() })
+        .collect();
+    let said = text(&output.stderr).lines().map(|line| format!("2> {line}\n")).collect::<String>();
+    let code =
+        output.status.code().filter(|code| *code != 0).map(|code| format!("exit code {code}\n")).unwrap_or_default();
+    format!("$ runvoy {}\n{}{said}{code}\n", words.join(" "), text(&output.stdout))
+}
+
+#[test]
+fn each_command_prints_what_people_need_and_no_more() {
+    let system = System::start();
+    let session = [
+        &["whoami"][..],
+        &["images", "register", "tool:1", "--cpu", "512", "--memory", "1024"],
+        &["images", "list"],
+        &["images", "show", "tool:1"],
+        &["secrets", "create", "db", "DATABASE_URL", "postgres://", "--description", "of the tests"],
+        &["secrets", "update", "db", "--description", "another"],
+        &["secrets", "list"],
+        &["secrets", "get", "db"],
+        &["run", "-i", "tool:1", "--secret", "db", "echo $DATABASE_URL; exit 3"],
+        &["run", "--dry-run", "-e", "STAGE=test", "--timeout", "10m", "--", "echo", "two words"],
+        &["list"],
+        &["list", "--status", "RUNNING"],
+        &["users", "create", "a@example.com", "--role", "viewer"],
+        &["users", "list"],
+        &["users", "revoke", "a@example.com"],
+        &["secrets", "delete", "db"],
+        &["secrets", "list"],
+        &["playbook", "list"],
+        &["health"],
+        &["health", "reconcile"],
+        &["status", "00000000000000000000000000000000"],
+        &["logs", "00000000000000000000000000000000"],
+        &["kill", "00000000000000000000000000000000"],
+        &["run", "-i", "absent:1", "true"],
+        &["run"],
+        &["runn"],
+    ];
+    let printed: String = session.iter().map(|arguments| transcript(&system, arguments)).collect();
+    insta::with_settings!({filters => vec![
+        (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[request id]"),
+        (r"[1-9a-f][0-9a-f]{31}", "[execution id]"),
+        (r"http://localhost:\d+/claim/[A-Za-z0-9_-]+", "[endpoint]/claim/[token]"),
+        (r"http://localhost:\d+", "[endpoint]"),
+        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[time]"),
+        (r"Linux/(ARM64|X86_64)", "[platform]"),
+        (r"-[0-9a-f]{8}\b", "-[hash]"),
+        (r" {2,}", "  "),
+        (r"\d+ s(ago)?\b", "[seconds] s"),
+    ]}, { insta::assert_snapshot!(printed) });
+}
+
+/// A pseudo-terminal: the program's side, and the side that a person sees and types on.
+fn terminal(columns: u16) -> (std::fs::File, std::fs::File) {
+    use rustix::{pty, termios};
+    let person = pty::openpt(pty::OpenptFlags::RDWR | pty::OpenptFlags::NOCTTY).unwrap();
+    pty::grantpt(&person).unwrap();
+    pty::unlockpt(&person).unwrap();
+    let name = pty::ptsname(&person, Vec::new()).unwrap();
+    let program = std::fs::File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    let size = termios::Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    termios::tcsetwinsize(&program, size).unwrap();
+    (program, std::fs::File::from(person))
+}
+
+/// Runs a command on a terminal, types a line when it asks for one, and returns its exit code and what is seen.
+fn on_terminal(mut command: Command, columns: u16, answer: Option<(&str, &str)>) -> (Option<i32>, String) {
+    let (program, mut person) = terminal(columns);
+    command.env("TERM", "xterm-256color");
+    command.stdin(program.try_clone().unwrap()).stdout(program.try_clone().unwrap()).stderr(program);
+    let child = command.spawn().unwrap();
+    // The command holds copies of the program's side, which would keep the reader from its end.
+    drop(command);
+    let mut screen = person.try_clone().unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let reader = std::thread::spawn({
+        let seen = seen.clone();
+        move || {
+            let mut buffer = [0; 4096];
+            // Linux reports the end of the other side as an error.
+            while let Ok(length @ 1..) = screen.read(&mut buffer) {
+                seen.lock().unwrap().extend_from_slice(&buffer[..length]);
+            }
+        }
+    });
+    let seen = || String::from_utf8_lossy(&seen.lock().unwrap()).into_owned();
+    if let Some((question, line)) = answer {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !(seen().contains(question) && is_hidden(&person)) {
+            assert!(Instant::now() < deadline, "it does not ask: {:?}", seen());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        person.write_all(line.as_bytes()).unwrap();
+    }
+    let code = end_of(child).status.code();
+    reader.join().unwrap();
+    (code, seen())
+}
+
+/// Whether a terminal does not show what is typed.
+fn is_hidden(terminal: &std::fs::File) -> bool {
+    let modes = rustix::termios::tcgetattr(terminal).unwrap().local_modes;
+    !modes.contains(rustix::termios::LocalModes::ECHO)
+}
+
+#[test]
+fn a_terminal_gets_colours_a_spinner_and_tables_that_fit() {
+    let system = System::start();
+    let (code, seen) = on_terminal(system.command(&["run", "echo hello; exit 3"]), 80, None);
+    assert_eq!(code, Some(3));
+    assert!(seen.contains("hello\r\n") && seen.contains("\x1b["), "{seen:?}");
+    let plain = system.run(&["run", "echo hello; exit 3"]);
+    assert!(!text(&plain.stderr).contains('\x1b') && !text(&plain.stdout).contains('\x1b'));
+    system.run(&["run", &format!("echo {}", "long ".repeat(60))]);
+    for columns in [60, 100] {
+        let mut list = system.command(&["list"]);
+        list.env("NO_COLOR", "1");
+        let (_, seen) = on_terminal(list, columns, None);
+        assert!(!seen.contains('\x1b'), "{seen:?}");
+        let widest = seen.lines().map(|line| line.trim_end().chars().count()).max().unwrap();
+        assert!(widest <= usize::from(columns), "{widest} of {columns}: {seen}");
+    }
+    let (_, always) = on_terminal(system.command(&["list", "--color", "never"]), 80, None);
+    assert!(!always.contains('\x1b'), "{always:?}");
+}
+
+#[test]
+fn a_secret_is_typed_without_being_shown() {
+    let system = System::start();
+    let (code, seen) = on_terminal(
+        system.command(&["secrets", "create", "db", "DATABASE_URL"]),
+        80,
+        Some(("Value of db: ", "typed-in-secret\n")),
+    );
+    assert_eq!(code, Some(0), "{seen}");
+    assert_eq!(system.prints(&["secrets", "get", "db"]), "typed-in-secret\n");
+    assert!(!seen.contains("typed-in-secret"), "{seen}");
+}
+
+#[test]
+fn manual_pages_and_completions_are_written() {
+    let home = tempfile::tempdir().unwrap();
+    let written = bare(home.path(), &["man", "man1"]).output().unwrap();
+    assert!(written.status.success(), "{}", text(&written.stderr));
+    for page in ["runvoy.1", "runvoy-run.1", "runvoy-secrets-create.1"] {
+        let page = std::fs::read_to_string(home.path().join("man1").join(page)).unwrap();
+        assert!(page.contains(".SH NAME") && page.contains("runvoy"), "{page}");
+    }
+}
+
 #[test]
 fn programs_read_each_line_as_json() {
     let system = System::start();

@@ -15,7 +15,7 @@ use crate::{
     api::{Answer, Api},
     arguments::{Arguments, Command, Format, Global, Health, HealthAction},
     config::Config,
-    failure::Result,
+    failure::{Failure, Result},
     output::{self, Columns, field},
 };
 
@@ -54,6 +54,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<u8> {
             clap_complete::generate(shell, &mut Arguments::command(), "runvoy", &mut script);
             return output::print(&String::from_utf8_lossy(&script)).map(|()| 0);
         }
+        Command::Man { folder } => return write_manual(&folder).map(|()| 0),
         Command::Configure(configure) => return account::configure(global, configure).await.map(|()| 0),
         Command::Claim(claim) => return account::claim(global, claim).await.map(|()| 0),
         Command::Playbook(playbook) => return playbooks::run(global, playbook).await,
@@ -132,4 +133,13 @@ async fn trace(context: &Context, request_id: &str) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// Writes a page for each command, such as `runvoy-run.1`.
+fn write_manual(folder: &std::path::Path) -> Result<()> {
+    std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(Arguments::command(), folder))
+        .map_err(|error| Failure::new(format!("the pages cannot be written to {}: {error}", folder.display())))?;
+    eprintln!("The pages are in {}.", folder.display());
+    Ok(())
 }
