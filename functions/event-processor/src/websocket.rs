@@ -62,21 +62,21 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<u16, EventError> {
 }
 
 async fn connect(app: &App, connection_id: &str, event: &Event) -> Result<u16, EventError> {
-    if !is_origin_allowed(app, event) {
-        return Ok(403);
-    }
     let (Some(id), Some(token)) = (event.parameter("execution_id"), event.parameter("token")) else { return Ok(400) };
     let last_event_id = event.parameter("last_event_id");
     if last_event_id.is_some_and(|id| id.len() > MAX_EVENT_ID || !id.bytes().all(|b| b.is_ascii_graphic())) {
         return Ok(400);
     }
-    let execution_id = match token::check(app, token, id).await {
-        Ok(id) => id,
+    let token = match token::check(app, token, id).await {
+        Ok(token) => token,
         Err(Error::UnknownWebSocketToken) => return Ok(401),
         Err(Error::TokenOfAnotherExecution) => return Ok(403),
         Err(error) => return Err(error.into()),
     };
-    let key = ConnectionKey { execution_id, connection_id: connection_id.to_owned() };
+    if !is_origin_allowed(app, event, token.issued_at) {
+        return Ok(403);
+    }
+    let key = ConnectionKey { execution_id: token.execution_id, connection_id: connection_id.to_owned() };
     let options = ViewerOptions {
         batch: event.parameter("batch") == Some("true"),
         status: event.parameter("status") == Some("true"),
@@ -94,12 +94,13 @@ async fn connect(app: &App, connection_id: &str, event: &Event) -> Result<u16, E
 }
 
 /// Whether a page of the event's origin may connect. A client that is no browser sends no origin. The API's own pages may: those
-/// of the API's address, and, where WebSockets and the API have one address, those of that address.
-fn is_origin_allowed(app: &App, event: &Event) -> bool {
+/// of the address at which the API issued the token, which may be one of several (localhost and 127.0.0.1, or a proxy's), those of
+/// the API's address, and, where WebSockets and the API have one address, those of that address.
+fn is_origin_allowed(app: &App, event: &Event, issued_at: Option<String>) -> bool {
     let Some(origin) = event.header("origin") else { return true };
     let host = event.header("host").or(event.request_context.domain_name.as_deref()).unwrap_or_default();
     let own: Vec<Origin> =
-        [app.config.api_url.clone(), Some(format!("http://{host}")), Some(format!("https://{host}"))]
+        [issued_at, app.config.api_url.clone(), Some(format!("http://{host}")), Some(format!("https://{host}"))]
             .into_iter()
             .flatten()
             .filter_map(|url| Origin::of_url(&url))

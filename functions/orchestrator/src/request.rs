@@ -82,7 +82,7 @@ pub(crate) async fn note_route(matched: Option<MatchedPath>, request: Request, n
 
 /// The address at which the caller reaches this API, such as `https://abc.lambda-url.us-east-1.on.aws`. Empty if the request does
 /// not say it.
-fn own_address(uri: &Uri) -> String {
+pub(crate) fn own_address(uri: &Uri) -> String {
     match (uri.scheme_str(), uri.authority()) {
         (Some(scheme), Some(authority)) => format!("{scheme}://{authority}"),
         _ => String::new(),

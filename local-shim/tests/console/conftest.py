@@ -38,7 +38,8 @@ class Visitor:
 
     def __init__(self, browser, system, **context):
         self.system = system
-        self.context = browser.new_context(base_url=system.url, **{"viewport": {"width": 1280, "height": 800}, **context})
+        usual = {"base_url": system.url, "viewport": {"width": 1280, "height": 800}}
+        self.context = browser.new_context(**{**usual, **context})
         self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=system.url)
         self.context.set_default_timeout(PATIENCE * 1000)
         self.problems = []

@@ -116,8 +116,20 @@ def test_the_end_is_followed_until_one_scrolls_up(visit, system):
     expect(last).not_to_have_text(seen)
     expect(last).to_be_in_viewport()
     page.get_by_role("button", name="Stop").click()
-    page.get_by_role("button", name="Stop it").click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop").click()
     complete(page)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_lines_come_live_at_each_address_of_this_machine(visit, system, host):
+    page = visit(base_url=f"http://{host}:{system.port}").sign_in("/run")
+    page.get_by_label("Command").fill("echo live; sleep 60")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("log").get_by_text("live", exact=True)).to_be_visible()
+    expect(page.locator(".log-state")).to_have_text("Live")
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop").click()
+    expect(page.locator("h1")).to_contain_text("Stopped")
 
 
 def test_times_are_shown_as_chosen(visit, system):

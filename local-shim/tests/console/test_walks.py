@@ -46,7 +46,7 @@ def test_a_command_is_run_watched_searched_stopped_and_run_again(visit):
     expect(log.locator(".selected")).to_have_count(3)
 
     page.get_by_role("button", name="Stop").click()
-    page.get_by_role("button", name="Stop it").click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop").click()
     expect(page.locator("h1")).to_contain_text("Stopped")
     expect(page.get_by_role("button", name="Stop")).to_have_count(0)
     expect(page.locator(".log-state")).to_have_text("Complete")
@@ -161,7 +161,7 @@ def test_images_are_registered_and_removed(visit):
     page.get_by_role("button", name="Register").click()
     expect(page.get_by_label("Task role")).to_have_attribute("aria-invalid", "true")
     row.get_by_role("button", name="Remove").click()
-    page.get_by_role("button", name="Remove it").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
     expect(row).to_have_count(0)
 
 
@@ -194,7 +194,7 @@ def test_secrets_are_created_shown_changed_used_and_deleted(visit):
 
     page.get_by_role("link", name="Secrets").click()
     row.get_by_role("button", name="Delete").click()
-    page.get_by_role("button", name="Delete it").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(row).to_have_count(0)
 
 
@@ -223,7 +223,7 @@ def test_a_user_is_created_claims_the_key_by_a_button_and_is_revoked(visit, syst
     expect(walker.get_by_role("alert")).to_contain_text("already been claimed")
 
     page.get_by_role("button", name="Revoke walker@example.com").click()
-    page.get_by_role("button", name="Revoke", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
     expect(page.get_by_role("row", name="walker@example.com")).to_contain_text("revoked")
     walker.goto("/")
     expect(walker.get_by_role("alert")).to_contain_text("revoked")

@@ -11,7 +11,7 @@ use flate2::read::GzDecoder;
 use local_shim::Settings;
 use serde_json::{Value, json};
 
-use crate::client::{System, connect_with};
+use crate::client::{Caller, System, connect_with, id};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_final_slash_means_the_same_as_none() {
@@ -121,6 +121,33 @@ async fn pages_and_viewers_of_the_same_origins_are_let_in() {
         let answer = system.admin.request(Method::GET, "/health", &[("origin", origin)], "").await;
         assert_eq!(answer.headers.contains_key("access-control-allow-origin"), may, "{origin}");
         assert_eq!(connect_with(url, &[("origin", origin)]).await.is_ok(), may, "{origin}");
+    }
+    system.shim.shut_down().await;
+}
+
+/// The API has several addresses: localhost and 127.0.0.1, or that of cargo-lambda. A page of the one at which a token was issued may
+/// connect with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_of_each_address_of_the_api_may_follow_with_the_tokens_that_they_got_there() {
+    let system = System::start().await;
+    let port = system.shim.orchestrator.port();
+    let origins = ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("http://{host}:{port}"));
+    for origin in &origins {
+        let caller = Caller::new(&format!("{origin}/api/v1"), &system.admin.events, &system.admin.key);
+        let started = caller.run("sleep 60").await;
+        let logs = caller.get(&format!("/executions/{}/logs", id(&started))).await.json();
+        for url in [&started["websocket_url"], &logs["websocket_url"]].map(|url| url.as_str().unwrap()) {
+            let host = format!("localhost:{port}");
+            for (page, may) in
+                [(origin.as_str(), true), (&format!("http://{host}"), true), ("http://127.0.0.1:9", false)]
+            {
+                assert_eq!(
+                    connect_with(url, &[("origin", page)]).await.is_ok(),
+                    may,
+                    "{page} with a token of {origin}"
+                );
+            }
+        }
     }
     system.shim.shut_down().await;
 }

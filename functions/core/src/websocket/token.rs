@@ -15,28 +15,44 @@ const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 struct TokenRecord {
     token_hash: String,
     execution_id: ExecutionId,
+    /// The address of the API at which it was issued. Pages of that address may use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    issued_at: Option<String>,
     /// Seconds since 1970, for DynamoDB's TTL.
     expires_at: i64,
 }
 
-/// Creates a token for an execution and returns the URL that a viewer connects to.
-pub async fn issue(app: &App, id: &ExecutionId) -> Result<String> {
-    store(app, id, random_text::<24>()?).await
+/// What a token is for.
+#[derive(Debug)]
+pub struct Token {
+    pub execution_id: ExecutionId,
+    /// The address of the API at which it was issued, if that is known.
+    pub issued_at: Option<String>,
+}
+
+/// Creates a token for an execution and returns the URL that a viewer connects to. `address` is that of the API, as the caller
+/// reached it.
+pub async fn issue(app: &App, id: &ExecutionId, address: &str) -> Result<String> {
+    store(app, id, address, random_text::<24>()?).await
 }
 
 /// As [`issue`], but the same `seeds` give the same token each time. They must be secret.
-pub async fn issue_again(app: &App, id: &ExecutionId, seeds: &[&str]) -> Result<String> {
+pub async fn issue_again(app: &App, id: &ExecutionId, address: &str, seeds: &[&str]) -> Result<String> {
     let mut hash = Sha256::new().chain_update("runvoy websocket\0").chain_update(id.as_str());
     for seed in seeds {
         hash.update([0]);
         hash.update(seed);
     }
-    store(app, id, URL_SAFE_NO_PAD.encode(hash.finalize())).await
+    store(app, id, address, URL_SAFE_NO_PAD.encode(hash.finalize())).await
 }
 
-async fn store(app: &App, id: &ExecutionId, token: String) -> Result<String> {
-    let record =
-        TokenRecord { token_hash: token_hash(&token), execution_id: id.clone(), expires_at: app.expiry(LIFETIME) };
+async fn store(app: &App, id: &ExecutionId, address: &str, token: String) -> Result<String> {
+    let record = TokenRecord {
+        token_hash: token_hash(&token),
+        execution_id: id.clone(),
+        issued_at: Some(address.to_owned()).filter(|address| !address.is_empty()),
+        expires_at: app.expiry(LIFETIME),
+    };
     app.aws
         .dynamodb
         .put_item()
@@ -51,11 +67,15 @@ async fn store(app: &App, id: &ExecutionId, token: String) -> Result<String> {
 ///
 /// # Errors
 /// [`Error::UnknownWebSocketToken`], also for an expired one, and [`Error::TokenOfAnotherExecution`].
-pub async fn check(app: &App, token: &str, id: &str) -> Result<ExecutionId> {
+pub async fn check(app: &App, token: &str, id: &str) -> Result<Token> {
     let record: TokenRecord =
         table::get(&app.aws.dynamodb, &app.config.tables.websocket_tokens, "token_hash", &token_hash(token))
             .await?
             .filter(|record: &TokenRecord| !app.is_past(record.expires_at))
             .ok_or(Error::UnknownWebSocketToken)?;
-    if record.execution_id.as_str() == id { Ok(record.execution_id) } else { Err(Error::TokenOfAnotherExecution) }
+    if record.execution_id.as_str() == id {
+        Ok(Token { execution_id: record.execution_id, issued_at: record.issued_at })
+    } else {
+        Err(Error::TokenOfAnotherExecution)
+    }
 }

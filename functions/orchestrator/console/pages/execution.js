@@ -72,7 +72,7 @@ export function executionPage({ api, me, may, go, left }, id) {
     const sure = await confirm({
       title: "Stop this execution?",
       text: "The command gets SIGTERM, and SIGKILL when it does not end.",
-      action: "Stop it",
+      action: "Stop",
     });
     if (!sure) return;
     try {

@@ -43,7 +43,7 @@ export function imagesPage({ api, me, may, left }) {
 
   /** @param {Image} image */
   async function remove({ image, image_id }) {
-    const sure = await confirm({ title: `Remove ${image}?`, text: `${image_id} can no longer be run. Executions that use it go on.`, action: "Remove it" });
+    const sure = await confirm({ title: `Remove ${image}?`, text: `${image_id} can no longer be run. Executions that use it go on.`, action: "Remove" });
     if (!sure) return;
     try {
       await api.delete(`/images/${encodeURIComponent(image_id)}`);

@@ -65,7 +65,7 @@ export function secretsPage({ api, me, may, left }) {
 
   /** @param {Secret} secret */
   async function remove({ name }) {
-    const sure = await confirm({ title: `Delete ${name}?`, text: "Its value is deleted too. Runs that name it will be refused.", action: "Delete it" });
+    const sure = await confirm({ title: `Delete ${name}?`, text: "Its value is deleted too. Runs that name it will be refused.", action: "Delete" });
     if (!sure) return;
     try {
       await api.delete(path(name));

@@ -1,7 +1,7 @@
 use axum::{
     Extension, Json,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
@@ -27,7 +27,7 @@ use super::tags;
 use crate::{
     compression::Accepted,
     error::{self, Result},
-    request::{Caller, Path, Query},
+    request::{Caller, Path, Query, own_address},
 };
 
 const DEFAULT_LIMIT: usize = 10;
@@ -186,6 +186,7 @@ pub(super) struct Logs {
 pub(super) async fn logs(
     State(app): State<App>,
     caller: Caller,
+    uri: Uri,
     headers: HeaderMap,
     Path(id): Path,
     Query(query): Query<LogsParameters>,
@@ -194,7 +195,7 @@ pub(super) async fn logs(
     let status = record.execution.status;
     let execution_id = record.execution.execution_id.clone();
     if !status.is_terminal() {
-        let websocket_url = Some(token::issue(&app, &execution_id).await?);
+        let websocket_url = Some(token::issue(&app, &execution_id, &own_address(&uri)).await?);
         let events = match status {
             Status::Terminating => Some(read::so_far(&app, &record).await?),
             _ => None,

@@ -111,10 +111,11 @@ pub(super) async fn run(
 
     let execution = record.execution;
     let execution_id = execution.execution_id;
+    let own_address = request::own_address(&uri);
     let websocket_url = match (key, request::api_key(&headers)) {
         // A repeated request gets the same answer as the first, with the same token.
-        (Some(key), Some(api_key)) => token::issue_again(&app, &execution_id, &[api_key, key]).await?,
-        _ => token::issue(&app, &execution_id).await?,
+        (Some(key), Some(api_key)) => token::issue_again(&app, &execution_id, &own_address, &[api_key, key]).await?,
+        _ => token::issue(&app, &execution_id, &own_address).await?,
     };
     let web_url = request::web_url(&app, &uri);
     let started = Started {
