@@ -53,6 +53,10 @@ deny:
 test-examples:
     ./examples/test.sh
 
+# Make a tour of the local system, or of a deployed stack: `just smoke`, `just smoke runvoy`. The first thing to run in an account.
+smoke STACK="":
+    python3 examples/smoke.py {{ if STACK == "" { "" } else { "--stack " + quote(STACK) } }}
+
 # Run both functions under cargo-lambda, on the emulated AWS of `just run-local`. Each change is built. Listens on loopback only.
 watch *ARGUMENTS:
     cargo lambda watch --invoke-address ::1 {{ ARGUMENTS }}
