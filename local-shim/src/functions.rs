@@ -9,7 +9,7 @@ use runvoy_core::{App, config::Config};
 
 use crate::{
     aws::{Aws, http_client::InProcess},
-    lambda::{Function, FunctionError, Handler, function_log::FunctionLog},
+    lambda::{Function, FunctionError, Handler, Recorder, function_log::FunctionLog},
     settings::Settings,
     stack::{self, FunctionSettings},
 };
@@ -24,12 +24,16 @@ pub(crate) fn orchestrator(
     settings: &FunctionSettings,
     config: Config,
     sdk: &SdkConfig,
+    recorder: Option<Recorder>,
 ) -> Result<Function> {
     let api = orchestrator::service(App::new(config, sdk));
     let handler: Handler = Arc::new(move |event: LambdaEvent<Vec<u8>>| {
-        let api = api.clone();
+        let (api, recorder) = (api.clone(), recorder.clone());
         Box::pin(async move {
             let event = read(event)?;
+            if let Some(recorder) = recorder {
+                recorder.record("orchestrator", &event.payload).await;
+            }
             let answer = orchestrator::handle(&api, event).await.map_err(reported)?;
             serde_json::to_vec(&answer).map_err(unreadable)
         })
@@ -45,12 +49,16 @@ pub(crate) fn event_processor(
     config: Config,
     sdk: &SdkConfig,
     chaos: Option<u64>,
+    recorder: Option<Recorder>,
 ) -> Result<Function> {
     let app = App::new(config, sdk);
     let handler: Handler = Arc::new(move |event: LambdaEvent<Vec<u8>>| {
-        let app = app.clone();
+        let (app, recorder) = (app.clone(), recorder.clone());
         Box::pin(async move {
             let event = read(event)?;
+            if let Some(recorder) = recorder {
+                recorder.record("event-processor", &event.payload).await;
+            }
             let answer = event_processor::handle(&app, event).await.map_err(|error| reported(error.into()))?;
             serde_json::to_vec(&answer).map_err(unreadable)
         })

@@ -70,6 +70,11 @@ struct Arguments {
     /// disturbances.
     #[arg(long, value_name = "SEED", num_args = 0..=1)]
     chaos: Option<Option<u64>>,
+
+    /// Keep each event that a function receives as a file of this folder, for `sam local invoke -e`, `cargo lambda invoke
+    /// --data-file` and examples/replay.sh. Keys, tokens and values of secrets are left out.
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -100,8 +105,12 @@ fn run(arguments: Arguments) -> Result<()> {
     // Variables that are not UTF-8 are none of runvoy's.
     let environment =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let settings =
-        Settings { chaos, runner: arguments.runner, ..Settings::new(environment.chain(given), data_dir.clone())? };
+    let settings = Settings {
+        chaos,
+        record: arguments.record,
+        runner: arguments.runner,
+        ..Settings::new(environment.chain(given), data_dir.clone())?
+    };
     local_shim::runtime()?.block_on(async {
         let mut stop = StopSignals::listen()?;
         let shim = Shim::start(settings).await?;

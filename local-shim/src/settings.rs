@@ -81,6 +81,8 @@ pub struct Settings {
     pub runner: RunnerChoice,
     /// The seed by which deliveries are disturbed, if they are to be.
     pub chaos: Option<u64>,
+    /// The folder in which the events of the functions are kept, if they are to be.
+    pub record: Option<PathBuf>,
     /// The clock of the functions, if it is not the system's.
     pub clock: Option<SharedTimeSource>,
     /// How long the functions wait for an answer of AWS, if not as long as in AWS.
@@ -126,6 +128,7 @@ impl Settings {
             overrides: BTreeMap::new(),
             runner: RunnerChoice::Process,
             chaos: None,
+            record: None,
             clock: None,
             call_timeout: None,
         }

@@ -24,7 +24,7 @@ use crate::{
     emulation, examples,
     front::{self, cloudformation::LocalStack},
     functions::{self, EVENT_PROCESSOR, ORCHESTRATOR},
-    lambda::{Function, dispatcher::Dispatcher, schedule::Schedule, table_stream},
+    lambda::{Function, Recorder, dispatcher::Dispatcher, schedule::Schedule, table_stream},
     servers::Listeners,
     settings::{self, AwsPort, Settings},
     stack::{FunctionSettings, REGION, Stack},
@@ -204,12 +204,14 @@ impl Shim {
             _ => BTreeMap::new(),
         };
         let (function_settings, orchestrator_config) = configured.orchestrator;
+        let recorder = settings.record.as_deref().map(Recorder::new).transpose()?;
+        let sdk = sdk_of(ORCHESTRATOR);
         let orchestrator_function =
-            functions::orchestrator(&aws, &function_settings, orchestrator_config, &sdk_of(ORCHESTRATOR))?;
+            functions::orchestrator(&aws, &function_settings, orchestrator_config, &sdk, recorder.clone())?;
         let (function_settings, processor_config) = configured.event_processor;
-        let sdk_of_processor = sdk_of(EVENT_PROCESSOR);
+        let sdk = sdk_of(EVENT_PROCESSOR);
         let event_processor_function =
-            functions::event_processor(&aws, &function_settings, processor_config, &sdk_of_processor, settings.chaos)?;
+            functions::event_processor(&aws, &function_settings, processor_config, &sdk, settings.chaos, recorder)?;
         let subscriptions = TaskTracker::new();
         let dispatcher = Dispatcher {
             event_processor: event_processor_function.clone(),

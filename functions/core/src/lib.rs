@@ -15,6 +15,7 @@ pub mod image;
 pub mod logs;
 pub mod random;
 pub mod reconcile;
+pub mod redaction;
 pub mod request_id;
 pub mod secret;
 pub mod startup;

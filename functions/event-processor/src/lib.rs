@@ -8,7 +8,7 @@ mod task_state;
 mod websocket;
 
 use lambda_runtime::{Context, LambdaEvent};
-use runvoy_core::{App, RequestId, reconcile};
+use runvoy_core::{App, RequestId, reconcile, redaction::redacted};
 use serde_json::{Value, json};
 use thiserror::Error;
 use tracing::Instrument;
@@ -57,6 +57,9 @@ pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Value, Event
     let span = tracing::info_span!("event", %request_id, kind = shape.map_or("unknown", Shape::name));
     async {
         let started = std::time::Instant::now();
+        if tracing::enabled!(tracing::Level::TRACE) {
+            tracing::trace!(event = %redacted(&payload), "received");
+        }
         // The futures are boxed because each is large, and an invocation needs only one of them.
         let handled = match shape {
             Some(Shape::EventBridge) => Box::pin(event_bridge(app, payload, &request_id)).await,

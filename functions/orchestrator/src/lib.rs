@@ -18,7 +18,7 @@ use axum::{
 };
 use lambda_http::{Body, Request, Response};
 use lambda_runtime::{Diagnostic, LambdaEvent};
-use runvoy_core::{App, config::Origin};
+use runvoy_core::{App, config::Origin, redaction::redacted};
 use serde_json::Value;
 use tower::ServiceExt;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -42,6 +42,9 @@ pub fn service(app: App) -> Api {
 /// # Errors
 /// An event that no Function URL sends. Every request is answered, a malformed one with a status of 400 or more.
 pub async fn handle(api: &Api, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
+    if tracing::enabled!(tracing::Level::TRACE) {
+        tracing::trace!(request_id = event.context.request_id, event = %redacted(&event.payload), "received");
+    }
     let api = api.clone();
     function_url::handle(tower::service_fn(move |request| answer(api.clone(), request)), event).await
 }

@@ -7,7 +7,9 @@ mod event_bridge;
 pub mod function;
 pub mod function_log;
 pub mod log_subscription;
+mod recorder;
 pub(crate) mod schedule;
 pub mod table_stream;
 
 pub use function::{Function, FunctionError, Handler, InvokeError};
+pub use recorder::Recorder;

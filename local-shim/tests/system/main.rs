@@ -21,6 +21,7 @@ mod lines;
 mod operations;
 mod permissions;
 mod process;
+mod records;
 mod roles;
 mod secrets;
 mod users;

@@ -265,7 +265,7 @@ fn help_names_every_flag_and_variable() {
     let unknown: Vec<_> = flags.iter().filter(|flag| !documented.contains(*flag) && **flag != "--version").collect();
     assert!(unknown.is_empty(), "add these flags to this test and to the README: {unknown:?}");
     let readme = include_str!("../../../README.md");
-    for flag in ["--ephemeral", "--data-dir", "--runner", "--aws-port", "--chaos"] {
+    for flag in ["--ephemeral", "--data-dir", "--runner", "--aws-port", "--chaos", "--record"] {
         assert!(readme.contains(flag), "{flag} is not in the README");
     }
     let example = include_str!("../../../.env.example");
