@@ -1,7 +1,9 @@
+use aws_sdk_ecs::types::TaskDefinitionFamilyStatus;
 use insta::assert_json_snapshot;
+use local_shim::Settings;
 use serde_json::{Value, json};
 
-use crate::client::{System, stable};
+use crate::client::{System, id, stable};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_image_is_registered_found_by_any_of_its_names_and_deleted() {
@@ -76,4 +78,80 @@ async fn what_fargate_cannot_run_is_refused() {
     let role = json!({"image": "a", "task_role_name": "runvoy-local-TaskRole"});
     assert_eq!(system.admin.post("/images/register", &role).await.status, 201);
     system.shim.shut_down().await;
+}
+
+/// The families of task definitions that have an active revision.
+async fn families(system: &System) -> Vec<String> {
+    let ecs = aws_sdk_ecs::Client::new(system.shim.sdk());
+    let listed = ecs.list_task_definition_families().status(TaskDefinitionFamilyStatus::Active).send().await.unwrap();
+    listed.families.unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stacks_of_one_account_leave_each_others_task_definitions_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let start = |overrides: &[(&str, &str)]| {
+        let overrides = overrides.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        System::start_with(Settings {
+            data_dir: Some(directory.path().join("data")),
+            overrides,
+            ..Settings::ephemeral()
+        })
+    };
+    let system = start(&[]).await;
+    let first = families(&system).await;
+    assert!(first.iter().all(|family| family.starts_with("runvoy-image-runvoy-local_")), "{first:?}");
+    system.shim.shut_down().await;
+
+    // The same account, another stack: it registers its own, says nothing of the others, and deletes none of them.
+    let system = start(&[("RUNVOY_STACK", "runvoy-local-2")]).await;
+    let (_, status) = system.admin.run_to_end(json!({"command": "true"})).await;
+    assert_eq!(status["status"], "SUCCEEDED");
+    let images = system.admin.get("/images").await.json()["images"].clone();
+    for image in images.as_array().unwrap() {
+        let family = image["task_definition_name"].as_str().unwrap();
+        assert!(family.starts_with("runvoy-image-runvoy-local-2_"), "{family}");
+        assert!(families(&system).await.contains(&family.to_owned()), "{family}");
+        let path = format!("/images/{}", image["image_id"].as_str().unwrap());
+        assert_eq!(system.admin.delete(&path).await.status, 200);
+    }
+    let report = system.admin.post("/health/reconcile", &json!({})).await.json();
+    assert_eq!(report["report"]["compute_status"]["orphaned_resources"], json!([]));
+    assert_eq!(families(&system).await, first);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stack_that_is_made_again_does_not_run_with_the_roles_of_the_one_that_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret = json!({"name": "db", "key_name": "DB", "value": "v"});
+    let mut seen = Vec::new();
+    for role in ["first", "second"] {
+        let overrides = [
+            ("RUNVOY_TASK_ROLE_ARN".to_owned(), format!("arn:aws:iam::000000000000:role/{role}")),
+            ("RUNVOY_LOG_GROUP".to_owned(), format!("/{role}/tasks")),
+        ];
+        let data_dir = Some(directory.path().join("data"));
+        let system =
+            System::start_with(Settings { data_dir, overrides: overrides.into(), ..Settings::ephemeral() }).await;
+        let _ = system.admin.post("/secrets", &secret).await;
+        let report = system.admin.post("/health/reconcile", &json!({})).await.json();
+        assert_eq!(report["report"]["error_count"], 0, "{report}");
+        let ecs = aws_sdk_ecs::Client::new(system.shim.sdk());
+        for body in [json!({"command": "true"}), json!({"command": "true", "secrets": ["db"]})] {
+            let id = id(&system.admin.run_with(body).await);
+            let task =
+                ecs.describe_tasks().cluster("runvoy-local").tasks(&id).send().await.unwrap().tasks().first().cloned();
+            let arn = task.unwrap().task_definition_arn.unwrap();
+            let definition =
+                ecs.describe_task_definition().task_definition(arn).send().await.unwrap().task_definition.unwrap();
+            let log =
+                definition.container_definitions()[0].log_configuration().unwrap().options().unwrap()["awslogs-group"]
+                    .clone();
+            seen.push((definition.task_role_arn.unwrap().rsplit_once('/').unwrap().1.to_owned(), log));
+        }
+        system.shim.shut_down().await;
+    }
+    let of = |role: &str| (role.to_owned(), format!("/{role}/tasks"));
+    assert_eq!(seen, [of("first"), of("first"), of("second"), of("second")]);
 }

@@ -65,7 +65,7 @@ async fn reconcile_mends_what_it_can_and_reports_the_rest() {
     let tag = aws_sdk_ecs::types::Tag::builder().key("IsDefault").value("true").build();
     ecs.tag_resource().resource_arn(definition.task_definition_arn.unwrap()).tags(tag).send().await.unwrap();
     ecs.register_task_definition()
-        .family("runvoy-image-orphan")
+        .family("runvoy-image-runvoy-local_orphan")
         .cpu("256")
         .memory("512")
         .set_container_definitions(definition.container_definitions)
@@ -109,7 +109,7 @@ async fn reconcile_mends_what_it_can_and_reports_the_rest() {
     for expected in [
         issue("info", "image", &id(first)),
         issue("info", "image", &id(second)),
-        issue("warning", "task_definition", "runvoy-image-orphan"),
+        issue("warning", "task_definition", "runvoy-image-runvoy-local_orphan"),
         issue("error", "secret", "lost"),
         issue("warning", "parameter", "/runvoy-local/secrets/stray"),
         issue("info", "execution", "gone"),
@@ -121,7 +121,7 @@ async fn reconcile_mends_what_it_can_and_reports_the_rest() {
     }
     assert_eq!(report["compute_status"]["recreated_count"], 1);
     assert_eq!(report["compute_status"]["tag_updated_count"], 1);
-    assert_eq!(report["compute_status"]["orphaned_resources"], json!(["runvoy-image-orphan"]));
+    assert_eq!(report["compute_status"]["orphaned_resources"], json!(["runvoy-image-runvoy-local_orphan"]));
     assert_eq!(report["secrets_status"]["missing_count"], 1);
     assert_eq!(report["secrets_status"]["orphaned_parameters"], json!(["/runvoy-local/secrets/stray"]));
     assert_eq!(report["identity_status"]["default_roles_verified"], true);

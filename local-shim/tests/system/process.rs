@@ -257,6 +257,7 @@ fn help_names_every_flag_and_variable() {
         "--help",
         "--log-level",
         "--port",
+        "--record",
         "--runner",
     ];
     for flag in documented {

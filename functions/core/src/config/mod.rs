@@ -28,6 +28,8 @@ pub struct Tables {
 /// Every setting of both functions.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The name of the CloudFormation stack, which sets its task definitions apart from those of other stacks of the account.
+    pub stack: String,
     pub tables: Tables,
     /// The management endpoint of the WebSocket API, `https://…/stage` (locally `http://`).
     pub websocket_api_endpoint: String,
@@ -85,6 +87,7 @@ impl Config {
         let mut allowed_origins = variables.origins("RUNVOY_CORS_ALLOWED_ORIGINS")?;
         allowed_origins.add(web_url.as_deref().and_then(Origin::of_url));
         Ok(Self {
+            stack: variables.stack()?,
             tables: Tables {
                 executions: table("RUNVOY_EXECUTIONS_TABLE")?,
                 execution_logs: table("RUNVOY_EXECUTION_LOGS_TABLE")?,
@@ -192,6 +195,17 @@ impl Variables<'_> {
         Ok(Duration::from_secs(u64::from(days) * 24 * 3600))
     }
 
+    fn stack(&self) -> Result<String, ConfigError> {
+        const NAME: &str = "RUNVOY_STACK";
+        let stack = self.optional(NAME).unwrap_or_else(|| "runvoy".to_owned());
+        let well_formed = stack.len() <= 128 && stack.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if well_formed {
+            Ok(stack)
+        } else {
+            Err(ConfigError::Bad { name: NAME, got: stack, wants: "up to 128 letters, digits and hyphens" })
+        }
+    }
+
     fn secrets_prefix(&self) -> Result<String, ConfigError> {
         const NAME: &str = "RUNVOY_SECRETS_PREFIX";
         let prefix = self.optional(NAME).unwrap_or_else(|| "/runvoy/secrets".to_owned());
@@ -285,6 +299,7 @@ mod tests {
             ("RUNVOY_CORS_ALLOWED_ORIGINS", "https://ä.example"),
             ("RUNVOY_CORS_ALLOWED_ORIGINS", "https://example.com/app"),
             ("RUNVOY_SECRETS_PREFIX", "secrets/"),
+            ("RUNVOY_STACK", "my_stack"),
             ("RUNVOY_LOG_RETENTION_DAYS", "0"),
             ("RUNVOY_LOG_RETENTION_DAYS", "-1"),
             ("RUNVOY_LOG_RETENTION_DAYS", "a month"),

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     App, Error, RequestId, Result,
     auth::Principal,
+    config::Config,
     error::Service,
     image::{
         Image,
@@ -84,7 +85,7 @@ async fn run_task(
     origin: Origin<'_>,
 ) -> Result<Result<RunTaskOutput, SdkError<RunTaskError>>> {
     let client_token = origin.idempotency.map_or(origin.request_id.as_str(), |idempotency| &idempotency.key);
-    let family = family_with(image, variables);
+    let family = family_with(&app.config, image, variables);
     let call = app
         .aws
         .ecs
@@ -148,14 +149,16 @@ fn secret_variables(request: &RunRequest, secrets: &[Secret]) -> Vec<SecretVaria
 }
 
 /// The family of the task definition for an image and a set of secrets.
-fn family_with(image: &Image, variables: &[SecretVariable]) -> String {
+fn family_with(config: &Config, image: &Image, variables: &[SecretVariable]) -> String {
     if variables.is_empty() {
         return image.task_definition_name.clone();
     }
-    // With the version in the hash, a deployment does not run task definitions of another version of the program.
-    let mut parts = task_definition::VERSION.to_vec();
+    // With the version in the hash, no run uses a task definition that an earlier version of the program, or a stack that is gone, has
+    // left behind.
+    let mut parts = task_definition::version(config).to_vec();
     parts.extend(variables.iter().flat_map(|v| [v.key_name.as_str(), v.secret.as_str()]));
-    format!("{}{}{}", image.task_definition_name, task_definition::SECRETS_INFIX, &digest(&parts)[..16])
+    let digest = &digest(&parts)[..task_definition::SECRETS_DIGITS];
+    format!("{}{}{digest}", image.task_definition_name, task_definition::SECRETS_INFIX)
 }
 
 fn is_missing_task_definition(error: &SdkError<RunTaskError>) -> bool {

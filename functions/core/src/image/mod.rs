@@ -17,7 +17,7 @@ pub use platform::RuntimePlatform;
 pub use reference::Reference;
 pub use register::{Registration, delete, register};
 
-use crate::{App, Error, RequestId, Result, email::Email, table, time};
+use crate::{App, Error, RequestId, Result, config::Config, email::Email, table, time};
 
 /// The key of the item that points to the default image. There is one such item, so there is never a second default.
 const DEFAULT_KEY: &str = "#default";
@@ -64,6 +64,14 @@ pub struct Image {
     pub modified_by_request_id: RequestId,
 }
 
+impl Image {
+    /// The image with the family that it has in this stack. An item may be of a version that named families in another way, or come
+    /// from the backup of another stack.
+    fn in_stack(self, config: &Config) -> Self {
+        Self { task_definition_name: task_definition::family(&config.stack, &self.image_id), ..self }
+    }
+}
+
 /// An item of the images table: an image under its own id, or a copy of it under a key that points to it.
 #[derive(Debug, Serialize, Deserialize)]
 struct ImageItem {
@@ -94,7 +102,8 @@ impl Candidates {
         let keys = [Some(DEFAULT_KEY.to_owned()), Some(name.to_owned()).filter(|id| !id.is_empty()), alias.clone()];
         let items: Vec<ImageItem> =
             table::batch_get(app, &app.config.tables.images, "image_id", keys.into_iter().flatten()).await?;
-        let mut found: HashMap<String, Image> = items.into_iter().map(|item| (item.image_id, item.image)).collect();
+        let mut found: HashMap<String, Image> =
+            items.into_iter().map(|item| (item.image_id, item.image.in_stack(&app.config))).collect();
         let default = found.remove(DEFAULT_KEY);
         let mut pick = |key: Option<&str>| {
             let mut image = found.remove(key?)?;
@@ -173,7 +182,10 @@ pub async fn list(app: &App) -> Result<Vec<Image>> {
     let mut images: Vec<Image> = items
         .into_iter()
         .filter(|item| !item.image_id.starts_with('#'))
-        .map(|item| Image { is_default: default.as_ref() == Some(&item.image.image_id), ..item.image })
+        .map(|item| Image {
+            is_default: default.as_ref() == Some(&item.image.image_id),
+            ..item.image.in_stack(&app.config)
+        })
         .collect();
     images.sort_by(|a, b| (a.created_at, &a.image_id).cmp(&(b.created_at, &b.image_id)));
     Ok(images)

@@ -63,7 +63,7 @@ pub async fn register(app: &App, registration: Registration, by: &Email, request
         modified_by_request_id: request_id.clone(),
     };
     image.image_id = image_id(&reference, &image);
-    image.task_definition_name = family(&image.image_id);
+    image.task_definition_name = task_definition::family(&app.config.stack, &image.image_id);
 
     let existing = Candidates::read(app, image.image_id.as_str()).await?;
     let previous_default = existing.default;
@@ -249,15 +249,6 @@ fn image_id(reference: &Reference, image: &Image) -> ImageId {
     ImageId::new(format!("{}:{}-{hex}", image.image_name, image.image_tag))
 }
 
-/// The family of an image's task definition. ECS allows 255 letters, digits, hyphens and underscores ("RegisterTaskDefinition");
-/// the hash at the end of the image id keeps shortened names apart.
-fn family(image_id: &ImageId) -> String {
-    let safe: String =
-        image_id.as_str().chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
-    let keep = safe.len().saturating_sub(200);
-    format!("{}{}", task_definition::FAMILY_PREFIX, safe[keep..].trim_start_matches('-'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,14 +263,5 @@ mod tests {
         {
             assert!(check_size(cpu, memory).is_err(), "{cpu} {memory}");
         }
-    }
-
-    #[test]
-    fn a_family_is_a_name_that_ecs_takes() {
-        assert_eq!(
-            family(&ImageId::new("docker/library/ubuntu:22.04-0a1b2c3d")),
-            "runvoy-image-docker-library-ubuntu-22-04-0a1b2c3d"
-        );
-        assert!(family(&ImageId::new(format!("{}-0a1b2c3d", "x".repeat(300)))).len() <= 255);
     }
 }

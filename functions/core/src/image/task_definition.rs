@@ -10,7 +10,7 @@ use aws_sdk_ecs::{
     },
 };
 
-use super::Image;
+use super::{Image, ImageId};
 use crate::{App, Error, Result, config::Config, error::Service, secret::SecretName};
 
 pub const RUNNER: &str = "runner";
@@ -26,9 +26,6 @@ const SIDECAR_SCRIPT: &str = include_str!("sidecar.sh");
 /// ("LogConfiguration", Amazon ECS API Reference, option `mode`).
 const LOG_MODE: &str = "blocking";
 
-/// The texts that differ between task definitions of different versions of the program.
-pub(crate) const VERSION: [&str; 3] = [SIDECAR_SCRIPT, RUNNER_SCRIPT, LOG_MODE];
-
 /// A variable that ECS sets in a container to the value of a secret.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SecretVariable {
@@ -37,16 +34,46 @@ pub(crate) struct SecretVariable {
     pub(crate) secret: SecretName,
 }
 
-/// The beginning of the family of every task definition that runvoy registers.
-pub(crate) const FAMILY_PREFIX: &str = "runvoy-image-";
+/// Characters that a family may have ("RegisterTaskDefinition", Amazon ECS API Reference).
+const MAX_FAMILY: usize = 255;
+/// Hexadecimal digits of the hash of a set of secrets.
+pub(crate) const SECRETS_DIGITS: usize = 16;
+
+/// The beginning of the family of every task definition of this stack. A stack's name has no underscore, so that no prefix is the
+/// beginning of another.
+pub(crate) fn family_prefix(stack: &str) -> String {
+    format!("runvoy-image-{stack}_")
+}
+
+/// The family of an image's task definition. A family has letters, digits, hyphens and underscores. The hash at the end of the
+/// image's id keeps shortened names apart.
+pub(super) fn family(stack: &str, image_id: &ImageId) -> String {
+    let prefix = family_prefix(stack);
+    let safe: String =
+        image_id.as_str().chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
+    let room = MAX_FAMILY - SECRETS_INFIX.len() - SECRETS_DIGITS - prefix.len();
+    let keep = safe.len().saturating_sub(room);
+    format!("{prefix}{}", safe[keep..].trim_start_matches('-'))
+}
+
+/// The texts that differ between task definitions of different versions of the program, and of different stacks.
+pub(crate) fn version(config: &Config) -> [&str; 8] {
+    [
+        SIDECAR_SCRIPT,
+        RUNNER_SCRIPT,
+        LOG_MODE,
+        &config.task_role_arn,
+        &config.task_execution_role_arn,
+        &config.log_group,
+        &config.region,
+        &config.secrets_prefix,
+    ]
+}
 
 /// Registers a revision of `family` for an image, with these secrets.
 pub(crate) async fn register(app: &App, image: &Image, family: &str, secrets: &[SecretVariable]) -> Result<()> {
     let config = &app.config;
-    let role = |name: &Option<String>, default: &str| match name {
-        Some(name) => role_arn(config, name),
-        None => default.to_owned(),
-    };
+    let (task_role, execution_role) = roles(config, image);
     let secrets = secrets
         .iter()
         .map(|variable| {
@@ -79,8 +106,8 @@ pub(crate) async fn register(app: &App, image: &Image, family: &str, secrets: &[
                 .operating_system_family(OsFamily::Linux)
                 .build(),
         )
-        .task_role_arn(role(&image.task_role_name, &config.task_role_arn))
-        .execution_role_arn(role(&image.task_execution_role_name, &config.task_execution_role_arn))
+        .task_role_arn(task_role)
+        .execution_role_arn(execution_role)
         .volumes(Volume::builder().name("workspace").build())
         .container_definitions(sidecar)
         .container_definitions(runner)
@@ -144,11 +171,29 @@ pub(crate) async fn describe(app: &App, family: &str) -> Result<Option<(TaskDefi
     }
 }
 
-/// Whether a task definition was registered by this version of the program.
-pub(crate) fn is_current(definition: &TaskDefinition) -> bool {
+/// The roles of an image's tasks: that of the command, and that by which ECS starts them.
+fn roles(config: &Config, image: &Image) -> (String, String) {
+    let role = |name: &Option<String>, default: &str| match name {
+        Some(name) => role_arn(config, name),
+        None => default.to_owned(),
+    };
+    (
+        role(&image.task_role_name, &config.task_role_arn),
+        role(&image.task_execution_role_name, &config.task_execution_role_arn),
+    )
+}
+
+/// Whether a task definition is what this version of the program registers for an image, in this stack.
+pub(crate) fn is_current(config: &Config, image: &Image, definition: &TaskDefinition) -> bool {
+    let (task_role, execution_role) = roles(config, image);
+    if definition.task_role_arn() != Some(&task_role) || definition.execution_role_arn() != Some(&execution_role) {
+        return false;
+    }
     let is_current = |container: &ContainerDefinition, script: &str| {
-        let mode = container.log_configuration().and_then(|logs| logs.options()?.get("mode"));
-        container.command() == [script] && mode.is_some_and(|mode| mode == LOG_MODE)
+        let option = |name: &str| container.log_configuration().and_then(|logs| logs.options()?.get(name));
+        let options = [("mode", LOG_MODE), ("awslogs-group", &config.log_group), ("awslogs-region", &config.region)];
+        container.command() == [script]
+            && options.iter().all(|(name, value)| option(name).is_some_and(|found| found == value))
     };
     [(SIDECAR, SIDECAR_SCRIPT), (RUNNER, RUNNER_SCRIPT)].into_iter().all(|(name, script)| {
         let container = definition.container_definitions().iter().find(|container| container.name() == Some(name));
@@ -211,4 +256,18 @@ fn parameter_arn(config: &Config, secret: &SecretName) -> String {
     let partition = parts.nth(1).unwrap_or("aws");
     let account = parts.nth(2).unwrap_or_default();
     format!("arn:{partition}:ssm:{}:{account}:parameter{}/{secret}", config.region, config.secrets_prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_is_a_name_that_ecs_takes_and_belongs_to_one_stack() {
+        let image = ImageId::new("docker/library/ubuntu:22.04-0a1b2c3d");
+        assert_eq!(family("ops", &image), "runvoy-image-ops_docker-library-ubuntu-22-04-0a1b2c3d");
+        assert!(!family("ops-2", &image).starts_with(&family_prefix("ops")));
+        let longest = family(&"s".repeat(128), &ImageId::new(format!("{}-0a1b2c3d", "x".repeat(300))));
+        assert!(longest.len() + SECRETS_INFIX.len() + SECRETS_DIGITS <= MAX_FAMILY && longest.ends_with("-0a1b2c3d"));
+    }
 }

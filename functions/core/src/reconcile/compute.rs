@@ -44,7 +44,7 @@ pub(super) async fn check(
             status.orphaned_count = orphans.len();
             status.orphaned_resources = orphans;
         }
-        Err(error) => findings.failed("task_definition", task_definition::FAMILY_PREFIX, &error),
+        Err(error) => findings.failed("task_definition", &task_definition::family_prefix(&app.config.stack), &error),
     }
     for executions in open.chunks(TASKS_A_CALL) {
         match describe(app, executions).await {
@@ -77,12 +77,12 @@ async fn image_definition(app: &App, image: &Image, findings: &mut Findings) -> 
         findings.mended("image", image.image_id.as_str(), "its task definition was missing", "registered it again");
         return Ok(Found::Recreated);
     };
-    if !task_definition::is_current(&definition) {
+    if !task_definition::is_current(&app.config, image, &definition) {
         task_definition::register(app, image, family, &[]).await?;
         findings.mended(
             "image",
             image.image_id.as_str(),
-            "its task definition was of another version",
+            "its task definition was of another version or another stack",
             "registered a revision",
         );
         return Ok(Found::Recreated);
@@ -95,9 +95,9 @@ async fn image_definition(app: &App, image: &Image, findings: &mut Findings) -> 
     Ok(Found::Retagged)
 }
 
-/// Families of runvoy's that belong to no image.
+/// Families of this stack that belong to no image.
 async fn orphans(app: &App, images: &[Image]) -> Result<Vec<String>> {
-    let families = task_definition::families(app, task_definition::FAMILY_PREFIX).await?;
+    let families = task_definition::families(app, &task_definition::family_prefix(&app.config.stack)).await?;
     let is_known = |family: &String| images.iter().any(|image| task_definition::belongs_to(family, image));
     Ok(families.into_iter().filter(|family| !is_known(family)).collect())
 }
