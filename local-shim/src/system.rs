@@ -205,13 +205,24 @@ impl Shim {
         };
         let (function_settings, orchestrator_config) = configured.orchestrator;
         let recorder = settings.record.as_deref().map(Recorder::new).transpose()?;
-        let sdk = sdk_of(ORCHESTRATOR);
-        let orchestrator_function =
-            functions::orchestrator(&aws, &function_settings, orchestrator_config, &sdk, recorder.clone())?;
+        let orchestrator_sdk = sdk_of(ORCHESTRATOR);
+        let orchestrator_function = functions::orchestrator(
+            &aws,
+            &function_settings,
+            orchestrator_config,
+            &orchestrator_sdk,
+            recorder.clone(),
+        )?;
         let (function_settings, processor_config) = configured.event_processor;
-        let sdk = sdk_of(EVENT_PROCESSOR);
-        let event_processor_function =
-            functions::event_processor(&aws, &function_settings, processor_config, &sdk, settings.chaos, recorder)?;
+        let processor_sdk = sdk_of(EVENT_PROCESSOR);
+        let event_processor_function = functions::event_processor(
+            &aws,
+            &function_settings,
+            processor_config,
+            &processor_sdk,
+            settings.chaos,
+            recorder,
+        )?;
         let subscriptions = TaskTracker::new();
         let dispatcher = Dispatcher {
             event_processor: event_processor_function.clone(),
