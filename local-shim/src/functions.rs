@@ -18,11 +18,42 @@ use crate::{
 pub const ORCHESTRATOR: &str = "Orchestrator";
 pub const EVENT_PROCESSOR: &str = "EventProcessor";
 
-/// Builds the orchestrator.
-pub(crate) fn orchestrator(
+/// What the template says of a function, and what the function reads of it.
+pub(crate) type Setup = (FunctionSettings, Config);
+
+pub(crate) struct Functions {
+    pub(crate) orchestrator: Function,
+    pub(crate) event_processor: Function,
+}
+
+/// Builds both functions. The emulated AWS knows which of them calls.
+pub(crate) fn build(
     aws: &Aws,
-    settings: &FunctionSettings,
-    config: Config,
+    settings: &Settings,
+    sdk: &SdkConfig,
+    orchestrator: Setup,
+    event_processor: Setup,
+) -> Result<Functions> {
+    let sdk_of = |caller| match settings.other_endpoint() {
+        Some(_) => sdk.clone(),
+        None => sdk.to_builder().http_client(InProcess { aws: aws.clone(), caller }).build(),
+    };
+    let recorder = settings.record.as_deref().map(Recorder::new).transpose()?;
+    Ok(Functions {
+        orchestrator: build_orchestrator(aws, orchestrator, &sdk_of(ORCHESTRATOR), recorder.clone())?,
+        event_processor: build_event_processor(
+            aws,
+            event_processor,
+            &sdk_of(EVENT_PROCESSOR),
+            settings.chaos,
+            recorder,
+        )?,
+    })
+}
+
+fn build_orchestrator(
+    aws: &Aws,
+    (settings, config): Setup,
     sdk: &SdkConfig,
     recorder: Option<Recorder>,
 ) -> Result<Function> {
@@ -39,14 +70,13 @@ pub(crate) fn orchestrator(
         })
     });
     let name = stack::physical_name(ORCHESTRATOR);
-    Ok(Function::new(&name, settings, function_log(aws, settings)?, None, handler))
+    Ok(Function::new(&name, &settings, function_log(aws, &settings)?, None, handler))
 }
 
 /// Builds the event processor. With a seed, its deliveries are disturbed.
-pub(crate) fn event_processor(
+fn build_event_processor(
     aws: &Aws,
-    settings: &FunctionSettings,
-    config: Config,
+    (settings, config): Setup,
     sdk: &SdkConfig,
     chaos: Option<u64>,
     recorder: Option<Recorder>,
@@ -64,7 +94,7 @@ pub(crate) fn event_processor(
         })
     });
     let name = stack::physical_name(EVENT_PROCESSOR);
-    Ok(Function::new(&name, settings, function_log(aws, settings)?, chaos, handler))
+    Ok(Function::new(&name, &settings, function_log(aws, &settings)?, chaos, handler))
 }
 
 /// The SDK as the functions use it. Its calls go to the emulated AWS in this process or, if `AWS_ENDPOINT_URL` is set, to that

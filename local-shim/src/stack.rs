@@ -27,7 +27,7 @@ struct Resource {
 }
 
 /// The settings of a function.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct FunctionSettings {
     pub environment: BTreeMap<String, String>,
     pub timeout: std::time::Duration,

@@ -18,13 +18,13 @@ use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    aws::{Aws, ecs::runner, events::EventPublisher, faults, http_client::InProcess, signature::AccessKey},
+    aws::{Aws, ecs::runner, events::EventPublisher, faults, signature::AccessKey},
     bootstrap,
     data_dir::DataDir,
     emulation, examples,
     front::{self, cloudformation::LocalStack},
-    functions::{self, EVENT_PROCESSOR, ORCHESTRATOR},
-    lambda::{Function, Recorder, dispatcher::Dispatcher, schedule::Schedule, table_stream},
+    functions::{self, EVENT_PROCESSOR, Functions, ORCHESTRATOR, Setup},
+    lambda::{Function, dispatcher::Dispatcher, schedule::Schedule, table_stream},
     servers::Listeners,
     settings::{self, AwsPort, Settings},
     stack::{FunctionSettings, REGION, Stack},
@@ -147,8 +147,8 @@ struct Serving {
 
 /// What both functions are set up with.
 struct Configured {
-    orchestrator: (FunctionSettings, Config),
-    event_processor: (FunctionSettings, Config),
+    orchestrator: Setup,
+    event_processor: Setup,
 }
 
 impl Configured {
@@ -157,7 +157,7 @@ impl Configured {
         if settings.other_endpoint().is_none() && settings.overrides.contains_key(GROUPS) {
             bail!("{GROUPS} cannot be set here: the functions write to the log groups of template.yaml");
         }
-        let read = |name: &str| -> Result<(FunctionSettings, Config)> {
+        let read = |name: &str| -> Result<Setup> {
             let mut function = stack.function(name)?;
             let endpoint = format!("http://localhost:{port}/ws");
             function.environment.insert("RUNVOY_WEBSOCKET_API_ENDPOINT".to_owned(), endpoint);
@@ -193,36 +193,15 @@ impl Shim {
         let (publisher, events) = EventPublisher::channel();
         let aws = emulation::build(&stack, &config, &data, runner.clone(), publisher)?;
         let sdk = functions::sdk_config(&aws, &settings).await;
-        let sdk_of = |caller| match settings.other_endpoint() {
-            Some(_) => sdk.clone(),
-            None => sdk.to_builder().http_client(InProcess { aws: aws.clone(), caller }).build(),
-        };
         let function_environment = match aws_endpoint {
             Some(endpoint) if settings.other_endpoint().is_none() => {
                 function_environment(&configured, endpoint, &access_key)
             }
             _ => BTreeMap::new(),
         };
-        let (function_settings, orchestrator_config) = configured.orchestrator;
-        let recorder = settings.record.as_deref().map(Recorder::new).transpose()?;
-        let orchestrator_sdk = sdk_of(ORCHESTRATOR);
-        let orchestrator_function = functions::orchestrator(
-            &aws,
-            &function_settings,
-            orchestrator_config,
-            &orchestrator_sdk,
-            recorder.clone(),
-        )?;
-        let (function_settings, processor_config) = configured.event_processor;
-        let processor_sdk = sdk_of(EVENT_PROCESSOR);
-        let event_processor_function = functions::event_processor(
-            &aws,
-            &function_settings,
-            processor_config,
-            &processor_sdk,
-            settings.chaos,
-            recorder,
-        )?;
+        let processor_settings = configured.event_processor.0.clone();
+        let Functions { orchestrator: orchestrator_function, event_processor: event_processor_function } =
+            functions::build(&aws, &settings, &sdk, configured.orchestrator, configured.event_processor)?;
         let subscriptions = TaskTracker::new();
         let dispatcher = Dispatcher {
             event_processor: event_processor_function.clone(),
@@ -236,7 +215,7 @@ impl Shim {
             data.write_variables(VARIABLES_FILE, &function_environment)?;
             examples::write(&data, &function_environment, &bootstrapped.admin_key)?;
         }
-        let sources = event_sources(&function_settings, &event_processor_function, &aws, &bootstrapped, &config)?;
+        let sources = event_sources(&processor_settings, &event_processor_function, &aws, &bootstrapped, &config)?;
         background.extend(sources);
         aws.ecs.recover();
         data.write(API_ENDPOINT_FILE, &format!("http://localhost:{}\n", orchestrator.port()))?;
