@@ -19,6 +19,7 @@ use crate::{
         iam::Iam,
         logs::CloudWatchLogs,
         permissions::Needed,
+        quotas::Quotas,
         ssm::Ssm,
         state_file::StateFile,
     },
@@ -34,6 +35,7 @@ pub(crate) fn build(
     data: &DataDir,
     runner: Kind,
     events: EventPublisher,
+    has_quotas: bool,
 ) -> Result<Aws> {
     let directory = data.persistent();
     let groups = config.function_log_groups.iter().chain([&config.log_group]).map(String::as_str);
@@ -55,6 +57,7 @@ pub(crate) fn build(
         calls: CallLog::default(),
         permissions: Needed::default(),
         faults: Faults::default(),
+        quotas: if has_quotas { Quotas::of_new_account() } else { Quotas::default() },
     })
 }
 

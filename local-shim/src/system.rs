@@ -191,7 +191,7 @@ impl Shim {
         let access_key = data.access_key()?;
 
         let (publisher, events) = EventPublisher::channel();
-        let aws = emulation::build(&stack, &config, &data, runner.clone(), publisher)?;
+        let aws = emulation::build(&stack, &config, &data, runner.clone(), publisher, settings.chaos.is_some())?;
         let sdk = functions::sdk_config(&aws, &settings).await;
         let function_environment = match aws_endpoint {
             Some(endpoint) if settings.other_endpoint().is_none() => {

@@ -2,7 +2,8 @@
 
 use futures_util::{StreamExt, stream};
 use runvoy_core::{
-    App, Error, execution,
+    App, Error,
+    execution::{self, task::Stop},
     websocket::{ConnectionKey, delivery},
 };
 use serde::Deserialize;
@@ -72,8 +73,11 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError>
 
 async fn serve(app: &App, keys: serde_dynamo::Item) -> Result<(), Error> {
     let key: ConnectionKey = serde_dynamo::from_item(keys)?;
-    match execution::find(app, &key.execution_id).await? {
-        Some(record) => delivery::deliver(app, &key, &record).await,
-        None => Ok(()),
+    let Some(record) = execution::find(app, &key.execution_id).await? else { return Ok(()) };
+    // The viewer sees what is stored before the end is looked for, which may take seconds.
+    delivery::deliver(app, &key, &record).await?;
+    if record.is_unfinished() {
+        delivery::finish_log(app, &record, &Stop::of(&record.execution)).await?;
     }
+    Ok(())
 }

@@ -68,18 +68,19 @@ impl Fault {
             Self::Throttled if service == "dynamodb" => {
                 AwsError::new("ProvisionedThroughputExceededException", "planned").into_answer()
             }
-            Self::Conflicts if operation == "TransactWriteItems" => conflict_of_transaction(),
-            Self::Conflicts => {
-                AwsError::new("TransactionConflictException", "Transaction is ongoing for the item").into_answer()
-            }
+            Self::Conflicts => conflict(operation),
             Self::Throttled => AwsError::new("ThrottlingException", "planned: rate exceeded").into_answer(),
             Self::Fails | Self::Lost => AwsError::internal(&"planned").into_answer(),
         }
     }
 }
 
-/// The answer to a transaction that conflicts with another write ("TransactionCanceledException", DynamoDB API Reference).
-fn conflict_of_transaction() -> Answer {
+/// The answer to a write that conflicts with a transaction ("TransactionConflictException" and "TransactionCanceledException", DynamoDB
+/// API Reference).
+pub fn conflict(operation: &str) -> Answer {
+    if operation != "TransactWriteItems" {
+        return AwsError::new("TransactionConflictException", "Transaction is ongoing for the item").into_answer();
+    }
     let body = serde_json::json!({
         "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
         "Message": "Transaction cancelled, please refer cancellation reasons for specific reasons [TransactionConflict]",

@@ -84,6 +84,8 @@ struct FilterLogEvents {
     log_stream_names: Vec<String>,
     filter_pattern: Option<String>,
     start_time: Option<i64>,
+    /// Events later than this are left out.
+    end_time: Option<i64>,
     next_token: Option<String>,
     limit: Option<usize>,
 }
@@ -115,13 +117,16 @@ impl CloudWatchLogs {
         self.0.get(name)
     }
 
-    /// Answers one call.
-    pub fn call(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, AwsError> {
+    /// Answers one call. Lines later than `shown_until`, in milliseconds since 1970, are not shown yet.
+    ///
+    /// # Errors
+    /// What AWS answers to a call that it refuses.
+    pub fn call(&self, operation: &str, body: &[u8], shown_until: i64) -> Result<Vec<u8>, AwsError> {
         match operation {
             "FilterLogEvents" => {
                 let request: FilterLogEvents = parse(body)?;
                 let group = request.log_group_name.as_deref().and_then(|name| self.group(name));
-                group.ok_or_else(|| not_found("The specified log group does not exist."))?.filter(request)
+                group.ok_or_else(|| not_found("The specified log group does not exist."))?.filter(request, shown_until)
             }
             _ => Err(AwsError::unknown_operation()),
         }
@@ -229,7 +234,7 @@ impl LogGroup {
         Ok(())
     }
 
-    fn filter(&self, request: FilterLogEvents) -> Result<Vec<u8>, AwsError> {
+    fn filter(&self, request: FilterLogEvents, shown_until: i64) -> Result<Vec<u8>, AwsError> {
         if request.log_stream_names.len() > 100 {
             return Err(AwsError::new("InvalidParameterException", "At most 100 log streams can be named."));
         }
@@ -242,6 +247,13 @@ impl LogGroup {
         if !(1..=MAX_EVENTS).contains(&limit) {
             return Err(AwsError::new("InvalidParameterException", format!("limit must be 1 to {MAX_EVENTS}")));
         }
+        let start = request.start_time.unwrap_or_default();
+        let end = request.end_time.unwrap_or(i64::MAX);
+        if start < 0 || end < 0 || start > end {
+            let message = "startTime and endTime must be times since 1970, and startTime must not be after endTime";
+            return Err(AwsError::new("InvalidParameterException", message));
+        }
+        let times = start..=end.min(shown_until);
         let bad_token = || AwsError::new("InvalidParameterException", "The specified nextToken is invalid.");
         let (mut at, mut offset) = match request.next_token.as_deref() {
             None => (0, 0),
@@ -261,7 +273,7 @@ impl LogGroup {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .read_from(&mut offset, |event| {
-                    if request.start_time.is_none_or(|start| event.timestamp >= start) && event.message.contains(term) {
+                    if times.contains(&event.timestamp) && event.message.contains(term) {
                         size += event.message.len() + 26;
                         let ingestion_time = event.timestamp;
                         events.push(FilteredEvent { log_stream_name: name, ingestion_time, event });

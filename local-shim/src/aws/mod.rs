@@ -11,6 +11,7 @@ pub mod http_client;
 pub mod iam;
 pub mod logs;
 pub mod permissions;
+pub mod quotas;
 pub mod signature;
 pub mod ssm;
 pub(crate) mod state_file;
@@ -34,6 +35,7 @@ pub struct Aws {
     pub calls: CallLog,
     pub permissions: permissions::Needed,
     pub faults: faults::Faults,
+    pub quotas: quotas::Quotas,
 }
 
 /// How often each function has called each operation. Operations are named `service:Operation`, as IAM policies name them.
@@ -89,9 +91,13 @@ impl Aws {
         let name = format!("{service}:{operation}");
         let call = faults::Call { operation: &name, invocation: request.invocation.unwrap_or_default() };
         let fault = self.faults.of(call);
+        let refused = self.quotas.take(&name).err();
         if let Some(caller) = request.caller {
             self.calls.count(caller, name);
             self.permissions.note(caller, service, &operation, request.body);
+        }
+        if let Some(refused) = refused {
+            return refused.into_answer();
         }
         match fault {
             None => self.answer(service, &operation, request).await,
@@ -110,7 +116,7 @@ impl Aws {
         let answered = match service {
             "dynamodb" => return self.dynamodb.call(operation, request.body),
             "ecs" => self.ecs.call(operation, request.body).await.map(Answer::json),
-            "logs" => self.logs.call(operation, request.body).map(Answer::json),
+            "logs" => self.logs.call(operation, request.body, self.quotas.shown_until()).map(Answer::json),
             "ssm" => self.ssm.call(operation, request.body).map(Answer::json),
             "iam" => return self.iam.call(operation, request.body),
             "sts" => return iam::call_sts(operation),
@@ -125,7 +131,8 @@ pub(crate) const EMULATED: &str = "DynamoDB: items, transactions, DescribeTable,
     CloudWatch Logs: FilterLogEvents. SSM: parameters and their tags. IAM: GetRole. STS: GetCallerIdentity. API Gateway: \
     @connections. Lambda: Invoke. CloudFormation: DescribeStacks.";
 
-fn is_table_write(service: &str, operation: &str) -> bool {
+/// Whether an operation writes to a table, so that it may conflict with a transaction.
+pub fn is_table_write(service: &str, operation: &str) -> bool {
     service == "dynamodb" && matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems")
 }
 

@@ -345,7 +345,9 @@ impl Simulation {
         let world = &self.world;
         let group = world.logs().group(&self.app.config.log_group).unwrap().clone();
         let stream = format!("task/runner/{id}");
-        group.create_stream(&stream).unwrap();
+        for stream in [&stream, &format!("task/sidecar/{id}")] {
+            group.create_stream(stream).unwrap();
+        }
         world.wait(world.between(0, 2000)).await;
         let now = world.clock().millis();
         self.change(&id, |task| task.started_at = Some(now));
@@ -611,7 +613,7 @@ impl Simulation {
     /// The ids of all lines of an execution, in order.
     fn printed(&self, id: &str) -> Vec<String> {
         let body = json!({"logGroupName": self.app.config.log_group, "logStreamNames": [format!("task/runner/{id}")]});
-        let answer = self.world.logs().call("FilterLogEvents", body.to_string().as_bytes()).unwrap();
+        let answer = self.world.logs().call("FilterLogEvents", body.to_string().as_bytes(), i64::MAX).unwrap();
         let answer: Value = serde_json::from_slice(&answer).unwrap();
         let events = answer["events"].as_array().unwrap();
         events.iter().map(|event| event["eventId"].as_str().unwrap().to_owned()).collect()

@@ -18,7 +18,13 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::body::SdkBody;
 use local_shim::aws::{
-    Answer, AwsError, Request, dynamodb::DynamoDb, http_client::path_of, identify, logs::CloudWatchLogs,
+    Answer, AwsError, Request,
+    dynamodb::DynamoDb,
+    faults::conflict,
+    http_client::path_of,
+    identify, is_table_write,
+    logs::CloudWatchLogs,
+    quotas::{LOG_DELAY, Quotas},
 };
 use serde_json::{Value, json};
 
@@ -56,6 +62,7 @@ struct Shared {
     pub clock: Clock,
     pub dynamodb: DynamoDb,
     pub logs: CloudWatchLogs,
+    quotas: Quotas,
     planted: Option<Planted>,
     state: Mutex<State>,
 }
@@ -113,6 +120,7 @@ enum Fault {
     Fails,
     Lost,
     Throttled,
+    Conflicts,
     Hangs,
     CrashBefore,
     CrashAfter,
@@ -139,7 +147,14 @@ impl World {
             sockets: BTreeMap::new(),
             story: Vec::new(),
         };
-        Self(Arc::new(Shared { clock, dynamodb, logs, planted, state: Mutex::new(state) }))
+        Self(Arc::new(Shared {
+            clock,
+            dynamodb,
+            logs,
+            quotas: Quotas::of_new_account(),
+            planted,
+            state: Mutex::new(state),
+        }))
     }
 
     pub fn clock(&self) -> &Clock {
@@ -192,12 +207,13 @@ impl World {
             return None;
         }
         state.faults -= 1;
-        let fault = match state.random.between(0, 5) {
+        let fault = match state.random.between(0, 6) {
             0 => Fault::Fails,
             1 => Fault::Throttled,
             2 => Fault::Hangs,
             3 => Fault::CrashBefore,
             4 => Fault::CrashAfter,
+            5 => Fault::Conflicts,
             _ => Fault::Lost,
         };
         // A handler that is killed, or whose answer is lost, after it sent a frame makes the next invocation send that frame
@@ -207,6 +223,7 @@ impl World {
             Fault::Fails => "fails",
             Fault::Lost => "takes effect, its answer is lost",
             Fault::Throttled => "is throttled",
+            Fault::Conflicts => "conflicts with a transaction, if it writes",
             Fault::Hangs => "is never answered",
             Fault::CrashBefore => "kills its handler before its effect",
             Fault::CrashAfter => "kills its handler after its effect",
@@ -225,7 +242,8 @@ impl World {
         let slowest = if service == "dynamodb" && invocation.is_multiple_of(8) { 300 } else { 15 };
         self.wait(self.between(0, slowest)).await;
         match self.fault(invocation, &operation) {
-            None => {
+            Some(Fault::Conflicts) if is_table_write(service, &operation) => conflict(&operation),
+            None | Some(Fault::Conflicts) => {
                 let answer = self.answer(invocation, service, &operation, request).await;
                 self.wait(self.between(0, slowest)).await;
                 answer
@@ -251,6 +269,11 @@ impl World {
     }
 
     async fn answer(&self, invocation: usize, service: &str, operation: &str, mut request: OwnedRequest) -> Answer {
+        let now = Duration::from_millis(self.0.clock.millis());
+        if let Err(refused) = self.0.quotas.take_at(&format!("{service}:{operation}"), now) {
+            self.tell(|| format!("invocation {invocation}: {operation} exceeds its quota"));
+            return refused.into_answer();
+        }
         match service {
             "dynamodb" => {
                 self.spoil_request(operation, &mut request.body);
@@ -258,7 +281,7 @@ impl World {
                 self.spoil_answer(invocation, operation, &request.body, &mut answer);
                 answer
             }
-            "logs" => match self.0.logs.call(operation, &request.body) {
+            "logs" => match self.0.logs.call(operation, &request.body, (now - LOG_DELAY).as_millis() as i64) {
                 Ok(body) => json_answer(body),
                 Err(error) => error.into_answer(),
             },

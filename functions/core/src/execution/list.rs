@@ -3,6 +3,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jiff::Timestamp;
 
 use strum::VariantArray as _;
 
@@ -109,6 +110,20 @@ pub(crate) async fn open(app: &App) -> Result<Vec<ExecutionRecord>> {
         }
     }
     Ok(open)
+}
+
+/// Executions that have ended whose log is not known to be complete, of those started since this time.
+pub(crate) async fn unfinished(app: &App, since: Timestamp) -> Result<Vec<ExecutionRecord>> {
+    let mut source = Source::new(BY_STARTED_AT, "listing", LISTING);
+    let mut unfinished = Vec::new();
+    loop {
+        source.fill(app, 0, None).await?;
+        let next = source.ready.pop_front().filter(|next| next.record.execution.started_at >= since);
+        let Some(next) = next else { return Ok(unfinished) };
+        if next.record.is_unfinished() {
+            unfinished.push(next.record);
+        }
+    }
 }
 
 /// Ids of the executions that a request created or changed.

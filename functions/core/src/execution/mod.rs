@@ -77,6 +77,13 @@ pub struct ExecutionRecord {
     pub log: LogHead,
 }
 
+impl ExecutionRecord {
+    /// Whether the execution has ended and its log is not known to be complete.
+    pub fn is_unfinished(&self) -> bool {
+        self.execution.status.is_terminal() && !self.log.log_complete
+    }
+}
+
 /// How far an execution's log has been stored. It is a part of the execution's record, so that one read returns both.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogHead {

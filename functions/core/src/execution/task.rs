@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_ecs::types::Task;
 use jiff::Timestamp;
 
-use super::{Changed, ExecutionId, ExecutionRecord, Idempotency, NewExecution, Status, Transition};
+use super::{Changed, Execution, ExecutionId, ExecutionRecord, Idempotency, NewExecution, Status, Transition};
 use crate::{
     App, Error, RequestId, Result,
     email::Email,
@@ -101,10 +101,9 @@ pub enum Phase {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stop {
     stop_code: Option<String>,
-    /// What ECS says of the task and of its containers.
-    reason: Option<String>,
     /// The exit code of the container `runner`.
     exit_code: Option<i32>,
+    failure: Option<String>,
     pub(crate) at: Option<Timestamp>,
 }
 
@@ -117,7 +116,24 @@ impl Stop {
         let reasons: Vec<String> =
             report.stopped_reason.into_iter().filter(|reason| !reason.is_empty()).chain(of_containers).collect();
         let reason = Some(reasons.join("; ")).filter(|reason| !reason.is_empty());
-        Self { stop_code: report.stop_code, reason, exit_code, at: report.stopped_at }
+        let of_its_own = report.stop_code.as_deref() == Some("EssentialContainerExited") && exit_code.is_some();
+        let failure = reason.and_then(|reason| match hint(&reason) {
+            Some(hint) => Some(format!("{reason}; {hint}")),
+            // ECS says of every task that its essential container exited.
+            None if of_its_own && !reason.contains("container runner:") => None,
+            None => Some(reason),
+        });
+        Self { stop_code: report.stop_code, exit_code, failure, at: report.stopped_at }
+    }
+
+    /// The end of the task of an execution that has ended, as its record tells it.
+    pub fn of(execution: &Execution) -> Self {
+        Self {
+            stop_code: None,
+            exit_code: execution.exit_code,
+            failure: execution.stopped_reason.clone(),
+            at: execution.completed_at,
+        }
     }
 
     /// The end of a task of which only the time is known.
@@ -126,15 +142,8 @@ impl Stop {
     }
 
     /// Why the task ended, when it was not its command that ended it, with a hint where the cause is a frequent one.
-    pub(crate) fn failure(&self) -> Option<String> {
-        let of_its_own = self.stop_code.as_deref() == Some("EssentialContainerExited") && self.exit_code.is_some();
-        let reason = self.reason.as_deref()?;
-        match hint(reason) {
-            Some(hint) => Some(format!("{reason}; {hint}")),
-            // ECS says of every task that its essential container exited.
-            None if of_its_own && !reason.contains("container runner:") => None,
-            None => Some(reason.to_owned()),
-        }
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
     }
 
     /// The end status and the exit code that this end means for the execution.
@@ -246,7 +255,7 @@ async fn write(app: &App, state: &TaskState) -> Result<Option<Applied>> {
                 exit_code: Some(exit_code),
                 completed_at: Some(ended),
                 duration_seconds: Some(ended.duration_since(started).as_secs().max(0)),
-                stopped_reason: stop.failure(),
+                stopped_reason: stop.failure().map(str::to_owned),
                 request_id: None,
             };
             (status, with)
@@ -342,6 +351,7 @@ mod tests {
                 ..TaskReport::default()
             })
             .failure()
+            .map(str::to_owned)
         };
         let exited = "Essential container in task exited";
         assert_eq!(stop("EssentialContainerExited", exited, Some(7), None), None);

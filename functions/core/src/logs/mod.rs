@@ -2,7 +2,8 @@
 //! while the command runs.
 
 mod batch;
-pub(crate) mod cloudwatch;
+mod cloudwatch;
+pub mod completion;
 pub mod read;
 pub mod store;
 

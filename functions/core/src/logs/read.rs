@@ -4,7 +4,11 @@ use std::io::Write;
 
 use flate2::{Compression, write::DeflateEncoder};
 
-use super::{LogEvent, cloudwatch, store};
+use super::{
+    LogEvent,
+    cloudwatch::{self, Span},
+    store,
+};
 use crate::{App, Error, Result, execution::ExecutionRecord};
 
 /// Bytes that the lines of one answer may have. Lambda answers with 6 MB at most, and a plain body is a JSON string within that
@@ -59,7 +63,7 @@ impl After {
     }
 }
 
-/// One page of the log of an execution that has ended, sorted by timestamp and then by arrival, and the place where it ended if
+/// One page of the log of an execution that has ended, after [`complete_for_reader`](super::completion::complete_for_reader), sorted by timestamp and then by arrival, and the place where it ended if
 /// there is more. Reads the store, or CloudWatch Logs when the store has expired. When there is more, the last event says so, for
 /// clients that do not read the `Link` header.
 ///
@@ -71,8 +75,7 @@ pub async fn page(
     after: Option<&After>,
     limit: PageLimit,
 ) -> Result<(Vec<LogEvent>, Option<After>)> {
-    // The store holds the whole log only after the log is complete, and only until it expires.
-    let is_stored = record.log.log_complete && record.log.log_sequence > 0;
+    let is_stored = record.log.log_sequence > 0;
     let page = match after {
         Some(After::CloudWatch(place)) => {
             let place = cloudwatch::Place::parse(place).unwrap_or_default();
@@ -138,7 +141,8 @@ async fn from_cloudwatch(
 ) -> Result<Page> {
     let mut page = Page::new(limit);
     loop {
-        let (events, next) = cloudwatch::page(app, &record.execution.execution_id, place.clone()).await?;
+        let (events, next) =
+            cloudwatch::page(app, &record.execution.execution_id, Span::default(), place.clone()).await?;
         let before = page.events.len();
         for event in events.into_iter().flat_map(LogEvent::split) {
             // The next page begins where an answer of CloudWatch does, so a part of one is taken back.

@@ -235,6 +235,11 @@ pub(super) async fn get(app: &App, id: &ExecutionId, sequence: u64) -> Result<Op
     found.item.map(Batch::from_item).transpose()
 }
 
+/// The batch that was stored last, unless it has expired.
+pub(super) async fn newest(app: &App, id: &ExecutionId, head: &LogHead) -> Result<Option<Batch>> {
+    if head.log_sequence == 0 { Ok(None) } else { get(app, id, head.log_sequence).await }
+}
+
 /// The next batches after a sequence number, as many as one answer of DynamoDB carries (1 MB); empty when there are none.
 pub async fn after(app: &App, id: &ExecutionId, sequence: u64) -> Result<Vec<Batch>> {
     let answer = app

@@ -3,22 +3,30 @@
 use std::collections::HashMap;
 
 use aws_sdk_ecs::types::{Task, TaskField};
+use jiff::SignedDuration;
 
 use super::{ComputeStatus, Findings, Severity};
 use crate::{
     App, Error, Result,
     error::Service,
     execution::{
-        self, Changed, ExecutionId, ExecutionRecord, Status, Transition,
+        self, Changed, ExecutionId, ExecutionRecord, Status, Transition, list,
         task::{self, Applied, Phase, Stop, TaskReport, TaskState},
     },
     image::{Image, task_definition},
-    logs::cloudwatch,
+    logs::completion,
     websocket::delivery,
 };
 
 /// How many tasks one call of DescribeTasks may name (Amazon ECS API Reference).
 const TASKS_A_CALL: usize = 100;
+
+/// Executions that were started before this are not looked at for missing ends of logs.
+const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(48);
+/// After this long, Lambda does not try the event of a task's end again (three attempts, one and two minutes apart).
+const EVENTS_ARE_OVER: SignedDuration = SignedDuration::from_mins(10);
+/// The logs of executions that ended before this are left to their readers. The schedule runs `reconcile` more often.
+const UNFINISHED_FOR: SignedDuration = SignedDuration::from_hours(3);
 
 pub(super) async fn check(
     app: &App,
@@ -60,6 +68,17 @@ pub(super) async fn check(
             }
             Err(error) => findings.failed("execution", &format!("{} executions", executions.len()), &error),
         }
+    }
+    match list::unfinished(app, app.now() - LONGEST_RUN).await {
+        Ok(unfinished) => {
+            for record in unfinished {
+                let id = &record.execution.execution_id;
+                if let Err(error) = finish(app, &record, findings).await {
+                    findings.failed("execution", id.as_str(), &error);
+                }
+            }
+        }
+        Err(error) => findings.failed("execution", "the logs of ended executions", &error),
     }
     status
 }
@@ -125,7 +144,7 @@ async fn follow(app: &App, record: &ExecutionRecord, task: Option<&Task>, findin
     let state = TaskState::new(id.clone(), TaskReport::from(task));
     if let Phase::Stopped(stop) = &state.phase {
         // The log is completed before the status is written, because an execution that has ended is not checked again.
-        cloudwatch::complete(app, id, stop).await?;
+        completion::complete(app, record, stop).await?;
     }
     match task::apply(app, &state).await? {
         Applied::Known { record, changed: true } => {
@@ -135,6 +154,19 @@ async fn follow(app: &App, record: &ExecutionRecord, task: Option<&Task>, findin
         }
         Applied::Ignored | Applied::Known { .. } => Ok(true),
     }
+}
+
+/// Completes the log of an execution that has ended, if the events that should have done so have failed for good.
+async fn finish(app: &App, record: &ExecutionRecord, findings: &mut Findings) -> Result<()> {
+    let age = record.execution.completed_at.map(|at| app.now().duration_since(at));
+    let is_due = age.is_some_and(|age| (EVENTS_ARE_OVER..UNFINISHED_FOR).contains(&age));
+    if !is_due || !completion::lacks_end(app, record).await? {
+        return Ok(());
+    }
+    delivery::finish_log(app, record, &Stop::of(&record.execution)).await?;
+    let id = record.execution.execution_id.as_str();
+    findings.mended("execution", id, "the end of its log was missing", "copied it from CloudWatch Logs");
+    Ok(())
 }
 
 /// Closes an execution whose task ECS no longer knows.
@@ -159,7 +191,7 @@ async fn close(app: &App, record: &ExecutionRecord, findings: &mut Findings) -> 
     let id = &execution.execution_id;
     // ECS forgets a task an hour after its end, so CloudWatch shows its whole log by now. The log is completed before the status is
     // written, because an execution that has ended is not checked again.
-    cloudwatch::complete(app, id, &Stop::at(execution.started_at)).await?;
+    completion::complete(app, record, &Stop::at(execution.started_at)).await?;
     if let Changed::Yes(record) = execution::change(app, id, status, with).await? {
         delivery::notify_viewers(app, &record).await;
         findings.mended("execution", id.as_str(), "ECS no longer knows its task", "closed it");

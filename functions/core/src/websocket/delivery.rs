@@ -24,7 +24,7 @@ use crate::{
     App, Error, Result,
     error::Service,
     execution::{self, ExecutionRecord, task::Stop},
-    logs::{Batch, cloudwatch, store},
+    logs::{Batch, completion, store},
 };
 
 /// Viewers that one invocation serves at the same time, so that a slow one does not hold up the others.
@@ -74,7 +74,8 @@ pub async fn notify_viewers(app: &App, record: &ExecutionRecord) {
     }
 }
 
-/// After a task's end, completes the log, sends the viewers the rest, and closes their connections.
+/// After a task's end, completes the log, sends the viewers the rest, and closes their connections. Without viewers, the log may be
+/// left to its first reader: see [`completion::complete`].
 ///
 /// # Errors
 /// [`Error::Aws`], so that the task's event is delivered again.
@@ -83,7 +84,8 @@ pub async fn finish_log(app: &App, record: &ExecutionRecord, stop: &Stop) -> Res
     let record = if record.log.log_complete {
         record
     } else {
-        completed = cloudwatch::complete(app, &record.execution.execution_id, stop).await?;
+        let Some(complete) = completion::complete(app, record, stop).await? else { return Ok(()) };
+        completed = complete;
         &completed
     };
     if record.log.viewers == 0 { Ok(()) } else { deliver_to_all(app, record, &[]).await }

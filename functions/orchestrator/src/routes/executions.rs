@@ -15,7 +15,7 @@ use runvoy_core::{
     },
     image::ImageId,
     logs::{
-        LogEvent,
+        LogEvent, completion,
         read::{self, After, PageLimit},
     },
     time,
@@ -207,6 +207,7 @@ pub(super) async fn logs(
         Accepted::Gzip => PageLimit::Compressed,
         Accepted::Identity => PageLimit::Plain,
     };
+    let record = if after.is_none() { completion::complete_for_reader(&app, record).await? } else { record };
     let (events, next) = read::page(&app, &record, after.as_ref(), limit).await?;
     let body = Json(Logs { execution_id, status, events: Some(events), websocket_url: None });
     Ok(match next {

@@ -1,0 +1,251 @@
+//! The end of a log: when it is complete, and what that costs.
+//!
+//! A log is complete when it has been compared with CloudWatch Logs after the task's end, because a batch of the subscription may
+//! be late or lost, and the store cannot show that. The comparison calls `FilterLogEvents`, of which an account has 5 a second. So
+//! it is made when a reader needs it: for viewers when the task ends, otherwise when the log is first read. The end of a task
+//! without viewers, whose last line the store has, makes no call.
+
+use std::{collections::HashSet, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    END_LINE, LogEvent,
+    batch::Batch,
+    cloudwatch::{self, Place, Span},
+    store,
+};
+use crate::{
+    App, Result,
+    execution::{self, ExecutionRecord, task::Stop},
+};
+
+/// How long after a task's end its log may still grow: the log driver sends lines every 5 seconds, and CloudWatch shows them a
+/// little later.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The same for a task that was killed before its runner could print the last line. The log driver sends what it has when the
+/// container stops.
+const PATIENCE_WITHOUT_END: Duration = Duration::from_secs(5);
+/// The first and the longest pause between two reads of CloudWatch.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
+/// How long an invocation tries while CloudWatch refuses its calls. The rest of its 120 seconds is for the viewers.
+const PERSISTENCE: Duration = Duration::from_secs(60);
+/// How long a comparison may take for an event and for a reader, who waits for an answer. The newest lines are compared first.
+const COMPARISON: Duration = Duration::from_secs(30);
+const COMPARISON_FOR_READER: Duration = Duration::from_secs(5);
+/// Lambda tries a failed batch again after one and after two more minutes ("How Lambda handles errors and retries with asynchronous
+/// invocation"), so most late batches are from this long before the end.
+const RECENT: SignedDuration = SignedDuration::from_mins(5);
+/// The store rarely ends further back than this behind CloudWatch.
+const NEWEST: SignedDuration = SignedDuration::from_mins(1);
+/// A log of so few batches is compared as a whole, since it fits one answer of CloudWatch or a few.
+const FEW_BATCHES: u64 = 16;
+
+/// After a task's end, makes its log complete: copies the lines that the store lacks from CloudWatch, until CloudWatch shows the
+/// runner's last line or [`PATIENCE`] has passed. If the runner could not print a last line, one is added that says how the task
+/// ended. Returns `None` without any call of CloudWatch when the store has the last line and nobody watches, so that the first
+/// reader completes the log.
+///
+/// # Errors
+/// [`Error::Aws`](crate::Error::Aws) when CloudWatch refused every call for a minute and the store lacks the last line.
+pub(crate) async fn complete(app: &App, record: &ExecutionRecord, stop: &Stop) -> Result<Option<ExecutionRecord>> {
+    let id = &record.execution.execution_id;
+    let deadline = end_of_patience(app, stop);
+    let gives_up = app.now() + PERSISTENCE;
+    let (mut pause, longest) = PAUSES;
+    let mut newer: Option<ExecutionRecord> = None;
+    loop {
+        let record = newer.as_ref().unwrap_or(record);
+        let newest = store::newest(app, id, &record.log).await?;
+        if record.log.viewers == 0 && has_end(newest.as_ref()) {
+            return Ok(None);
+        }
+        // The time is read before the comparison, so that the last one begins after the deadline and misses no line before it.
+        let now = app.now();
+        if stop.may_have_last_line() || now >= deadline {
+            match compare(app, record, stop, newest.as_ref(), now + COMPARISON).await {
+                Ok(seen_end) if seen_end || now >= deadline => {
+                    return close(app, record, stop, seen_end).await.map(Some);
+                }
+                Ok(_) => {}
+                Err(error) if now < gives_up => {
+                    tracing::info!(execution_id = %id, error = %error.chain(), "CloudWatch will be asked again");
+                }
+                Err(error) if has_end(newest.as_ref()) => {
+                    tracing::warn!(execution_id = %id, error = %error.chain(), "the log could not be compared");
+                    return close(app, record, stop, true).await.map(Some);
+                }
+                Err(error) => return Err(error),
+            }
+            app.sleep(pause).await;
+            pause = (pause * 2).min(longest);
+        } else {
+            app.sleep(deadline.duration_since(now).unsigned_abs()).await;
+        }
+        newer = Some(execution::get(app, id).await?);
+    }
+}
+
+/// For a reader of an execution that has ended: the record after the log has been compared with CloudWatch, if it had not been.
+/// When CloudWatch refuses the call, the reader gets what the store has, and the next reader tries again.
+///
+/// # Errors
+/// [`Error::Aws`](crate::Error::Aws) when CloudWatch refuses the call and the store has no line.
+pub async fn complete_for_reader(app: &App, record: ExecutionRecord) -> Result<ExecutionRecord> {
+    if record.log.log_complete {
+        return Ok(record);
+    }
+    let id = &record.execution.execution_id;
+    let stop = Stop::of(&record.execution);
+    let now = app.now();
+    let newest = store::newest(app, id, &record.log).await?;
+    match compare(app, &record, &stop, newest.as_ref(), now + COMPARISON_FOR_READER).await {
+        Ok(seen_end) if seen_end || now >= end_of_patience(app, &stop) => close(app, &record, &stop, seen_end).await,
+        Ok(_) => execution::get(app, id).await,
+        Err(error) if newest.is_some() => {
+            tracing::warn!(execution_id = %id, error = %error.chain(), "the log is read without a comparison");
+            Ok(record)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the store lacks the end of the log of an execution that has ended.
+///
+/// # Errors
+/// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
+pub(crate) async fn lacks_end(app: &App, record: &ExecutionRecord) -> Result<bool> {
+    if record.log.log_complete {
+        return Ok(false);
+    }
+    Ok(!has_end(store::newest(app, &record.execution.execution_id, &record.log).await?.as_ref()))
+}
+
+fn end_of_patience(app: &App, stop: &Stop) -> Timestamp {
+    let patience = if stop.may_have_last_line() { PATIENCE } else { PATIENCE_WITHOUT_END };
+    // An end in the future is the work of another clock.
+    stop.at.map_or_else(|| app.now(), |at| at.min(app.now())) + patience
+}
+
+fn has_end(newest: Option<&Batch>) -> bool {
+    newest.is_some_and(|batch| batch.events.iter().any(is_end))
+}
+
+fn is_end(event: &LogEvent) -> bool {
+    event.message.starts_with(END_LINE)
+}
+
+async fn close(app: &App, record: &ExecutionRecord, stop: &Stop, has_end: bool) -> Result<ExecutionRecord> {
+    let last = if has_end { None } else { stop.failure().map(|reason| last_line(app, stop, reason)) };
+    let id = &record.execution.execution_id;
+    Ok(store::append(app, id, last.into_iter().collect(), true).await?.record)
+}
+
+/// The line that stands for the runner's last one. Its id is greater than every id of CloudWatch's (56 digits) and the same at each
+/// attempt, so that it is stored once, at the end.
+fn last_line(app: &App, stop: &Stop, reason: &str) -> LogEvent {
+    LogEvent {
+        event_id: "9".repeat(56),
+        timestamp: stop.at.unwrap_or_else(|| app.now()).as_millisecond(),
+        message: format!("### runvoy runner: the task ended without the command's end => {reason}"),
+    }
+}
+
+/// Copies the lines that the store lacks, the newest span of time first, while there is time. Returns whether CloudWatch showed
+/// the runner's last line.
+async fn compare(
+    app: &App,
+    record: &ExecutionRecord,
+    stop: &Stop,
+    newest: Option<&Batch>,
+    until: Timestamp,
+) -> Result<bool> {
+    let id = &record.execution.execution_id;
+    let stored = Stored::new(newest);
+    let mut seen_end = false;
+    for span in spans(app, record, stop, newest) {
+        let mut place = Some(Place::default());
+        while let Some(at) = place {
+            if app.now() >= until {
+                tracing::warn!(execution_id = %id, ?span, "the log is too long to be compared as a whole");
+                return Ok(seen_end);
+            }
+            let (events, next) = cloudwatch::page(app, id, span, at).await?;
+            seen_end |= events.iter().any(is_end);
+            if stored.have_other_ids(&events) {
+                tracing::error!(
+                    execution_id = %id,
+                    "CloudWatch names lines otherwise than its subscription does, so the store is taken as it is"
+                );
+                return Ok(seen_end);
+            }
+            if !events.is_empty() {
+                store::append(app, id, events, false).await?;
+            }
+            place = next;
+        }
+    }
+    Ok(seen_end)
+}
+
+/// The spans of time in which lines are compared, newest first.
+fn spans(app: &App, record: &ExecutionRecord, stop: &Stop, newest: Option<&Batch>) -> Vec<Span> {
+    let stored_until = newest.and_then(|batch| batch.events.iter().map(|event| event.timestamp).max());
+    let Some(stored_until) = stored_until.filter(|_| record.log.log_sequence > FEW_BATCHES) else {
+        return vec![Span::default()];
+    };
+    let end = stop.at.unwrap_or_else(|| app.now()).as_millisecond();
+    let newest = stored_until - NEWEST.as_millis() as i64;
+    let recent = newest.min(end - RECENT.as_millis() as i64);
+    vec![
+        Span { from: Some(newest), until: None },
+        Span { from: Some(recent), until: Some(newest) },
+        Span { from: None, until: Some(recent) },
+    ]
+    .into_iter()
+    .filter(|span| span.from.is_none() || span.from != span.until)
+    .collect()
+}
+
+/// Stored lines, to see whether CloudWatch names lines as its subscription does. That it does is seen, not documented. If it did not,
+/// every line would be stored twice.
+struct Stored<'a> {
+    ids: HashSet<&'a str>,
+    lines: HashSet<(i64, &'a str)>,
+}
+
+impl<'a> Stored<'a> {
+    fn new(newest: Option<&'a Batch>) -> Self {
+        let events = || newest.into_iter().flat_map(|batch| &batch.events);
+        Self {
+            ids: events().map(|event| event.event_id.as_str()).collect(),
+            lines: events().map(|event| (event.timestamp, event.message.as_str())).collect(),
+        }
+    }
+
+    /// Whether a stored line is among these, and none has the id that it is stored under.
+    fn have_other_ids(&self, events: &[LogEvent]) -> bool {
+        !events.iter().any(|event| self.ids.contains(event.event_id.as_str()))
+            && events.iter().any(|event| self.lines.contains(&(event.timestamp, event.message.as_str())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(id: &str, timestamp: i64, message: &str) -> LogEvent {
+        LogEvent { event_id: id.to_owned(), timestamp, message: message.to_owned() }
+    }
+
+    #[test]
+    fn ids_that_differ_for_the_same_lines_are_noticed() {
+        let events = vec![event("1", 1, "a"), event("2", 1, "a"), event("3", 2, "b")];
+        let batch = Batch { sequence: 1, events: events.clone() };
+        let stored = Stored::new(Some(&batch));
+        assert!(!stored.have_other_ids(&events));
+        assert!(!stored.have_other_ids(&[event("4", 3, "c")]), "a new line");
+        assert!(!stored.have_other_ids(&[event("2", 1, "a"), event("4", 1, "a")]), "a new line like a stored one");
+        assert!(stored.have_other_ids(&[event("x1", 1, "a"), event("x3", 2, "b")]));
+    }
+}
