@@ -86,6 +86,26 @@ fn the_promise_holds_for_all_seeds() {
     }
 }
 
+/// `FilterLogEvents` may be called 5 times a second, and 10 invocations may run at the same time.
+#[test]
+fn a_hundred_tasks_that_end_together_have_complete_logs_within_a_minute() {
+    for seed in 0..2 {
+        let outcome = scenario::run_crowd(seed);
+        println!("{}", outcome.story.iter().find(|line| line.contains("reads of CloudWatch")).unwrap());
+        assert!(outcome.violations.is_empty(), "seed {seed}: {:#?}", outcome.violations);
+    }
+}
+
+/// The order and the number of lines must not rest on what AWS does not document.
+#[test]
+fn a_log_has_each_line_once_where_cloudwatch_names_lines_otherwise_than_its_subscription() {
+    // In calm seeds, the subscription delivers every line.
+    let seeds = 0..30 * scenario::CALM;
+    if let Some((seed, outcome)) = first_broken(seeds, scenario::CALM, Some(Planted::OtherIds)) {
+        panic!("seed {seed}: {:#?}", outcome.violations);
+    }
+}
+
 #[test]
 fn a_seed_tells_the_same_story_again() {
     for seed in [1, 2, 3] {
@@ -102,7 +122,8 @@ fn is_found(planted: Planted) {
         | Planted::LeaseIgnored
         | Planted::EndStatesGiveWay
         | Planted::NotHandedOver
-        | Planted::ProgressForgotten => 1,
+        | Planted::ProgressForgotten
+        | Planted::OtherIds => 1,
     };
     let Some((seed, _)) = first_broken(0..400 * step, step, Some(planted)) else {
         panic!("{planted:?} was not noticed");

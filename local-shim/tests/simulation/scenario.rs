@@ -61,6 +61,26 @@ pub fn run(seed: u64, planted: Option<Planted>) -> Outcome {
     Outcome { violations, story }
 }
 
+/// Tasks that end in the same second, in an account that is new: see [`run_crowd`].
+const CROWD: u64 = 100;
+/// Invocations at the same time that a new account may have at least ("Lambda quotas").
+const NEW_ACCOUNT: usize = 10;
+
+/// [`CROWD`] tasks end in the same second. Half of them are watched. A quarter is ended by SIGKILL, so that they print no last line, and
+/// a quarter never starts. A minute later, each log must be complete and each viewer sent off.
+pub fn run_crowd(seed: u64) -> Outcome {
+    let clock = Clock::new();
+    let mut pool = LocalPool::new();
+    let mut simulation = Simulation::new(seed, &clock, pool.spawner(), None);
+    (simulation.calm, simulation.prompt) = (true, false);
+    simulation.concurrency = NEW_ACCOUNT;
+    let simulation = Rc::new(simulation);
+    clock.run(&mut pool, simulation.clone().crowd());
+    let violations = simulation.violations.take();
+    let story = std::mem::take(&mut simulation.world.state().story);
+    Outcome { violations, story }
+}
+
 struct Simulation {
     world: World,
     app: App,
@@ -70,6 +90,11 @@ struct Simulation {
     spawner: LocalSpawner,
     /// A seed without faults, repeats and long delays: everything is delivered once, and soon.
     calm: bool,
+    /// Whether a line must reach its viewers within seconds.
+    prompt: bool,
+    /// How many invocations may run at the same time, and how many do.
+    concurrency: usize,
+    running: Cell<usize>,
     /// The tasks of a seed other than its viewers.
     busy: Cell<usize>,
     watching: Cell<usize>,
@@ -129,6 +154,9 @@ impl Simulation {
             key: ApiKey::generate().unwrap(),
             spawner,
             calm,
+            prompt: calm,
+            concurrency: usize::MAX,
+            running: Cell::new(0),
             busy: Cell::new(0),
             watching: Cell::new(0),
             lives: RefCell::default(),
@@ -244,6 +272,17 @@ impl Simulation {
 
     /// Runs the event processor once. `None` if it was killed or reached its time limit.
     async fn handle(&self, event: Value, fragile: bool) -> Option<Result<Value, String>> {
+        // Lambda keeps events that it cannot handle yet, and tries them again.
+        while self.running.get() >= self.concurrency {
+            self.world.wait(self.world.between(20, 500)).await;
+        }
+        self.running.set(self.running.get() + 1);
+        let handled = self.handle_now(event, fragile).await;
+        self.running.set(self.running.get() - 1);
+        handled
+    }
+
+    async fn handle_now(&self, event: Value, fragile: bool) -> Option<Result<Value, String>> {
         let app = self.app.clone();
         let code = async move {
             event_processor::handle(&app, LambdaEvent::new(event, Context::default()))
@@ -553,6 +592,79 @@ impl Simulation {
         self.seen.borrow_mut().push(chain);
     }
 
+    async fn crowd(self: Rc<Self>) {
+        self.prepare().await;
+        self.clone().follow_stream();
+        let mut ids = Vec::new();
+        for number in 0..CROWD {
+            let body = json!({"command": format!("command {number}")});
+            let (_, started, _) = self.request("POST", "/run", &[], body, false).await.unwrap();
+            let id = started["execution_id"].as_str().unwrap().to_owned();
+            if number % 2 == 0 {
+                let token = started["websocket_url"].as_str().unwrap().split("token=").nth(1).unwrap();
+                self.watch(&id, token).await;
+            }
+            ids.push(id);
+        }
+        let group = self.world.logs().group(&self.app.config.log_group).unwrap().clone();
+        // The kinds of ends: with a last line, without one, and without a start.
+        let kinds = |number: usize| (number / 2) % 4;
+        for (number, id) in ids.iter().enumerate().filter(|(number, _)| kinds(*number) < 3) {
+            for container in ["sidecar", "runner"] {
+                group.create_stream(&format!("task/{container}/{id}")).unwrap();
+            }
+            let now = self.world.clock().millis();
+            self.change(id, |task| task.started_at = Some(now));
+            self.tell_task(id, "RUNNING");
+            self.print(id, vec![format!("line of {number}")], &[]);
+        }
+        self.world.wait(60_000).await;
+        let before = self.world.state().reads_of_logs;
+        for (number, id) in ids.iter().enumerate() {
+            let (code, exit_code) = match kinds(number) {
+                0 | 1 => ("EssentialContainerExited", Some(0)),
+                2 => ("EssentialContainerExited", Some(137)),
+                _ => ("TaskFailedToStart", None),
+            };
+            if exit_code == Some(0) {
+                self.print(id, vec![format!("{END_LINE}0")], &[]);
+            }
+            let at = self.world.clock().millis();
+            self.change(id, |task| task.stopped = Some(Stopped { at, code, exit_code }));
+            self.tell_task(id, "STOPPED");
+            self.world.wait(1000 / CROWD).await;
+        }
+        self.world.wait(60_000).await;
+        let reads = self.world.state().reads_of_logs - before;
+        self.world.tell(|| format!("{reads} reads of CloudWatch Logs"));
+        // Half of these exceed the quota and are made again.
+        if reads > 3 * CROWD {
+            self.violate(format!("{reads} reads of CloudWatch Logs for {CROWD} ends"));
+        }
+        for chain in self.seen.borrow_mut().iter_mut() {
+            chain.stayed = self.world.state().sockets[&chain.sessions[0]].closed;
+            if !chain.stayed {
+                self.violate(format!("the viewer of {} was not sent off within a minute", chain.execution));
+            }
+        }
+        self.check().await;
+    }
+
+    /// Connects a viewer that stays.
+    async fn watch(&self, execution: &str, token: &str) {
+        let connection = format!("connection-of-{execution}");
+        let parameters = json!({"execution_id": execution, "token": token});
+        self.handle(websocket("$connect", &connection, parameters), false).await.unwrap().unwrap();
+        self.world.state().sockets.insert(connection.clone(), Socket { open: true, ..Socket::default() });
+        self.seen.borrow_mut().push(Chain {
+            execution: execution.to_owned(),
+            wants_status: false,
+            sessions: vec![connection],
+            opened: vec![self.world.clock().millis()],
+            stayed: false,
+        });
+    }
+
     async fn check(&self) {
         let ids: Vec<String> = self.world.state().tasks.keys().cloned().collect();
         for id in &ids {
@@ -613,7 +725,10 @@ impl Simulation {
     /// The ids of all lines of an execution, in order.
     fn printed(&self, id: &str) -> Vec<String> {
         let body = json!({"logGroupName": self.app.config.log_group, "logStreamNames": [format!("task/runner/{id}")]});
-        let answer = self.world.logs().call("FilterLogEvents", body.to_string().as_bytes(), i64::MAX).unwrap();
+        // A task that did not start has no stream.
+        let Ok(answer) = self.world.logs().call("FilterLogEvents", body.to_string().as_bytes(), i64::MAX) else {
+            return Vec::new();
+        };
         let answer: Value = serde_json::from_slice(&answer).unwrap();
         let events = answer["events"].as_array().unwrap();
         events.iter().map(|event| event["eventId"].as_str().unwrap().to_owned()).collect()
@@ -673,7 +788,7 @@ impl Simulation {
                 self.violate(format!("{who} was told {told:?}"));
             }
         }
-        if self.calm {
+        if self.prompt {
             for (place, (at, id)) in received.iter().enumerate() {
                 let known = self.delivered.borrow().get(id).copied().unwrap_or(u64::MAX).max(chain.opened[0]);
                 let ahead = received[..place].iter().filter(|(sent, _)| *sent >= known).count() as u64;

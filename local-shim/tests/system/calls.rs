@@ -88,6 +88,8 @@ async fn each_request_makes_the_calls_it_must_and_no_more() {
     assert_eq!(made, expected(&[key, ("dynamodb:Query", 1)]), "list");
     let (_, made) = calls(&system, get(&system.admin, "/executions?status=FAILED,SUCCEEDED")).await;
     assert_eq!(made, expected(&[key, ("dynamodb:Query", 2)]), "list by status");
+    // The first reader completes the log, which has a test of its own.
+    get(&system.admin, &format!("/executions/{id}/logs")).await;
     let (_, made) = calls(&system, get(&system.admin, &format!("/executions/{id}/logs"))).await;
     let batches = stored_batches(&system, &id).await;
     assert_eq!(made, expected(&[("dynamodb:GetItem", 2 + batches), ("dynamodb:Query", 1)]), "logs");
@@ -224,5 +226,31 @@ async fn a_batch_of_lines_costs_two_calls_and_a_viewer_a_few_however_long_the_lo
     let watching = tokio::spawn(watch(viewer));
     assert_eq!(system.admin.delete(&format!("/executions/{id}")).await.status, 200);
     watching.await.unwrap();
+    system.shim.shut_down().await;
+}
+
+/// An account may call FilterLogEvents 5 times a second, so a task that ends must not need it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cloudwatch_logs_is_read_for_viewers_and_for_the_first_reader_only() {
+    let system = System::start().await;
+    let read = ("logs:FilterLogEvents", 1);
+    let (id, made) = calls_of(EVENT_PROCESSOR, &system, async {
+        let (id, _) = system.admin.run_to_end(json!({"command": "echo hello"})).await;
+        system.shim.events_handled().await;
+        id
+    })
+    .await;
+    assert_eq!(made.get(read.0), None, "the end of a task that nobody watches: {made:?}");
+    for expected in [Some(&read.1), None] {
+        let (_, made) = calls(&system, get(&system.admin, &format!("/executions/{id}/logs"))).await;
+        assert_eq!(made.get(read.0), expected, "{made:?}");
+    }
+    let (_, made) = calls_of(EVENT_PROCESSOR, &system, async {
+        let started = system.admin.run("sleep 0.5").await;
+        watch(connect(started["websocket_url"].as_str().unwrap()).await.unwrap()).await;
+        system.shim.events_handled().await;
+    })
+    .await;
+    assert_eq!(made.get(read.0), Some(&read.1), "the end of a task with a viewer: {made:?}");
     system.shim.shut_down().await;
 }

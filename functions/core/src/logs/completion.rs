@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     App, Result,
-    execution::{self, ExecutionRecord, task::Stop},
+    execution::{self, ExecutionId, ExecutionRecord, task::Stop},
 };
 
 /// How long after a task's end its log may still grow: the log driver sends lines every 5 seconds, and CloudWatch shows them a
@@ -26,8 +26,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The same for a task that was killed before its runner could print the last line. The log driver sends what it has when the
 /// container stops.
 const PATIENCE_WITHOUT_END: Duration = Duration::from_secs(5);
-/// The first and the longest pause between two reads of CloudWatch.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
+/// The first and the longest pause between two looks for the last line in the store.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(4));
+/// The shortest pause after a comparison with CloudWatch.
+const PAUSE_OF_COMPARISON: Duration = Duration::from_secs(1);
 /// How long an invocation tries while CloudWatch refuses its calls. The rest of its 120 seconds is for the viewers.
 const PERSISTENCE: Duration = Duration::from_secs(60);
 /// How long a comparison may take for an event and for a reader, who waits for an answer. The newest lines are compared first.
@@ -43,8 +45,10 @@ const FEW_BATCHES: u64 = 16;
 
 /// After a task's end, makes its log complete: copies the lines that the store lacks from CloudWatch, until CloudWatch shows the
 /// runner's last line or [`PATIENCE`] has passed. If the runner could not print a last line, one is added that says how the task
-/// ended. Returns `None` without any call of CloudWatch when the store has the last line and nobody watches, so that the first
-/// reader completes the log.
+/// ended.
+///
+/// Without viewers there is no hurry, so the last line is first waited for in the store. When it is there, this returns `None` without
+/// a call of CloudWatch, and the first reader completes the log.
 ///
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when CloudWatch refused every call for a minute and the store lacks the last line.
@@ -56,17 +60,17 @@ pub(crate) async fn complete(app: &App, record: &ExecutionRecord, stop: &Stop) -
     let mut newer: Option<ExecutionRecord> = None;
     loop {
         let record = newer.as_ref().unwrap_or(record);
+        let is_watched = record.log.viewers > 0;
         let newest = store::newest(app, id, &record.log).await?;
-        if record.log.viewers == 0 && has_end(newest.as_ref()) {
+        if !is_watched && has_end(newest.as_ref()) {
             return Ok(None);
         }
         // The time is read before the comparison, so that the last one begins after the deadline and misses no line before it.
         let now = app.now();
-        if stop.may_have_last_line() || now >= deadline {
+        let is_late = now >= deadline;
+        if is_late || is_watched && stop.may_have_last_line() {
             match compare(app, record, stop, newest.as_ref(), now + COMPARISON).await {
-                Ok(seen_end) if seen_end || now >= deadline => {
-                    return close(app, record, stop, seen_end).await.map(Some);
-                }
+                Ok(seen_end) if seen_end || is_late => return close(app, record, stop, seen_end).await.map(Some),
                 Ok(_) => {}
                 Err(error) if now < gives_up => {
                     tracing::info!(execution_id = %id, error = %error.chain(), "CloudWatch will be asked again");
@@ -77,11 +81,12 @@ pub(crate) async fn complete(app: &App, record: &ExecutionRecord, stop: &Stop) -
                 }
                 Err(error) => return Err(error),
             }
-            app.sleep(pause).await;
-            pause = (pause * 2).min(longest);
-        } else {
-            app.sleep(deadline.duration_since(now).unsigned_abs()).await;
+            pause = pause.max(PAUSE_OF_COMPARISON);
         }
+        let until_deadline = deadline.duration_since(app.now());
+        let until_deadline = if until_deadline.is_positive() { until_deadline.unsigned_abs() } else { longest };
+        app.sleep(pause.min(until_deadline)).await;
+        pause = (pause * 2).min(longest);
         newer = Some(execution::get(app, id).await?);
     }
 }
@@ -161,7 +166,7 @@ async fn compare(
     until: Timestamp,
 ) -> Result<bool> {
     let id = &record.execution.execution_id;
-    let stored = Stored::new(newest);
+    let mut unsure_of_ids = newest;
     let mut seen_end = false;
     for span in spans(app, record, stop, newest) {
         let mut place = Some(Place::default());
@@ -172,7 +177,9 @@ async fn compare(
             }
             let (events, next) = cloudwatch::page(app, id, span, at).await?;
             seen_end |= events.iter().any(is_end);
-            if stored.have_other_ids(&events) {
+            if let Some(newest) = unsure_of_ids.take_if(|_| !events.is_empty())
+                && are_named_otherwise(app, id, newest, &events).await?
+            {
                 tracing::error!(
                     execution_id = %id,
                     "CloudWatch names lines otherwise than its subscription does, so the store is taken as it is"
@@ -207,26 +214,48 @@ fn spans(app: &App, record: &ExecutionRecord, stop: &Stop, newest: Option<&Batch
     .collect()
 }
 
-/// Stored lines, to see whether CloudWatch names lines as its subscription does. That it does is seen, not documented. If it did not,
-/// every line would be stored twice.
-struct Stored<'a> {
+/// Whether CloudWatch names lines otherwise than its subscription does. That it does not is seen, not documented. If it did, every
+/// line would be stored twice.
+async fn are_named_otherwise(app: &App, id: &ExecutionId, newest: &Batch, shown: &[LogEvent]) -> Result<bool> {
+    let shown = Shown::new(shown);
+    let mut older;
+    let mut batch = newest;
+    // CloudWatch may not show the newest lines yet.
+    for _ in 0..FEW_BATCHES {
+        if let Some(answer) = shown.are_named_otherwise(&batch.events) {
+            return Ok(answer);
+        }
+        older = match batch.sequence {
+            0 | 1 => return Ok(false),
+            sequence => store::get(app, id, sequence - 1).await?,
+        };
+        let Some(previous) = &older else { return Ok(false) };
+        batch = previous;
+    }
+    Ok(false)
+}
+
+/// Lines that CloudWatch shows.
+struct Shown<'a> {
     ids: HashSet<&'a str>,
     lines: HashSet<(i64, &'a str)>,
 }
 
-impl<'a> Stored<'a> {
-    fn new(newest: Option<&'a Batch>) -> Self {
-        let events = || newest.into_iter().flat_map(|batch| &batch.events);
+impl<'a> Shown<'a> {
+    fn new(events: &'a [LogEvent]) -> Self {
         Self {
-            ids: events().map(|event| event.event_id.as_str()).collect(),
-            lines: events().map(|event| (event.timestamp, event.message.as_str())).collect(),
+            ids: events.iter().map(|event| event.event_id.as_str()).collect(),
+            lines: events.iter().map(|event| (event.timestamp, event.message.as_str())).collect(),
         }
     }
 
-    /// Whether a stored line is among these, and none has the id that it is stored under.
-    fn have_other_ids(&self, events: &[LogEvent]) -> bool {
-        !events.iter().any(|event| self.ids.contains(event.event_id.as_str()))
-            && events.iter().any(|event| self.lines.contains(&(event.timestamp, event.message.as_str())))
+    /// Whether the ids of these stored lines are others than CloudWatch's. `None` if none of the lines is shown.
+    fn are_named_otherwise(&self, stored: &[LogEvent]) -> Option<bool> {
+        if stored.iter().any(|event| self.ids.contains(event.event_id.as_str())) {
+            return Some(false);
+        }
+        let is_shown = stored.iter().any(|event| self.lines.contains(&(event.timestamp, event.message.as_str())));
+        is_shown.then_some(true)
     }
 }
 
@@ -240,12 +269,11 @@ mod tests {
 
     #[test]
     fn ids_that_differ_for_the_same_lines_are_noticed() {
-        let events = vec![event("1", 1, "a"), event("2", 1, "a"), event("3", 2, "b")];
-        let batch = Batch { sequence: 1, events: events.clone() };
-        let stored = Stored::new(Some(&batch));
-        assert!(!stored.have_other_ids(&events));
-        assert!(!stored.have_other_ids(&[event("4", 3, "c")]), "a new line");
-        assert!(!stored.have_other_ids(&[event("2", 1, "a"), event("4", 1, "a")]), "a new line like a stored one");
-        assert!(stored.have_other_ids(&[event("x1", 1, "a"), event("x3", 2, "b")]));
+        let stored = [event("1", 1, "a"), event("2", 1, "a"), event("3", 2, "b")];
+        let answer = |shown: &[LogEvent]| Shown::new(shown).are_named_otherwise(&stored);
+        assert_eq!(answer(&stored), Some(false));
+        assert_eq!(answer(&[event("2", 1, "a"), event("4", 1, "a")]), Some(false), "a new line like a stored one");
+        assert_eq!(answer(&[event("x1", 1, "a"), event("x3", 2, "b")]), Some(true));
+        assert_eq!(answer(&[event("4", 3, "c")]), None);
     }
 }
