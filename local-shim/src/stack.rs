@@ -1,6 +1,6 @@
 //! The local stack: the resources of `template.yaml`, with every reference resolved as CloudFormation resolves it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
@@ -34,8 +34,8 @@ pub struct FunctionSettings {
     pub memory_mb: i32,
     /// The log group of the function's own lines.
     pub log_group: Option<String>,
-    /// The IAM actions that its role allows.
-    pub allowed: BTreeSet<String>,
+    /// The policies of its role.
+    pub policies: Value,
     /// The sources of its events: type and properties of each.
     pub events: Vec<(String, Value)>,
 }
@@ -143,7 +143,7 @@ impl Stack {
             .collect();
         Ok(FunctionSettings {
             environment,
-            allowed: allowed(&resource.properties["Policies"]),
+            policies: resource.properties["Policies"].clone(),
             log_group: resource.properties["LoggingConfig"]["LogGroup"].as_str().map(str::to_owned),
             timeout: std::time::Duration::from_secs(setting("Timeout").as_u64().unwrap_or(3)),
             memory_mb: setting("MemorySize").as_i64().and_then(|mb| mb.try_into().ok()).unwrap_or(128),
@@ -154,20 +154,6 @@ impl Stack {
     fn of_kind(&self, kind: &'static str) -> impl Iterator<Item = &Value> {
         self.resources.values().filter(move |resource| resource.kind == kind).map(|resource| &resource.properties)
     }
-}
-
-/// The actions in all statements of policies.
-fn allowed(policies: &Value) -> BTreeSet<String> {
-    let list = |value: &Value| match value {
-        Value::Array(list) => list.clone(),
-        one => vec![one.clone()],
-    };
-    list(policies)
-        .iter()
-        .flat_map(|policy| list(&policy["Statement"]))
-        .flat_map(|statement| list(&statement["Action"]))
-        .filter_map(|action| action.as_str().map(str::to_owned))
-        .collect()
 }
 
 /// Turns YAML into JSON, and CloudFormation's short forms (`!Ref`) into their long ones.

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    aws::{Aws, ecs::runner, events::EventPublisher, faults, signature::AccessKey},
+    aws::{Aws, ecs::runner, events::EventPublisher, faults, permissions::Access, signature::AccessKey},
     bootstrap,
     data_dir::DataDir,
     emulation, examples,
@@ -252,8 +252,13 @@ impl Shim {
         &self.sdk
     }
 
-    /// The IAM actions that a function, by its name in the template, has needed so far.
-    pub fn needed_of_iam(&self, function: &str) -> BTreeSet<String> {
+    /// Notes from now on what calls need of IAM.
+    pub fn watch_permissions(&self) {
+        self.aws.permissions.watch();
+    }
+
+    /// What a function, by its name in the template, has needed of IAM since it is watched.
+    pub fn needed_of_iam(&self, function: &str) -> BTreeSet<Access> {
         self.aws.permissions.by(function)
     }
 
