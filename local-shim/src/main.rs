@@ -66,8 +66,8 @@ struct Arguments {
     #[arg(long, value_name = "LEVEL", env = "RUNVOY_LOG_LEVEL", default_value = "info")]
     log_level: String,
 
-    /// Deliver events late, twice and in another order, to functions that fail, as AWS may. The same seed gives the same
-    /// disturbances.
+    /// Deliver events late, twice and in another order, to functions that fail, and limit calls to the quotas of a new account,
+    /// as AWS may. The same seed gives the same disturbances.
     #[arg(long, value_name = "SEED", num_args = 0..=1)]
     chaos: Option<Option<u64>>,
 
