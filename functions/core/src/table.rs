@@ -153,6 +153,15 @@ pub(crate) async fn transact_once(app: &App, writes: Vec<TransactWriteItem>) -> 
     }
 }
 
+/// Whether a transaction failed because the items with one partition key have reached the 10 GB that DynamoDB allows in a table with a
+/// local index ("Item collections").
+pub(crate) fn is_full(error: &Error) -> bool {
+    let Error::Aws { cause, .. } = error else { return false };
+    let error = cause.downcast_ref::<SdkError<TransactWriteItemsError>>().and_then(|error| error.as_service_error());
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error else { return false };
+    cancelled.cancellation_reasons().iter().any(|reason| reason.code() == Some("ItemCollectionSizeLimitExceeded"))
+}
+
 /// Sends a transaction, and sends it again while another write is in conflict with it.
 ///
 /// # Errors

@@ -19,6 +19,9 @@ pub enum Fault {
     Throttled,
     /// It has no effect, because a transaction writes the same item. Calls other than DynamoDB's writes are answered as usual.
     Conflicts,
+    /// It has no effect, because the items with its partition key have reached 10 GB. Calls other than transactions that put
+    /// items are answered as usual.
+    Full,
     /// It has no effect, and is never answered.
     Hangs,
 }
@@ -69,6 +72,7 @@ impl Fault {
                 AwsError::new("ProvisionedThroughputExceededException", "planned").into_answer()
             }
             Self::Conflicts => conflict(operation),
+            Self::Full => cancelled("ItemCollectionSizeLimitExceeded", "Collection size exceeded."),
             Self::Throttled => AwsError::new("ThrottlingException", "planned: rate exceeded").into_answer(),
             Self::Fails | Self::Lost => AwsError::internal(&"planned").into_answer(),
         }
@@ -81,10 +85,15 @@ pub fn conflict(operation: &str) -> Answer {
     if operation != "TransactWriteItems" {
         return AwsError::new("TransactionConflictException", "Transaction is ongoing for the item").into_answer();
     }
+    cancelled("TransactionConflict", "Transaction is ongoing for the item")
+}
+
+/// The answer to a transaction that is cancelled for one of its writes.
+fn cancelled(code: &str, message: &str) -> Answer {
     let body = serde_json::json!({
         "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
-        "Message": "Transaction cancelled, please refer cancellation reasons for specific reasons [TransactionConflict]",
-        "CancellationReasons": [{"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}],
+        "Message": format!("Transaction cancelled, please refer cancellation reasons for specific reasons [{code}]"),
+        "CancellationReasons": [{"Code": code, "Message": message}],
     });
     Answer { status: 400, content_type: "application/x-amz-json-1.0", body: body.to_string().into_bytes() }
 }

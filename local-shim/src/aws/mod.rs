@@ -108,6 +108,9 @@ impl Aws {
             Some(faults::Fault::Conflicts) if !is_table_write(service, &operation) => {
                 self.answer(service, &operation, request).await
             }
+            Some(faults::Fault::Full) if !puts_in_transaction(&operation, request.body) => {
+                self.answer(service, &operation, request).await
+            }
             Some(fault) => fault.answer(service, &operation).await,
         }
     }
@@ -134,6 +137,10 @@ pub(crate) const EMULATED: &str = "DynamoDB: items, transactions, DescribeTable,
 /// Whether an operation writes to a table, so that it may conflict with a transaction.
 pub fn is_table_write(service: &str, operation: &str) -> bool {
     service == "dynamodb" && matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems")
+}
+
+fn puts_in_transaction(operation: &str, body: &[u8]) -> bool {
+    operation == "TransactWriteItems" && body.windows(5).any(|part| part == b"\"Put\"")
 }
 
 /// The service and the operation of a request. `None` for a service that is not emulated.

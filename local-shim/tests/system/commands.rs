@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::client::System;
 
@@ -60,6 +61,9 @@ async fn a_command_has_its_variables_whatever_their_names() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_can_catch_every_signal() {
+    // The program listens to these, so that its commands have their default disposition even where it does not, as under `nohup`.
+    let _listening =
+        [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::quit()].map(|kind| signal(kind).unwrap());
     let system = System::start().await;
     for signal in ["INT", "QUIT", "HUP", "TERM", "USR1", "PIPE"] {
         let command = format!("trap 'echo caught {signal}; exit 7' {signal}; kill -{signal} $$; sleep 5; echo never");

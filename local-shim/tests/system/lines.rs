@@ -1,8 +1,11 @@
 //! Lines as programs really print them: very long, without a line end, not text, coloured.
 
+use std::sync::Arc;
+
+use local_shim::aws::faults::{Call, Fault};
 use serde_json::json;
 
-use crate::client::{System, connect, id, watch};
+use crate::client::{Seen, System, connect, id, watch, watch_on};
 
 /// What CloudWatch takes for one event, less what it counts for the event itself ("PutLogEvents"). The log driver splits lines
 /// there.
@@ -78,5 +81,27 @@ async fn a_log_larger_than_an_answer_is_read_in_pages() {
     assert!(first.text.len() < 6 * 1024 * 1024 && first.headers.contains_key("link"));
     let log = system.admin.log(&id).await;
     assert_eq!(log.iter().filter(|line| line.starts_with('y')).map(String::len).sum::<usize>(), 12_000_000);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_reaches_the_size_limit_of_its_table_ends_there_and_its_viewers_are_sent_off() {
+    let system = System::start().await;
+    let marker = tempfile::NamedTempFile::new().unwrap();
+    let path = marker.path().to_str().unwrap();
+    let started =
+        system.admin.run(&format!("echo stored; while [ -e {path} ]; do sleep 0.1; done; echo too much")).await;
+    let mut viewer = connect(started["websocket_url"].as_str().unwrap()).await.unwrap();
+    let mut seen = Seen::default();
+    seen.read_until(&mut viewer, |seen| seen.messages().contains(&"stored".to_owned())).await;
+    system.shim.plan_faults(Some(Arc::new(|_: Call<'_>| Some(Fault::Full))));
+    marker.close().unwrap();
+    let seen = watch_on(seen, viewer).await;
+    system.shim.plan_faults(None);
+    assert_eq!(seen.frames.last().unwrap()["type"], "disconnect");
+    assert!(!seen.messages().contains(&"too much".to_owned()), "{:?}", seen.messages());
+    let id = id(&started);
+    system.admin.wait_for(&id, "SUCCEEDED").await;
+    assert!(system.admin.log(&id).await.contains(&"stored".to_owned()));
     system.shim.shut_down().await;
 }

@@ -35,7 +35,8 @@ pub struct Appended {
     pub batches: Vec<Batch>,
 }
 
-/// Appends those of `events` that are not stored yet. With `complete`, also marks the log as read to its end.
+/// Appends those of `events` that are not stored yet. With `complete`, also marks the log as read to its end. A log that has reached
+/// the 10 GB that DynamoDB allows takes no further lines.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is no such execution and ECS knows no such task; [`Error::Aws`] when DynamoDB fails or too many
@@ -81,6 +82,11 @@ pub async fn append(app: &App, id: &ExecutionId, events: Vec<LogEvent>, complete
                 }
                 packed = Some(later);
                 attempt = 0;
+            }
+            Err(error) if table::is_full(&error) && !now.is_empty() => {
+                // The log can still be marked as complete, so that its viewers are sent off.
+                tracing::error!(execution_id = %id, "the log has 10 GB: its further lines are in CloudWatch Logs only");
+                packed = Some(Vec::new());
             }
             Ok(false) => {
                 attempt += 1;
