@@ -318,7 +318,7 @@ pub(crate) enum Images {
         /// Memory in MB
         #[arg(long)]
         memory: Option<u32>,
-        /// Linux/ARM64 or Linux/X86_64
+        /// What the image is built for: Linux/ARM64, the default, or Linux/X86_64
         #[arg(long)]
         runtime_platform: Option<String>,
         /// Make it the default image

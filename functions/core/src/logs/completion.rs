@@ -70,7 +70,10 @@ pub(crate) async fn complete(app: &App, record: &ExecutionRecord, stop: &Stop) -
         let is_late = now >= deadline;
         if is_late || is_watched && stop.may_have_last_line() {
             match compare(app, record, stop, newest.as_ref(), now + COMPARISON).await {
-                Ok(seen_end) if seen_end || is_late => return close(app, record, stop, seen_end).await.map(Some),
+                Ok(seen_end) if seen_end || is_late => {
+                    let has_end = seen_end || has_end(newest.as_ref());
+                    return close(app, record, stop, has_end).await.map(Some);
+                }
                 Ok(_) => {}
                 Err(error) if now < gives_up => {
                     tracing::info!(execution_id = %id, error = %error.chain(), "CloudWatch will be asked again");
@@ -104,8 +107,9 @@ pub async fn complete_for_reader(app: &App, record: ExecutionRecord) -> Result<E
     let stop = Stop::of(&record.execution);
     let now = app.now();
     let newest = store::newest(app, id, &record.log).await?;
+    let is_late = now >= end_of_patience(app, &stop);
     match compare(app, &record, &stop, newest.as_ref(), now + COMPARISON_FOR_READER).await {
-        Ok(seen_end) if seen_end || now >= end_of_patience(app, &stop) => close(app, &record, &stop, seen_end).await,
+        Ok(seen_end) if seen_end || is_late => close(app, &record, &stop, seen_end || has_end(newest.as_ref())).await,
         Ok(_) => execution::get(app, id).await,
         Err(error) if newest.is_some() => {
             tracing::warn!(execution_id = %id, error = %error.chain(), "the log is read without a comparison");
