@@ -7,7 +7,11 @@ use std::{
 
 use anyhow::{Result, anyhow};
 use clap::Parser;
-use local_shim::{ADMIN_KEY, RunnerChoice, Settings, Shim, VARIABLES_FILE, aws::ecs::runner::Kind, settings};
+use local_shim::{
+    ADMIN_KEY, RunnerChoice, Settings, Shim, VARIABLES_FILE,
+    aws::ecs::runner::{Kind, orphans},
+    settings,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -93,6 +97,9 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<()> {
     init_logs(&arguments.log_level)?;
     raise_file_limit();
+    if let Err(error) = orphans::adopt() {
+        tracing::debug!(%error, "processes that leave their command are found by their environment only");
+    }
     let data_dir = if arguments.ephemeral { None } else { Some(arguments.data_dir) };
     let chaos = arguments.chaos.map(|seed| seed.unwrap_or_else(|| u64::from(std::process::id())));
     let given = [

@@ -275,3 +275,28 @@ fn help_names_every_flag_and_variable() {
         assert!(help.contains(name), "{name} is in .env.example and not in the help");
     }
 }
+
+/// A process can leave its group, forget its environment, its folder and its output, and outlive its parents.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg(target_os = "linux")]
+async fn nothing_that_a_command_started_outlives_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path());
+    let left = |name: &str| Command::new("pgrep").args(["-f", name]).output().unwrap().stdout;
+    for (name, command) in [
+        ("^sleep 614", "setsid env -i sleep 614 & sleep 0.1"),
+        ("^sleep 615", "(cd /; env -i setsid sh -c 'exec >/dev/null 2>&1; sleep 615 & sleep 615') & sleep 0.1; exit 3"),
+        ("^sleep 616", "(setsid env -i sh -c '(sleep 616 &) &' >/dev/null 2>&1 &) ; sleep 0.1"),
+    ] {
+        let started = Instant::now();
+        let (_, status) = program.caller.run_to_end(json!({"command": command})).await;
+        assert!(started.elapsed() < Duration::from_secs(5), "{command}: {:?}", started.elapsed());
+        assert_eq!(status["exit_code"], i32::from(name.ends_with('5')) * 3, "{command}");
+        assert!(left(name).is_empty(), "{command}");
+    }
+    let zombies =
+        Command::new("ps").args(["--ppid", &program.child.id().to_string(), "-o", "stat="]).output().unwrap().stdout;
+    assert!(!String::from_utf8_lossy(&zombies).contains('Z'), "{}", String::from_utf8_lossy(&zombies));
+    program.signal("-INT");
+    assert_eq!(program.wait().0, Some(0));
+}

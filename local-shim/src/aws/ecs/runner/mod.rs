@@ -2,6 +2,7 @@
 
 pub mod docker;
 mod log_driver;
+pub mod orphans;
 pub(crate) mod process;
 
 use std::{collections::BTreeMap, fmt, time::Duration};

@@ -4,7 +4,7 @@
 use std::{
     os::unix::{fs::DirBuilderExt, process::ExitStatusExt},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -13,8 +13,10 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::{net::unix::pipe, process::Command, sync::watch};
 
 use super::{
-    ContainerEnd, ContainerSpec, Demand, StartError, TaskSpec, log_driver::LogDriver, wait_for_demand,
-    wait_for_stop_timeout,
+    ContainerEnd, ContainerSpec, Demand, StartError, TaskSpec,
+    log_driver::LogDriver,
+    orphans::{self, Container},
+    wait_for_demand, wait_for_stop_timeout,
 };
 
 /// The container that runs the command.
@@ -24,6 +26,8 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// The variable that tells the scripts where the workspace is. Its value in a process's environment tells which task the process
 /// belongs to.
 const WORKSPACE: &str = "RUNVOY_WORKSPACE";
+/// How soon a container's output ends after its processes, before the processes that keep it open are looked for.
+const AT_ONCE: Duration = Duration::from_millis(200);
 /// How long a container's output may stay open after its end, when a process that cannot be found keeps it open.
 const DRAIN: Duration = Duration::from_secs(3);
 
@@ -90,7 +94,8 @@ async fn run_container(
     let (program, arguments) = container.arguments.split_first().context("the container has no command")?;
     // One pipe for both outputs keeps their lines in order.
     let (reader, writer) = std::io::pipe()?;
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(arguments)
         .env_clear()
         .env("PATH", PATH)
@@ -101,10 +106,12 @@ async fn run_container(
         .stdin(Stdio::null())
         .stdout(Stdio::from(writer.try_clone()?))
         .stderr(Stdio::from(writer))
-        .process_group(0)
-        .spawn()
-        .with_context(|| format!("{program} cannot be run"))?;
-    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        .process_group(0);
+    let mut first = Container::start(&mut command).with_context(|| format!("{program} cannot be run"))?;
+    // It holds the writing end of the pipe.
+    drop(command);
+    let group = first.group();
+    let pipe = rustix::fs::fstat(&reader)?.st_ino;
     let reader = pipe::Receiver::from_owned_fd(reader.into())?;
     let mut following = tokio::spawn(async move {
         driver.follow(reader).await;
@@ -112,14 +119,14 @@ async fn run_container(
     started();
 
     let status = tokio::select! {
-        status = child.wait() => status?,
+        status = first.process.wait() => status?,
         () = wait_for_demand(demand, Demand::Stop) => {
             signal(group, Signal::TERM);
             tokio::select! {
-                status = child.wait() => status?,
+                status = first.process.wait() => status?,
                 () = wait_for_stop_timeout(container.stop_timeout, demand) => {
-                    child.start_kill()?;
-                    child.wait().await?
+                    first.process.start_kill()?;
+                    first.process.wait().await?
                 }
             }
         }
@@ -129,11 +136,22 @@ async fn run_container(
         let _ = kill_process_group(group, Signal::KILL);
     }
     kill_leftovers(workspace);
+    drop(first);
+    orphans::clear().await;
+    if tokio::time::timeout(AT_ONCE, &mut following).await.is_err() {
+        kill_writers(pipe);
+    } else {
+        return Ok(exit_code(status));
+    }
     if tokio::time::timeout(DRAIN, &mut following).await.is_err() {
         following.abort();
         tracing::warn!(container = container.name, "a process that left the task keeps its output open");
     }
-    Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
+    Ok(exit_code(status))
+}
+
+fn exit_code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
 }
 
 fn signal(process: Option<Pid>, signal: Signal) {
@@ -143,19 +161,38 @@ fn signal(process: Option<Pid>, signal: Signal) {
     }
 }
 
+/// Kills the processes that have a pipe open, by the pipe's inode, except this program. Needs /proc.
+fn kill_writers(pipe: u64) {
+    let name = format!("pipe:[{pipe}]");
+    for (id, process) in processes() {
+        let files = std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+        if files
+            .filter_map(|file| std::fs::read_link(file.path()).ok())
+            .any(|target| target.as_os_str() == name.as_str())
+        {
+            let _ = kill_process(id, Signal::KILL);
+        }
+    }
+}
+
+/// The other processes of this machine, with their folders in /proc.
+fn processes() -> impl Iterator<Item = (Pid, PathBuf)> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|process| Some((Pid::from_raw(process.file_name().to_str()?.parse().ok()?)?, process.path())))
+        .filter(|(id, _)| *id != rustix::process::getpid())
+}
+
 /// Kills the processes of a workspace that have left their process group (`setsid`, `nohup`). They are found by the workspace's path
 /// in their environment, which needs /proc.
 pub(crate) fn kill_leftovers(workspace: &Path) {
     let mark = format!("{WORKSPACE}={}", workspace.display());
-    let Ok(processes) = std::fs::read_dir("/proc") else { return };
-    for process in processes.flatten() {
-        let name = process.file_name();
-        let Some(id) = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw) else { continue };
-        let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
+    for (id, process) in processes() {
+        let environment = std::fs::read(process.join("environ")).unwrap_or_default();
         let inside = environment.split(|byte| *byte == 0).any(|variable| {
             variable.strip_prefix(mark.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
         });
-        if inside && id != rustix::process::getpid() {
+        if inside {
             let _ = kill_process(id, Signal::KILL);
         }
     }
