@@ -558,7 +558,7 @@ impl Simulation {
                     break true;
                 }
                 let now = world.clock().millis();
-                if leaves.is_some_and(|at| now >= at) || now > chain.opened[0] + 6 * 3_600_000 {
+                if leaves.is_some_and(|at| now >= at) || now > chain.opened[0] + 2 * 3_600_000 {
                     break false;
                 }
                 // The checks are frequent while lines arrive, and rare while nothing happens.
