@@ -24,16 +24,17 @@ impl Accepted {
                 .find_map(|one| one.trim().strip_prefix("q=")?.trim().parse::<f32>().ok())
                 .unwrap_or(1.0)
         };
-        let accepts_gzip = headers
-            .get_all(header::ACCEPT_ENCODING)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|list| list.split(','))
-            .any(|entry| {
-                let (name, parameters) = entry.split_once(';').unwrap_or((entry, ""));
-                let name = name.trim();
-                (name.eq_ignore_ascii_case("gzip") || name == "*") && weight(parameters) > 0.0
-            });
+        let entries = || {
+            let lists = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+            lists.flat_map(|list| list.split(',')).map(|one| one.split_once(';').unwrap_or((one, "")))
+        };
+        let weight_of = |wanted: &str| {
+            entries()
+                .find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))
+                .map(|(_, parameters)| weight(parameters))
+        };
+        // `*` stands for what the list does not name.
+        let accepts_gzip = weight_of("gzip").or_else(|| weight_of("*")).is_some_and(|weight| weight > 0.0);
         if accepts_gzip { Self::Gzip } else { Self::Identity }
     }
 }
@@ -68,6 +69,8 @@ mod tests {
             ("br;q=1.0, GZIP;q=0.5", Accepted::Gzip),
             ("*", Accepted::Gzip),
             ("gzip;q=0", Accepted::Identity),
+            ("gzip;q=0, *", Accepted::Identity),
+            ("br, *;q=0", Accepted::Identity),
             ("br", Accepted::Identity),
             ("", Accepted::Identity),
         ] {
