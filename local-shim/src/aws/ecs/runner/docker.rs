@@ -17,10 +17,12 @@ use bollard::{
     },
 };
 use futures_util::{FutureExt, StreamExt};
+use rustix::process::{Pid, test_kill_process};
 use tokio::sync::watch;
 
 use super::{
     ContainerEnd, ContainerSpec, Demand, StartError, TaskSpec,
+    engine::Surroundings,
     log_driver::{LogDriver, Unfinished},
     wait_for_demand, wait_for_stop_timeout,
 };
@@ -54,25 +56,22 @@ impl DockerRunner {
     /// The sockets that were tried, and why each failed.
     pub(crate) async fn connect(data_dir: Option<&Path>) -> Result<Self, String> {
         let mut tried = Vec::new();
-        for socket in sockets() {
-            match Self::at(&socket, data_dir).await {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        for address in (Surroundings { variable: &variable, root: "/".into() }).addresses() {
+            match Self::at(&address, data_dir).await {
                 Ok(runner) => {
                     runner.remove_leftovers().await;
                     return Ok(runner);
                 }
-                Err(error) => tried.push(format!("{socket}: {error}")),
+                Err(error) => tried.push(format!("{address}: {error}")),
             }
         }
-        Err(tried.join("; "))
+        Err(if tried.is_empty() { "there is no socket in the usual places".to_owned() } else { tried.join("; ") })
     }
 
-    async fn at(socket: &str, data_dir: Option<&Path>) -> Result<Self, String> {
-        let path = socket.strip_prefix("unix://").ok_or("only unix:// sockets are used")?;
-        if !Path::new(path).exists() {
-            return Err("there is no such socket".to_owned());
-        }
+    async fn at(address: &str, data_dir: Option<&Path>) -> Result<Self, String> {
+        let docker = client(address)?;
         let answer = async {
-            let docker = Docker::connect_with_unix(socket, CALL_SECONDS, API_DEFAULT_VERSION)?;
             let docker = docker.negotiate_version().await?;
             let version = docker.version().await?;
             Ok::<_, bollard::errors::Error>((docker, version))
@@ -83,7 +82,7 @@ impl DockerRunner {
             Some(directory) => directory.display().to_string(),
             None => format!("{EPHEMERAL}{}", std::process::id()),
         };
-        let engine = format!("{} at {path}", version.version.unwrap_or_default());
+        let engine = format!("{} at {}", version.version.unwrap_or_default(), address.trim_start_matches("unix://"));
         Ok(Self { docker, owner, engine })
     }
 
@@ -108,7 +107,10 @@ impl DockerRunner {
     fn is_abandoned(&self, labels: Option<&HashMap<String, String>>) -> bool {
         let Some(owner) = labels.and_then(|labels| labels.get(OWNER)) else { return false };
         match owner.strip_prefix(EPHEMERAL) {
-            Some(process) => !Path::new("/proc").join(process).exists(),
+            // An unreadable number is no process of this user's.
+            Some(process) => {
+                process.parse().ok().and_then(Pid::from_raw).is_none_or(|id| test_kill_process(id).is_err())
+            }
             None => *owner == self.owner,
         }
     }
@@ -317,18 +319,24 @@ async fn follow(mut output: Output, mut driver: LogDriver) {
     driver.finish(stderr).await;
 }
 
-fn sockets() -> Vec<String> {
-    if let Ok(host) = std::env::var("DOCKER_HOST")
-        && !host.is_empty()
-    {
-        return vec![host];
-    }
-    let mut sockets = vec!["unix:///var/run/docker.sock".to_owned()];
-    if let Ok(runtime) = std::env::var("XDG_RUNTIME_DIR") {
-        sockets.push(format!("unix://{runtime}/podman/podman.sock"));
-    }
-    sockets.push("unix:///run/podman/podman.sock".to_owned());
-    sockets
+/// A client of the engine at an address, in the forms of `DOCKER_HOST`.
+fn client(address: &str) -> Result<Docker, String> {
+    let client = match address.split_once("://") {
+        Some(("unix", path)) if !Path::new(path).exists() => return Err("there is no such socket".to_owned()),
+        Some(("unix", _)) => Docker::connect_with_unix(address, CALL_SECONDS, API_DEFAULT_VERSION),
+        Some(("tcp" | "http", _)) if std::env::var_os("DOCKER_TLS_VERIFY").is_some_and(|verify| !verify.is_empty()) => {
+            return Err("TLS is not supported: forward the engine's socket, for instance with ssh -L".to_owned());
+        }
+        Some(("tcp" | "http", _)) => Docker::connect_with_http(address, CALL_SECONDS, API_DEFAULT_VERSION),
+        _ => {
+            return Err(
+                "only unix:// and tcp:// are supported: forward the engine's socket, for instance with `ssh -L \
+                        /tmp/docker.sock:/var/run/docker.sock HOST`, and set DOCKER_HOST=unix:///tmp/docker.sock"
+                    .to_owned(),
+            );
+        }
+    };
+    client.map_err(|error| error.to_string())
 }
 
 fn volume_name(task: &TaskSpec) -> String {

@@ -1,6 +1,7 @@
 //! Runs an ECS task on this machine: its containers one after the other, as processes or in Docker.
 
 pub mod docker;
+mod engine;
 mod log_driver;
 pub mod orphans;
 pub(crate) mod process;

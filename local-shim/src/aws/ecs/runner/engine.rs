@@ -1,0 +1,104 @@
+//! Where a Docker or Podman engine listens: the places in which the `docker` command would look, and those of its usual substitutes.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// The user's environment, as far as it says where an engine is.
+pub(super) struct Surroundings<'a> {
+    /// The value of a variable that is set and not empty.
+    pub(super) variable: &'a dyn Fn(&str) -> Option<String>,
+    /// The root folder, `/` except in tests.
+    pub(super) root: PathBuf,
+}
+
+impl Surroundings<'_> {
+    /// The addresses to try, in this order. `DOCKER_HOST` alone, if it is set; otherwise the current context of the `docker` command,
+    /// and then the sockets of Docker, rootless Docker, Docker Desktop, Colima, Rancher Desktop, OrbStack, Lima and Podman.
+    pub(super) fn addresses(&self) -> Vec<String> {
+        if let Some(host) = (self.variable)("DOCKER_HOST") {
+            return vec![host];
+        }
+        let home = (self.variable)("HOME").map(PathBuf::from).unwrap_or_default();
+        let runtime = (self.variable)("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let in_runtime = |path: &str| runtime.as_ref().map(|runtime| runtime.join(path));
+        let sockets = [
+            Some(self.root.join("var/run/docker.sock")),
+            in_runtime("docker.sock"),
+            Some(home.join(".docker/run/docker.sock")),
+            Some(home.join(".docker/desktop/docker.sock")),
+            Some(home.join(".colima/default/docker.sock")),
+            Some(home.join(".config/colima/default/docker.sock")),
+            Some(home.join(".rd/docker.sock")),
+            Some(home.join(".orbstack/run/docker.sock")),
+            Some(home.join(".lima/docker/sock/docker.sock")),
+            Some(home.join(".lima/default/sock/docker.sock")),
+            in_runtime("podman/podman.sock"),
+            Some(self.root.join("run/podman/podman.sock")),
+            Some(home.join(".local/share/containers/podman/machine/podman.sock")),
+        ];
+        let exists = |socket: &PathBuf| socket.exists();
+        let sockets = sockets.into_iter().flatten().filter(exists).map(|path| format!("unix://{}", path.display()));
+        let mut addresses: Vec<String> = self.of_context(&home).into_iter().chain(sockets).collect();
+        addresses.dedup();
+        addresses
+    }
+
+    /// The address of the current context ("Docker contexts"). The default context has none.
+    fn of_context(&self, home: &Path) -> Option<String> {
+        let directory = (self.variable)("DOCKER_CONFIG").map_or_else(|| home.join(".docker"), PathBuf::from);
+        let read = |path: PathBuf| serde_json::from_slice::<Value>(&std::fs::read(path).ok()?).ok();
+        let named = (self.variable)("DOCKER_CONTEXT");
+        let current = || Some(read(directory.join("config.json"))?["currentContext"].as_str()?.to_owned());
+        let context = named.or_else(current).filter(|context| context != "default")?;
+        // The folder of a context is named by the hash of its name.
+        let folder: String = Sha256::digest(&context).iter().map(|byte| format!("{byte:02x}")).collect();
+        let context = read(directory.join("contexts/meta").join(folder).join("meta.json"))?;
+        Some(context["Endpoints"]["docker"]["Host"].as_str()?.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn addresses(root: &Path, variables: &[(&str, &str)]) -> Vec<String> {
+        let variable =
+            |name: &str| variables.iter().find(|(one, _)| *one == name).map(|(_, value)| (*value).to_owned());
+        Surroundings { variable: &variable, root: root.to_owned() }.addresses()
+    }
+
+    #[test]
+    fn an_engine_is_looked_for_where_the_docker_command_would() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        let make = |path: &str, text: &str| {
+            std::fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+            std::fs::write(root.join(path), text).unwrap();
+        };
+        let home = root.join("home");
+        let home = ("HOME", home.to_str().unwrap());
+        let socket = |path: &str| format!("unix://{}", root.join(path).display());
+        assert_eq!(addresses(root, &[home]), [""; 0]);
+        make("home/.colima/default/docker.sock", "");
+        make("run/user/podman/podman.sock", "");
+        let runtime = root.join("run/user");
+        let runtime = ("XDG_RUNTIME_DIR", runtime.to_str().unwrap());
+        let found = [socket("home/.colima/default/docker.sock"), socket("run/user/podman/podman.sock")];
+        assert_eq!(addresses(root, &[home, runtime]), found);
+        make("var/run/docker.sock", "");
+        assert_eq!(addresses(root, &[home])[0], socket("var/run/docker.sock"));
+
+        make("home/.docker/config.json", &json!({"currentContext": "mine"}).to_string());
+        assert_eq!(addresses(root, &[home])[0], socket("var/run/docker.sock"), "a context that does not exist");
+        let folder: String = Sha256::digest("mine").iter().map(|byte| format!("{byte:02x}")).collect();
+        let context = json!({"Name": "mine", "Endpoints": {"docker": {"Host": "tcp://127.0.0.1:2375"}}});
+        make(&format!("home/.docker/contexts/meta/{folder}/meta.json"), &context.to_string());
+        assert_eq!(addresses(root, &[home])[0], "tcp://127.0.0.1:2375");
+        assert_eq!(addresses(root, &[home, ("DOCKER_CONTEXT", "default")])[0], socket("var/run/docker.sock"));
+        assert_eq!(addresses(root, &[home, ("DOCKER_HOST", "unix:///x")]), ["unix:///x"]);
+    }
+}
