@@ -32,9 +32,11 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 const PAUSE_OF_COMPARISON: Duration = Duration::from_secs(1);
 /// How long an invocation tries while CloudWatch refuses its calls. The rest of its 120 seconds is for the viewers.
 const PERSISTENCE: Duration = Duration::from_secs(60);
-/// How long a comparison may take for an event and for a reader, who waits for an answer. The newest lines are compared first.
+/// How long a comparison may take for an event. The newest lines are compared first.
 const COMPARISON: Duration = Duration::from_secs(30);
-const COMPARISON_FOR_READER: Duration = Duration::from_secs(5);
+/// How long a reader waits for a comparison, and for the end of a log to appear. The pause between two looks doubles.
+const READER_WAITS: Duration = Duration::from_secs(5);
+const PAUSE_FOR_READER: Duration = Duration::from_millis(250);
 /// Lambda tries a failed batch again after one and after two more minutes ("How Lambda handles errors and retries with asynchronous
 /// invocation"), so most late batches are from this long before the end.
 const RECENT: SignedDuration = SignedDuration::from_mins(5);
@@ -94,29 +96,43 @@ pub(crate) async fn complete(app: &App, record: &ExecutionRecord, stop: &Stop) -
     }
 }
 
-/// For a reader of an execution that has ended: the record after the log has been compared with CloudWatch, if it had not been.
-/// When CloudWatch refuses the call, the reader gets what the store has, and the next reader tries again.
+/// For a reader of an execution that has ended: the record after the log has been compared with CloudWatch, if it had not been. Waits
+/// a little for the end of the log, which may be on its way. When CloudWatch refuses the call, the reader gets what the store has, and
+/// the next reader tries again.
 ///
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when CloudWatch refuses the call and the store has no line.
-pub async fn complete_for_reader(app: &App, record: ExecutionRecord) -> Result<ExecutionRecord> {
-    if record.log.log_complete {
-        return Ok(record);
-    }
-    let id = &record.execution.execution_id;
-    let stop = Stop::of(&record.execution);
-    let now = app.now();
-    let newest = store::newest(app, id, &record.log).await?;
-    let is_late = now >= end_of_patience(app, &stop);
-    match compare(app, &record, &stop, newest.as_ref(), now + COMPARISON_FOR_READER).await {
-        Ok(seen_end) if seen_end || is_late => close(app, &record, &stop, seen_end || has_end(newest.as_ref())).await,
-        Ok(_) => execution::get(app, id).await,
-        Err(error) if newest.is_some() => {
-            tracing::warn!(execution_id = %id, error = %error.chain(), "the log is read without a comparison");
-            Ok(record)
+pub async fn complete_for_reader(app: &App, mut record: ExecutionRecord) -> Result<ExecutionRecord> {
+    let gives_up = app.now() + READER_WAITS;
+    let mut pause = PAUSE_FOR_READER;
+    while !record.log.log_complete {
+        let id = record.execution.execution_id.clone();
+        let stop = Stop::of(&record.execution);
+        let newest = store::newest(app, &id, &record.log).await?;
+        let now = app.now();
+        let is_late = now >= end_of_patience(app, &stop);
+        match compare(app, &record, &stop, newest.as_ref(), now + READER_WAITS).await {
+            Ok(seen_end) if seen_end || is_late => {
+                return close(app, &record, &stop, seen_end || has_end(newest.as_ref())).await;
+            }
+            Err(error) if newest.is_none() => return Err(error),
+            Err(error) => {
+                tracing::warn!(execution_id = %id, error = %error.chain(), "the log is read without a comparison");
+                return Ok(record);
+            }
+            Ok(_) => {}
         }
-        Err(error) => Err(error),
+        let waits = now < gives_up;
+        if waits {
+            app.sleep(pause).await;
+            pause *= 2;
+        }
+        record = execution::get(app, &id).await?;
+        if !waits {
+            break;
+        }
     }
+    Ok(record)
 }
 
 /// Whether the store lacks the end of the log of an execution that has ended.
