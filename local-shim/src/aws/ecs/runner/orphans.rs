@@ -73,11 +73,11 @@ impl Drop for Container {
 /// Reaps orphans that have ended, and kills the others when no container runs: while one does, an orphan may be its own.
 pub(super) async fn clear() {
     // Each orphan that is killed may leave orphans of its own.
-    for _ in 0..20 {
+    for _ in 0..100 {
         if !clear_once() {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
