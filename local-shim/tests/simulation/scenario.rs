@@ -52,10 +52,22 @@ pub struct Outcome {
 }
 
 pub fn run(seed: u64, planted: Option<Planted>) -> Outcome {
+    play(seed, planted, |_| {}, Simulation::main)
+}
+
+/// Plays what `main` says to its end, in a simulation of a seed that `set_up` has changed.
+fn play<F: Future<Output = ()> + 'static>(
+    seed: u64,
+    planted: Option<Planted>,
+    set_up: impl FnOnce(&mut Simulation),
+    main: impl FnOnce(Rc<Simulation>) -> F,
+) -> Outcome {
     let clock = Clock::new();
     let mut pool = LocalPool::new();
-    let simulation = Rc::new(Simulation::new(seed, &clock, pool.spawner(), planted));
-    clock.run(&mut pool, simulation.clone().main());
+    let mut simulation = Simulation::new(seed, &clock, pool.spawner(), planted);
+    set_up(&mut simulation);
+    let simulation = Rc::new(simulation);
+    clock.run(&mut pool, main(simulation.clone()));
     let violations = simulation.violations.take();
     let story = std::mem::take(&mut simulation.world.state().story);
     Outcome { violations, story }
@@ -69,16 +81,11 @@ const NEW_ACCOUNT: usize = 10;
 /// [`CROWD`] tasks end in the same second. Half of them are watched. A quarter is ended by SIGKILL, so that they print no last line, and
 /// a quarter never starts. A minute later, each log must be complete and each viewer sent off.
 pub fn run_crowd(seed: u64) -> Outcome {
-    let clock = Clock::new();
-    let mut pool = LocalPool::new();
-    let mut simulation = Simulation::new(seed, &clock, pool.spawner(), None);
-    (simulation.calm, simulation.prompt) = (true, false);
-    simulation.concurrency = NEW_ACCOUNT;
-    let simulation = Rc::new(simulation);
-    clock.run(&mut pool, simulation.clone().crowd());
-    let violations = simulation.violations.take();
-    let story = std::mem::take(&mut simulation.world.state().story);
-    Outcome { violations, story }
+    let set_up = |simulation: &mut Simulation| {
+        (simulation.calm, simulation.prompt) = (true, false);
+        simulation.concurrency = NEW_ACCOUNT;
+    };
+    play(seed, None, set_up, Simulation::crowd)
 }
 
 struct Simulation {

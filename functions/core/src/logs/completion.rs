@@ -135,14 +135,11 @@ pub async fn complete_for_reader(app: &App, mut record: ExecutionRecord) -> Resu
     Ok(record)
 }
 
-/// Whether the store lacks the end of the log of an execution that has ended.
+/// Whether the store lacks the last line of an execution whose log is not known to be complete.
 ///
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
 pub(crate) async fn lacks_end(app: &App, record: &ExecutionRecord) -> Result<bool> {
-    if record.log.log_complete {
-        return Ok(false);
-    }
     Ok(!has_end(store::newest(app, &record.execution.execution_id, &record.log).await?.as_ref()))
 }
 

@@ -63,9 +63,9 @@ impl After {
     }
 }
 
-/// One page of the log of an execution that has ended, after [`complete_for_reader`](super::completion::complete_for_reader), sorted by timestamp and then by arrival, and the place where it ended if
-/// there is more. Reads the store, or CloudWatch Logs when the store has expired. When there is more, the last event says so, for
-/// clients that do not read the `Link` header.
+/// One page of the log of an execution that has ended, after [`complete_for_reader`](super::completion::complete_for_reader). It is
+/// sorted by timestamp and then by arrival, and comes with the place where it ended if there is more. Reads the store, or CloudWatch
+/// Logs when the store has expired. When there is more, the last event says so, for clients that do not read the `Link` header.
 ///
 /// # Errors
 /// [`Error::Aws`] when the log cannot be read.

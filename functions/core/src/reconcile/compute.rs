@@ -143,7 +143,7 @@ async fn follow(app: &App, record: &ExecutionRecord, task: Option<&Task>, findin
     let Some(task) = task else { return close(app, record, findings).await };
     let state = TaskState::new(id.clone(), TaskReport::from(task));
     if let Phase::Stopped(stop) = &state.phase {
-        // The log is completed before the status is written, because an execution that has ended is not checked again.
+        // The log is completed before the status is written, because an execution that has ended is checked for a few hours only.
         completion::complete(app, record, stop).await?;
     }
     match task::apply(app, &state).await? {
@@ -190,7 +190,7 @@ async fn close(app: &App, record: &ExecutionRecord, findings: &mut Findings) -> 
     };
     let id = &execution.execution_id;
     // ECS forgets a task an hour after its end, so CloudWatch shows its whole log by now. The log is completed before the status is
-    // written, because an execution that has ended is not checked again.
+    // written, because an execution that has ended is checked for a few hours only.
     completion::complete(app, record, &Stop::at(execution.started_at)).await?;
     if let Changed::Yes(record) = execution::change(app, id, status, with).await? {
         delivery::notify_viewers(app, &record).await;

@@ -428,6 +428,7 @@ fn add_tags(tags: &mut Vec<Tag>, added: Vec<Tag>) -> Result<(), AwsError> {
     Ok(())
 }
 
+/// The SHA-256 of these bytes, in hexadecimal digits.
 fn hash(body: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
+
+use crate::aws::ecs::hash;
 
 /// The user's environment, as far as it says where an engine is.
 pub(super) struct Surroundings<'a> {
@@ -53,8 +54,7 @@ impl Surroundings<'_> {
         let current = || Some(read(directory.join("config.json"))?["currentContext"].as_str()?.to_owned());
         let context = named.or_else(current).filter(|context| context != "default")?;
         // The folder of a context is named by the hash of its name.
-        let folder: String = Sha256::digest(&context).iter().map(|byte| format!("{byte:02x}")).collect();
-        let context = read(directory.join("contexts/meta").join(folder).join("meta.json"))?;
+        let context = read(directory.join("contexts/meta").join(hash(context.as_bytes())).join("meta.json"))?;
         Some(context["Endpoints"]["docker"]["Host"].as_str()?.to_owned())
     }
 }
@@ -94,7 +94,7 @@ mod tests {
 
         make("home/.docker/config.json", &json!({"currentContext": "mine"}).to_string());
         assert_eq!(addresses(root, &[home])[0], socket("var/run/docker.sock"), "a context that does not exist");
-        let folder: String = Sha256::digest("mine").iter().map(|byte| format!("{byte:02x}")).collect();
+        let folder = hash(b"mine");
         let context = json!({"Name": "mine", "Endpoints": {"docker": {"Host": "tcp://127.0.0.1:2375"}}});
         make(&format!("home/.docker/contexts/meta/{folder}/meta.json"), &context.to_string());
         assert_eq!(addresses(root, &[home])[0], "tcp://127.0.0.1:2375");

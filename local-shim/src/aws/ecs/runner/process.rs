@@ -4,7 +4,7 @@
 use std::{
     os::unix::{fs::DirBuilderExt, process::ExitStatusExt},
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::Stdio,
     time::Duration,
 };
 
@@ -140,18 +140,12 @@ async fn run_container(
     orphans::clear().await;
     if tokio::time::timeout(AT_ONCE, &mut following).await.is_err() {
         kill_writers(pipe);
-    } else {
-        return Ok(exit_code(status));
+        if tokio::time::timeout(DRAIN, &mut following).await.is_err() {
+            following.abort();
+            tracing::warn!(container = container.name, "a process that left the task keeps its output open");
+        }
     }
-    if tokio::time::timeout(DRAIN, &mut following).await.is_err() {
-        following.abort();
-        tracing::warn!(container = container.name, "a process that left the task keeps its output open");
-    }
-    Ok(exit_code(status))
-}
-
-fn exit_code(status: ExitStatus) -> i32 {
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+    Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
 }
 
 fn signal(process: Option<Pid>, signal: Signal) {
