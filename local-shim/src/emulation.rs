@@ -28,14 +28,14 @@ use crate::{
     stack::Stack,
 };
 
-/// Builds the emulated services. Their events go to `events`.
+/// Builds the emulated services. Their events go to `events`. In a busy AWS, calls have quotas, and what was written shows late.
 pub(crate) fn build(
     stack: &Stack,
     config: &Config,
     data: &DataDir,
     runner: Kind,
     events: EventPublisher,
-    has_quotas: bool,
+    is_busy: bool,
 ) -> Result<Aws> {
     let directory = data.persistent();
     let groups = config.function_log_groups.iter().chain([&config.log_group]).map(String::as_str);
@@ -43,12 +43,12 @@ pub(crate) fn build(
     let task_logs = logs.group(&config.log_group).context("the log group of the tasks was just created")?.clone();
     let ssm = Ssm::open(StateFile::new(directory, "parameters.json"))?;
     let runner = Runner { kind: runner, logs: task_logs };
-    let ecs = Ecs::open(&config.ecs_cluster, ecs::Store::open(directory)?, runner, ssm.clone(), events)?;
+    let ecs = Ecs::open(&config.ecs_cluster, ecs::Store::open(directory)?, runner, ssm.clone(), events, is_busy)?;
     // A role that an override names exists as much as those of the template.
     let configured = [&config.task_role_arn, &config.task_execution_role_arn];
     let configured = configured.into_iter().filter_map(|arn| Some(arn.rsplit_once('/')?.1.to_owned()));
     Ok(Aws {
-        dynamodb: DynamoDb::open(directory, stack)?,
+        dynamodb: DynamoDb::open(directory, stack, is_busy)?,
         ecs,
         logs,
         ssm,
@@ -57,7 +57,8 @@ pub(crate) fn build(
         calls: CallLog::default(),
         permissions: Needed::default(),
         faults: Faults::default(),
-        quotas: if has_quotas { Quotas::of_new_account() } else { Quotas::default() },
+        quotas: if is_busy { Quotas::of_new_account() } else { Quotas::default() },
+        is_slow: is_busy,
     })
 }
 

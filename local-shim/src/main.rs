@@ -70,8 +70,8 @@ struct Arguments {
     #[arg(long, value_name = "LEVEL", env = "RUNVOY_LOG_LEVEL", default_value = "info")]
     log_level: String,
 
-    /// Deliver events late, twice and in another order, to functions that fail, and limit calls to the quotas of a new account,
-    /// as AWS may. The same seed gives the same disturbances.
+    /// Be as difficult as AWS may be: deliver events late, twice and in another order, to functions that fail; limit calls to the
+    /// quotas of a new account; show late what was written. The same seed disturbs events in the same way.
     #[arg(long, value_name = "SEED", num_args = 0..=1)]
     chaos: Option<Option<u64>>,
 

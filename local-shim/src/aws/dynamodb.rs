@@ -1,6 +1,11 @@
 //! DynamoDB, by dynoxide, which keeps tables in SQLite, in a file or in memory.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use dynoxide::{
@@ -14,7 +19,7 @@ use dynoxide::{
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::Answer;
+use super::{Answer, delays};
 use crate::{data_dir::ADMIN_KEY, stack::Stack};
 
 #[derive(Clone)]
@@ -22,14 +27,18 @@ pub struct DynamoDb {
     database: Database,
     /// Notified after every write, for the followers of streams.
     written: Arc<Notify>,
+    /// Present where indexes follow their tables late.
+    slow_indexes: Option<Arc<Mutex<SlowIndexes>>>,
+    opened: Instant,
 }
 
 impl DynamoDb {
-    /// Opens the database, and creates those of the stack's tables and indexes that do not exist yet.
+    /// Opens the database, and creates those of the stack's tables and indexes that do not exist yet. With `slow_indexes`, a global
+    /// index follows its table late.
     ///
     /// # Errors
     /// The database file cannot be opened, is empty or is no database. It is never replaced.
-    pub fn open(directory: Option<&Path>, stack: &Stack) -> Result<Self> {
+    pub fn open(directory: Option<&Path>, stack: &Stack, slow_indexes: bool) -> Result<Self> {
         let database = match directory {
             Some(directory) => {
                 let path = directory.join("dynamodb.sqlite");
@@ -62,39 +71,44 @@ impl DynamoDb {
                 database.update_time_to_live(update)?;
             }
         }
-        Ok(Self { database, written: Arc::default() })
+        let slow_indexes = slow_indexes.then(|| SlowIndexes::new(&database, stack)).transpose()?;
+        let slow_indexes = slow_indexes.map(|indexes| Arc::new(Mutex::new(indexes)));
+        Ok(Self { database, written: Arc::default(), slow_indexes, opened: Instant::now() })
     }
 
     /// Answers one call.
     pub fn call(&self, operation: &str, body: &[u8]) -> Answer {
-        let database = &self.database;
-        let answered = match operation {
-            "GetItem" => run(body, |request| database.get_item(request)),
-            "PutItem" => run(body, |request| database.put_item(request)),
-            "UpdateItem" => run(body, |request| database.update_item(request)),
-            "DeleteItem" => run(body, |request| database.delete_item(request)),
-            "Query" => run(body, |request| database.query(request)),
-            "Scan" => run(body, |request| database.scan(request)),
-            "BatchGetItem" => run(body, |request| database.batch_get_item(request)),
-            "BatchWriteItem" => run(body, |request| database.batch_write_item(request)),
-            "TransactGetItems" => run(body, |request| database.transact_get_items(request)),
-            "TransactWriteItems" => run(body, |request| database.transact_write_items(request)),
-            "DescribeTable" => run(body, |request| database.describe_table(request)),
-            "ListTables" => run(body, |request| database.list_tables(request)),
-            _ => return super::AwsError::unknown_operation().into_answer(),
+        self.call_at(operation, body, self.opened.elapsed())
+    }
+
+    /// Answers one call at this time, of any clock that does not run backwards.
+    pub fn call_at(&self, operation: &str, body: &[u8], now: Duration) -> Answer {
+        let slow = self.slow_indexes.as_ref().map(|indexes| indexes.lock().unwrap_or_else(PoisonError::into_inner));
+        let answer = match slow {
+            None => answer(&self.database, operation, body),
+            Some(mut indexes) if operation == "Query" && indexes.are_queried(body) => {
+                return answer(indexes.at(now), operation, body);
+            }
+            // The lock is held during the call, so that writes are noted in the order in which they take effect.
+            Some(mut indexes) => {
+                let answer = answer(&self.database, operation, body);
+                if is_write(operation) && answer.status == 200 {
+                    indexes.note(operation, body, now);
+                }
+                answer
+            }
         };
-        if matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "BatchWriteItem" | "TransactWriteItems") {
+        if is_write(operation) {
             self.written.notify_waiters();
         }
-        let (status, body) = match answered {
-            Ok(body) => (200, body),
-            Err(error) => (error.status_code(), error.to_json().into_bytes()),
-        };
-        Answer { status, content_type: "application/x-amz-json-1.0", body }
+        answer
     }
 
     /// Deletes expired items. Returns how many there were.
     pub fn sweep(&self) -> Result<usize> {
+        if let Some(indexes) = &self.slow_indexes {
+            indexes.lock().unwrap_or_else(PoisonError::into_inner).past.sweep_ttl()?;
+        }
         Ok(self.database.sweep_ttl()?)
     }
 
@@ -118,6 +132,120 @@ impl DynamoDb {
             iterator: start.shard_iterator,
             arn,
         })
+    }
+}
+
+fn is_write(operation: &str) -> bool {
+    matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "BatchWriteItem" | "TransactWriteItems")
+}
+
+fn answer(database: &Database, operation: &str, body: &[u8]) -> Answer {
+    let answered = match operation {
+        "GetItem" => run(body, |request| database.get_item(request)),
+        "PutItem" => run(body, |request| database.put_item(request)),
+        "UpdateItem" => run(body, |request| database.update_item(request)),
+        "DeleteItem" => run(body, |request| database.delete_item(request)),
+        "Query" => run(body, |request| database.query(request)),
+        "Scan" => run(body, |request| database.scan(request)),
+        "BatchGetItem" => run(body, |request| database.batch_get_item(request)),
+        "BatchWriteItem" => run(body, |request| database.batch_write_item(request)),
+        "TransactGetItems" => run(body, |request| database.transact_get_items(request)),
+        "TransactWriteItems" => run(body, |request| database.transact_write_items(request)),
+        "DescribeTable" => run(body, |request| database.describe_table(request)),
+        "ListTables" => run(body, |request| database.list_tables(request)),
+        _ => return super::AwsError::unknown_operation().into_answer(),
+    };
+    let (status, body) = match answered {
+        Ok(body) => (200, body),
+        Err(error) => (error.status_code(), error.to_json().into_bytes()),
+    };
+    Answer { status, content_type: "application/x-amz-json-1.0", body }
+}
+
+/// The tables that have global indexes, as they were [`delays::INDEX`] ago. Queries of these indexes are answered from here.
+struct SlowIndexes {
+    /// Tables, and the names of their global indexes.
+    tables: HashMap<String, Vec<String>>,
+    past: Database,
+    /// The writes since then, with the time of each.
+    writes: VecDeque<(Duration, String, Value)>,
+}
+
+impl SlowIndexes {
+    /// Copies the tables as they are now.
+    fn new(database: &Database, stack: &Stack) -> Result<Self> {
+        let past = Database::memory()?;
+        let mut tables = HashMap::new();
+        for (table, _) in stack.tables() {
+            let indexes = table["GlobalSecondaryIndexes"].as_array().cloned().unwrap_or_default();
+            let indexes: Vec<_> =
+                indexes.iter().filter_map(|one| Some(one["IndexName"].as_str()?.to_owned())).collect();
+            let name = table["TableName"].clone();
+            if indexes.is_empty() {
+                continue;
+            }
+            tables.insert(name.as_str().unwrap_or_default().to_owned(), indexes);
+            past.create_table(request(table)?)?;
+            let mut start = Value::Null;
+            loop {
+                let mut scan = json!({"TableName": name});
+                if !start.is_null() {
+                    scan["ExclusiveStartKey"] = start;
+                }
+                let mut page = serde_json::to_value(database.scan(request(scan)?)?)?;
+                for item in page["Items"].as_array_mut().into_iter().flatten() {
+                    past.put_item(request(json!({"TableName": name, "Item": item.take()}))?)?;
+                }
+                start = page["LastEvaluatedKey"].take();
+                if start.is_null() {
+                    break;
+                }
+            }
+        }
+        Ok(Self { tables, past, writes: VecDeque::new() })
+    }
+
+    /// Whether a query is of one of the indexes.
+    fn are_queried(&self, query: &[u8]) -> bool {
+        let query: Value = serde_json::from_slice(query).unwrap_or_default();
+        let indexes = query["TableName"].as_str().and_then(|table| self.tables.get(table));
+        indexes.is_some_and(|indexes| indexes.iter().any(|index| query["IndexName"] == **index))
+    }
+
+    /// The tables as the indexes show them at this time.
+    fn at(&mut self, now: Duration) -> &Database {
+        while let Some((at, ..)) = self.writes.front()
+            && *at + delays::INDEX <= now
+            && let Some((_, operation, body)) = self.writes.pop_front()
+        {
+            let answer = answer(&self.past, &operation, body.to_string().as_bytes());
+            if answer.status != 200 {
+                let said = String::from_utf8_lossy(&answer.body).into_owned();
+                tracing::error!(said, "an index does not follow its table");
+            }
+        }
+        &self.past
+    }
+
+    /// Notes what a write does to the tables that have global indexes.
+    fn note(&mut self, operation: &str, body: &[u8], now: Duration) {
+        let mut write: Value = serde_json::from_slice(body).unwrap_or_default();
+        let is_ours = |table: &Value| table.as_str().is_some_and(|table| self.tables.contains_key(table));
+        let is_empty = if let Some(writes) = write["TransactItems"].as_array_mut() {
+            let of_table = |write: &Value| write.as_object()?.values().next()?.get("TableName").map(is_ours);
+            writes.retain(|write| of_table(write) == Some(true));
+            writes.is_empty()
+        } else if let Some(writes) = write["RequestItems"].as_object_mut() {
+            writes.retain(|table, _| self.tables.contains_key(table));
+            writes.is_empty()
+        } else {
+            !is_ours(&write["TableName"])
+        };
+        if !is_empty {
+            self.writes.push_back((now, operation.to_owned(), write));
+        }
+        // What is old enough need not be kept.
+        self.at(now);
     }
 }
 
@@ -233,7 +361,7 @@ mod tests {
         drop(database);
 
         for _ in ["the first start after it", "the next"] {
-            let opened = DynamoDb::open(Some(directory.path()), &stack).unwrap();
+            let opened = DynamoDb::open(Some(directory.path()), &stack, false).unwrap();
             let query = json!({
                 "TableName": "runvoy-local-executions", "IndexName": "by-idempotency-key",
                 "KeyConditionExpression": "idempotency_key = :k", "ExpressionAttributeValues": {":k": {"S": "k"}},
@@ -242,5 +370,28 @@ mod tests {
                 serde_json::from_slice(&opened.call("Query", query.to_string().as_bytes()).body).unwrap();
             assert_eq!(found["Count"], 1, "what was there is in it: {found}");
         }
+    }
+    #[test]
+    fn a_slow_index_shows_a_table_as_it_was() {
+        let stack = Stack::bundled(&Default::default()).unwrap();
+        let dynamodb = DynamoDb::open(None, &stack, true).unwrap();
+        let at = |seconds, operation: &str, body: Value| -> Value {
+            let answer = dynamodb.call_at(operation, body.to_string().as_bytes(), Duration::from_secs(seconds));
+            serde_json::from_slice(&answer.body).unwrap()
+        };
+        let found = |seconds| {
+            let query = json!({
+                "TableName": "runvoy-local-websocket-connections", "IndexName": "by-connection",
+                "KeyConditionExpression": "connection_id = :k", "ExpressionAttributeValues": {":k": {"S": "c"}},
+            });
+            at(seconds, "Query", query)["Count"].clone()
+        };
+        let key = json!({"execution_id": {"S": "e"}, "connection_id": {"S": "c"}});
+        let put = json!({"Put": {"TableName": "runvoy-local-websocket-connections", "Item": key}});
+        let other = json!({"Put": {"TableName": "runvoy-local-users", "Item": {"email": {"S": "a"}}}});
+        at(10, "TransactWriteItems", json!({"TransactItems": [put, other]}));
+        assert_eq!((found(10), found(11)), (json!(0), json!(1)));
+        at(20, "DeleteItem", json!({"TableName": "runvoy-local-websocket-connections", "Key": key}));
+        assert_eq!((found(20), found(21)), (json!(1), json!(0)));
     }
 }

@@ -17,7 +17,8 @@ pub enum Fault {
     Lost,
     /// It has no effect, because too many calls were made.
     Throttled,
-    /// It has no effect, because a transaction writes the same item. Calls other than DynamoDB's writes are answered as usual.
+    /// It has no effect, because another call changes the same thing at the same time. Calls for which AWS has no such error are
+    /// answered as usual: see [`may_conflict`](super::may_conflict).
     Conflicts,
     /// It has no effect, because the items with its partition key have reached 10 GB. Calls other than transactions that put
     /// items are answered as usual.
@@ -80,12 +81,17 @@ impl Fault {
 }
 
 /// The answer to a write that conflicts with a transaction ("TransactionConflictException" and "TransactionCanceledException", DynamoDB
-/// API Reference).
+/// API Reference), or to a registration during another of the same family, which AWS does not document.
 pub fn conflict(operation: &str) -> Answer {
-    if operation != "TransactWriteItems" {
-        return AwsError::new("TransactionConflictException", "Transaction is ongoing for the item").into_answer();
+    let ongoing = "Transaction is ongoing for the item";
+    match operation {
+        "RegisterTaskDefinition" => {
+            let message = "Too many concurrent attempts to create a new revision of the specified family.";
+            AwsError::new("ClientException", message).into_answer()
+        }
+        "TransactWriteItems" => cancelled("TransactionConflict", ongoing),
+        _ => AwsError::new("TransactionConflictException", ongoing).into_answer(),
     }
-    cancelled("TransactionConflict", "Transaction is ongoing for the item")
 }
 
 /// The answer to a transaction that is cancelled for one of its writes.

@@ -27,6 +27,13 @@ impl Iam {
         let body = String::from_utf8_lossy(body);
         let name = body.split('&').find_map(|pair| pair.strip_prefix("RoleName=")).unwrap_or_default();
         let name = percent_encoding::percent_decode_str(&name.replace('+', " ")).decode_utf8_lossy().into_owned();
+        // "GetRole", IAM API Reference.
+        let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@-_".contains(&b));
+        if !((1..=64).contains(&name.len()) && is_name(&name)) {
+            let message = "The specified value for roleName is invalid. It must contain only alphanumeric characters and/or the \
+                following: +=,.@_- and have 1 to 64 of them";
+            return error(400, "ValidationError", message);
+        }
         if !self.roles.contains(&name) {
             return error(404, "NoSuchEntity", &format!("The role with name {name} cannot be found."));
         }

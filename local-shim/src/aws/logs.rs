@@ -90,6 +90,20 @@ struct FilterLogEvents {
     limit: Option<usize>,
 }
 
+/// What one call of `FilterLogEvents` shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    /// Lines later than this, in milliseconds since 1970, are not shown yet.
+    pub until: i64,
+    /// Whether the first page is empty and has a token. AWS may answer so, and the next page has the lines.
+    pub begins_empty: bool,
+}
+
+impl Shown {
+    /// Every line that was put, at once.
+    pub const ALL: Self = Self { until: i64::MAX, begins_empty: false };
+}
+
 impl CloudWatchLogs {
     /// Opens these groups, each in a folder of its own, or in memory without a directory.
     pub fn open<'a>(directory: Option<PathBuf>, groups: impl IntoIterator<Item = &'a str>) -> Result<Self> {
@@ -117,16 +131,16 @@ impl CloudWatchLogs {
         self.0.get(name)
     }
 
-    /// Answers one call. Lines later than `shown_until`, in milliseconds since 1970, are not shown yet.
+    /// Answers one call.
     ///
     /// # Errors
     /// What AWS answers to a call that it refuses.
-    pub fn call(&self, operation: &str, body: &[u8], shown_until: i64) -> Result<Vec<u8>, AwsError> {
+    pub fn call(&self, operation: &str, body: &[u8], shown: Shown) -> Result<Vec<u8>, AwsError> {
         match operation {
             "FilterLogEvents" => {
                 let request: FilterLogEvents = parse(body)?;
                 let group = request.log_group_name.as_deref().and_then(|name| self.group(name));
-                group.ok_or_else(|| not_found("The specified log group does not exist."))?.filter(request, shown_until)
+                group.ok_or_else(|| not_found("The specified log group does not exist."))?.filter(request, shown)
             }
             _ => Err(AwsError::unknown_operation()),
         }
@@ -195,6 +209,11 @@ impl LogGroup {
         }
     }
 
+    fn has_stream(&self, name: &str) -> bool {
+        self.0.streams.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name)
+            || self.path(name).is_some_and(|path| path.exists())
+    }
+
     /// Closes the file of a stream that has ended. A later read opens it for the time of the read.
     pub fn close_stream(&self, name: &str) {
         if self.0.directory.is_some() {
@@ -234,9 +253,17 @@ impl LogGroup {
         Ok(())
     }
 
-    fn filter(&self, request: FilterLogEvents, shown_until: i64) -> Result<Vec<u8>, AwsError> {
+    fn filter(&self, request: FilterLogEvents, shown: Shown) -> Result<Vec<u8>, AwsError> {
+        let invalid = |message: &str| Err(AwsError::new("InvalidParameterException", message));
         if request.log_stream_names.len() > 100 {
-            return Err(AwsError::new("InvalidParameterException", "At most 100 log streams can be named."));
+            return invalid("At most 100 log streams can be named.");
+        }
+        let is_name = |name: &String| (1..=512).contains(&name.len()) && !name.contains([':', '*']);
+        if !request.log_stream_names.iter().all(is_name) {
+            return invalid("The name of a log stream has 1 to 512 characters, without : and *.");
+        }
+        if request.filter_pattern.as_ref().is_some_and(|pattern| pattern.chars().count() > 1024) {
+            return invalid("filterPattern has at most 1024 characters.");
         }
         let names = match request.log_stream_names.as_slice() {
             [] => self.stream_names().map_err(|error| AwsError::internal(&error))?,
@@ -253,9 +280,16 @@ impl LogGroup {
             let message = "startTime and endTime must be times since 1970, and startTime must not be after endTime";
             return Err(AwsError::new("InvalidParameterException", message));
         }
-        let times = start..=end.min(shown_until);
+        let times = start..=end.min(shown.until);
         let bad_token = || AwsError::new("InvalidParameterException", "The specified nextToken is invalid.");
+        // AWS checks all names at first.
+        if !names.iter().all(|name| self.has_stream(name)) {
+            return Err(not_found("The specified log stream does not exist."));
+        }
         let (mut at, mut offset) = match request.next_token.as_deref() {
+            None if shown.begins_empty => {
+                return write(&FilteredEvents { events: Vec::new(), next_token: Some("0.0".to_owned()) });
+            }
             None => (0, 0),
             Some(token) => token
                 .split_once('.')
@@ -265,10 +299,9 @@ impl LogGroup {
         let mut events = Vec::new();
         let mut size = 0;
         while let Some(name) = names.get(at) {
-            let stream = self
-                .stream(name)
-                .map_err(|error| AwsError::internal(&error))?
-                .ok_or_else(|| not_found("The specified log stream does not exist."))?;
+            let stream = self.stream(name).map_err(|error| AwsError::internal(&error))?;
+            // A retention may have deleted it meanwhile.
+            let stream = stream.ok_or_else(|| not_found("The specified log stream does not exist."))?;
             let more = stream
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)

@@ -2,6 +2,7 @@
 //! refuses, with AWS's own error codes, so that no request succeeds here and fails in AWS.
 
 pub mod api_gateway;
+pub mod delays;
 pub mod dynamodb;
 pub mod ecs;
 mod error;
@@ -36,6 +37,8 @@ pub struct Aws {
     pub permissions: permissions::Needed,
     pub faults: faults::Faults,
     pub quotas: quotas::Quotas,
+    /// Whether services show late what was written: see [`delays`].
+    pub is_slow: bool,
 }
 
 /// How often each function has called each operation. Operations are named `service:Operation`, as IAM policies name them.
@@ -105,7 +108,7 @@ impl Aws {
                 self.answer(service, &operation, request).await;
                 faults::Fault::Lost.answer(service, &operation).await
             }
-            Some(faults::Fault::Conflicts) if !is_table_write(service, &operation) => {
+            Some(faults::Fault::Conflicts) if !may_conflict(service, &operation) => {
                 self.answer(service, &operation, request).await
             }
             Some(faults::Fault::Full) if !puts_in_transaction(&operation, request.body) => {
@@ -115,11 +118,19 @@ impl Aws {
         }
     }
 
+    fn shown_lines(&self) -> logs::Shown {
+        if !self.is_slow {
+            return logs::Shown::ALL;
+        }
+        let until = (jiff::Timestamp::now() - delays::LOG_LINE).as_millisecond();
+        logs::Shown { until, begins_empty: uuid::Uuid::new_v4().as_u128().is_multiple_of(3) }
+    }
+
     async fn answer(&self, service: &str, operation: &str, request: Request<'_>) -> Answer {
         let answered = match service {
             "dynamodb" => return self.dynamodb.call(operation, request.body),
             "ecs" => self.ecs.call(operation, request.body).await.map(Answer::json),
-            "logs" => self.logs.call(operation, request.body, self.quotas.shown_until()).map(Answer::json),
+            "logs" => self.logs.call(operation, request.body, self.shown_lines()).map(Answer::json),
             "ssm" => self.ssm.call(operation, request.body).map(Answer::json),
             "iam" => return self.iam.call(operation, request.body),
             "sts" => return iam::call_sts(operation),
@@ -134,9 +145,14 @@ pub(crate) const EMULATED: &str = "DynamoDB: items, transactions, DescribeTable,
     CloudWatch Logs: FilterLogEvents. SSM: parameters and their tags. IAM: GetRole. STS: GetCallerIdentity. API Gateway: \
     @connections. Lambda: Invoke. CloudFormation: DescribeStacks.";
 
-/// Whether an operation writes to a table, so that it may conflict with a transaction.
-pub fn is_table_write(service: &str, operation: &str) -> bool {
-    service == "dynamodb" && matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems")
+/// Whether an operation fails when another call changes the same thing at the same time: a write to a table during a transaction, or
+/// a registration of a family during another.
+pub fn may_conflict(service: &str, operation: &str) -> bool {
+    match service {
+        "dynamodb" => matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems"),
+        "ecs" => operation == "RegisterTaskDefinition",
+        _ => false,
+    }
 }
 
 fn puts_in_transaction(operation: &str, body: &[u8]) -> bool {

@@ -1,6 +1,5 @@
-//! How often operations may be called in an account and region, and how late CloudWatch Logs shows a line.
-//!
-//! A laptop's user need not wait for either, so they apply with `--chaos` and in tests.
+//! How often operations may be called in an account and region. A laptop's user need not wait for that, so it applies with `--chaos`
+//! and in tests.
 
 use std::{
     collections::HashMap,
@@ -22,9 +21,6 @@ const QUOTAS: [(&str, f64, f64); 6] = [
     ("ecs:RegisterTaskDefinition", 20.0, 1.0),
     ("ecs:DeregisterTaskDefinition", 20.0, 1.0),
 ];
-
-/// When a line can be read, after it was put ("eventual consistency"; AWS gives no figure).
-pub const LOG_DELAY: Duration = Duration::from_secs(2);
 
 /// The quotas of an account, or none.
 #[derive(Clone, Debug, Default)]
@@ -70,14 +66,6 @@ impl Quotas {
         }
         *calls -= 1.0;
         Ok(())
-    }
-
-    /// Lines later than this, in milliseconds since 1970, cannot be read yet.
-    pub(super) fn shown_until(&self) -> i64 {
-        match self.0 {
-            Some(_) => (jiff::Timestamp::now() - LOG_DELAY).as_millisecond(),
-            None => i64::MAX,
-        }
     }
 }
 

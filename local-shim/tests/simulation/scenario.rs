@@ -14,7 +14,7 @@ use lambda_runtime::{Context, LambdaEvent};
 use local_shim::{
     aws::{
         dynamodb::DynamoDb,
-        logs::{CloudWatchLogs, Event},
+        logs::{CloudWatchLogs, Event, Shown},
     },
     lambda::{log_subscription, table_stream},
     stack::Stack,
@@ -132,7 +132,7 @@ impl Simulation {
             name => settings.environment.get(name).cloned(),
         };
         let config = Config::from_lookup(variables).unwrap();
-        let dynamodb = DynamoDb::open(None, &stack).unwrap();
+        let dynamodb = DynamoDb::open(None, &stack, true).unwrap();
         let logs = CloudWatchLogs::open(None, [config.log_group.as_str()]).unwrap();
         let world = World::new(clock.clone(), dynamodb, logs, Random::new(seed), planted);
         let sdk = aws_config::SdkConfig::builder()
@@ -353,6 +353,10 @@ impl Simulation {
                 let killed = self.request("DELETE", &format!("/executions/{id}"), &[], Value::Null, true).await;
                 self.world.tell(|| format!("{id} was killed: {killed:?}"));
                 if matches!(killed, Some((200 | 204, ..))) {
+                    let task = &self.world.state().tasks[&id];
+                    if !task.stop_wanted && task.stopped.is_none() {
+                        self.violate(format!("{id} was said to be stopped, and ECS was not asked"));
+                    }
                     break;
                 }
                 self.world.wait(500).await;
@@ -733,7 +737,7 @@ impl Simulation {
     fn printed(&self, id: &str) -> Vec<String> {
         let body = json!({"logGroupName": self.app.config.log_group, "logStreamNames": [format!("task/runner/{id}")]});
         // A task that did not start has no stream.
-        let Ok(answer) = self.world.logs().call("FilterLogEvents", body.to_string().as_bytes(), i64::MAX) else {
+        let Ok(answer) = self.world.logs().call("FilterLogEvents", body.to_string().as_bytes(), Shown::ALL) else {
             return Vec::new();
         };
         let answer: Value = serde_json::from_slice(&answer).unwrap();

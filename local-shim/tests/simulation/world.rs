@@ -18,13 +18,14 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::body::SdkBody;
 use local_shim::aws::{
-    Answer, AwsError, Request,
+    Answer, AwsError, Request, delays,
     dynamodb::DynamoDb,
     faults::conflict,
     http_client::path_of,
-    identify, is_table_write,
-    logs::CloudWatchLogs,
-    quotas::{LOG_DELAY, Quotas},
+    identify,
+    logs::{CloudWatchLogs, Shown},
+    may_conflict,
+    quotas::Quotas,
 };
 use serde_json::{Value, json};
 
@@ -228,7 +229,7 @@ impl World {
             Fault::Fails => "fails",
             Fault::Lost => "takes effect, its answer is lost",
             Fault::Throttled => "is throttled",
-            Fault::Conflicts => "conflicts with a transaction, if it writes",
+            Fault::Conflicts => "conflicts with another call, if it may",
             Fault::Hangs => "is never answered",
             Fault::CrashBefore => "kills its handler before its effect",
             Fault::CrashAfter => "kills its handler after its effect",
@@ -247,7 +248,7 @@ impl World {
         let slowest = if service == "dynamodb" && invocation.is_multiple_of(8) { 300 } else { 15 };
         self.wait(self.between(0, slowest)).await;
         match self.fault(invocation, &operation) {
-            Some(Fault::Conflicts) if is_table_write(service, &operation) => conflict(&operation),
+            Some(Fault::Conflicts) if may_conflict(service, &operation) => conflict(&operation),
             None | Some(Fault::Conflicts) => {
                 let answer = self.answer(invocation, service, &operation, request).await;
                 self.wait(self.between(0, slowest)).await;
@@ -283,11 +284,11 @@ impl World {
         match service {
             "dynamodb" => {
                 self.spoil_request(operation, &mut request.body);
-                let mut answer = self.0.dynamodb.call(operation, &request.body);
+                let mut answer = self.0.dynamodb.call_at(operation, &request.body, now);
                 self.spoil_answer(invocation, operation, &request.body, &mut answer);
                 answer
             }
-            "logs" => match self.0.logs.call(operation, &request.body, (now - LOG_DELAY).as_millis() as i64) {
+            "logs" => match self.0.logs.call(operation, &request.body, self.shown_lines(now)) {
                 Ok(body) if self.0.planted == Some(Planted::OtherIds) => json_answer(
                     String::from_utf8(body).unwrap().replace("\"eventId\":\"1", "\"eventId\":\"3").into_bytes(),
                 ),
@@ -304,6 +305,10 @@ impl World {
             }
             _ => json_answer(br#"{"Parameters": []}"#.to_vec()),
         }
+    }
+
+    fn shown_lines(&self, now: Duration) -> Shown {
+        Shown { until: (now - delays::LOG_LINE).as_millis() as i64, begins_empty: self.chance(300) }
     }
 
     /// Changes a call as the planted fault would.
@@ -406,14 +411,25 @@ impl World {
                 json!({"tasks": [state.tasks[&id].shown(&id)], "failures": []})
             }
             "DescribeTasks" => {
-                let ids: Vec<&str> =
-                    request["tasks"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
-                let tasks: Vec<Value> = ids.iter().filter_map(|id| Some(state.tasks.get(*id)?.shown(id))).collect();
+                let shown = |id: &Value| {
+                    let id = id.as_str().unwrap();
+                    let task = state.tasks.get(id).filter(|task| task.is_older(now, delays::TASK))?;
+                    let mut shown = task.shown(id);
+                    if !task.is_older(now, delays::TAGS) {
+                        shown["tags"] = json!([]);
+                    }
+                    Some(shown)
+                };
+                let tasks: Vec<Value> = request["tasks"].as_array().unwrap().iter().filter_map(shown).collect();
                 json!({"tasks": tasks, "failures": []})
             }
             "StopTask" => {
                 let id = request["task"].as_str().unwrap();
                 let task = state.tasks.get_mut(id).unwrap();
+                if !task.is_older(now, delays::TASK) {
+                    let error = AwsError::new("InvalidParameterException", "The referenced task was not found.");
+                    return error.into_answer();
+                }
                 task.stop_wanted |= task.stopped.is_none();
                 json!({"task": task.shown(id)})
             }
@@ -426,6 +442,10 @@ impl World {
 impl Task {
     fn arn(id: &str) -> String {
         format!("arn:aws:ecs:us-east-1:000000000000:task/runvoy-local/{id}")
+    }
+
+    fn is_older(&self, now: u64, age: Duration) -> bool {
+        Duration::from_millis(now - self.created_at) >= age
     }
 
     fn last_status(&self) -> &'static str {

@@ -358,3 +358,19 @@ async fn a_failed_clone_fails_the_run_and_prints_no_token() {
     assert!(!log.contains("s3cr3t-t0ken") && !log.contains("never"), "{log}");
     system.shim.shut_down().await;
 }
+
+/// ECS takes 255 characters as the reason of a stop, and an email may have nearly as many.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_with_the_longest_email_can_stop_a_run() {
+    let system = System::start().await;
+    let email =
+        format!("{}@{}.example.com", "a".repeat(64), ["b".repeat(60), "c".repeat(60), "d".repeat(55)].join("."));
+    assert_eq!(email.len(), 254);
+    let user = system.user("developer", &email).await;
+    let id = id(&user.run("sleep 60").await);
+    user.wait_for(&id, "RUNNING").await;
+    let killed = user.delete(&format!("/executions/{id}")).await;
+    assert_eq!(killed.status, 200, "{}", killed.text);
+    assert_eq!(user.wait_for(&id, "STOPPED").await["exit_code"], 130);
+    system.shim.shut_down().await;
+}

@@ -237,6 +237,11 @@ async fn a_call_that_is_throttled_is_a_503_and_leaves_nothing_half_done() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_conflicts_with_another_is_made_again() {
+    every_call_goes_wrong(Fault::Conflicts, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_is_never_answered_is_a_503_and_leaves_nothing_half_done() {
     every_call_goes_wrong(Fault::Hangs, EVERY_TRY).await;
 }

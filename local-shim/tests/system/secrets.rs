@@ -51,6 +51,25 @@ async fn a_run_is_given_its_secrets_and_env_wins() {
     system.shim.shut_down().await;
 }
 
+/// ECS takes a task definition of 64 KiB, and the names of the secrets are in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_with_more_secrets_than_ecs_takes_is_refused_as_the_callers_fault() {
+    let system = System::start().await;
+    let mut names = Vec::new();
+    for number in 0..100 {
+        let name = format!("{:0>128}", number);
+        let body = json!({"name": name, "key_name": format!("S{number}_{}", "x".repeat(120)), "value": VALUE});
+        assert_eq!(system.admin.post("/secrets", &body).await.status, 201);
+        names.push(name);
+    }
+    let refused = system.admin.post("/run", &json!({"command": "true", "secrets": names})).await;
+    assert_eq!(refused.status, 400, "{}", refused.text);
+    assert!(refused.json()["error"].as_str().unwrap().contains("secrets"), "{}", refused.text);
+    let (_, status) = system.admin.run_to_end(json!({"command": "true", "secrets": names[..50]})).await;
+    assert_eq!(status["status"], "SUCCEEDED");
+    system.shim.shut_down().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_value_stands_in_the_parameter_store_and_nowhere_else() {
     let directory = tempfile::tempdir().unwrap();

@@ -55,8 +55,8 @@ impl Idempotency {
 /// The first request's execution, when ECS refuses RunTask because it knows the client token.
 ///
 /// # Errors
-/// [`Error::Conflict`] when the first request was a different one, or ECS does not say which task it started. RunTask's own
-/// failure when it is another one.
+/// [`Error::Conflict`] when the first request was a different one, or ECS does not say which task it started; [`Error::Aws`] when
+/// ECS does not show that task yet. RunTask's own failure when it is another one.
 pub(super) async fn first_of_conflict(
     app: &App,
     error: SdkError<RunTaskError>,
@@ -70,7 +70,11 @@ pub(super) async fn first_of_conflict(
     let record = match super::find(app, &id).await? {
         Some(record) => record,
         None => match task::recover(app, &id).await {
-            Err(Error::NotFound { .. }) => return Err(conflict()),
+            // ECS remembers a token no longer than its task, so it knows the task and does not show it yet. With another answer, the
+            // caller would take a new key, and start a second task.
+            Err(Error::NotFound { .. }) => {
+                return Err(Error::unavailable(Service::Ecs, format!("task {id} is not known yet")));
+            }
             recovered => recovered?.ok_or_else(conflict)?,
         },
     };

@@ -1,9 +1,17 @@
 //! Stopping the ECS task of an execution.
 
+use std::time::Duration;
+
 use aws_sdk_ecs::operation::stop_task::StopTaskError;
 
-use super::{Changed, ExecutionRecord, Status, Transition};
+use super::{Changed, ExecutionRecord, Status, Transition, task};
 use crate::{App, Error, RequestId, Result, auth::Principal, error::Service};
+
+/// Characters that ECS takes ("StopTask", Amazon ECS API Reference). An email may have nearly as many.
+const MAX_REASON: usize = 255;
+/// Pauses between calls of StopTask for a task that ECS does not know yet. Each is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LAST_PAUSE: Duration = Duration::from_millis(1600);
 
 /// Asks ECS to stop an execution's task: SIGTERM at once, SIGKILL after the task's stop timeout. Returns the execution after the
 /// change; `None` when there was nothing to stop, because it has ended or is being stopped already.
@@ -20,25 +28,40 @@ pub async fn kill(
     if !record.execution.status.can_become(Status::Terminating) {
         return Ok(None);
     }
-    let stopped = app
-        .aws
-        .ecs
-        .stop_task()
-        .cluster(&app.config.ecs_cluster)
-        .task(id.as_str())
-        .reason(format!("killed by {}", by.email))
-        .send()
-        .await;
-    match stopped {
-        Ok(_) => {}
-        // ECS forgets a task an hour after its end. The events of this one were lost, and reconcile will close the execution.
-        Err(error) if matches!(error.as_service_error(), Some(StopTaskError::InvalidParameterException(_))) => {}
-        Err(error) => return Err(Error::aws(Service::Ecs)(error)),
-    }
+    stop_task(app, record, by).await?;
     let transition = Transition { request_id: Some(request_id.clone()), ..Transition::default() };
     Ok(match super::change(app, id, Status::Terminating, transition).await? {
         // If the task's end was written meanwhile, it stands.
         Changed::Yes(record) | Changed::No(record) => Some(record),
         Changed::Missing => None,
     })
+}
+
+/// Calls StopTask, again if ECS does not know yet a task that it has just started.
+async fn stop_task(app: &App, record: &ExecutionRecord, by: &Principal) -> Result<()> {
+    let id = &record.execution.execution_id;
+    let call = app
+        .aws
+        .ecs
+        .stop_task()
+        .cluster(&app.config.ecs_cluster)
+        .task(id.as_str())
+        .reason(format!("killed by {}", by.email).chars().take(MAX_REASON).collect::<String>());
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match call.clone().send().await {
+            Ok(_) => return Ok(()),
+            Err(error) if matches!(error.as_service_error(), Some(StopTaskError::InvalidParameterException(_))) => {}
+            Err(error) => return Err(Error::aws(Service::Ecs)(error)),
+        }
+        if task::is_consistent(app, record.execution.started_at) {
+            // ECS forgets a task an hour after its end. The events of this one were lost, and reconcile will close the execution.
+            return Ok(());
+        }
+        if pause > LAST_PAUSE {
+            return Err(Error::unavailable(Service::Ecs, format!("task {id} is not known yet")));
+        }
+        app.sleep(pause).await;
+        pause *= 2;
+    }
 }

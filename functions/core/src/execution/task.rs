@@ -272,7 +272,7 @@ async fn write(app: &App, state: &TaskState) -> Result<Option<Applied>> {
 /// orchestrator died before it wrote one. `None` when the task is not one of runvoy's.
 ///
 /// # Errors
-/// [`Error::NotFound`] when ECS does not know the task: not yet, or not any more (an hour after its end).
+/// [`Error::NotFound`] when ECS does not know the task or its tags: not yet, or not any more (an hour after its end).
 pub(crate) async fn recover(app: &App, id: &ExecutionId) -> Result<Option<ExecutionRecord>> {
     let answer = app
         .aws
@@ -288,7 +288,16 @@ pub(crate) async fn recover(app: &App, id: &ExecutionId) -> Result<Option<Execut
         return Err(Error::not_found("execution", id.as_str()));
     };
     let tag = |key: &str| task.tags().iter().find(|tag| tag.key() == Some(key)).and_then(|tag| tag.value());
-    let (Some("runvoy"), Some(created_by)) = (tag("Application"), tag(TAG_CREATED_BY)) else { return Ok(None) };
+    let started_at = task
+        .created_at()
+        .and_then(|at| at.to_millis().ok())
+        .and_then(|at| Timestamp::from_millisecond(at).ok())
+        .unwrap_or_else(|| app.now());
+    let (Some("runvoy"), Some(created_by)) = (tag("Application"), tag(TAG_CREATED_BY)) else {
+        // ECS shows the tags of a new task later than the task.
+        let may_be_ours = task.tags().is_empty() && !is_consistent(app, started_at);
+        return if may_be_ours { Err(Error::not_found("execution", id.as_str())) } else { Ok(None) };
+    };
     let command = task
         .overrides()
         .into_iter()
@@ -298,11 +307,6 @@ pub(crate) async fn recover(app: &App, id: &ExecutionId) -> Result<Option<Execut
         .find(|variable| variable.name() == Some("RUNVOY_COMMAND"))
         .and_then(|variable| variable.value())
         .unwrap_or_default();
-    let started_at = task
-        .created_at()
-        .and_then(|at| at.to_millis().ok())
-        .and_then(|at| Timestamp::from_millisecond(at).ok())
-        .unwrap_or_else(|| app.now());
     let new = NewExecution {
         execution_id: id.clone(),
         created_by: Email::parse(created_by)

@@ -1,8 +1,13 @@
 //! The ECS task definition of an image: a sidecar that prepares the workspace, and the runner. Both scripts are fixed text. A run
 //! overrides environment variables and nothing else.
 
+use std::time::Duration;
+
 use aws_sdk_ecs::{
-    operation::describe_task_definition::DescribeTaskDefinitionError,
+    error::ProvideErrorMetadata as _,
+    operation::{
+        describe_task_definition::DescribeTaskDefinitionError, register_task_definition::RegisterTaskDefinitionError,
+    },
     types::{
         Compatibility, ContainerCondition, ContainerDefinition, ContainerDependency, LogConfiguration, LogDriver,
         MountPoint, NetworkMode, OsFamily, RuntimePlatform, Secret, Tag, TaskDefinition, TaskDefinitionFamilyStatus,
@@ -34,6 +39,9 @@ pub(crate) struct SecretVariable {
     pub(crate) secret: SecretName,
 }
 
+/// Pauses while another registration of the same family goes on. Each is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_millis(1600);
 /// Characters that a family may have ("RegisterTaskDefinition", Amazon ECS API Reference).
 const MAX_FAMILY: usize = 255;
 /// Hexadecimal digits of the hash of a set of secrets.
@@ -71,10 +79,14 @@ pub(crate) fn version(config: &Config) -> [&str; 8] {
 }
 
 /// Registers a revision of `family` for an image, with these secrets.
-pub(crate) async fn register(app: &App, image: &Image, family: &str, secrets: &[SecretVariable]) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Invalid`] when ECS does not take the settings of the image or the secrets, as for secrets whose names take more than the 64
+/// KiB of a task definition. [`Error::Aws`] when ECS fails, or other registrations of the family go on for seconds.
+pub(crate) async fn register(app: &App, image: &Image, family: &str, variables: &[SecretVariable]) -> Result<()> {
     let config = &app.config;
     let (task_role, execution_role) = roles(config, image);
-    let secrets = secrets
+    let secrets = variables
         .iter()
         .map(|variable| {
             Secret::builder().name(&variable.key_name).value_from(parameter_arn(config, &variable.secret)).build()
@@ -92,7 +104,9 @@ pub(crate) async fn register(app: &App, image: &Image, family: &str, secrets: &[
         )
         .set_secrets(Some(secrets))
         .build();
-    app.aws
+    let count = variables.len();
+    let call = app
+        .aws
         .ecs
         .register_task_definition()
         .family(family)
@@ -111,11 +125,47 @@ pub(crate) async fn register(app: &App, image: &Image, family: &str, secrets: &[
         .volumes(Volume::builder().name("workspace").build())
         .container_definitions(sidecar)
         .container_definitions(runner)
-        .set_tags(Some(tags(image)))
-        .send()
-        .await
-        .map_err(Error::aws(Service::Ecs))?;
-    Ok(())
+        .set_tags(Some(tags(image)));
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match call.clone().send().await {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        let message = error.message().unwrap_or_default();
+        // AWS does not document this error, which ends by itself.
+        let is_conflict = message.contains("concurrent attempts");
+        let is_refusal = matches!(
+            error.as_service_error(),
+            Some(
+                RegisterTaskDefinitionError::ClientException(_)
+                    | RegisterTaskDefinitionError::InvalidParameterException(_)
+            )
+        );
+        if is_conflict && pause <= LAST_PAUSE {
+            app.sleep(pause).await;
+            pause *= 2;
+        } else if is_refusal && !is_conflict {
+            tracing::warn!(image_id = %image.image_id, secrets = count, message, "ECS does not take a task definition");
+            return Err(refusal(image, count));
+        } else {
+            return Err(Error::aws(Service::Ecs)(error));
+        }
+    }
+}
+
+fn refusal(image: &Image, secrets: usize) -> Error {
+    if secrets == 0 {
+        let problem = format!("ECS does not take image {:?} with these settings", image.image);
+        return Error::invalid_unless(
+            problem,
+            "check its name, roles and size; the log of the function has ECS's reason",
+        );
+    }
+    Error::invalid_unless(
+        format!("ECS does not take {secrets} secrets with names of this length to one task"),
+        "name fewer secrets; their names and key_names together may have about 15,000 characters",
+    )
 }
 
 fn container(

@@ -122,7 +122,8 @@ pub async fn create(app: &App, new: NewSecret, by: &Email, request_id: &RequestI
         },
         state: State::Creating,
     };
-    app.aws
+    let put = app
+        .aws
         .dynamodb
         .put_item()
         .table_name(&app.config.tables.secrets)
@@ -137,12 +138,13 @@ pub async fn create(app: &App, new: NewSecret, by: &Email, request_id: &RequestI
         .expression_attribute_values(":active", State::Active.attribute())
         .expression_attribute_values(":creating", State::Creating.attribute())
         .expression_attribute_values(":request", string(request_id.as_str()))
-        .expression_attribute_values(":abandoned", string(time::rfc3339(abandoned_before(app))))
-        .send()
-        .await
-        .map_err(
-            |error| if error.condition_failed() { Error::SecretExists(new.name.to_string()) } else { error.into() },
-        )?;
+        .expression_attribute_values(":abandoned", string(time::rfc3339(abandoned_before(app))));
+    let exists = || Error::SecretExists(new.name.to_string());
+    match table::write(app, || put.clone().send()).await {
+        Ok(_) => {}
+        Err(error) if error.condition_failed() => return Err(exists()),
+        Err(error) => return Err(error.into()),
+    }
     if let Err(error) = parameter::create(app, &new.name, &new.value).await {
         // The value may have been stored although the call failed. If it cannot be removed either, the record stays in the
         // state `creating`, so that reconcile removes both.
@@ -151,7 +153,8 @@ pub async fn create(app: &App, new: NewSecret, by: &Email, request_id: &RequestI
         }
         return Err(error);
     }
-    app.aws
+    let activate = app
+        .aws
         .dynamodb
         .update_item()
         .table_name(&app.config.tables.secrets)
@@ -161,13 +164,12 @@ pub async fn create(app: &App, new: NewSecret, by: &Email, request_id: &RequestI
         .expression_attribute_names("#state", "state")
         .expression_attribute_values(":active", State::Active.attribute())
         .expression_attribute_values(":creating", State::Creating.attribute())
-        .expression_attribute_values(":request", string(request_id.as_str()))
-        .send()
-        .await
-        .map(drop)
-        .map_err(
-            |error| if error.condition_failed() { Error::SecretExists(new.name.to_string()) } else { error.into() },
-        )
+        .expression_attribute_values(":request", string(request_id.as_str()));
+    match table::write(app, || activate.clone().send()).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.condition_failed() => Err(exists()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The record of a secret, without its value.
@@ -239,7 +241,7 @@ fn mark_deleting(app: &App, name: &SecretName, request_id: &RequestId) -> Update
 
 /// Marks a secret as being deleted, then removes its value and its record. `false` when the condition of the mark does not hold.
 async fn remove(app: &App, name: &SecretName, request_id: &RequestId, mark: UpdateItemFluentBuilder) -> Result<bool> {
-    match mark.send().await {
+    match table::write(app, || mark.clone().send()).await {
         Ok(_) => {}
         Err(error) if error.condition_failed() => return Ok(false),
         Err(error) => return Err(error.into()),
@@ -325,7 +327,8 @@ pub async fn update(
             update = update.expression_attribute_values(format!(":{attribute}"), AttributeValue::S(value));
         }
     }
-    match update.update_expression(expression).send().await {
+    let update = update.update_expression(expression);
+    match table::write(app, || update.clone().send()).await {
         Ok(_) => Ok(()),
         Err(error) if error.condition_failed() => {
             // Another request has deleted the secret meanwhile. Its new value must not stay.
@@ -350,7 +353,7 @@ pub async fn delete(app: &App, name: &SecretName, request_id: &RequestId) -> Res
 }
 
 async fn remove_record(app: &App, name: &SecretName, state: State, request_id: &RequestId) -> Result<()> {
-    let removed = app
+    let delete = app
         .aws
         .dynamodb
         .delete_item()
@@ -359,10 +362,8 @@ async fn remove_record(app: &App, name: &SecretName, state: State, request_id: &
         .condition_expression("#state = :state AND modified_by_request_id = :request")
         .expression_attribute_names("#state", "state")
         .expression_attribute_values(":state", state.attribute())
-        .expression_attribute_values(":request", string(request_id.as_str()))
-        .send()
-        .await;
-    match removed {
+        .expression_attribute_values(":request", string(request_id.as_str()));
+    match table::write(app, || delete.clone().send()).await {
         Ok(_) => Ok(()),
         // Another request has removed the record or taken it over.
         Err(error) if error.condition_failed() => Ok(()),

@@ -53,13 +53,13 @@ async fn store(app: &App, id: &ExecutionId, address: &str, token: String) -> Res
         issued_at: Some(address.to_owned()).filter(|address| !address.is_empty()),
         expires_at: app.expiry(LIFETIME),
     };
-    app.aws
+    let put = app
+        .aws
         .dynamodb
         .put_item()
         .table_name(&app.config.tables.websocket_tokens)
-        .set_item(Some(table::to_item(&record)?))
-        .send()
-        .await?;
+        .set_item(Some(table::to_item(&record)?));
+    table::write(app, || put.clone().send()).await?;
     Ok(format!("{}?execution_id={id}&token={token}", app.config.websocket_url()))
 }
 

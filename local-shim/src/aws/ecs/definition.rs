@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Ecs, client,
+    Ecs, client, page,
     request::{
         ContainerDefinition, ListDefinitions, NamedTaskDefinition, Overrides, RegisterTaskDefinition, Tag, check_tags,
     },
@@ -20,6 +20,11 @@ use crate::{
 /// The default of a container's `stopTimeout`, in seconds ("ContainerDefinition", Amazon ECS API Reference).
 const STOP_TIMEOUT: u64 = 30;
 
+/// Bytes of the largest task definition, as JSON ("Amazon ECS service quotas").
+const MAX_DEFINITION: usize = 64 * 1024;
+/// Characters of the name of an image ("ContainerDefinition").
+const MAX_IMAGE: usize = 255;
+
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TaskDefinition {
@@ -27,6 +32,9 @@ pub(super) struct TaskDefinition {
     pub(super) family: String,
     pub(super) revision: usize,
     pub(super) status: String,
+    /// Seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) deregistered_at: Option<f64>,
     pub(super) container_definitions: Vec<ContainerDefinition>,
     #[serde(flatten)]
     pub(super) rest: serde_json::Map<String, Value>,
@@ -35,7 +43,10 @@ pub(super) struct TaskDefinition {
 }
 
 impl Ecs {
-    pub(super) fn register(&self, request: RegisterTaskDefinition) -> Result<Vec<u8>, AwsError> {
+    pub(super) fn register(&self, request: RegisterTaskDefinition, size: usize) -> Result<Vec<u8>, AwsError> {
+        if size > MAX_DEFINITION {
+            return Err(client(format!("Actual length: '{size}'. Max allowed length is '{MAX_DEFINITION}' bytes.")));
+        }
         let name_fits = (1..=255).contains(&request.family.len())
             && request.family.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
         if !name_fits {
@@ -49,6 +60,9 @@ impl Ecs {
             return Err(client("A task definition must have at least one essential container."));
         }
         for container in &request.container_definitions {
+            if container.image.is_empty() || container.image.len() > MAX_IMAGE {
+                return Err(client(format!("Container.image must have 1 to {MAX_IMAGE} characters.")));
+            }
             let known = |name: &str| request.container_definitions.iter().any(|other| other.name == name);
             if let Some(missing) = container.depends_on.iter().find(|dependency| !known(&dependency.container_name)) {
                 return Err(client(format!("Container dependency {} does not exist.", missing.container_name)));
@@ -76,6 +90,7 @@ impl Ecs {
             family: request.family,
             revision,
             status: "ACTIVE".to_owned(),
+            deregistered_at: None,
             container_definitions: request.container_definitions,
             rest: request.rest,
             tags: request.tags.clone(),
@@ -108,6 +123,7 @@ impl Ecs {
             .find(|definition| definition.task_definition_arn == arn)
             .ok_or_else(|| client("The specified task definition does not exist."))?;
         definition.status = "INACTIVE".to_owned();
+        definition.deregistered_at.get_or_insert(jiff::Timestamp::now().as_millisecond() as f64 / 1000.0);
         let answer = write(&json!({"taskDefinition": definition}));
         self.0.store.write_definitions(&state.definitions);
         answer
@@ -116,29 +132,29 @@ impl Ecs {
     pub(super) fn list_definitions(&self, request: ListDefinitions) -> Result<Vec<u8>, AwsError> {
         let state = self.lock();
         let family = request.family_prefix;
-        let arns: Vec<&str> = state
+        let arns = state
             .definitions
             .values()
             .flatten()
             .filter(|definition| definition.status == "ACTIVE")
             .filter(|definition| family.as_ref().is_none_or(|family| definition.family == *family))
-            .map(|definition| definition.task_definition_arn.as_str())
-            .collect();
-        write(&json!({"taskDefinitionArns": arns}))
+            .map(|definition| definition.task_definition_arn.as_str());
+        let (arns, next_token) = page(arns, request.max_results, request.next_token)?;
+        write(&json!({"taskDefinitionArns": arns, "nextToken": next_token}))
     }
 
     pub(super) fn list_families(&self, request: ListDefinitions) -> Result<Vec<u8>, AwsError> {
         let prefix = request.family_prefix.unwrap_or_default();
         let state = self.lock();
-        let families: Vec<&String> = state
+        let families = state
             .definitions
             .iter()
             .filter(|(family, revisions)| {
                 family.starts_with(&prefix) && revisions.iter().any(|definition| definition.status == "ACTIVE")
             })
-            .map(|(family, _)| family)
-            .collect();
-        write(&json!({"families": families}))
+            .map(|(family, _)| family.as_str());
+        let (families, next_token) = page(families, request.max_results, request.next_token)?;
+        write(&json!({"families": families, "nextToken": next_token}))
     }
 
     /// What the runner is to run: the definition with the overrides and the values of its secrets, and the containers in the order in

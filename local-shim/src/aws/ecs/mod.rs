@@ -26,7 +26,7 @@ use self::{
     task::{Task, task_arn},
 };
 use super::{
-    AwsError,
+    AwsError, delays,
     error::{parse, write},
     events::EventPublisher,
     ssm::Ssm,
@@ -34,6 +34,10 @@ use super::{
 
 /// Characters that all overrides of a task may have ("TaskOverride", Amazon ECS API Reference).
 const MAX_OVERRIDES: usize = 8192;
+/// Characters of the reason of a stop ("StopTask").
+const MAX_REASON: usize = 255;
+/// Items in one answer of ListTasks, ListTaskDefinitions and ListTaskDefinitionFamilies.
+const MAX_LISTED: usize = 100;
 /// How long ECS shows a task after it has stopped ("DescribeTasks", Amazon ECS API Reference).
 const SHOWN_AFTER_STOP: Duration = Duration::from_secs(3600);
 
@@ -51,6 +55,8 @@ struct Inner {
     runner: Runner,
     ssm: Ssm,
     events: EventPublisher,
+    /// Whether it shows late what was written, and tasks take time to start and to end: see [`delays`].
+    is_slow: bool,
     ended: tokio::sync::Notify,
     /// What notes that the events of ends are handled.
     telling: TaskTracker,
@@ -75,7 +81,14 @@ impl Ecs {
     ///
     /// # Errors
     /// The state file cannot be read.
-    pub fn open(cluster: &str, store: Store, runner: Runner, ssm: Ssm, events: EventPublisher) -> Result<Self> {
+    pub fn open(
+        cluster: &str,
+        store: Store,
+        runner: Runner,
+        ssm: Ssm,
+        events: EventPublisher,
+        is_slow: bool,
+    ) -> Result<Self> {
         let state = State { definitions: store.read_definitions()?, tasks: store.read_tasks()? };
         let inner = Inner {
             cluster: cluster.to_owned(),
@@ -85,6 +98,7 @@ impl Ecs {
             runner,
             ssm,
             events,
+            is_slow,
             ended: tokio::sync::Notify::new(),
             telling: TaskTracker::new(),
         };
@@ -153,7 +167,7 @@ impl Ecs {
             "StopTask" => self.stop_task(parse(body)?),
             "DescribeTasks" => self.describe_tasks(parse(body)?),
             "ListTasks" => self.list_tasks(parse(body)?),
-            "RegisterTaskDefinition" => self.register(parse(body)?),
+            "RegisterTaskDefinition" => self.register(parse(body)?, body.len()),
             "DescribeTaskDefinition" => self.describe_definition(parse(body)?),
             "DeregisterTaskDefinition" => self.deregister(parse(body)?),
             "ListTaskDefinitions" => self.list_definitions(parse(body)?),
@@ -193,8 +207,9 @@ impl Ecs {
         if request.network_configuration.is_none() {
             return Err(invalid("Network Configuration must be provided when networkMode 'awsvpc' is specified."));
         }
-        if request.client_token.as_ref().is_some_and(|token| token.len() > 64) {
-            return Err(invalid("clientToken must have at most 64 characters."));
+        let is_token = |token: &String| token.len() <= 64 && token.bytes().all(|b| (33..=126).contains(&b));
+        if !request.client_token.as_ref().is_none_or(is_token) {
+            return Err(invalid("clientToken must have at most 64 characters in the range of 33-126."));
         }
         let size =
             serde_json::to_string(&request.overrides).map_err(|error| AwsError::internal(&error))?.chars().count();
@@ -219,6 +234,7 @@ impl Ecs {
         let definition = state
             .definition(&request.task_definition)
             .filter(|definition| definition.status == "ACTIVE")
+            .or_else(|| state.just_deregistered(&request.task_definition).filter(|_| self.0.is_slow))
             .ok_or_else(|| client("TaskDefinition not found."))?
             .clone();
         for container in &request.overrides.container_overrides {
@@ -255,25 +271,36 @@ impl Ecs {
                 exit_codes: BTreeMap::new(),
             },
             None => {
+                self.pass_through(&id, ["PENDING", "ACTIVATING"]).await;
                 let running = || {
-                    let event = self.change(&id, |task| {
+                    self.change_and_tell(&id, |task| {
                         task.last_status = "RUNNING".to_owned();
                         task.started_at = Some(Timestamp::now());
                         for container in &mut task.containers {
                             container.last_status = "RUNNING".to_owned();
                         }
                     });
-                    if let Some(event) = event {
-                        drop(self.0.events.send_to_event_bridge(event));
-                    }
                 };
                 self.0.runner.run(&spec, demand, batches, running).await
             }
         };
+        self.pass_through(&id, ["STOPPING", "DEPROVISIONING"]).await;
         self.change(&id, |task| task.stop(end.stop_code, &end.reason, &end.exit_codes, Timestamp::now()));
         self.send_end(&id);
         self.demands().remove(&id);
         self.0.ended.notify_waiters();
+    }
+
+    /// Lets a task be in each of these states for a while, as on Fargate.
+    async fn pass_through(&self, id: &str, states: [&str; 2]) {
+        if !self.0.is_slow {
+            return;
+        }
+        for state in states {
+            tokio::time::sleep(delays::TASK_STATE).await;
+            self.change_and_tell(id, |task| task.last_status = state.to_owned());
+        }
+        tokio::time::sleep(delays::TASK_STATE).await;
     }
 
     fn missing_secret(&self, id: &str) -> Option<String> {
@@ -310,11 +337,27 @@ impl Ecs {
         Some(task.event())
     }
 
+    /// Changes a task and sends the event of the change.
+    fn change_and_tell(&self, id: &str, change: impl FnOnce(&mut Task)) {
+        if let Some(event) = self.change(id, change) {
+            drop(self.0.events.send_to_event_bridge(event));
+        }
+    }
+
+    /// Whether this long has passed since a task was started, where ECS shows late what was written.
+    fn is_shown(&self, task: &Task, delay: Duration) -> bool {
+        !self.0.is_slow || Timestamp::now().duration_since(task.created_at).unsigned_abs() >= delay
+    }
+
     fn stop_task(&self, request: StopTask) -> Result<Vec<u8>, AwsError> {
         self.check_cluster(request.cluster.as_deref())?;
+        if request.reason.as_ref().is_some_and(|reason| reason.chars().count() > MAX_REASON) {
+            return Err(invalid(format!("reason must have at most {MAX_REASON} characters.")));
+        }
         let id = request.task.rsplit('/').next().unwrap_or_default().to_owned();
         let mut state = self.lock();
-        let task = state.tasks.get_mut(&id).ok_or_else(|| invalid("The referenced task was not found."))?;
+        let task = state.tasks.get_mut(&id).filter(|task| self.is_shown(task, delays::TASK));
+        let task = task.ok_or_else(|| invalid("The referenced task was not found."))?;
         if task.last_status != "STOPPED" {
             task.want_stop(request.reason.as_deref().unwrap_or("Task stopped by user"));
         }
@@ -343,8 +386,10 @@ impl Ecs {
         let (mut tasks, mut failures) = (Vec::new(), Vec::new());
         for name in &request.tasks {
             match state.tasks.get(name.rsplit('/').next().unwrap_or_default()) {
-                Some(task) => tasks.push(task.shown(with_tags)),
-                None => {
+                Some(task) if self.is_shown(task, delays::TASK) => {
+                    tasks.push(task.shown(with_tags && self.is_shown(task, delays::TAGS)));
+                }
+                _ => {
                     let arn = task_arn(&self.0.cluster, name.rsplit('/').next().unwrap_or_default());
                     failures.push(json!({"arn": arn, "reason": "MISSING"}));
                 }
@@ -358,17 +403,18 @@ impl Ecs {
         let wanted = request.desired_status.unwrap_or_else(|| "RUNNING".to_owned());
         let group = request.family.map(|family| format!("family:{family}"));
         let state = self.lock();
-        let arns: Vec<&str> = state
+        let arns = state
             .tasks
             .values()
+            .filter(|task| self.is_shown(task, delays::TASK))
             .filter(|task| task.desired_status == wanted)
             .filter(|task| group.as_ref().is_none_or(|group| *group == task.group))
             .filter(|task| request.launch_type.as_ref().is_none_or(|launch_type| *launch_type == task.launch_type))
             // RunTask does not take `startedBy` here, so no task has one.
             .filter(|_| request.started_by.is_none())
-            .map(|task| task.task_arn.as_str())
-            .collect();
-        write(&json!({"taskArns": arns}))
+            .map(|task| task.task_arn.as_str());
+        let (arns, next_token) = page(arns, request.max_results, request.next_token)?;
+        write(&json!({"taskArns": arns, "nextToken": next_token}))
     }
 
     fn check_cluster(&self, cluster: Option<&str>) -> Result<(), AwsError> {
@@ -401,6 +447,13 @@ impl State {
         }
     }
 
+    /// The latest revision of a family without an active one, if it was deregistered a moment ago.
+    fn just_deregistered(&self, family: &str) -> Option<&TaskDefinition> {
+        let latest = self.definitions.get(family)?.last()?;
+        let age = Timestamp::now().as_millisecond() as f64 / 1000.0 - latest.deregistered_at?;
+        (age < delays::DEREGISTERED.as_secs_f64()).then_some(latest)
+    }
+
     /// Removes the tasks that ECS would no longer show, with their client tokens. Returns their ids.
     fn forget_old(&mut self) -> Vec<String> {
         let now = Timestamp::now();
@@ -413,6 +466,24 @@ impl State {
         }
         old
     }
+}
+
+/// A page of names, and the token of the next one if there is one, which is the last name of this page.
+fn page<'a>(
+    names: impl Iterator<Item = &'a str>,
+    max_results: Option<usize>,
+    after: Option<String>,
+) -> Result<(Vec<&'a str>, Option<&'a str>), AwsError> {
+    let limit = max_results.unwrap_or(MAX_LISTED);
+    if !(1..=MAX_LISTED).contains(&limit) {
+        return Err(invalid(format!("maxResults must be 1 to {MAX_LISTED}.")));
+    }
+    let mut names: Vec<&str> = names.filter(|name| after.as_deref().is_none_or(|after| *name > after)).collect();
+    names.sort_unstable();
+    let is_last = names.len() <= limit;
+    names.truncate(limit);
+    let next = names.last().copied().filter(|_| !is_last);
+    Ok((names, next))
 }
 
 fn add_tags(tags: &mut Vec<Tag>, added: Vec<Tag>) -> Result<(), AwsError> {

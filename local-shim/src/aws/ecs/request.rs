@@ -128,6 +128,8 @@ pub(super) struct ListTasks {
     pub(super) family: Option<String>,
     pub(super) launch_type: Option<String>,
     pub(super) started_by: Option<String>,
+    pub(super) max_results: Option<usize>,
+    pub(super) next_token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -142,6 +144,8 @@ pub(super) struct NamedTaskDefinition {
 #[serde(rename_all = "camelCase")]
 pub(super) struct ListDefinitions {
     pub(super) family_prefix: Option<String>,
+    pub(super) max_results: Option<usize>,
+    pub(super) next_token: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -1,0 +1,24 @@
+//! How late AWS shows what was written. A laptop's user need not wait for that, so it applies with `--chaos` and in tests.
+//!
+//! AWS documents that these reads lag, and gives no figures except for task definitions. Mostly they lag less than here.
+
+use std::time::Duration;
+
+/// Until `FilterLogEvents` shows a line.
+pub const LOG_LINE: Duration = Duration::from_secs(2);
+
+/// Until a query of a global index sees a change of its table ("Using Global Secondary Indexes in DynamoDB").
+pub const INDEX: Duration = Duration::from_secs(1);
+
+/// Until other calls know a task that RunTask has started ("RunTask", Amazon ECS API Reference).
+pub const TASK: Duration = Duration::from_secs(1);
+
+/// Until DescribeTasks shows the tags of such a task.
+pub const TAGS: Duration = Duration::from_secs(3);
+
+/// How long tasks can still be started from a task definition that was deregistered ("DeregisterTaskDefinition", Amazon ECS API
+/// Reference).
+pub const DEREGISTERED: Duration = Duration::from_secs(600);
+
+/// In each state of a task on Fargate in which its containers do not run ("Amazon ECS task lifecycle"). It takes many times longer in AWS.
+pub const TASK_STATE: Duration = Duration::from_millis(300);
