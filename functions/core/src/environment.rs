@@ -2,9 +2,22 @@
 
 use crate::{Error, Result};
 
-/// Names that would change how the runner's scripts, the loader or the task's credentials work. A command can still set any of
-/// them for itself (`PATH=… my-command`).
-const RESERVED: [&str; 8] = ["PATH", "IFS", "ENV", "BASH_ENV", "SHELLOPTS", "BASHOPTS", "PS4", "AWS_EXECUTION_ENV"];
+/// Names that would change how the runner's scripts, the loader or the task's credentials work, and the last four, which every shell
+/// sets itself (POSIX, "Shell Variables"). A command can still set most of them for itself (`PATH=… my-command`).
+const RESERVED: [&str; 12] = [
+    "PATH",
+    "IFS",
+    "ENV",
+    "BASH_ENV",
+    "SHELLOPTS",
+    "BASHOPTS",
+    "PS4",
+    "AWS_EXECUTION_ENV",
+    "OPTIND",
+    "PWD",
+    "OLDPWD",
+    "PPID",
+];
 const RESERVED_PREFIXES: [&str; 6] = ["RUNVOY_", "LD_", "DYLD_", "ECS_", "AWS_CONTAINER_", "BASH_FUNC_"];
 
 /// Checks the name of a variable.
@@ -26,7 +39,7 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
         return Err(Error::invalid_unless(
             format!("the environment variable {name} is reserved"),
             format!(
-                "set it within the command instead (reserved are {} and names that start with {})",
+                "use another name, or set it within the command (reserved are {} and names that start with {})",
                 RESERVED.join(", "),
                 RESERVED_PREFIXES.join(", ")
             ),
@@ -70,6 +83,7 @@ mod tests {
             "LD_PRELOAD",
             "RUNVOY_COMMAND",
             "IFS",
+            "PPID",
             "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
             "ECS_CONTAINER_METADATA_URI_V4",
         ] {

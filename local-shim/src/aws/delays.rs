@@ -20,5 +20,8 @@ pub const TAGS: Duration = Duration::from_secs(3);
 /// Reference).
 pub const DEREGISTERED: Duration = Duration::from_secs(600);
 
+/// How long after a registration of a task definition others of the same family are refused.
+pub const REGISTRATION: Duration = Duration::from_millis(200);
+
 /// In each state of a task on Fargate in which its containers do not run ("Amazon ECS task lifecycle"). It takes many times longer in AWS.
 pub const TASK_STATE: Duration = Duration::from_millis(300);

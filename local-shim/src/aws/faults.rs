@@ -85,10 +85,7 @@ impl Fault {
 pub fn conflict(operation: &str) -> Answer {
     let ongoing = "Transaction is ongoing for the item";
     match operation {
-        "RegisterTaskDefinition" => {
-            let message = "Too many concurrent attempts to create a new revision of the specified family.";
-            AwsError::new("ClientException", message).into_answer()
-        }
+        "RegisterTaskDefinition" => AwsError::new("ClientException", super::ecs::CONCURRENT_REGISTRATION).into_answer(),
         "TransactWriteItems" => cancelled("TransactionConflict", ongoing),
         _ => AwsError::new("TransactionConflictException", ongoing).into_answer(),
     }

@@ -70,6 +70,20 @@ async fn a_run_with_more_secrets_than_ecs_takes_is_refused_as_the_callers_fault(
     system.shim.shut_down().await;
 }
 
+/// The first run with a set of secrets registers a task definition, and ECS takes one registration of a family at a time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_with_the_same_new_secrets_start_together() {
+    let system = System::start_with(Settings { chaos: Some(1), ..Settings::ephemeral() }).await;
+    let body = json!({"name": "s", "key_name": "S", "value": VALUE});
+    assert_eq!(system.admin.post("/secrets", &body).await.status, 201);
+    let run = json!({"command": "true", "secrets": ["s"]});
+    let answers = futures_util::future::join_all((0..5).map(|_| system.admin.post("/run", &run))).await;
+    for answer in answers {
+        assert_eq!(answer.status, 202, "{}", answer.text);
+    }
+    system.shim.shut_down().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_value_stands_in_the_parameter_store_and_nowhere_else() {
     let directory = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ mod task;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
@@ -20,7 +20,9 @@ use tokio_util::task::TaskTracker;
 
 use self::{
     definition::TaskDefinition,
-    request::{DescribeTasks, ListTasks, MAX_TAGS, RunTask, StopTask, Tag, TagResource, check_tags},
+    request::{
+        DescribeTasks, ListTasks, MAX_TAGS, RegisterTaskDefinition, RunTask, StopTask, Tag, TagResource, check_tags,
+    },
     runner::{Demand, Runner, TaskEnd, TaskSpec},
     store::Definitions,
     task::{Task, task_arn},
@@ -41,6 +43,10 @@ const MAX_LISTED: usize = 100;
 /// How long ECS shows a task after it has stopped ("DescribeTasks", Amazon ECS API Reference).
 const SHOWN_AFTER_STOP: Duration = Duration::from_secs(3600);
 
+/// What ECS says to a registration during another of the same family. AWS does not document it.
+pub(super) const CONCURRENT_REGISTRATION: &str =
+    "Too many concurrent attempts to create a new revision of the specified family.";
+
 pub use store::Store;
 
 #[derive(Clone)]
@@ -57,6 +63,8 @@ struct Inner {
     events: EventPublisher,
     /// Whether it shows late what was written, and tasks take time to start and to end: see [`delays`].
     is_slow: bool,
+    /// When a revision of each family was registered last.
+    registered: Mutex<HashMap<String, Instant>>,
     ended: tokio::sync::Notify,
     /// What notes that the events of ends are handled.
     telling: TaskTracker,
@@ -99,6 +107,7 @@ impl Ecs {
             ssm,
             events,
             is_slow,
+            registered: Mutex::default(),
             ended: tokio::sync::Notify::new(),
             telling: TaskTracker::new(),
         };
@@ -167,7 +176,13 @@ impl Ecs {
             "StopTask" => self.stop_task(parse(body)?),
             "DescribeTasks" => self.describe_tasks(parse(body)?),
             "ListTasks" => self.list_tasks(parse(body)?),
-            "RegisterTaskDefinition" => self.register(parse(body)?, body.len()),
+            "RegisterTaskDefinition" => {
+                let request: RegisterTaskDefinition = parse(body)?;
+                if self.0.is_slow {
+                    self.check_turn(&request.family)?;
+                }
+                self.register(request, body.len())
+            }
             "DescribeTaskDefinition" => self.describe_definition(parse(body)?),
             "DeregisterTaskDefinition" => self.deregister(parse(body)?),
             "ListTaskDefinitions" => self.list_definitions(parse(body)?),
@@ -175,6 +190,17 @@ impl Ecs {
             "TagResource" => self.tag(parse(body)?),
             _ => Err(AwsError::unknown_operation()),
         }
+    }
+
+    /// # Errors
+    /// ECS's own error for a registration soon after another of the family.
+    fn check_turn(&self, family: &str) -> Result<(), AwsError> {
+        let mut registered = self.0.registered.lock().unwrap_or_else(PoisonError::into_inner);
+        if registered.get(family).is_some_and(|at| at.elapsed() < delays::REGISTRATION) {
+            return Err(client(CONCURRENT_REGISTRATION));
+        }
+        registered.insert(family.to_owned(), Instant::now());
+        Ok(())
     }
 
     fn tag(&self, request: TagResource) -> Result<Vec<u8>, AwsError> {
