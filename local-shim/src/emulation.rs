@@ -28,7 +28,8 @@ use crate::{
     stack::Stack,
 };
 
-/// Builds the emulated services. Their events go to `events`. In a busy AWS, calls have quotas, and what was written shows late.
+/// Builds the emulated services. Their events go to `events`. In a busy AWS, calls have quotas, what was written
+/// shows late, and writes conflict.
 pub(crate) fn build(
     stack: &Stack,
     config: &Config,
@@ -58,7 +59,7 @@ pub(crate) fn build(
         permissions: Needed::default(),
         faults: Faults::default(),
         quotas: if is_busy { Quotas::of_new_account() } else { Quotas::default() },
-        is_slow: is_busy,
+        is_busy,
     })
 }
 

@@ -37,8 +37,8 @@ pub struct Aws {
     pub permissions: permissions::Needed,
     pub faults: faults::Faults,
     pub quotas: quotas::Quotas,
-    /// Whether services show late what was written: see [`delays`].
-    pub is_slow: bool,
+    /// Whether services show late what was written (see [`delays`]), and writes conflict.
+    pub is_busy: bool,
 }
 
 /// How often each function has called each operation. Operations are named `service:Operation`, as IAM policies name them.
@@ -93,7 +93,7 @@ impl Aws {
         };
         let name = format!("{service}:{operation}");
         let call = faults::Call { operation: &name, invocation: request.invocation.unwrap_or_default() };
-        let fault = self.faults.of(call);
+        let fault = self.faults.of(call).or_else(|| self.conflict_by_chance());
         let refused = self.quotas.take(&name).err();
         if let Some(caller) = request.caller {
             self.calls.count(caller, name);
@@ -119,11 +119,16 @@ impl Aws {
     }
 
     fn shown_lines(&self) -> logs::Shown {
-        if !self.is_slow {
+        if !self.is_busy {
             return logs::Shown::ALL;
         }
         let until = (jiff::Timestamp::now() - delays::LOG_LINE).as_millisecond();
-        logs::Shown { until, begins_empty: uuid::Uuid::new_v4().as_u128().is_multiple_of(3) }
+        logs::Shown { until, begins_empty: one_in(3) }
+    }
+
+    /// Writes to tables meet transactions now and then.
+    fn conflict_by_chance(&self) -> Option<faults::Fault> {
+        (self.is_busy && one_in(50)).then_some(faults::Fault::Conflicts)
     }
 
     async fn answer(&self, service: &str, operation: &str, request: Request<'_>) -> Answer {
@@ -144,6 +149,11 @@ impl Aws {
 pub(crate) const EMULATED: &str = "DynamoDB: items, transactions, DescribeTable, ListTables. ECS: tasks and task definitions. \
     CloudWatch Logs: FilterLogEvents. SSM: parameters and their tags. IAM: GetRole. STS: GetCallerIdentity. API Gateway: \
     @connections. Lambda: Invoke. CloudFormation: DescribeStacks.";
+
+/// Whether a chance of one in `many` comes up.
+fn one_in(many: u128) -> bool {
+    uuid::Uuid::new_v4().as_u128().is_multiple_of(many)
+}
 
 /// Whether an operation fails when another call changes the same thing at the same time: a write to a table during a transaction, or
 /// a registration of a family during another.

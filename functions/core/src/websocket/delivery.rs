@@ -10,7 +10,9 @@
 use std::time::Duration;
 
 use aws_sdk_apigatewaymanagement::{
-    error::SdkError, operation::post_to_connection::PostToConnectionError, primitives::Blob,
+    error::SdkError,
+    operation::{delete_connection::DeleteConnectionError, post_to_connection::PostToConnectionError},
+    primitives::Blob,
 };
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
@@ -261,9 +263,12 @@ async fn close(app: &App, connection: &Connection) -> Result<()> {
         return Ok(());
     }
     let closed = app.aws.websocket.delete_connection().connection_id(&connection.key.connection_id).send().await;
-    if let Err(error) = closed {
-        let error = Error::aws(Service::ApiGateway)(error);
-        tracing::debug!(error = %error.chain(), "the viewer had closed its connection already");
+    match closed {
+        Ok(_) => {}
+        // The viewer has closed it.
+        Err(error) if matches!(error.as_service_error(), Some(DeleteConnectionError::GoneException(_))) => {}
+        // Without its record, no invocation would try again, and the viewer would wait for the end until API Gateway's own limit.
+        Err(error) => return Err(Error::aws(Service::ApiGateway)(error)),
     }
     connection::remove(app, &connection.key).await
 }
