@@ -50,11 +50,11 @@ pub async fn handle(api: &Api, event: LambdaEvent<Value>) -> Result<Value, Diagn
 }
 
 async fn answer(api: Api, request: Request) -> Result<Response<Body>, Infallible> {
-    let accepted = compression::Accepted::of(request.headers());
+    let encoding = compression::Encoding::accepted(request.headers());
     let (mut parts, body) = api.0.oneshot(request.map(incoming)).await?.into_parts();
     // Every body is made in memory, so collecting it cannot fail.
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
-    let body = match compression::compress(accepted, &mut parts.headers, &bytes) {
+    let body = match compression::compress(encoding, &mut parts.headers, &bytes) {
         Some(compressed) => Body::Binary(compressed),
         None if bytes.is_empty() => Body::Empty,
         None => match String::from_utf8(bytes.into()) {

@@ -153,7 +153,7 @@ async fn pages_of_each_address_of_the_api_may_follow_with_the_tokens_that_they_g
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_log_comes_in_one_answer_to_a_client_that_accepts_gzip() {
+async fn a_long_log_comes_in_one_answer_to_a_client_that_accepts_a_compressed_one() {
     let system = System::start().await;
     let (id, _) = system
         .admin
@@ -168,22 +168,26 @@ async fn a_long_log_comes_in_one_answer_to_a_client_that_accepts_gzip() {
 
     let key = system.admin.key.clone();
     let address = system.admin.api.strip_prefix("http://").unwrap().strip_suffix("/api/v1").unwrap().to_owned();
-    let body = tokio::task::spawn_blocking(move || {
+    let read = move |encoding: &str| {
         let request = format!(
-            "GET /api/v1{path} HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {key}\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n"
+            "GET /api/v1{path} HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {key}\r\nAccept-Encoding: {encoding}\r\nConnection: close\r\n\r\n"
         );
         let (head, body) = raw(&address, request.as_bytes());
         let head = head.to_ascii_lowercase();
-        assert!(head.contains("content-encoding: gzip") && !head.contains("\r\nlink:"), "{head}");
-        let mut text = String::new();
-        GzDecoder::new(&body[..]).read_to_string(&mut text).unwrap();
-        text
-    })
-    .await
-    .unwrap();
-    let log: Value = serde_json::from_str(&body).unwrap();
+        let is_encoded = head.contains(&format!("content-encoding: {encoding}\r\n"));
+        assert!(is_encoded && !head.contains("\r\nlink:"), "{head}");
+        let mut text = Vec::new();
+        match encoding {
+            "gzip" => GzDecoder::new(&body[..]).read_to_end(&mut text).unwrap(),
+            _ => zstd::Decoder::new(&body[..]).unwrap().read_to_end(&mut text).unwrap(),
+        };
+        serde_json::from_slice::<Value>(&text).unwrap()
+    };
+    let logs = tokio::task::spawn_blocking(move || ["gzip", "zstd"].map(read)).await.unwrap();
     let own = |event: &&Value| event["message"].as_str().unwrap().starts_with("line ");
-    assert_eq!(log["events"].as_array().unwrap().iter().filter(own).count(), 100_000);
+    for log in logs {
+        assert_eq!(log["events"].as_array().unwrap().iter().filter(own).count(), 100_000);
+    }
     system.shim.shut_down().await;
 }
 

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tags;
 use crate::{
-    compression::Accepted,
+    compression::Encoding,
     error::{self, Result},
     request::{Caller, Path, Query, own_address},
 };
@@ -176,7 +176,7 @@ pub(super) struct Logs {
 ///
 /// While an execution is being stopped, the answer has both. A log that does not fit into one answer comes in pages: the header
 /// `Link: <…>; rel="next"` names the next one, and the last event says how many lines are missing. A page has about 5 MB of lines, and
-/// about 40 MB for a caller that accepts gzip.
+/// about 40 MB for a caller that accepts gzip or zstd.
 #[utoipa::path(get, path = "/executions/{id}/logs", operation_id = "execution_logs", tag = tags::EXECUTIONS,
     params(("id" = String, Path, description = "Id of the execution"), LogsParameters),
     responses(
@@ -203,9 +203,9 @@ pub(super) async fn logs(
         return Ok(Json(Logs { execution_id, status, events, websocket_url }).into_response());
     }
     let after = query.after.as_deref().filter(|after| !after.is_empty()).map(After::parse).transpose()?;
-    let limit = match Accepted::of(&headers) {
-        Accepted::Gzip => PageLimit::Compressed,
-        Accepted::Identity => PageLimit::Plain,
+    let limit = match Encoding::accepted(&headers) {
+        Encoding::Identity => PageLimit::Plain,
+        _ => PageLimit::Compressed,
     };
     let record = if after.is_none() { completion::complete_for_reader(&app, record).await? } else { record };
     let (events, next) = read::page(&app, &record, after.as_ref(), limit).await?;
