@@ -18,6 +18,7 @@ mod faults;
 mod guard;
 mod images;
 mod lines;
+mod machine;
 mod operations;
 mod permissions;
 mod process;

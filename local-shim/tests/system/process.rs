@@ -22,7 +22,7 @@ pub struct Program {
     welcome: String,
 }
 
-fn command(directory: &Path) -> Command {
+pub fn command(directory: &Path) -> Command {
     // The process runner is chosen, because this machine may have Docker.
     command_with(directory, "process")
 }
@@ -41,7 +41,7 @@ pub fn command_with(directory: &Path, runner: &str) -> Command {
 }
 
 impl Program {
-    fn start(directory: &Path) -> Self {
+    pub fn start(directory: &Path) -> Self {
         Self::run(directory, command(directory))
     }
 
@@ -60,6 +60,10 @@ impl Program {
         let key = std::fs::read_to_string(directory.join(".runvoy-local/admin-key")).unwrap();
         let caller = Caller::new(&after("API              "), &after("Event processor  "), key.trim());
         Self { child, caller, welcome }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn signal(&self, signal: &str) {
@@ -83,7 +87,7 @@ impl Drop for Program {
     }
 }
 
-fn log_of(directory: &Path) -> String {
+pub fn log_of(directory: &Path) -> String {
     std::fs::read_to_string(directory.join("log")).unwrap()
 }
 
@@ -200,7 +204,7 @@ async fn only_the_user_can_read_the_state() {
 }
 
 /// Runs a program that must not start, and returns its standard error.
-fn fails(command: &mut Command) -> String {
+pub fn fails(command: &mut Command) -> String {
     let Output { status, stderr, .. } = command.output().unwrap();
     assert_eq!(status.code(), Some(1));
     String::from_utf8(stderr).unwrap()

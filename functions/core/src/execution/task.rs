@@ -164,7 +164,7 @@ impl Stop {
 
 /// What to do about a reason that users meet often ("Stopped task error messages", Amazon ECS Developer Guide).
 fn hint(reason: &str) -> Option<&'static str> {
-    const HINTS: [(&str, &str); 10] = [
+    const HINTS: [(&str, &str); 11] = [
         (
             "exec format error",
             "the image is built for another CPU architecture: register it with the right runtime_platform",
@@ -184,6 +184,7 @@ fn hint(reason: &str) -> Option<&'static str> {
         ),
         ("OutOfMemory", "register the image with more memory, or let the command use less"),
         ("range of CPUs", "the image is registered with more CPUs than this machine has"),
+        ("lines of the log could not be written", "free disk space, or let the command print less"),
         ("no space left on device", "free disk space, or let the command write less"),
         ("too many open files", "the limit of open files is reached: raise it with `ulimit -n`"),
         (

@@ -1,6 +1,12 @@
 //! The log driver: it splits a container's output into lines and sends them in batches, as Docker's `awslogs` driver does.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use tokio::{io::AsyncReadExt, net::unix::pipe};
 
@@ -17,6 +23,8 @@ const READ: usize = 128 * 1024;
 /// How often, and how long apart, a batch is written again that could not be written, for example because the disk is full.
 const WRITE_ATTEMPTS: u32 = 20;
 const WRITE_PAUSE: Duration = Duration::from_millis(500);
+/// For this long after lines were lost, batches are tried once, so that the container does not wait for each of them.
+const NO_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The beginning of a line whose end has not been printed yet.
 #[derive(Default)]
@@ -31,12 +39,20 @@ pub(super) struct LogDriver {
     bytes: usize,
     /// Lines that could not be written, which the next line that can be written tells.
     lost: usize,
+    lost_at: Option<Instant>,
+    /// All lines that could not be written.
+    losses: Arc<AtomicUsize>,
 }
 
 impl LogDriver {
     pub(super) fn new(logs: LogGroup, stream: String, batches: LogBatches) -> anyhow::Result<Self> {
         logs.create_stream(&stream)?;
-        Ok(Self { logs, stream, batches, lines: Vec::new(), bytes: 0, lost: 0 })
+        Ok(Self { logs, stream, batches, lines: Vec::new(), bytes: 0, lost: 0, lost_at: None, losses: Arc::default() })
+    }
+
+    /// The number of lines that could not be written, which goes on counting.
+    pub(super) fn losses(&self) -> Arc<AtomicUsize> {
+        self.losses.clone()
     }
 
     /// Logs a line of the runner's own.
@@ -111,7 +127,7 @@ impl LogDriver {
     }
 
     /// Sends the lines that have been collected. Lines that cannot be written are tried again for 10 seconds, while the container
-    /// waits; after that they are lost, and the log says so.
+    /// waits; after that they are lost, and the log says so as soon as it can be written again.
     pub(super) async fn flush(&mut self) {
         if self.lines.is_empty() {
             return;
@@ -122,7 +138,8 @@ impl LogDriver {
             let message = format!("### runvoy runner: {} lines are missing here: they could not be written", self.lost);
             lines.insert(0, (lines[0].0, message));
         }
-        for attempt in 1..=WRITE_ATTEMPTS {
+        let attempts = if self.lost_at.is_some_and(|at| at.elapsed() < NO_PATIENCE) { 1 } else { WRITE_ATTEMPTS };
+        for attempt in 1..=attempts {
             match self.logs.put(&self.stream, &lines) {
                 Ok(events) => {
                     self.lost = 0;
@@ -130,13 +147,15 @@ impl LogDriver {
                     let _ = self.batches.send((self.stream.clone(), events)).await;
                     return;
                 }
-                Err(error) if attempt == WRITE_ATTEMPTS => {
-                    tracing::error!(
-                        stream = self.stream,
-                        error = format!("{error:#}"),
-                        "lines are lost: the log cannot be written"
-                    );
-                    self.lost += lines.len() - usize::from(self.lost > 0);
+                Err(error) if attempt == attempts => {
+                    let lost = lines.len() - usize::from(self.lost > 0);
+                    if attempts > 1 {
+                        let (stream, error) = (&self.stream, format!("{error:#}"));
+                        tracing::error!(stream, error, "lines are lost: the log cannot be written");
+                    }
+                    self.lost += lost;
+                    self.lost_at = Some(Instant::now());
+                    self.losses.fetch_add(lost, Ordering::Relaxed);
                 }
                 Err(error) => {
                     if attempt == 1 {

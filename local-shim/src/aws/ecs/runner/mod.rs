@@ -6,7 +6,7 @@ mod log_driver;
 pub mod orphans;
 pub(crate) mod process;
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::atomic::Ordering, time::Duration};
 
 use tokio::sync::watch;
 
@@ -163,6 +163,7 @@ impl Runner {
                     return failed_to_start(format!("CannotStartContainerError: {error:#}"), exit_codes);
                 }
             };
+            let losses = driver.losses();
             let started = || {
                 if let Some(running) = running.take_if(|_| last) {
                     running();
@@ -184,7 +185,11 @@ impl Runner {
                 let reason = format!("dependency container {} exited with code {}", container.name, ended.exit_code);
                 return failed_to_start(reason, exit_codes);
             }
-            reason = ended.reason.unwrap_or(reason);
+            let lost = match losses.load(Ordering::Relaxed) {
+                0 => None,
+                lost => Some(format!("{lost} lines of the log could not be written")),
+            };
+            reason = ended.reason.or(lost).unwrap_or(reason);
         }
         TaskEnd { stop_code: "EssentialContainerExited", reason, exit_codes }
     }
