@@ -220,6 +220,12 @@ fn what_prevents_a_start_is_named_with_what_to_do() {
         let said = fails(command(path).env(variable, &port));
         assert!(said.contains(&port) && said.contains(variable), "{said}");
     }
+    // `localhost` is `::1` first, so that a program there would receive the requests, with their keys.
+    if let Ok(taken) = std::net::TcpListener::bind("[::1]:0") {
+        let port = taken.local_addr().unwrap().port().to_string();
+        let said = fails(command(path).env("RUNVOY_DEV_SERVER_PORT", &port));
+        assert!(said.contains("::1") && said.contains(&port), "{said}");
+    }
     for (name, value) in [
         ("RUNVOY_DEV_SERVER_PORT", "http"),
         ("RUNVOY_REQUEST_TIMEOUT", "soon"),

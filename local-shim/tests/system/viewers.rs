@@ -261,3 +261,27 @@ async fn a_viewer_that_vanishes_holds_no_other_up() {
     assert_complete(&seen, &system.admin.log(&id(&started)).await);
     system.shim.shut_down().await;
 }
+
+/// Close codes are those of RFC 6455, section 7.4.1.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_viewer_sends_wrongly_is_told_by_the_close_code() {
+    let system = System::start().await;
+    let started = system.admin.run("sleep 60").await;
+    // The key that masks what a client sends is zero, so that its bytes stay as they are.
+    let masked = |head: &[u8], body: &[u8]| [head, &[0; 4], body].concat();
+    let too_long = masked(&[&[0x81, 0xff][..], &(200_u64 * 1024).to_be_bytes()].concat(), &vec![b'x'; 200 * 1024]);
+    for (frame, code) in [
+        (masked(&[0x81, 0x82], b"\xff\xfe"), 1007),
+        (masked(&[0x83, 0x81], b"x"), 1002),
+        (too_long, 1009),
+        (masked(&[0x88, 0x82], &1000_u16.to_be_bytes()), 1000),
+    ] {
+        let mut viewer = connect(&url(&started)).await.unwrap();
+        let tokio_tungstenite::MaybeTlsStream::Plain(stream) = viewer.get_mut() else { panic!("it is plain") };
+        // The server may close the connection before it has read everything.
+        let _ = tokio::io::AsyncWriteExt::write_all(stream, &frame).await;
+        assert_eq!(watch(viewer).await.close_code, Some(code));
+    }
+    system.admin.delete(&format!("/executions/{}", id(&started))).await;
+    system.shim.shut_down().await;
+}
