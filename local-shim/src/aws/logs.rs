@@ -254,16 +254,16 @@ impl LogGroup {
     }
 
     fn filter(&self, request: FilterLogEvents, shown: Shown) -> Result<Vec<u8>, AwsError> {
-        let invalid = |message: &str| Err(AwsError::new("InvalidParameterException", message));
+        let invalid = |message: &str| AwsError::new("InvalidParameterException", message);
         if request.log_stream_names.len() > 100 {
-            return invalid("At most 100 log streams can be named.");
+            return Err(invalid("At most 100 log streams can be named."));
         }
         let is_name = |name: &String| (1..=512).contains(&name.len()) && !name.contains([':', '*']);
         if !request.log_stream_names.iter().all(is_name) {
-            return invalid("The name of a log stream has 1 to 512 characters, without : and *.");
+            return Err(invalid("The name of a log stream has 1 to 512 characters, without : and *."));
         }
         if request.filter_pattern.as_ref().is_some_and(|pattern| pattern.chars().count() > 1024) {
-            return invalid("filterPattern has at most 1024 characters.");
+            return Err(invalid("filterPattern has at most 1024 characters."));
         }
         let names = match request.log_stream_names.as_slice() {
             [] => self.stream_names().map_err(|error| AwsError::internal(&error))?,
@@ -272,19 +272,20 @@ impl LogGroup {
         let term = request.filter_pattern.as_deref().map(filter_term).transpose()?.unwrap_or_default();
         let limit = request.limit.unwrap_or(MAX_EVENTS);
         if !(1..=MAX_EVENTS).contains(&limit) {
-            return Err(AwsError::new("InvalidParameterException", format!("limit must be 1 to {MAX_EVENTS}")));
+            return Err(invalid(&format!("limit must be 1 to {MAX_EVENTS}")));
         }
         let start = request.start_time.unwrap_or_default();
         let end = request.end_time.unwrap_or(i64::MAX);
         if start < 0 || end < 0 || start > end {
             let message = "startTime and endTime must be times since 1970, and startTime must not be after endTime";
-            return Err(AwsError::new("InvalidParameterException", message));
+            return Err(invalid(message));
         }
         let times = start..=end.min(shown.until);
-        let bad_token = || AwsError::new("InvalidParameterException", "The specified nextToken is invalid.");
-        // AWS checks all names at first.
-        if !names.iter().all(|name| self.has_stream(name)) {
-            return Err(not_found("The specified log stream does not exist."));
+        let bad_token = || invalid("The specified nextToken is invalid.");
+        let no_stream = || not_found("The specified log stream does not exist.");
+        // AWS checks all names that it is given at first.
+        if !request.log_stream_names.iter().all(|name| self.has_stream(name)) {
+            return Err(no_stream());
         }
         let (mut at, mut offset) = match request.next_token.as_deref() {
             None if shown.begins_empty => {
@@ -301,7 +302,7 @@ impl LogGroup {
         while let Some(name) = names.get(at) {
             let stream = self.stream(name).map_err(|error| AwsError::internal(&error))?;
             // A retention may have deleted it meanwhile.
-            let stream = stream.ok_or_else(|| not_found("The specified log stream does not exist."))?;
+            let stream = stream.ok_or_else(no_stream)?;
             let more = stream
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)

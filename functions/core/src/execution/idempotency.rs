@@ -72,9 +72,7 @@ pub(super) async fn first_of_conflict(
         None => match task::recover(app, &id).await {
             // ECS remembers a token no longer than its task, so it knows the task and does not show it yet. With another answer, the
             // caller would take a new key, and start a second task.
-            Err(Error::NotFound { .. }) => {
-                return Err(Error::unavailable(Service::Ecs, format!("task {id} is not known yet")));
-            }
+            Err(Error::NotFound { .. }) => return Err(task::not_known_yet(&id)),
             recovered => recovered?.ok_or_else(conflict)?,
         },
     };

@@ -59,7 +59,7 @@ async fn stop_task(app: &App, record: &ExecutionRecord, by: &Principal) -> Resul
             return Ok(());
         }
         if pause > LAST_PAUSE {
-            return Err(Error::unavailable(Service::Ecs, format!("task {id} is not known yet")));
+            return Err(task::not_known_yet(id));
         }
         app.sleep(pause).await;
         pause *= 2;

@@ -225,11 +225,16 @@ pub async fn apply(app: &App, state: &TaskState) -> Result<Applied> {
                 tracing::warn!(execution_id = %id, "ignored: neither runvoy nor ECS knows this task");
                 return Ok(Applied::Ignored);
             }
-            return Err(Error::unavailable(Service::Ecs, format!("task {id} is not known yet")));
+            return Err(not_known_yet(id));
         }
         Err(error) => return Err(error),
     }
     write(app, state).await?.ok_or_else(|| Error::bug("an execution vanished while its task's event was handled"))
+}
+
+/// The failure of a call about a task that ECS has just started and does not show yet. The caller's repetition mends it.
+pub(super) fn not_known_yet(id: &ExecutionId) -> Error {
+    Error::unavailable(Service::Ecs, format!("task {id} is not known yet"))
 }
 
 /// Whether DescribeTasks shows by now every task that existed at this time.

@@ -104,7 +104,6 @@ pub(crate) async fn register(app: &App, image: &Image, family: &str, variables: 
         )
         .set_secrets(Some(secrets))
         .build();
-    let count = variables.len();
     let call = app
         .aws
         .ecs
@@ -146,8 +145,9 @@ pub(crate) async fn register(app: &App, image: &Image, family: &str, variables: 
             app.sleep(pause).await;
             pause *= 2;
         } else if is_refusal && !is_conflict {
-            tracing::warn!(image_id = %image.image_id, secrets = count, message, "ECS does not take a task definition");
-            return Err(refusal(image, count));
+            let (image_id, secrets) = (&image.image_id, variables.len());
+            tracing::warn!(%image_id, secrets, message, "ECS does not take a task definition");
+            return Err(refusal(image, secrets));
         } else {
             return Err(Error::aws(Service::Ecs)(error));
         }
