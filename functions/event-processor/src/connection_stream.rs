@@ -3,7 +3,7 @@
 use futures_util::{StreamExt, stream};
 use runvoy_core::{
     App, Error,
-    execution::{self, task::Stop},
+    execution::{self, outcome::Stop},
     websocket::{ConnectionKey, delivery},
 };
 use serde::Deserialize;

@@ -35,7 +35,7 @@ async fn batches_at_the_same_time_are_each_stored_once() {
             request_id: RequestId::new("test"),
             idempotency: None,
         };
-        execution::record(&app, &new).await.unwrap();
+        execution::create(&app, &new).await.unwrap();
     }
     let instance = Instance::start(&binary("event-processor"), &shim.function_environment, AT_ONCE).await;
     instance.polls(AT_ONCE).await;

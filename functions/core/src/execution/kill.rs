@@ -13,27 +13,30 @@ const MAX_REASON: usize = 255;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_millis(1600);
 
-/// Asks ECS to stop an execution's task: SIGTERM at once, SIGKILL after the task's stop timeout. Returns the execution after the
-/// change; `None` when there was nothing to stop, because it has ended or is being stopped already.
+/// What came of a request to stop an execution.
+#[derive(Debug)]
+pub enum KillOutcome {
+    /// The task gets SIGTERM. Holds the execution after the change.
+    Initiated(Box<ExecutionRecord>),
+    /// There was nothing to stop: the execution has ended, or is being stopped already.
+    NothingToStop,
+}
+
+/// Asks ECS to stop an execution's task: SIGTERM at once, SIGKILL after the task's stop timeout.
 ///
 /// # Errors
 /// [`Error::Aws`] when ECS or DynamoDB fails; the call can be repeated.
-pub async fn kill(
-    app: &App,
-    record: &ExecutionRecord,
-    by: &Principal,
-    request_id: &RequestId,
-) -> Result<Option<Box<ExecutionRecord>>> {
+pub async fn kill(app: &App, record: &ExecutionRecord, by: &Principal, request_id: &RequestId) -> Result<KillOutcome> {
     let id = &record.execution.execution_id;
     if !record.execution.status.can_become(Status::Terminating) {
-        return Ok(None);
+        return Ok(KillOutcome::NothingToStop);
     }
     stop_task(app, record, by).await?;
     let transition = Transition { request_id: Some(request_id.clone()), ..Transition::default() };
     Ok(match super::change(app, id, Status::Terminating, transition).await? {
         // If the task's end was written meanwhile, it stands.
-        Changed::Yes(record) | Changed::No(record) => Some(record),
-        Changed::Missing => None,
+        Changed::Yes(record) | Changed::No(record) => KillOutcome::Initiated(record),
+        Changed::Missing => KillOutcome::NothingToStop,
     })
 }
 

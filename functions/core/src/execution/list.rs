@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use strum::VariantArray as _;
 
-use super::{Execution, ExecutionId, ExecutionRecord, LISTING, Status};
+use super::{Execution, ExecutionId, ExecutionRecord, Status, record::LISTING};
 use crate::{
     App, Error, RequestId, Result,
     table::{self, string},

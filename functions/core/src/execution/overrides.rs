@@ -2,7 +2,7 @@
 
 use aws_sdk_ecs::types::{ContainerOverride, KeyValuePair, Tag, TaskOverride};
 
-use super::{Origin, RunRequest, task};
+use super::{RunContext, RunRequest, task};
 use crate::{
     Error, Result,
     image::{
@@ -16,11 +16,11 @@ const MAX_OVERRIDES: usize = 8192;
 
 /// # Errors
 /// [`Error::Invalid`] when the run needs more characters than ECS allows.
-pub(super) fn overrides(request: &RunRequest, image: &Image, origin: Origin<'_>) -> Result<TaskOverride> {
+pub(super) fn overrides(request: &RunRequest, image: &Image, context: RunContext<'_>) -> Result<TaskOverride> {
     let names: Vec<&str> = request.env.keys().map(String::as_str).collect();
     let mut runner: Vec<(&str, String)> = vec![
         ("RUNVOY_COMMAND", request.command.clone()),
-        ("RUNVOY_REQUEST_ID", origin.request_id.to_string()),
+        ("RUNVOY_REQUEST_ID", context.request_id.to_string()),
         ("RUNVOY_IMAGE_ID", image.image_id.to_string()),
     ];
     if !names.is_empty() {
@@ -73,17 +73,17 @@ fn size(containers: &[(&str, Vec<(&str, String)>)]) -> usize {
 }
 
 /// The tags of a task. They hold all that [`task::recover`] needs to make the execution's record.
-pub(super) fn tags(request: &RunRequest, image: &Image, origin: Origin<'_>) -> Vec<Tag> {
+pub(super) fn tags(request: &RunRequest, image: &Image, context: RunContext<'_>) -> Vec<Tag> {
     let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
     let mut tags = vec![
         tag("Application", "runvoy"),
         tag("ManagedBy", "runvoy"),
-        tag(task::TAG_CREATED_BY, origin.principal.email.as_str()),
+        tag(task::TAG_CREATED_BY, context.principal.email.as_str()),
         tag(task::TAG_IMAGE_ID, image.image_id.as_str()),
-        tag(task::TAG_REQUEST_ID, origin.request_id.as_str()),
+        tag(task::TAG_REQUEST_ID, context.request_id.as_str()),
         tag("HasGitRepo", if request.git_repo.is_some() { "true" } else { "false" }),
     ];
-    if let Some(idempotency) = origin.idempotency {
+    if let Some(idempotency) = context.idempotency {
         tags.push(tag(task::TAG_IDEMPOTENCY_KEY, &idempotency.key));
         tags.push(tag(task::TAG_REQUEST_HASH, &idempotency.request_hash));
     }

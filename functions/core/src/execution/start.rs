@@ -26,9 +26,9 @@ use crate::{
     secret::Secret,
 };
 
-/// The request that starts a run: the user, the invocation, and the key under which it may be repeated.
+/// The circumstances of a run: the user, the invocation, and the key under which it may be repeated.
 #[derive(Clone, Copy, Debug)]
-pub struct Origin<'a> {
+pub struct RunContext<'a> {
     pub principal: &'a Principal,
     pub request_id: &'a RequestId,
     pub idempotency: Option<&'a Idempotency>,
@@ -48,14 +48,14 @@ pub async fn start(
     request: &ValidRun,
     image: &Image,
     secrets: &[Secret],
-    origin: Origin<'_>,
+    context: RunContext<'_>,
 ) -> Result<ExecutionRecord> {
     let variables = secret_variables(request, secrets);
-    let answer = match run_task(app, request, image, &variables, origin).await? {
+    let answer = match run_task(app, request, image, &variables, context).await? {
         Ok(answer) => answer,
         Err(error) => match describe_refusal(&error, image) {
             Some(refusal) => return Err(refusal),
-            None => return first_of_conflict(app, error, origin.idempotency).await,
+            None => return first_of_conflict(app, error, context.idempotency).await,
         },
     };
     let Some(task_arn) = answer.tasks().first().and_then(|task| task.task_arn()) else {
@@ -65,14 +65,14 @@ pub async fn start(
     let new = NewExecution {
         execution_id: ExecutionId::from_task_arn(task_arn)
             .map_err(|error| Error::bug_with("ECS named a task in an unknown way", error))?,
-        created_by: origin.principal.email.clone(),
+        created_by: context.principal.email.clone(),
         command: request.command.clone(),
         image_id: image.image_id.clone(),
         started_at: app.now(),
-        request_id: origin.request_id.clone(),
-        idempotency: origin.idempotency.cloned(),
+        request_id: context.request_id.clone(),
+        idempotency: context.idempotency.cloned(),
     };
-    super::record(app, &new).await
+    super::create(app, &new).await
 }
 
 /// Calls RunTask. Registers the task definition first if ECS does not know it, as for the first run with a set of secrets. The
@@ -82,9 +82,9 @@ async fn run_task(
     request: &RunRequest,
     image: &Image,
     variables: &[SecretVariable],
-    origin: Origin<'_>,
+    context: RunContext<'_>,
 ) -> Result<Result<RunTaskOutput, SdkError<RunTaskError>>> {
-    let client_token = origin.idempotency.map_or(origin.request_id.as_str(), |idempotency| &idempotency.key);
+    let client_token = context.idempotency.map_or(context.request_id.as_str(), |idempotency| &idempotency.key);
     let family = family_with(&app.config, image, variables);
     let call = app
         .aws
@@ -96,8 +96,8 @@ async fn run_task(
         .count(1)
         .client_token(client_token)
         .network_configuration(network(app)?)
-        .overrides(overrides::overrides(request, image, origin)?)
-        .set_tags(Some(overrides::tags(request, image, origin)));
+        .overrides(overrides::overrides(request, image, context)?)
+        .set_tags(Some(overrides::tags(request, image, context)));
     match call.clone().send().await {
         Err(error) if is_missing_task_definition(&error) => {
             task_definition::register(app, image, &family, variables).await?;

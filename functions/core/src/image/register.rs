@@ -1,7 +1,6 @@
 //! Registering and removing images.
 
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
-use sha2::{Digest, Sha256};
 
 use super::{
     Candidates, DEFAULT_KEY, Image, ImageId, ImageItem, Reference, RuntimePlatform, name_key, role, task_definition,
@@ -43,16 +42,19 @@ pub async fn register(app: &App, registration: Registration, by: &Email, request
         role::check(app, role).await?;
     }
 
+    let runtime_platform = registration.runtime_platform.unwrap_or_default();
+    let roles = [&registration.task_role_name, &registration.task_execution_role_name];
+    let image_id = ImageId::of(&reference, cpu, memory, runtime_platform, roles.map(Option::as_deref));
     let mut image = Image {
-        image_id: ImageId::new(""),
+        task_definition_name: task_definition::family(&app.config.stack, &image_id),
+        image_id,
         image: reference.pullable(),
-        task_definition_name: String::new(),
         is_default: false,
         task_role_name: registration.task_role_name,
         task_execution_role_name: registration.task_execution_role_name,
         cpu,
         memory,
-        runtime_platform: registration.runtime_platform.unwrap_or_default(),
+        runtime_platform,
         image_registry: reference.registry.clone(),
         image_name: reference.name.clone(),
         image_tag: reference.tag_or_digest(),
@@ -62,8 +64,6 @@ pub async fn register(app: &App, registration: Registration, by: &Email, request
         created_by_request_id: request_id.clone(),
         modified_by_request_id: request_id.clone(),
     };
-    image.image_id = image_id(&reference, &image);
-    image.task_definition_name = task_definition::family(&app.config.stack, &image.image_id);
 
     let existing = Candidates::read(app, image.image_id.as_str()).await?;
     let previous_default = existing.default;
@@ -229,24 +229,6 @@ fn check_size(cpu: u32, memory: u32) -> Result<()> {
     Err(Error::invalid(format!(
         "with cpu {cpu}, memory must be {also}{from} to {to} MiB in steps of {step}, not {memory}"
     )))
-}
-
-fn image_id(reference: &Reference, image: &Image) -> ImageId {
-    let mut hash = Sha256::new();
-    for part in [
-        reference.to_string().as_str(),
-        image.cpu.to_string().as_str(),
-        image.memory.to_string().as_str(),
-        image.runtime_platform.into(),
-        image.task_role_name.as_deref().unwrap_or_default(),
-        image.task_execution_role_name.as_deref().unwrap_or_default(),
-    ] {
-        hash.update(part);
-        hash.update([0]);
-    }
-    let digest = hash.finalize();
-    let hex: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    ImageId::new(format!("{}:{}-{hex}", image.image_name, image.image_tag))
 }
 
 #[cfg(test)]

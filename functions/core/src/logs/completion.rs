@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     App, Result,
-    execution::{self, ExecutionId, ExecutionRecord, task::Stop},
+    execution::{self, ExecutionId, ExecutionRecord, outcome::Stop},
 };
 
 /// How long after a task's end its log may still grow: the log driver sends lines every 5 seconds, and CloudWatch shows them a

@@ -10,8 +10,9 @@ use crate::{
     App, Error, Result,
     error::Service,
     execution::{
-        self, Changed, ExecutionId, ExecutionRecord, Status, Transition, list,
-        task::{self, Applied, Phase, Stop, TaskReport, TaskState},
+        self, Changed, ExecutionId, ExecutionRecord, list,
+        outcome::Stop,
+        task::{self, Applied, Phase, TaskReport, TaskState},
     },
     image::{Image, task_definition},
     logs::completion,
@@ -173,21 +174,10 @@ async fn finish(app: &App, record: &ExecutionRecord, findings: &mut Findings) ->
 async fn close(app: &App, record: &ExecutionRecord, findings: &mut Findings) -> Result<bool> {
     let execution = &record.execution;
     let now = app.now();
-    let age = now.duration_since(execution.started_at);
     if !task::is_consistent(app, execution.started_at) {
         return Ok(true);
     }
-    let (status, exit_code) = match execution.status {
-        Status::Terminating => (Status::Stopped, 130),
-        _ => (Status::Failed, 1),
-    };
-    let with = Transition {
-        exit_code: Some(exit_code),
-        completed_at: Some(now),
-        duration_seconds: Some(age.as_secs().max(0)),
-        stopped_reason: Some("ECS no longer knows the task, so how it ended is unknown".to_owned()),
-        request_id: None,
-    };
+    let (status, with) = Stop::unknown(execution.status, now).transition(execution.started_at, now);
     let id = &execution.execution_id;
     // ECS forgets a task an hour after its end, so CloudWatch shows its whole log by now. The log is completed before the status is
     // written, because an execution that has ended is checked for a few hours only.

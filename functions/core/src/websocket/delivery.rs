@@ -25,7 +25,7 @@ use super::{
 use crate::{
     App, Error, Result,
     error::Service,
-    execution::{self, ExecutionRecord, task::Stop},
+    execution::{self, ExecutionRecord, outcome::Stop},
     logs::{Batch, completion, store},
 };
 

@@ -10,7 +10,7 @@ use runvoy_core::{
     App, Error, RequestId,
     auth::{Action, Resource},
     execution::{
-        self, Execution, ExecutionId, ExecutionRecord, Status,
+        self, Execution, ExecutionId, ExecutionRecord, KillOutcome, Status,
         list::{Cursor, Page},
     },
     image::ImageId,
@@ -244,8 +244,9 @@ pub(super) async fn kill(
     Path(id): Path,
 ) -> Result<Response> {
     let record = permitted(&app, &caller, &id, Action::KillExecution).await?;
-    let Some(record) = execution::kill(&app, &record, &caller.principal, &request_id).await? else {
-        return Ok(StatusCode::NO_CONTENT.into_response());
+    let record = match execution::kill(&app, &record, &caller.principal, &request_id).await? {
+        KillOutcome::Initiated(record) => record,
+        KillOutcome::NothingToStop => return Ok(StatusCode::NO_CONTENT.into_response()),
     };
     delivery::notify_viewers(&app, &record).await;
     tracing::info!(execution_id = id, by = %caller.principal.email, "execution termination initiated");

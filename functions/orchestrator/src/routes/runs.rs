@@ -8,7 +8,7 @@ use axum::{
 use runvoy_core::{
     App, Error, RequestId,
     auth::{Action, Resource},
-    execution::{self, ExecutionId, ExecutionRecord, Idempotency, Origin, RunRequest, Status, ValidRun},
+    execution::{self, ExecutionId, ExecutionRecord, Idempotency, RunContext, RunRequest, Status, ValidRun},
     image::{self, ImageId},
     secret,
     websocket::token,
@@ -147,8 +147,8 @@ async fn start(
         caller.may(Action::UseSecret, Resource::Secret { name: secret.name.as_str(), owners: &secret.owned_by })?;
     }
 
-    let origin = Origin { principal: &caller.principal, request_id: id, idempotency };
-    let record = execution::start(app, request, &image, &secrets, origin).await?;
+    let context = RunContext { principal: &caller.principal, request_id: id, idempotency };
+    let record = execution::start(app, request, &image, &secrets, context).await?;
     let execution_id = &record.execution.execution_id;
     tracing::info!(%execution_id, image_id = %image.image_id, by = %caller.principal.email, "execution started");
     Ok(record)

@@ -1,0 +1,176 @@
+//! Reads and writes the items of the executions table.
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use strum::VariantArray as _;
+
+use super::{Execution, ExecutionId, Idempotency, LogHead, LogStream, Status};
+use crate::{
+    App, Error, RequestId, Result,
+    email::Email,
+    image::{ImageId, task_definition::RUNNER},
+    table::{self, Refusal as _, number, string},
+    time,
+};
+
+/// An item of the executions table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExecutionRecord {
+    #[serde(flatten)]
+    pub execution: Execution,
+    /// A hash of the request, where the caller sent an idempotency key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) request_hash: Option<String>,
+    #[serde(flatten)]
+    pub log: LogHead,
+}
+
+impl ExecutionRecord {
+    /// Whether the execution has ended and its log is not known to be complete.
+    pub fn is_unfinished(&self) -> bool {
+        self.execution.status.is_terminal() && !self.log.log_complete
+    }
+}
+
+/// An execution whose task has just been started.
+#[derive(Clone, Debug)]
+pub struct NewExecution {
+    pub execution_id: ExecutionId,
+    pub created_by: Email,
+    pub command: String,
+    pub image_id: ImageId,
+    pub started_at: Timestamp,
+    pub request_id: RequestId,
+    pub idempotency: Option<Idempotency>,
+}
+
+/// The partition of the index that lists all executions.
+pub(super) const LISTING: &str = "executions";
+
+/// A sort key by start time, then by id. Its text order is its time order.
+fn started_key(started_at: Timestamp, id: &ExecutionId) -> String {
+    format!("{}#{id}", time::rfc3339(started_at))
+}
+
+/// Writes the record of a task that ECS has accepted. An event of the task may have made the record already; what it wrote
+/// stays.
+pub async fn create(app: &App, new: &NewExecution) -> Result<ExecutionRecord> {
+    let id = &new.execution_id;
+    let mut expression = "SET created_by = :by, owned_by = :owners, command = :command, image_id = :image, \
+        listing = :listing, log_stream_name = :stream, created_by_request_id = :request, cloud = :cloud, \
+        modified_by_request_id = if_not_exists(modified_by_request_id, :request), \
+        started_at = if_not_exists(started_at, :started), started_key = if_not_exists(started_key, :started_key), \
+        #status = if_not_exists(#status, :starting), log_sequence = if_not_exists(log_sequence, :zero), \
+        viewers = if_not_exists(viewers, :zero)"
+        .to_owned();
+    let mut update = app
+        .aws
+        .dynamodb
+        .update_item()
+        .table_name(&app.config.tables.executions)
+        .key("execution_id", string(id.as_str()))
+        .expression_attribute_names("#status", "status")
+        .expression_attribute_values(":by", string(new.created_by.as_str()))
+        .expression_attribute_values(":owners", AttributeValue::L(vec![string(new.created_by.as_str())]))
+        .expression_attribute_values(":command", string(&new.command))
+        .expression_attribute_values(":image", string(new.image_id.as_str()))
+        .expression_attribute_values(":listing", string(LISTING))
+        .expression_attribute_values(":stream", string(LogStream::new(RUNNER, id).to_string()))
+        .expression_attribute_values(":request", string(new.request_id.as_str()))
+        .expression_attribute_values(":cloud", string("AWS"))
+        .expression_attribute_values(":started", string(time::rfc3339(new.started_at)))
+        .expression_attribute_values(":started_key", string(started_key(new.started_at, id)))
+        .expression_attribute_values(":starting", string(Status::Starting))
+        .expression_attribute_values(":zero", number(0))
+        .return_values(ReturnValue::AllNew);
+    if let Some(Idempotency { key, request_hash }) = &new.idempotency {
+        expression.push_str(", idempotency_key = :key, request_hash = :hash");
+        update = update
+            .expression_attribute_values(":key", string(key))
+            .expression_attribute_values(":hash", string(request_hash));
+    }
+    let update = update.update_expression(expression);
+    let written = table::write(app, || update.clone().send()).await?;
+    table::from_item(written.attributes.unwrap_or_default())
+}
+
+/// The execution with this id, strongly consistent.
+pub async fn find(app: &App, id: &ExecutionId) -> Result<Option<ExecutionRecord>> {
+    table::get(&app.aws.dynamodb, &app.config.tables.executions, "execution_id", id.as_str()).await
+}
+
+/// The execution with this id, strongly consistent.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn get(app: &App, id: &ExecutionId) -> Result<ExecutionRecord> {
+    find(app, id).await?.ok_or_else(|| Error::not_found("execution", id.as_str()))
+}
+
+/// What a status change writes besides the status.
+#[derive(Clone, Debug, Default)]
+pub struct Transition {
+    pub exit_code: Option<i32>,
+    pub completed_at: Option<Timestamp>,
+    pub duration_seconds: Option<i64>,
+    pub stopped_reason: Option<String>,
+    pub request_id: Option<RequestId>,
+}
+
+/// What came of a status change.
+#[derive(Debug)]
+pub enum Changed {
+    /// The status was written. Holds the record after the change.
+    Yes(Box<ExecutionRecord>),
+    /// The execution cannot take that status any more. Holds the record as it was found.
+    No(Box<ExecutionRecord>),
+    /// There is no such execution, or its record has not been written yet.
+    Missing,
+}
+
+/// Moves an execution to a status by one conditional write, if [`Status::can_become`] allows it. Events that arrive in any order
+/// and any number of times therefore lead to the same end.
+pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -> Result<Changed> {
+    let mut expression = "SET #status = :to".to_owned();
+    let mut update = app
+        .aws
+        .dynamodb
+        .update_item()
+        .table_name(&app.config.tables.executions)
+        .key("execution_id", string(id.as_str()))
+        .condition_expression(to.condition())
+        .expression_attribute_names("#status", "status")
+        .expression_attribute_values(":to", string(to))
+        .return_values(ReturnValue::AllNew)
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+    for from in Status::VARIANTS.iter().filter(|from| from.can_become(to)) {
+        update = update.expression_attribute_values(format!(":from_{from}"), string(*from));
+    }
+    for (attribute, value) in [
+        ("exit_code", with.exit_code.map(number)),
+        ("completed_at", with.completed_at.map(|at| string(time::rfc3339(at)))),
+        ("duration_seconds", with.duration_seconds.map(number)),
+        ("stopped_reason", with.stopped_reason.map(string)),
+        ("modified_by_request_id", with.request_id.map(|id| string(id.as_str()))),
+    ] {
+        if let Some(value) = value {
+            expression.push_str(&format!(", {attribute} = :{attribute}"));
+            update = update.expression_attribute_values(format!(":{attribute}"), value);
+        }
+    }
+    let update = update.update_expression(expression);
+    match table::write(app, || update.clone().send()).await {
+        Ok(written) => Ok(Changed::Yes(table::from_item(written.attributes.unwrap_or_default())?)),
+        Err(error) if error.condition_failed() => {
+            use aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException;
+            match error.into_service_error() {
+                ConditionalCheckFailedException(refused) if refused.item().is_some_and(|item| !item.is_empty()) => {
+                    Ok(Changed::No(table::from_item(refused.item.unwrap_or_default())?))
+                }
+                _ => Ok(Changed::Missing),
+            }
+        }
+        Err(error) => Err(error.into()),
+    }
+}
