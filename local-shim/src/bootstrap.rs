@@ -3,9 +3,10 @@
 use anyhow::{Context, Result, bail};
 use runvoy_core::{
     App, Error, RequestId,
-    auth::{self, ApiKey, Role},
+    auth::{self, Role},
     email::Email,
     image::{self, Registration, RuntimePlatform},
+    key::ApiKey,
     user::{self, NewUser},
 };
 
@@ -41,8 +42,8 @@ pub(crate) async fn run(app: &App, data: &DataDir) -> Result<Bootstrapped> {
         None => ApiKey::generate()?,
     };
     let (email, request_id) = (Email::parse(ADMIN)?, RequestId::new(REQUEST));
-    let new = NewUser { email: email.clone(), role: Role::Admin, key: Some(&admin_key), request_id: &request_id };
-    match user::create(app, new).await {
+    let new = NewUser { email: email.clone(), role: Role::Admin, request_id: &request_id };
+    match user::create_with_key(app, new, &admin_key).await {
         Ok(_) => {}
         Err(Error::Conflict { .. }) => bail!(
             "{ADMIN} exists, and {ADMIN_KEY} in the data directory does not hold its key; put the key there, or remove the data \

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use runvoy_core::auth::ApiKey;
+use runvoy_core::key::ApiKey;
 use serde_json::json;
 
 use crate::data_dir::DataDir;

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail};
 use axum::Router;
 use runvoy_core::{
     App,
-    auth::ApiKey,
     config::{Config, Origin},
+    key::ApiKey,
 };
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};

@@ -6,12 +6,14 @@
 mod app;
 pub mod auth;
 pub mod aws;
+pub mod claim;
 pub mod config;
 pub mod email;
 mod environment;
 pub mod error;
 pub mod execution;
 pub mod image;
+pub mod key;
 pub mod logs;
 pub mod random;
 pub mod reconcile;

@@ -26,7 +26,7 @@ struct Detail {
 pub(crate) async fn handle(app: &App, event: Value, request_id: &RequestId) -> Result<Value, EventError> {
     let event: Event = serde_json::from_value(event).map_err(EventError::malformed("request for an admin"))?;
     let email = Email::parse(&event.detail.email)?;
-    let new = NewUser { email, role: Role::Admin, key: None, request_id };
+    let new = NewUser { email, role: Role::Admin, request_id };
     let (user, token) = user::create(app, new).await?;
     tracing::info!(email = %user.email, "admin created");
     let claim_path = format!("/claim/{token}");

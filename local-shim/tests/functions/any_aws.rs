@@ -10,9 +10,10 @@ use lambda_runtime::{Context, LambdaEvent};
 use local_shim::{AwsPort, Settings, Shim};
 use runvoy_core::{
     App, RequestId,
-    auth::{ApiKey, Role},
+    auth::Role,
     config::Config,
     email::Email,
+    key::ApiKey,
     user::{self, NewUser},
     websocket::connection,
 };
@@ -33,8 +34,8 @@ impl System {
             let app = App::from_environment().await.unwrap();
             let key = ApiKey::generate().unwrap();
             let email = Email::parse(&format!("{}@example.com", unique())).unwrap();
-            let new = NewUser { email, role: Role::Admin, key: Some(&key), request_id: &RequestId::new("test") };
-            user::create(&app, new).await.unwrap();
+            let new = NewUser { email, role: Role::Admin, request_id: &RequestId::new("test") };
+            user::create_with_key(&app, new, &key).await.unwrap();
             return Self { app, key, shim: None };
         }
         let shim = Shim::start(Settings { aws_port: AwsPort::Port(0), ..Settings::ephemeral() }).await.unwrap();

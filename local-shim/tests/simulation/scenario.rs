@@ -20,13 +20,7 @@ use local_shim::{
     stack::Stack,
 };
 use runvoy_core::{
-    App, RequestId,
-    auth::{ApiKey, Role},
-    config::Config,
-    email::Email,
-    execution::ExecutionId,
-    image,
-    logs::store,
+    App, RequestId, auth::Role, config::Config, email::Email, execution::ExecutionId, image, key::ApiKey, logs::store,
     user,
 };
 use serde_json::{Value, json};
@@ -221,13 +215,8 @@ impl Simulation {
 
     async fn prepare(&self) {
         let email = Email::parse("admin@example.com").unwrap();
-        let new = user::NewUser {
-            email: email.clone(),
-            role: Role::Admin,
-            key: Some(&self.key),
-            request_id: &RequestId::new("prepare"),
-        };
-        user::create(&self.app, new).await.unwrap();
+        let new = user::NewUser { email: email.clone(), role: Role::Admin, request_id: &RequestId::new("prepare") };
+        user::create_with_key(&self.app, new, &self.key).await.unwrap();
         let registration = image::Registration { image: "ubuntu".to_owned(), ..Default::default() };
         image::register(&self.app, registration, &email, &RequestId::new("prepare")).await.unwrap();
     }

@@ -1,32 +1,21 @@
+//! Tells who a caller is by the API key that the request presents.
+
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use super::{ApiKey, ApiKeyHash, Role};
+use super::Role;
 use crate::{
     App, Error, Result,
     email::Email,
-    table::{self, string},
-    time,
+    key::{self, ApiKey, ApiKeyHash},
+    user,
 };
 
 /// How often `last_used` is refreshed at most.
 const LAST_USED_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a request may wait for that refresh after its own work is done.
 const REFRESH_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// An item of the api-keys table: what one read needs to tell who the caller is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct ApiKeyRecord {
-    pub(crate) key_hash: ApiKeyHash,
-    pub(crate) email: Email,
-    pub(crate) role: Role,
-    pub(crate) revoked: bool,
-    #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
-    pub(crate) last_used: Option<Timestamp>,
-}
 
 /// The user that a request comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,10 +40,7 @@ pub struct KeyUse {
 pub async fn authenticate(app: &App, key: Option<&str>) -> Result<(Principal, Option<KeyUse>)> {
     let key = key.map(str::trim).filter(|key| !key.is_empty()).ok_or(Error::NoApiKey)?;
     let hash = ApiKey::presented(key)?.hash();
-    let record: ApiKeyRecord = table::get(&app.aws.dynamodb, &app.config.tables.api_keys, "key_hash", hash.as_str())
-        .await?
-        .filter(|record: &ApiKeyRecord| record.key_hash == hash)
-        .ok_or(Error::UnknownApiKey)?;
+    let record = key::find(app, &hash).await?.ok_or(Error::UnknownApiKey)?;
     if record.revoked {
         return Err(Error::RevokedApiKey);
     }
@@ -77,22 +63,11 @@ pub async fn note_use(app: &App, key_use: &KeyUse) {
 }
 
 async fn write_use(app: &App, key_use: &KeyUse) -> Result<()> {
-    let tables = &app.config.tables;
-    let update = |table: &str, key: &str, value: &str| -> Result<TransactWriteItem> {
-        let update = Update::builder()
-            .table_name(table)
-            .key(key, string(value))
-            .update_expression("SET last_used = :now")
-            .condition_expression(format!("attribute_exists({key})"))
-            .expression_attribute_values(":now", string(time::rfc3339(key_use.at)))
-            .build()?;
-        Ok(TransactWriteItem::builder().update(update).build())
-    };
     app.aws
         .dynamodb
         .transact_write_items()
-        .transact_items(update(&tables.users, "email", key_use.email.as_str())?)
-        .transact_items(update(&tables.api_keys, "key_hash", key_use.key_hash.as_str())?)
+        .transact_items(user::note_use(app, &key_use.email, key_use.at)?)
+        .transact_items(key::note_use(app, &key_use.key_hash, key_use.at)?)
         .send()
         .await?;
     Ok(())

@@ -6,6 +6,7 @@
 
 mod name;
 pub(crate) mod parameter;
+mod validate;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -21,13 +22,10 @@ pub use name::SecretName;
 use crate::{
     App, Error, RequestId, Result,
     email::Email,
-    environment,
     table::{self, Refusal as _, string},
     time,
 };
 
-/// The largest value of a standard parameter ("AWS Systems Manager endpoints and quotas").
-const MAX_VALUE_BYTES: usize = 4096;
 /// How long a creation or deletion may be under way before it counts as abandoned. No invocation works on it for so long.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
@@ -102,9 +100,9 @@ pub struct SecretChange {
 /// # Errors
 /// [`Error::SecretExists`], or [`Error::Invalid`] for a bad variable or value.
 pub async fn create(app: &App, new: NewSecret, by: &Email, request_id: &RequestId) -> Result<()> {
-    environment::check_name(&new.key_name)?;
-    check_value(&new.value)?;
-    check_description(new.description.as_deref())?;
+    validate::key_name(&new.key_name)?;
+    validate::value(&new.value)?;
+    validate::description(new.description.as_deref())?;
     let now = app.now();
     let record = SecretRecord {
         secret: Secret {
@@ -301,11 +299,11 @@ pub async fn update(
     request_id: &RequestId,
 ) -> Result<()> {
     if let Some(key_name) = &change.key_name {
-        environment::check_name(key_name)?;
+        validate::key_name(key_name)?;
     }
-    check_description(change.description.as_deref())?;
+    validate::description(change.description.as_deref())?;
     if let Some(value) = &change.value {
-        check_value(value)?;
+        validate::value(value)?;
         parameter::overwrite(app, name, value).await?;
     }
     let mut expression = "SET updated_at = :now, updated_by = :by, modified_by_request_id = :request".to_owned();
@@ -368,20 +366,5 @@ async fn remove_record(app: &App, name: &SecretName, state: State, request_id: &
         // Another request has removed the record or taken it over.
         Err(error) if error.condition_failed() => Ok(()),
         Err(error) => Err(error.into()),
-    }
-}
-
-fn check_value(value: &str) -> Result<()> {
-    match value.len() {
-        0 => Err(Error::invalid("value must not be empty")),
-        1..=MAX_VALUE_BYTES => Ok(()),
-        size => Err(Error::invalid(format!("value has {size} bytes, and at most {MAX_VALUE_BYTES} can be stored"))),
-    }
-}
-
-fn check_description(description: Option<&str>) -> Result<()> {
-    match description {
-        Some(text) if text.len() > 1024 => Err(Error::invalid("description must have at most 1024 bytes")),
-        _ => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{App, Error, Result, auth::key::token_hash, execution::ExecutionId, random::random_text, table};
+use crate::{App, Error, Result, execution::ExecutionId, key::token_hash, random::random_text, table};
 
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 

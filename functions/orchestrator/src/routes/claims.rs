@@ -4,7 +4,7 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use runvoy_core::{App, Error, RequestId, email::Email, user};
+use runvoy_core::{App, Error, RequestId, claim, email::Email};
 use serde::Serialize;
 
 use super::tags;
@@ -36,13 +36,13 @@ pub(super) async fn claim(
 ) -> Result<Response> {
     let no_store = [(header::CACHE_CONTROL, "no-store")];
     if method == Method::HEAD {
-        user::find_claim(&app, &token).await?;
+        claim::check(&app, &token).await?;
         return Ok((StatusCode::OK, no_store).into_response());
     }
     if is_prefetch(&headers) {
         return Err(Error::invalid_unless("a prefetch claims no key", "open the link itself").into());
     }
-    let (key, user_email) = user::claim(&app, &token, &id).await?;
+    let (key, user_email) = claim::redeem(&app, &token, &id).await?;
     let message = "Keep this key: it is not shown again. Send it as the X-API-Key header.";
     Ok((no_store, Json(Claimed { api_key: key.expose().to_owned(), user_email, message })).into_response())
 }

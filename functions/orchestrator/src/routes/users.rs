@@ -5,8 +5,8 @@ use axum::{
     response::IntoResponse,
 };
 use runvoy_core::{
-    App, RequestId,
-    auth::{Action, ApiKey, Resource, Role, policy},
+    App, Error, RequestId,
+    auth::{Action, Resource, Role, policy},
     email::Email,
     user::{self, NewUser, User},
 };
@@ -54,8 +54,8 @@ pub(super) struct CreateUser {
     email: String,
     #[schema(value_type = Role)]
     role: String,
-    /// A key for the user, 24 to 256 visible ASCII characters. If absent, one is generated when the user claims it.
-    #[schema(min_length = 24, max_length = 256, pattern = "^[!-~]*$")]
+    /// Refused unless it is empty: a key is generated when the user claims it, so that nobody else knows it.
+    #[schema(max_length = 0)]
     api_key: Option<String>,
 }
 
@@ -81,9 +81,14 @@ pub(super) async fn create(
     JsonBody(body): JsonBody<CreateUser>,
 ) -> Result<impl IntoResponse> {
     caller.may(Action::CreateUser, Resource::Account)?;
-    let key = body.api_key.as_deref().filter(|key| !key.is_empty()).map(ApiKey::chosen).transpose()?;
-    let new =
-        NewUser { email: Email::parse(&body.email)?, role: body.role.parse()?, key: key.as_ref(), request_id: &id };
+    if body.api_key.is_some_and(|key| !key.is_empty()) {
+        return Err(Error::invalid_unless(
+            "api_key cannot be chosen",
+            "leave it out; the user's key is generated when the user claims it",
+        )
+        .into());
+    }
+    let new = NewUser { email: Email::parse(&body.email)?, role: body.role.parse()?, request_id: &id };
     let (user, claim_token) = user::create(&app, new).await?;
     tracing::info!(email = %user.email, role = %user.role, by = %caller.principal.email, "user created");
     let claim_url = format!("{}/claim/{claim_token}", request::web_url(&app, &uri));

@@ -1,4 +1,4 @@
-//! API keys, and the hashes under which keys and tokens are stored. Nothing stores a key or a token itself.
+//! Makes API keys, and the hashes under which keys and tokens are stored. Nothing stores a key or a token itself.
 
 use std::fmt;
 
@@ -18,8 +18,8 @@ const PREFIX: &str = "runvoy_";
 const RANDOM_BYTES: usize = 24;
 /// Characters of checksum at a key's end (36 bits), by which a mistyped key is refused without reading a table.
 const CHECKSUM_CHARS: usize = 6;
-/// Characters that a key may have when an admin chooses it.
-const CHOSEN_KEY_CHARS: std::ops::RangeInclusive<usize> = 24..=256;
+/// The longest key, in bytes. Earlier versions let an admin choose a key of up to this length.
+const MAX_KEY_BYTES: usize = 256;
 
 /// A key in the clear. Never logged, never stored: `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,33 +41,13 @@ impl ApiKey {
     /// # Errors
     /// [`Error::UnknownApiKey`] when it is longer than any key, or has the prefix of a generated key and a wrong checksum.
     pub fn presented(text: &str) -> Result<Self> {
-        let possible = text.len() <= *CHOSEN_KEY_CHARS.end()
+        let possible = text.len() <= MAX_KEY_BYTES
             && text.strip_prefix(PREFIX).is_none_or(|rest| {
                 rest.len()
                     .checked_sub(CHECKSUM_CHARS)
                     .is_some_and(|at| rest.is_char_boundary(at) && checksum(&rest[..at]) == rest[at..])
             });
         if possible { Ok(Self(text.to_owned())) } else { Err(Error::UnknownApiKey) }
-    }
-
-    /// A key that an admin chooses for a user.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] unless it has 24 to 256 visible ASCII characters and, with the prefix of a generated key, a right
-    /// checksum.
-    pub fn chosen(text: &str) -> Result<Self> {
-        if !CHOSEN_KEY_CHARS.contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(Error::invalid_unless(
-                "api_key must be 24 to 256 visible ASCII characters",
-                "leave it out to have one generated",
-            ));
-        }
-        Self::presented(text).map_err(|_| {
-            Error::invalid_unless(
-                format!("api_key starts with {PREFIX:?} but its checksum is wrong"),
-                "copy the key as a whole",
-            )
-        })
     }
 
     pub fn hash(&self) -> ApiKeyHash {
@@ -140,14 +120,6 @@ mod tests {
         }
         for cut in ["runvoy_", "runvoy_é", "runvoy_abc", "runvoy_日本語"] {
             assert!(ApiKey::presented(cut).is_err(), "{cut}");
-        }
-    }
-
-    #[test]
-    fn a_chosen_key_must_be_long_and_printable() {
-        assert!(ApiKey::chosen("correct-horse-battery-staple").is_ok());
-        for bad in ["short", "has a space in it, which is bad", "runvoy_abcdefghijklmnopqrstuvwxyz012345"] {
-            assert!(matches!(ApiKey::chosen(bad), Err(Error::Invalid { .. })), "{bad}");
         }
     }
 

@@ -1,0 +1,123 @@
+//! Hands over a user's first key: a claim's link works once, and only for a quarter of an hour. No other module writes the claims table.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem, Update};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    App, Error, RequestId, Result,
+    auth::Role,
+    email::Email,
+    key::{self, ApiKey},
+    random::random_text,
+    table::{self, Transacted, string},
+    time, user,
+};
+
+/// How long a claim link works. An admin hands it over in person or by chat, and a link that lies in a mailbox must soon be worth nothing.
+const LIFETIME: Duration = Duration::from_secs(15 * 60);
+
+/// An item of the claims table. The key itself is made when it is claimed, so that none waits in the clear.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Claim {
+    token_hash: String,
+    email: Email,
+    role: Role,
+    #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
+    claimed_at: Option<Timestamp>,
+    /// Seconds since 1970, for DynamoDB's TTL.
+    expires_at: i64,
+}
+
+/// A claim that is about to be written.
+#[derive(Debug)]
+pub(crate) struct NewClaim {
+    /// What the link contains. Only its hash is stored.
+    pub(crate) token: String,
+    pub(crate) token_hash: String,
+    /// The write that stores the claim.
+    pub(crate) put: TransactWriteItem,
+}
+
+/// Prepares a claim for a user.
+pub(crate) fn prepare(app: &App, email: &Email, role: Role) -> Result<NewClaim> {
+    let token = random_text::<32>()?;
+    let claim = Claim {
+        token_hash: key::token_hash(&token),
+        email: email.clone(),
+        role,
+        claimed_at: None,
+        expires_at: app.expiry(LIFETIME),
+    };
+    let put = Put::builder()
+        .table_name(&app.config.tables.claims)
+        .set_item(Some(table::to_item(&claim)?))
+        .condition_expression("attribute_not_exists(token_hash)")
+        .build()?;
+    let put = TransactWriteItem::builder().put(put).build();
+    Ok(NewClaim { token, token_hash: claim.token_hash, put })
+}
+
+/// The write that removes a claim, so that its link stops working.
+pub(crate) fn delete(app: &App, token_hash: &str) -> Result<TransactWriteItem> {
+    let delete =
+        Delete::builder().table_name(&app.config.tables.claims).key("token_hash", string(token_hash)).build()?;
+    Ok(TransactWriteItem::builder().delete(delete).build())
+}
+
+/// Checks that a claim token can be used. Changes nothing.
+///
+/// # Errors
+/// As [`redeem`].
+pub async fn check(app: &App, token: &str) -> Result<()> {
+    read(app, token).await.map(drop)
+}
+
+async fn read(app: &App, token: &str) -> Result<Claim> {
+    let hash = key::token_hash(token);
+    let claim: Claim = table::get(&app.aws.dynamodb, &app.config.tables.claims, "token_hash", &hash)
+        .await?
+        .ok_or(Error::UnknownClaim)?;
+    if app.is_past(claim.expires_at) {
+        return Err(Error::UnknownClaim);
+    }
+    if claim.claimed_at.is_some() {
+        return Err(claimed());
+    }
+    Ok(claim)
+}
+
+fn claimed() -> Error {
+    Error::conflict("key has already been claimed", "")
+}
+
+/// Makes the key of a claim and hands it over. A token works once, for [`LIFETIME`].
+///
+/// # Errors
+/// [`Error::UnknownClaim`], also for an expired token, and [`Error::Conflict`] for one that was used.
+pub async fn redeem(app: &App, token: &str, request_id: &RequestId) -> Result<(ApiKey, Email)> {
+    let claim = read(app, token).await?;
+    let mark = Update::builder()
+        .table_name(&app.config.tables.claims)
+        .key("token_hash", string(&claim.token_hash))
+        .update_expression("SET claimed_at = :now")
+        .condition_expression("attribute_exists(token_hash) AND attribute_not_exists(claimed_at)")
+        .expression_attribute_values(":now", string(time::rfc3339(app.now())))
+        .build()?;
+    let key = ApiKey::generate()?;
+    // The index of the write that fails when the user has been revoked or has another claim.
+    const USER: usize = 2;
+    let writes = vec![
+        TransactWriteItem::builder().update(mark).build(),
+        key::put_new(app, &key, &claim.email, claim.role)?,
+        user::take_key(app, &claim.email, &key.hash(), &claim.token_hash, request_id)?,
+    ];
+    // Of two claims of one token at the same time, one is refused or in conflict. It is not repeated: the other one wins.
+    match table::transact_once(app, writes).await? {
+        Transacted::Done => Ok((key, claim.email)),
+        Transacted::Refused(USER) => Err(Error::UnknownClaim),
+        Transacted::Refused(_) | Transacted::Conflict => Err(claimed()),
+    }
+}

@@ -1,0 +1,41 @@
+//! Checks what a caller sends as a secret: its variable, its value and its description. No error quotes a value.
+
+use crate::{Error, Result, environment};
+
+/// The largest value of a standard parameter, in bytes ("AWS Systems Manager endpoints and quotas").
+const MAX_VALUE_BYTES: usize = 4096;
+/// The longest description, in bytes: a few sentences.
+const MAX_DESCRIPTION_BYTES: usize = 1024;
+
+/// Checks the name of the variable that holds the value in a run.
+///
+/// # Errors
+/// [`Error::Invalid`].
+pub(super) fn key_name(name: &str) -> Result<()> {
+    environment::check_name(name)
+}
+
+/// Checks the value.
+///
+/// # Errors
+/// [`Error::Invalid`] for an empty value and for one that SSM does not take.
+pub(super) fn value(value: &str) -> Result<()> {
+    match value.len() {
+        0 => Err(Error::invalid("value must not be empty")),
+        1..=MAX_VALUE_BYTES => Ok(()),
+        size => Err(Error::invalid(format!("value has {size} bytes, and at most {MAX_VALUE_BYTES} can be stored"))),
+    }
+}
+
+/// Checks the description.
+///
+/// # Errors
+/// [`Error::Invalid`] for one that is too long.
+pub(super) fn description(description: Option<&str>) -> Result<()> {
+    match description {
+        Some(text) if text.len() > MAX_DESCRIPTION_BYTES => {
+            Err(Error::invalid(format!("description must have at most {MAX_DESCRIPTION_BYTES} bytes")))
+        }
+        _ => Ok(()),
+    }
+}
