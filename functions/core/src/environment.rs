@@ -48,6 +48,157 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Names that make programs load code, run another program, trust other certificates or reach another host, with the reason that an
+/// error gives. A name that ends with `*` stands for all that begin so. Compared without regard to case, because the names of proxies
+/// are read in both.
+///
+/// Whoever sets one of these in the run of another user acts with that user's secrets. A caller's own `env` may have them, because it
+/// reaches only the caller's own command.
+const STEERING: [(&str, &[&str]); 8] = [
+    ("git takes commands, hosts and configuration from it", &["GIT_*", "SSH_ASKPASS", "SSH_AUTH_SOCK", "SUDO_ASKPASS"]),
+    (
+        "it sends traffic through another host",
+        &[
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "ALL_PROXY",
+            "FTP_PROXY",
+            "NO_PROXY",
+            "HOSTALIASES",
+            "LOCALDOMAIN",
+            "RES_OPTIONS",
+            "RESOLV_HOST_CONF",
+            "AWS_ENDPOINT_URL*",
+            "DOCKER_HOST",
+            "NPM_CONFIG_*",
+        ],
+    ),
+    (
+        "it decides which certificates are trusted, or where keys of connections are written",
+        &[
+            "SSL_CERT_FILE",
+            "SSL_CERT_DIR",
+            "SSLKEYLOGFILE",
+            "CURL_CA_BUNDLE",
+            "REQUESTS_CA_BUNDLE",
+            "AWS_CA_BUNDLE",
+            "OPENSSL_*",
+            "NODE_EXTRA_CA_CERTS",
+            "NODE_TLS_REJECT_UNAUTHORIZED",
+        ],
+    ),
+    (
+        "an interpreter loads code that it names",
+        &[
+            "PERL5*",
+            "PERLLIB",
+            "NODE_OPTIONS",
+            "NODE_PATH",
+            "NODE_REPL_EXTERNAL_MODULE",
+            "PYTHONSTARTUP",
+            "PYTHONPATH",
+            "PYTHONHOME",
+            "PYTHONUSERBASE",
+            "PYTHONBREAKPOINT",
+            "PYTHONINSPECT",
+            "PYTHONWARNINGS",
+            "PYTHONEXECUTABLE",
+            "PYTHONPLATLIBDIR",
+            "PYTHONPYCACHEPREFIX",
+            "PYTHONCASEOK",
+            "RUBYOPT",
+            "RUBYLIB",
+            "GEM_HOME",
+            "GEM_PATH",
+            "BUNDLE_GEMFILE",
+            "JAVA_TOOL_OPTIONS",
+            "_JAVA_OPTIONS",
+            "JDK_JAVA_OPTIONS",
+            "CLASSPATH",
+            "MAVEN_OPTS",
+            "GRADLE_OPTS",
+            "PHPRC",
+            "PHP_INI_SCAN_DIR",
+            "LUA_INIT*",
+            "LUA_PATH*",
+            "LUA_CPATH*",
+        ],
+    ),
+    (
+        "the C library takes its settings and modules from it",
+        &["GLIBC_TUNABLES", "GCONV_PATH", "LOCPATH", "NLSPATH", "MALLOC_*", "TZDIR"],
+    ),
+    (
+        "programs look for their configuration where it points",
+        &[
+            "HOME",
+            "XDG_*",
+            "TMPDIR",
+            "CURL_HOME",
+            "WGETRC",
+            "NETRC",
+            "INPUTRC",
+            "TERMINFO*",
+            "AWS_CONFIG_FILE",
+            "AWS_SHARED_CREDENTIALS_FILE",
+            "DOCKER_CONFIG",
+            "CARGO_HOME",
+            "RUSTUP_HOME",
+        ],
+    ),
+    (
+        "a program runs the command that it holds",
+        &[
+            "SHELL",
+            "EDITOR",
+            "VISUAL",
+            "PAGER",
+            "MANPAGER",
+            "LESSOPEN",
+            "LESSCLOSE",
+            "BROWSER",
+            "PROMPT_COMMAND",
+            "PS0",
+            "CDPATH",
+            "GLOBIGNORE",
+            "RUSTC_WRAPPER",
+            "RUSTC_WORKSPACE_WRAPPER",
+            "RUSTC",
+            "RUSTFLAGS",
+            "MAKEFLAGS",
+            "GOFLAGS",
+        ],
+    ),
+    ("the shell reads it", &["PATH", "IFS", "ENV", "BASH_ENV", "POSIXLY_CORRECT"]),
+];
+/// Names of the tokens with which the sidecar clones. They hold a credential and steer nothing.
+const GIT_TOKENS: [&str; 3] = ["GITHUB_TOKEN", "GITLAB_TOKEN", "GIT_TOKEN"];
+
+/// Checks the name of a variable whose value one user sets in the runs of others: that of a secret, or a playbook's parameter.
+///
+/// # Errors
+/// As [`check_name`], and [`Error::Invalid`] with the reason for a name that steers programs.
+pub(crate) fn check_shared_name(name: &str) -> Result<()> {
+    check_name(name)?;
+    let upper = name.to_ascii_uppercase();
+    if GIT_TOKENS.contains(&name) {
+        return Ok(());
+    }
+    let is_named = |pattern: &&str| match pattern.strip_suffix('*') {
+        Some(prefix) => upper.starts_with(prefix),
+        None => upper == **pattern,
+    };
+    match STEERING.iter().find(|(_, names)| names.iter().any(|pattern| is_named(&pattern))) {
+        None => Ok(()),
+        Some((reason, _)) => Err(Error::invalid_unless(
+            format!(
+                "the environment variable {name} steers programs, and would do so in the runs of other users: {reason}"
+            ),
+            "use another name, and set the variable within the command (SECURITY.md lists such names)",
+        )),
+    }
+}
+
 /// Checks the value of a variable.
 ///
 /// # Errors
@@ -88,6 +239,37 @@ mod tests {
             "ECS_CONTAINER_METADATA_URI_V4",
         ] {
             assert!(check_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_that_steer_programs_are_free_for_ones_own_run_only() {
+        for steering in [
+            "GIT_CONFIG_PARAMETERS",
+            "https_proxy",
+            "PERL5OPT",
+            "NODE_OPTIONS",
+            "PYTHONSTARTUP",
+            "HOME",
+            "GLIBC_TUNABLES",
+        ] {
+            assert!(check_name(steering).is_ok(), "{steering}");
+            let refused = check_shared_name(steering).unwrap_err().to_string();
+            assert!(refused.contains(steering) && refused.contains(": "), "{refused}");
+        }
+        for reserved in ["LD_PRELOAD", "PATH", "IFS", "ENV", "BASH_ENV"] {
+            assert!(check_shared_name(reserved).is_err(), "{reserved}");
+        }
+        for good in [
+            "GIT_TOKEN",
+            "GITHUB_TOKEN",
+            "GITLAB_TOKEN",
+            "PYTHON_INDEX_TOKEN",
+            "NODE_AUTH_TOKEN",
+            "DATABASE_URL",
+            "AWS_REGION",
+        ] {
+            assert!(check_shared_name(good).is_ok(), "{good}");
         }
     }
 }

@@ -94,13 +94,10 @@ pub(crate) fn web_url(app: &App, uri: &Uri) -> String {
     app.config.web_url.clone().unwrap_or_else(|| own_address(uri))
 }
 
-/// The caller's address: the first of `X-Forwarded-For`, else `X-Real-IP`, else the address in the event.
+/// The caller's address, as AWS saw it. Headers such as `X-Forwarded-For` are not read: a caller can write anything into them.
 fn client_address(request: &Request) -> String {
-    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let forwarded = header("x-forwarded-for").and_then(|list| list.split(',').next()).or_else(|| header("x-real-ip"));
-    match (forwarded.map(str::trim).filter(|address| !address.is_empty()), request.request_context_ref()) {
-        (Some(address), _) => address.to_owned(),
-        (None, Some(RequestContext::ApiGatewayV2(context))) => context.http.source_ip.clone().unwrap_or_default(),
+    match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.clone().unwrap_or_default(),
         _ => String::new(),
     }
 }

@@ -155,3 +155,16 @@ async fn a_stack_that_is_made_again_does_not_run_with_the_roles_of_the_one_that_
     let of = |role: &str| (role.to_owned(), format!("/{role}/tasks"));
     assert_eq!(seen, [of("first"), of("first"), of("second"), of("second")]);
 }
+
+/// The role with which ECS starts tasks reads every secret, so no command may have it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_are_never_given_the_role_with_which_tasks_are_started() {
+    let system = System::start().await;
+    let operator = system.user("operator", "op@example.com").await;
+    let role = "runvoy-local-TaskExecutionRole";
+    let refused = operator.post("/images/register", &json!({"image": "x:1", "task_role_name": role})).await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (400, &json!("INVALID_REQUEST")));
+    let named = json!({"image": "x:1", "task_execution_role_name": role, "task_role_name": "runvoy-local-TaskRole"});
+    assert_eq!(operator.post("/images/register", &named).await.status, 201);
+    system.shim.shut_down().await;
+}

@@ -251,3 +251,14 @@ async fn the_api_describes_itself_without_a_key() {
     assert!(page.headers["content-type"].to_str().unwrap().starts_with("text/html"));
     system.shim.shut_down().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_has_the_address_that_aws_saw_and_not_one_that_the_caller_writes() {
+    let system = System::start().await;
+    let forged = [("x-forwarded-for", "203.0.113.7"), ("x-real-ip", "203.0.113.8")];
+    let answer = system.admin.request(Method::GET, "/users", &forged, "").await;
+    let request = answer.headers["x-request-id"].to_str().unwrap();
+    let trace = system.admin.get(&format!("/trace/{request}")).await;
+    assert!(trace.text.contains("127.0.0.1") && !trace.text.contains("203.0.113"), "{}", trace.text);
+    system.shim.shut_down().await;
+}

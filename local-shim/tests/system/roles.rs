@@ -50,8 +50,8 @@ fn rows() -> Vec<Row> {
         (get.clone(), "/secrets", Account, "", 200, [true, true, false]),
         (get.clone(), "/secrets/{}", Secret, "", 200, [true, false, false]),
         (post.clone(), "/secrets", Account, new_secret, 201, [true, true, false]),
-        (put, "/secrets/{}", Secret, r#"{"value": "w"}"#, 200, [true, true, false]),
-        (delete, "/secrets/{}", Secret, "", 200, [true, true, false]),
+        (put, "/secrets/{}", Secret, r#"{"value": "w"}"#, 200, [true, false, false]),
+        (delete, "/secrets/{}", Secret, "", 200, [true, false, false]),
         (post, "/health/reconcile", Account, "", 200, [true, false, false]),
         (get, "/trace/unknown", Account, "", 200, NO),
     ]

@@ -1,3 +1,4 @@
+use aws_sdk_dynamodb::types::AttributeValue;
 use insta::assert_json_snapshot;
 use local_shim::Settings;
 use serde_json::json;
@@ -134,5 +135,85 @@ async fn of_a_hundred_creations_of_one_secret_one_wins() {
     assert_eq!(won.len(), 1);
     assert!(answers.iter().all(|answer| answer.status == 201 || answer.status == 409));
     assert_eq!(system.admin.get("/secrets/s").await.json()["secret"]["value"], won[0].to_string());
+    system.shim.shut_down().await;
+}
+
+/// With the variable of a secret that an admin's jobs use, a developer would run code with all secrets of those jobs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn developers_change_and_delete_only_secrets_that_they_own() {
+    let system = System::start().await;
+    let developer = system.user("developer", "dev@example.com").await;
+    let theirs = json!({"name": "deploy-token", "key_name": "DEPLOY_TOKEN", "value": VALUE});
+    assert_eq!(system.admin.post("/secrets", &theirs).await.status, 201);
+    for change in [json!({"key_name": "OTHER"}), json!({"value": "mine"}), json!({})] {
+        assert_eq!(developer.put("/secrets/deploy-token", &change).await.status, 403, "{change}");
+    }
+    assert_eq!(developer.delete("/secrets/deploy-token").await.status, 403);
+    let own = json!({"name": "own", "key_name": "OWN", "value": "v"});
+    assert_eq!(developer.post("/secrets", &own).await.status, 201);
+    assert_eq!(developer.put("/secrets/own", &json!({"value": "w"})).await.status, 200);
+    assert_eq!(developer.get("/secrets/own").await.json()["secret"]["value"], "w");
+    assert_eq!(developer.delete("/secrets/own").await.status, 200);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_is_given_to_runs_as_a_variable_that_steers_programs() {
+    let system = System::start().await;
+    let fine = json!({"name": "fine", "key_name": "FINE", "value": VALUE});
+    assert_eq!(system.admin.post("/secrets", &fine).await.status, 201);
+    for name in ["GIT_CONFIG_PARAMETERS", "https_proxy", "NODE_OPTIONS", "LD_PRELOAD", "HOME", "PERL5OPT", "PATH"] {
+        let new = json!({"name": "new", "key_name": name, "value": VALUE});
+        for refused in [
+            system.admin.post("/secrets", &new).await,
+            system.admin.put("/secrets/fine", &json!({"key_name": name})).await,
+        ] {
+            assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (400, &json!("INVALID_REQUEST")), "{name}");
+        }
+    }
+    for token in ["GIT_TOKEN", "GITHUB_TOKEN", "GITLAB_TOKEN"] {
+        assert_eq!(system.admin.put("/secrets/fine", &json!({"key_name": token})).await.status, 200, "{token}");
+    }
+    // A caller's own variables reach only the caller's own command.
+    let own = json!({"command": "test \"$NODE_OPTIONS\" = --no-warnings", "env": {"NODE_OPTIONS": "--no-warnings"}});
+    assert_eq!(system.admin.run_to_end(own).await.1["status"], "SUCCEEDED");
+    system.shim.shut_down().await;
+}
+
+/// An earlier version stored them. They must not reach a run either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stored_secret_whose_variable_steers_programs_reaches_no_run() {
+    let system = System::start().await;
+    let old = json!({"name": "old", "key_name": "OLD", "value": VALUE});
+    assert_eq!(system.admin.post("/secrets", &old).await.status, 201);
+    aws_sdk_dynamodb::Client::new(system.shim.sdk())
+        .update_item()
+        .table_name("runvoy-local-secrets")
+        .key("name", AttributeValue::S("old".to_owned()))
+        .update_expression("SET key_name = :name")
+        .expression_attribute_values(":name", AttributeValue::S("GIT_SSH_COMMAND".to_owned()))
+        .send()
+        .await
+        .unwrap();
+    let refused = system.admin.post("/run", &json!({"command": "true", "secrets": ["old"]})).await;
+    assert_eq!(refused.status, 400, "{}", refused.text);
+    assert!(refused.text.contains("GIT_SSH_COMMAND"), "{}", refused.text);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_that_no_path_reaches_and_values_that_no_variable_holds_are_refused() {
+    let system = System::start().await;
+    for bad in [
+        json!({"name": ".", "key_name": "S", "value": "v"}),
+        json!({"name": "..", "key_name": "S", "value": "v"}),
+        json!({"name": "s", "key_name": "S", "value": "a\u{0}b"}),
+    ] {
+        let refused = system.admin.post("/secrets", &bad).await;
+        assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (400, &json!("INVALID_REQUEST")), "{bad}");
+    }
+    assert_eq!(system.admin.post("/secrets", &json!({"name": "...", "key_name": "S", "value": "v"})).await.status, 201);
+    let changed = system.admin.put("/secrets/...", &json!({"value": "a\u{0}b"})).await;
+    assert_eq!(changed.status, 400, "{}", changed.text);
     system.shim.shut_down().await;
 }

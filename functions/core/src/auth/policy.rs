@@ -218,16 +218,7 @@ mod tests {
             Role::Operator => !matches!(action, CreateUser | RevokeUser | Trace),
             Role::Developer => matches!(
                 action,
-                ListExecutions
-                    | ListImages
-                    | ReadImage
-                    | UseImage
-                    | Run
-                    | ListSecrets
-                    | CreateSecret
-                    | UpdateSecret
-                    | DeleteSecret
-                    | UseSecret
+                ListExecutions | ListImages | ReadImage | UseImage | Run | ListSecrets | CreateSecret | UseSecret
             ),
             Role::Viewer => matches!(action, ListExecutions | ReadStatus),
         }

@@ -38,7 +38,10 @@ pub async fn register(app: &App, registration: Registration, by: &Email, request
     let cpu = registration.cpu.unwrap_or(DEFAULT_CPU);
     let memory = registration.memory.unwrap_or(DEFAULT_MEMORY);
     check_size(cpu, memory)?;
-    for role in [&registration.task_role_name, &registration.task_execution_role_name].into_iter().flatten() {
+    if let Some(role) = &registration.task_role_name {
+        role::check_of_task(app, role).await?;
+    }
+    if let Some(role) = &registration.task_execution_role_name {
         role::check(app, role).await?;
     }
 

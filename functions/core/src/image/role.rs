@@ -13,6 +13,24 @@ pub(crate) async fn exists(app: &App, name: &str) -> Result<bool> {
     }
 }
 
+/// Checks the role that the tasks of an image are to have.
+///
+/// # Errors
+/// As [`check`], and for the role with which ECS starts this stack's tasks: it reads every secret, so a command must never have it. IAM
+/// cannot tell the two uses of a role apart.
+pub(crate) async fn check_of_task(app: &App, name: &str) -> Result<()> {
+    let is_execution_role = app.config.task_execution_role_arn.rsplit('/').next() == Some(name);
+    if is_execution_role {
+        return Err(Error::invalid_unless(
+            format!(
+                "{name:?} is the role with which ECS starts tasks, which reads every secret; commands cannot have it"
+            ),
+            "name it as task_execution_role_name, or create a role with what the commands need",
+        ));
+    }
+    check(app, name).await
+}
+
 /// Checks a role that an image is to be registered with.
 ///
 /// # Errors

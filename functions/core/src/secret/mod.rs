@@ -266,9 +266,10 @@ async fn read_record(app: &App, name: &SecretName) -> Result<Option<SecretRecord
 /// The records of several secrets by name, in one call. A name that is given twice is found once.
 ///
 /// # Errors
-/// [`Error::Invalid`] that names the first unknown one, or for more than 100 names.
+/// [`Error::Invalid`] that names the first unknown one, for more than 50 names, or for a secret whose variable steers programs.
 pub async fn find_all(app: &App, names: &[String]) -> Result<Vec<Secret>> {
-    const MOST: usize = 100;
+    // The audit entries of a run's secrets fit into one transaction, of which DynamoDB takes 100 writes.
+    const MOST: usize = 50;
     let distinct: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     if distinct.len() > MOST {
         return Err(Error::invalid(format!("a run can name {MOST} secrets at most")));
@@ -280,7 +281,11 @@ pub async fn find_all(app: &App, names: &[String]) -> Result<Vec<Secret>> {
     let records: Vec<SecretRecord> = table::batch_get(app, &app.config.tables.secrets, "name", keys).await?;
     let active = records.into_iter().filter(|record| record.state == State::Active);
     let mut found: HashMap<String, Secret> = active.map(|it| (it.secret.name.to_string(), it.secret)).collect();
-    distinct.into_iter().map(|name| found.remove(name).ok_or_else(|| unknown(name))).collect()
+    let secrets: Vec<Secret> =
+        distinct.into_iter().map(|name| found.remove(name).ok_or_else(|| unknown(name))).collect::<Result<_>>()?;
+    // An earlier version stored variables that this one refuses.
+    secrets.iter().try_for_each(|secret| validate::key_name(&secret.key_name))?;
+    Ok(secrets)
 }
 
 fn unknown(name: &str) -> Error {

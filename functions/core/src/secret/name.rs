@@ -1,3 +1,5 @@
+//! Parses the names of secrets.
+
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
@@ -5,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 /// The name of a secret, which is also the last part of the name of its parameter. It has 1 to 128 letters, digits, dots, hyphens
-/// and underscores ("PutParameter", AWS Systems Manager API Reference).
+/// and underscores ("PutParameter", AWS Systems Manager API Reference), and is not `.` or `..`, which clients remove from a URL's path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SecretName(String);
@@ -28,10 +30,12 @@ impl FromStr for SecretName {
     fn from_str(name: &str) -> Result<Self> {
         let well_formed =
             (1..=128).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-        if well_formed {
+        if well_formed && ![".", ".."].contains(&name) {
             Ok(Self(name.to_owned()))
         } else {
-            Err(Error::invalid("name must be 1 to 128 letters, digits, dots, hyphens or underscores"))
+            Err(Error::invalid(
+                "name must be 1 to 128 letters, digits, dots, hyphens or underscores, and not just `.` or `..`",
+            ))
         }
     }
 }

@@ -10,16 +10,19 @@ const MAX_DESCRIPTION_BYTES: usize = 1024;
 /// Checks the name of the variable that holds the value in a run.
 ///
 /// # Errors
-/// [`Error::Invalid`].
+/// [`Error::Invalid`] for a name that no variable can have, and for one that would steer programs in the runs of others.
 pub(super) fn key_name(name: &str) -> Result<()> {
-    environment::check_name(name)
+    environment::check_shared_name(name)
 }
 
 /// Checks the value.
 ///
 /// # Errors
-/// [`Error::Invalid`] for an empty value and for one that SSM does not take.
+/// [`Error::Invalid`] for an empty value, for one that SSM does not take, and for one with a NUL character.
 pub(super) fn value(value: &str) -> Result<()> {
+    if value.contains('\0') {
+        return Err(Error::invalid("value contains a NUL character, which no environment variable can hold"));
+    }
     match value.len() {
         0 => Err(Error::invalid("value must not be empty")),
         1..=MAX_VALUE_BYTES => Ok(()),
