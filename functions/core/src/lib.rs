@@ -15,6 +15,7 @@ pub mod execution;
 pub mod image;
 pub mod key;
 pub mod logs;
+pub mod page;
 pub mod random;
 pub mod reconcile;
 pub mod redaction;

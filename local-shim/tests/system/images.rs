@@ -3,7 +3,7 @@ use insta::assert_json_snapshot;
 use local_shim::Settings;
 use serde_json::{Value, json};
 
-use crate::client::{System, id, stable};
+use crate::client::{System, id, next_page, stable};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_image_is_registered_found_by_any_of_its_names_and_deleted() {
@@ -12,13 +12,13 @@ async fn an_image_is_registered_found_by_any_of_its_names_and_deleted() {
         json!({"image": "ghcr.io/acme/tool:1.2", "cpu": 512, "memory": 1024, "runtime_platform": "Linux/X86_64"});
     let registered = system.admin.post("/images/register", &body).await;
     assert_eq!(registered.status, 201, "{}", registered.text);
-    assert_eq!(
-        registered.json(),
-        json!({"image": "ghcr.io/acme/tool:1.2", "message": "Image registered successfully"})
-    );
     let image = system.admin.get("/images/ghcr.io/acme/tool:1.2").await.json();
     assert_json_snapshot!(stable(image.clone()));
     let id = image["image_id"].as_str().unwrap();
+    assert_eq!(
+        registered.json(),
+        json!({"image": "ghcr.io/acme/tool:1.2", "image_id": id, "message": "Image registered successfully"})
+    );
     for name in [id.to_owned(), id.replace('/', "%2F").replace(':', "%3A"), "ghcr.io%2Facme%2Ftool%3A1.2".to_owned()] {
         assert_eq!(system.admin.get(&format!("/images/{name}")).await.json()["image_id"], id, "{name}");
     }
@@ -28,10 +28,70 @@ async fn an_image_is_registered_found_by_any_of_its_names_and_deleted() {
     let (_, status) = system.admin.run_to_end(json!({"command": "true", "image": id})).await;
     assert_eq!((&status["status"], &status["image_id"]), (&json!("SUCCEEDED"), &json!(id)));
 
-    assert_eq!(system.admin.delete("/images/ghcr.io/acme/tool:1.2").await.status, 404, "only the exact id deletes");
     assert_eq!(system.admin.delete(&format!("/images/{id}")).await.status, 200);
     assert_eq!(system.admin.get(&format!("/images/{id}")).await.status, 404);
     assert_eq!(system.admin.get("/images/ghcr.io/acme/tool:1.2").await.status, 404);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_is_deleted_by_a_name_that_no_other_has() {
+    let system = System::start().await;
+    let register = async |body: Value| {
+        let registered = system.admin.post("/images/register", &body).await;
+        registered.json()["image_id"].as_str().unwrap().to_owned()
+    };
+    let small = register(json!({"image": "ghcr.io/acme/tool:1.2"})).await;
+    let large = register(json!({"image": "ghcr.io/acme/tool:1.2", "cpu": 512, "memory": 1024})).await;
+    let other = register(json!({"image": "quay.io/acme/tool:1.2"})).await;
+    for (name, candidates) in
+        [("ghcr.io/acme/tool:1.2", vec![&small, &large]), ("acme/tool:1.2", vec![&small, &large, &other])]
+    {
+        let refused = system.admin.delete(&format!("/images/{name}")).await;
+        assert_eq!(refused.status, 400, "{name}: {}", refused.text);
+        let details = refused.json()["details"].as_str().unwrap().to_owned();
+        assert!(candidates.iter().all(|id| details.contains(id.as_str())), "{details}");
+    }
+    assert_eq!(system.admin.delete(&format!("/images/{large}")).await.status, 200);
+    for (name, id) in [("quay.io/acme/tool:1.2", other), ("acme/tool:1.2", small)] {
+        let deleted = system.admin.delete(&format!("/images/{name}")).await;
+        assert_eq!((deleted.status.as_u16(), &deleted.json()["image_id"]), (200, &json!(id)), "{name}");
+    }
+    assert_eq!(system.admin.delete("/images/acme/tool:1.2").await.status, 404);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn images_are_listed_in_pages_and_found_by_a_part_of_their_name() {
+    let system = System::start().await;
+    for n in 0..5 {
+        let body = json!({"image": format!("ghcr.io/acme/Tool-{n}").to_lowercase()});
+        assert_eq!(system.admin.post("/images/register", &body).await.status, 201);
+    }
+    let names = |page: &Value| -> Vec<String> {
+        page["images"].as_array().unwrap().iter().map(|image| image["image"].as_str().unwrap().to_owned()).collect()
+    };
+    let all = names(&system.admin.get("/images").await.json());
+    assert_eq!(all.len(), 7);
+    let mut paged = Vec::new();
+    let mut path = Some("/images?limit=3".to_owned());
+    while let Some(next) = path {
+        let page = system.admin.get(&next).await;
+        let items = names(&page.json());
+        assert!(items.len() <= 3);
+        paged.extend(items);
+        path = next_page(&page);
+    }
+    assert_eq!(paged, all);
+    let found = system.admin.get("/images?q=ACME%2Ftool&limit=4").await;
+    assert_eq!(names(&found.json()).len(), 4);
+    let rest = system.admin.get(&next_page(&found).unwrap()).await;
+    assert_eq!(names(&rest.json()), ["ghcr.io/acme/tool-4:latest"]);
+    assert_eq!(next_page(&rest), None);
+    assert_eq!(names(&system.admin.get("/images?q=nothing").await.json()), Vec::<String>::new());
+    for bad in ["limit=x", "cursor=%21"] {
+        assert_eq!(system.admin.get(&format!("/images?{bad}")).await.status, 400, "{bad}");
+    }
     system.shim.shut_down().await;
 }
 

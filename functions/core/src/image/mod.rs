@@ -17,7 +17,13 @@ pub use platform::RuntimePlatform;
 pub use reference::Reference;
 pub use register::{Registration, delete, register};
 
-use crate::{App, Error, RequestId, Result, config::Config, email::Email, table, time};
+use crate::{
+    App, Error, RequestId, Result,
+    config::Config,
+    email::Email,
+    page::{Page, PageRequest},
+    table, time,
+};
 
 /// The key of the item that points to the default image. There is one such item, so there is never a second default.
 const DEFAULT_KEY: &str = "#default";
@@ -173,6 +179,44 @@ async fn find_in_any_registry(app: &App, name: &str) -> Result<Option<Image>> {
             format!("name one of {}", several.join(", ")),
         )),
     }
+}
+
+/// The image with this id, else the only one registered under this name, with or without tag and registry.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none; [`Error::Invalid`] with the ids when the name fits several images.
+pub async fn find_only(app: &App, name: &str) -> Result<Image> {
+    let not_found = || Error::not_found("image", name);
+    let images = list(app).await?;
+    if let Some(image) = images.iter().find(|image| image.image_id.as_str() == name) {
+        return Ok(image.clone());
+    }
+    let wanted = Reference::parse(name).map_err(|_| not_found())?;
+    let in_any_registry = !wanted.names_registry(name);
+    let is_wanted = |image: &&Image| {
+        image.image_name == wanted.name
+            && image.image_tag == wanted.tag_or_digest()
+            && (in_any_registry || image.image_registry == wanted.registry)
+    };
+    let found: Vec<&Image> = images.iter().filter(is_wanted).collect();
+    match found.as_slice() {
+        [] => Err(not_found()),
+        [only] => Ok((*only).clone()),
+        several => {
+            let ids: Vec<&str> = several.iter().map(|image| image.image_id.as_str()).collect();
+            let problem = format!("{} images have the name {name:?}", several.len());
+            Err(Error::invalid_unless(problem, format!("name one by its id: {}", ids.join(", "))))
+        }
+    }
+}
+
+/// A page of the images, oldest first.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub async fn page(app: &App, request: &PageRequest) -> Result<Page<Image>> {
+    let key = |image: &Image| format!("{}#{}", time::rfc3339(image.created_at), image.image_id);
+    request.of(list(app).await?, key, |image| format!("{} {}", image.image, image.image_id))
 }
 
 /// All images, oldest first.

@@ -7,12 +7,9 @@ use axum::{
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use runvoy_core::{
-    App, Error, RequestId,
+    App, RequestId,
     auth::{Action, Resource},
-    execution::{
-        self, Execution, ExecutionId, ExecutionRecord, KillOutcome, Status,
-        list::{Cursor, Page},
-    },
+    execution::{self, Execution, ExecutionId, ExecutionRecord, KillOutcome, Status, list::ExecutionsPage},
     image::ImageId,
     logs::{
         LogEvent, completion,
@@ -23,7 +20,7 @@ use runvoy_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::tags;
+use super::{page, tags};
 use crate::{
     compression::Encoding,
     error::{self, Result},
@@ -63,31 +60,22 @@ pub(super) async fn list(
     Query(query): Query<ListParameters>,
 ) -> Result<Response> {
     caller.may(Action::ListExecutions, Resource::Account)?;
-    let page = Page {
-        limit: match query.limit.as_deref() {
-            None | Some("") => DEFAULT_LIMIT,
-            Some(limit) => limit
-                .parse::<u32>()
-                .map_err(|_| Error::invalid("invalid limit parameter"))?
-                .try_into()
-                .unwrap_or(usize::MAX),
-        },
+    let wanted = ExecutionsPage {
+        limit: page::limit(query.limit.as_deref())?.unwrap_or(DEFAULT_LIMIT),
         statuses: match query.status.as_deref() {
             None | Some("") => Vec::new(),
             Some(list) => list.split(',').map(|status| status.trim().parse()).collect::<runvoy_core::Result<_>>()?,
         },
-        cursor: query.cursor.as_deref().filter(|cursor| !cursor.is_empty()).map(Cursor::parse).transpose()?,
+        cursor: page::cursor(query.cursor.as_deref())?,
     };
-    let (executions, next) = execution::list::page(&app, &page).await?;
+    let (executions, next) = execution::list::page(&app, &wanted).await?;
     Ok(match next {
         None => Json(executions).into_response(),
         Some(cursor) => {
-            let mut target = format!("/api/v1/executions?limit={}&cursor={}", page.limit, cursor.encode());
-            if !page.statuses.is_empty() {
-                let statuses: Vec<&str> = page.statuses.iter().map(Into::into).collect();
-                target.push_str(&format!("&status={}", statuses.join(",")));
-            }
-            (next_link(&target), Json(executions)).into_response()
+            let limit = wanted.limit.to_string();
+            let link =
+                page::link("/executions", &[("limit", Some(&limit)), ("status", query.status.as_deref())], &cursor);
+            (link, Json(executions)).into_response()
         }
     })
 }

@@ -1,15 +1,15 @@
-use axum::{Extension, Json, extract::State, http::StatusCode};
+use axum::{Extension, Json, extract::State, http::StatusCode, response::IntoResponse};
 use runvoy_core::{
     App, Error, RequestId,
     auth::{Action, Resource},
-    image::{self, Image, Registration},
+    image::{self, Image, ImageId, Registration},
 };
 use serde::{Deserialize, Serialize};
 
-use super::tags;
+use super::{page::PageParameters, tags};
 use crate::{
     error::{self, Result},
-    request::{Caller, JsonBody, Path},
+    request::{Caller, JsonBody, Path, Query},
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -18,11 +18,19 @@ pub(super) struct Images {
 }
 
 /// Lists images, oldest first
-#[utoipa::path(get, path = "/images", operation_id = "list_images", tag = tags::IMAGES,
-    responses((status = 200, body = Images, description = "All images"), error::Malformed, error::Refused, error::Outage))]
-pub(super) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Images>> {
+///
+/// When there is more, the header `Link: <…>; rel="next"` names the next page.
+#[utoipa::path(get, path = "/images", operation_id = "list_images", tag = tags::IMAGES, params(PageParameters),
+    responses((status = 200, body = Images, description = "Images", headers(("Link" = Option<String>, description = "The next page, if there is one"))),
+        error::Malformed, error::Refused, error::Outage))]
+pub(super) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<PageParameters>,
+) -> Result<impl IntoResponse> {
     caller.may(Action::ListImages, Resource::Account)?;
-    Ok(Json(Images { images: image::list(&app).await? }))
+    let page = image::page(&app, &query.request()?).await?;
+    Ok((query.link("/images", page.next.as_ref()), Json(Images { images: page.items })))
 }
 
 /// Shows one image
@@ -55,7 +63,10 @@ pub(super) struct RegisterImage {
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct ImageAnswer {
+    /// The image as the request named it.
     image: String,
+    #[schema(value_type = String)]
+    image_id: ImageId,
     message: &'static str,
 }
 
@@ -82,7 +93,11 @@ pub(super) async fn register(
     };
     let image = image::register(&app, registration, &caller.principal.email, &id).await?;
     tracing::info!(image_id = %image.image_id, by = %caller.principal.email, "image registered");
-    Ok((StatusCode::CREATED, Json(ImageAnswer { image: body.image, message: "Image registered successfully" })))
+    let image_id = image.image_id;
+    Ok((
+        StatusCode::CREATED,
+        Json(ImageAnswer { image: body.image, image_id, message: "Image registered successfully" }),
+    ))
 }
 
 /// An optional field that is empty means the same as an absent one.
@@ -92,15 +107,13 @@ fn present(field: Option<String>) -> Option<String> {
 
 /// Removes an image
 #[utoipa::path(delete, path = "/images/{image}", operation_id = "delete_image", tag = tags::IMAGES,
-    params(("image" = String, Path, description = "Id of the image, exactly")),
+    params(("image" = String, Path, description = "Id of the image, or a name that only one image has")),
     responses((status = 200, body = ImageAnswer, description = "Done"), error::Malformed, error::Refused, error::Absent, error::Clash, error::Outage))]
-pub(super) async fn delete(State(app): State<App>, caller: Caller, Path(id): Path) -> Result<Json<ImageAnswer>> {
-    let image = image::find(&app, &id)
-        .await?
-        .filter(|image| image.image_id.as_str() == id)
-        .ok_or_else(|| Error::not_found("image", &id))?;
+pub(super) async fn delete(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<Json<ImageAnswer>> {
+    let image = image::find_only(&app, &name).await?;
     caller.may(Action::DeleteImage, Resource::Image { id: image.image_id.as_str(), owners: &image.owned_by })?;
     image::delete(&app, &image).await?;
-    tracing::info!(image_id = id, by = %caller.principal.email, "image deleted");
-    Ok(Json(ImageAnswer { image: id, message: "Image deleted successfully" }))
+    let image_id = image.image_id;
+    tracing::info!(%image_id, by = %caller.principal.email, "image deleted");
+    Ok(Json(ImageAnswer { image: name, image_id, message: "Image deleted successfully" }))
 }

@@ -6,6 +6,7 @@ mod executions;
 mod health;
 mod images;
 mod operations;
+mod page;
 mod runs;
 mod secrets;
 mod users;
