@@ -2,9 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use runvoy_core::{
-    App, Error, RequestId,
+    App, Email, Error, RequestId,
     auth::{self, Role},
-    email::Email,
     image::{self, Registration, RuntimePlatform},
     key::ApiKey,
     user::{self, NewUser},
@@ -45,7 +44,7 @@ pub(crate) async fn run(app: &App, data: &DataDir) -> Result<Bootstrapped> {
     let new = NewUser { email: email.clone(), role: Role::Admin, request_id: &request_id };
     match user::create_with_key(app, new, &admin_key).await {
         Ok(_) => {}
-        Err(Error::Conflict { .. }) => bail!(
+        Err(Error::Conflict(_)) => bail!(
             "{ADMIN} exists, and {ADMIN_KEY} in the data directory does not hold its key; put the key there, or remove the data \
              directory to start afresh (with AWS_ENDPOINT_URL, name another one with --data-dir)"
         ),

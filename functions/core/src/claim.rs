@@ -7,9 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    App, Error, RequestId, Result,
+    App, Email, Error, RequestId, Result,
     auth::Role,
-    email::Email,
     key::{self, ApiKey},
     random::random_text,
     table::{self, Transacted, string},
@@ -90,7 +89,7 @@ async fn read(app: &App, token: &str) -> Result<Claim> {
 }
 
 fn claimed() -> Error {
-    Error::conflict("key has already been claimed", "")
+    Error::conflict("key has already been claimed")
 }
 
 /// Makes the key of a claim and hands it over. A token works once, for [`LIFETIME`].

@@ -30,20 +30,15 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && !name.starts_with(|first: char| first.is_ascii_digit());
     if !well_formed {
-        return Err(Error::invalid_unless(
-            format!("{name:?} is not the name of an environment variable"),
-            "use letters, digits and underscores, no digit first",
-        ));
+        return Err(Error::invalid(format!("{name:?} is not the name of an environment variable"))
+            .with_hint("use letters, digits and underscores, no digit first"));
     }
     if RESERVED.contains(&name) || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
-        return Err(Error::invalid_unless(
-            format!("the environment variable {name} is reserved"),
-            format!(
-                "use another name, or set it within the command (reserved are {} and names that start with {})",
-                RESERVED.join(", "),
-                RESERVED_PREFIXES.join(", ")
-            ),
-        ));
+        return Err(Error::invalid(format!("the environment variable {name} is reserved")).with_hint(format!(
+            "use another name, or set it within the command (reserved are {} and names that start with {})",
+            RESERVED.join(", "),
+            RESERVED_PREFIXES.join(", ")
+        )));
     }
     Ok(())
 }
@@ -190,12 +185,10 @@ pub(crate) fn check_shared_name(name: &str) -> Result<()> {
     };
     match STEERING.iter().find(|(_, names)| names.iter().any(|pattern| is_named(&pattern))) {
         None => Ok(()),
-        Some((reason, _)) => Err(Error::invalid_unless(
-            format!(
-                "the environment variable {name} steers programs, and would do so in the runs of other users: {reason}"
-            ),
-            "use another name, and set the variable within the command (SECURITY.md lists such names)",
-        )),
+        Some((reason, _)) => Err(Error::invalid(format!(
+            "the environment variable {name} steers programs, and would do so in the runs of other users: {reason}"
+        ))
+        .with_hint("use another name, and set the variable within the command (SECURITY.md lists such names)")),
     }
 }
 

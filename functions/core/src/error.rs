@@ -1,9 +1,12 @@
-//! The error of everything below the handlers. Each variant is something that a handler answers in its own way.
+//! Defines the error of everything below the handlers: data that a program can decide by, and words for people.
 
-use std::{error::Error as StdError, fmt};
+use std::{borrow::Cow, error::Error as StdError, fmt};
 
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result};
 use thiserror::Error;
+
+use runvoy_api_types::NotAnExecutionId;
+pub use runvoy_api_types::{ErrorCode, Problem};
 
 /// What the SDK's operations fail with.
 pub type SdkError<E> = result::SdkError<E, HttpResponse>;
@@ -32,19 +35,14 @@ pub enum Service {
 
 #[derive(Debug, Error)]
 pub enum Error {
-    /// The caller's input cannot be used. Neither text quotes a value that may be a secret.
-    #[error("{}", sentence(.problem, .remedy))]
-    Invalid {
-        /// What is wrong, as a sentence about this input.
-        problem: String,
-        /// What to send instead; empty where the problem says it.
-        remedy: String,
-    },
+    /// The caller's input cannot be used.
+    #[error("{0}")]
+    Invalid(Problem),
     #[error("API key is required")]
     NoApiKey,
-    #[error("the API key is not known; check it, or ask an admin for a new one")]
+    #[error("the API key is not known")]
     UnknownApiKey,
-    #[error("the API key belongs to a user who has been revoked; ask an admin for a new one")]
+    #[error("the API key belongs to a user who has been revoked")]
     RevokedApiKey,
     /// The policies do not permit it. Holds the verb of the action.
     #[error("you do not have permission to {0} this resource")]
@@ -64,9 +62,9 @@ pub enum Error {
     #[error("the WebSocket token belongs to another execution")]
     TokenOfAnotherExecution,
     /// The request contradicts what exists.
-    #[error("{}", sentence(.problem, .remedy))]
-    Conflict { problem: String, remedy: String },
-    #[error("a secret {0:?} exists already; change it with PUT, or choose another name")]
+    #[error("{0}")]
+    Conflict(Problem),
+    #[error("a secret {0:?} exists already")]
     SecretExists(String),
     /// An AWS service failed, throttled or could not be reached. The text is for the log, not for the caller.
     #[error("{service} {}", if *.unreachable { "cannot be reached" } else { "failed" })]
@@ -87,22 +85,80 @@ pub enum Error {
 }
 
 impl Error {
-    /// Input that cannot be used, with a problem that says what would be right.
-    pub fn invalid(problem: impl Into<String>) -> Self {
-        Self::Invalid { problem: problem.into(), remedy: String::new() }
+    /// Input that cannot be used. [`Error::with_hint`] and [`Error::at_field`] say what to do about it, and where.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::Invalid(Problem::new(message))
     }
 
-    /// Input that cannot be used, and what to do about it.
-    pub fn invalid_unless(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::Invalid { problem: problem.into(), remedy: remedy.into() }
-    }
-
-    pub(crate) fn conflict(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::Conflict { problem: problem.into(), remedy: remedy.into() }
+    /// A request that contradicts what exists.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::Conflict(Problem::new(message))
     }
 
     pub fn not_found(kind: &'static str, id: impl Into<String>) -> Self {
         Self::NotFound { kind, id: id.into() }
+    }
+
+    /// Adds the remedy to a problem of the caller's. Other errors have a remedy of their own, and stay as they are.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        if let Self::Invalid(problem) | Self::Conflict(problem) = &mut self {
+            problem.hint = Some(hint.into());
+        }
+        self
+    }
+
+    /// Names the input that is wrong, unless the problem names a more precise one already.
+    #[must_use]
+    pub fn at_field(mut self, field: impl Into<String>) -> Self {
+        if let Self::Invalid(problem) | Self::Conflict(problem) = &mut self {
+            problem.field.get_or_insert_with(|| field.into());
+        }
+        self
+    }
+
+    /// The path of the input that is wrong, where one is.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Self::Invalid(problem) | Self::Conflict(problem) => problem.field.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The kind of error, by which programs decide.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Invalid(_) => ErrorCode::InvalidRequest,
+            Self::NoApiKey | Self::UnknownWebSocketToken => ErrorCode::Unauthorized,
+            Self::UnknownApiKey => ErrorCode::InvalidApiKey,
+            Self::RevokedApiKey => ErrorCode::ApiKeyRevoked,
+            Self::Forbidden(_) | Self::TokenOfAnotherExecution => ErrorCode::Forbidden,
+            Self::NotFound { .. } | Self::UnknownClaim => ErrorCode::NotFound,
+            Self::SecretNotFound(_) => ErrorCode::SecretNotFound,
+            Self::Conflict(_) => ErrorCode::Conflict,
+            Self::SecretExists(_) => ErrorCode::SecretAlreadyExists,
+            Self::Aws { service: Service::DynamoDb, .. } => ErrorCode::DatabaseError,
+            Self::Aws { .. } => ErrorCode::ServiceUnavailable,
+            Self::Internal { .. } => ErrorCode::InternalError,
+        }
+    }
+
+    /// The remedy, in the words of the API. Clients may have words of their own for the code.
+    pub fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(match self {
+            Self::Invalid(problem) | Self::Conflict(problem) => problem.hint.as_deref()?.into(),
+            Self::NoApiKey | Self::Forbidden(_) | Self::UnknownWebSocketToken | Self::TokenOfAnotherExecution => {
+                return None;
+            }
+            Self::UnknownApiKey => "check it, or ask an admin for a new one".into(),
+            Self::RevokedApiKey => "ask an admin to let you in again".into(),
+            Self::NotFound { kind, .. } => format!("GET /api/v1/{kind}s lists the {kind}s").into(),
+            Self::SecretNotFound(_) => "GET /api/v1/secrets lists the secrets".into(),
+            Self::UnknownClaim => "ask an admin for a new link".into(),
+            Self::SecretExists(_) => "change it with PUT, or choose another name".into(),
+            Self::Aws { .. } => "try again in a moment".into(),
+            Self::Internal { .. } => "report it with the request id in the X-Request-Id header".into(),
+        })
     }
 
     /// A failed call of an AWS service, with what the SDK says of it.
@@ -119,11 +175,11 @@ impl Error {
         Self::Aws { service, unreachable: false, cause: cause.into() }
     }
 
-    pub(crate) fn bug(what: &'static str) -> Self {
+    pub fn internal(what: &'static str) -> Self {
         Self::Internal { what, cause: None }
     }
 
-    pub(crate) fn bug_with(what: &'static str, cause: impl Into<Cause>) -> Self {
+    pub fn internal_with(what: &'static str, cause: impl Into<Cause>) -> Self {
         Self::Internal { what, cause: Some(cause.into()) }
     }
 
@@ -131,10 +187,6 @@ impl Error {
     pub fn chain(&self) -> Chain<'_> {
         Chain(self)
     }
-}
-
-fn sentence(problem: &str, remedy: &str) -> String {
-    if remedy.is_empty() { problem.to_owned() } else { format!("{problem}; {remedy}") }
 }
 
 /// Shows an error followed by its causes, separated by colons.
@@ -181,15 +233,28 @@ dynamodb_errors! {
     transact_write_items::TransactWriteItemsError,
 }
 
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        Self::Invalid(problem)
+    }
+}
+
+/// An execution that cannot exist is not found.
+impl From<NotAnExecutionId> for Error {
+    fn from(NotAnExecutionId(text): NotAnExecutionId) -> Self {
+        Self::not_found("execution", text)
+    }
+}
+
 impl From<serde_dynamo::Error> for Error {
     fn from(error: serde_dynamo::Error) -> Self {
-        Self::bug_with("an item does not have the shape that this version of the program writes", error)
+        Self::internal_with("an item does not have the shape that this version of the program writes", error)
     }
 }
 
 impl From<aws_smithy_types::error::operation::BuildError> for Error {
     fn from(error: aws_smithy_types::error::operation::BuildError) -> Self {
-        Self::bug_with("the SDK refuses a request that this program built", error)
+        Self::internal_with("the SDK refuses a request that this program built", error)
     }
 }
 
@@ -199,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_log_line_shows_every_cause_and_the_error_alone_shows_none() {
-        let error = Error::bug_with("a batch cannot be read", std::io::Error::other("the end is missing"));
+        let error = Error::internal_with("a batch cannot be read", std::io::Error::other("the end is missing"));
         assert_eq!(error.to_string(), "a batch cannot be read");
         assert_eq!(error.chain().to_string(), "a batch cannot be read: the end is missing");
     }

@@ -10,6 +10,7 @@ use crate::{Error, Result};
 /// [`Error::Internal`] when the operating system gives no random bytes.
 pub fn random_text<const BYTES: usize>() -> Result<String> {
     let mut bytes = [0; BYTES];
-    getrandom::fill(&mut bytes).map_err(|error| Error::bug_with("the operating system gave no random bytes", error))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::internal_with("the operating system gave no random bytes", error))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }

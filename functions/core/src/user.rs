@@ -2,13 +2,13 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use jiff::Timestamp;
+pub use runvoy_api_types::User;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    App, Error, RequestId, Result,
+    App, Email, Error, RequestId, Result,
     auth::Role,
     claim::{self, NewClaim},
-    email::Email,
     error::Service,
     key::{self, ApiKey, ApiKeyHash},
     table::{self, Transacted, string},
@@ -17,24 +17,6 @@ use crate::{
 
 /// How often a revocation reads a user again whose record has changed meanwhile.
 const ATTEMPTS: u32 = 5;
-
-/// A user as the API shows one. It has no key.
-#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct User {
-    pub email: Email,
-    pub role: Role,
-    #[serde(with = "time::as_rfc3339")]
-    #[schema(value_type = String, format = "date-time")]
-    pub created_at: Timestamp,
-    pub revoked: bool,
-    #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "date-time")]
-    pub last_used: Option<Timestamp>,
-    #[schema(value_type = String)]
-    pub created_by_request_id: RequestId,
-    #[schema(value_type = String)]
-    pub modified_by_request_id: RequestId,
-}
 
 /// An item of the users table.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -71,10 +53,8 @@ impl NewUser<'_> {
     }
 
     fn exists(&self) -> Error {
-        Error::conflict(
-            format!("a user {} exists already", self.email),
-            "GET /api/v1/users lists the users; choose another address",
-        )
+        Error::conflict(format!("a user {} exists already", self.email))
+            .with_hint("GET /api/v1/users lists the users; choose another address")
     }
 }
 

@@ -1,9 +1,8 @@
 //! The creation of a first admin, by an event that only someone with rights in the AWS account can send to this function.
 
 use runvoy_core::{
-    App, RequestId,
+    App, Email, Error, RequestId,
     auth::Role,
-    email::Email,
     user::{self, NewUser},
 };
 use serde::Deserialize;
@@ -25,7 +24,7 @@ struct Detail {
 /// claimed a key yet, the answer has a new page.
 pub(crate) async fn handle(app: &App, event: Value, request_id: &RequestId) -> Result<Value, EventError> {
     let event: Event = serde_json::from_value(event).map_err(EventError::malformed("request for an admin"))?;
-    let email = Email::parse(&event.detail.email)?;
+    let email = Email::parse(&event.detail.email).map_err(Error::from)?;
     let new = NewUser { email, role: Role::Admin, request_id };
     let (user, token) = user::create(app, new).await?;
     tracing::info!(email = %user.email, "admin created");

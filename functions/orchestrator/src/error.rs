@@ -1,4 +1,4 @@
-//! Errors as the API answers them: one JSON shape, with a status and a code for each kind.
+//! Answers errors as the API does: one JSON shape, with a status and a code for each kind.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use runvoy_core::{Error, error::Service};
-use serde::Serialize;
+use runvoy_api_types::{ErrorBody, ErrorCode};
+use runvoy_core::Error;
 
 pub(crate) type Result<T, E = ApiError> = std::result::Result<T, E>;
 
@@ -34,19 +34,6 @@ impl<E: Into<Error>> From<E> for ApiError {
     }
 }
 
-/// The body of every answer that is not a success.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(crate) struct ErrorBody {
-    /// What is wrong, in a short sentence.
-    error: String,
-    /// The kind of error, for programs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'static str>,
-    /// What is wrong and what to do next, for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<String>,
-}
-
 /// The request cannot be used.
 #[derive(utoipa::IntoResponses)]
 #[response(status = 400, description = "INVALID_REQUEST: the request is malformed, or asks for something impossible")]
@@ -70,13 +57,13 @@ pub(crate) enum Refused {
 #[derive(utoipa::IntoResponses)]
 #[response(status = 404, description = "NOT_FOUND, SECRET_NOT_FOUND: the resource does not exist")]
 #[expect(dead_code, reason = "describes an answer")]
-pub(crate) struct Absent(ErrorBody);
+pub(crate) struct NotFound(ErrorBody);
 
 /// The request contradicts what exists.
 #[derive(utoipa::IntoResponses)]
 #[response(status = 409, description = "CONFLICT, SECRET_ALREADY_EXISTS: it exists already, or is being changed")]
 #[expect(dead_code, reason = "describes an answer")]
-pub(crate) struct Clash(ErrorBody);
+pub(crate) struct Conflict(ErrorBody);
 
 /// The body is too large.
 #[derive(utoipa::IntoResponses)]
@@ -87,101 +74,83 @@ pub(crate) struct TooLarge(ErrorBody);
 /// The fault is not the caller's.
 #[derive(utoipa::IntoResponses)]
 #[expect(dead_code, reason = "describes answers")]
-pub(crate) enum Outage {
+pub(crate) enum Unavailable {
     #[response(status = 500, description = "INTERNAL_ERROR: a bug; report it with the X-Request-Id")]
     Bug(ErrorBody),
     #[response(status = 503, description = "DATABASE_ERROR, SERVICE_UNAVAILABLE: an AWS service failed; try again")]
-    Unavailable(ErrorBody),
+    Failed(ErrorBody),
 }
 
 impl ApiError {
-    fn answer(&self) -> (StatusCode, ErrorBody) {
+    fn code(&self) -> ErrorCode {
         match self {
-            Self::Core(error) => core_error(error),
-            Self::NoSuchPath(path) => body(
-                StatusCode::NOT_FOUND,
-                "NOT_FOUND",
-                format!("there is no path {path:?}"),
-                "GET /api/v1/docs describes the paths",
+            Self::Core(error) => error.code(),
+            Self::NoSuchPath(_) => ErrorCode::NotFound,
+            Self::MethodNotAllowed => ErrorCode::MethodNotAllowed,
+            Self::BodyTooLarge { .. } => ErrorCode::PayloadTooLarge,
+            Self::EncodedBody => ErrorCode::UnsupportedMediaType,
+            Self::TimedOut(_) => ErrorCode::ServiceUnavailable,
+        }
+    }
+
+    /// The sentence about this request, and what to do next.
+    fn words(&self) -> (String, Option<String>) {
+        let hint = |text: &str| Some(text.to_owned());
+        match self {
+            Self::Core(Error::Aws { service, unreachable, .. }) => {
+                match unreachable_endpoint().filter(|_| *unreachable) {
+                    Some(endpoint) => (
+                        format!("{service} cannot be reached at {endpoint}"),
+                        hint("start what AWS_ENDPOINT_URL names, for example with `just run-local`"),
+                    ),
+                    None => (format!("{service} failed or is throttling"), hint("try again in a moment")),
+                }
+            }
+            Self::Core(error @ Error::Internal { .. }) => {
+                ("this is a bug in runvoy".to_owned(), error.hint().map(Into::into))
+            }
+            Self::Core(error) => (error.to_string(), error.hint().map(Into::into)),
+            Self::NoSuchPath(path) => {
+                (format!("there is no path {path:?}"), hint("GET /api/v1/docs describes the paths"))
+            }
+            Self::MethodNotAllowed => (
+                "this path does not take this method".to_owned(),
+                hint("the Allow header lists the methods that it takes"),
             ),
-            Self::MethodNotAllowed => body(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "METHOD_NOT_ALLOWED",
-                "this path does not take this method",
-                "the Allow header lists the methods that it takes",
-            ),
-            Self::BodyTooLarge { limit } => body(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "PAYLOAD_TOO_LARGE",
-                format!("the body has more than {limit} bytes"),
-                "send a smaller one",
-            ),
-            Self::EncodedBody => body(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "UNSUPPORTED_MEDIA_TYPE",
-                "the body has a Content-Encoding",
-                "send plain JSON",
-            ),
-            Self::TimedOut(limit) => body(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "SERVICE_UNAVAILABLE",
+            Self::BodyTooLarge { limit } => {
+                (format!("the body has more than {limit} bytes"), hint("send a smaller one"))
+            }
+            Self::EncodedBody => ("the body has a Content-Encoding".to_owned(), hint("send plain JSON")),
+            Self::TimedOut(limit) => (
                 format!("the request took longer than {limit:?}"),
-                "it may have taken effect, so check before you repeat it",
+                hint("it may have taken effect, so check before you repeat it"),
             ),
         }
     }
-}
 
-fn core_error(error: &Error) -> (StatusCode, ErrorBody) {
-    let whole = |status, code| {
-        let text = error.to_string();
-        match text.split_once("; ") {
-            Some((short, remedy)) => body(status, code, short, remedy),
-            None => body(status, code, text.as_str(), ""),
+    fn body(&self) -> ErrorBody {
+        let code = self.code();
+        let (message, hint) = self.words();
+        // The contract's short texts for requests without a key and without the right.
+        let short = match code {
+            ErrorCode::Unauthorized => Some("Unauthorized"),
+            ErrorCode::Forbidden => Some("Forbidden"),
+            _ => None,
+        };
+        let details = match &hint {
+            Some(hint) => format!("{message}; {hint}"),
+            None => message.clone(),
+        };
+        ErrorBody {
+            error: short.map_or(message, str::to_owned),
+            code: Some(<&str>::from(code).into()),
+            details: Some(details),
+            field: match self {
+                Self::Core(error) => error.field().map(str::to_owned),
+                _ => None,
+            },
+            hint,
         }
-    };
-    match error {
-        Error::Invalid { problem, remedy } => {
-            body(StatusCode::BAD_REQUEST, "INVALID_REQUEST", problem.as_str(), remedy)
-        }
-        Error::NoApiKey => general(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", error),
-        Error::UnknownApiKey => whole(StatusCode::UNAUTHORIZED, "INVALID_API_KEY"),
-        Error::RevokedApiKey => whole(StatusCode::UNAUTHORIZED, "API_KEY_REVOKED"),
-        Error::Forbidden(_) => general(StatusCode::FORBIDDEN, "FORBIDDEN", error),
-        Error::NotFound { kind, .. } => body(
-            StatusCode::NOT_FOUND,
-            "NOT_FOUND",
-            error.to_string(),
-            &format!("GET /api/v1/{kind}s lists the {kind}s"),
-        ),
-        Error::SecretNotFound(_) => {
-            body(StatusCode::NOT_FOUND, "SECRET_NOT_FOUND", error.to_string(), "GET /api/v1/secrets lists the secrets")
-        }
-        Error::UnknownClaim => {
-            body(StatusCode::NOT_FOUND, "NOT_FOUND", error.to_string(), "ask an admin for a new link")
-        }
-        // These belong to WebSocket handshakes, which the event processor answers.
-        Error::UnknownWebSocketToken => whole(StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
-        Error::TokenOfAnotherExecution => whole(StatusCode::FORBIDDEN, "FORBIDDEN"),
-        Error::Conflict { problem, remedy } => body(StatusCode::CONFLICT, "CONFLICT", problem.as_str(), remedy),
-        Error::SecretExists(_) => whole(StatusCode::CONFLICT, "SECRET_ALREADY_EXISTS"),
-        Error::Aws { service, unreachable, .. } => {
-            let code = if *service == Service::DynamoDb { "DATABASE_ERROR" } else { "SERVICE_UNAVAILABLE" };
-            let (problem, remedy) = match unreachable_endpoint().filter(|_| *unreachable) {
-                Some(endpoint) => (
-                    format!("{service} cannot be reached at {endpoint}"),
-                    "start what AWS_ENDPOINT_URL names, for example with `just run-local`",
-                ),
-                None => (format!("{service} failed or is throttling"), "try again in a moment"),
-            };
-            body(StatusCode::SERVICE_UNAVAILABLE, code, problem, remedy)
-        }
-        Error::Internal { .. } => body(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "INTERNAL_ERROR",
-            "this is a bug in runvoy",
-            "report it with the request id in the X-Request-Id header",
-        ),
     }
 }
 
@@ -191,22 +160,9 @@ fn unreachable_endpoint() -> Option<String> {
     std::env::var("AWS_ENDPOINT_URL").ok().filter(|endpoint| !endpoint.is_empty())
 }
 
-/// An answer whose `error` is the specific sentence, and whose `details` add what to do.
-fn body(status: StatusCode, code: &'static str, problem: impl Into<String>, remedy: &str) -> (StatusCode, ErrorBody) {
-    let error = problem.into();
-    let details = if remedy.is_empty() { error.clone() } else { format!("{error}; {remedy}") };
-    (status, ErrorBody { error, code: Some(code), details: Some(details) })
-}
-
-/// An answer whose `error` is the status's own phrase.
-fn general(status: StatusCode, code: &'static str, error: &Error) -> (StatusCode, ErrorBody) {
-    let phrase = status.canonical_reason().unwrap_or("Error").to_owned();
-    (status, ErrorBody { error: phrase, code: Some(code), details: Some(error.to_string()) })
-}
-
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, body) = self.answer();
+        let status = StatusCode::from_u16(self.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         match &self {
             Self::Core(error) if status.is_server_error() => {
                 tracing::error!(error = %error.chain(), status = status.as_u16(), "the request failed");
@@ -214,6 +170,6 @@ impl IntoResponse for ApiError {
             Self::TimedOut(limit) => tracing::error!(?limit, "the request took too long"),
             _ => {}
         }
-        (status, Json(body)).into_response()
+        (status, Json(self.body())).into_response()
     }
 }

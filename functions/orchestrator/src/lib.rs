@@ -1,10 +1,12 @@
 //! The HTTP API: an axum router, with a file for each resource, behind a Lambda Function URL. The web console is served beside it.
 
+mod body;
 mod compression;
 mod console;
 mod error;
+mod extract;
 mod function_url;
-mod request;
+mod middleware;
 mod routes;
 
 use std::convert::Infallible;
@@ -13,20 +15,18 @@ use axum::{
     Router,
     extract::{DefaultBodyLimit, State},
     http::{HeaderName, HeaderValue, Method, Uri, header, request::Parts},
-    middleware,
+    middleware::from_fn,
     response::IntoResponse,
 };
 use lambda_http::{Body, Request, Response};
 use lambda_runtime::{Diagnostic, LambdaEvent};
+use runvoy_api_types::limits::MAX_BODY_BYTES;
 use runvoy_core::{App, config::Origin, redaction::redacted};
 use serde_json::Value;
 use tower::ServiceExt;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use error::ApiError;
-
-/// The largest body that a request may have, in bytes. It is far larger than any that the API can use.
-const MAX_BODY: usize = 1024 * 1024;
 
 /// The API, built once at start. Cheap to clone.
 #[derive(Clone)]
@@ -84,9 +84,9 @@ fn router(app: App) -> Router {
     routes::all()
         .fallback(no_such_path)
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(cors)
-        .layer(middleware::from_fn(move |request, next| request::in_context(context.clone(), request, next)))
+        .layer(from_fn(move |request, next| middleware::in_context(context.clone(), request, next)))
         .with_state(app)
 }
 

@@ -9,10 +9,9 @@ use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use lambda_runtime::{Context, LambdaEvent};
 use local_shim::{AwsPort, Settings, Shim};
 use runvoy_core::{
-    App, RequestId,
+    App, Email, RequestId,
     auth::Role,
     config::Config,
-    email::Email,
     key::ApiKey,
     user::{self, NewUser},
     websocket::connection,

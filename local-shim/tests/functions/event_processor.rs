@@ -3,9 +3,8 @@
 use futures_util::future::join_all;
 use local_shim::{AwsPort, Settings, Shim};
 use runvoy_core::{
-    App, RequestId,
+    App, Email, RequestId,
     config::Config,
-    email::Email,
     execution::{self, ExecutionId, NewExecution},
     image::ImageId,
     logs::store,

@@ -20,8 +20,7 @@ use local_shim::{
     stack::Stack,
 };
 use runvoy_core::{
-    App, RequestId, auth::Role, config::Config, email::Email, execution::ExecutionId, image, key::ApiKey, logs::store,
-    user,
+    App, Email, RequestId, auth::Role, config::Config, execution::ExecutionId, image, key::ApiKey, logs::store, user,
 };
 use serde_json::{Value, json};
 

@@ -6,8 +6,7 @@ use jiff::Timestamp;
 
 use super::Role;
 use crate::{
-    App, Error, Result,
-    email::Email,
+    App, Email, Error, Result,
     key::{self, ApiKey, ApiKeyHash},
     user,
 };
@@ -55,7 +54,7 @@ pub async fn authenticate(app: &App, key: Option<&str>) -> Result<(Principal, Op
 pub async fn note_use(app: &App, key_use: &KeyUse) {
     let written = tokio::select! {
         written = write_use(app, key_use) => written,
-        () = app.sleep(REFRESH_TIMEOUT) => Err(Error::bug("the write took too long")),
+        () = app.sleep(REFRESH_TIMEOUT) => Err(Error::internal("the write took too long")),
     };
     if let Err(error) = written {
         tracing::debug!(error = %error.chain(), "last_used was not refreshed");

@@ -2,8 +2,7 @@
 
 pub mod authenticate;
 pub mod policy;
-mod role;
 
 pub use authenticate::{KeyUse, Principal, authenticate, note_use};
 pub use policy::{Action, Resource};
-pub use role::Role;
+pub use runvoy_api_types::Role;

@@ -14,7 +14,7 @@ use cedar_policy::{
 use strum::VariantArray as _;
 
 use super::Principal;
-use crate::{Error, Result, email::Email, error::Cause};
+use crate::{Email, Error, Result, error::Cause};
 
 /// Everything that a caller can ask to do. The name of a variant is the action's name in `policies.cedar`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantArray)]
@@ -146,7 +146,8 @@ pub fn permissions(principal: &Principal) -> Result<Vec<String>> {
 }
 
 fn is_permitted(principal: &Principal, action: Action, resource: Resource<'_>) -> Result<bool> {
-    evaluate(principal, action, resource).map_err(|cause| Error::bug_with("the policies could not be evaluated", cause))
+    evaluate(principal, action, resource)
+        .map_err(|cause| Error::internal_with("the policies could not be evaluated", cause))
 }
 
 fn evaluate(principal: &Principal, action: Action, resource: Resource<'_>) -> std::result::Result<bool, Cause> {

@@ -23,6 +23,9 @@ pub struct Tables {
     pub secrets: String,
     pub websocket_connections: String,
     pub websocket_tokens: String,
+    pub log_heads: String,
+    pub requests: String,
+    pub audit: String,
 }
 
 /// Every setting of both functions.
@@ -45,6 +48,8 @@ pub struct Config {
     pub log_group: String,
     /// How long stored lines are kept. The template sets it to the retention of the CloudWatch log group.
     pub log_retention: Duration,
+    /// How long entries of the audit are kept.
+    pub audit_retention: Duration,
     /// The log groups of the functions themselves, which tracing a request searches.
     pub function_log_groups: Vec<String>,
     /// Origins whose pages may call the API, that of `web_url` included.
@@ -98,6 +103,9 @@ impl Config {
                 secrets: table("RUNVOY_SECRETS_TABLE")?,
                 websocket_connections: table("RUNVOY_WEBSOCKET_CONNECTIONS_TABLE")?,
                 websocket_tokens: table("RUNVOY_WEBSOCKET_TOKENS_TABLE")?,
+                log_heads: table("RUNVOY_LOG_HEADS_TABLE")?,
+                requests: table("RUNVOY_REQUESTS_TABLE")?,
+                audit: table("RUNVOY_AUDIT_TABLE")?,
             },
             websocket_api_endpoint: variables.url("RUNVOY_WEBSOCKET_API_ENDPOINT")?,
             secrets_prefix: variables.secrets_prefix()?,
@@ -109,6 +117,7 @@ impl Config {
             task_execution_role_arn: variables.required("RUNVOY_TASK_EXECUTION_ROLE_ARN", "the ARN of an IAM role")?,
             log_group: variables.required("RUNVOY_LOG_GROUP", "the name of a CloudWatch Logs group")?,
             log_retention: variables.days("RUNVOY_LOG_RETENTION_DAYS", 30)?,
+            audit_retention: variables.days("RUNVOY_AUDIT_RETENTION_DAYS", 400)?,
             function_log_groups: variables.optional_list("RUNVOY_FUNCTION_LOG_GROUPS"),
             allowed_origins,
             web_url,
@@ -241,6 +250,9 @@ mod tests {
             ("RUNVOY_SECRETS_TABLE", "secrets"),
             ("RUNVOY_WEBSOCKET_CONNECTIONS_TABLE", "connections"),
             ("RUNVOY_WEBSOCKET_TOKENS_TABLE", "tokens"),
+            ("RUNVOY_LOG_HEADS_TABLE", "log-heads"),
+            ("RUNVOY_REQUESTS_TABLE", "requests"),
+            ("RUNVOY_AUDIT_TABLE", "audit"),
             ("RUNVOY_WEBSOCKET_API_ENDPOINT", "https://abc.example.com/prod/"),
             ("RUNVOY_ECS_CLUSTER", "runvoy"),
             ("RUNVOY_SUBNETS", "subnet-1, subnet-2"),

@@ -33,7 +33,7 @@ impl Idempotency {
     /// [`Error::Internal`] when the request cannot be serialized, which is a bug.
     pub fn new(caller: &Principal, key: &str, request: &impl Serialize) -> Result<Self> {
         let request = serde_json::to_string(request)
-            .map_err(|error| Error::bug_with("a request could not be serialized", error))?;
+            .map_err(|error| Error::internal_with("a request could not be serialized", error))?;
         Ok(Self { key: digest(&[caller.email.as_str(), key]), request_hash: digest(&[&request]) })
     }
 
@@ -80,7 +80,7 @@ pub(super) async fn first_of_conflict(
 }
 
 fn conflict() -> Error {
-    Error::conflict("this Idempotency-Key was used for a different request", "use a new key")
+    Error::conflict("this Idempotency-Key was used for a different request").with_hint("use a new key")
 }
 
 /// A hash of several texts, as 43 URL-safe characters.

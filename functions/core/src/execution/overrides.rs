@@ -46,10 +46,10 @@ pub(super) fn overrides(request: &RunRequest, image: &Image, context: RunContext
         [(RUNNER, runner), (SIDECAR, sidecar)].into_iter().filter(|(_, variables)| !variables.is_empty()).collect();
     let size = size(&containers);
     if size > MAX_OVERRIDES {
-        return Err(Error::invalid_unless(
-            format!("command and env need {size} characters of the {MAX_OVERRIDES} that ECS carries to a task"),
-            "put the script into a git repository and name it with git_repo",
-        ));
+        return Err(Error::invalid(format!(
+            "command and env need {size} characters of the {MAX_OVERRIDES} that ECS carries to a task"
+        ))
+        .with_hint("put the script into a git repository and name it with git_repo"));
     }
     let containers = containers.into_iter().map(|(name, variables)| {
         let variables =

@@ -7,8 +7,7 @@ use strum::VariantArray as _;
 
 use super::{Execution, ExecutionId, Idempotency, LogHead, LogStream, Status};
 use crate::{
-    App, Error, RequestId, Result,
-    email::Email,
+    App, Email, Error, RequestId, Result,
     image::{ImageId, task_definition::RUNNER},
     table::{self, Refusal as _, number, string},
     time,
@@ -139,7 +138,7 @@ pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -
         .update_item()
         .table_name(&app.config.tables.executions)
         .key("execution_id", string(id.as_str()))
-        .condition_expression(to.condition())
+        .condition_expression(condition(to))
         .expression_attribute_names("#status", "status")
         .expression_attribute_values(":to", string(to))
         .return_values(ReturnValue::AllNew)
@@ -173,4 +172,14 @@ pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// DynamoDB's condition under which a write may set a status. The values are named `:from_STATUS`.
+fn condition(to: Status) -> String {
+    let before: Vec<String> = Status::VARIANTS
+        .iter()
+        .filter(|status| status.can_become(to))
+        .map(|status| format!(":from_{status}"))
+        .collect();
+    format!("attribute_exists(execution_id) AND #status IN ({})", before.join(", "))
 }

@@ -2,12 +2,10 @@
 
 use std::{collections::BTreeMap, ops::Deref};
 
+use runvoy_api_types::limits::MAX_TIMEOUT_SECONDS;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, environment};
-
-/// The longest timeout of a run: a week, in seconds.
-const MAX_TIMEOUT: u64 = 7 * 24 * 3600;
 
 /// A command to run, with what it needs.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -50,19 +48,26 @@ impl TryFrom<RunRequest> for ValidRun {
         request.timeout = request.timeout.filter(|seconds| *seconds > 0);
 
         if request.command.trim().is_empty() {
-            return Err(Error::invalid_unless("command is required", "say what /bin/sh is to run"));
+            return Err(Error::invalid("command is required")
+                .with_hint("say what /bin/sh is to run")
+                .at_field("command"));
         }
         if request.command.contains('\0') {
-            return Err(Error::invalid("command contains a NUL character, which no shell can be given"));
+            return Err(
+                Error::invalid("command contains a NUL character, which no shell can be given").at_field("command")
+            );
         }
         // Editors on Windows end lines with CR LF; sh would take the CR for a part of the last word.
         request.command = request.command.replace("\r\n", "\n");
         for (name, value) in &request.env {
-            environment::check_name(name)?;
-            environment::check_value(name, value)?;
+            let at = |error: Error| error.at_field(format!("env.{name}"));
+            environment::check_name(name).map_err(at)?;
+            environment::check_value(name, value).map_err(at)?;
         }
-        if request.timeout.is_some_and(|seconds| seconds > MAX_TIMEOUT) {
-            return Err(Error::invalid(format!("timeout must be 1 to {MAX_TIMEOUT} seconds")));
+        if request.timeout.is_some_and(|seconds| seconds > MAX_TIMEOUT_SECONDS) {
+            return Err(
+                Error::invalid(format!("timeout must be 1 to {MAX_TIMEOUT_SECONDS} seconds")).at_field("timeout")
+            );
         }
         check_git(&request)?;
         Ok(Self(request))
@@ -73,23 +78,20 @@ fn check_git(request: &RunRequest) -> Result<()> {
     let has_control = |text: &str| text.chars().any(char::is_control);
     let Some(repo) = &request.git_repo else {
         return if request.git_ref.is_some() || request.git_path.is_some() {
-            Err(Error::invalid("git_ref and git_path need a git_repo"))
+            Err(Error::invalid("git_ref and git_path need a git_repo").at_field("git_repo"))
         } else {
             Ok(())
         };
     };
     if is_ssh(repo) {
-        return Err(Error::invalid_unless(
-            "git_repo is an SSH address, and the container that clones has no SSH key",
-            "use the https:// URL, and for a private repository a secret with the key_name GITHUB_TOKEN, GITLAB_TOKEN or \
-             GIT_TOKEN",
-        ));
+        return Err(Error::invalid("git_repo is an SSH address, and the container that clones has no SSH key").with_hint("use the https:// URL, and for a private repository a secret with the key_name GITHUB_TOKEN, GITLAB_TOKEN or \
+             GIT_TOKEN").at_field("git_repo"));
     }
     let well_formed = repo
         .split_once("://")
         .is_some_and(|(scheme, rest)| !rest.is_empty() && ["https", "http", "git", "file"].contains(&scheme));
     if !well_formed || has_control(repo) || repo.contains(' ') {
-        return Err(Error::invalid("git_repo must be an https://, http://, git:// or file:// URL"));
+        return Err(Error::invalid("git_repo must be an https://, http://, git:// or file:// URL").at_field("git_repo"));
     }
     if let Some(git_ref) = &request.git_ref {
         let bad = git_ref.starts_with('-')
@@ -97,13 +99,15 @@ fn check_git(request: &RunRequest) -> Result<()> {
             || git_ref.contains([' ', ':', '~', '^', '?', '*', '[', '\\'])
             || git_ref.contains("..");
         if bad {
-            return Err(Error::invalid("git_ref must be a branch, a tag or a commit"));
+            return Err(Error::invalid("git_ref must be a branch, a tag or a commit").at_field("git_ref"));
         }
     }
     if let Some(path) = &request.git_path {
         let bad = path.starts_with('/') || has_control(path) || path.split('/').any(|part| part == "..");
         if bad {
-            return Err(Error::invalid("git_path must be a path within the repository, without `..`"));
+            return Err(
+                Error::invalid("git_path must be a path within the repository, without `..`").at_field("git_path")
+            );
         }
     }
     Ok(())

@@ -64,7 +64,7 @@ pub async fn start(
     };
     let new = NewExecution {
         execution_id: ExecutionId::from_task_arn(task_arn)
-            .map_err(|error| Error::bug_with("ECS named a task in an unknown way", error))?,
+            .map_err(|error| Error::internal_with("ECS named a task in an unknown way", error))?,
         created_by: context.principal.email.clone(),
         command: request.command.clone(),
         image_id: image.image_id.clone(),
@@ -112,14 +112,13 @@ fn describe_refusal(error: &SdkError<RunTaskError>, image: &Image) -> Option<Err
     let error = error.as_service_error()?;
     let message = error.message().unwrap_or_default();
     if error.code() == Some("AccessDeniedException") && message.contains("iam:PassRole") {
-        return Some(Error::conflict(
-            format!("runvoy may not give tasks the roles of image {}", image.image_id),
-            "register the image with roles whose names fit the stack's parameter CustomTaskRoles",
-        ));
+        return Some(
+            Error::conflict(format!("runvoy may not give tasks the roles of image {}", image.image_id))
+                .with_hint("register the image with roles whose names fit the stack's parameter CustomTaskRoles"),
+        );
     }
     if message.contains("limit on the number of vCPUs") {
-        return Some(Error::conflict(
-            "the account's limit of vCPUs on Fargate is reached",
+        return Some(Error::conflict("the account's limit of vCPUs on Fargate is reached").with_hint(
             "wait for other executions to end, or have the quota \"Fargate On-Demand vCPU resource count\" raised",
         ));
     }
@@ -179,7 +178,7 @@ mod tests {
     #[test]
     fn env_wins_over_a_secret_of_the_same_name() {
         let now = jiff::Timestamp::UNIX_EPOCH;
-        let by = crate::email::Email::parse("a@example.com").unwrap();
+        let by = crate::Email::parse("a@example.com").unwrap();
         let secret = |name: &str, key_name: &str| Secret {
             name: name.parse().unwrap(),
             key_name: key_name.into(),

@@ -7,8 +7,7 @@ use jiff::Timestamp;
 
 use super::{Changed, ExecutionId, ExecutionRecord, Idempotency, NewExecution, Status, Transition, outcome::Stop};
 use crate::{
-    App, Error, RequestId, Result,
-    email::Email,
+    App, Email, Error, RequestId, Result,
     error::Service,
     image::{ImageId, task_definition::RUNNER},
 };
@@ -130,7 +129,7 @@ pub async fn apply(app: &App, state: &TaskState) -> Result<Applied> {
         }
         Err(error) => return Err(error),
     }
-    write(app, state).await?.ok_or_else(|| Error::bug("an execution vanished while its task's event was handled"))
+    write(app, state).await?.ok_or_else(|| Error::internal("an execution vanished while its task's event was handled"))
 }
 
 /// The failure of a call about a task that ECS has just started and does not show yet. The caller's repetition mends it.
@@ -208,7 +207,7 @@ pub(crate) async fn recover(app: &App, id: &ExecutionId) -> Result<Option<Execut
     let new = NewExecution {
         execution_id: id.clone(),
         created_by: Email::parse(created_by)
-            .map_err(|error| Error::bug_with("a task is tagged with a creator that is no user", error))?,
+            .map_err(|error| Error::internal_with("a task is tagged with a creator that is no user", error))?,
         command: command.to_owned(),
         image_id: ImageId::new(tag(TAG_IMAGE_ID).unwrap_or_default()),
         started_at,

@@ -1,7 +1,6 @@
 //! Images that commands may run in.
 
 mod id;
-mod platform;
 mod reference;
 mod register;
 pub(crate) mod role;
@@ -9,18 +8,15 @@ pub mod task_definition;
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use id::ImageId;
-pub use platform::RuntimePlatform;
 pub use reference::Reference;
 pub use register::{Registration, delete, register};
+pub use runvoy_api_types::{Image, ImageId, RuntimePlatform};
 
 use crate::{
-    App, Error, RequestId, Result,
+    App, Error, Result,
     config::Config,
-    email::Email,
     page::{Page, PageRequest},
     table, time,
 };
@@ -33,49 +29,10 @@ fn name_key(reference: &Reference) -> String {
     format!("#name#{reference}")
 }
 
-/// A registered image, as the API shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Image {
-    /// `name:tag-xxxxxxxx`; the same registration twice has the same id.
-    #[schema(value_type = String)]
-    pub image_id: ImageId,
-    /// The image as ECS pulls it.
-    pub image: String,
-    /// Family of the ECS task definition.
-    pub task_definition_name: String,
-    #[serde(default)]
-    pub is_default: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub task_role_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub task_execution_role_name: Option<String>,
-    /// CPU units; 1024 make one virtual CPU.
-    pub cpu: u32,
-    /// MiB.
-    pub memory: u32,
-    /// `Linux/ARM64` or `Linux/X86_64`.
-    #[schema(value_type = String)]
-    pub runtime_platform: RuntimePlatform,
-    pub image_registry: String,
-    pub image_name: String,
-    pub image_tag: String,
-    pub created_by: Email,
-    pub owned_by: Vec<Email>,
-    #[serde(with = "time::as_rfc3339")]
-    #[schema(value_type = String, format = "date-time")]
-    pub created_at: Timestamp,
-    #[schema(value_type = String)]
-    pub created_by_request_id: RequestId,
-    #[schema(value_type = String)]
-    pub modified_by_request_id: RequestId,
-}
-
-impl Image {
-    /// The image with the family that it has in this stack. An item may be of a version that named families in another way, or come
-    /// from the backup of another stack.
-    fn in_stack(self, config: &Config) -> Self {
-        Self { task_definition_name: task_definition::family(&config.stack, &self.image_id), ..self }
-    }
+/// The image with the family that it has in this stack. An item may be of a version that named families in another way, or come from
+/// the backup of another stack.
+fn in_stack(image: Image, config: &Config) -> Image {
+    Image { task_definition_name: task_definition::family(&config.stack, &image.image_id), ..image }
 }
 
 /// An item of the images table: an image under its own id, or a copy of it under a key that points to it.
@@ -109,7 +66,7 @@ impl Candidates {
         let items: Vec<ImageItem> =
             table::batch_get(app, &app.config.tables.images, "image_id", keys.into_iter().flatten()).await?;
         let mut found: HashMap<String, Image> =
-            items.into_iter().map(|item| (item.image_id, item.image.in_stack(&app.config))).collect();
+            items.into_iter().map(|item| (item.image_id, in_stack(item.image, &app.config))).collect();
         let default = found.remove(DEFAULT_KEY);
         let mut pick = |key: Option<&str>| {
             let mut image = found.remove(key?)?;
@@ -130,17 +87,11 @@ impl Candidates {
 pub async fn resolve(app: &App, name: Option<&str>) -> Result<Image> {
     match name {
         None => Candidates::read(app, "").await?.default.ok_or_else(|| {
-            Error::invalid_unless(
-                "there is no default image",
-                "name one, or register one: POST /api/v1/images/register {\"image\":\"ubuntu:22.04\",\"is_default\":true}",
-            )
+            Error::invalid("there is no default image").with_hint("name one, or register one: POST /api/v1/images/register {\"image\":\"ubuntu:22.04\",\"is_default\":true}")
         }),
         Some(name) => find(app, name).await?.ok_or_else(|| {
             let image = serde_json::Value::from(name);
-            Error::invalid_unless(
-                format!("image {image} is not registered"),
-                format!("register it first: POST /api/v1/images/register {{\"image\":{image}}}"),
-            )
+            Error::invalid(format!("image {image} is not registered")).with_hint(format!("register it first: POST /api/v1/images/register {{\"image\":{image}}}"))
         }),
     }
 }
@@ -174,10 +125,8 @@ async fn find_in_any_registry(app: &App, name: &str) -> Result<Option<Image>> {
     match names.as_slice() {
         [] => Ok(None),
         [only] => Ok(Candidates::read(app, only).await?.by_name),
-        several => Err(Error::invalid_unless(
-            format!("image {name:?} is registered from several registries"),
-            format!("name one of {}", several.join(", ")),
-        )),
+        several => Err(Error::invalid(format!("image {name:?} is registered from several registries"))
+            .with_hint(format!("name one of {}", several.join(", ")))),
     }
 }
 
@@ -205,7 +154,7 @@ pub async fn find_only(app: &App, name: &str) -> Result<Image> {
         several => {
             let ids: Vec<&str> = several.iter().map(|image| image.image_id.as_str()).collect();
             let problem = format!("{} images have the name {name:?}", several.len());
-            Err(Error::invalid_unless(problem, format!("name one by its id: {}", ids.join(", "))))
+            Err(Error::invalid(problem).with_hint(format!("name one by its id: {}", ids.join(", "))))
         }
     }
 }
@@ -228,7 +177,7 @@ pub async fn list(app: &App) -> Result<Vec<Image>> {
         .filter(|item| !item.image_id.starts_with('#'))
         .map(|item| Image {
             is_default: default.as_ref() == Some(&item.image.image_id),
-            ..item.image.in_stack(&app.config)
+            ..in_stack(item.image, &app.config)
         })
         .collect();
     images.sort_by(|a, b| (a.created_at, &a.image_id).cmp(&(b.created_at, &b.image_id)));

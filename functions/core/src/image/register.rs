@@ -2,18 +2,20 @@
 
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
 
+use runvoy_api_types::{
+    fargate::SIZES,
+    limits::{DEFAULT_CPU, DEFAULT_MEMORY},
+};
+
 use super::{
-    Candidates, DEFAULT_KEY, Image, ImageId, ImageItem, Reference, RuntimePlatform, name_key, role, task_definition,
+    Candidates, DEFAULT_KEY, Image, ImageItem, Reference, RuntimePlatform, id, name_key, role, task_definition,
 };
 use crate::{
-    App, Error, RequestId, Result,
-    email::Email,
+    App, Email, Error, RequestId, Result,
     error::Service,
     table::{self, Transacted, string},
 };
 
-const DEFAULT_CPU: u32 = 256;
-const DEFAULT_MEMORY: u32 = 512;
 /// How often a removal reads again what other writes have changed meanwhile.
 const ATTEMPTS: u32 = 5;
 
@@ -47,7 +49,7 @@ pub async fn register(app: &App, registration: Registration, by: &Email, request
 
     let runtime_platform = registration.runtime_platform.unwrap_or_default();
     let roles = [&registration.task_role_name, &registration.task_execution_role_name];
-    let image_id = ImageId::of(&reference, cpu, memory, runtime_platform, roles.map(Option::as_deref));
+    let image_id = id::image_id(&reference, cpu, memory, runtime_platform, roles.map(Option::as_deref));
     let mut image = Image {
         task_definition_name: task_definition::family(&app.config.stack, &image_id),
         image_id,
@@ -144,7 +146,7 @@ pub async fn delete(app: &App, image: &Image) -> Result<()> {
         }
     }
     let reference = Reference::parse(&image.image)
-        .map_err(|error| Error::bug_with("a registered image has a name that is none", error))?;
+        .map_err(|error| Error::internal_with("a registered image has a name that is none", error))?;
     let alias = name_key(&reference);
     for _ in 0..ATTEMPTS {
         let found = Candidates::read(app, &reference.to_string()).await?;
@@ -212,41 +214,19 @@ async fn retag(app: &App, image: &Image) {
     }
 }
 
-/// Fargate's sizes ("Task CPU and memory", Amazon ECS Developer Guide), in CPU units and MiB.
 fn check_size(cpu: u32, memory: u32) -> Result<()> {
-    let (from, to, step) = match cpu {
-        256 if memory == 512 => return Ok(()),
-        256 => (1024, 2048, 1024),
-        512 => (1024, 4096, 1024),
-        1024 => (2048, 8192, 1024),
-        2048 => (4096, 16_384, 1024),
-        4096 => (8192, 30_720, 1024),
-        8192 => (16_384, 61_440, 4096),
-        16_384 => (32_768, 122_880, 8192),
-        _ => return Err(Error::invalid(format!("cpu {cpu} is none of 256, 512, 1024, 2048, 4096, 8192, 16384"))),
+    let Some(size) = SIZES.iter().find(|size| size.cpu == cpu) else {
+        let all: Vec<String> = SIZES.iter().map(|size| size.cpu.to_string()).collect();
+        return Err(Error::invalid(format!("cpu {cpu} is none of {}", all.join(", "))).at_field("cpu"));
     };
-    if (from..=to).contains(&memory) && memory.is_multiple_of(step) {
+    if size.takes(memory) {
         return Ok(());
     }
-    let also = if cpu == 256 { "512, or " } else { "" };
-    Err(Error::invalid(format!(
-        "with cpu {cpu}, memory must be {also}{from} to {to} MiB in steps of {step}, not {memory}"
-    )))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_fargates_pairs_of_cpu_and_memory_are_taken() {
-        for (cpu, memory) in [(256, 512), (256, 2048), (512, 3072), (4096, 30_720), (8192, 20_480), (16_384, 122_880)] {
-            assert!(check_size(cpu, memory).is_ok(), "{cpu} {memory}");
-        }
-        for (cpu, memory) in
-            [(0, 512), (256, 513), (256, 4096), (512, 512), (1024, 2500), (8192, 17_408), (u32::MAX, 1)]
-        {
-            assert!(check_size(cpu, memory).is_err(), "{cpu} {memory}");
-        }
-    }
+    let problem = if cpu == 256 {
+        format!("with cpu 256, memory must be 512, 1024 or 2048 MiB, not {memory}")
+    } else {
+        let (from, to) = (size.memory.start(), size.memory.end());
+        format!("with cpu {cpu}, memory must be {from} to {to} MiB in steps of {}, not {memory}", size.step)
+    };
+    Err(Error::invalid(problem).at_field("memory"))
 }

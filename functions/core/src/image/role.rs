@@ -21,12 +21,10 @@ pub(crate) async fn exists(app: &App, name: &str) -> Result<bool> {
 pub(crate) async fn check_of_task(app: &App, name: &str) -> Result<()> {
     let is_execution_role = app.config.task_execution_role_arn.rsplit('/').next() == Some(name);
     if is_execution_role {
-        return Err(Error::invalid_unless(
-            format!(
-                "{name:?} is the role with which ECS starts tasks, which reads every secret; commands cannot have it"
-            ),
-            "name it as task_execution_role_name, or create a role with what the commands need",
-        ));
+        return Err(Error::invalid(format!(
+            "{name:?} is the role with which ECS starts tasks, which reads every secret; commands cannot have it"
+        ))
+        .with_hint("name it as task_execution_role_name, or create a role with what the commands need"));
     }
     check(app, name).await
 }
@@ -44,8 +42,6 @@ pub(crate) async fn check(app: &App, name: &str) -> Result<()> {
     if exists(app, name).await? {
         return Ok(());
     }
-    Err(Error::invalid_unless(
-        format!("there is no IAM role {name:?}"),
-        "create it, or leave it out for the stack's own role",
-    ))
+    Err(Error::invalid(format!("there is no IAM role {name:?}"))
+        .with_hint("create it, or leave it out for the stack's own role"))
 }

@@ -9,9 +9,9 @@ use aws_sdk_ecs::{
         describe_task_definition::DescribeTaskDefinitionError, register_task_definition::RegisterTaskDefinitionError,
     },
     types::{
-        Compatibility, ContainerCondition, ContainerDefinition, ContainerDependency, LogConfiguration, LogDriver,
-        MountPoint, NetworkMode, OsFamily, RuntimePlatform, Secret, Tag, TaskDefinition, TaskDefinitionFamilyStatus,
-        TaskDefinitionField, Volume,
+        Compatibility, ContainerCondition, ContainerDefinition, ContainerDependency, CpuArchitecture, LogConfiguration,
+        LogDriver, MountPoint, NetworkMode, OsFamily, RuntimePlatform, Secret, Tag, TaskDefinition,
+        TaskDefinitionFamilyStatus, TaskDefinitionField, Volume,
     },
 };
 
@@ -115,7 +115,7 @@ pub(crate) async fn register(app: &App, image: &Image, family: &str, variables: 
         .memory(image.memory.to_string())
         .runtime_platform(
             RuntimePlatform::builder()
-                .cpu_architecture(image.runtime_platform.cpu_architecture())
+                .cpu_architecture(cpu_architecture(image.runtime_platform))
                 .operating_system_family(OsFamily::Linux)
                 .build(),
         )
@@ -157,15 +157,11 @@ pub(crate) async fn register(app: &App, image: &Image, family: &str, variables: 
 fn refusal(image: &Image, secrets: usize) -> Error {
     if secrets == 0 {
         let problem = format!("ECS does not take image {:?} with these settings", image.image);
-        return Error::invalid_unless(
-            problem,
-            "check its name, roles and size; the log of the function has ECS's reason",
-        );
+        return Error::invalid(problem)
+            .with_hint("check its name, roles and size; the log of the function has ECS's reason");
     }
-    Error::invalid_unless(
-        format!("ECS does not take {secrets} secrets with names of this length to one task"),
-        "name fewer secrets; their names and key_names together may have about 15,000 characters",
-    )
+    Error::invalid(format!("ECS does not take {secrets} secrets with names of this length to one task"))
+        .with_hint("name fewer secrets; their names and key_names together may have about 15,000 characters")
 }
 
 fn container(
@@ -306,6 +302,13 @@ fn parameter_arn(config: &Config, secret: &SecretName) -> String {
     let partition = parts.nth(1).unwrap_or("aws");
     let account = parts.nth(2).unwrap_or_default();
     format!("arn:{partition}:ssm:{}:{account}:parameter{}/{secret}", config.region, config.secrets_prefix)
+}
+
+fn cpu_architecture(platform: super::RuntimePlatform) -> CpuArchitecture {
+    match platform {
+        super::RuntimePlatform::LinuxArm64 => CpuArchitecture::Arm64,
+        super::RuntimePlatform::LinuxX8664 => CpuArchitecture::X8664,
+    }
 }
 
 #[cfg(test)]

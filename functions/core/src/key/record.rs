@@ -6,9 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{ApiKey, ApiKeyHash};
 use crate::{
-    App, Result,
+    App, Email, Result,
     auth::Role,
-    email::Email,
     table::{self, string},
     time,
 };

@@ -43,7 +43,7 @@ pub(super) fn pack(events: Vec<LogEvent>) -> Result<Vec<Packed>> {
             rest.push(second);
             rest.push(events);
         } else {
-            return Err(Error::bug("one line does not fit into an item, though long lines are split"));
+            return Err(Error::internal("one line does not fit into an item, though long lines are split"));
         }
     }
     Ok(packed)
@@ -84,18 +84,18 @@ impl Batch {
 
 fn compress(events: &[LogEvent]) -> Result<Vec<u8>> {
     const WHAT: &str = "a batch of lines could not be compressed";
-    let json = serde_json::to_vec(events).map_err(|error| Error::bug_with(WHAT, error))?;
+    let json = serde_json::to_vec(events).map_err(|error| Error::internal_with(WHAT, error))?;
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(&json).map_err(|error| Error::bug_with(WHAT, error))?;
-    encoder.finish().map_err(|error| Error::bug_with(WHAT, error))
+    encoder.write_all(&json).map_err(|error| Error::internal_with(WHAT, error))?;
+    encoder.finish().map_err(|error| Error::internal_with(WHAT, error))
 }
 
 fn decompress(bytes: &[u8]) -> Result<Vec<LogEvent>> {
     let mut json = Vec::new();
     DeflateDecoder::new(bytes)
         .read_to_end(&mut json)
-        .map_err(|error| Error::bug_with("a stored batch cannot be decompressed", error))?;
-    serde_json::from_slice(&json).map_err(|error| Error::bug_with("a stored batch cannot be read", error))
+        .map_err(|error| Error::internal_with("a stored batch cannot be decompressed", error))?;
+    serde_json::from_slice(&json).map_err(|error| Error::internal_with("a stored batch cannot be read", error))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use flate2::{Compression, write::DeflateEncoder};
 use super::{
     LogEvent,
     cloudwatch::{self, Span},
-    store,
+    event, store,
 };
 use crate::{App, Error, Result, execution::ExecutionRecord};
 
@@ -51,7 +51,7 @@ impl After {
             _ => None,
         }
         .ok_or_else(|| {
-            Error::invalid_unless("invalid after parameter", "take it from the Link header of the previous page")
+            Error::invalid("invalid after parameter").with_hint("take it from the Link header of the previous page")
         })
     }
 
@@ -144,7 +144,7 @@ async fn from_cloudwatch(
         let (events, next) =
             cloudwatch::page(app, &record.execution.execution_id, Span::default(), place.clone()).await?;
         let before = page.events.len();
-        for event in events.into_iter().flat_map(LogEvent::split) {
+        for event in events.into_iter().flat_map(event::split) {
             // The next page begins where an answer of CloudWatch does, so a part of one is taken back.
             if !page.push(event)? && before > 0 {
                 page.events.truncate(before);
@@ -208,7 +208,7 @@ impl Page {
         self.size += size;
         if self.limit == PageLimit::Compressed {
             serde_json::to_writer(&mut self.compressor, &event)
-                .map_err(|error| Error::bug_with("a line could not be compressed", error))?;
+                .map_err(|error| Error::internal_with("a line could not be compressed", error))?;
         }
         self.events.push(event);
         Ok(true)

@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
 use super::{
     LogEvent,
     batch::{self, Batch, Packed},
+    event,
 };
 use crate::{
     App, Error, Result,
@@ -42,7 +43,7 @@ pub struct Appended {
 /// [`Error::NotFound`] when there is no such execution and ECS knows no such task; [`Error::Aws`] when DynamoDB fails or too many
 /// invocations append at the same time, so that the caller's event is delivered again.
 pub async fn append(app: &App, id: &ExecutionId, events: Vec<LogEvent>, complete: bool) -> Result<Appended> {
-    let mut events: Vec<LogEvent> = events.into_iter().flat_map(LogEvent::split).collect();
+    let mut events: Vec<LogEvent> = events.into_iter().flat_map(event::split).collect();
     // CloudWatch delivers lines in this order, with few exceptions.
     let is_ascending = events.is_sorted_by(|one, next| one.event_id < next.event_id);
     if !is_ascending {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 
 use super::{AuthorizerStatus, Findings, Severity};
-use crate::{App, Result, auth::Role, email::Email, execution::ExecutionRecord, image::Image, secret::Secret, table};
+use crate::{App, Email, Result, auth::Role, execution::ExecutionRecord, image::Image, secret::Secret, table};
 
 /// The part of a user that is checked here. The role is any text, because it may be a wrong one.
 #[derive(Deserialize)]

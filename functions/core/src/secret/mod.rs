@@ -4,7 +4,6 @@
 //! stored, and `deleting` from before its value is deleted. Only `active` records are read. A record that a crash leaves in another
 //! state is invisible, and the next attempt at the same name, or reconcile, takes it over.
 
-mod name;
 pub(crate) mod parameter;
 mod validate;
 
@@ -17,43 +16,16 @@ use aws_sdk_dynamodb::{operation::update_item::builders::UpdateItemFluentBuilder
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use name::SecretName;
+pub use runvoy_api_types::{Secret, SecretName};
 
 use crate::{
-    App, Error, RequestId, Result,
-    email::Email,
+    App, Email, Error, RequestId, Result,
     table::{self, Refusal as _, string},
     time,
 };
 
 /// How long a creation or deletion may be under way before it counts as abandoned. No invocation works on it for so long.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
-
-/// A secret as the API shows it. Only the route that shows one secret fills in the value.
-#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Secret {
-    #[schema(value_type = String)]
-    pub name: SecretName,
-    /// The environment variable that holds the value in a run.
-    pub key_name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
-    pub created_by: Email,
-    pub owned_by: Vec<Email>,
-    #[serde(with = "time::as_rfc3339")]
-    #[schema(value_type = String, format = "date-time")]
-    pub created_at: Timestamp,
-    #[serde(with = "time::as_rfc3339")]
-    #[schema(value_type = String, format = "date-time")]
-    pub updated_at: Timestamp,
-    pub updated_by: Email,
-    #[schema(value_type = String)]
-    pub created_by_request_id: RequestId,
-    #[schema(value_type = String)]
-    pub modified_by_request_id: RequestId,
-}
 
 /// What is under way with a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
@@ -289,7 +261,7 @@ pub async fn find_all(app: &App, names: &[String]) -> Result<Vec<Secret>> {
 }
 
 fn unknown(name: &str) -> Error {
-    Error::invalid_unless(format!("there is no secret {name:?}"), "GET /api/v1/secrets lists the secrets")
+    Error::invalid(format!("there is no secret {name:?}")).with_hint("GET /api/v1/secrets lists the secrets")
 }
 
 /// Changes a secret: its value first, then its record.

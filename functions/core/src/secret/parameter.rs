@@ -66,7 +66,7 @@ pub(super) async fn read(app: &App, name: &SecretName) -> Result<String> {
         Ok(answer) => answer
             .parameter
             .and_then(|parameter| parameter.value)
-            .ok_or_else(|| Error::bug("SSM answered with a parameter that has no value")),
+            .ok_or_else(|| Error::internal("SSM answered with a parameter that has no value")),
         Err(error) if matches!(error.as_service_error(), Some(GetParameterError::ParameterNotFound(_))) => {
             Err(Error::SecretNotFound(name.to_string()))
         }

@@ -1,18 +1,15 @@
 //! Checks what a caller sends as a secret: its variable, its value and its description. No error quotes a value.
 
-use crate::{Error, Result, environment};
+use runvoy_api_types::limits::{MAX_DESCRIPTION_BYTES, MAX_SECRET_BYTES};
 
-/// The largest value of a standard parameter, in bytes ("AWS Systems Manager endpoints and quotas").
-const MAX_VALUE_BYTES: usize = 4096;
-/// The longest description, in bytes: a few sentences.
-const MAX_DESCRIPTION_BYTES: usize = 1024;
+use crate::{Error, Result, environment};
 
 /// Checks the name of the variable that holds the value in a run.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a name that no variable can have, and for one that would steer programs in the runs of others.
 pub(super) fn key_name(name: &str) -> Result<()> {
-    environment::check_shared_name(name)
+    environment::check_shared_name(name).map_err(|error| error.at_field("key_name"))
 }
 
 /// Checks the value.
@@ -21,12 +18,15 @@ pub(super) fn key_name(name: &str) -> Result<()> {
 /// [`Error::Invalid`] for an empty value, for one that SSM does not take, and for one with a NUL character.
 pub(super) fn value(value: &str) -> Result<()> {
     if value.contains('\0') {
-        return Err(Error::invalid("value contains a NUL character, which no environment variable can hold"));
+        return Err(
+            Error::invalid("value contains a NUL character, which no environment variable can hold").at_field("value")
+        );
     }
     match value.len() {
-        0 => Err(Error::invalid("value must not be empty")),
-        1..=MAX_VALUE_BYTES => Ok(()),
-        size => Err(Error::invalid(format!("value has {size} bytes, and at most {MAX_VALUE_BYTES} can be stored"))),
+        0 => Err(Error::invalid("value must not be empty").at_field("value")),
+        1..=MAX_SECRET_BYTES => Ok(()),
+        size => Err(Error::invalid(format!("value has {size} bytes, and at most {MAX_SECRET_BYTES} can be stored"))
+            .at_field("value")),
     }
 }
 
@@ -37,7 +37,8 @@ pub(super) fn value(value: &str) -> Result<()> {
 pub(super) fn description(description: Option<&str>) -> Result<()> {
     match description {
         Some(text) if text.len() > MAX_DESCRIPTION_BYTES => {
-            Err(Error::invalid(format!("description must have at most {MAX_DESCRIPTION_BYTES} bytes")))
+            Err(Error::invalid(format!("description must have at most {MAX_DESCRIPTION_BYTES} bytes"))
+                .at_field("description"))
         }
         _ => Ok(()),
     }

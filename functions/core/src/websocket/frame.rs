@@ -66,7 +66,7 @@ pub(super) fn lines(events: &[LogEvent], batch: bool) -> Result<Vec<Lines>> {
 }
 
 fn json<T: Serialize>(value: &T) -> Result<String> {
-    serde_json::to_string(value).map_err(|error| crate::Error::bug_with("a frame could not be serialized", error))
+    serde_json::to_string(value).map_err(|error| crate::Error::internal_with("a frame could not be serialized", error))
 }
 
 #[cfg(test)]

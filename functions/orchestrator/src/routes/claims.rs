@@ -4,13 +4,13 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use runvoy_core::{App, Error, RequestId, claim, email::Email};
+use runvoy_core::{App, Email, Error, RequestId, claim};
 use serde::Serialize;
 
 use super::tags;
 use crate::{
     error::{self, Result},
-    request::Path,
+    extract::Path,
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -26,7 +26,7 @@ pub(super) struct Claimed {
 /// whether the claim is open, and claim nothing.
 #[utoipa::path(get, path = "/claim/{token}", operation_id = "claim_key", tag = tags::USERS, security(()),
     params(("token" = String, Path, description = "From the answer that created the user")),
-    responses((status = 200, body = Claimed, description = "The key; it is not shown again"), error::Malformed, error::Absent, error::Clash, error::Outage))]
+    responses((status = 200, body = Claimed, description = "The key; it is not shown again"), error::Malformed, error::NotFound, error::Conflict, error::Unavailable))]
 pub(super) async fn claim(
     State(app): State<App>,
     Extension(id): Extension<RequestId>,
@@ -40,7 +40,7 @@ pub(super) async fn claim(
         return Ok((StatusCode::OK, no_store).into_response());
     }
     if is_prefetch(&headers) {
-        return Err(Error::invalid_unless("a prefetch claims no key", "open the link itself").into());
+        return Err(Error::invalid("a prefetch claims no key").with_hint("open the link itself").into());
     }
     let (key, user_email) = claim::redeem(&app, &token, &id).await?;
     let message = "Keep this key: it is not shown again. Send it as the X-API-Key header.";

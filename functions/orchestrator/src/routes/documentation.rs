@@ -8,7 +8,7 @@ use utoipa::openapi::{
 };
 
 use super::tags;
-use crate::error::ErrorBody;
+use runvoy_api_types::ErrorBody;
 
 /// The description as `just openapi` writes it. A test compares it with the handlers.
 pub(crate) const DOCUMENT: &str = include_str!("../../../../docs/openapi.json");

@@ -6,6 +6,7 @@ use axum::{
 };
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use runvoy_api_types::{Problem, limits::DEFAULT_PAGE_SIZE};
 use runvoy_core::{
     App, RequestId,
     auth::{Action, Resource},
@@ -24,10 +25,8 @@ use super::{page, tags};
 use crate::{
     compression::Encoding,
     error::{self, Result},
-    request::{Caller, Path, Query, own_address},
+    extract::{Caller, Path, Query, own_address},
 };
-
-const DEFAULT_LIMIT: usize = 10;
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -52,7 +51,7 @@ pub(super) struct ListParameters {
 #[utoipa::path(get, path = "/executions", operation_id = "list_executions", tag = tags::EXECUTIONS, params(ListParameters),
     responses(
         (status = 200, body = Vec<Execution>, description = "A page of executions", headers(("Link" = Option<String>, description = "The next page, if there is one"))),
-        error::Malformed, error::Refused, error::Outage,
+        error::Malformed, error::Refused, error::Unavailable,
     ))]
 pub(super) async fn list(
     State(app): State<App>,
@@ -61,10 +60,12 @@ pub(super) async fn list(
 ) -> Result<Response> {
     caller.may(Action::ListExecutions, Resource::Account)?;
     let wanted = ExecutionsPage {
-        limit: page::limit(query.limit.as_deref())?.unwrap_or(DEFAULT_LIMIT),
+        limit: page::limit(query.limit.as_deref())?.unwrap_or(DEFAULT_PAGE_SIZE),
         statuses: match query.status.as_deref() {
             None | Some("") => Vec::new(),
-            Some(list) => list.split(',').map(|status| status.trim().parse()).collect::<runvoy_core::Result<_>>()?,
+            Some(list) => {
+                list.split(',').map(|status| status.trim().parse()).collect::<std::result::Result<_, Problem>>()?
+            }
         },
         cursor: page::cursor(query.cursor.as_deref())?,
     };
@@ -85,7 +86,7 @@ pub(super) async fn list(
 /// For callers who may list executions, and for its owners.
 #[utoipa::path(get, path = "/executions/{id}", operation_id = "show_execution", tag = tags::EXECUTIONS,
     params(("id" = String, Path, description = "Id of the execution")),
-    responses((status = 200, body = Execution, description = "The execution, as the list has it"), error::Malformed, error::Refused, error::Absent, error::Outage))]
+    responses((status = 200, body = Execution, description = "The execution, as the list has it"), error::Malformed, error::Refused, error::NotFound, error::Unavailable))]
 pub(super) async fn show(State(app): State<App>, caller: Caller, Path(id): Path) -> Result<Json<Execution>> {
     let may_list = caller.may(Action::ListExecutions, Resource::Account).is_ok();
     let record = if may_list {
@@ -126,7 +127,7 @@ pub(super) struct ExecutionStatus {
 /// Shows the status of an execution
 #[utoipa::path(get, path = "/executions/{id}/status", operation_id = "execution_status", tag = tags::EXECUTIONS,
     params(("id" = String, Path, description = "Id of the execution")),
-    responses((status = 200, body = ExecutionStatus, description = "Its present status"), error::Malformed, error::Refused, error::Absent, error::Outage))]
+    responses((status = 200, body = ExecutionStatus, description = "Its present status"), error::Malformed, error::Refused, error::NotFound, error::Unavailable))]
 pub(super) async fn status(State(app): State<App>, caller: Caller, Path(id): Path) -> Result<Json<ExecutionStatus>> {
     let execution = permitted(&app, &caller, &id, Action::ReadStatus).await?.execution;
     Ok(Json(ExecutionStatus {
@@ -169,7 +170,7 @@ pub(super) struct Logs {
     params(("id" = String, Path, description = "Id of the execution"), LogsParameters),
     responses(
         (status = 200, body = Logs, description = "The log, or where to follow it", headers(("Link" = Option<String>, description = "The next page, if there is one"))),
-        error::Malformed, error::Refused, error::Absent, error::Outage,
+        error::Malformed, error::Refused, error::NotFound, error::Unavailable,
     ))]
 pub(super) async fn logs(
     State(app): State<App>,
@@ -223,7 +224,7 @@ pub(super) struct Killed {
     responses(
         (status = 200, body = Killed, description = "It is being stopped"),
         (status = 204, description = "It has ended, or is being stopped already"),
-        error::Malformed, error::Refused, error::Absent, error::Outage,
+        error::Malformed, error::Refused, error::NotFound, error::Unavailable,
     ))]
 pub(super) async fn kill(
     State(app): State<App>,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{page::PageParameters, tags};
 use crate::{
     error::{self, Result},
-    request::{Caller, JsonBody, Path, Query},
+    extract::{Caller, JsonBody, Path, Query},
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -22,7 +22,7 @@ pub(super) struct Images {
 /// When there is more, the header `Link: <…>; rel="next"` names the next page.
 #[utoipa::path(get, path = "/images", operation_id = "list_images", tag = tags::IMAGES, params(PageParameters),
     responses((status = 200, body = Images, description = "Images", headers(("Link" = Option<String>, description = "The next page, if there is one"))),
-        error::Malformed, error::Refused, error::Outage))]
+        error::Malformed, error::Refused, error::Unavailable))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -36,7 +36,7 @@ pub(super) async fn list(
 /// Shows one image
 #[utoipa::path(get, path = "/images/{image}", operation_id = "show_image", tag = tags::IMAGES,
     params(("image" = String, Path, description = "Id or name, with or without tag and registry; its slashes may be encoded or not")),
-    responses((status = 200, body = Image, description = "The image"), error::Malformed, error::Refused, error::Absent, error::Outage))]
+    responses((status = 200, body = Image, description = "The image"), error::Malformed, error::Refused, error::NotFound, error::Unavailable))]
 pub(super) async fn show(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<Json<Image>> {
     let image = image::find(&app, &name).await?.ok_or_else(|| Error::not_found("image", &name))?;
     caller.may(Action::ReadImage, Resource::Image { id: image.image_id.as_str(), owners: &image.owned_by })?;
@@ -74,7 +74,7 @@ pub(super) struct ImageAnswer {
 ///
 /// The first one becomes the default. The same registration again is the same image.
 #[utoipa::path(post, path = "/images/register", operation_id = "register_image", tag = tags::IMAGES, request_body = RegisterImage,
-    responses((status = 201, body = ImageAnswer, description = "Done"), error::Malformed, error::TooLarge, error::Refused, error::Clash, error::Outage))]
+    responses((status = 201, body = ImageAnswer, description = "Done"), error::Malformed, error::TooLarge, error::Refused, error::Conflict, error::Unavailable))]
 pub(super) async fn register(
     State(app): State<App>,
     caller: Caller,
@@ -108,7 +108,7 @@ fn present(field: Option<String>) -> Option<String> {
 /// Removes an image
 #[utoipa::path(delete, path = "/images/{image}", operation_id = "delete_image", tag = tags::IMAGES,
     params(("image" = String, Path, description = "Id of the image, or a name that only one image has")),
-    responses((status = 200, body = ImageAnswer, description = "Done"), error::Malformed, error::Refused, error::Absent, error::Clash, error::Outage))]
+    responses((status = 200, body = ImageAnswer, description = "Done"), error::Malformed, error::Refused, error::NotFound, error::Conflict, error::Unavailable))]
 pub(super) async fn delete(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<Json<ImageAnswer>> {
     let image = image::find_only(&app, &name).await?;
     caller.may(Action::DeleteImage, Resource::Image { id: image.image_id.as_str(), owners: &image.owned_by })?;

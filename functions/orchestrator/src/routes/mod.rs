@@ -11,12 +11,12 @@ mod runs;
 mod secrets;
 mod users;
 
-use axum::{Router, handler::Handler, middleware};
+use axum::{Router, handler::Handler, middleware::from_fn};
 use runvoy_core::App;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{PathItemExt, router::OpenApiRouter, routes};
 
-use crate::{console, request};
+use crate::{console, middleware};
 
 #[cfg(test)]
 pub(crate) use documentation::DOCUMENT;
@@ -94,7 +94,7 @@ pub(crate) fn all() -> Router<App> {
     for_all_handlers!(served)
         .merge(documentation::routes(BASE))
         .merge(console::routes())
-        .route_layer(middleware::from_fn(request::note_route))
+        .route_layer(from_fn(middleware::note_route))
 }
 
 /// The description of all routes, an OpenAPI 3.1 document.

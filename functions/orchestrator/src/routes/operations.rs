@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::tags;
 use crate::{
     error::{self, Result},
-    request::{Caller, Path},
+    extract::{Caller, Path},
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -24,7 +24,7 @@ pub(super) struct Reconciled {
 /// A schedule does the same every hour.
 #[utoipa::path(post, path = "/health/reconcile", operation_id = "reconcile", tag = tags::OPERATIONS,
     responses((status = 200, body = Reconciled, description = "What was checked, found and mended"),
-        error::Malformed, error::Refused, error::Outage))]
+        error::Malformed, error::Refused, error::Unavailable))]
 pub(super) async fn reconcile(
     State(app): State<App>,
     caller: Caller,
@@ -38,7 +38,7 @@ pub(super) async fn reconcile(
 #[utoipa::path(get, path = "/trace/{request_id}", operation_id = "trace", tag = tags::OPERATIONS,
     params(("request_id" = String, Path, description = "From the X-Request-Id of an answer")),
     responses((status = 200, body = Trace, description = "What is known of the request; empty for an unknown one"),
-        error::Malformed, error::Refused, error::Outage))]
+        error::Malformed, error::Refused, error::Unavailable))]
 pub(super) async fn trace(State(app): State<App>, caller: Caller, Path(request_id): Path) -> Result<Json<Trace>> {
     caller.may(Action::Trace, Resource::Account)?;
     Ok(Json(trace::request(&app, &RequestId::parse(&request_id)?).await?))

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::tags;
 use crate::{
     error::{self, Result},
-    request::{self, Caller, JsonBody},
+    extract::{self, Caller, JsonBody},
 };
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -69,7 +69,7 @@ pub(super) struct Started {
 #[utoipa::path(post, path = "/run", operation_id = "run", tag = tags::EXECUTIONS, request_body = Run,
     params(("Idempotency-Key" = Option<String>, Header, max_length = 255, pattern = "^[!-~]*$",
         description = "A text that the caller chooses for this one run")),
-    responses((status = 202, body = Started, description = "The task is on its way"), error::Malformed, error::TooLarge, error::Refused, error::Clash, error::Outage))]
+    responses((status = 202, body = Started, description = "The task is on its way"), error::Malformed, error::TooLarge, error::Refused, error::Conflict, error::Unavailable))]
 pub(super) async fn run(
     State(app): State<App>,
     caller: Caller,
@@ -82,9 +82,9 @@ pub(super) async fn run(
     let is_given = |text: &String| !text.is_empty();
     let image = match (body.image.filter(is_given), body.image_uri.filter(is_given)) {
         (Some(image), Some(uri)) if image != uri => {
-            return Err(
-                Error::invalid_unless("image and imageUri differ, and mean the same", "send one of them").into()
-            );
+            return Err(Error::invalid("image and imageUri differ, and mean the same")
+                .with_hint("send one of them")
+                .into());
         }
         (image, uri) => image.or(uri),
     };
@@ -111,13 +111,13 @@ pub(super) async fn run(
 
     let execution = record.execution;
     let execution_id = execution.execution_id;
-    let own_address = request::own_address(&uri);
-    let websocket_url = match (key, request::api_key(&headers)) {
+    let own_address = extract::own_address(&uri);
+    let websocket_url = match (key, extract::api_key(&headers)) {
         // A repeated request gets the same answer as the first, with the same token.
         (Some(key), Some(api_key)) => token::issue_again(&app, &execution_id, &own_address, &[api_key, key]).await?,
         _ => token::issue(&app, &execution_id, &own_address).await?,
     };
-    let web_url = request::web_url(&app, &uri);
+    let web_url = extract::web_url(&app, &uri);
     let started = Started {
         log_url: format!("{web_url}/logs?execution_id={execution_id}"),
         execution_id,

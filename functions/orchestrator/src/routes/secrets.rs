@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::tags;
 use crate::{
     error::{self, Result},
-    request::{Caller, JsonBody, Path},
+    extract::{Caller, JsonBody, Path},
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -25,7 +25,7 @@ pub(super) struct Secrets {
 
 /// Lists secrets, without their values
 #[utoipa::path(get, path = "/secrets", operation_id = "list_secrets", tag = tags::SECRETS,
-    responses((status = 200, body = Secrets, description = "All secrets"), error::Malformed, error::Refused, error::Outage))]
+    responses((status = 200, body = Secrets, description = "All secrets"), error::Malformed, error::Refused, error::Unavailable))]
 pub(super) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Secrets>> {
     caller.may(Action::ListSecrets, Resource::Account)?;
     let secrets = secret::list(&app).await?;
@@ -47,7 +47,7 @@ async fn permitted(app: &App, caller: &Caller, name: &str, action: Action) -> Re
 /// Shows one secret, with its value
 #[utoipa::path(get, path = "/secrets/{name}", operation_id = "show_secret", tag = tags::SECRETS,
     params(("name" = String, Path, description = "Name of the secret")),
-    responses((status = 200, body = SecretAnswer, description = "The secret, with its value"), error::Malformed, error::Refused, error::Absent, error::Outage))]
+    responses((status = 200, body = SecretAnswer, description = "The secret, with its value"), error::Malformed, error::Refused, error::NotFound, error::Unavailable))]
 pub(super) async fn show(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<impl IntoResponse> {
     let secret = permitted(&app, &caller, &name, Action::ReadSecret).await?;
     let value = secret::value(&app, &secret.name).await?;
@@ -76,7 +76,7 @@ pub(super) struct Message {
 
 /// Creates a secret
 #[utoipa::path(post, path = "/secrets", operation_id = "create_secret", tag = tags::SECRETS, request_body = CreateSecret,
-    responses((status = 201, body = Message, description = "Done"), error::Malformed, error::TooLarge, error::Refused, error::Clash, error::Outage))]
+    responses((status = 201, body = Message, description = "Done"), error::Malformed, error::TooLarge, error::Refused, error::Conflict, error::Unavailable))]
 pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
@@ -104,7 +104,7 @@ pub(super) struct UpdateSecret {
 /// Changes a secret; what is absent stays as it is
 #[utoipa::path(put, path = "/secrets/{name}", operation_id = "update_secret", tag = tags::SECRETS, request_body = UpdateSecret,
     params(("name" = String, Path, description = "Name of the secret")),
-    responses((status = 200, body = Message, description = "Done"), error::Malformed, error::TooLarge, error::Refused, error::Absent, error::Clash, error::Outage))]
+    responses((status = 200, body = Message, description = "Done"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Conflict, error::Unavailable))]
 pub(super) async fn update(
     State(app): State<App>,
     caller: Caller,
@@ -131,7 +131,7 @@ pub(super) struct DeletedSecret {
 /// Deletes a secret, its value too
 #[utoipa::path(delete, path = "/secrets/{name}", operation_id = "delete_secret", tag = tags::SECRETS,
     params(("name" = String, Path, description = "Name of the secret")),
-    responses((status = 200, body = DeletedSecret, description = "It is gone"), error::Malformed, error::Refused, error::Absent, error::Clash, error::Outage))]
+    responses((status = 200, body = DeletedSecret, description = "It is gone"), error::Malformed, error::Refused, error::NotFound, error::Conflict, error::Unavailable))]
 pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller,

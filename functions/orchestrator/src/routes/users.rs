@@ -5,9 +5,8 @@ use axum::{
     response::IntoResponse,
 };
 use runvoy_core::{
-    App, Error, RequestId,
+    App, Email, Error, RequestId,
     auth::{Action, Resource, Role, policy},
-    email::Email,
     user::{self, NewUser, User},
 };
 use serde::{Deserialize, Serialize};
@@ -15,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::tags;
 use crate::{
     error::{self, Result},
-    request::{self, Caller, JsonBody},
+    extract::{self, Caller, JsonBody},
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -29,7 +28,7 @@ pub(super) struct Me {
 
 /// Says who the caller is, and what the caller may do
 #[utoipa::path(get, path = "/me", operation_id = "me", tag = tags::USERS,
-    responses((status = 200, body = Me, description = "The user that the key belongs to"), error::Malformed, error::Refused, error::Outage))]
+    responses((status = 200, body = Me, description = "The user that the key belongs to"), error::Malformed, error::Refused, error::Unavailable))]
 pub(super) async fn me(caller: Caller) -> Result<Json<Me>> {
     let permissions = policy::permissions(&caller.principal)?;
     Ok(Json(Me { email: caller.principal.email, role: caller.principal.role, permissions }))
@@ -42,7 +41,7 @@ pub(super) struct Users {
 
 /// Lists users
 #[utoipa::path(get, path = "/users", operation_id = "list_users", tag = tags::USERS,
-    responses((status = 200, body = Users, description = "All users"), error::Malformed, error::Refused, error::Outage))]
+    responses((status = 200, body = Users, description = "All users"), error::Malformed, error::Refused, error::Unavailable))]
 pub(super) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Users>> {
     caller.may(Action::ListUsers, Resource::Account)?;
     Ok(Json(Users { users: user::list(&app).await? }))
@@ -72,7 +71,7 @@ pub(super) struct CreatedUser {
 ///
 /// For a user who has not claimed a key yet, the answer has a new token, and the old one stops working.
 #[utoipa::path(post, path = "/users/create", operation_id = "create_user", tag = tags::USERS, request_body = CreateUser,
-    responses((status = 201, body = CreatedUser, description = "The user, and the token of the claim"), error::Malformed, error::TooLarge, error::Refused, error::Clash, error::Outage))]
+    responses((status = 201, body = CreatedUser, description = "The user, and the token of the claim"), error::Malformed, error::TooLarge, error::Refused, error::Conflict, error::Unavailable))]
 pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
@@ -82,16 +81,14 @@ pub(super) async fn create(
 ) -> Result<impl IntoResponse> {
     caller.may(Action::CreateUser, Resource::Account)?;
     if body.api_key.is_some_and(|key| !key.is_empty()) {
-        return Err(Error::invalid_unless(
-            "api_key cannot be chosen",
-            "leave it out; the user's key is generated when the user claims it",
-        )
-        .into());
+        return Err(Error::invalid("api_key cannot be chosen")
+            .with_hint("leave it out; the user's key is generated when the user claims it")
+            .into());
     }
     let new = NewUser { email: Email::parse(&body.email)?, role: body.role.parse()?, request_id: &id };
     let (user, claim_token) = user::create(&app, new).await?;
     tracing::info!(email = %user.email, role = %user.role, by = %caller.principal.email, "user created");
-    let claim_url = format!("{}/claim/{claim_token}", request::web_url(&app, &uri));
+    let claim_url = format!("{}/claim/{claim_token}", extract::web_url(&app, &uri));
     let no_store = [(header::CACHE_CONTROL, "no-store")];
     Ok((StatusCode::CREATED, no_store, Json(CreatedUser { user, claim_token, claim_url })))
 }
@@ -110,7 +107,7 @@ pub(super) struct RevokedUser {
 
 /// Revokes a user: their API key stops working at once
 #[utoipa::path(post, path = "/users/revoke", operation_id = "revoke_user", tag = tags::USERS, request_body = RevokeUser,
-    responses((status = 200, body = RevokedUser, description = "The key no longer works"), error::Malformed, error::TooLarge, error::Refused, error::Absent, error::Outage))]
+    responses((status = 200, body = RevokedUser, description = "The key no longer works"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Unavailable))]
 pub(super) async fn revoke(
     State(app): State<App>,
     caller: Caller,

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use runvoy_api_types::fargate::is_size;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -206,17 +207,9 @@ impl Ecs {
     }
 }
 
+/// Refuses sizes that no Fargate task has, as ECS does.
 fn check_fargate_size(settings: &serde_json::Map<String, Value>) -> Result<(), AwsError> {
     let number = |key: &str| settings.get(key).and_then(Value::as_str).and_then(|text| text.parse::<u32>().ok());
-    let fits = match (number("cpu"), number("memory")) {
-        (Some(256), Some(memory)) => [512, 1024, 2048].contains(&memory),
-        (Some(512), Some(memory)) => (1024..=4096).contains(&memory) && memory % 1024 == 0,
-        (Some(1024), Some(memory)) => (2048..=8192).contains(&memory) && memory % 1024 == 0,
-        (Some(2048), Some(memory)) => (4096..=16_384).contains(&memory) && memory % 1024 == 0,
-        (Some(4096), Some(memory)) => (8192..=30_720).contains(&memory) && memory % 1024 == 0,
-        (Some(8192), Some(memory)) => (16_384..=61_440).contains(&memory) && memory % 4096 == 0,
-        (Some(16_384), Some(memory)) => (32_768..=122_880).contains(&memory) && memory % 8192 == 0,
-        _ => false,
-    };
+    let fits = matches!((number("cpu"), number("memory")), (Some(cpu), Some(memory)) if is_size(cpu, memory));
     if fits { Ok(()) } else { Err(client("No Fargate configuration exists for given values.")) }
 }

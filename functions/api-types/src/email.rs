@@ -1,22 +1,23 @@
-//! E-mail addresses, by which users are known.
+//! Defines e-mail addresses, by which users are known.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::Problem;
 
 /// An e-mail address in lower case. It has only characters that the value of an ECS tag may have, because tasks are tagged with
 /// it, and 254 characters at most.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
-#[schema(value_type = String, format = "email")]
+#[cfg_attr(feature = "openapi", schema(value_type = String, format = "email"))]
 pub struct Email(String);
 
 impl Email {
     /// # Errors
-    /// [`Error::Invalid`] for a text that is no address, or has characters that a tag cannot have.
-    pub fn parse(text: &str) -> Result<Self> {
+    /// A problem for a text that is no address, or has characters that a tag cannot have.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
         let text = text.trim().to_ascii_lowercase();
         let well_formed = text.len() <= 254
             && text.split_once('@').is_some_and(|(local, domain)| {
@@ -33,10 +34,9 @@ impl Email {
         if well_formed {
             Ok(Self(text))
         } else {
-            Err(Error::invalid_unless(
-                "email is not an address",
-                "it must look like name@example.com, with letters, digits and . _ + - = / before the @",
-            ))
+            Err(Problem::new("email is not an address")
+                .with_hint("it must look like name@example.com, with letters, digits and . _ + - = / before the @")
+                .at_field("email"))
         }
     }
 

@@ -1,10 +1,10 @@
-//! The id of the invocation that created or changed something.
+//! Defines the id of a request, which each answer, log line and record carries.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::Problem;
 
 /// The Lambda request id: every answer, every log line and every record that the request writes carries it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,15 +20,15 @@ impl RequestId {
     /// An id as a caller types it, to trace the request.
     ///
     /// # Errors
-    /// [`Error::Invalid`] unless it has 1 to 128 letters, digits and hyphens. This keeps quotes out of the filter pattern that
+    /// A problem unless it has 1 to 128 letters, digits and hyphens. This keeps quotes out of the filter pattern that
     /// the id becomes a part of.
-    pub fn parse(text: &str) -> Result<Self> {
+    pub fn parse(text: &str) -> Result<Self, Problem> {
         let well_formed =
             (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if well_formed {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Error::invalid("a request id is 1 to 128 letters, digits and hyphens, as X-Request-Id shows it"))
+            Err(Problem::new("a request id is 1 to 128 letters, digits and hyphens, as X-Request-Id shows it"))
         }
     }
 

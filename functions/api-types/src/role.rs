@@ -1,7 +1,9 @@
+//! Defines the roles of users.
+
 use serde::{Deserialize, Serialize};
 use strum::VariantArray as _;
 
-use crate::Error;
+use crate::Problem;
 
 /// What a user may do, as `policies.cedar` spells out.
 #[derive(
@@ -16,8 +18,8 @@ use crate::Error;
     strum::Display,
     strum::IntoStaticStr,
     strum::VariantArray,
-    utoipa::ToSchema,
 )]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Role {
@@ -28,12 +30,13 @@ pub enum Role {
 }
 
 impl std::str::FromStr for Role {
-    type Err = Error;
+    type Err = Problem;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
+    fn from_str(text: &str) -> Result<Self, Problem> {
         let named = Self::VARIANTS.iter().find(|role| <&str>::from(*role) == text);
-        named
-            .copied()
-            .ok_or_else(|| Error::invalid(format!("role {text:?} is none of admin, operator, developer, viewer")))
+        named.copied().ok_or_else(|| {
+            let all: Vec<&str> = Self::VARIANTS.iter().map(Into::into).collect();
+            Problem::new(format!("role {text:?} is none of {}", all.join(", "))).at_field("role")
+        })
     }
 }

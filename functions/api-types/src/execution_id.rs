@@ -1,8 +1,8 @@
+//! Defines the ids of executions.
+
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
-
-use crate::{Error, Result};
 
 /// Names an execution: the last segment of the ARN of its ECS task.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -17,14 +17,26 @@ impl ExecutionId {
     /// The id in `arn:aws:ecs:region:account:task/cluster/id`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for any other text.
-    pub fn from_task_arn(arn: &str) -> Result<Self> {
+    /// [`NotAnExecutionId`] for any other text.
+    pub fn from_task_arn(arn: &str) -> Result<Self, NotAnExecutionId> {
         match arn.rsplit_once('/') {
             Some((head, id)) if head.contains(":task") => id.parse(),
-            _ => Err(Error::invalid(format!("{arn:?} is not the ARN of a task"))),
+            _ => Err(NotAnExecutionId(arn.to_owned())),
         }
     }
 }
+
+/// A text that names no execution, because no execution can have it for an id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotAnExecutionId(pub String);
+
+impl fmt::Display for NotAnExecutionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is not the id of an execution", self.0)
+    }
+}
+
+impl std::error::Error for NotAnExecutionId {}
 
 impl fmt::Display for ExecutionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,12 +45,12 @@ impl fmt::Display for ExecutionId {
 }
 
 impl FromStr for ExecutionId {
-    type Err = Error;
+    type Err = NotAnExecutionId;
 
-    fn from_str(text: &str) -> Result<Self> {
+    fn from_str(text: &str) -> Result<Self, NotAnExecutionId> {
         let well_formed =
             (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if well_formed { Ok(Self(text.to_owned())) } else { Err(Error::not_found("execution", text)) }
+        if well_formed { Ok(Self(text.to_owned())) } else { Err(NotAnExecutionId(text.to_owned())) }
     }
 }
 

@@ -1,7 +1,9 @@
+//! Defines the statuses of executions, and which may follow which.
+
 use serde::{Deserialize, Serialize};
 use strum::VariantArray as _;
 
-use crate::Error;
+use crate::Problem;
 
 /// How far an execution has come.
 #[derive(
@@ -16,8 +18,8 @@ use crate::Error;
     strum::Display,
     strum::IntoStaticStr,
     strum::VariantArray,
-    utoipa::ToSchema,
 )]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "UPPERCASE")]
 #[strum(serialize_all = "UPPERCASE")]
 pub enum Status {
@@ -45,16 +47,6 @@ impl Status {
             Self::Succeeded | Self::Failed | Self::Stopped => !self.is_terminal(),
         }
     }
-
-    /// DynamoDB's condition under which a write may set this status. The values are named `:from_STATUS`.
-    pub(super) fn condition(self) -> String {
-        let before: Vec<String> = Self::VARIANTS
-            .iter()
-            .filter(|status| status.can_become(self))
-            .map(|status| format!(":from_{status}"))
-            .collect();
-        format!("attribute_exists(execution_id) AND #status IN ({})", before.join(", "))
-    }
 }
 
 /// As an attribute of an item.
@@ -65,13 +57,13 @@ impl From<Status> for String {
 }
 
 impl std::str::FromStr for Status {
-    type Err = Error;
+    type Err = Problem;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
+    fn from_str(text: &str) -> Result<Self, Problem> {
         let named = Self::VARIANTS.iter().find(|status| <&str>::from(*status) == text);
         named.copied().ok_or_else(|| {
             let all: Vec<&str> = Self::VARIANTS.iter().map(Into::into).collect();
-            Error::invalid(format!("status {text:?} is none of {}", all.join(", ")))
+            Problem::new(format!("status {text:?} is none of {}", all.join(", "))).at_field("status")
         })
     }
 }

@@ -1,8 +1,9 @@
-use aws_sdk_ecs::types::CpuArchitecture;
+//! Defines the platforms that Fargate runs.
+
 use serde::{Deserialize, Serialize};
 use strum::VariantArray as _;
 
-use crate::Error;
+use crate::Problem;
 
 /// The operating system and CPU architecture that an image is built for.
 #[derive(
@@ -28,22 +29,14 @@ pub enum RuntimePlatform {
     LinuxX8664,
 }
 
-impl RuntimePlatform {
-    pub(super) fn cpu_architecture(self) -> CpuArchitecture {
-        match self {
-            Self::LinuxArm64 => CpuArchitecture::Arm64,
-            Self::LinuxX8664 => CpuArchitecture::X8664,
-        }
-    }
-}
-
 impl std::str::FromStr for RuntimePlatform {
-    type Err = Error;
+    type Err = Problem;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
+    fn from_str(text: &str) -> Result<Self, Problem> {
         let named = Self::VARIANTS.iter().find(|platform| <&str>::from(*platform).eq_ignore_ascii_case(text));
-        named
-            .copied()
-            .ok_or_else(|| Error::invalid(format!("runtime_platform {text:?} is neither Linux/ARM64 nor Linux/X86_64")))
+        named.copied().ok_or_else(|| {
+            Problem::new(format!("runtime_platform {text:?} is neither Linux/ARM64 nor Linux/X86_64"))
+                .at_field("runtime_platform")
+        })
     }
 }

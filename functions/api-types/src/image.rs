@@ -1,0 +1,67 @@
+//! Defines a registered image as the API shows it.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{Email, RequestId, RuntimePlatform, time};
+
+/// A registered image, as the API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Image {
+    /// `name:tag-xxxxxxxx`; the same registration twice has the same id.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub image_id: ImageId,
+    /// The image as ECS pulls it.
+    pub image: String,
+    /// Family of the ECS task definition.
+    pub task_definition_name: String,
+    #[serde(default)]
+    pub is_default: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_role_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_execution_role_name: Option<String>,
+    /// CPU units; 1024 make one virtual CPU.
+    pub cpu: u32,
+    /// MiB.
+    pub memory: u32,
+    /// `Linux/ARM64` or `Linux/X86_64`.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub runtime_platform: RuntimePlatform,
+    pub image_registry: String,
+    pub image_name: String,
+    pub image_tag: String,
+    pub created_by: Email,
+    pub owned_by: Vec<Email>,
+    #[serde(with = "time::as_rfc3339")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "date-time"))]
+    pub created_at: Timestamp,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub created_by_request_id: RequestId,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub modified_by_request_id: RequestId,
+}
+
+/// Names a registration of an image: `name:tag-xxxxxxxx`, where the last part is a hash over name, tag, size, platform and roles.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ImageId(String);
+
+impl ImageId {
+    pub fn new(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ImageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

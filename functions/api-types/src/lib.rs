@@ -1,0 +1,36 @@
+//! Defines what travels between the API and its clients: resources, requests, statuses, roles, error codes, headers and limits.
+//!
+//! The server and the command line use these types, so a field has one name and one meaning. The console's are made from
+//! `docs/openapi.json`, which is made from these.
+
+mod email;
+mod error;
+mod execution;
+mod execution_id;
+pub mod fargate;
+pub mod headers;
+mod image;
+pub mod limits;
+mod log_event;
+mod request_id;
+mod role;
+mod runtime_platform;
+mod secret;
+mod secret_name;
+mod status;
+pub mod time;
+mod user;
+
+pub use email::Email;
+pub use error::{ErrorBody, ErrorCode, Problem};
+pub use execution::Execution;
+pub use execution_id::{ExecutionId, NotAnExecutionId};
+pub use image::{Image, ImageId};
+pub use log_event::{END_LINE, LogEvent};
+pub use request_id::RequestId;
+pub use role::Role;
+pub use runtime_platform::RuntimePlatform;
+pub use secret::Secret;
+pub use secret_name::SecretName;
+pub use status::Status;
+pub use user::User;

@@ -1,0 +1,21 @@
+//! Defines the limits that the API checks, for clients that check before they send.
+
+/// Bytes of a request's body.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// The longest timeout of a run in seconds: a week.
+pub const MAX_TIMEOUT_SECONDS: u64 = 7 * 24 * 3600;
+/// Bytes of a secret's value: the largest of a standard parameter ("AWS Systems Manager endpoints and quotas").
+pub const MAX_SECRET_BYTES: usize = 4096;
+/// Bytes of a secret's description: a few sentences.
+pub const MAX_DESCRIPTION_BYTES: usize = 1024;
+/// Secrets of one run, so that the entries of their use fit one transaction of the audit.
+pub const MAX_SECRETS_OF_A_RUN: usize = 50;
+/// Executions in a page where the caller names no limit.
+pub const DEFAULT_PAGE_SIZE: usize = 10;
+/// Characters of an `Idempotency-Key`.
+pub const MAX_IDEMPOTENCY_KEY_CHARS: usize = 255;
+
+/// CPU units of an image that names none; 1024 make one virtual CPU.
+pub const DEFAULT_CPU: u32 = 256;
+/// MiB of memory of an image that names none.
+pub const DEFAULT_MEMORY: u32 = 512;

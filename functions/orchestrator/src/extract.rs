@@ -1,0 +1,109 @@
+//! Extracts what handlers need from a request: the caller, the path, the query and the body.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts},
+};
+use runvoy_api_types::{headers, limits::MAX_BODY_BYTES};
+use runvoy_core::{
+    App, Error,
+    auth::{self, Action, Principal, Resource, policy},
+};
+use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
+
+use crate::{body, error::ApiError, middleware::KeyUses};
+
+/// The address at which the caller reaches this API, such as `https://abc.lambda-url.us-east-1.on.aws`. Empty if the request does
+/// not say it.
+pub(crate) fn own_address(uri: &Uri) -> String {
+    match (uri.scheme_str(), uri.authority()) {
+        (Some(scheme), Some(authority)) => format!("{scheme}://{authority}"),
+        _ => String::new(),
+    }
+}
+
+/// The address of the pages that people read: the web app's, or the console's, which is the API's own.
+pub(crate) fn web_url(app: &App, uri: &Uri) -> String {
+    app.config.web_url.clone().unwrap_or_else(|| own_address(uri))
+}
+
+/// The user that a request comes from. A handler that takes this argument requires an API key.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) principal: Principal,
+}
+
+impl Caller {
+    /// # Errors
+    /// 403 unless the policies permit it.
+    pub(crate) fn may(&self, action: Action, resource: Resource<'_>) -> Result<(), ApiError> {
+        policy::authorize(&self.principal, action, resource).map_err(ApiError::Core)
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let (principal, key_use) = auth::authenticate(app, api_key(&parts.headers)).await?;
+        tracing::debug!(email = %principal.email, role = %principal.role, "authenticated");
+        if let Some((key_use, key_uses)) = key_use.zip(parts.extensions.get::<KeyUses>()) {
+            // The receiver lives as long as the request.
+            let _ = key_uses.send(key_use);
+        }
+        Ok(Self { principal })
+    }
+}
+
+/// The API key that a request presents.
+pub(crate) fn api_key(headers: &HeaderMap) -> Option<&str> {
+    headers.get(headers::API_KEY).and_then(|key| key.to_str().ok())
+}
+
+/// The variable part of the path, decoded.
+pub(crate) struct Path(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Path {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = axum::extract::Path::from_request_parts(parts, state).await;
+        path.map(|axum::extract::Path(text)| Self(text))
+            .map_err(|_| Error::invalid("the path is not valid percent-encoded UTF-8").into())
+    }
+}
+
+/// The parameters of the query.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let query = axum::extract::Query::from_request_parts(parts, state).await;
+        query.map(|axum::extract::Query(parameters)| Self(parameters)).map_err(|_| {
+            Error::invalid("the query parameters cannot be read").with_hint("give each once, percent-encoded").into()
+        })
+    }
+}
+
+/// A JSON body, with any content type.
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + ToSchema, S: Send + Sync> FromRequest<S> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let encoding = request.headers().get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
+        if encoding.is_some_and(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity")) {
+            return Err(ApiError::EncodedBody);
+        }
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => ApiError::BodyTooLarge { limit: MAX_BODY_BYTES },
+            _ => Error::invalid("the body could not be read").into(),
+        })?;
+        Ok(Self(body::parse(&bytes)?))
+    }
+}
