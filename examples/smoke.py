@@ -108,6 +108,7 @@ class Viewer:
         self.url = f"{url}&batch=true" + (f"&last_event_id={last_event_id}" if last_event_id else "")
         self.stop_after = stop_after
         self.lines, self.is_complete, self.problem = [], False, None
+        self.is_answered = False
         self.thread = threading.Thread(target=self._watch, daemon=True)
         self.thread.start()
 
@@ -140,6 +141,8 @@ class Viewer:
             raise ValueError(f"the handshake is answered {answer.strip()}")
         while stream.readline().strip():
             pass
+        ping = b'{"type":"ping"}'
+        connection.sendall(bytes([0x81, 0x80 | len(ping)]) + bytes(4) + ping)
         text = b""
         while True:
             first, second = read(stream, 2)
@@ -165,6 +168,7 @@ class Viewer:
 
     def _frame(self, frame):
         now = time.time() * 1000
+        self.is_answered |= frame.get("type") == "pong"
         for event in frame.get("events", []):
             self.lines.append((event["event_id"], event["message"], now - event["timestamp"]))
         self.is_complete = frame.get("type") == "disconnect"
@@ -229,6 +233,7 @@ class Tour:
         expected = [f"line {number}" for number in range(1, 21)]
         for viewer in viewers:
             expect(viewer.wait().own() == expected, f"a viewer got {len(viewer.own())} of 20 lines, or in another order", "the event processor's log")
+            expect(viewer.is_answered, "a viewer's frame got no answer", "the route $default of the WebSocket API: its integration, and its route response")
         delays = sorted(delay for viewer in viewers for _, message, delay in viewer.lines if message in expected)
         return f"both got 20 lines in order, {delays[len(delays) // 2]:.0f} ms after they were printed, {delays[-1]:.0f} ms at most"
 

@@ -1,5 +1,7 @@
 //! The emulated AWS of one running system, made from the template's stack.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail};
 use runvoy_core::config::Config;
 use serde_json::Value;
@@ -18,13 +20,13 @@ use crate::{
         faults::Faults,
         iam::Iam,
         logs::CloudWatchLogs,
-        permissions::Needed,
+        permissions::{Needed, Statement},
         quotas::Quotas,
         ssm::Ssm,
         state_file::StateFile,
     },
     data_dir::DataDir,
-    functions::EVENT_PROCESSOR,
+    functions::{EVENT_PROCESSOR, ORCHESTRATOR},
     stack::Stack,
 };
 
@@ -53,7 +55,7 @@ pub(crate) fn build(
         ecs,
         logs,
         ssm,
-        iam: Iam::new(stack.roles().into_iter().chain(configured).collect()),
+        iam: Iam::new(stack.roles().into_iter().chain(configured).collect(), policies(stack)?),
         api_gateway: ApiGateway::default(),
         calls: CallLog::default(),
         permissions: Needed::default(),
@@ -61,6 +63,12 @@ pub(crate) fn build(
         quotas: if is_busy { Quotas::of_new_account() } else { Quotas::default() },
         is_busy,
     })
+}
+
+/// What the template allows each function.
+fn policies(stack: &Stack) -> Result<BTreeMap<&'static str, Vec<Statement>>> {
+    let functions = [ORCHESTRATOR, EVENT_PROCESSOR].into_iter();
+    functions.map(|name| Ok((name, Statement::all(&stack.function(name)?.policies)))).collect()
 }
 
 /// The patterns of the template's EventBridge rules.

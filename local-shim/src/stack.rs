@@ -1,10 +1,15 @@
 //! The local stack: the resources of `template.yaml`, with every reference resolved as CloudFormation resolves it.
 
+mod resolver;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 use yaml_serde::Value as Yaml;
+
+pub use resolver::physical_name;
+use resolver::{Resolver, name_property};
 
 pub const ACCOUNT: &str = "000000000000";
 pub const REGION: &str = "us-east-1";
@@ -24,6 +29,17 @@ pub struct Stack {
 struct Resource {
     kind: String,
     properties: Value,
+}
+
+/// A metric that CloudWatch makes from the lines of a log group.
+#[derive(Clone, Copy, Debug)]
+pub struct MetricFilter<'a> {
+    pub log_group: &'a str,
+    /// Which lines count ("Filter pattern syntax for metric filters", CloudWatch Logs).
+    pub pattern: &'a str,
+    pub metric: &'a str,
+    /// A number, or the field of the line that has it.
+    pub value: &'a str,
 }
 
 /// The settings of a function.
@@ -54,7 +70,9 @@ impl Stack {
         let yaml: Yaml = yaml_serde::from_str(text)?;
         let template = plain(yaml)?;
         let object = |name: &str| template[name].as_object().cloned().unwrap_or_default();
-        let kinds: BTreeMap<String, (String, Value)> = object("Resources")
+        let definitions = object("Resources");
+        let kinds: BTreeMap<String, (String, Value)> = definitions
+            .clone()
             .into_iter()
             .map(|(name, resource)| {
                 let kind = resource["Type"].as_str().ok_or_else(|| anyhow!("resource {name} has no Type"))?;
@@ -68,11 +86,17 @@ impl Stack {
         let resolver = Resolver {
             parameters: object("Parameters"),
             conditions: object("Conditions"),
+            mappings: template["Mappings"].clone(),
             names: names.collect(),
             kinds: &kinds,
         };
         let mut resources = BTreeMap::new();
         for (name, (kind, properties)) in &kinds {
+            if let Some(condition) = definitions[name]["Condition"].as_str()
+                && !resolver.holds(condition)?
+            {
+                continue;
+            }
             let mut properties = resolver.resolve(properties).with_context(|| format!("in resource {name}"))?;
             if let Some((property, renamed)) = name_property(kind).zip(resolver.names.get(name)) {
                 properties[property] = Value::from(renamed.clone());
@@ -105,11 +129,7 @@ impl Stack {
 
     /// The names of the IAM roles.
     pub fn roles(&self) -> Vec<String> {
-        self.resources
-            .iter()
-            .filter(|(_, resource)| resource.kind == "AWS::IAM::Role")
-            .map(|(name, _)| physical_name(name))
-            .collect()
+        self.named("AWS::IAM::Role").map(|(name, _)| physical_name(name)).collect()
     }
 
     /// The settings of the function with this logical name.
@@ -151,8 +171,43 @@ impl Stack {
         })
     }
 
+    /// The frame with which API Gateway answers each frame of this route itself: of a route whose integration is a mock, and which
+    /// has a route response ("Set up route responses for a WebSocket API", API Gateway Developer Guide).
+    pub fn mock_answer(&self, route: &str) -> Option<String> {
+        let (name, route) = self.named("AWS::ApiGatewayV2::Route").find(|(_, found)| found["RouteKey"] == route)?;
+        self.of_kind("AWS::ApiGatewayV2::RouteResponse").find(|response| response["RouteId"] == physical_name(name))?;
+        let id = route["Target"].as_str()?.strip_prefix("integrations/")?;
+        self.named("AWS::ApiGatewayV2::Integration")
+            .find(|(name, found)| physical_name(name) == id && found["IntegrationType"] == "MOCK")?;
+        let response = self
+            .of_kind("AWS::ApiGatewayV2::IntegrationResponse")
+            .find(|response| response["IntegrationId"] == id && response["IntegrationResponseKey"] == "$default")?;
+        let template = response["TemplateSelectionExpression"].as_str()?;
+        response["ResponseTemplates"][template].as_str().map(str::to_owned)
+    }
+
+    /// The metrics that CloudWatch makes from log lines: log group, pattern and metric of each.
+    pub fn metric_filters(&self) -> Vec<MetricFilter<'_>> {
+        self.of_kind("AWS::Logs::MetricFilter")
+            .filter_map(|filter| {
+                let metric = &filter["MetricTransformations"][0];
+                Some(MetricFilter {
+                    log_group: filter["LogGroupName"].as_str()?,
+                    pattern: filter["FilterPattern"].as_str()?,
+                    metric: metric["MetricName"].as_str()?,
+                    value: metric["MetricValue"].as_str()?,
+                })
+            })
+            .collect()
+    }
+
+    fn named(&self, kind: &'static str) -> impl Iterator<Item = (&str, &Value)> {
+        let resources = self.resources.iter().filter(move |(_, resource)| resource.kind == kind);
+        resources.map(|(name, resource)| (name.as_str(), &resource.properties))
+    }
+
     fn of_kind(&self, kind: &'static str) -> impl Iterator<Item = &Value> {
-        self.resources.values().filter(move |resource| resource.kind == kind).map(|resource| &resource.properties)
+        self.named(kind).map(|(_, properties)| properties)
     }
 }
 
@@ -188,149 +243,6 @@ fn plain(yaml: Yaml) -> Result<Value> {
     })
 }
 
-struct Resolver<'a> {
-    parameters: Map<String, Value>,
-    conditions: Map<String, Value>,
-    /// Names that overrides give to resources, by logical name.
-    names: BTreeMap<String, String>,
-    kinds: &'a BTreeMap<String, (String, Value)>,
-}
-
-impl Resolver<'_> {
-    fn resolve(&self, value: &Value) -> Result<Value> {
-        match value {
-            Value::Array(list) => list.iter().map(|value| self.resolve(value)).collect(),
-            Value::Object(object) => {
-                if object.len() == 1
-                    && let Some((function, argument)) = object.iter().next()
-                    && (function == "Ref" || function.starts_with("Fn::"))
-                {
-                    return self.call(function, argument);
-                }
-                let resolved: Result<Map<_, _>> =
-                    object.iter().map(|(key, value)| Ok((key.clone(), self.resolve(value)?))).collect();
-                Ok(Value::Object(resolved?))
-            }
-            plain => Ok(plain.clone()),
-        }
-    }
-
-    fn call(&self, function: &str, argument: &Value) -> Result<Value> {
-        match (function, argument) {
-            ("Ref", Value::String(name)) => self.reference(name),
-            ("Fn::GetAtt", Value::Array(path)) => match path.as_slice() {
-                [Value::String(name), Value::String(attribute)] => self.attribute(name, attribute).map(Value::String),
-                _ => bail!("GetAtt wants a resource and an attribute"),
-            },
-            ("Fn::Sub", Value::String(text)) => self.substitute(text).map(Value::String),
-            ("Fn::GetAZs", _) => Ok(json!([format!("{REGION}a"), format!("{REGION}b"), format!("{REGION}c")])),
-            ("Fn::Select", Value::Array(pair)) if pair.len() == 2 => {
-                let list = self.resolve(&pair[1])?;
-                let at = pair[0].as_u64().and_then(|at| usize::try_from(at).ok());
-                at.and_then(|at| list.get(at).cloned()).ok_or_else(|| anyhow!("Select is out of range"))
-            }
-            ("Fn::If", Value::Array(parts)) if parts.len() == 3 => {
-                let name = parts[0].as_str().unwrap_or_default();
-                let condition = self.conditions.get(name).ok_or_else(|| anyhow!("no condition is named {name}"))?;
-                let chosen = if self.resolve(condition)? == Value::Bool(true) { &parts[1] } else { &parts[2] };
-                self.resolve(chosen)
-            }
-            ("Fn::Not", Value::Array(parts)) if parts.len() == 1 => {
-                Ok(Value::Bool(self.resolve(&parts[0])? != Value::Bool(true)))
-            }
-            ("Fn::Equals", Value::Array(parts)) if parts.len() == 2 => {
-                Ok(Value::Bool(self.resolve(&parts[0])? == self.resolve(&parts[1])?))
-            }
-            _ => bail!("the emulation does not know {function}"),
-        }
-    }
-
-    fn reference(&self, name: &str) -> Result<Value> {
-        let pseudo = match name {
-            "AWS::StackName" => Some(NAME),
-            "AWS::Region" => Some(REGION),
-            "AWS::AccountId" => Some(ACCOUNT),
-            "AWS::Partition" => Some("aws"),
-            "AWS::URLSuffix" => Some("amazonaws.com"),
-            // A property with this value is as good as absent.
-            "AWS::NoValue" => return Ok(Value::Null),
-            _ => None,
-        };
-        if let Some(text) = pseudo {
-            return Ok(Value::from(text));
-        }
-        if let Some(parameter) = self.parameters.get(name) {
-            return Ok(parameter["Default"].clone());
-        }
-        let (kind, properties) = self.kinds.get(name).ok_or_else(|| anyhow!("nothing is named {name}"))?;
-        let property = name_property(kind);
-        if let Some(renamed) = self.names.get(name).filter(|_| property.is_some()) {
-            return Ok(Value::from(renamed.clone()));
-        }
-        match property.map_or(&Value::Null, |property| &properties[property]) {
-            Value::Null => Ok(Value::String(physical_name(name))),
-            named => self.resolve(named),
-        }
-    }
-
-    fn attribute(&self, name: &str, attribute: &str) -> Result<String> {
-        // SAM creates the resource of a function's URL. The port is not known here, so the system sets the variable again.
-        if attribute == "FunctionUrl" {
-            return Ok("http://localhost/".to_owned());
-        }
-        let physical = self.reference(name)?.as_str().unwrap_or_default().to_owned();
-        let (kind, _) = self.kinds.get(name).ok_or_else(|| anyhow!("nothing is named {name}"))?;
-        let arn = |service: &str, resource: String| format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{resource}");
-        Ok(match (kind.as_str(), attribute) {
-            ("AWS::DynamoDB::Table", "Arn") => arn("dynamodb", format!("table/{physical}")),
-            ("AWS::DynamoDB::Table", "StreamArn") => arn("dynamodb", format!("table/{physical}/stream/local")),
-            ("AWS::ECS::Cluster", "Arn") => arn("ecs", format!("cluster/{physical}")),
-            ("AWS::Logs::LogGroup", "Arn") => arn("logs", format!("log-group:{physical}:*")),
-            ("AWS::SQS::Queue", "Arn") => arn("sqs", physical),
-            ("AWS::SQS::Queue", "QueueName") => physical,
-            ("AWS::KMS::Key", "Arn") => arn("kms", format!("key/{physical}")),
-            (FUNCTION, "Arn") => arn("lambda", format!("function:{physical}")),
-            ("AWS::IAM::Role", "Arn") => format!("arn:aws:iam::{ACCOUNT}:role/{physical}"),
-            ("AWS::EC2::SecurityGroup", "GroupId") => physical,
-            _ => bail!("the emulation knows no attribute {attribute} of {kind}"),
-        })
-    }
-
-    fn substitute(&self, text: &str) -> Result<String> {
-        let mut done = String::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once("${") {
-            let (name, after) = after.split_once('}').ok_or_else(|| anyhow!("{text:?} has no closing brace"))?;
-            done.push_str(before);
-            match name.split_once('.') {
-                Some((resource, attribute)) => done.push_str(&self.attribute(resource, attribute)?),
-                None => {
-                    let value = self.reference(name)?;
-                    done.push_str(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-                }
-            }
-            rest = after;
-        }
-        done.push_str(rest);
-        Ok(done)
-    }
-}
-
-/// The property that names a resource of this kind, for the kinds that overrides can rename.
-fn name_property(kind: &str) -> Option<&'static str> {
-    match kind {
-        "AWS::DynamoDB::Table" => Some("TableName"),
-        "AWS::ECS::Cluster" => Some("ClusterName"),
-        "AWS::Logs::LogGroup" => Some("LogGroupName"),
-        _ => None,
-    }
-}
-
-/// The name of a resource that the template does not name: `Orchestrator` becomes `runvoy-local-Orchestrator`.
-pub fn physical_name(logical: &str) -> String {
-    format!("{NAME}-{logical}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -361,6 +273,24 @@ mod tests {
         assert_eq!(settings.environment["A"], arn);
         assert_eq!(settings.environment["B"], format!("x-runvoy-local-t-{arn}"));
         assert_eq!(settings.timeout.as_secs(), 9);
+    }
+
+    #[test]
+    fn conditions_mappings_and_variables_of_a_text_are_resolved() {
+        let stack = Stack::parse(
+            "Parameters: {Roles: {Type: String, Default: ''}, Zone: {Type: String, Default: any}}\n\
+             Conditions: {HasRoles: !Not [!Equals [!Ref Roles, '']]}\n\
+             Mappings: {Zones: {any: {Cidr: 10.0.0.0/20}}}\n\
+             Resources:\n\
+             \x20 A: {Type: X, Condition: HasRoles, Properties: {B: !Ref Nowhere}}\n\
+             \x20 C: {Type: Y, Properties: {Cidr: !FindInMap [Zones, !Ref Zone, Cidr], Role: !Sub ['role/${Names}-${Zone}', \
+             {Names: !If [HasRoles, !Ref Roles, !Sub '${AWS::StackName}-task-*']}]}}\n",
+            &BTreeMap::new(),
+        )
+        .unwrap();
+        assert_eq!(stack.of_kind("X").count(), 0, "its condition does not hold");
+        let made: Vec<_> = stack.of_kind("Y").collect();
+        assert_eq!(made, [&json!({"Cidr": "10.0.0.0/20", "Role": "role/runvoy-local-task-*-any"})]);
     }
 
     #[test]

@@ -110,6 +110,7 @@ impl Doors {
         event_processor: Function,
         aws: front::aws::Door,
         aws_port: &AwsPort,
+        viewer_answer: Option<String>,
     ) -> Serving {
         let (stop_listening, close_viewers) = (CancellationToken::new(), CancellationToken::new());
         let viewers = TaskTracker::new();
@@ -117,6 +118,7 @@ impl Doors {
             connections: aws.aws.api_gateway.clone(),
             function: event_processor.clone(),
             stage: "live".to_owned(),
+            answer: viewer_answer,
             closing: close_viewers.clone(),
             open: viewers.clone(),
         };
@@ -225,8 +227,13 @@ impl Shim {
             api_url: format!("http://localhost:{}/", orchestrator.port()),
         };
         let aws_door = front::aws::Door { aws: aws.clone(), key: access_key, stack: Arc::new(local_stack) };
-        let serving =
-            doors.serve(orchestrator_function, event_processor_function.clone(), aws_door, &settings.aws_port);
+        let serving = doors.serve(
+            orchestrator_function,
+            event_processor_function.clone(),
+            aws_door,
+            &settings.aws_port,
+            stack.mock_answer("$default"),
+        );
 
         Ok(Self {
             orchestrator,

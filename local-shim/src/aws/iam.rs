@@ -1,22 +1,27 @@
 //! IAM's GetRole, and the one operation of STS that many tools call first.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::Answer;
+use super::{
+    Answer,
+    permissions::{Access, Statement},
+};
 use crate::stack::ACCOUNT;
 
 #[derive(Clone)]
 pub struct Iam {
     roles: Arc<Vec<String>>,
+    /// What the policies of each function allow, by the function's name.
+    policies: Arc<BTreeMap<&'static str, Vec<Statement>>>,
 }
 
 impl Iam {
-    pub fn new(roles: Vec<String>) -> Self {
-        Self { roles: Arc::new(roles) }
+    pub fn new(roles: Vec<String>, policies: BTreeMap<&'static str, Vec<Statement>>) -> Self {
+        Self { roles: Arc::new(roles), policies: Arc::new(policies) }
     }
 
-    /// Answers one call of IAM's query protocol.
-    pub fn call(&self, operation: &str, body: &[u8]) -> Answer {
+    /// Answers one call of IAM's query protocol, of a function or of a caller outside this process.
+    pub fn call(&self, operation: &str, body: &[u8], caller: Option<&str>) -> Answer {
         if operation != "GetRole" {
             return error(
                 400,
@@ -34,6 +39,15 @@ impl Iam {
                 following: +=,.@_- and have 1 to 64 of them";
             return error(400, "ValidationError", message);
         }
+        if let Some(caller) = caller
+            && !self.may_get(caller, &name)
+        {
+            let message = format!(
+                "User: arn:aws:sts::{ACCOUNT}:assumed-role/{caller} is not authorized to perform: iam:GetRole on resource: \
+                 role {name} because no identity-based policy allows the iam:GetRole action"
+            );
+            return error(403, "AccessDenied", &message);
+        }
         if !self.roles.contains(&name) {
             return error(404, "NoSuchEntity", &format!("The role with name {name} cannot be found."));
         }
@@ -44,6 +58,15 @@ impl Iam {
              </Role></GetRoleResult></GetRoleResponse>"
         );
         Answer { status: 200, content_type: "text/xml", body: body.into_bytes() }
+    }
+
+    fn may_get(&self, caller: &str, role: &str) -> bool {
+        let access = Access {
+            action: "iam:GetRole".to_owned(),
+            resource: format!("arn:aws:iam::{ACCOUNT}:role/{role}"),
+            conditions: BTreeMap::new(),
+        };
+        self.policies.get(caller).is_some_and(|statements| statements.iter().any(|statement| statement.allows(&access)))
     }
 }
 

@@ -137,7 +137,7 @@ impl Aws {
             "ecs" => self.ecs.call(operation, request.body).await.map(Answer::json),
             "logs" => self.logs.call(operation, request.body, self.shown_lines()).map(Answer::json),
             "ssm" => self.ssm.call(operation, request.body).map(Answer::json),
-            "iam" => return self.iam.call(operation, request.body),
+            "iam" => return self.iam.call(operation, request.body, request.caller),
             "sts" => return iam::call_sts(operation),
             _ => self.api_gateway.call(operation, request.path, request.body).await,
         };

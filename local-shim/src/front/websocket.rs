@@ -28,6 +28,8 @@ pub(crate) struct Gateway {
     pub(crate) connections: ApiGateway,
     pub(crate) function: Function,
     pub(crate) stage: String,
+    /// The frame with which API Gateway itself answers each frame of a viewer. Without it, the function gets them.
+    pub(crate) answer: Option<String>,
     /// Closes all connections when it is cancelled.
     pub(crate) closing: CancellationToken,
     /// The open connections. The HTTP server does not wait for them, because their requests have ended with the upgrade.
@@ -107,6 +109,12 @@ async fn serve(
             },
             message = socket.recv() => match message {
                 Some(Ok(Message::Text(text))) => {
+                    if let Some(answer) = &gateway.answer {
+                        if socket.send(Message::Text(answer.into())).await.is_err() {
+                            return;
+                        }
+                        continue;
+                    }
                     let mut event = connection.event("$default", "MESSAGE");
                     event["body"] = Value::from(text.as_str());
                     drop(gateway.function.send("$default", event.to_string().into_bytes()));

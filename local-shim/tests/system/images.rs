@@ -128,7 +128,8 @@ async fn what_fargate_cannot_run_is_refused() {
         (json!({"image": "a", "cpu": 300}), "cpu"),
         (json!({"image": "a", "cpu": 256, "memory": 4096}), "memory"),
         (json!({"image": "a", "runtime_platform": "Windows"}), "runtime_platform"),
-        (json!({"image": "a", "task_role_name": "missing"}), "no IAM role"),
+        (json!({"image": "a", "task_role_name": "runvoy-local-task-missing"}), "no IAM role"),
+        (json!({"image": "a", "task_role_name": "Administrator"}), "CustomTaskRoles"),
         (json!({"image": "a", "task_execution_role_name": "not a name"}), "IAM role"),
     ] {
         let refused = system.admin.post("/images/register", &body).await;

@@ -25,5 +25,6 @@ mod process;
 mod records;
 mod roles;
 mod secrets;
+mod template;
 mod users;
 mod viewers;

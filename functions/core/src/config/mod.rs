@@ -43,6 +43,8 @@ pub struct Config {
     pub ecs_cluster: String,
     pub subnets: Vec<String>,
     pub security_groups: Vec<String>,
+    /// Whether each task gets a public address. A task in a private subnet cannot have one.
+    pub assign_public_ip: bool,
     pub task_role_arn: String,
     pub task_execution_role_arn: String,
     pub log_group: String,
@@ -113,6 +115,7 @@ impl Config {
             ecs_cluster: variables.required("RUNVOY_ECS_CLUSTER", "the name or ARN of an ECS cluster")?,
             subnets: variables.list("RUNVOY_SUBNETS", "subnet ids, separated by commas")?,
             security_groups: variables.list("RUNVOY_SECURITY_GROUPS", "security group ids, separated by commas")?,
+            assign_public_ip: variables.assign_public_ip()?,
             task_role_arn: variables.required("RUNVOY_TASK_ROLE_ARN", "the ARN of an IAM role")?,
             task_execution_role_arn: variables.required("RUNVOY_TASK_EXECUTION_ROLE_ARN", "the ARN of an IAM role")?,
             log_group: variables.required("RUNVOY_LOG_GROUP", "the name of a CloudWatch Logs group")?,
@@ -202,6 +205,15 @@ impl Variables<'_> {
             },
         };
         Ok(Duration::from_secs(u64::from(days) * 24 * 3600))
+    }
+
+    fn assign_public_ip(&self) -> Result<bool, ConfigError> {
+        const NAME: &str = "RUNVOY_ASSIGN_PUBLIC_IP";
+        match self.optional(NAME).as_deref() {
+            None | Some("ENABLED") => Ok(true),
+            Some("DISABLED") => Ok(false),
+            Some(other) => Err(ConfigError::Bad { name: NAME, got: other.to_owned(), wants: "ENABLED or DISABLED" }),
+        }
     }
 
     fn stack(&self) -> Result<String, ConfigError> {
@@ -315,6 +327,7 @@ mod tests {
             ("RUNVOY_LOG_RETENTION_DAYS", "0"),
             ("RUNVOY_LOG_RETENTION_DAYS", "-1"),
             ("RUNVOY_LOG_RETENTION_DAYS", "a month"),
+            ("RUNVOY_ASSIGN_PUBLIC_IP", "yes"),
         ] {
             let mut variables = complete();
             variables.insert(name, value);

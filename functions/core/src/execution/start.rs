@@ -95,7 +95,7 @@ async fn run_task(
         .launch_type(LaunchType::Fargate)
         .count(1)
         .client_token(client_token)
-        .network_configuration(network(app)?)
+        .network_configuration(network(&app.config)?)
         .overrides(overrides::overrides(request, image, context)?)
         .set_tags(Some(overrides::tags(request, image, context)));
     match call.clone().send().await {
@@ -125,11 +125,13 @@ fn describe_refusal(error: &SdkError<RunTaskError>, image: &Image) -> Option<Err
     None
 }
 
-fn network(app: &App) -> Result<NetworkConfiguration> {
+/// The network of a task. A public address is for public subnets: Fargate refuses to start a task that asks for one elsewhere.
+fn network(config: &Config) -> Result<NetworkConfiguration> {
+    let assign_public_ip = if config.assign_public_ip { AssignPublicIp::Enabled } else { AssignPublicIp::Disabled };
     let vpc = AwsVpcConfiguration::builder()
-        .set_subnets(Some(app.config.subnets.clone()))
-        .set_security_groups(Some(app.config.security_groups.clone()))
-        .assign_public_ip(AssignPublicIp::Enabled)
+        .set_subnets(Some(config.subnets.clone()))
+        .set_security_groups(Some(config.security_groups.clone()))
+        .assign_public_ip(assign_public_ip)
         .build()?;
     Ok(NetworkConfiguration::builder().awsvpc_configuration(vpc).build())
 }
@@ -174,6 +176,31 @@ fn is_missing_task_definition(error: &SdkError<RunTaskError>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tasks_get_a_public_address_unless_the_stack_says_no() {
+        for (setting, expected) in [
+            ("", AssignPublicIp::Enabled),
+            ("ENABLED", AssignPublicIp::Enabled),
+            ("DISABLED", AssignPublicIp::Disabled),
+        ] {
+            let config = Config::from_lookup(|name| match name {
+                "RUNVOY_ASSIGN_PUBLIC_IP" => Some(setting.to_owned()),
+                "RUNVOY_SUBNETS" => Some("subnet-1,subnet-2".to_owned()),
+                "RUNVOY_WEBSOCKET_API_ENDPOINT" => Some("https://example.com/live".to_owned()),
+                name if name.ends_with("_TABLE") => Some(name.to_owned()),
+                "RUNVOY_ECS_CLUSTER"
+                | "RUNVOY_LOG_GROUP"
+                | "RUNVOY_SECURITY_GROUPS"
+                | "RUNVOY_TASK_ROLE_ARN"
+                | "RUNVOY_TASK_EXECUTION_ROLE_ARN" => Some("x".to_owned()),
+                _ => None,
+            });
+            let network = network(&config.unwrap()).unwrap().awsvpc_configuration.unwrap();
+            assert_eq!(network.assign_public_ip, Some(expected), "{setting}");
+            assert_eq!(network.subnets, ["subnet-1", "subnet-2"]);
+        }
+    }
 
     #[test]
     fn env_wins_over_a_secret_of_the_same_name() {

@@ -1,15 +1,28 @@
 //! IAM roles that tasks are given.
 
 use aws_sdk_iam::operation::get_role::GetRoleError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
 use crate::{App, Error, Result, error::Service};
 
-/// Whether there is a role of this name.
-pub(crate) async fn exists(app: &App, name: &str) -> Result<bool> {
+/// The answer of IAM about a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Exists,
+    Missing,
+    /// The stack may neither look at the role nor give it to tasks. The template allows both for the same names.
+    Forbidden,
+}
+
+/// Asks IAM about the role of this name.
+pub(crate) async fn standing(app: &App, name: &str) -> Result<Standing> {
     match app.aws.iam.get_role().role_name(name).send().await {
-        Ok(_) => Ok(true),
-        Err(error) if matches!(error.as_service_error(), Some(GetRoleError::NoSuchEntityException(_))) => Ok(false),
-        Err(error) => Err(Error::aws(Service::Iam)(error)),
+        Ok(_) => Ok(Standing::Exists),
+        Err(error) => match error.as_service_error() {
+            Some(GetRoleError::NoSuchEntityException(_)) => Ok(Standing::Missing),
+            Some(refused) if refused.code() == Some("AccessDenied") => Ok(Standing::Forbidden),
+            _ => Err(Error::aws(Service::Iam)(error)),
+        },
     }
 }
 
@@ -32,16 +45,19 @@ pub(crate) async fn check_of_task(app: &App, name: &str) -> Result<()> {
 /// Checks a role that an image is to be registered with.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a text that no role can be named ("CreateRole", IAM API Reference), and for a role that does not exist.
+/// [`Error::Invalid`] for a text that no role can be named ("CreateRole", IAM API Reference), and for a role that does not exist or
+/// that the stack may not use.
 pub(crate) async fn check(app: &App, name: &str) -> Result<()> {
     let well_formed =
         (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@-_".contains(&b));
     if !well_formed {
         return Err(Error::invalid(format!("{name:?} is not the name of an IAM role")));
     }
-    if exists(app, name).await? {
-        return Ok(());
+    match standing(app, name).await? {
+        Standing::Exists => Ok(()),
+        Standing::Missing => Err(Error::invalid(format!("there is no IAM role {name:?}"))
+            .with_hint("create it, or leave it out for the stack's own role")),
+        Standing::Forbidden => Err(Error::invalid(format!("runvoy may not give tasks the IAM role {name:?}"))
+            .with_hint("give the role a name that fits the stack's parameter CustomTaskRoles")),
     }
-    Err(Error::invalid(format!("there is no IAM role {name:?}"))
-        .with_hint("create it, or leave it out for the stack's own role"))
 }

@@ -3,7 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::{Findings, IdentityStatus, Severity};
-use crate::{App, image::Image, image::role};
+use crate::{
+    App,
+    image::{
+        Image,
+        role::{self, Standing},
+    },
+};
 
 pub(super) async fn check(app: &App, images: &[Image], findings: &mut Findings) -> IdentityStatus {
     let mut status = IdentityStatus { default_roles_verified: true, ..IdentityStatus::default() };
@@ -25,12 +31,24 @@ pub(super) async fn check(app: &App, images: &[Image], findings: &mut Findings) 
 }
 
 async fn verify(app: &App, name: &str, status: &mut IdentityStatus, findings: &mut Findings) -> bool {
-    match role::exists(app, name).await {
-        Ok(true) => true,
-        Ok(false) => {
+    match role::standing(app, name).await {
+        Ok(Standing::Exists) => true,
+        Ok(Standing::Missing) => {
             let action = "create it, or register the image with another role";
             findings.note("role", name, Severity::Error, "it does not exist; tasks that use it do not start", action);
             status.missing_roles.push(name.to_owned());
+            false
+        }
+        Ok(Standing::Forbidden) => {
+            let action =
+                "have the stack's parameter CustomTaskRoles fit its name, or register the image with another role";
+            findings.note(
+                "role",
+                name,
+                Severity::Error,
+                "tasks may not be given it, so that they do not start",
+                action,
+            );
             false
         }
         Err(error) => {

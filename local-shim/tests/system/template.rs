@@ -1,0 +1,82 @@
+//! What the template says of services beside the functions holds for what the functions do.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use futures_util::{SinkExt, StreamExt};
+use local_shim::{
+    Settings,
+    stack::{MetricFilter, Stack},
+};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::client::{System, connect, id};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_frame_of_a_viewer_is_answered_and_invokes_nothing() {
+    let recorded = tempfile::tempdir().unwrap();
+    let system =
+        System::start_with(Settings { record: Some(recorded.path().to_owned()), ..Settings::ephemeral() }).await;
+    let started = system.admin.run("sleep 60").await;
+    system.admin.wait_for(&id(&started), "RUNNING").await;
+    let mut viewer = connect(started["websocket_url"].as_str().unwrap()).await.unwrap();
+    for frame in ["{\"type\":\"ping\"}", "no JSON", ""] {
+        viewer.send(Message::text(frame)).await.unwrap();
+        loop {
+            let answer = tokio::time::timeout(Duration::from_secs(10), viewer.next()).await.unwrap().unwrap().unwrap();
+            let answer: Value = serde_json::from_str(answer.to_text().unwrap()).unwrap();
+            if answer.get("event_id").is_none() {
+                assert_eq!(answer, json!({"type": "pong"}), "{frame:?}");
+                break;
+            }
+        }
+    }
+    system.shim.shut_down().await;
+    let events = std::fs::read_dir(recorded.path()).unwrap();
+    let events: String = events.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    assert!(events.contains("$connect") && !events.contains("MESSAGE"), "{events}");
+}
+
+/// Whether a line fits a pattern of equalities and inequalities of fields, joined by `&&`.
+fn fits(pattern: &str, line: &Value) -> bool {
+    let terms = pattern.trim().trim_start_matches('{').trim_end_matches('}').split("&&");
+    terms.map(str::trim).all(|term| {
+        let (field, wanted, is_equal) = match (term.split_once(" != "), term.split_once(" = ")) {
+            (Some((field, wanted)), _) => (field, wanted, false),
+            (None, Some((field, wanted))) => (field, wanted, true),
+            (None, None) => panic!("{term:?} is not a term that this test knows"),
+        };
+        let wanted: Value = serde_json::from_str(wanted.trim()).unwrap();
+        let found = field.trim().trim_start_matches("$.").split('.').fold(line, |value, name| &value[name]);
+        !found.is_null() && (*found == wanted) == is_equal
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_metric_counts_lines_that_the_functions_write() {
+    let system = System::start().await;
+    system.admin.run_to_end(json!({"command": "true"})).await;
+    let mut stranger = system.admin.clone();
+    stranger.key = "guessed".to_owned();
+    assert_eq!(stranger.get("/me").await.status, 401);
+
+    let logs = aws_sdk_cloudwatchlogs::Client::new(system.shim.sdk());
+    let stack = Stack::bundled(&Default::default()).unwrap();
+    let mut counted = BTreeSet::new();
+    for MetricFilter { log_group, pattern, metric, value } in stack.metric_filters() {
+        let shown = logs.filter_log_events().log_group_name(log_group).send().await.unwrap();
+        let lines: Vec<Value> = shown
+            .events()
+            .iter()
+            .filter_map(|event| serde_json::from_str(event.message().unwrap_or_default()).ok())
+            .filter(|line| fits(pattern, line))
+            .collect();
+        assert!(!lines.is_empty(), "{metric}: no line fits {pattern}");
+        if let Some(field) = value.strip_prefix("$.") {
+            assert!(lines.iter().all(|line| line[field].is_number()), "{metric}: {lines:#?}");
+        }
+        counted.insert(metric);
+    }
+    assert!(counted.contains("RefusedKeys") && counted.contains("EndedRuns"), "{counted:?}");
+    system.shim.shut_down().await;
+}
