@@ -22,7 +22,7 @@ pub(crate) struct Bootstrapped {
     pub(crate) is_first_start: bool,
 }
 
-/// Reads the admin's key, or creates the admin. The key file is written last, so that it exists only when everything else does.
+/// Reads the admin's key, or creates the admin, never with a key that someone else has put into a new folder. The key file is written last, so that it exists only when everything else does.
 pub(crate) async fn run(app: &App, data: &DataDir) -> Result<Bootstrapped> {
     let kept = read_key(data)?;
     if let Some(admin_key) = &kept {
@@ -31,8 +31,12 @@ pub(crate) async fn run(app: &App, data: &DataDir) -> Result<Bootstrapped> {
                 data.end_first_start()?;
                 return Ok(Bootstrapped { admin_key: admin_key.clone(), is_first_start: false });
             }
-            // The key is for an AWS that does not have the admin yet.
-            Err(Error::UnknownApiKey) => {}
+            // The folder's own key, for an AWS that does not have the admin yet.
+            Err(Error::UnknownApiKey) if data.has_state() => {}
+            Err(Error::UnknownApiKey) => bail!(
+                "{ADMIN_KEY} was in the data directory before its first start, which makes a key of its own; remove the file, or name \
+                 another directory with --data-dir"
+            ),
             Err(error) => return Err(failed(error, "the admin's key could not be checked")),
         }
     }

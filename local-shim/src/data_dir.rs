@@ -2,8 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{DirBuilder, File, Permissions, TryLockError},
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    fs::{DirBuilder, File, Metadata, Permissions, TryLockError},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -18,6 +18,8 @@ pub(crate) struct DataDir {
     directory: Option<PathBuf>,
     /// The folder of the workspaces when there is no data directory.
     scratch: PathBuf,
+    /// Whether an earlier start has left a database in the folder.
+    has_state: bool,
     /// A lock that is held until this value is dropped.
     _lock: Option<File>,
 }
@@ -26,6 +28,14 @@ pub(crate) struct DataDir {
 /// anyone could use what it had created.
 const FIRST_START: &str = "first-start";
 const LOCK: &str = "lock";
+/// The file that holds the number of the folder's form. A folder without it is of the first form.
+const VERSION: &str = "version";
+/// The form of the folder that this program writes. It grows when an earlier program could not use the folder any more.
+const CURRENT_VERSION: u32 = 1;
+/// The file from which the command line and a second start learn where the system is.
+pub(crate) const API_ENDPOINT: &str = "api-endpoint";
+/// The file of the emulated DynamoDB.
+pub(crate) const DATABASE: &str = "dynamodb.sqlite";
 /// The file that holds the API key of the admin.
 pub const ADMIN_KEY: &str = "admin-key";
 
@@ -33,16 +43,19 @@ impl DataDir {
     /// Opens and locks the folder, and creates it if it does not exist.
     ///
     /// # Errors
-    /// The folder cannot be used, or another program uses it.
+    /// The folder cannot be used, another program uses it, it belongs to another user, or a newer program has written it.
     pub(crate) fn open(directory: Option<&Path>) -> Result<Self> {
         let scratch = std::env::temp_dir().join(format!("runvoy-local-{}", uuid::Uuid::new_v4().simple()));
-        let Some(directory) = directory else { return Ok(Self { directory: None, scratch, _lock: None }) };
+        let Some(directory) = directory else {
+            return Ok(Self { directory: None, scratch, has_state: false, _lock: None });
+        };
         let name = directory.display();
         DirBuilder::new().recursive(true).mode(0o700).create(directory).with_context(|| {
             format!("the data directory {name} cannot be made; name another with --data-dir, or use --ephemeral")
         })?;
         let unusable =
             || format!("the data directory {name} cannot be used; check its owner, or name another with --data-dir");
+        check_owner(directory, &directory.metadata().with_context(unusable)?)?;
         std::fs::set_permissions(directory, Permissions::from_mode(0o700)).with_context(unusable)?;
         // Commands run in folders below this one and need its path from the root.
         let directory = directory.canonicalize().with_context(unusable)?;
@@ -50,12 +63,16 @@ impl DataDir {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => bail!(
-                "another local-shim is using the data directory {name}; stop it, or name another directory with --data-dir"
+                "runvoy already runs with the data directory {name}{}; use it, stop it, or name another directory with --data-dir",
+                place(&directory)
             ),
             Err(TryLockError::Error(error)) => return Err(error).with_context(unusable),
         }
+        check_version(&directory)?;
         begin_first_start(&directory).with_context(unusable)?;
-        Ok(Self { directory: Some(directory), scratch, _lock: Some(lock) })
+        replace(&directory.join(VERSION), format!("{CURRENT_VERSION}\n").as_bytes()).with_context(unusable)?;
+        let has_state = directory.join(DATABASE).metadata().is_ok_and(|file| file.len() > 0);
+        Ok(Self { directory: Some(directory), scratch, has_state, _lock: Some(lock) })
     }
 
     /// Marks the first start as complete.
@@ -65,6 +82,11 @@ impl DataDir {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
         }
+    }
+
+    /// Whether an earlier start has left a database here, and so may have made the files beside it.
+    pub(crate) fn has_state(&self) -> bool {
+        self.has_state
     }
 
     /// The folder, unless the state is in memory.
@@ -120,11 +142,62 @@ impl DataDir {
     }
 }
 
+/// Refuses a folder that another user has prepared: the admin's key in it would let that user run commands with this user's rights.
+/// A folder that a repository or an archive has brought along is known by its mode, which this program makes 0700.
+fn check_owner(directory: &Path, found: &Metadata) -> Result<()> {
+    let name = directory.display();
+    let (owner, user) = (found.uid(), rustix::process::geteuid().as_raw());
+    if owner != user {
+        bail!(
+            "the data directory {name} belongs to another user (id {owner}, and this program runs as {user}); name another with \
+             --data-dir"
+        );
+    }
+    let mode = found.mode() & 0o777;
+    if mode & 0o077 != 0 && directory.join(ADMIN_KEY).exists() {
+        bail!(
+            "the data directory {name} has an admin's key and can be read by other users (mode {mode:o}), so this program has not \
+             made it as it is; if it is yours, use chmod 700 {name}, otherwise name another with --data-dir"
+        );
+    }
+    Ok(())
+}
+
+/// Where the program that holds the folder answers, as far as its files tell.
+fn place(directory: &Path) -> String {
+    match std::fs::read_to_string(directory.join(API_ENDPOINT)) {
+        Ok(url) if !url.trim().is_empty() => format!(", at {}", url.trim()),
+        _ => String::new(),
+    }
+}
+
+/// Refuses a folder that a newer program has written.
+fn check_version(directory: &Path) -> Result<()> {
+    let path = directory.join(VERSION);
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        text => text.with_context(|| format!("{} cannot be read", path.display()))?,
+    };
+    let name = directory.display();
+    match text.trim().parse::<u32>() {
+        Ok(version) if version <= CURRENT_VERSION => Ok(()),
+        Ok(version) => bail!(
+            "the data directory {name} was written by a newer local-shim (its version is {version}, and this program reads up to \
+             {CURRENT_VERSION}); start that program, or name another directory with --data-dir"
+        ),
+        Err(_) => bail!(
+            "{} is {:?} and not a version; put back its content, or name another directory with --data-dir",
+            path.display(),
+            text.trim()
+        ),
+    }
+}
+
 /// Marks an empty folder, and empties one that an interrupted first start has left. A folder with the admin's key is kept: a first
 /// start writes the key last, and a user may have put it there.
 fn begin_first_start(directory: &Path) -> Result<()> {
     let marker = directory.join(FIRST_START);
-    let is_own = |name: &std::ffi::OsStr| name == LOCK || name == FIRST_START;
+    let is_own = |name: &std::ffi::OsStr| name == LOCK || name == FIRST_START || name == VERSION;
     let entries: Vec<_> = std::fs::read_dir(directory)?.flatten().filter(|entry| !is_own(&entry.file_name())).collect();
     if !marker.exists() {
         return if entries.is_empty() { replace(&marker, b"") } else { Ok(()) };

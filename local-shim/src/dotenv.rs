@@ -4,23 +4,26 @@ use std::{io::Cursor, path::Path};
 
 use anyhow::{Context, Result, bail};
 
-/// Sets the variables of the file `.env` in this directory, except those that the environment has already. Without such a file,
-/// nothing happens.
+/// Sets the variables of the file `.env` in this directory, except those that the environment has already, and returns their names.
+/// Without such a file, nothing happens.
 ///
 /// # Errors
 /// Names the file and the line that cannot be read.
-pub fn load(directory: &Path) -> Result<()> {
+pub fn load(directory: &Path) -> Result<Vec<String>> {
     let path = directory.join(".env");
     let text = match std::fs::read(&path) {
         Ok(bytes) => String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", path.display()))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
     };
     let variables = parse(&text).with_context(|| format!("{} cannot be read", path.display()))?;
+    let is_new = |name: &&String| std::env::var_os(name).is_none();
+    let names = variables.iter().map(|(name, _)| name).filter(is_new).cloned().collect();
     // The library that sets the variables reads only some forms of a value, so every value is given to it in one form.
     let quote = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$").replace('\n', "\\n");
     let lines: String = variables.iter().map(|(name, value)| format!("{name}=\"{}\"\n", quote(value))).collect();
-    dotenvy::from_read(Cursor::new(lines)).with_context(|| format!("{} cannot be used", path.display()))
+    dotenvy::from_read(Cursor::new(lines)).with_context(|| format!("{} cannot be used", path.display()))?;
+    Ok(names)
 }
 
 /// Reads lines `NAME=value`, with or without `export` in front. A value may be in single or double quotes. One without quotes ends

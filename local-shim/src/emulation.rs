@@ -27,7 +27,7 @@ use crate::{
     },
     data_dir::DataDir,
     functions::{EVENT_PROCESSOR, ORCHESTRATOR},
-    stack::Stack,
+    stack::{Stack, name_of},
 };
 
 /// Builds the emulated services. Their events go to `events`. In a busy AWS, calls have quotas, what was written
@@ -46,7 +46,8 @@ pub(crate) fn build(
     let task_logs = logs.group(&config.log_group).context("the log group of the tasks was just created")?.clone();
     let ssm = Ssm::open(StateFile::new(directory, "parameters.json"))?;
     let runner = Runner { kind: runner, logs: task_logs };
-    let ecs = Ecs::open(&config.ecs_cluster, ecs::Store::open(directory)?, runner, ssm.clone(), events, is_busy)?;
+    let ecs =
+        Ecs::open(name_of(&config.ecs_cluster), ecs::Store::open(directory)?, runner, ssm.clone(), events, is_busy)?;
     // A role that an override names exists as much as those of the template.
     let configured = [&config.task_role_arn, &config.task_execution_role_arn];
     let configured = configured.into_iter().filter_map(|arn| Some(arn.rsplit_once('/')?.1.to_owned()));

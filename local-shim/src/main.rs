@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use clap::Parser;
 use local_shim::{
     ADMIN_KEY, RunnerChoice, Settings, Shim, VARIABLES_FILE,
@@ -81,11 +81,14 @@ struct Arguments {
     record: Option<PathBuf>,
 }
 
+/// The setting that lets web pages call the API.
+const CORS: &str = "RUNVOY_CORS_ALLOWED_ORIGINS";
+
 fn main() -> ExitCode {
     // A wrong .env is reported after the arguments are read, so that it does not keep --help from its answer.
     let dotenv = local_shim::dotenv::load(Path::new("."));
     let arguments = Arguments::parse();
-    match dotenv.and_then(|()| run(arguments)) {
+    match dotenv.and_then(|from_file| run(arguments, &from_file)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("local-shim: {error:#}");
@@ -94,7 +97,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> Result<()> {
+/// Runs the system until a signal ends it. `from_file` has the names of the variables that the file .env has set.
+fn run(arguments: Arguments, from_file: &[String]) -> Result<()> {
+    for (flag, variable, value) in [
+        ("--port", settings::ORCHESTRATOR_PORT, &arguments.port),
+        ("--event-port", settings::EVENT_PROCESSOR_PORT, &arguments.event_port),
+    ] {
+        // The library does not tell a flag from its variable.
+        let is_flag = std::env::var(variable).ok().as_ref() != Some(value);
+        if is_flag && value.trim().parse::<u16>().is_err() {
+            bail!("{flag} is {value:?}: it wants a port, 0 to 65535");
+        }
+    }
     init_logs(&arguments.log_level)?;
     raise_file_limit();
     if let Err(error) = orphans::adopt() {
@@ -121,8 +135,12 @@ fn run(arguments: Arguments) -> Result<()> {
     local_shim::runtime()?.block_on(async {
         let mut stop = StopSignals::listen()?;
         let shim = Shim::start(settings).await?;
+        if from_file.iter().any(|name| name == CORS) {
+            let origins = std::env::var(CORS).unwrap_or_default();
+            tracing::warn!(origins, "the file .env lets web pages of these origins call the API ({CORS})");
+        }
         // A closed standard output is no reason to stop.
-        let _ = std::io::stdout().write_all(welcome(&shim, data_dir.as_deref(), chaos).as_bytes());
+        let _ = std::io::stdout().write_all(welcome(&shim, data_dir.as_deref(), chaos, from_file).as_bytes());
         stop.received().await;
         tracing::info!("stopping; press Ctrl+C once more to stop at once");
         tokio::select! {
@@ -195,8 +213,8 @@ fn init_logs(level: &str) -> Result<()> {
     Ok(())
 }
 
-/// What a newcomer needs to know, in one text.
-fn welcome(shim: &Shim, data_dir: Option<&Path>, chaos: Option<u64>) -> String {
+/// Says in one text all that a newcomer needs to know, and each setting that the file .env has changed.
+fn welcome(shim: &Shim, data_dir: Option<&Path>, chaos: Option<u64>, from_file: &[String]) -> String {
     let (api, events) = (shim.orchestrator.port(), shim.event_processor.port());
     let mut text = format!("runvoy is ready after {} ms\n", shim.started_in.as_millis());
     let mut line = |name: &str, value: &str| {
@@ -226,9 +244,16 @@ fn welcome(shim: &Shim, data_dir: Option<&Path>, chaos: Option<u64>) -> String {
         }
         None => {
             line("Admin API key", &format!("{}   (kept in memory only)", shim.admin_key.expose()));
+            line(
+                "Command line",
+                &format!("export RUNVOY_ENDPOINT=http://localhost:{api} RUNVOY_API_KEY={}", shim.admin_key.expose()),
+            );
             shim.admin_key.expose().to_owned()
         }
     };
+    if !from_file.is_empty() {
+        line("Set by .env", &from_file.join(", "));
+    }
     match &shim.runner {
         Kind::Process(_) => line("Runner", "process: commands run on this machine, with your own rights"),
         Kind::Docker(docker) => line("Runner", &format!("docker: commands run in their images ({})", docker.engine)),

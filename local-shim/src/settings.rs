@@ -1,7 +1,7 @@
 //! What the program is started with.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -15,6 +15,24 @@ pub const EVENT_PROCESSOR_PORT: &str = "RUNVOY_EVENT_PROCESSOR_PORT";
 pub const AWS_PORT: &str = "RUNVOY_AWS_PORT";
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 const DEFAULT_AWS_PORT: u16 = 8082;
+/// Variables of runvoy that the template does not set: those of this program, of the functions, and of the command line.
+const OTHER_NAMES: [&str; 11] = [
+    ORCHESTRATOR_PORT,
+    EVENT_PROCESSOR_PORT,
+    AWS_PORT,
+    "RUNVOY_LOG_LEVEL",
+    "RUNVOY_REQUEST_TIMEOUT",
+    "RUNVOY_CORS_ALLOWED_ORIGINS",
+    "RUNVOY_WEB_URL",
+    "RUNVOY_API_URL",
+    "RUNVOY_ENDPOINT",
+    "RUNVOY_API_KEY",
+    "RUNVOY_PROFILE",
+];
+/// The prefix of variables that the command line gives to playbooks.
+const PLAYBOOK_PREFIX: &str = "RUNVOY_USER_";
+/// Letters in which a misspelt name differs from the one that was meant, at most. More would take one setting for another.
+const MAX_MISSPELT: usize = 3;
 
 /// How commands run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -140,9 +158,44 @@ impl Settings {
     }
 }
 
+/// Warns of each variable whose name is nearly one of runvoy's, because its value has no effect. `template` has the names that the
+/// template sets.
+pub(crate) fn warn_of_misspelt(given: &BTreeMap<String, String>, template: &BTreeSet<String>) {
+    for name in given.keys().filter(|name| *name != ENDPOINT && !name.starts_with(PLAYBOOK_PREFIX)) {
+        if let Some(meant) = meant(name, template) {
+            tracing::warn!("{name} is not a setting, so its value has no effect; {meant} is one");
+        }
+    }
+}
+
+/// The setting that a name stands for which is none, if one is near.
+fn meant<'a>(name: &str, template: &'a BTreeSet<String>) -> Option<&'a str> {
+    let known = || template.iter().map(String::as_str).chain(OTHER_NAMES);
+    if known().any(|known| known == name) {
+        return None;
+    }
+    let distance = |known: &&str| strsim::damerau_levenshtein(name, known);
+    known().min_by_key(distance).filter(|nearest| distance(nearest) <= MAX_MISSPELT)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_misspelt_name_leads_to_the_setting_that_was_meant() {
+        let template = BTreeSet::from(["RUNVOY_USERS_TABLE".to_owned()]);
+        for (name, wanted) in [
+            ("RUNVOY_LOGLEVEL", Some("RUNVOY_LOG_LEVEL")),
+            ("RUNVOY_CORS_ALOWED_ORIGIN", Some("RUNVOY_CORS_ALLOWED_ORIGINS")),
+            ("RUNVOY_USER_TABLE", Some("RUNVOY_USERS_TABLE")),
+            ("RUNVOY_USERS_TABLE", None),
+            ("RUNVOY_LOG_LEVEL", None),
+            ("RUNVOY_SOMETHING_OF_MINE", None),
+        ] {
+            assert_eq!(meant(name, &template), wanted, "{name}");
+        }
+    }
 
     #[test]
     fn a_bad_port_is_named_with_what_it_wants() {

@@ -81,7 +81,7 @@ impl Stack {
             .collect::<Result<_>>()?;
         let variables = &template["Globals"]["Function"]["Environment"]["Variables"];
         let names = variables.as_object().into_iter().flatten().filter_map(|(variable, value)| {
-            Some((value["Ref"].as_str()?.to_owned(), overrides.get(variable)?.clone()))
+            Some((value["Ref"].as_str()?.to_owned(), name_of(overrides.get(variable)?).to_owned()))
         });
         let resolver = Resolver {
             parameters: object("Parameters"),
@@ -208,6 +208,14 @@ impl Stack {
 
     fn of_kind(&self, kind: &'static str) -> impl Iterator<Item = &Value> {
         self.named(kind).map(|(_, properties)| properties)
+    }
+}
+
+/// The name of a resource that is named by itself or by its ARN.
+pub(crate) fn name_of(name_or_arn: &str) -> &str {
+    match name_or_arn.strip_prefix("arn:").and_then(|arn| arn.rsplit_once('/')) {
+        Some((_, name)) => name,
+        None => name_or_arn,
     }
 }
 

@@ -20,7 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     aws::{Aws, ecs::runner, events::EventPublisher, faults, permissions::Access, signature::AccessKey},
     bootstrap,
-    data_dir::DataDir,
+    data_dir::{self, DataDir},
     emulation, examples,
     front::{self, cloudformation::LocalStack},
     functions::{self, EVENT_PROCESSOR, Functions, ORCHESTRATOR, Setup},
@@ -40,8 +40,6 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The file with the variables by which functions outside this process use this emulated AWS.
 pub const VARIABLES_FILE: &str = "functions.env";
-/// The file from which the command line learns where a local system is.
-const API_ENDPOINT_FILE: &str = "api-endpoint";
 
 /// The whole system. It stops when it is dropped, at once and without closing its executions; [`Shim::shut_down`] stops it in order.
 pub struct Shim {
@@ -172,6 +170,12 @@ impl Configured {
         };
         Ok(Self { orchestrator: read(ORCHESTRATOR)?, event_processor: read(EVENT_PROCESSOR)? })
     }
+
+    /// The names of the variables that the template gives to the functions.
+    fn names(stack: &Stack) -> Result<BTreeSet<String>> {
+        let functions = [stack.function(ORCHESTRATOR)?, stack.function(EVENT_PROCESSOR)?];
+        Ok(functions.into_iter().flat_map(|function| function.environment.into_keys()).collect())
+    }
 }
 
 impl Shim {
@@ -181,6 +185,8 @@ impl Shim {
     /// A taken port, a bad setting, a data directory that cannot be used: the message names it and says what to do.
     pub async fn start(settings: Settings) -> Result<Self> {
         let started = Instant::now();
+        // The folder is first, so that a second start on it says where the first one answers, and not which port is taken.
+        let data = DataDir::open(settings.data_dir.as_deref())?;
         let doors = Doors::open(&settings).await?;
         check_other_endpoint(&settings, &doors).await?;
         let (orchestrator, event_processor) = (doors.orchestrator.address, doors.event_processor.address);
@@ -188,7 +194,7 @@ impl Shim {
         let stack = Stack::bundled(&settings.overrides)?;
         let configured = Configured::read(&stack, &settings, orchestrator.port())?;
         let config = configured.orchestrator.1.clone();
-        let data = DataDir::open(settings.data_dir.as_deref())?;
+        settings::warn_of_misspelt(&settings.overrides, &Configured::names(&stack)?);
         let runner = emulation::choose_runner(settings.runner, &data).await?;
         let access_key = data.access_key()?;
 
@@ -220,7 +226,7 @@ impl Shim {
         let sources = event_sources(&processor_settings, &event_processor_function, &aws, &bootstrapped, &config)?;
         background.extend(sources);
         aws.ecs.recover();
-        data.write(API_ENDPOINT_FILE, &format!("http://localhost:{}\n", orchestrator.port()))?;
+        data.write(data_dir::API_ENDPOINT, &format!("http://localhost:{}\n", orchestrator.port()))?;
 
         let local_stack = LocalStack {
             functions: vec![orchestrator_function.clone(), event_processor_function.clone()],

@@ -20,7 +20,10 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::{Answer, delays};
-use crate::{data_dir::ADMIN_KEY, stack::Stack};
+use crate::{
+    data_dir::{ADMIN_KEY, DATABASE},
+    stack::Stack,
+};
 
 #[derive(Clone)]
 pub struct DynamoDb {
@@ -41,7 +44,7 @@ impl DynamoDb {
     pub fn open(directory: Option<&Path>, stack: &Stack, slow_indexes: bool) -> Result<Self> {
         let database = match directory {
             Some(directory) => {
-                let path = directory.join("dynamodb.sqlite");
+                let path = directory.join(DATABASE);
                 let path = path.to_str().context("the data directory's path is not valid UTF-8")?;
                 let is_empty = Path::new(path).metadata().is_ok_and(|file| file.len() == 0);
                 if is_empty && directory.join(ADMIN_KEY).exists() {

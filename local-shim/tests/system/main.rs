@@ -11,6 +11,7 @@ mod commands;
 #[path = "../common/mod.rs"]
 mod common;
 mod console;
+mod data_dir;
 mod docker;
 mod events;
 mod executions;

@@ -19,7 +19,7 @@ pub struct Program {
     child: Child,
     pub caller: Caller,
     /// What it printed at its start.
-    welcome: String,
+    pub welcome: String,
 }
 
 pub fn command(directory: &Path) -> Command {
@@ -198,7 +198,7 @@ async fn only_the_user_can_read_the_state() {
         assert_eq!(mode(&data.join(file)), 0o600, "{file}");
     }
     let refused = fails(&mut command(directory.path()));
-    assert!(refused.contains("another local-shim is using the data directory .runvoy-local"), "{refused}");
+    assert!(refused.contains("runvoy already runs with the data directory .runvoy-local"), "{refused}");
     program.signal("-INT");
     assert_eq!(program.wait().0, Some(0));
 }
