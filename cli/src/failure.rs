@@ -1,27 +1,44 @@
-//! What keeps `runvoy` itself from doing its work, in contrast to a command that fails.
+//! Describes failures of `runvoy` itself, in contrast to those of a command.
 
 use std::{fmt, io, process::ExitCode};
 
-/// The exit code of every failure of `runvoy` itself, as Docker and Podman have it. A command may end with it too.
-pub(crate) const EXIT_CODE: u8 = 125;
-/// The exit code when the program that reads the output is gone, as a shell reports SIGPIPE.
-const CLOSED_PIPE: u8 = 141;
+use crate::{escape, exit_code, say};
 
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
-/// A failure, as users read it.
+/// A failure, as users read it. Its texts are escaped, since they may quote what others wrote.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// What happened, without the final period.
+    /// The problem, without the final period.
     what: String,
-    /// What the user can do.
+    /// The remedy: a command to type, or a setting to change.
     remedy: Option<String>,
-    is_closed_pipe: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Own,
+    /// Standard output or standard error cannot be written.
+    Output,
+    /// The program that reads the output is gone.
+    ClosedPipe,
 }
 
 impl Failure {
     pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), remedy: None, is_closed_pipe: false }
+        Self { what: what.into(), remedy: None, kind: Kind::Own }
+    }
+
+    /// A failure to write to `stream`.
+    pub(crate) fn of_output(stream: &str, error: &io::Error) -> Self {
+        let is_closed = error.kind() == io::ErrorKind::BrokenPipe;
+        let (what, kind) = if is_closed {
+            (format!("{stream} is closed"), Kind::ClosedPipe)
+        } else {
+            (format!("{stream} cannot be written: {error}"), Kind::Output)
+        };
+        Self { what, remedy: None, kind }
     }
 
     pub(crate) fn what(&self) -> &str {
@@ -32,21 +49,29 @@ impl Failure {
         Self { remedy: Some(remedy.into()), ..self }
     }
 
-    /// Tells the user, and returns the exit code.
+    /// Whether the output is lost, so that `runvoy` cannot do its work any more.
+    pub(crate) fn is_of_output(&self) -> bool {
+        self.kind != Kind::Own
+    }
+
+    pub(crate) fn exit_code(&self) -> u8 {
+        if self.kind == Kind::ClosedPipe { exit_code::CLOSED_PIPE } else { exit_code::FAILURE }
+    }
+
+    /// Tells the user, and returns the exit code. A reader that left is told nothing.
     pub(crate) fn report(&self) -> ExitCode {
-        if self.is_closed_pipe {
-            return ExitCode::from(CLOSED_PIPE);
+        if self.kind != Kind::ClosedPipe {
+            say::line(&format!("runvoy: {self}"));
         }
-        eprintln!("runvoy: {self}");
-        ExitCode::from(EXIT_CODE)
+        ExitCode::from(self.exit_code())
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
+        f.write_str(&escape::text(&self.what))?;
         match &self.remedy {
-            Some(remedy) => write!(f, "\n  {remedy}"),
+            Some(remedy) => write!(f, "\n  {}", escape::text(remedy)),
             None => Ok(()),
         }
     }
@@ -55,7 +80,6 @@ impl fmt::Display for Failure {
 /// A failure to write to standard output. Other files have failures of their own that name them.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        let is_closed_pipe = error.kind() == io::ErrorKind::BrokenPipe;
-        Self { is_closed_pipe, ..Self::new(format!("standard output cannot be written: {error}")) }
+        Self::of_output("standard output", &error)
     }
 }

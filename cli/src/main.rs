@@ -1,12 +1,17 @@
-//! The command line: runs a command, shows its lines as they come, and ends with its exit code.
+//! Runs a command in the cloud, shows its lines as they come, and ends with its exit code.
 //!
-//! It knows runvoy's API only. [`arguments`] are what users type, [`commands`] what each of them does, [`api`] sends requests,
-//! [`follow`] brings the lines of an execution.
+//! The program knows runvoy's API only. [`arguments`] are what users type, [`commands`] what each of them does, [`api`] sends requests,
+//! [`follow`] brings the lines of an execution, [`client_end`] decides what becomes of an execution when the program ends before it.
 
+#[macro_use]
+mod say;
 mod api;
 mod arguments;
+mod client_end;
 mod commands;
 mod config;
+mod escape;
+mod exit_code;
 mod failure;
 mod follow;
 mod output;
@@ -20,19 +25,20 @@ use clap::Parser;
 use arguments::Arguments;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let typed = arguments::prepared(std::env::args_os());
+    let arguments = match Arguments::try_parse_from(&typed) {
+        Ok(arguments) => arguments.with_exactness(&typed),
         Err(message) => {
             // `--help` is a message too. It has no reader if it cannot be written.
             let _ = message.print();
-            return if message.use_stderr() { ExitCode::from(failure::EXIT_CODE) } else { ExitCode::SUCCESS };
+            return if message.use_stderr() { ExitCode::from(exit_code::FAILURE) } else { ExitCode::SUCCESS };
         }
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("runvoy: the operating system gives no event queue: {error}");
-            return ExitCode::from(failure::EXIT_CODE);
+            say!("runvoy: the operating system gives no event queue: {error}");
+            return ExitCode::from(exit_code::FAILURE);
         }
     };
     let ended = runtime.block_on(commands::run(arguments));

@@ -1,4 +1,4 @@
-//! How results look: lines, tables, times, colours.
+//! Prints results: lines, tables, times, colours.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -8,15 +8,17 @@ use serde_json::Value;
 
 use crate::{
     arguments::{Color, Format, Global},
+    escape,
     failure::Result,
     follow::Line,
+    say,
 };
 
 /// How the lines begin that runvoy adds to those of the command. They go to standard error.
 const OWN_LINE: &str = "### runvoy ";
 /// Blanks between two columns of a table.
 const GAP: usize = 2;
-/// Characters for which other columns of a table make room in the last.
+/// Characters that the last column of a table has at least: other columns are left out until it has them.
 const MIN_LAST_COLUMN: usize = 16;
 /// Columns before the last that are never left out.
 const MIN_COLUMNS: usize = 2;
@@ -25,7 +27,7 @@ const MIN_COLUMNS: usize = 2;
 pub(crate) fn set_colors(color: Color) {
     let (stdout, stderr) = match color {
         Color::Auto => {
-            let allowed = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            let allowed = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && !say::is_dumb();
             (allowed && io::stdout().is_terminal(), allowed && io::stderr().is_terminal())
         }
         Color::Always => (true, true),
@@ -40,11 +42,14 @@ pub(crate) struct LinePrinter {
     out: io::BufWriter<io::Stdout>,
     format: Format,
     timestamps: bool,
+    /// Lines are read by a terminal, which they must not steer.
+    is_terminal: bool,
 }
 
 impl LinePrinter {
     pub(crate) fn new(global: &Global, timestamps: bool) -> Self {
-        Self { out: io::BufWriter::with_capacity(64 * 1024, io::stdout()), format: global.output, timestamps }
+        let out = io::BufWriter::with_capacity(64 * 1024, io::stdout());
+        Self { out, format: global.output, timestamps, is_terminal: io::stdout().is_terminal() }
     }
 
     /// Prints lines, and hands them to the operating system.
@@ -54,17 +59,26 @@ impl LinePrinter {
     pub(crate) fn print(&mut self, lines: &[Line]) -> Result<()> {
         for line in lines {
             match self.format {
+                Format::Json if self.is_terminal => {
+                    let json = serde_json::to_string(line).map_err(io::Error::from)?;
+                    self.out.write_all(escape::json(&json).as_bytes())?;
+                }
                 Format::Json => serde_json::to_writer(&mut self.out, line).map_err(io::Error::from)?,
                 Format::Text if line.message.starts_with(OWN_LINE) => {
                     self.out.flush()?;
-                    eprintln!("{}", Style::new().for_stderr().dim().apply_to(&line.message));
+                    let message = escape::text(&line.message);
+                    say::line(&Style::new().for_stderr().dim().apply_to(message).to_string());
                     continue;
                 }
                 Format::Text => {
                     if self.timestamps {
                         write!(self.out, "{} ", time_of(line.timestamp))?;
                     }
-                    self.out.write_all(line.message.as_bytes())?;
+                    if self.is_terminal {
+                        self.out.write_all(escape::log_line(&line.message).as_bytes())?;
+                    } else {
+                        self.out.write_all(line.message.as_bytes())?;
+                    }
                 }
             }
             self.out.write_all(b"\n")?;
@@ -86,6 +100,11 @@ impl LinePrinter {
 /// A time in milliseconds as RFC 3339, UTC.
 fn time_of(milliseconds: i64) -> String {
     Timestamp::from_millisecond(milliseconds).map_or_else(|_| milliseconds.to_string(), |time| format!("{time:.3}"))
+}
+
+/// Prints JSON of the API. On a terminal, it cannot steer it.
+pub(crate) fn print_json(json: &str) -> Result<()> {
+    if io::stdout().is_terminal() { print(&escape::json(json)) } else { print(json) }
 }
 
 /// Prints a text that ends in a line end.
@@ -118,7 +137,7 @@ impl Columns {
     /// Prints the table, or a sentence on standard error in its place if it has no rows.
     pub(crate) fn print(self, if_empty: &str) -> Result<()> {
         if self.rows.len() == 1 {
-            eprintln!("{if_empty}");
+            say!("{if_empty}");
             return Ok(());
         }
         let width = io::stdout().is_terminal().then(|| usize::from(Term::stdout().size().1));
@@ -153,8 +172,12 @@ impl Columns {
     }
 }
 
-/// A field of a JSON object as text. Absent fields and `null` are a dash.
+/// A field of a JSON object as text, escaped. Absent fields and `null` are a dash.
 pub(crate) fn field(value: &Value, name: &str) -> String {
+    escape::text(&raw_field(value, name)).into_owned()
+}
+
+fn raw_field(value: &Value, name: &str) -> String {
     match &value[name] {
         Value::Null => "-".to_owned(),
         Value::String(text) if text.is_empty() => "-".to_owned(),
@@ -209,9 +232,10 @@ pub(crate) fn status_on_stderr(text: &str) -> String {
     styled(text).for_stderr().to_string()
 }
 
-fn styled(text: &str) -> console::StyledObject<&str> {
+fn styled(text: &str) -> console::StyledObject<std::borrow::Cow<'_, str>> {
     let style = Style::new();
-    match text {
+    let text = escape::text(text);
+    match &*text {
         "SUCCEEDED" => style.green(),
         "FAILED" => style.red(),
         "RUNNING" => style.cyan(),

@@ -1,8 +1,9 @@
-//! Playbooks: commands that a repository describes in `.runvoy/*.yml`.
+//! Finds and reads playbooks: commands that a repository describes in `.runvoy/*.yaml` or `.yml`.
 
 use std::{
     collections::BTreeMap,
     env, fs,
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
 };
 
@@ -10,14 +11,16 @@ use serde::Deserialize;
 
 use crate::{
     arguments::{PlaybookOptions, RunOptions},
+    commands::USER_VARIABLE,
+    config,
     failure::{Failure, Result},
+    say,
 };
 
 const FOLDER: &str = ".runvoy";
 
 /// The fields of a playbook's file.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Playbook {
     #[serde(default)]
     pub(crate) description: String,
@@ -38,7 +41,6 @@ pub(crate) struct Playbook {
 
 /// A parameter of a playbook. The command gets its value in the variable of its name.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Parameter {
     pub(crate) name: String,
     #[serde(default)]
@@ -48,25 +50,32 @@ pub(crate) struct Parameter {
     pub(crate) allowed: Vec<Scalar>,
 }
 
-/// A text, or a number or truth value that stands for its text.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Scalar {
-    Text(String),
-    Bool(bool),
-    Integer(i64),
-    Float(f64),
-}
+/// A value as the file has it: `1.10` is not 1.1, and `0x1F` is not 31.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct Scalar(String);
 
 impl std::fmt::Display for Scalar {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(text),
-            Self::Bool(value) => value.fmt(f),
-            Self::Integer(value) => value.fmt(f),
-            Self::Float(value) => value.fmt(f),
-        }
+        f.write_str(&self.0)
     }
+}
+
+const FIELDS: [&str; 10] =
+    ["description", "image", "git_repo", "git_ref", "git_path", "secrets", "env", "timeout", "parameters", "commands"];
+const PARAMETER_FIELDS: [&str; 4] = ["name", "description", "default", "allowed"];
+
+/// The keys of a playbook's file that mean nothing, such as `commmands` or `parameters[].defualt`.
+fn unknown_keys(text: &str) -> Vec<String> {
+    let Ok(file) = yaml_serde::from_str::<yaml_serde::Value>(text) else { return Vec::new() };
+    let keys = |value: &yaml_serde::Value, known: &[&str], before: &str| -> Vec<String> {
+        let names = value.as_mapping().into_iter().flat_map(|mapping| mapping.keys()).filter_map(|key| key.as_str());
+        names.filter(|name| !known.contains(name)).map(|name| format!("{before}{name}")).collect()
+    };
+    let mut unknown = keys(&file, &FIELDS, "");
+    for parameter in file.get("parameters").and_then(|list| list.as_sequence()).into_iter().flatten() {
+        unknown.extend(keys(parameter, &PARAMETER_FIELDS, "parameters[]."));
+    }
+    unknown
 }
 
 /// The folders in which playbooks are looked for: this one and those above it, up to the root of the repository; then the home.
@@ -88,8 +97,15 @@ fn folders() -> Vec<PathBuf> {
 pub(crate) fn all() -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
     for folder in folders() {
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            let path = entry.path();
+        if config::is_foreign(&folder) {
+            say!("runvoy: {} belongs to another user of this machine, and is ignored", folder.display());
+            continue;
+        }
+        let mut paths: Vec<PathBuf> =
+            fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        // Of two files with one name, `.yaml` comes first.
+        paths.sort();
+        for path in paths {
             let is_yaml = path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml");
             let name = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
             // ~/.runvoy/config.yaml is the configuration.
@@ -103,7 +119,7 @@ pub(crate) fn all() -> BTreeMap<String, PathBuf> {
 
 /// # Errors
 /// There is no such playbook, or its file is wrong; the message names the line.
-pub(crate) fn load(name: &str) -> Result<Playbook> {
+pub(crate) fn load(name: &str) -> Result<(PathBuf, Playbook)> {
     let all = all();
     let Some(path) = all.get(name) else {
         let names = all.into_keys().collect::<Vec<_>>().join(", ");
@@ -113,13 +129,20 @@ pub(crate) fn load(name: &str) -> Result<Playbook> {
         };
         return Err(Failure::new(format!("there is no playbook {name:?}")).remedy(remedy));
     };
-    read(path)
+    Ok((path.clone(), read(path)?))
 }
 
+/// # Errors
+/// The file cannot be read, or is wrong.
 pub(crate) fn read(path: &Path) -> Result<Playbook> {
     let name = path.display();
     let text = fs::read_to_string(path).map_err(|error| Failure::new(format!("{name} cannot be read: {error}")))?;
-    let playbook: Playbook = yaml_serde::from_str(&text).map_err(|error| Failure::new(format!("{name}: {error}")))?;
+    let text = text.trim_start_matches('\u{feff}');
+    let unknown = unknown_keys(text);
+    if !unknown.is_empty() {
+        say!("runvoy: {name}: unknown, and ignored: {}", unknown.join(", "));
+    }
+    let playbook: Playbook = yaml_serde::from_str(text).map_err(|error| Failure::new(format!("{name}: {error}")))?;
     if playbook.commands.iter().all(|command| command.trim().is_empty()) {
         return Err(Failure::new(format!("{name}: `commands` has no command")));
     }
@@ -137,21 +160,17 @@ fn is_variable(name: &str) -> bool {
 }
 
 impl Playbook {
-    /// The commands as one, of which each runs if the one before succeeds.
+    /// The commands as a script, each as it is written. The shell that runs it ends at the first that fails.
     pub(crate) fn command(&self) -> String {
-        let commands: Vec<&str> =
-            self.commands.iter().map(|command| command.trim()).filter(|command| !command.is_empty()).collect();
-        commands.join(" && ")
+        self.commands.iter().map(|command| command.strip_suffix('\n').unwrap_or(command)).collect::<Vec<_>>().join("\n")
     }
 
-    /// What the playbook and the user's options say together. The options win.
+    /// The playbook's options and the user's together. The user's win.
     ///
     /// # Errors
     /// A parameter is missing, unknown, or has a value that is not allowed.
-    pub(crate) fn options(&self, given: PlaybookOptions) -> Result<RunOptions> {
+    pub(crate) fn options(&self, given: PlaybookOptions, missing: Missing) -> Result<RunOptions> {
         let PlaybookOptions { parameters, run } = given;
-        let mut env: BTreeMap<String, String> =
-            self.env.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
         if let Some((name, _)) =
             parameters.iter().find(|(name, _)| !self.parameters.iter().any(|known| known.name == *name))
         {
@@ -163,19 +182,20 @@ impl Playbook {
             };
             return Err(Failure::new(format!("the playbook has no parameter {name:?}")).remedy(remedy));
         }
+        let mut base_env: Vec<(String, String)> =
+            self.env.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
+        let mut env = Vec::new();
         for parameter in &self.parameters {
-            let name = &parameter.name;
-            let given = parameters.iter().rfind(|(given, _)| given == name).map(|(_, value)| value.clone());
-            let Some(value) = given.or_else(|| parameter.default.as_ref().map(Scalar::to_string)) else {
-                return Err(Failure::new(format!("the playbook wants a value for its parameter {name:?}"))
-                    .remedy(format!("add -P {name}=…   {}", parameter.description)));
-            };
-            let allowed: Vec<String> = parameter.allowed.iter().map(Scalar::to_string).collect();
-            if !allowed.is_empty() && !allowed.contains(&value) {
-                return Err(Failure::new(format!("{value:?} is not allowed for the parameter {name:?}"))
-                    .remedy(format!("it may be: {}", allowed.join(", "))));
+            let name = parameter.name.clone();
+            let given = parameters.iter().rfind(|(given, _)| *given == name).map(|(_, value)| value.clone());
+            match given.or_else(|| env::var(format!("{USER_VARIABLE}{name}")).ok()) {
+                Some(value) => env.push((name, parameter.checked(value)?)),
+                None => match (&parameter.default, missing) {
+                    (Some(default), _) => base_env.push((name, parameter.checked(default.to_string())?)),
+                    (None, Missing::LeaveOut) => {}
+                    (None, Missing::Ask) => env.push((name, parameter.ask()?)),
+                },
             }
-            env.insert(name.clone(), value);
         }
         env.extend(run.env);
         let timeout = match (&run.timeout, &self.timeout) {
@@ -186,16 +206,56 @@ impl Playbook {
             (None, None) => None,
         };
         let mut secrets = self.secrets.clone();
-        secrets.extend(run.secrets);
-        secrets.dedup();
+        secrets.extend(run.secrets.into_iter().filter(|name| !self.secrets.contains(name)));
         Ok(RunOptions {
             image: run.image.or_else(|| self.image.clone()),
-            env: env.into_iter().collect(),
+            env,
+            base_env,
             secrets,
             timeout,
             git_repo: run.git_repo.or_else(|| self.git_repo.clone()),
             git_ref: run.git_ref.or_else(|| self.git_ref.clone()),
             git_path: run.git_path.or_else(|| self.git_path.clone()),
         })
+    }
+}
+
+/// Says what to do about a parameter without a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// Ask on the terminal, and fail where there is none.
+    Ask,
+    LeaveOut,
+}
+
+impl Parameter {
+    fn checked(&self, value: String) -> Result<String> {
+        let allowed: Vec<&str> = self.allowed.iter().map(|each| each.0.as_str()).collect();
+        if allowed.is_empty() || allowed.contains(&value.as_str()) {
+            return Ok(value);
+        }
+        Err(Failure::new(format!("{value:?} is not allowed for the parameter {:?}", self.name))
+            .remedy(format!("it may be: {}", allowed.join(", "))))
+    }
+
+    fn ask(&self) -> Result<String> {
+        let name = &self.name;
+        if !io::stdin().is_terminal() {
+            return Err(Failure::new(format!("the playbook wants a value for its parameter {name:?}"))
+                .remedy(format!("add -P {name}=…   {}", self.description)));
+        }
+        if !self.description.is_empty() {
+            say!("{name}: {}", self.description);
+        }
+        if !self.allowed.is_empty() {
+            let allowed: Vec<&str> = self.allowed.iter().map(|each| each.0.as_str()).collect();
+            say!("  it may be: {}", allowed.join(", "));
+        }
+        say::ask(&format!("{name}: "));
+        let mut line = String::new();
+        io::stdin()
+            .read_line(&mut line)
+            .map_err(|error| Failure::new(format!("the terminal cannot be read: {error}")))?;
+        self.checked(line.trim_end_matches(['\n', '\r']).to_owned())
     }
 }

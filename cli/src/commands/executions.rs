@@ -2,50 +2,69 @@
 
 use std::{io::Write, time::Duration};
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, value::RawValue};
 
-use super::{Context, run};
+use super::{Context, watch};
 use crate::{
-    api::segment,
+    api::{Repeat, RequestError, segment},
     arguments::{Kill, List, Logs, Status},
     failure::{Failure, Result},
     follow::{self, Event, Follower},
     output::{self, Columns, LinePrinter, ago, field, short},
+    say::Waiting,
 };
 
-/// After this long without a line, the lines so far of a running execution have been printed.
-const QUIET: Duration = Duration::from_secs(1);
+/// How often an execution's end is asked for.
 const POLL_EVERY: Duration = Duration::from_millis(500);
+/// The same while the API cannot be reached.
+const POLL_EVERY_OUTAGE: Duration = Duration::from_secs(2);
 /// Characters of a command in a list.
 const COMMAND_WIDTH: usize = 80;
 
 pub(crate) async fn logs(context: &Context, logs: Logs) -> Result<u8> {
     if logs.follow {
-        return run::watch(context, &logs.id, logs.timestamps).await;
+        return watch::watch(context, &logs.id, logs.timestamps).await;
     }
     let mut follower = Follower::new(&context.api, &logs.id, None);
     let mut printer = LinePrinter::new(&context.global, logs.timestamps);
+    let mut lines_so_far = 0;
+    let waiting = Waiting::begin("reading the log");
     loop {
-        match tokio::time::timeout(QUIET, follower.next()).await {
-            Ok(event) => match event? {
-                Event::Lines(lines) => printer.print(&lines)?,
-                Event::Status { .. } => {}
-                Event::End => return Ok(0),
-            },
-            Err(_) if follower.is_connected() => {
-                eprintln!("runvoy: the execution goes on; follow it: runvoy logs -f {}", logs.id);
+        match follower.next_stored().await? {
+            Some(Event::Lines(lines)) => {
+                lines_so_far += lines.len();
+                waiting.now(format_args!("reading the log, {lines_so_far} lines"));
+                waiting.aside(|| printer.print(&lines))?;
+            }
+            Some(Event::Status { .. }) => {}
+            Some(Event::End) => return Ok(0),
+            None => {
+                drop(waiting);
+                say!("runvoy: the execution goes on; follow it: runvoy logs -f {}", logs.id);
                 return Ok(0);
             }
-            Err(_) => {}
         }
     }
 }
 
 pub(crate) async fn status(context: &Context, status: Status) -> Result<u8> {
     let path = format!("/executions/{}/status", segment(&status.id));
+    let mut lost = false;
     loop {
-        let answer = context.api.get(&path).await?;
+        let answer = match context.api.send(Method::GET, &path, None, &[], Repeat::Safe).await {
+            Ok(answer) => answer,
+            Err(RequestError::Unreachable { failure, .. }) if status.wait => {
+                if !lost {
+                    say!("runvoy: {}; trying again until the execution ends", failure.what());
+                }
+                lost = true;
+                tokio::time::sleep(POLL_EVERY_OUTAGE).await;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        lost = false;
         let now: follow::Status = answer.parse()?;
         if status.wait && !now.is_end() {
             tokio::time::sleep(POLL_EVERY).await;
@@ -68,7 +87,7 @@ pub(crate) async fn status(context: &Context, status: Status) -> Result<u8> {
             }
             output::print(&text)
         })?;
-        return Ok(if status.wait { run::exit_code(&now) } else { 0 });
+        return Ok(if status.wait { now.exit_code() } else { 0 });
     }
 }
 
@@ -130,12 +149,12 @@ pub(crate) async fn kill(context: &Context, kill: Kill) -> Result<u8> {
     let mut failed = 0;
     for id in &kill.ids {
         match context.api.delete(&format!("/executions/{}", segment(id))).await {
-            Ok(answer) if answer.status == StatusCode::NO_CONTENT => eprintln!("runvoy: {id} has ended, or is ending"),
+            Ok(answer) if answer.status == StatusCode::NO_CONTENT => say!("runvoy: {id} has ended, or is ending"),
             Ok(answer) if context.is_json() => output::print(&answer.text)?,
-            Ok(_) => eprintln!("runvoy: {id} is being stopped"),
+            Ok(_) => say!("runvoy: {id} is being stopped"),
             Err(failure) => {
                 failed += 1;
-                eprintln!("runvoy: {id}: {failure}");
+                say!("runvoy: {id}: {failure}");
             }
         }
     }

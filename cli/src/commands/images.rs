@@ -1,12 +1,13 @@
 //! `runvoy images`.
 
+use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value};
 
 use super::Context;
 use crate::{
-    api::segment,
+    api::{Repeat, RequestError, segment},
     arguments::Images,
-    failure::Result,
+    failure::{Failure, Result},
     output::{self, Columns, field},
 };
 
@@ -47,14 +48,40 @@ pub(crate) async fn run(context: &Context, command: Images) -> Result<()> {
             ];
             body.extend(values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
             let answer = context.api.post("/images/register", &Value::from(body)).await?;
+            let message = answer.message()?;
             context.show(&answer, |answer| {
-                output::print(&format!("{}: {}", field(&answer, "image"), field(&answer, "message")))
+                output::print(&format!("{}: {}", field(&answer, "image"), crate::escape::text(&message)))
             })
         }
         Images::Unregister { image_id } => {
-            let answer = context.api.delete(&format!("/images/{}", segment(&image_id))).await?;
-            context.show(&answer, |answer| output::print(&field(&answer, "message")))
+            let delete = |id: &str| format!("/images/{}", segment(id));
+            let answer = match context.api.send(Method::DELETE, &delete(&image_id), None, &[], Repeat::Safe).await {
+                Err(RequestError::Refused { status: StatusCode::NOT_FOUND, failure, .. }) => {
+                    let id = only_id_of(context, &image_id, failure).await?;
+                    context.api.delete(&delete(&id)).await?
+                }
+                answer => answer?,
+            };
+            context.done(&answer)
         }
+    }
+}
+
+/// The id of the only image that has this name, for a server that deletes images by their id only.
+async fn only_id_of(context: &Context, name: &str, failure: Failure) -> Result<String> {
+    let list = context.api.get("/images").await?.json()?;
+    let ids: Vec<&str> = list["images"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|image| image["image"] == name)
+        .filter_map(|image| image["image_id"].as_str())
+        .collect();
+    match ids.as_slice() {
+        [] => Err(failure),
+        [id] => Ok((*id).to_owned()),
+        ids => Err(Failure::new(format!("{} images have the name {name:?}", ids.len()))
+            .remedy(format!("name one by its id: {}", ids.join(", ")))),
     }
 }
 
@@ -62,6 +89,7 @@ pub(crate) async fn run(context: &Context, command: Images) -> Result<()> {
 pub(crate) fn fields(value: &Value) -> Result<()> {
     let names: Vec<&String> = value.as_object().into_iter().flatten().map(|(name, _)| name).collect();
     let width = names.iter().map(|name| name.len()).max().unwrap_or_default();
-    let lines: Vec<String> = names.iter().map(|name| format!("{name:<width$}  {}", field(value, name))).collect();
+    let lines: Vec<String> =
+        names.iter().map(|name| format!("{:<width$}  {}", crate::escape::text(name), field(value, name))).collect();
     output::print(&lines.join("\n"))
 }

@@ -1,4 +1,4 @@
-//! What each command does.
+//! Does what each command is for.
 
 mod account;
 mod executions;
@@ -7,6 +7,9 @@ mod playbooks;
 mod run;
 mod secrets;
 mod users;
+mod watch;
+
+pub(crate) use run::USER_VARIABLE;
 
 use clap::CommandFactory;
 use serde_json::Value;
@@ -24,13 +27,15 @@ pub(crate) struct Context {
     pub(crate) global: Global,
     pub(crate) config: Config,
     pub(crate) api: Api,
+    /// Several endpoints are configured, so a run says which one it uses.
+    pub(crate) names_endpoint: bool,
 }
 
 impl Context {
     fn load(global: Global) -> Result<Self> {
-        let config = Config::load()?;
+        let config = Config::load(&global)?;
         let api = Api::new(&config, global.verbose || global.debug)?;
-        Ok(Self { global, config, api })
+        Ok(Self { global, config, api, names_endpoint: crate::config::has_several_endpoints() })
     }
 
     pub(crate) fn is_json(&self) -> bool {
@@ -39,7 +44,15 @@ impl Context {
 
     /// Prints an answer as JSON, or calls `text` to print it for a person.
     pub(crate) fn show(&self, answer: &Answer, text: impl FnOnce(Value) -> Result<()>) -> Result<()> {
-        if self.is_json() { output::print(&answer.text) } else { text(answer.json()?) }
+        if self.is_json() { output::print_json(&answer.text) } else { text(answer.json()?) }
+    }
+}
+
+impl Context {
+    /// Prints the sentence with which the API says that something is done.
+    pub(crate) fn done(&self, answer: &Answer) -> Result<()> {
+        let message = answer.message()?;
+        self.show(answer, |_| output::print(&crate::escape::text(&message)))
     }
 }
 
@@ -48,7 +61,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<u8> {
     let Arguments { command, global } = arguments;
     output::set_colors(global.color);
     let command = match command {
-        Command::Version => return output::print(concat!("runvoy ", env!("CARGO_PKG_VERSION"))).map(|()| 0),
+        Command::Version => return account::version(&global).await.map(|()| 0),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "runvoy", &mut script);
@@ -56,6 +69,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<u8> {
         }
         Command::Man { folder } => return write_manual(&folder).map(|()| 0),
         Command::Configure(configure) => return account::configure(global, configure).await.map(|()| 0),
+        Command::Config(configuration) => return account::config(&global, configuration).map(|()| 0),
         Command::Claim(claim) => return account::claim(global, claim).await.map(|()| 0),
         Command::Playbook(playbook) => return playbooks::run(global, playbook).await,
         Command::Run(run) => return run::run(global, run).await,
@@ -111,7 +125,7 @@ async fn health(context: &Context, health: Health) -> Result<()> {
                 }
                 columns.print("nothing differs")?;
                 let (repaired, errors) = (field(report, "reconciled_count"), field(report, "error_count"));
-                eprintln!("{repaired} repaired, {errors} to look after");
+                say!("{repaired} repaired, {errors} to look after");
                 Ok(())
             })
         }
@@ -121,6 +135,13 @@ async fn health(context: &Context, health: Health) -> Result<()> {
 async fn trace(context: &Context, request_id: &str) -> Result<()> {
     let answer = context.api.get(&format!("/trace/{}", crate::api::segment(request_id))).await?;
     context.show(&answer, |trace| {
+        let count = |list: &Value| list.as_array().map_or(0, Vec::len);
+        let resources = trace["related_resources"].as_object().map(|kinds| kinds.values().map(count).sum::<usize>());
+        if count(&trace["logs"]) == 0 && resources.unwrap_or_default() == 0 {
+            return Err(Failure::new(format!("there is no trace of a request {request_id:?}")).remedy(
+                "it is the X-Request-Id of an answer; log lines show after some seconds, and are kept for a month",
+            ));
+        }
         for line in trace["logs"].as_array().into_iter().flatten() {
             output::print(&field(line, "message"))?;
         }
@@ -128,7 +149,7 @@ async fn trace(context: &Context, request_id: &str) -> Result<()> {
         for (kind, resources) in trace["related_resources"].as_object().into_iter().flatten() {
             for resource in resources.as_array().into_iter().flatten() {
                 let id = ids.iter().map(|id| field(resource, id)).find(|id| id != "-").unwrap_or_default();
-                eprintln!("{kind}: {id}");
+                say!("{kind}: {id}");
             }
         }
         Ok(())
@@ -140,6 +161,6 @@ fn write_manual(folder: &std::path::Path) -> Result<()> {
     std::fs::create_dir_all(folder)
         .and_then(|()| clap_mangen::generate_to(Arguments::command(), folder))
         .map_err(|error| Failure::new(format!("the pages cannot be written to {}: {error}", folder.display())))?;
-    eprintln!("The pages are in {}.", folder.display());
+    say!("The pages are in {}.", folder.display());
     Ok(())
 }

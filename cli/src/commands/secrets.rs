@@ -14,6 +14,7 @@ use crate::{
     arguments::{Secrets, ValueSource},
     failure::{Failure, Result},
     output::{self, Columns, ago, field},
+    say,
 };
 
 pub(crate) async fn run(context: &Context, command: Secrets) -> Result<()> {
@@ -37,7 +38,11 @@ pub(crate) async fn run(context: &Context, command: Secrets) -> Result<()> {
         }
         Secrets::Get { name } => {
             let answer = context.api.get(&format!("/secrets/{}", segment(&name))).await?;
-            context.show(&answer, |answer| output::print(answer["secret"]["value"].as_str().unwrap_or_default()))
+            context.show(&answer, |answer| match answer["secret"]["value"].as_str() {
+                Some(value) => output::print(value),
+                None => Err(Failure::new("the answer has no value of the secret")
+                    .remedy("check the endpoint: `runvoy config list`")),
+            })
         }
         Secrets::Create { name, key_name, value, description, source } => {
             let value = match read_value(value, source)? {
@@ -49,7 +54,7 @@ pub(crate) async fn run(context: &Context, command: Secrets) -> Result<()> {
                 body["description"] = description.into();
             }
             let answer = context.api.post("/secrets", &body).await?;
-            context.show(&answer, |answer| output::print(&field(&answer, "message")))
+            context.done(&answer)
         }
         Secrets::Update { name, key_name, value, description, source } => {
             let value = match read_value(value, source)? {
@@ -65,11 +70,11 @@ pub(crate) async fn run(context: &Context, command: Secrets) -> Result<()> {
                 );
             }
             let answer = context.api.put(&format!("/secrets/{}", segment(&name)), &Value::from(body)).await?;
-            context.show(&answer, |answer| output::print(&field(&answer, "message")))
+            context.done(&answer)
         }
         Secrets::Delete { name } => {
             let answer = context.api.delete(&format!("/secrets/{}", segment(&name))).await?;
-            context.show(&answer, |answer| output::print(&field(&answer, "message")))
+            context.done(&answer)
         }
     }
 }
@@ -122,6 +127,6 @@ pub(crate) fn hidden_line(prompt: &str) -> Result<String> {
             Failure::new("there is no terminal to ask on").remedy("give --value-file FILE, or - for standard input")
         );
     }
-    eprint!("{prompt}");
+    say::ask(prompt);
     Term::stderr().read_secure_line().map_err(|error| Failure::new(format!("the terminal cannot be read: {error}")))
 }

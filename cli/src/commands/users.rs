@@ -5,7 +5,7 @@ use serde_json::json;
 use super::Context;
 use crate::{
     arguments::Users,
-    failure::Result,
+    failure::{Failure, Result},
     output::{self, Columns, ago, field},
 };
 
@@ -32,13 +32,19 @@ pub(crate) async fn run(context: &Context, command: Users) -> Result<()> {
         Users::Create { email, role } => {
             let answer = context.api.post("/users/create", &json!({"email": email, "role": role})).await?;
             context.show(&answer, |created| {
-                eprintln!("{email} gets the API key, once and within 15 minutes, on this page or by `runvoy claim` with its link:");
-                output::print(&field(&created, "claim_url"))
+                say!("{email} gets the API key, once and within 15 minutes, on this page, or by this command:");
+                say!("  runvoy claim {}", field(&created, "claim_token"));
+                match created["claim_url"].as_str() {
+                    Some(url) => output::print(&crate::escape::text(url)),
+                    None => {
+                        Err(Failure::new("the answer has no link").remedy("check the endpoint: `runvoy config list`"))
+                    }
+                }
             })
         }
         Users::Revoke { email } => {
             let answer = context.api.post("/users/revoke", &json!({"email": email})).await?;
-            context.show(&answer, |answer| output::print(&field(&answer, "message")))
+            context.done(&answer)
         }
     }
 }

@@ -1,0 +1,338 @@
+//! Sends requests to runvoy's API.
+
+mod refusal;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::{Method, Response, StatusCode, Url, header, header::HeaderMap, redirect::Policy};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::{
+    config::{Config, is_loopback},
+    failure::{Failure, Result},
+};
+
+pub(crate) use refusal::Refusal;
+
+/// How long a server may send nothing. Lambda's own limit for the API is 30 seconds.
+const SILENCE: Duration = Duration::from_secs(35);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// After this long, a request is not sent again.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// After this long without an answer, users are told what is waited for.
+const TELL_AFTER: Duration = Duration::from_secs(5);
+/// The pauses before a request is sent again.
+const RETRY_AFTER: [Duration; 6] = [
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+];
+/// The pause before which a user is told why nothing happens.
+const TELL_BEFORE: Duration = Duration::from_secs(1);
+/// How many redirections a GET follows.
+const MAX_REDIRECTS: usize = 5;
+/// Characters that may stand in a segment of a path as they are.
+const SEGMENT: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'@');
+
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) http: reqwest::Client,
+    endpoint: String,
+    api_key: Option<String>,
+    is_verbose: bool,
+}
+
+/// Says when a request may be sent again after it may have had an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// The same request twice has the effect of one.
+    Safe,
+    /// Only if the server cannot have got it.
+    Unsafe,
+}
+
+/// The answer to a request that succeeded.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    headers: HeaderMap,
+    /// The body as the API sent it.
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Result<Value> {
+        self.parse()
+    }
+
+    pub(crate) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
+        serde_json::from_str(&self.text).map_err(|error| {
+            Failure::new(format!("the answer is not runvoy's: {error}"))
+                .remedy("check the endpoint: `runvoy config list`")
+        })
+    }
+
+    /// The sentence with which the API says that something is done.
+    ///
+    /// # Errors
+    /// There is none: another server has answered, and nothing is done.
+    pub(crate) fn message(&self) -> Result<String> {
+        #[derive(Deserialize)]
+        struct Done {
+            message: String,
+        }
+        self.parse().map(|done: Done| done.message)
+    }
+
+    /// The path of the next page, below the path of the API.
+    pub(crate) fn next_page(&self) -> Option<String> {
+        let link = self.headers.get(header::LINK)?.to_str().ok()?;
+        let target = link.strip_prefix('<')?.split_once(">; rel=\"next\"")?.0;
+        Some(target.split_once("/api/v1").map_or(target, |(_, path)| path).to_owned())
+    }
+
+    /// The server's time, to the second.
+    pub(crate) fn date(&self) -> Option<Timestamp> {
+        let date = self.headers.get(header::DATE)?.to_str().ok()?;
+        jiff::fmt::rfc2822::parse(date).ok().map(|date| date.timestamp() + Duration::from_secs(1))
+    }
+}
+
+/// Why a request has no answer that helps.
+pub(crate) enum RequestError {
+    /// The API refuses the request.
+    Refused { status: StatusCode, field: Option<String>, failure: Failure },
+    /// The API was not reached, or is out of order.
+    Unreachable {
+        failure: Failure,
+        /// The request may have had its effect.
+        may_have_arrived: bool,
+    },
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Refused { failure, .. } | RequestError::Unreachable { failure, .. } => failure,
+        }
+    }
+}
+
+/// A request without an answer.
+enum Lost {
+    Transport(reqwest::Error),
+    /// The server leads to another place.
+    Redirected(Failure),
+}
+
+impl From<reqwest::Error> for Lost {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Transport(error)
+    }
+}
+
+impl Api {
+    pub(crate) fn new(config: &Config, is_verbose: bool) -> Result<Self> {
+        // Fails only if there is a provider already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("runvoy/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(SILENCE)
+            .redirect(Policy::none());
+        if is_on_this_machine(&config.endpoint) {
+            builder = builder.no_proxy();
+        }
+        let http = builder.build().map_err(|error| {
+            Failure::new(format!("the HTTP client cannot be set up: {}", causes(&error)))
+                .remedy("check HTTPS_PROXY, and the certificates of this machine (SSL_CERT_FILE)")
+        })?;
+        Ok(Self { http, endpoint: config.endpoint.clone(), api_key: config.api_key.clone(), is_verbose })
+    }
+
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    pub(crate) fn has_key(&self) -> bool {
+        self.api_key.is_some()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Result<Answer> {
+        Ok(self.send(Method::GET, path, None, &[], Repeat::Safe).await?)
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Result<Answer> {
+        Ok(self.send(Method::DELETE, path, None, &[], Repeat::Safe).await?)
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Answer> {
+        Ok(self.send(Method::PUT, path, Some(body), &[], Repeat::Safe).await?)
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Answer> {
+        Ok(self.send(Method::POST, path, Some(body), &[], Repeat::Unsafe).await?)
+    }
+
+    /// Sends a request, and sends it again if it did not get through or the API is overloaded.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&'static str, &str)],
+        repeat: Repeat,
+    ) -> Result<Answer, RequestError> {
+        let begun = Instant::now();
+        let mut pauses = RETRY_AFTER.into_iter();
+        let mut may_have_arrived = false;
+        loop {
+            let sent = self.send_once(&method, path, body, headers);
+            let (failure, may_repeat) = match self.or_tell(begun, sent).await {
+                Ok(answer) if answer.status.is_success() => return Ok(answer),
+                Ok(answer) => {
+                    let refusal = Refusal::read(&answer, path, self);
+                    let is_overloaded = matches!(answer.status.as_u16(), 429 | 502 | 503 | 504);
+                    if !is_overloaded {
+                        let Refusal { field, failure } = refusal;
+                        return Err(RequestError::Refused { status: answer.status, field, failure });
+                    }
+                    let was_taken = answer.status != StatusCode::TOO_MANY_REQUESTS;
+                    may_have_arrived |= was_taken;
+                    (refusal.failure, repeat == Repeat::Safe || !was_taken)
+                }
+                Err(Lost::Redirected(failure)) => {
+                    return Err(RequestError::Refused {
+                        status: StatusCode::MISDIRECTED_REQUEST,
+                        field: None,
+                        failure,
+                    });
+                }
+                Err(Lost::Transport(error)) => {
+                    // A local system that does not run does not start within seconds.
+                    let is_down = error.is_connect() && is_on_this_machine(&self.endpoint);
+                    let was_sent = !(error.is_connect() || error.is_builder());
+                    may_have_arrived |= was_sent;
+                    let may_repeat = !is_down && !error.is_builder() && (repeat == Repeat::Safe || !was_sent);
+                    (self.unreachable(&error), may_repeat)
+                }
+            };
+            let Some(pause) = pauses.next().filter(|_| may_repeat && begun.elapsed() < PATIENCE) else {
+                return Err(RequestError::Unreachable { failure, may_have_arrived });
+            };
+            if self.is_verbose || pause == TELL_BEFORE {
+                say!("runvoy: {}; trying again", failure.what());
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Waits for an answer, and tells the user if it takes long.
+    async fn or_tell<T>(&self, begun: Instant, answer: impl Future<Output = T>) -> T {
+        tokio::pin!(answer);
+        if begun.elapsed() < TELL_AFTER {
+            tokio::select! {
+                answer = &mut answer => return answer,
+                () = tokio::time::sleep_until(begun + TELL_AFTER) => {}
+            }
+            say!("runvoy: {} has not answered yet; waiting", self.endpoint);
+        }
+        answer.await
+    }
+
+    async fn send_once(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Answer, Lost> {
+        let mut url = format!("{}/api/v1{path}", self.endpoint);
+        let mut redirects = 0;
+        let response = loop {
+            let mut request = self.http.request(method.clone(), &url);
+            if let Some(key) = &self.api_key {
+                request = request.header("x-api-key", key);
+            }
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            if let Some(body) = body {
+                request = request.json(body);
+            }
+            let response = request.send().await?;
+            let Some(target) = redirection(&response) else { break response };
+            redirects += 1;
+            let is_same = target.origin() == response.url().origin();
+            if method != Method::GET || !is_same || redirects > MAX_REDIRECTS {
+                return Err(Lost::Redirected(self.leads_elsewhere(target)));
+            }
+            url = target.into();
+        };
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await?;
+        if self.is_verbose {
+            let id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or("none");
+            say!("runvoy: {method} {path} is answered {status}, request id {id}");
+        }
+        Ok(Answer { status, headers, text })
+    }
+
+    /// A redirection that would carry the key to another place, or lose the request's body.
+    fn leads_elsewhere(&self, mut target: Url) -> Failure {
+        // Neither belongs on a screen, and neither can fail for a URL with a host.
+        let _ = (target.set_username(""), target.set_password(None));
+        target.set_query(None);
+        Failure::new(format!("{} leads to {target}, and nothing was sent there", self.endpoint)).remedy(
+            "if that is where the API is, configure it: `runvoy configure --endpoint URL`, or set RUNVOY_ENDPOINT",
+        )
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        let causes = causes(error);
+        let remedy = if causes.contains("certificate") {
+            "if your network has a certificate authority of its own, name its file in SSL_CERT_FILE"
+        } else if is_on_this_machine(&self.endpoint) {
+            "start the local system first: `just run-local`"
+        } else {
+            "check the endpoint (`runvoy config list`), the network, and the proxy (HTTPS_PROXY, NO_PROXY)"
+        };
+        Failure::new(format!("{} cannot be reached: {causes}", self.endpoint)).remedy(remedy)
+    }
+}
+
+fn redirection(response: &Response) -> Option<Url> {
+    if !response.status().is_redirection() {
+        return None;
+    }
+    let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
+    response.url().join(location).ok()
+}
+
+/// A segment of a path.
+pub(crate) fn segment(text: &str) -> String {
+    utf8_percent_encode(text, SEGMENT).to_string()
+}
+
+fn is_on_this_machine(endpoint: &str) -> bool {
+    Url::parse(endpoint).is_ok_and(|url| url.host_str().is_some_and(is_loopback))
+}
+
+/// The innermost cause of an error, which is the one that says something.
+pub(crate) fn causes(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

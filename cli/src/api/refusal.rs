@@ -1,0 +1,89 @@
+//! Tells users why the API refuses a request, and which command helps. Decides by the error's code and field.
+
+use reqwest::StatusCode;
+use serde::Deserialize;
+
+use super::{Answer, Api};
+use crate::failure::Failure;
+
+/// An error as the API answers it.
+#[derive(Debug, Default, Deserialize)]
+struct ErrorBody {
+    #[serde(default)]
+    error: String,
+    #[serde(default)]
+    code: String,
+    details: Option<String>,
+    field: Option<String>,
+    hint: Option<String>,
+}
+
+pub(crate) struct Refusal {
+    /// The path of the wrong input, such as `env.PORT`.
+    pub(crate) field: Option<String>,
+    pub(crate) failure: Failure,
+}
+
+impl Refusal {
+    /// Reads the answer to a request for `path`.
+    pub(super) fn read(answer: &Answer, path: &str, api: &Api) -> Self {
+        let body: ErrorBody = serde_json::from_str(&answer.text).unwrap_or_default();
+        if body.error.is_empty() {
+            let failure = Failure::new(format!("{} answers {}", api.endpoint(), answer.status))
+                .remedy("check the endpoint: `runvoy config list`");
+            return Self { field: None, failure };
+        }
+        let has_key = api.has_key();
+        let failure = match body.code.as_str() {
+            "UNAUTHORIZED" if !has_key => Failure::new("no API key is configured"),
+            _ => Failure::new(body.error.clone()),
+        };
+        let remedy = remedy(answer.status, path, &body, has_key);
+        let failure = if remedy.is_empty() { failure } else { failure.remedy(remedy) };
+        Self { field: body.field, failure }
+    }
+}
+
+/// The command that helps, or the API's own words where no command does.
+fn remedy(status: StatusCode, path: &str, body: &ErrorBody, has_key: bool) -> String {
+    let command = match (body.code.as_str(), body.field.as_deref().unwrap_or_default()) {
+        ("UNAUTHORIZED", _) if !has_key => Some("run `runvoy configure`, or set RUNVOY_API_KEY"),
+        ("UNAUTHORIZED" | "INVALID_API_KEY" | "API_KEY_REVOKED", _) => {
+            Some("run `runvoy configure` with another key, or ask an admin for a new claim link")
+        }
+        ("FORBIDDEN", _) => Some("`runvoy whoami` shows what you may do"),
+        ("SECRET_NOT_FOUND", _) | (_, "secrets") => Some("`runvoy secrets list` lists the secrets"),
+        ("SECRET_ALREADY_EXISTS", _) => Some("change it: `runvoy secrets update NAME`, or choose another name"),
+        ("NOT_FOUND", _) => list_of(path),
+        (_, "timeout") => Some("give a duration such as 90s, 10m, 1h30m or 1d"),
+        (_, "role") => Some("the roles are admin, operator, developer, runner and viewer"),
+        _ => None,
+    };
+    if let Some(command) = command {
+        return command.to_owned();
+    }
+    if status == StatusCode::INTERNAL_SERVER_ERROR {
+        return "this is a fault of runvoy: report it, with the request id that `--verbose` shows".to_owned();
+    }
+    if let Some(hint) = &body.hint {
+        return hint.clone();
+    }
+    // `details` repeats the error where there is nothing to add.
+    let details = body.details.as_deref().unwrap_or_default();
+    let addition = details.strip_prefix(&body.error).unwrap_or(details);
+    addition.trim_start_matches([':', ';', '.', ' ']).to_owned()
+}
+
+/// The command that lists the kind of resource that a path names.
+fn list_of(path: &str) -> Option<&'static str> {
+    let kind = path.split(['/', '?']).nth(1)?;
+    Some(match kind {
+        "executions" => "`runvoy list` lists the executions",
+        "images" => "`runvoy images list` lists the images",
+        "secrets" => "`runvoy secrets list` lists the secrets",
+        "users" => "`runvoy users list` lists the users",
+        "keys" => "`runvoy keys list` lists the keys",
+        "claim" => "ask an admin for a new link",
+        _ => return None,
+    })
+}

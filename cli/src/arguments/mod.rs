@@ -1,0 +1,228 @@
+//! Describes what users type.
+
+mod executions;
+mod manage;
+mod run;
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use executions::{Kill, List, Logs, Status};
+pub(crate) use manage::{Claim, Configuration, Configure, Health, HealthAction, Images, Secrets, Users, ValueSource};
+pub(crate) use run::{OnInterrupt, Playbook, PlaybookOptions, Run, RunOptions, WatchOptions, duration};
+
+/// Run commands in containers on AWS, and watch them.
+///
+/// Lines of commands go to standard output, and everything else to standard error. The exit code is the command's own; 125 is a failure
+/// of runvoy itself, and 130 an interrupted run.
+#[derive(Debug, Parser)]
+#[command(
+    name = "runvoy",
+    version,
+    max_term_width = 110,
+    after_help = "\
+Examples:
+  runvoy run 'make migrate'               run a command, watch it, end with its exit code
+  runvoy run --detach 'sleep 600'         start a command and print its id
+  runvoy logs -f ID                       watch an execution
+  runvoy list --status RUNNING            what is running
+
+Configuration, in this order: --profile; RUNVOY_ENDPOINT and RUNVOY_API_KEY; RUNVOY_PROFILE; a local system's folder
+.runvoy-local here or above; ~/.runvoy/config.yaml, which `runvoy configure` writes."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    #[command(flatten)]
+    pub(crate) global: Global,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Global {
+    /// How results are printed
+    #[arg(short, long, global = true, value_enum, default_value_t, help_heading = "Global options")]
+    pub(crate) output: Format,
+
+    /// When to use colours; NO_COLOR is honoured too
+    #[arg(long, global = true, value_enum, default_value_t, help_heading = "Global options")]
+    pub(crate) color: Color,
+
+    /// The profile of the configuration
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Global options")]
+    pub(crate) profile: Option<String>,
+
+    /// Send the API key over http:// to another machine
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) allow_http: bool,
+
+    /// Show each request on standard error
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    pub(crate) verbose: bool,
+
+    /// The same as --verbose
+    #[arg(long, global = true, hide = true)]
+    pub(crate) debug: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Tables and sentences
+    #[default]
+    Text,
+    /// The API's JSON
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a command and watch it
+    Run(Run),
+    /// Print the lines of an execution
+    Logs(Logs),
+    /// Show how an execution is going
+    Status(Status),
+    /// List executions, newest first
+    List(List),
+    /// Stop executions
+    Kill(Kill),
+    /// Run commands that are described in files of a repository
+    #[command(subcommand, alias = "playbooks")]
+    Playbook(Playbook),
+    /// Manage the images that commands may run in
+    #[command(subcommand, alias = "image")]
+    Images(Images),
+    /// Manage secrets
+    #[command(subcommand, alias = "secret")]
+    Secrets(Secrets),
+    /// Manage users
+    #[command(subcommand, alias = "user")]
+    Users(Users),
+    /// Get the API key that an admin has made for you, and keep it in the configuration
+    Claim(Claim),
+    /// Set the endpoint and the API key
+    Configure(Configure),
+    /// List the profiles of the configuration, or choose one
+    #[command(subcommand)]
+    Config(Configuration),
+    /// Show who you are and what you may do
+    Whoami,
+    /// Show whether the API answers
+    Health(Health),
+    /// Show what one request did
+    Trace {
+        /// The header `X-Request-Id` of the request's answer
+        request_id: String,
+    },
+    /// Print a script that completes commands in a shell
+    #[command(after_help = "Example: runvoy completions bash >~/.local/share/bash-completion/completions/runvoy")]
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder
+    #[command(after_help = "Example: runvoy man ~/.local/share/man/man1")]
+    Man { folder: PathBuf },
+    /// Print the version, and the server's
+    Version,
+}
+
+/// The words that a user types, in a form that clap reads as they are meant: a token of a claim may begin with a dash.
+pub(crate) fn prepared(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut typed: Vec<OsString> = typed.collect();
+    let is_token = |word: &OsString| {
+        word.to_str().is_some_and(|word| {
+            word.starts_with('-')
+                && word.len() >= MIN_TOKEN
+                && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+                && !word.starts_with("--")
+        })
+    };
+    let claim = typed.iter().position(|word| word == "claim");
+    if let Some(claim) = claim
+        && let Some(at) = typed.iter().skip(claim).position(is_token).map(|at| claim + at)
+        && !typed[..at].iter().any(|word| word == "--")
+    {
+        let token = typed.remove(at);
+        typed.extend(["--".into(), token]);
+    }
+    typed
+}
+
+/// Characters of the shortest text that is taken for a claim's token.
+const MIN_TOKEN: usize = 20;
+
+impl Arguments {
+    /// Notes that the command of `run` came after `--`, which clap does not tell. The command's words are the last ones.
+    pub(crate) fn with_exactness(mut self, typed: &[OsString]) -> Self {
+        if let Command::Run(run) = &mut self.command {
+            let before = typed.len().checked_sub(run.command.len() + 1);
+            run.is_exact = !run.command.is_empty() && before.is_some_and(|before| typed[before] == "--");
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_agree_with_each_other() {
+        Arguments::command().debug_assert();
+    }
+
+    fn run_of(words: &[&str]) -> (Vec<String>, bool) {
+        let typed = prepared(["runvoy", "run"].iter().chain(words).map(OsString::from));
+        match Arguments::try_parse_from(&typed).unwrap().with_exactness(&typed).command {
+            Command::Run(run) => (run.command, run.is_exact),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn options_of_run_end_at_the_first_word_that_is_none() {
+        for (words, command, is_exact) in [
+            (
+                &["grep", "-v", "root", "-d", "-o", "x", "--", "y"][..],
+                &["grep", "-v", "root", "-d", "-o", "x", "--", "y"][..],
+                false,
+            ),
+            (&["-i", "a", "--", "grep", "-v"], &["grep", "-v"], true),
+            (&["-e", "A=b", "env", "-i"], &["env", "-i"], false),
+            (&["--", "a && b"], &["a && b"], true),
+            (&["--", "--", "x"], &["--", "x"], true),
+            (&["-"], &["-"], false),
+            (&["x", "--help"], &["x", "--help"], false),
+        ] {
+            assert_eq!(run_of(words), (command.iter().map(|word| (*word).to_owned()).collect(), is_exact), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_may_begin_with_a_dash() {
+        for words in [
+            &["runvoy", "claim", "-oabcdefghijklmnopqrstuv"][..],
+            &["runvoy", "claim", "-oabcdefghijklmnopqrstuv", "--endpoint", "https://a"],
+            &["runvoy", "-v", "claim", "-oabcdefghijklmnopqrstuv"],
+        ] {
+            let typed = prepared(words.iter().map(OsString::from));
+            match Arguments::try_parse_from(&typed).unwrap().command {
+                Command::Claim(claim) => assert_eq!(claim.token, "-oabcdefghijklmnopqrstuv"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Describes what users type to run something, by a command line or a playbook.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+/// The parts of a run besides its command.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct RunOptions {
+    /// The image: a registered name or id [default: the default image]
+    #[arg(short, long)]
+    pub(crate) image: Option<String>,
+
+    /// A variable of the command; may be repeated
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub(crate) env: Vec<(String, String)>,
+
+    /// Variables that the environment's `RUNVOY_USER_NAME` and `env` replace: those of a playbook.
+    #[arg(skip)]
+    pub(crate) base_env: Vec<(String, String)>,
+
+    /// Secrets that the command gets in their variables, separated by commas; may be repeated
+    #[arg(long = "secret", value_name = "NAME", value_delimiter = ',')]
+    pub(crate) secrets: Vec<String>,
+
+    /// How long the command may take, such as 90s, 10m, 1h30m or 1d; 0 for no limit
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Option<u64>,
+
+    /// A git repository that is cloned before the command starts
+    #[arg(short = 'g', long, value_name = "URL")]
+    pub(crate) git_repo: Option<String>,
+
+    /// The branch, tag or commit of the repository
+    #[arg(short = 'r', long, value_name = "REF")]
+    pub(crate) git_ref: Option<String>,
+
+    /// The folder of the repository in which the command runs
+    #[arg(short = 'p', long, value_name = "PATH")]
+    pub(crate) git_path: Option<String>,
+}
+
+/// How a run is watched.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct WatchOptions {
+    /// Start the command, print the execution's id, and end
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+
+    /// Print the request and send nothing
+    #[arg(long, conflicts_with = "detach")]
+    pub(crate) dry_run: bool,
+
+    /// What becomes of the execution when runvoy ends before it: at Ctrl+C, SIGTERM or SIGHUP, or when the reader of its output is gone
+    #[arg(long, value_enum, default_value_t, value_name = "ACTION")]
+    pub(crate) on_interrupt: OnInterrupt,
+
+    /// Begin each line with its time
+    #[arg(long)]
+    pub(crate) timestamps: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnInterrupt {
+    /// Stop it and wait for its end
+    #[default]
+    Stop,
+    /// Leave it running
+    Detach,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  runvoy run --secret database 'pg_dump \"$DATABASE_URL\" | wc -c'
+  runvoy run -i alpine:3.22 -e STAGE=test --timeout 10m -g https://example.com/ops.git -p jobs -- ./job.sh --all
+  runvoy run grep -v root /etc/passwd
+  runvoy run -f script.sh
+  echo 'uname -a' | runvoy run -
+
+Options of runvoy come before the command: they end at the first word that is none. One word, also after --, is a line for the shell.
+Several words are joined by blanks, and the shell reads them. After --, each of several words is quoted, so that the command sees exactly
+those. Variables named RUNVOY_USER_NAME are given to the command as NAME.
+
+The command's standard output and standard error come as one on standard output, each line when it is complete: a prompt, or a progress
+bar that ends no line, is not seen before. Standard input is not passed on.
+
+Ctrl+C stops the execution and waits for its last lines; a second Ctrl+C leaves at once.")]
+pub(crate) struct Run {
+    /// The command, or - for a script on standard input
+    #[arg(
+        required_unless_present = "file",
+        conflicts_with = "file",
+        trailing_var_arg = true,
+        allow_hyphen_values = false
+    )]
+    pub(crate) command: Vec<String>,
+
+    /// The command came after `--`.
+    #[arg(skip)]
+    pub(crate) is_exact: bool,
+
+    /// Run this script
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) options: RunOptions,
+
+    #[command(flatten)]
+    pub(crate) watch: WatchOptions,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Playbook {
+    /// List the playbooks of this folder, of those above it, and of ~/.runvoy
+    List,
+    /// Show what a playbook runs
+    Show {
+        name: String,
+        /// Show the request as a curl command
+        #[arg(long)]
+        curl: bool,
+        #[command(flatten)]
+        options: PlaybookOptions,
+    },
+    /// Run a playbook
+    #[command(after_help = "Example: runvoy playbook run restore -P database=orders -i postgres:17")]
+    Run {
+        name: String,
+        #[command(flatten)]
+        options: PlaybookOptions,
+        #[command(flatten)]
+        watch: WatchOptions,
+    },
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct PlaybookOptions {
+    /// The value of a parameter; may be repeated
+    #[arg(short = 'P', long = "parameter", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub(crate) parameters: Vec<(String, String)>,
+
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
+}
+
+pub(super) fn name_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("it wants NAME=VALUE".to_owned()),
+    }
+}
+
+/// Seconds, from a duration such as `90`, `90s`, `10m`, `1h30m` or `1d`. 0 is no limit.
+pub(crate) fn duration(text: &str) -> Result<u64, String> {
+    let wrong = || "it wants a duration such as 90s, 10m, 1h30m or 1d".to_owned();
+    if let Ok(seconds) = text.parse() {
+        return Ok(seconds);
+    }
+    let span: jiff::Span = text.parse().map_err(|_| wrong())?;
+    let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
+    let is_whole = duration.subsec_nanos() == 0;
+    u64::try_from(duration.as_secs()).ok().filter(|_| is_whole).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_seconds() {
+        for (text, seconds) in [
+            ("90", 90),
+            ("90s", 90),
+            ("10m", 600),
+            ("1h30m", 5400),
+            ("1d", 86_400),
+            ("1d2h", 93_600),
+            ("0", 0),
+            ("0s", 0),
+        ] {
+            assert_eq!(duration(text), Ok(seconds), "{text}");
+        }
+        for text in ["", "-5s", "0.2s", "soon", "1mo"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

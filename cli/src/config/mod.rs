@@ -1,0 +1,190 @@
+//! Decides which API is called, and with which key. A key is sent to its own endpoint only.
+//!
+//! In this order: `--profile`, `RUNVOY_ENDPOINT`, `RUNVOY_PROFILE`, a local system's folder here or above, the file's current profile.
+
+mod file;
+mod local;
+
+use std::{collections::BTreeSet, env};
+
+use crate::{
+    arguments::Global,
+    failure::{Failure, Result},
+};
+
+pub(crate) use file::{DEFAULT_PROFILE, File, Profile, use_profile, write_profile};
+pub(crate) use local::is_foreign;
+
+pub(crate) const ENDPOINT: &str = "RUNVOY_ENDPOINT";
+pub(crate) const API_KEY: &str = "RUNVOY_API_KEY";
+const PROFILE: &str = "RUNVOY_PROFILE";
+const ALLOW_HTTP: &str = "RUNVOY_ALLOW_HTTP";
+
+#[derive(Clone)]
+pub(crate) struct Config {
+    /// The URL of the API up to the path, without a final slash.
+    pub(crate) endpoint: String,
+    pub(crate) api_key: Option<String>,
+    /// Where the endpoint was found, for people.
+    pub(crate) source: String,
+}
+
+/// A variable of the environment that is not empty.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+impl Config {
+    /// # Errors
+    /// No endpoint is configured, a file that is needed cannot be read, or the key would cross a network in the clear.
+    pub(crate) fn load(global: &Global) -> Result<Self> {
+        let config = Self::find(global)?;
+        let endpoint = normal_endpoint(&config.endpoint)?;
+        if let Some(key) = &config.api_key {
+            check_key(key, &config.source)?;
+        }
+        let config = Self { endpoint, ..config };
+        if !global.allow_http && variable(ALLOW_HTTP).is_none() {
+            config.check_transport()?;
+        }
+        Ok(config)
+    }
+
+    fn find(global: &Global) -> Result<Self> {
+        let key = variable(API_KEY);
+        if let Some(name) = &global.profile {
+            return Self::of_profile(name, key);
+        }
+        if let Some(endpoint) = variable(ENDPOINT) {
+            let source = format!("the variable {ENDPOINT}");
+            // A key of the file belongs to the file's endpoint.
+            let key = match key {
+                Some(key) => Some(key),
+                None => File::read()?.key_of(&endpoint),
+            };
+            return Ok(Self { endpoint, api_key: key, source });
+        }
+        if let Some(name) = variable(PROFILE) {
+            return Self::of_profile(&name, key);
+        }
+        if let Some((endpoint, key, folder)) = local::system() {
+            return Ok(Self { endpoint, api_key: Some(key), source: folder.display().to_string() });
+        }
+        let file = File::read()?;
+        let name = file.current();
+        match file.profile(name) {
+            Some(Profile { api_endpoint: Some(endpoint), api_key }) => {
+                let source = format!("the profile {name:?}");
+                Ok(Self { endpoint, api_key: key.or(api_key), source })
+            }
+            _ => Err(Failure::new("no endpoint is configured")
+                .remedy(format!("run `runvoy configure`, or set {ENDPOINT} and {API_KEY}"))),
+        }
+    }
+
+    /// A profile that the user names. Its own key comes before that of the environment.
+    fn of_profile(name: &str, key: Option<String>) -> Result<Self> {
+        let file = File::read()?;
+        match file.profile(name) {
+            Some(Profile { api_endpoint: Some(endpoint), api_key }) => {
+                Ok(Self { endpoint, api_key: api_key.or(key), source: format!("the profile {name:?}") })
+            }
+            _ => {
+                let names = file.names().join(", ");
+                let names = if names.is_empty() { "there are none".to_owned() } else { format!("there are: {names}") };
+                Err(Failure::new(format!("there is no profile {name:?}"))
+                    .remedy(format!("{names}\n  make it: runvoy configure --profile {name}")))
+            }
+        }
+    }
+
+    fn check_transport(&self) -> Result<()> {
+        check_transport(&self.endpoint)
+    }
+}
+
+/// # Errors
+/// The endpoint would get the key over a network in the clear.
+pub(crate) fn check_transport(endpoint: &str) -> Result<()> {
+    let url = reqwest::Url::parse(endpoint).ok();
+    let is_private = url.is_none_or(|url| url.scheme() == "https" || url.host_str().is_some_and(is_loopback));
+    if is_private {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{endpoint} is not encrypted, and others could read the API key"))
+        .remedy(format!("use https://, or allow it: --allow-http or {ALLOW_HTTP}=1")))
+}
+
+/// # Errors
+/// The key has characters that no key has. The message does not show it.
+pub(crate) fn check_key(key: &str, source: &str) -> Result<()> {
+    if key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(Failure::new(format!("the API key for {source} has characters that no key has, such as blanks or line ends"))
+        .remedy("run `runvoy configure`, or set RUNVOY_API_KEY again"))
+}
+
+/// The endpoint without what users add to it: a final slash, or the path of the API.
+///
+/// # Errors
+/// The text is no URL of HTTP.
+pub(crate) fn normal_endpoint(text: &str) -> Result<String> {
+    let text = text.trim();
+    let url = text.trim_end_matches('/');
+    let url = url.strip_suffix("/api/v1").unwrap_or(url);
+    match reqwest::Url::parse(url) {
+        Ok(parsed) if ["http", "https"].contains(&parsed.scheme()) && parsed.has_host() => Ok(url.to_owned()),
+        _ => Err(Failure::new(format!("the endpoint {text:?} is not a URL"))
+            .remedy("it wants the API's URL, such as https://abc.lambda-url.eu-west-1.on.aws")),
+    }
+}
+
+/// Tells that a host of a URL is this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// Tells that more than one endpoint is configured, so that it must be said which one is used.
+pub(crate) fn has_several_endpoints() -> bool {
+    let mut endpoints: BTreeSet<String> = File::read().map(|file| file.endpoints()).unwrap_or_default();
+    endpoints.extend(variable(ENDPOINT));
+    endpoints.extend(local::system_quietly().map(|(endpoint, ..)| endpoint));
+    endpoints.iter().filter_map(|endpoint| normal_endpoint(endpoint).ok()).collect::<BTreeSet<_>>().len() > 1
+}
+
+/// Tells that something of another owner is not used.
+fn ignored(what: &std::path::Path) {
+    say!("runvoy: {} belongs to another user of this machine, and is ignored", what.display());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_may_have_what_users_add() {
+        for text in [
+            "https://a.example.com",
+            "https://a.example.com/",
+            "https://a.example.com/api/v1/",
+            " https://a.example.com ",
+        ] {
+            assert_eq!(normal_endpoint(text).unwrap(), "https://a.example.com", "{text}");
+        }
+        for text in ["", "a.example.com", "ftp://a", "https://"] {
+            assert!(normal_endpoint(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_crosses_a_network_encrypted_only() {
+        for endpoint in ["https://a", "http://localhost:8080", "http://127.0.0.2", "http://[::1]:80"] {
+            assert!(check_transport(endpoint).is_ok(), "{endpoint}");
+        }
+        for endpoint in ["http://a", "http://localhost.example.com", "http://10.0.0.1:8080"] {
+            assert!(check_transport(endpoint).is_err(), "{endpoint}");
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! Brings the lines of an execution, each once and in order, until the execution ends, whatever the network does.
+//!
+//! The server sends a viewer every line in the order of its store. After a lost connection, the viewer connects again and names its last
+//! line, and the server goes on after it. A line that comes twice is known by its id. The log of an execution that has ended comes in
+//! pages from the API.
+
+mod socket;
+
+use std::{
+    collections::{HashSet, VecDeque},
+    hash::{BuildHasher, RandomState},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use reqwest::Method;
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use crate::{
+    api::{Api, Repeat, RequestError, segment},
+    failure::{Failure, Result},
+};
+
+use socket::{Refusal, Socket};
+
+/// The first and the longest pause before another connection.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(15));
+/// How long the server may need to send the first frame. It comes when an event of the new connection has been handled.
+const FIRST_FRAME: Duration = Duration::from_secs(10);
+/// The pause between two frames after which all stored lines have been sent, on a network without delay.
+const QUIET: Duration = Duration::from_secs(1);
+/// How many round trips a pause between two stored frames may last besides.
+const ROUND_TRIPS: u32 = 3;
+/// How long the record may take to show an end that the log has shown.
+const RECORD_LAGS: Duration = Duration::from_secs(10);
+
+/// A line of a log.
+#[derive(Clone, Debug, Deserialize, serde::Serialize)]
+pub(crate) struct Line {
+    pub(crate) event_id: String,
+    /// Milliseconds since 1970.
+    pub(crate) timestamp: i64,
+    pub(crate) message: String,
+}
+
+/// An event of an execution that is followed.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Lines(Vec<Line>),
+    Status {
+        status: String,
+        exit_code: Option<i64>,
+    },
+    /// Every line has come.
+    End,
+}
+
+/// The state of an execution.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Status {
+    pub(crate) status: String,
+    pub(crate) exit_code: Option<i64>,
+    pub(crate) stopped_reason: Option<String>,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) completed_at: Option<Timestamp>,
+}
+
+impl Status {
+    pub(crate) fn is_end(&self) -> bool {
+        is_end(&self.status)
+    }
+
+    /// Seconds from the request to the end.
+    pub(crate) fn seconds(&self) -> Option<i64> {
+        Some(self.completed_at?.duration_since(self.started_at?).as_secs().max(0))
+    }
+
+    pub(crate) fn exit_code(&self) -> u8 {
+        crate::exit_code::of_execution(self.status == "SUCCEEDED", self.exit_code)
+    }
+}
+
+pub(crate) fn is_end(status: &str) -> bool {
+    ["SUCCEEDED", "FAILED", "STOPPED"].contains(&status)
+}
+
+#[derive(Deserialize)]
+struct Logs {
+    events: Option<Vec<Line>>,
+    websocket_url: Option<String>,
+}
+
+/// A frame, as the server sends it.
+#[derive(Deserialize)]
+struct Frame {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    #[serde(default)]
+    events: Vec<Line>,
+    reason: Option<String>,
+    status: Option<String>,
+    exit_code: Option<i64>,
+    event_id: Option<String>,
+    timestamp: Option<i64>,
+    message: Option<String>,
+}
+
+pub(crate) struct Follower<'a> {
+    api: &'a Api,
+    id: String,
+    /// The WebSocket's URL. It works for a day, after the execution's end too.
+    url: Option<String>,
+    /// The page of the log that comes next, of an execution that has ended.
+    page: Option<String>,
+    socket: Option<Socket>,
+    last_event_id: Option<String>,
+    seen: Seen,
+    /// Received and not returned yet.
+    waiting: VecDeque<Event>,
+    pause: Duration,
+    /// The user has been told that the connection is lost.
+    told: bool,
+    /// Connect to the place that the endpoint names, and not to the one that the server names.
+    by_endpoint: bool,
+    /// The time of the server, or of this machine, when the log was asked for.
+    begun: Timestamp,
+}
+
+/// The lines that have been returned. Holds a hash of each id, so that a million lines take 16 MB.
+#[derive(Default)]
+struct Seen {
+    hasher: RandomState,
+    ids: HashSet<u64>,
+}
+
+impl Seen {
+    fn is_new(&mut self, id: &str) -> bool {
+        self.ids.insert(self.hasher.hash_one(id))
+    }
+}
+
+impl<'a> Follower<'a> {
+    /// Follows an execution from its first line on. Without a URL, asks the API for one.
+    pub(crate) fn new(api: &'a Api, id: &str, websocket_url: Option<String>) -> Self {
+        Self {
+            api,
+            id: id.to_owned(),
+            url: websocket_url,
+            page: None,
+            socket: None,
+            last_event_id: None,
+            seen: Seen::default(),
+            waiting: VecDeque::new(),
+            pause: PAUSES.0,
+            told: false,
+            by_endpoint: false,
+            begun: Timestamp::now(),
+        }
+    }
+
+    /// Waits for the next event. A lost connection is taken up again, for as long as it takes. May be cancelled.
+    ///
+    /// # Errors
+    /// The API refuses to show the log.
+    pub(crate) async fn next(&mut self) -> Result<Event> {
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                return Ok(event);
+            }
+            self.advance(None).await?;
+        }
+    }
+
+    /// Waits for the next event of those that the server has already, however long it takes to bring them. There is none when the lines
+    /// that follow were printed after this began, or none follows.
+    ///
+    /// # Errors
+    /// The API refuses to show the log.
+    pub(crate) async fn next_stored(&mut self) -> Result<Option<Event>> {
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                return Ok(Some(event));
+            }
+            if self.has_reached_the_present() {
+                return Ok(None);
+            }
+            let quiet = self.socket.as_ref().map(|socket| {
+                let base = if socket.has_frame { QUIET } else { FIRST_FRAME };
+                base + socket.round_trip * ROUND_TRIPS
+            });
+            if !self.advance(quiet).await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Does one step: connects, reads a page, or waits for a frame. Returns false when `quiet` passed without a frame.
+    async fn advance(&mut self, quiet: Option<Duration>) -> Result<bool> {
+        if self.page.is_some() {
+            self.read_page().await?;
+            return Ok(true);
+        }
+        let Some(socket) = &mut self.socket else {
+            self.connect().await?;
+            return Ok(true);
+        };
+        let text = match quiet {
+            None => socket.next().await,
+            Some(quiet) => match tokio::time::timeout(quiet, socket.next()).await {
+                Ok(text) => text,
+                Err(_) => return Ok(false),
+            },
+        };
+        let taken = match text {
+            Ok(text) => self.take_frame(&text),
+            Err(why) => Err(why),
+        };
+        if let Err(why) = taken {
+            self.socket = None;
+            self.tell(&why);
+            self.wait().await;
+        }
+        Ok(true)
+    }
+
+    /// Tells that the last line is younger than the request for the log. The store's order is nearly that of the lines' times.
+    fn has_reached_the_present(&self) -> bool {
+        self.socket.as_ref().and_then(|socket| socket.last_line).is_some_and(|last| last > self.begun.as_millisecond())
+    }
+
+    fn tell(&mut self, why: &str) {
+        if !self.told {
+            self.told = true;
+            say!("runvoy: the connection is lost ({why}); connecting again");
+        }
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(PAUSES.1);
+    }
+
+    async fn connect(&mut self) -> Result<()> {
+        let Some(url) = self.url.clone() else { return self.ask_for_url().await };
+        let address = self.address(&url);
+        match Socket::open(self.api, &address).await {
+            Ok(socket) => self.socket = Some(socket),
+            Err(refusal) => {
+                // A tunnel's end has another port than the server that the URL names.
+                let turned = !self.by_endpoint && self.endpoint_address(&url).is_some();
+                self.by_endpoint = turned;
+                if turned {
+                    return Ok(());
+                }
+                self.tell(match &refusal {
+                    Refusal::Refused => "the server does not accept the token any more",
+                    Refusal::Failed(why) => why,
+                });
+                self.wait().await;
+                // The token may have expired. The API knows whether the execution is still there.
+                self.url = None;
+            }
+        }
+        Ok(())
+    }
+
+    fn address(&self, url: &str) -> String {
+        let named = url.strip_prefix("ws").map_or_else(|| url.to_owned(), |rest| format!("http{rest}"));
+        let mut address = if self.by_endpoint { self.endpoint_address(url).unwrap_or(named) } else { named };
+        address.push_str("&batch=true&status=true");
+        if let Some(id) = &self.last_event_id {
+            address.push_str("&last_event_id=");
+            address.push_str(&segment(id));
+        }
+        address
+    }
+
+    /// The WebSocket at the endpoint's host and port, for a server that names an address of its own machine, if that is another address.
+    fn endpoint_address(&self, url: &str) -> Option<String> {
+        let mut named = reqwest::Url::parse(&url.replacen("ws", "http", 1)).ok()?;
+        let endpoint = reqwest::Url::parse(self.api.endpoint()).ok()?;
+        let is_local = named.host_str().is_some_and(crate::config::is_loopback);
+        if !is_local || named.origin() == endpoint.origin() {
+            return None;
+        }
+        named.set_scheme(endpoint.scheme()).ok()?;
+        named.set_host(endpoint.host_str()).ok()?;
+        named.set_port(endpoint.port()).ok()?;
+        Some(named.into())
+    }
+
+    async fn ask_for_url(&mut self) -> Result<()> {
+        self.page = Some(format!("/executions/{}/logs", segment(&self.id)));
+        self.read_page().await
+    }
+
+    /// Reads a page of the log. An execution that has not ended has a WebSocket's URL in its place.
+    async fn read_page(&mut self) -> Result<()> {
+        let Some(path) = &self.page else { return Ok(()) };
+        let answer = match self.api.send(Method::GET, path, None, &[], Repeat::Safe).await {
+            Ok(answer) => answer,
+            Err(RequestError::Refused { failure, .. }) => return Err(failure),
+            Err(RequestError::Unreachable { failure, .. }) => {
+                self.tell(failure.what());
+                self.wait().await;
+                return Ok(());
+            }
+        };
+        if let Some(date) = answer.date().filter(|_| self.last_event_id.is_none()) {
+            self.begun = date;
+        }
+        let logs: Logs = answer.parse()?;
+        if let Some(url) = logs.websocket_url {
+            (self.url, self.page) = (Some(url), None);
+            return Ok(());
+        }
+        self.heard();
+        // The execution has ended: the answer is the log, or a page of it.
+        let mut lines = logs.events.unwrap_or_default();
+        self.page = answer.next_page();
+        if self.page.is_some() {
+            // The last event of such a page is a note for clients that read no `Link` header.
+            lines.pop();
+        }
+        self.take(lines);
+        if self.page.is_none() {
+            self.waiting.push_back(Event::End);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, lines: Vec<Line>) {
+        let lines: Vec<Line> = lines.into_iter().filter(|line| self.seen.is_new(&line.event_id)).collect();
+        if let Some(last) = lines.last() {
+            self.last_event_id = Some(last.event_id.clone());
+            if let Some(socket) = &mut self.socket {
+                socket.last_line = Some(last.timestamp);
+            }
+            self.waiting.push_back(Event::Lines(lines));
+        }
+    }
+
+    fn heard(&mut self) {
+        self.pause = PAUSES.0;
+        if self.told {
+            self.told = false;
+            say!("runvoy: connected again");
+        }
+    }
+
+    /// Takes in a frame. The error says why the connection is of no use any more.
+    fn take_frame(&mut self, text: &str) -> Result<(), String> {
+        let frame: Frame = serde_json::from_str(text).map_err(|error| format!("a frame is not runvoy's: {error}"))?;
+        self.heard();
+        match (frame.kind.as_deref(), frame.status) {
+            (Some("logs"), _) => self.take(frame.events),
+            (Some("status"), Some(status)) => {
+                self.waiting.push_back(Event::Status { status, exit_code: frame.exit_code });
+            }
+            (Some("disconnect"), _) if frame.reason.as_deref() == Some("execution_completed") => {
+                self.waiting.push_back(Event::End);
+            }
+            (Some("disconnect"), _) => return Err(frame.reason.unwrap_or_else(|| "the server closes it".to_owned())),
+            (None, _) => {
+                if let (Some(event_id), Some(timestamp), Some(message)) =
+                    (frame.event_id, frame.timestamp, frame.message)
+                {
+                    self.take(vec![Line { event_id, timestamp, message }]);
+                }
+            }
+            // The answer to a ping, or a kind of frame that a later server sends.
+            (Some(_), _) => return Ok(()),
+        }
+        if let Some(socket) = &mut self.socket {
+            socket.has_frame = true;
+        }
+        Ok(())
+    }
+
+    /// How the execution ended, after [`Event::End`].
+    ///
+    /// # Errors
+    /// The API fails, or does not know of the end soon.
+    pub(crate) async fn final_status(&self) -> Result<Status> {
+        let path = format!("/executions/{}/status", segment(&self.id));
+        let until = Instant::now() + RECORD_LAGS;
+        loop {
+            let status: Status = self.api.get(&path).await?.parse()?;
+            if status.is_end() {
+                return Ok(status);
+            }
+            if Instant::now() > until {
+                return Err(Failure::new("the log has ended, and the execution has not")
+                    .remedy(format!("look at `runvoy status {}`", self.id)));
+            }
+            tokio::time::sleep(PAUSES.0).await;
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Tests of running commands.
+
+use crate::prelude::*;
+
+#[test]
+fn a_run_prints_the_lines_of_the_command_and_ends_with_its_exit_code() {
+    let system = System::start();
+    let output = system.run(&["run", "echo out; echo err >&2; exit 3"]);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(3), "out\nerr\n"));
+    let own = text(&output.stderr);
+    assert!(own.contains("### runvoy runner: command ended, exit code => 3"), "{own}");
+    assert!(own.contains("FAILED, exit code 3"), "{own}");
+
+    for (arguments, expected) in [
+        (&["run", "echo", "a   b", "$HOME"][..], "a b /"),
+        (&["run", "echo 'a   b'"], "a   b"),
+        (&["run", "--", "printf", "<%s>", "a   b", "it's", "$HOME", ""], "<a   b><it's><$HOME><>"),
+        (&["run", "-e", "STAGE=a=b", "echo $STAGE"], "a=b"),
+        (&["run", "--", "true && echo 'a   b'"], "a   b"),
+        (&["run", "printf", "%s-%s-%s", "-d", "-o", "--timeout"], "-d--o---timeout"),
+        (&["run", "-i", "ubuntu:22.04", "--timeout", "1m", "-p", "", "echo ok"], "ok"),
+    ] {
+        let printed = system.prints(arguments);
+        assert!(printed.starts_with(expected), "{arguments:?}: {printed}");
+    }
+    assert_eq!(system.run(&["run", "--timeout", "1s", "sleep 60"]).status.code(), Some(124));
+    let variable = system
+        .command(&["run", "-e", "OTHER=given", "echo $MINE $OTHER"])
+        .env("RUNVOY_USER_MINE", "mine")
+        .env("RUNVOY_USER_OTHER", "lost")
+        .output()
+        .unwrap();
+    assert_eq!(text(&variable.stdout), "mine given\n");
+
+    std::fs::write(system.home.path().join("script.sh"), "echo of a file\nexit 4\n").unwrap();
+    let output = system.run(&["run", "-f", "script.sh"]);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(4), "of a file\n"));
+    let mut child = system.command(&["run", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"echo of standard input\n").unwrap();
+    assert_eq!(text(&end_of(child).stdout), "of standard input\n");
+}
+
+#[test]
+fn an_execution_is_started_found_watched_and_stopped() {
+    let system = System::start();
+    let id = system.prints(&["run", "--detach", "echo first; sleep 600"]);
+    let id = id.strip_suffix('\n').unwrap();
+    assert_eq!(id.len(), 32, "nothing but the id: {id:?}");
+    let list = system.prints(&["list"]);
+    assert!(list.lines().nth(1).unwrap().contains(id), "{list}");
+    assert_eq!(system.prints(&["list", "--status", "failed"]), "");
+    let mut following = system.command(&["logs", "-f", id]).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(following.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    assert_eq!(first, "first\n");
+    assert_eq!(system.prints(&["logs", id]), "first\n");
+    let stamped = system.prints(&["logs", "--timestamps", id]);
+    assert!(stamped.starts_with("20") && stamped.ends_with("Z first\n"), "{stamped}");
+    assert!(system.run(&["kill", id]).status.success());
+    assert_eq!(end_of(following).status.code(), Some(130));
+    assert_eq!(system.run(&["status", "--wait", id]).status.code(), Some(130));
+    let status = system.json(&["status", id, "-o", "json"]);
+    assert_eq!((&status["status"], &status["exit_code"]), (&json!("STOPPED"), &json!(130)));
+    assert!(system.run(&["kill", id]).status.success(), "to stop it again changes nothing");
+    assert_eq!(system.run(&["kill", "0123456789abcdef0123456789abcdef"]).status.code(), Some(125));
+}
+
+#[test]
+fn a_run_is_sent_again_as_the_same_run() {
+    let started =
+        json!({"execution_id": "abc", "log_url": "", "image_id": "", "websocket_url": "", "status": "STARTING"});
+    // 0 closes the connection without an answer.
+    let answers = [503, 429, 0, 502, 504].map(|status| (status, "{}".to_owned()));
+    let answers = answers.into_iter().chain([(202, started.to_string())]).collect();
+    let (endpoint, heads) = canned(answers);
+    let home = tempfile::tempdir().unwrap();
+    let output = bare(home.path(), &["run", "-d", "true"])
+        .env("RUNVOY_ENDPOINT", endpoint)
+        .env("RUNVOY_API_KEY", "k")
+        .output()
+        .unwrap();
+    assert_eq!(text(&output.stdout), "abc\n", "{}", text(&output.stderr));
+    let keys: Vec<String> = heads
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|head| head.lines().find(|line| line.starts_with("idempotency-key: ")).unwrap().to_owned())
+        .collect();
+    assert_eq!(keys.len(), 6);
+    assert!(keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+}
+
+#[test]
+fn programs_read_each_line_as_json() {
+    let system = System::start();
+    let output = system.run(&["run", "-o", "json", "echo \"a b\"; exit 2"]);
+    assert_eq!(output.status.code(), Some(2));
+    let lines: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().any(|line| line["message"] == "a b" && line["event_id"].is_string()), "{lines:?}");
+    let last = lines.last().unwrap();
+    assert_eq!((&last["status"], &last["exit_code"]), (&json!("FAILED"), &json!(2)));
+    for _ in 0..12 {
+        system.prints(&["run", "-d", "true"]);
+    }
+    assert_eq!(system.json(&["list", "--limit", "0", "-o", "json"]).as_array().unwrap().len(), 13);
+    let dry = system.json(&["run", "--dry-run", "-e", "A=1", "true"]);
+    assert_eq!(dry, json!({"command": "true", "env": {"A": "1"}}));
+}
+
+#[test]
+fn a_redirection_carries_neither_key_nor_secret_to_another_place() {
+    let (elsewhere, seen) = canned(vec![(200, "{}".to_owned())]);
+    let home = tempfile::tempdir().unwrap();
+    for status in [301, 302, 303, 307, 308] {
+        for arguments in [&["secrets", "create", "db", "DB", "hush"][..], &["list"], &["run", "true"]] {
+            let location = format!("Location: {elsewhere}/login?next=1\r\n");
+            let (endpoint, _) = canned_with_headers(vec![(status, location, String::new())]);
+            let mut command = bare(home.path(), arguments);
+            let output = command.env("RUNVOY_ENDPOINT", endpoint).env("RUNVOY_API_KEY", "k").output().unwrap();
+            let said = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(125), "{status} {arguments:?}: {said}");
+            assert!(said.contains(&format!("leads to {elsewhere}/login")), "{said}");
+            assert!(output.stdout.is_empty());
+        }
+    }
+    assert!(seen.lock().unwrap().is_empty(), "{seen:?}");
+}
+
+#[test]
+fn a_redirection_on_the_same_origin_is_followed_for_reading_only() {
+    let home = tempfile::tempdir().unwrap();
+    let moved = || (308, "Location: /v2/api/v1/x\r\n".to_owned(), String::new());
+    let ask = |arguments: &[&str]| {
+        let (endpoint, heads) = canned_with_headers(vec![moved(), (200, String::new(), "[]".to_owned())]);
+        let mut command = bare(home.path(), arguments);
+        let output = command.env("RUNVOY_ENDPOINT", endpoint).env("RUNVOY_API_KEY", "k").output().unwrap();
+        (output.status.code(), heads.lock().unwrap().len())
+    };
+    assert_eq!(ask(&["list"]), (Some(0), 2));
+    assert_eq!(ask(&["kill", "x"]), (Some(125), 1));
+}
+
+#[test]
+fn an_answer_that_is_not_runvoys_is_no_success() {
+    let home = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["secrets", "create", "db", "DB", "v"][..],
+        &["secrets", "get", "db"],
+        &["users", "create", "a@b.c", "--role", "viewer"],
+        &["users", "revoke", "a@b.c"],
+    ] {
+        let (endpoint, _) = canned(vec![(200, "{}".to_owned())]);
+        let mut command = bare(home.path(), arguments);
+        let output = command.env("RUNVOY_ENDPOINT", endpoint).env("RUNVOY_API_KEY", "k").output().unwrap();
+        assert_eq!(output.status.code(), Some(125), "{arguments:?}: {}", text(&output.stdout));
+    }
+}
+
+#[test]
+fn a_refused_connection_has_started_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = bare(home.path(), &["run", "true"]);
+    command.env("RUNVOY_ENDPOINT", format!("http://127.0.0.1:{}", free_port())).env("RUNVOY_API_KEY", "k");
+    let output = command.output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(125));
+    assert!(said.contains("cannot be reached") && !said.contains("may have been started"), "{said}");
+}
