@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Passes connections on to a port, and cuts each after this long.
+/// Passes connections on to a port, and cuts each after this long, the later ones after a little longer.
 pub(crate) fn cutting_proxy(to: u16, cut_after: Duration) -> (u16, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -32,7 +32,9 @@ pub(crate) fn cutting_proxy(to: u16, cut_after: Duration) -> (u16, Arc<AtomicU64
             }
             let counted = counted.clone();
             std::thread::spawn(move || {
-                std::thread::sleep(cut_after);
+                // A busy machine needs more time to get on between two cuts.
+                let cuts = counted.load(Ordering::Relaxed);
+                std::thread::sleep(cut_after * (10 + u32::try_from(cuts).unwrap_or(u32::MAX)) / 10);
                 let _ = client.shutdown(Shutdown::Both);
                 let _ = server.shutdown(Shutdown::Both);
                 counted.fetch_add(1, Ordering::Relaxed);
