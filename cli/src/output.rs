@@ -64,7 +64,7 @@ impl LinePrinter {
                     self.out.write_all(escape::json(&json).as_bytes())?;
                 }
                 Format::Json => serde_json::to_writer(&mut self.out, line).map_err(io::Error::from)?,
-                Format::Text if line.message.starts_with(OWN_LINE) => {
+                Format::Text if is_own(line) => {
                     self.out.flush()?;
                     let message = escape::text(&line.message);
                     say::line(&Style::new().for_stderr().dim().apply_to(message).to_string());
@@ -95,6 +95,11 @@ impl LinePrinter {
         }
         Ok(())
     }
+}
+
+/// Tells that runvoy added a line to those of the command.
+pub(crate) fn is_own(line: &Line) -> bool {
+    line.message.starts_with(OWN_LINE)
 }
 
 /// A time in milliseconds as RFC 3339, UTC.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::{
     arguments::{PlaybookOptions, RunOptions},
-    commands::USER_VARIABLE,
+    commands::{user_variable, with_files},
     config,
     failure::{Failure, Result},
     say,
@@ -171,6 +171,7 @@ impl Playbook {
     /// A parameter is missing, unknown, or has a value that is not allowed.
     pub(crate) fn options(&self, given: PlaybookOptions, missing: Missing) -> Result<RunOptions> {
         let PlaybookOptions { parameters, run } = given;
+        let run = with_files(run)?;
         if let Some((name, _)) =
             parameters.iter().find(|(name, _)| !self.parameters.iter().any(|known| known.name == *name))
         {
@@ -188,7 +189,7 @@ impl Playbook {
         for parameter in &self.parameters {
             let name = parameter.name.clone();
             let given = parameters.iter().rfind(|(given, _)| *given == name).map(|(_, value)| value.clone());
-            match given.or_else(|| env::var(format!("{USER_VARIABLE}{name}")).ok()) {
+            match given.or_else(|| user_variable(&name)) {
                 Some(value) => env.push((name, parameter.checked(value)?)),
                 None => match (&parameter.default, missing) {
                     (Some(default), _) => base_env.push((name, parameter.checked(default.to_string())?)),
@@ -209,6 +210,7 @@ impl Playbook {
         secrets.extend(run.secrets.into_iter().filter(|name| !self.secrets.contains(name)));
         Ok(RunOptions {
             image: run.image.or_else(|| self.image.clone()),
+            env_file: Vec::new(),
             env,
             base_env,
             secrets,

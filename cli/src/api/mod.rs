@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, Response, StatusCode, Url, header, header::HeaderMap, redirect::Policy};
+use runvoy_api_types::headers;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -187,14 +188,14 @@ impl Api {
         method: Method,
         path: &str,
         body: Option<&Value>,
-        headers: &[(&'static str, &str)],
+        extra: &[(&'static str, &str)],
         repeat: Repeat,
     ) -> Result<Answer, RequestError> {
         let begun = Instant::now();
         let mut pauses = RETRY_AFTER.into_iter();
         let mut may_have_arrived = false;
         loop {
-            let sent = self.send_once(&method, path, body, headers);
+            let sent = self.send_once(&method, path, body, extra);
             let (failure, may_repeat) = match self.or_tell(begun, sent).await {
                 Ok(answer) if answer.status.is_success() => return Ok(answer),
                 Ok(answer) => {
@@ -252,16 +253,16 @@ impl Api {
         method: &Method,
         path: &str,
         body: Option<&Value>,
-        headers: &[(&'static str, &str)],
+        extra: &[(&'static str, &str)],
     ) -> Result<Answer, Lost> {
         let mut url = format!("{}/api/v1{path}", self.endpoint);
         let mut redirects = 0;
         let response = loop {
             let mut request = self.http.request(method.clone(), &url);
             if let Some(key) = &self.api_key {
-                request = request.header("x-api-key", key);
+                request = request.header(headers::API_KEY, key);
             }
-            for (name, value) in headers {
+            for (name, value) in extra {
                 request = request.header(*name, *value);
             }
             if let Some(body) = body {
@@ -276,13 +277,13 @@ impl Api {
             }
             url = target.into();
         };
-        let (status, headers) = (response.status(), response.headers().clone());
+        let (status, received) = (response.status(), response.headers().clone());
         let text = response.text().await?;
         if self.is_verbose {
-            let id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or("none");
+            let id = received.get(headers::REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or("none");
             say!("runvoy: {method} {path} is answered {status}, request id {id}");
         }
-        Ok(Answer { status, headers, text })
+        Ok(Answer { status, headers: received, text })
     }
 
     /// A redirection that would carry the key to another place, or lose the request's body.

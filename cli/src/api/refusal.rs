@@ -1,22 +1,10 @@
 //! Tells users why the API refuses a request, and which command helps. Decides by the error's code and field.
 
 use reqwest::StatusCode;
-use serde::Deserialize;
+use runvoy_api_types::{ErrorBody, ErrorCode};
 
 use super::{Answer, Api};
 use crate::failure::Failure;
-
-/// An error as the API answers it.
-#[derive(Debug, Default, Deserialize)]
-struct ErrorBody {
-    #[serde(default)]
-    error: String,
-    #[serde(default)]
-    code: String,
-    details: Option<String>,
-    field: Option<String>,
-    hint: Option<String>,
-}
 
 pub(crate) struct Refusal {
     /// The path of the wrong input, such as `env.PORT`.
@@ -34,27 +22,30 @@ impl Refusal {
             return Self { field: None, failure };
         }
         let has_key = api.has_key();
-        let failure = match body.code.as_str() {
-            "UNAUTHORIZED" if !has_key => Failure::new("no API key is configured"),
+        let code = body.code.as_deref().and_then(|code| code.parse().ok());
+        let failure = match code {
+            Some(ErrorCode::Unauthorized) if !has_key => Failure::new("no API key is configured"),
             _ => Failure::new(body.error.clone()),
         };
-        let remedy = remedy(answer.status, path, &body, has_key);
+        let remedy = remedy(answer.status, path, code, &body, has_key);
         let failure = if remedy.is_empty() { failure } else { failure.remedy(remedy) };
         Self { field: body.field, failure }
     }
 }
 
 /// The command that helps, or the API's own words where no command does.
-fn remedy(status: StatusCode, path: &str, body: &ErrorBody, has_key: bool) -> String {
-    let command = match (body.code.as_str(), body.field.as_deref().unwrap_or_default()) {
-        ("UNAUTHORIZED", _) if !has_key => Some("run `runvoy configure`, or set RUNVOY_API_KEY"),
-        ("UNAUTHORIZED" | "INVALID_API_KEY" | "API_KEY_REVOKED", _) => {
+fn remedy(status: StatusCode, path: &str, code: Option<ErrorCode>, body: &ErrorBody, has_key: bool) -> String {
+    let command = match (code, body.field.as_deref().unwrap_or_default()) {
+        (Some(ErrorCode::Unauthorized), _) if !has_key => Some("run `runvoy configure`, or set RUNVOY_API_KEY"),
+        (Some(ErrorCode::Unauthorized | ErrorCode::InvalidApiKey | ErrorCode::ApiKeyRevoked), _) => {
             Some("run `runvoy configure` with another key, or ask an admin for a new claim link")
         }
-        ("FORBIDDEN", _) => Some("`runvoy whoami` shows what you may do"),
-        ("SECRET_NOT_FOUND", _) | (_, "secrets") => Some("`runvoy secrets list` lists the secrets"),
-        ("SECRET_ALREADY_EXISTS", _) => Some("change it: `runvoy secrets update NAME`, or choose another name"),
-        ("NOT_FOUND", _) => list_of(path),
+        (Some(ErrorCode::Forbidden), _) => Some("`runvoy whoami` shows what you may do"),
+        (Some(ErrorCode::SecretAlreadyExists), _) => {
+            Some("change it: `runvoy secrets update NAME`, or choose another name")
+        }
+        (Some(ErrorCode::SecretNotFound), _) | (_, "secrets") => Some("`runvoy secrets list` lists the secrets"),
+        (Some(ErrorCode::NotFound), _) => list_of(path),
         (_, "timeout") => Some("give a duration such as 90s, 10m, 1h30m or 1d"),
         (_, "role") => Some("the roles are admin, operator, developer, runner and viewer"),
         _ => None,

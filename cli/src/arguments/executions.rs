@@ -1,15 +1,21 @@
 //! Describes what users type to look at executions.
 
 use clap::Args;
+use jiff::{Span, SpanRelativeTo, Timestamp};
+
+use super::run::RunOptions;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  runvoy logs ID                print the lines so far
-  runvoy logs -f ID             go on until the end, and exit with the command's exit code
-  runvoy logs ID --timestamps")]
+  runvoy logs ID                       print the lines so far
+  runvoy logs -f ID                    go on until the end, and exit with the command's exit code
+  runvoy logs @last --tail 20 --timestamps
+  runvoy logs ID --since 10m --grep 'error|failed'
+
+ID is an execution's id, the beginning of one that no other has, or @last for the last that you started.")]
 pub(crate) struct Logs {
-    /// The execution's id
+    /// The execution's id, its beginning, or @last
     pub(crate) id: String,
 
     /// Go on until the execution ends, and exit with its exit code
@@ -17,8 +23,27 @@ pub(crate) struct Logs {
     pub(crate) follow: bool,
 
     /// Begin each line with its time
-    #[arg(long)]
+    #[arg(short, long)]
     pub(crate) timestamps: bool,
+
+    #[command(flatten)]
+    pub(crate) lines: Lines,
+}
+
+/// The choice of lines.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Lines {
+    /// Only the last lines of those so far
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) tail: Option<usize>,
+
+    /// Only lines since then: a duration such as 10m, or a time such as 2030-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) since: Option<Timestamp>,
+
+    /// Only lines that match this regular expression
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
+    pub(crate) grep: Option<regex_lite::Regex>,
 }
 
 #[derive(Args, Debug)]
@@ -27,7 +52,7 @@ Examples:
   runvoy status ID
   runvoy status --wait ID && echo done")]
 pub(crate) struct Status {
-    /// The execution's id
+    /// The execution's id, its beginning, or @last
     pub(crate) id: String,
 
     /// Wait until the execution ends, and exit with its exit code
@@ -39,20 +64,104 @@ pub(crate) struct Status {
 #[command(after_help = "\
 Examples:
   runvoy list --status RUNNING,STARTING
+  runvoy list --mine --since 1d --watch
+  runvoy kill $(runvoy list -q --mine --status RUNNING --limit 0)
   runvoy list --limit 0 -o json | jq -r '.[].execution_id'")]
 pub(crate) struct List {
     /// How many; 0 for all
     #[arg(short, long, default_value_t = 10)]
-    pub(crate) limit: u64,
+    pub(crate) limit: usize,
 
     /// Only executions with one of these statuses, separated by commas
     #[arg(short, long)]
     pub(crate) status: Option<String>,
+
+    /// Only executions that you started
+    #[arg(short, long, conflicts_with = "user")]
+    pub(crate) mine: bool,
+
+    /// Only executions that this user started
+    #[arg(short, long, value_name = "EMAIL")]
+    pub(crate) user: Option<String>,
+
+    /// Only executions in this image: its id, or its name
+    #[arg(short, long)]
+    pub(crate) image: Option<String>,
+
+    /// Only executions since then: a duration such as 2h, or a time such as 2030-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) since: Option<Timestamp>,
+
+    /// Print nothing but ids
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    /// Show the list anew every two seconds
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub(crate) watch: bool,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Kill {
-    /// Ids of executions
+    /// Ids of executions, their beginnings, or @last
     #[arg(required = true)]
     pub(crate) ids: Vec<String>,
+}
+
+/// An execution that a command is about.
+#[derive(Args, Debug)]
+pub(crate) struct Which {
+    /// The execution's id, its beginning, or @last
+    #[arg(default_value = "@last")]
+    pub(crate) id: String,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  runvoy rerun                         the last execution that you started, once more
+  runvoy rerun ID -e STAGE=production  with another value of a variable
+  runvoy rerun --edit                  change the command in an editor first
+
+The API keeps the names of variables and not their values: give them by -e, or in the environment by -e NAME.")]
+pub(crate) struct Rerun {
+    #[command(flatten)]
+    pub(crate) which: Which,
+
+    /// Change the command in $VISUAL or $EDITOR before it runs
+    #[arg(long)]
+    pub(crate) edit: bool,
+
+    #[command(flatten)]
+    pub(crate) options: RunOptions,
+
+    #[command(flatten)]
+    pub(crate) watch: super::run::WatchOptions,
+}
+
+/// A time from an RFC 3339 text, or from a duration before now.
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let ago = text.parse::<Span>().ok().and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+    ago.and_then(|ago| Timestamp::now().checked_sub(ago.abs()).ok())
+        .ok_or_else(|| "it wants a duration such as 10m or 2d, or a time such as 2030-01-31T12:00:00Z".to_owned())
+}
+
+fn pattern(text: &str) -> Result<regex_lite::Regex, String> {
+    regex_lite::Regex::new(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_time_or_a_duration_before_now() {
+        assert_eq!(moment("2030-01-31T12:00:00Z").unwrap().as_second(), 1_896_091_200);
+        let ago = |text: &str| Timestamp::now().as_second() - moment(text).unwrap().as_second();
+        assert!((600..610).contains(&ago("10m")) && (172_800..172_810).contains(&ago("2d")));
+        assert!(moment("soon").is_err());
+    }
 }

@@ -3,11 +3,19 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
+
+use super::{executions::moment, run::duration};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Images {
     /// List images
-    List,
+    #[command(visible_alias = "ls")]
+    List {
+        /// Only images with this in their names
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
+    },
     /// Show an image
     Show { image: String },
     /// Let commands run in an image
@@ -36,8 +44,13 @@ pub(crate) enum Images {
         task_exec_role: Option<String>,
     },
     /// Remove an image
-    #[command(alias = "delete")]
-    Unregister { image_id: String },
+    #[command(alias = "delete", visible_alias = "rm")]
+    Unregister {
+        /// The image's id, or a name that only one image has
+        image_id: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
+    },
 }
 
 /// Where the value of a secret comes from.
@@ -51,7 +64,12 @@ pub(crate) struct ValueSource {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Secrets {
     /// List secrets, without values
-    List,
+    #[command(visible_alias = "ls")]
+    List {
+        /// Only secrets with this in their names
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
+    },
     /// Print the value of a secret
     #[command(alias = "show")]
     Get { name: String },
@@ -86,22 +104,124 @@ Examples:
         source: ValueSource,
     },
     /// Delete a secret
-    Delete { name: String },
+    #[command(visible_alias = "rm")]
+    Delete {
+        name: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Users {
     /// List users
-    List,
+    #[command(visible_alias = "ls")]
+    List {
+        /// Only users with this in their addresses
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
+    },
     /// Create a user, and print the link by which they get their API key
     Create {
         email: String,
-        /// admin, operator, developer or viewer
+        /// admin, operator, developer, runner or viewer
         #[arg(long)]
         role: String,
     },
     /// Take a user's access away
-    Revoke { email: String },
+    #[command(visible_alias = "rm")]
+    Revoke {
+        email: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
+    },
+    /// Let a revoked user in again
+    Restore { email: String },
+    /// Give a user another role
+    Role {
+        email: String,
+        /// admin, operator, developer, runner or viewer
+        role: String,
+    },
+    /// Print a new link for someone who has lost the key; the old keys stay until they are deleted
+    Claim { email: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// List your keys, never the keys themselves
+    #[command(visible_alias = "ls")]
+    List {
+        /// The keys of another user; for admins
+        #[arg(long, value_name = "EMAIL")]
+        user: Option<String>,
+    },
+    /// Make another key, and print it once
+    #[command(after_help = "Example: runvoy keys create ci --expires 30d --action executions:run")]
+    Create {
+        /// For whom or what the key is
+        name: String,
+        /// How long the key works, such as 12h or 30d
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        expires: Option<u64>,
+        /// Limit the key to this action, such as executions:run; may be repeated
+        #[arg(long = "action", value_name = "ACTION", value_delimiter = ',')]
+        actions: Vec<String>,
+        /// Limit the key to this playbook; may be repeated
+        #[arg(long = "playbook", value_name = "NAME", value_delimiter = ',')]
+        playbooks: Vec<String>,
+    },
+    /// Delete a key, which stops working at once
+    #[command(visible_alias = "rm")]
+    Delete {
+        key_id: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
+    },
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  runvoy audit --actor a@example.com --since 7d
+  runvoy audit --resource secret:prod --action secrets:read
+  runvoy audit --outcome refused --limit 0 -o json")]
+pub(crate) struct Audit {
+    /// Only what this user did
+    #[arg(long, value_name = "EMAIL")]
+    pub(crate) actor: Option<String>,
+
+    /// Only this action, such as secrets:read
+    #[arg(long)]
+    pub(crate) action: Option<String>,
+
+    /// Only what was done to this, such as secret:prod
+    #[arg(long)]
+    pub(crate) resource: Option<String>,
+
+    /// Only done, refused or failed
+    #[arg(long)]
+    pub(crate) outcome: Option<String>,
+
+    /// Only since then: a duration such as 7d, or a time such as 2030-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) since: Option<Timestamp>,
+
+    /// Only before then
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) until: Option<Timestamp>,
+
+    /// How many; 0 for all
+    #[arg(short, long, default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+/// The answer to the question before something is deleted.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Confirmation {
+    /// Do not ask; without a terminal, nothing is asked
+    #[arg(short, long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Args, Debug)]

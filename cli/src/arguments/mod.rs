@@ -8,8 +8,11 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use executions::{Kill, List, Logs, Status};
-pub(crate) use manage::{Claim, Configuration, Configure, Health, HealthAction, Images, Secrets, Users, ValueSource};
+pub(crate) use executions::{Kill, Lines, List, Logs, Rerun, Status, Which};
+pub(crate) use manage::{
+    Audit, Claim, Configuration, Configure, Confirmation, Health, HealthAction, Images, Keys, Secrets, Users,
+    ValueSource,
+};
 pub(crate) use run::{OnInterrupt, Playbook, PlaybookOptions, Run, RunOptions, WatchOptions, duration};
 
 /// Run commands in containers on AWS, and watch them.
@@ -26,7 +29,8 @@ Examples:
   runvoy run 'make migrate'               run a command, watch it, end with its exit code
   runvoy run --detach 'sleep 600'         start a command and print its id
   runvoy logs -f ID                       watch an execution
-  runvoy list --status RUNNING            what is running
+  runvoy list --mine --since 1d           what you ran since yesterday
+  runvoy rerun --edit                     change your last command, and run it once more
 
 Configuration, in this order: --profile; RUNVOY_ENDPOINT and RUNVOY_API_KEY; RUNVOY_PROFILE; a local system's folder
 .runvoy-local here or above; ~/.runvoy/config.yaml, which `runvoy configure` writes."
@@ -92,10 +96,19 @@ pub(crate) enum Command {
     Logs(Logs),
     /// Show how an execution is going
     Status(Status),
+    /// Show all that the record of an execution knows
+    #[command(alias = "show")]
+    Describe(Which),
     /// List executions, newest first
+    #[command(visible_aliases = ["ls", "ps"])]
     List(List),
     /// Stop executions
+    #[command(visible_alias = "stop")]
     Kill(Kill),
+    /// Run an execution's command once more
+    Rerun(Rerun),
+    /// Open the page of an execution in a browser
+    Open(Which),
     /// Run commands that are described in files of a repository
     #[command(subcommand, alias = "playbooks")]
     Playbook(Playbook),
@@ -108,6 +121,11 @@ pub(crate) enum Command {
     /// Manage users
     #[command(subcommand, alias = "user")]
     Users(Users),
+    /// Manage API keys
+    #[command(subcommand, alias = "key")]
+    Keys(Keys),
+    /// Show who did what, newest first
+    Audit(Audit),
     /// Get the API key that an admin has made for you, and keep it in the configuration
     Claim(Claim),
     /// Set the endpoint and the API key
@@ -117,6 +135,8 @@ pub(crate) enum Command {
     Config(Configuration),
     /// Show who you are and what you may do
     Whoami,
+    /// Look for what keeps runvoy from its work: endpoint, key, clock, proxy, versions
+    Doctor,
     /// Show whether the API answers
     Health(Health),
     /// Show what one request did

@@ -11,9 +11,13 @@ pub(crate) struct RunOptions {
     #[arg(short, long)]
     pub(crate) image: Option<String>,
 
-    /// A variable of the command; may be repeated
-    #[arg(short, long, value_name = "NAME=VALUE", value_parser = name_and_value)]
+    /// A variable of the command, or the name of one of this environment; may be repeated
+    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = variable)]
     pub(crate) env: Vec<(String, String)>,
+
+    /// A file of variables, as .env files are written; -e comes before it; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
 
     /// Variables that the environment's `RUNVOY_USER_NAME` and `env` replace: those of a playbook.
     #[arg(skip)]
@@ -143,6 +147,17 @@ pub(crate) struct PlaybookOptions {
 
     #[command(flatten)]
     pub(crate) run: RunOptions,
+}
+
+/// A variable with its value, which is this environment's where none is given.
+fn variable(text: &str) -> Result<(String, String), String> {
+    if text.contains('=') {
+        return name_and_value(text);
+    }
+    match std::env::var(text) {
+        Ok(value) => Ok((text.to_owned(), value)),
+        Err(_) => Err("it wants NAME=VALUE, or the name of a variable that is set here".to_owned()),
+    }
 }
 
 pub(super) fn name_and_value(text: &str) -> Result<(String, String), String> {

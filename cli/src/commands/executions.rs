@@ -1,55 +1,27 @@
-//! `runvoy logs`, `status`, `list` and `kill`.
+//! `runvoy status`, `describe`, `open` and `kill`.
 
-use std::{io::Write, time::Duration};
+use std::{process::Stdio, time::Duration};
 
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, value::RawValue};
 
-use super::{Context, watch};
+use super::{Context, ids, list};
 use crate::{
     api::{Repeat, RequestError, segment},
-    arguments::{Kill, List, Logs, Status},
+    arguments::{Kill, Status, Which},
+    config, escape,
     failure::{Failure, Result},
-    follow::{self, Event, Follower},
-    output::{self, Columns, LinePrinter, ago, field, short},
-    say::Waiting,
+    follow,
+    output::{self, field},
 };
 
 /// How often an execution's end is asked for.
 const POLL_EVERY: Duration = Duration::from_millis(500);
 /// The same while the API cannot be reached.
 const POLL_EVERY_OUTAGE: Duration = Duration::from_secs(2);
-/// Characters of a command in a list.
-const COMMAND_WIDTH: usize = 80;
-
-pub(crate) async fn logs(context: &Context, logs: Logs) -> Result<u8> {
-    if logs.follow {
-        return watch::watch(context, &logs.id, logs.timestamps).await;
-    }
-    let mut follower = Follower::new(&context.api, &logs.id, None);
-    let mut printer = LinePrinter::new(&context.global, logs.timestamps);
-    let mut lines_so_far = 0;
-    let waiting = Waiting::begin("reading the log");
-    loop {
-        match follower.next_stored().await? {
-            Some(Event::Lines(lines)) => {
-                lines_so_far += lines.len();
-                waiting.now(format_args!("reading the log, {lines_so_far} lines"));
-                waiting.aside(|| printer.print(&lines))?;
-            }
-            Some(Event::Status { .. }) => {}
-            Some(Event::End) => return Ok(0),
-            None => {
-                drop(waiting);
-                say!("runvoy: the execution goes on; follow it: runvoy logs -f {}", logs.id);
-                return Ok(0);
-            }
-        }
-    }
-}
 
 pub(crate) async fn status(context: &Context, status: Status) -> Result<u8> {
-    let path = format!("/executions/{}/status", segment(&status.id));
+    let id = ids::execution_id(context, &status.id).await?;
+    let path = format!("/executions/{}/status", segment(&id));
     let mut lost = false;
     loop {
         let answer = match context.api.send(Method::GET, &path, None, &[], Repeat::Safe).await {
@@ -91,63 +63,17 @@ pub(crate) async fn status(context: &Context, status: Status) -> Result<u8> {
     }
 }
 
-pub(crate) async fn list(context: &Context, list: List) -> Result<()> {
-    let mut path = format!("/executions?limit={}", list.limit);
-    if let Some(status) = &list.status {
-        path.push_str(&format!("&status={}", segment(&status.to_ascii_uppercase())));
-    }
-    if context.is_json() {
-        return list_as_json(context, path, list.limit == 0).await;
-    }
-    let mut columns = Columns::new(&["STATUS", "ID", "STARTED", "BY", "COMMAND"]);
-    loop {
-        let answer = context.api.get(&path).await?;
-        for execution in answer.json()?.as_array().into_iter().flatten() {
-            let cell = |name| field(execution, name);
-            let code = match &execution["exit_code"] {
-                Value::Number(code) if code.as_i64() != Some(0) => format!(" {code}"),
-                _ => String::new(),
-            };
-            columns.row([
-                format!("{}{code}", output::status(&cell("status"))),
-                cell("execution_id"),
-                ago(&cell("started_at")),
-                cell("created_by"),
-                short(&cell("command"), COMMAND_WIDTH),
-            ]);
-        }
-        match answer.next_page().filter(|_| list.limit == 0) {
-            Some(next) => path = next,
-            None => return columns.print("there are no such executions"),
-        }
-    }
-}
-
-/// Prints the executions as one JSON array, each as soon as its page has come.
-async fn list_as_json(context: &Context, mut path: String, all: bool) -> Result<()> {
-    let mut out = std::io::BufWriter::new(std::io::stdout());
-    let mut separator = "[\n";
-    loop {
-        let answer = context.api.get(&path).await?;
-        let page: Vec<&RawValue> = answer.parse()?;
-        for execution in page {
-            write!(out, "{separator}{execution}")?;
-            separator = ",\n";
-        }
-        out.flush()?;
-        match answer.next_page().filter(|_| all) {
-            Some(next) => path = next,
-            None => break,
-        }
-    }
-    writeln!(out, "{}", if separator == "[\n" { "[]" } else { "\n]" })?;
-    out.flush()?;
-    Ok(())
-}
-
 pub(crate) async fn kill(context: &Context, kill: Kill) -> Result<u8> {
     let mut failed = 0;
     for id in &kill.ids {
+        let id = &match ids::execution_id(context, id).await {
+            Ok(id) => id,
+            Err(failure) => {
+                failed += 1;
+                say!("runvoy: {failure}");
+                continue;
+            }
+        };
         match context.api.delete(&format!("/executions/{}", segment(id))).await {
             Ok(answer) if answer.status == StatusCode::NO_CONTENT => say!("runvoy: {id} has ended, or is ending"),
             Ok(answer) if context.is_json() => output::print(&answer.text)?,
@@ -162,4 +88,92 @@ pub(crate) async fn kill(context: &Context, kill: Kill) -> Result<u8> {
         0 => Ok(0),
         count => Err(Failure::new(format!("{count} of {} executions could not be stopped", kill.ids.len()))),
     }
+}
+
+/// The fields of an execution, in the order in which people look for them, with the names that they are shown by.
+const FIELDS: [(&str, &str); 24] = [
+    ("execution_id", "id"),
+    ("status", "status"),
+    ("exit_code", "exit code"),
+    ("reason", "reason"),
+    ("stopped_reason", "stopped"),
+    ("command", "command"),
+    ("image_id", "image"),
+    ("created_by", "by"),
+    ("owned_by", "owners"),
+    ("source", "source"),
+    ("started_at", "started"),
+    ("completed_at", "completed"),
+    ("timeout", "timeout"),
+    ("variables", "variables"),
+    ("secrets", "secrets"),
+    ("git_repo", "git repo"),
+    ("git_ref", "git ref"),
+    ("git_path", "git path"),
+    ("git_commit", "git commit"),
+    ("lock", "lock"),
+    ("queue_position", "queue"),
+    ("cost_estimate_usd", "cost in USD"),
+    ("log_stream_name", "log stream"),
+    ("created_by_request_id", "request"),
+];
+/// Fields that are shown otherwise, or say nothing to a person.
+const HIDDEN: [&str; 3] = ["modified_by_request_id", "cloud", "duration_seconds"];
+
+/// Prints all that the record of an execution knows.
+pub(crate) async fn describe(context: &Context, which: Which) -> Result<()> {
+    let id = ids::execution_id(context, &which.id).await?;
+    let answer = context.api.get(&format!("/executions/{}", segment(&id))).await?;
+    context.show(&answer, |execution| {
+        let known = FIELDS.iter().map(|(name, label)| ((*name).to_owned(), (*label).to_owned()));
+        let is_other =
+            |name: &&String| !FIELDS.iter().any(|(known, _)| known == name) && !HIDDEN.contains(&name.as_str());
+        let others = execution.as_object().into_iter().flatten().map(|(name, _)| name).filter(is_other);
+        let others = others.map(|name| (name.clone(), escape::text(name).replace('_', " ")));
+        let mut text = String::new();
+        for (name, label) in known.chain(others) {
+            let value = field(&execution, &name);
+            if value == "-" {
+                continue;
+            }
+            let value =
+                if name == "status" { output::status(&value) } else { value.replace('\n', "\n               ") };
+            text.push_str(&format!("{label:<13}  {value}\n"));
+            if name == "completed_at" {
+                text.push_str(&format!("{:<13}  {}\n", "took", list::duration(&execution)));
+            }
+        }
+        text.push_str(&format!("{:<13}  {}\n", "page", page_of(context, &id)));
+        output::print(&text)
+    })
+}
+
+/// The page of an execution in the console that the API serves.
+fn page_of(context: &Context, id: &str) -> String {
+    format!("{}/logs?execution_id={}", context.config.endpoint, segment(id))
+}
+
+/// Opens the page of an execution in a browser, and prints its address.
+pub(crate) async fn open(context: &Context, which: Which) -> Result<()> {
+    let id = ids::execution_id(context, &which.id).await?;
+    let page = page_of(context, &id);
+    output::print(&page)?;
+    let given = config::variable("BROWSER");
+    let program = given.as_deref().unwrap_or(if cfg!(target_os = "macos") {
+        "open"
+    } else if cfg!(windows) {
+        "explorer"
+    } else {
+        "xdg-open"
+    });
+    let opened = std::process::Command::new(program)
+        .arg(&page)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    if let Err(error) = opened {
+        say!("runvoy: {program} cannot be started: {error}; set BROWSER, or open the address yourself");
+    }
+    Ok(())
 }

@@ -13,11 +13,11 @@ use crate::{
 
 pub(crate) async fn run(context: &Context, command: Images) -> Result<()> {
     match command {
-        Images::List => {
-            let answer = context.api.get("/images").await?;
-            context.show(&answer, |list| {
+        Images::List { search } => {
+            let path = search.map_or_else(|| "/images".to_owned(), |search| format!("/images?q={}", segment(&search)));
+            let table = |images: &[serde_json::Value]| {
                 let mut columns = Columns::new(&["IMAGE", "CPU", "MEMORY", "PLATFORM", "DEFAULT", "ID"]);
-                for image in list["images"].as_array().into_iter().flatten() {
+                for image in images {
                     let cell = |name| field(image, name);
                     let default = if image["is_default"] == true { "yes" } else { "" };
                     columns.row([
@@ -30,7 +30,8 @@ pub(crate) async fn run(context: &Context, command: Images) -> Result<()> {
                     ]);
                 }
                 columns.print("there are no images: `runvoy images register IMAGE`")
-            })
+            };
+            context.list(&path, "images", table).await
         }
         Images::Show { image } => {
             let answer = context.api.get(&format!("/images/{}", segment(&image))).await?;
@@ -53,7 +54,8 @@ pub(crate) async fn run(context: &Context, command: Images) -> Result<()> {
                 output::print(&format!("{}: {}", field(&answer, "image"), crate::escape::text(&message)))
             })
         }
-        Images::Unregister { image_id } => {
+        Images::Unregister { image_id, confirmation } => {
+            confirmation.ask(&format!("Remove the image {image_id}?"))?;
             let delete = |id: &str| format!("/images/{}", segment(id));
             let answer = match context.api.send(Method::DELETE, &delete(&image_id), None, &[], Repeat::Safe).await {
                 Err(RequestError::Refused { status: StatusCode::NOT_FOUND, failure, .. }) => {

@@ -1,15 +1,23 @@
 //! Does what each command is for.
 
 mod account;
+mod audit;
+mod confirmation;
+mod doctor;
 mod executions;
+mod ids;
 mod images;
+mod keys;
+mod list;
+mod logs;
 mod playbooks;
+mod rerun;
 mod run;
 mod secrets;
 mod users;
 mod watch;
 
-pub(crate) use run::USER_VARIABLE;
+pub(crate) use run::{user_variable, with_files};
 
 use clap::CommandFactory;
 use serde_json::Value;
@@ -49,6 +57,33 @@ impl Context {
 }
 
 impl Context {
+    /// Prints a list of all pages: the answer as it is in the JSON format, or the table that `text` makes of the entries.
+    pub(crate) async fn list(&self, path: &str, name: &str, text: impl FnOnce(&[Value]) -> Result<()>) -> Result<()> {
+        let mut answer = self.api.get(path).await?;
+        let first = answer.json()?;
+        let mut entries = Vec::new();
+        let mut page = first.clone();
+        let mut pages = 1;
+        loop {
+            if let Value::Array(more) = page[name].take() {
+                entries.extend(more);
+            }
+            let Some(next) = answer.next_page() else { break };
+            answer = self.api.get(&next).await?;
+            page = answer.json()?;
+            pages += 1;
+        }
+        if !self.is_json() {
+            return text(&entries);
+        }
+        if pages == 1 {
+            return output::print_json(&answer.text);
+        }
+        let mut whole = first;
+        whole[name] = entries.into();
+        output::print_json(&whole.to_string())
+    }
+
     /// Prints the sentence with which the API says that something is done.
     pub(crate) fn done(&self, answer: &Answer) -> Result<()> {
         let message = answer.message()?;
@@ -73,14 +108,20 @@ pub(crate) async fn run(arguments: Arguments) -> Result<u8> {
         Command::Claim(claim) => return account::claim(global, claim).await.map(|()| 0),
         Command::Playbook(playbook) => return playbooks::run(global, playbook).await,
         Command::Run(run) => return run::run(global, run).await,
+        Command::Rerun(rerun) => return rerun::rerun(global, rerun).await,
+        Command::Doctor => return doctor::doctor(&global).await.map(|()| 0),
         command => command,
     };
     let context = Context::load(global)?;
     match command {
-        Command::Logs(logs) => return executions::logs(&context, logs).await,
+        Command::Logs(logs) => return logs::logs(&context, logs).await,
         Command::Status(status) => return executions::status(&context, status).await,
         Command::Kill(kill) => return executions::kill(&context, kill).await,
-        Command::List(list) => executions::list(&context, list).await?,
+        Command::List(list) => list::list(&context, list).await?,
+        Command::Describe(which) => executions::describe(&context, which).await?,
+        Command::Open(which) => executions::open(&context, which).await?,
+        Command::Keys(keys) => keys::run(&context, keys).await?,
+        Command::Audit(audit) => audit::audit(&context, audit).await?,
         Command::Images(images) => images::run(&context, images).await?,
         Command::Secrets(secrets) => secrets::run(&context, secrets).await?,
         Command::Users(users) => users::run(&context, users).await?,

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::run::{quoted, request, start};
+use super::{
+    Context,
+    run::{quoted, request, start},
+};
 use crate::{
     arguments::{Format, Global, Playbook},
     config::Config,
@@ -36,7 +39,10 @@ pub(crate) async fn run(global: Global, command: Playbook) -> Result<u8> {
             let (path, playbook) = playbook::load(&name)?;
             say!("runvoy: playbook {}", path.display());
             let body = request(&playbook.command(), &playbook.options(options, Missing::Ask)?);
-            start(global, &body, &watch).await
+            if watch.dry_run {
+                return output::print_json(&format!("{body:#}")).map(|()| 0);
+            }
+            start(Context::load(global)?, &body, &watch).await
         }
     }
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use reqwest::{Method, StatusCode};
+use runvoy_api_types::headers::IDEMPOTENCY_KEY;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -22,12 +23,15 @@ use crate::{
 };
 
 /// Variables of this name are given to the command without the prefix.
-pub(crate) const USER_VARIABLE: &str = "RUNVOY_USER_";
+const USER_VARIABLE: &str = "RUNVOY_USER_";
 
 pub(crate) async fn run(global: Global, run: Run) -> Result<u8> {
     let command = command(&run)?;
-    let request = request(&command, &run.options);
-    start(global, &request, &run.watch).await
+    let request = request(&command, &with_files(run.options)?);
+    if run.watch.dry_run {
+        return dry_run(&request);
+    }
+    start(Context::load(global)?, &request, &run.watch).await
 }
 
 /// The command's text.
@@ -80,6 +84,38 @@ pub(crate) fn quoted(argument: &str) -> String {
     format!("'{}'", argument.replace('\'', "'\\''"))
 }
 
+/// The value that this environment gives to a variable of the command.
+pub(crate) fn user_variable(name: &str) -> Option<String> {
+    env::var(format!("{USER_VARIABLE}{name}")).ok()
+}
+
+/// The options with the variables of the files that they name, which come after those of the options themselves.
+///
+/// # Errors
+/// A file cannot be read, or has a line that is none of a `.env` file.
+pub(crate) fn with_files(options: RunOptions) -> Result<RunOptions> {
+    let mut env = Vec::new();
+    for path in &options.env_file {
+        let failed = |error: dotenvy::Error| match error {
+            // The message would quote the line, which may be a secret.
+            dotenvy::Error::LineParse(..) => {
+                Failure::new(format!("{} has a line that is not NAME=VALUE", path.display()))
+            }
+            error => Failure::new(format!("{} cannot be read: {error}", path.display())),
+        };
+        for variable in dotenvy::from_path_iter(path).map_err(failed)? {
+            env.push(variable.map_err(failed)?);
+        }
+    }
+    env.extend(options.env.iter().cloned());
+    Ok(RunOptions { env, ..options })
+}
+
+/// Prints a request in its place.
+fn dry_run(request: &Value) -> Result<u8> {
+    output::print_json(&format!("{request:#}")).map(|()| 0)
+}
+
 /// The body of `POST /run`.
 pub(crate) fn request(command: &str, options: &RunOptions) -> Value {
     let text = |(name, value): &(String, String)| (name.clone(), Value::from(value.as_str()));
@@ -87,7 +123,8 @@ pub(crate) fn request(command: &str, options: &RunOptions) -> Value {
     env.extend(
         env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .filter_map(|(name, value)| Some((name.strip_prefix(USER_VARIABLE)?.to_owned(), value.into()))),
+            .filter_map(|(name, value)| Some((name.strip_prefix(USER_VARIABLE)?.to_owned(), value.into())))
+            .filter(|(name, _)| !name.is_empty()),
     );
     env.extend(options.env.iter().map(text));
     let mut body = Map::from_iter([("command".to_owned(), command.into())]);
@@ -112,12 +149,10 @@ struct Started {
 }
 
 /// Starts a run and watches it as the options say.
-pub(crate) async fn start(global: Global, request: &Value, watch: &WatchOptions) -> Result<u8> {
+pub(crate) async fn start(context: Context, request: &Value, watch: &WatchOptions) -> Result<u8> {
     if watch.dry_run {
-        output::print(&format!("{request:#}"))?;
-        return Ok(0);
+        return dry_run(request);
     }
-    let context = Context::load(global)?;
     let mut interrupts = Interrupts::listen()?;
     let waiting = Waiting::begin("starting");
     let answer = client_end::started(send(&context.api, request), &mut interrupts).await;
@@ -139,8 +174,11 @@ pub(crate) async fn start(global: Global, request: &Value, watch: &WatchOptions)
     }
     let place = if context.names_endpoint { format!(" at {}", context.config.endpoint) } else { String::new() };
     say!("runvoy: execution {id} in {}{place}", started.image_id);
+    if !started.log_url.is_empty() {
+        say!("runvoy: {}", started.log_url);
+    }
     let end = ClientEnd::new(id, watch.on_interrupt, interrupts);
-    let mut watching = Watching::new(&context, Some(started.websocket_url.clone()), watch.timestamps, end, true);
+    let mut watching = Watching::new(&context, Some(started.websocket_url.clone()), watch.timestamps, end);
     watching.announce(&json!({
         "execution_id": started.execution_id,
         "status": "STARTING",
@@ -154,7 +192,7 @@ async fn send(api: &Api, request: &Value) -> Result<Started> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| Failure::new(format!("no random numbers: {error}")))?;
     let key = format!("runvoy-{:032x}", u128::from_be_bytes(random));
-    let headers = [("idempotency-key", key.as_str())];
+    let headers = [(IDEMPOTENCY_KEY, key.as_str())];
     match api.send(Method::POST, "/run", Some(request), &headers, Repeat::Safe).await {
         Ok(answer) => answer.parse(),
         Err(RequestError::Refused { status: StatusCode::BAD_REQUEST, field, failure })

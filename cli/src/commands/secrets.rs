@@ -19,11 +19,12 @@ use crate::{
 
 pub(crate) async fn run(context: &Context, command: Secrets) -> Result<()> {
     match command {
-        Secrets::List => {
-            let answer = context.api.get("/secrets").await?;
-            context.show(&answer, |list| {
+        Secrets::List { search } => {
+            let path =
+                search.map_or_else(|| "/secrets".to_owned(), |search| format!("/secrets?q={}", segment(&search)));
+            let table = |secrets: &[serde_json::Value]| {
                 let mut columns = Columns::new(&["NAME", "VARIABLE", "CHANGED", "BY", "DESCRIPTION"]);
-                for secret in list["secrets"].as_array().into_iter().flatten() {
+                for secret in secrets {
                     let cell = |name| field(secret, name);
                     columns.row([
                         cell("name"),
@@ -34,7 +35,8 @@ pub(crate) async fn run(context: &Context, command: Secrets) -> Result<()> {
                     ]);
                 }
                 columns.print("there are no secrets: `runvoy secrets create NAME VARIABLE`")
-            })
+            };
+            context.list(&path, "secrets", table).await
         }
         Secrets::Get { name } => {
             let answer = context.api.get(&format!("/secrets/{}", segment(&name))).await?;
@@ -72,7 +74,8 @@ pub(crate) async fn run(context: &Context, command: Secrets) -> Result<()> {
             let answer = context.api.put(&format!("/secrets/{}", segment(&name)), &Value::from(body)).await?;
             context.done(&answer)
         }
-        Secrets::Delete { name } => {
+        Secrets::Delete { name, confirmation } => {
+            confirmation.ask(&format!("Delete the secret {name}?"))?;
             let answer = context.api.delete(&format!("/secrets/{}", segment(&name))).await?;
             context.done(&answer)
         }

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::Context;
 use crate::{
+    api::{Answer, segment},
     arguments::Users,
     failure::{Failure, Result},
     output::{self, Columns, ago, field},
@@ -11,11 +12,11 @@ use crate::{
 
 pub(crate) async fn run(context: &Context, command: Users) -> Result<()> {
     match command {
-        Users::List => {
-            let answer = context.api.get("/users").await?;
-            context.show(&answer, |list| {
+        Users::List { search } => {
+            let path = search.map_or_else(|| "/users".to_owned(), |search| format!("/users?q={}", segment(&search)));
+            let table = |users: &[serde_json::Value]| {
                 let mut columns = Columns::new(&["EMAIL", "ROLE", "STATE", "CREATED", "LAST USED"]);
-                for user in list["users"].as_array().into_iter().flatten() {
+                for user in users {
                     let cell = |name| field(user, name);
                     let state = if user["revoked"] == true { "revoked" } else { "active" };
                     columns.row([
@@ -27,24 +28,44 @@ pub(crate) async fn run(context: &Context, command: Users) -> Result<()> {
                     ]);
                 }
                 columns.print("there are no users")
-            })
+            };
+            context.list(&path, "users", table).await
         }
         Users::Create { email, role } => {
             let answer = context.api.post("/users/create", &json!({"email": email, "role": role})).await?;
-            context.show(&answer, |created| {
-                say!("{email} gets the API key, once and within 15 minutes, on this page, or by this command:");
-                say!("  runvoy claim {}", field(&created, "claim_token"));
-                match created["claim_url"].as_str() {
-                    Some(url) => output::print(&crate::escape::text(url)),
-                    None => {
-                        Err(Failure::new("the answer has no link").remedy("check the endpoint: `runvoy config list`"))
-                    }
-                }
-            })
+            show_claim(context, &answer, &email)
         }
-        Users::Revoke { email } => {
+        Users::Revoke { email, confirmation } => {
+            confirmation.ask(&format!("Take away the access of {email}?"))?;
             let answer = context.api.post("/users/revoke", &json!({"email": email})).await?;
             context.done(&answer)
         }
+        Users::Restore { email } => change(context, &email, &json!({"revoked": false})).await,
+        Users::Role { email, role } => change(context, &email, &json!({"role": role})).await,
+        Users::Claim { email } => {
+            let answer = context.api.post(&format!("/users/{}/claim", segment(&email)), &json!({})).await?;
+            show_claim(context, &answer, &email)
+        }
     }
+}
+
+async fn change(context: &Context, email: &str, body: &serde_json::Value) -> Result<()> {
+    let answer = context.api.put(&format!("/users/{}", segment(email)), body).await?;
+    context.show(&answer, |answer| {
+        let user = if answer["user"].is_object() { &answer["user"] } else { &answer };
+        let state = if user["revoked"] == true { "revoked" } else { "active" };
+        output::print(&format!("{}: {}, {state}", field(user, "email"), field(user, "role")))
+    })
+}
+
+/// Prints the link to the page on which a user gets the key.
+fn show_claim(context: &Context, answer: &Answer, email: &str) -> Result<()> {
+    context.show(answer, |created| {
+        say!("{email} gets the API key, once and within 15 minutes, on this page, or by this command:");
+        say!("  runvoy claim {}", field(&created, "claim_token"));
+        match created["claim_url"].as_str() {
+            Some(url) => output::print(&crate::escape::text(url)),
+            None => Err(Failure::new("the answer has no link").remedy("check the endpoint: `runvoy config list`")),
+        }
+    })
 }

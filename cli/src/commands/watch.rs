@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::Context;
+use super::{Context, logs::Filter};
 use crate::{
-    arguments::OnInterrupt,
+    arguments::{Lines, OnInterrupt},
     client_end::ClientEnd,
     exit_code,
     failure::Result,
@@ -17,15 +17,33 @@ use crate::{
 };
 
 /// Watches an execution that was started before.
-pub(crate) async fn watch(context: &Context, id: &str, timestamps: bool) -> Result<u8> {
-    let end = ClientEnd::new(id.to_owned(), OnInterrupt::Detach, Interrupts::listen()?);
-    Watching::new(context, None, timestamps, end, false).until_the_end().await
+pub(super) async fn watch(
+    context: &Context,
+    follower: Follower<'_>,
+    printer: LinePrinter,
+    filter: Filter,
+) -> Result<u8> {
+    let end = ClientEnd::new(follower.id().to_owned(), OnInterrupt::Detach, Interrupts::listen()?);
+    let begun = Instant::now();
+    let watching = Watching {
+        context,
+        follower,
+        printer,
+        filter,
+        client_end: end,
+        is_ours: false,
+        begun,
+        ended: None,
+        announced: Ok(()),
+    };
+    watching.until_the_end().await
 }
 
 pub(crate) struct Watching<'a> {
     context: &'a Context,
     follower: Follower<'a>,
     printer: LinePrinter,
+    filter: Filter,
     client_end: ClientEnd,
     /// This program started the execution, and knows that it exists.
     is_ours: bool,
@@ -35,16 +53,26 @@ pub(crate) struct Watching<'a> {
 }
 
 impl<'a> Watching<'a> {
+    /// Watches an execution that this program has started.
     pub(crate) fn new(
         context: &'a Context,
         websocket_url: Option<String>,
         timestamps: bool,
         client_end: ClientEnd,
-        is_ours: bool,
     ) -> Self {
         let follower = Follower::new(&context.api, &client_end.id, websocket_url);
         let printer = LinePrinter::new(&context.global, timestamps);
-        Self { context, follower, printer, client_end, is_ours, begun: Instant::now(), ended: None, announced: Ok(()) }
+        Self {
+            context,
+            follower,
+            printer,
+            filter: Filter::new(Lines::default()),
+            client_end,
+            is_ours: true,
+            begun: Instant::now(),
+            ended: None,
+            announced: Ok(()),
+        }
     }
 
     /// Prints a value of its own line in the JSON format. A failure is kept for the first line.
@@ -90,7 +118,7 @@ impl<'a> Watching<'a> {
             match event {
                 Event::Lines(lines) => {
                     waiting = None;
-                    self.printer.print(&lines)?;
+                    self.printer.print(&self.filter.apply(lines))?;
                 }
                 Event::Status { status, exit_code } if is_end(&status) => self.ended = Some((status, exit_code)),
                 Event::Status { status, .. } if status == "RUNNING" => {
@@ -115,7 +143,7 @@ impl<'a> Watching<'a> {
         };
         let status = match self.ended.clone().map(known) {
             // Only a command that succeeded needs no more to be said.
-            Some(status) if status.status == "SUCCEEDED" && self.is_ours => status,
+            Some(status) if status.succeeded() && self.is_ours => status,
             Some(status) => self.follower.final_status().await.unwrap_or(status),
             None => self.follower.final_status().await?,
         };

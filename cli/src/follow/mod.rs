@@ -14,6 +14,8 @@ use std::{
 
 use jiff::Timestamp;
 use reqwest::Method;
+pub(crate) use runvoy_api_types::LogEvent as Line;
+use runvoy_api_types::Status as ExecutionStatus;
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -34,15 +36,6 @@ const QUIET: Duration = Duration::from_secs(1);
 const ROUND_TRIPS: u32 = 3;
 /// How long the record may take to show an end that the log has shown.
 const RECORD_LAGS: Duration = Duration::from_secs(10);
-
-/// A line of a log.
-#[derive(Clone, Debug, Deserialize, serde::Serialize)]
-pub(crate) struct Line {
-    pub(crate) event_id: String,
-    /// Milliseconds since 1970.
-    pub(crate) timestamp: i64,
-    pub(crate) message: String,
-}
 
 /// An event of an execution that is followed.
 #[derive(Debug)]
@@ -71,18 +64,23 @@ impl Status {
         is_end(&self.status)
     }
 
+    pub(crate) fn succeeded(&self) -> bool {
+        self.status.parse() == Ok(ExecutionStatus::Succeeded)
+    }
+
     /// Seconds from the request to the end.
     pub(crate) fn seconds(&self) -> Option<i64> {
         Some(self.completed_at?.duration_since(self.started_at?).as_secs().max(0))
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
-        crate::exit_code::of_execution(self.status == "SUCCEEDED", self.exit_code)
+        crate::exit_code::of_execution(self.succeeded(), self.exit_code)
     }
 }
 
+/// Tells that a status is an end. A status that only a later server knows is none.
 pub(crate) fn is_end(status: &str) -> bool {
-    ["SUCCEEDED", "FAILED", "STOPPED"].contains(&status)
+    status.parse().is_ok_and(ExecutionStatus::is_terminal)
 }
 
 #[derive(Deserialize)]
@@ -193,6 +191,15 @@ impl<'a> Follower<'a> {
                 return Ok(None);
             }
         }
+    }
+
+    /// Says the end once more to the next reader, after [`Event::End`].
+    pub(crate) fn has_ended(&mut self) {
+        self.waiting.push_back(Event::End);
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
     }
 
     /// Does one step: connects, reads a page, or waits for a frame. Returns false when `quiet` passed without a frame.

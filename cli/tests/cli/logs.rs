@@ -113,3 +113,77 @@ fn following_an_execution_that_has_ended_tells_how_long_it_took() {
     let said = text(&output.stderr);
     assert!(said.contains("SUCCEEDED, exit code 0, after ") && !said.contains("after 0 s"), "{said}");
 }
+
+#[test]
+fn lines_are_chosen_by_number_time_and_pattern() {
+    let system = System::start();
+    let ended = system.prints(&["run", "-d", "seq 20"]).trim().to_owned();
+    system.prints(&["status", "--wait", &ended]);
+    assert_eq!(system.prints(&["logs", &ended, "--tail", "2"]), "19\n20\n");
+    assert_eq!(system.prints(&["logs", &ended, "--grep", "^1.$", "-n", "2"]), "18\n19\n");
+    assert_eq!(system.prints(&["logs", &ended, "--since", "2999-01-01T00:00:00Z"]), "");
+    assert_eq!(system.prints(&["logs", &ended, "--since", "1h"]), numbers(20));
+    assert_eq!(system.prints(&["logs", "-f", &ended, "--tail", "1"]), "20\n");
+
+    let running = system.prints(&["run", "-d", "seq 20; sleep 4; echo more; echo end"]).trim().to_owned();
+    let followed = system.prints(&["logs", "-f", &running, "--grep", "1$|e$"]);
+    assert_eq!(followed, "1\n11\nmore\n");
+}
+
+/// Passes connections on to a port. Those that exist when the flag is set carry nothing any more, and stay open.
+fn dropping_proxy(to: u16) -> (u16, std::sync::Arc<std::sync::atomic::AtomicBool>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let drops = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let flag = drops.clone();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let client = client.unwrap();
+            let server = std::net::TcpStream::connect(("127.0.0.1", to)).unwrap();
+            let is_old = !flag.load(Ordering::Relaxed);
+            for (mut from, mut to) in [
+                (client.try_clone().unwrap(), server.try_clone().unwrap()),
+                (server.try_clone().unwrap(), client.try_clone().unwrap()),
+            ] {
+                let flag = flag.clone();
+                std::thread::spawn(move || {
+                    let mut buffer = [0; 4096];
+                    while let Ok(length @ 1..) = from.read(&mut buffer) {
+                        if !(is_old && flag.load(Ordering::Relaxed)) {
+                            let _ = to.write_all(&buffer[..length]);
+                        }
+                    }
+                });
+            }
+        }
+    });
+    (port, drops)
+}
+
+#[test]
+fn a_connection_that_is_kept_while_its_data_is_dropped_is_noticed() {
+    let port = free_port();
+    let (proxy, drops) = dropping_proxy(port);
+    let overrides = [("RUNVOY_WEBSOCKET_API_ENDPOINT".to_owned(), format!("http://localhost:{proxy}/ws"))].into();
+    let system = System::start_with(Settings { orchestrator_port: port, overrides, ..Settings::ephemeral() });
+    let mut child = system.command(&["run", "echo up; sleep 2; echo down"]).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut printed = String::new();
+    out.read_line(&mut printed).unwrap();
+    drops.store(true, Ordering::Relaxed);
+    out.read_to_string(&mut printed).unwrap();
+    let output = end_of(child);
+    assert_eq!(printed, "up\ndown\n");
+    assert!(text(&output.stderr).contains("it is silent"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn the_websocket_is_reached_through_a_tunnel_on_another_port() {
+    // The server names an address at which nothing listens here, as at this end of a tunnel.
+    let unreachable = format!("http://localhost:{}/ws", free_port());
+    let overrides = [("RUNVOY_WEBSOCKET_API_ENDPOINT".to_owned(), unreachable)].into();
+    let behind = System::start_with(Settings { overrides, ..Settings::ephemeral() });
+    let output = behind.run(&["run", "echo through; sleep 1; echo the tunnel"]);
+    assert_eq!(text(&output.stdout), "through\nthe tunnel\n", "{}", text(&output.stderr));
+    assert!(!text(&output.stderr).contains("connection is lost"), "{}", text(&output.stderr));
+}

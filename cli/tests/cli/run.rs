@@ -166,3 +166,79 @@ fn a_refused_connection_has_started_nothing() {
     assert_eq!(output.status.code(), Some(125));
     assert!(said.contains("cannot be reached") && !said.contains("may have been started"), "{said}");
 }
+
+#[test]
+fn an_execution_is_named_by_the_beginning_of_its_id_or_as_the_last() {
+    let system = System::start();
+    let first = system.prints(&["run", "-d", "echo first"]).trim().to_owned();
+    let last = system.prints(&["run", "-d", "echo last"]).trim().to_owned();
+    for id in [&first, &last] {
+        system.prints(&["status", "--wait", &id[..12]]);
+    }
+    assert_eq!(system.prints(&["logs", &first[..12]]), "first\n");
+    assert_eq!(system.prints(&["logs", "@last"]), "last\n");
+    assert_eq!(system.json(&["status", "@last", "-o", "json"])["execution_id"], last);
+    let unknown = system.run(&["status", "0000"]);
+    assert!(text(&unknown.stderr).contains("begins with 0000"), "{}", text(&unknown.stderr));
+    let described = system.prints(&["describe", &first[..12]]);
+    for words in ["id             ", "command        echo first", "took           ", "/logs?execution_id="] {
+        assert!(described.contains(words), "{words}: {described}");
+    }
+    let opened = system.command(&["open"]).env("BROWSER", "true").output().unwrap();
+    assert_eq!(text(&opened.stdout), format!("{}/logs?execution_id={last}\n", system.endpoint));
+}
+
+#[test]
+fn a_list_has_what_is_asked_for() {
+    let system = System::start();
+    system.prints(&["images", "register", "tool:1"]);
+    let plain = system.prints(&["run", "-d", "true"]);
+    let tool = system.prints(&["run", "-d", "-i", "tool:1", "true"]);
+    for (arguments, expected) in [
+        (&["ps", "-q", "--mine"][..], format!("{tool}{plain}")),
+        (&["ls", "-q", "--image", "tool:1"], tool.clone()),
+        (&["list", "-q", "--image", "tool", "--limit", "0"], tool.clone()),
+        (&["list", "-q", "--limit", "1"], tool.clone()),
+        (&["list", "-q", "--since", "1h"], format!("{tool}{plain}")),
+        (&["list", "-q", "--since", "2999-01-01T00:00:00Z"], String::new()),
+        (&["list", "-q", "--user", "nobody@example.com"], String::new()),
+    ] {
+        assert_eq!(system.prints(arguments), expected, "{arguments:?}");
+    }
+    assert!(system.prints(&["list"]).lines().next().unwrap().contains("TOOK"));
+}
+
+#[test]
+fn an_execution_runs_once_more_from_its_record() {
+    let system = System::start();
+    system.prints(&["images", "register", "tool:1"]);
+    system.prints(&["run", "-i", "tool:1", "echo again"]);
+    let output = system.run(&["rerun"]);
+    assert_eq!(text(&output.stdout), "again\n", "{}", text(&output.stderr));
+    let list = system.json(&["list", "-o", "json"]);
+    assert_eq!(list[0]["image_id"], list[1]["image_id"]);
+    let editor = system.home.path().join("editor.sh");
+    std::fs::write(&editor, "#!/bin/sh\necho 'echo edited' >\"$2\"\n").unwrap();
+    let edited =
+        system.command(&["rerun", "--edit"]).env("EDITOR", format!("sh {} --wait", editor.display())).output().unwrap();
+    assert_eq!(text(&edited.stdout), "edited\n", "{}", text(&edited.stderr));
+}
+
+#[test]
+fn variables_come_from_files_and_from_the_environment() {
+    let system = System::start();
+    let file = system.home.path().join("job.env");
+    std::fs::write(&file, "# a comment\nA=\"of the file\"\nB=\"two\nlines\"\nC=file\n").unwrap();
+    let arguments = ["run", "--dry-run", "--env-file", "job.env", "-e", "C=given", "-e", "MINE", "true"];
+    let output = system.command(&arguments).env("MINE", "of here").output().unwrap();
+    let body: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(body["env"], json!({"A": "of the file", "B": "two\nlines", "C": "given", "MINE": "of here"}));
+    assert_eq!(system.run(&["run", "-e", "NOT_SET_HERE", "true"]).status.code(), Some(125));
+    std::fs::write(&file, "hush hush\n").unwrap();
+    let wrong = system.run(&arguments[..4].iter().chain(&["true"]).copied().collect::<Vec<_>>());
+    assert!(
+        text(&wrong.stderr).contains("job.env") && !text(&wrong.stderr).contains("hush"),
+        "{}",
+        text(&wrong.stderr)
+    );
+}

@@ -119,3 +119,77 @@ fn manual_pages_and_completions_are_written() {
         assert!(page.contains(".SH NAME") && page.contains("runvoy"), "{page}");
     }
 }
+
+#[test]
+fn texts_of_others_cannot_steer_a_terminal_and_log_lines_keep_their_colours() {
+    let system = System::start();
+    let evil = "printf '\\033[31mred\\033[0m\\033]0;title\\007\\033[2J\\n' # \u{1b}]52;c;aGk=\u{7}\u{202e}";
+    let (code, seen) = on_terminal(system.command(&["run", evil]), 200, None);
+    assert_eq!(code, Some(0), "{seen}");
+    assert!(seen.contains("\u{1b}[31mred\u{1b}[0m\r\n"), "{seen:?}");
+    for arguments in [&["list"][..], &["status", "@last"], &["describe"], &["list", "-o", "json"]] {
+        let (_, shown) = on_terminal(system.command(arguments), 200, None);
+        assert!(shown.contains("52;c;aGk="), "{shown:?}");
+        for sequence in ["\u{1b}]", "\u{1b}[2J", "\u{7}", "\u{202e}"] {
+            assert!(!shown.contains(sequence), "{arguments:?}: {shown:?}");
+            assert!(!seen.contains(sequence), "{seen:?}");
+        }
+    }
+    // A program that reads the lines gets them as they are.
+    let plain = system.prints(&["run", evil]);
+    assert_eq!(plain, "\u{1b}[31mred\u{1b}[0m\u{1b}]0;title\u{7}\u{1b}[2J\n");
+}
+
+#[test]
+fn a_dumb_terminal_gets_no_colours() {
+    let system = System::start();
+    let (program, mut person) = terminal(80);
+    let mut command = system.command(&["run", "echo hello"]);
+    command.env("TERM", "dumb").stdin(program.try_clone().unwrap());
+    command.stdout(program.try_clone().unwrap()).stderr(program);
+    let child = command.spawn().unwrap();
+    drop(command);
+    let mut seen = Vec::new();
+    // Linux reports the end of the other side as an error.
+    let _ = person.read_to_end(&mut seen);
+    assert!(end_of(child).status.success());
+    let seen = text(&seen);
+    assert!(seen.contains("hello") && !seen.contains('\u{1b}'), "{seen:?}");
+}
+
+#[test]
+fn a_deletion_is_asked_for_on_a_terminal() {
+    let system = System::start();
+    system.prints(&["secrets", "create", "db", "DB", "v"]);
+    let delete = || system.command(&["secrets", "rm", "db"]);
+    let (code, seen) = answers_on_terminal(delete(), 80, "Delete the secret db? [y/N]: ", "\n");
+    assert_eq!(code, Some(125), "{seen}");
+    assert_eq!(system.prints(&["secrets", "get", "db"]), "v\n");
+    let (code, seen) = answers_on_terminal(delete(), 80, "[y/N]: ", "y\n");
+    assert_eq!(code, Some(0), "{seen}");
+    system.prints(&["secrets", "create", "db", "DB", "v"]);
+    let (code, seen) = on_terminal(system.command(&["secrets", "delete", "db", "--yes"]), 80, None);
+    assert_eq!(code, Some(0), "{seen}");
+}
+
+#[test]
+fn a_doctor_finds_what_is_wrong() {
+    let system = System::start();
+    let found = system.prints(&["doctor"]);
+    for words in
+        ["ok     endpoint", "ok     connection", "ok     versions", "ok     clock", "admin@runvoy.local, admin"]
+    {
+        assert!(found.contains(words), "{words}: {found}");
+    }
+    let wrong = system
+        .command(&["doctor"])
+        .env("RUNVOY_API_KEY", "wrong-wrong-wrong-wrong-wrong")
+        .env("HTTPS_PROXY", "http://me:hush@proxy.example.com")
+        .output()
+        .unwrap();
+    let said = text(&wrong.stdout);
+    assert_eq!(wrong.status.code(), Some(125));
+    assert!(said.contains("WRONG  key") && said.contains("proxy.example.com") && !said.contains("hush"), "{said}");
+    let version = system.json(&["version", "-o", "json"]);
+    assert_eq!(version["version"], version["server_version"]);
+}

@@ -1,0 +1,85 @@
+//! Finds the execution that a user means by the beginning of an id, or by `@last`.
+
+use serde_json::Value;
+
+use super::Context;
+use crate::failure::{Failure, Result};
+
+/// The last execution that the caller started.
+const LAST: &str = "@last";
+/// Characters of an id.
+const ID: usize = 32;
+/// Characters of the shortest beginning of an id that is looked for.
+const MIN_PREFIX: usize = 4;
+/// How many of the newest executions a beginning of an id is looked for in.
+const SEARCHED: usize = 1000;
+
+/// The id of the execution that a text means. Texts that can be no beginning of an id are left to the API.
+///
+/// # Errors
+/// There is no such execution, or more than one.
+pub(super) async fn execution_id(context: &Context, text: &str) -> Result<String> {
+    if text == LAST {
+        return last(context).await;
+    }
+    let is_prefix = (MIN_PREFIX..ID).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    if !is_prefix {
+        return Ok(text.to_owned());
+    }
+    let mut ids = Vec::new();
+    walk(context, &format!("/executions?limit={SEARCHED}"), SEARCHED, |execution| {
+        if let Some(id) = execution["execution_id"].as_str().filter(|id| id.starts_with(text)) {
+            ids.push(id.to_owned());
+        }
+        true
+    })
+    .await?;
+    match ids.as_slice() {
+        [id] => Ok(id.clone()),
+        [] => Err(Failure::new(format!("none of the newest {SEARCHED} executions has an id that begins with {text}"))
+            .remedy("`runvoy list` lists the executions")),
+        ids => {
+            Err(Failure::new(format!("{} executions have ids that begin with {text}", ids.len()))
+                .remedy(ids.join("\n  ")))
+        }
+    }
+}
+
+async fn last(context: &Context) -> Result<String> {
+    let me = context.api.get("/me").await?.json()?["email"].as_str().unwrap_or_default().to_owned();
+    let mut found = None;
+    walk(context, "/executions?limit=100&user=me", SEARCHED, |execution| {
+        if found.is_none() && execution["created_by"] == me {
+            found = execution["execution_id"].as_str().map(str::to_owned);
+        }
+        found.is_none()
+    })
+    .await?;
+    found.ok_or_else(|| Failure::new("you have not started an execution lately").remedy("`runvoy list` lists them"))
+}
+
+/// Calls `visit` with each execution of the pages, newest first, until it returns false or `most` have been visited.
+pub(super) async fn walk(
+    context: &Context,
+    path: &str,
+    most: usize,
+    mut visit: impl FnMut(&Value) -> bool,
+) -> Result<()> {
+    let mut path = path.to_owned();
+    let mut visited = 0;
+    loop {
+        let answer = context.api.get(&path).await?;
+        let page = answer.json()?;
+        for execution in page.as_array().into_iter().flatten() {
+            visited += 1;
+            if visited > most || !visit(execution) {
+                return Ok(());
+            }
+        }
+        match answer.next_page() {
+            Some(next) => path = next,
+            None => return Ok(()),
+        }
+    }
+}

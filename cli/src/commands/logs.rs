@@ -1,0 +1,79 @@
+//! `runvoy logs`.
+
+use std::collections::VecDeque;
+
+use super::{Context, ids, watch};
+use crate::{
+    arguments::{self, Logs},
+    failure::Result,
+    follow::{Event, Follower, Line},
+    output::{LinePrinter, is_own},
+    say::Waiting,
+};
+
+/// The lines that are wanted.
+pub(super) struct Filter(arguments::Lines);
+
+impl Filter {
+    pub(super) fn new(lines: arguments::Lines) -> Self {
+        Self(lines)
+    }
+
+    pub(super) fn apply(&self, lines: Vec<Line>) -> Vec<Line> {
+        let arguments::Lines { since, grep, .. } = &self.0;
+        if since.is_none() && grep.is_none() {
+            return lines;
+        }
+        let is_wanted = |line: &Line| {
+            since.is_none_or(|since| line.timestamp >= since.as_millisecond())
+                && grep.as_ref().is_none_or(|grep| grep.is_match(&line.message))
+        };
+        lines.into_iter().filter(is_wanted).collect()
+    }
+}
+
+pub(crate) async fn logs(context: &Context, logs: Logs) -> Result<u8> {
+    let id = ids::execution_id(context, &logs.id).await?;
+    let tail = logs.lines.tail;
+    let filter = Filter::new(logs.lines);
+    let mut follower = Follower::new(&context.api, &id, None);
+    let mut printer = LinePrinter::new(&context.global, logs.timestamps);
+    if logs.follow && tail.is_none() {
+        return watch::watch(context, follower, printer, filter).await;
+    }
+    let waiting = Waiting::begin("reading the log");
+    let mut last = VecDeque::new();
+    let mut read = 0;
+    let has_ended = loop {
+        match follower.next_stored().await? {
+            Some(Event::Lines(lines)) => {
+                read += lines.len();
+                waiting.now(format_args!("reading the log, {read} lines"));
+                let lines = filter.apply(lines);
+                match tail {
+                    None => waiting.aside(|| printer.print(&lines))?,
+                    Some(tail) => {
+                        // The lines that runvoy adds do not count. They are no output of the command.
+                        last.extend(lines.into_iter().filter(|line| context.is_json() || !is_own(line)));
+                        last.drain(..last.len().saturating_sub(tail));
+                    }
+                }
+            }
+            Some(Event::Status { .. }) => {}
+            Some(Event::End) => break true,
+            None => break false,
+        }
+    };
+    drop(waiting);
+    printer.print(last.make_contiguous())?;
+    if logs.follow {
+        if has_ended {
+            follower.has_ended();
+        }
+        return watch::watch(context, follower, printer, filter).await;
+    }
+    if !has_ended {
+        say!("runvoy: the execution goes on; follow it: runvoy logs -f {id}");
+    }
+    Ok(0)
+}

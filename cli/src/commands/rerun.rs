@@ -1,0 +1,94 @@
+//! `runvoy rerun`: starts an execution once more, from its record.
+
+use std::{env, fs, process::Command};
+
+use serde_json::Value;
+
+use super::{Context, ids, run};
+use crate::{
+    api::segment,
+    arguments::{Global, Rerun, RunOptions},
+    failure::{Failure, Result},
+};
+
+pub(crate) async fn rerun(global: Global, rerun: Rerun) -> Result<u8> {
+    let context = Context::load(global)?;
+    let id = ids::execution_id(&context, &rerun.which.id).await?;
+    let record = context.api.get(&format!("/executions/{}", segment(&id))).await?.json()?;
+    let mut command = record["command"].as_str().unwrap_or_default().to_owned();
+    let options = merged(&record, run::with_files(rerun.options)?)?;
+    if rerun.edit {
+        command = edited(&command)?;
+    }
+    run::start(context, &run::request(&command, &options), &rerun.watch).await
+}
+
+/// The record's options and the user's. The user's win.
+fn merged(record: &Value, given: RunOptions) -> Result<RunOptions> {
+    let text = |name: &str| record[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let names = |name: &str| -> Vec<String> {
+        record[name].as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    };
+    let is_given =
+        |name: &String| given.env.iter().any(|(given, _)| given == name) || run::user_variable(name).is_some();
+    let missing: Vec<String> = names("variables").into_iter().filter(|name| !is_given(name)).collect();
+    if !missing.is_empty() {
+        let options = missing.iter().map(|name| format!("-e {name}=…")).collect::<Vec<_>>().join(" ");
+        return Err(Failure::new(format!("the API does not keep the values of variables: {}", missing.join(", ")))
+            .remedy(format!("give them once more: {options}")));
+    }
+    let mut secrets = names("secrets");
+    secrets.extend(given.secrets.iter().filter(|name| !secrets.contains(name)).cloned().collect::<Vec<_>>());
+    Ok(RunOptions {
+        image: given.image.or_else(|| text("image_id")),
+        secrets,
+        timeout: given.timeout.or_else(|| record["timeout"].as_u64()),
+        git_repo: given.git_repo.or_else(|| text("git_repo")),
+        git_ref: given.git_ref.or_else(|| text("git_ref")),
+        git_path: given.git_path.or_else(|| text("git_path")),
+        ..given
+    })
+}
+
+/// The command after its user has changed it in an editor.
+fn edited(command: &str) -> Result<String> {
+    let variable = |name: &str| env::var(name).ok().filter(|editor| !editor.trim().is_empty());
+    let editor = variable("VISUAL").or_else(|| variable("EDITOR")).unwrap_or_else(|| "vi".to_owned());
+    let failed = |error: std::io::Error| Failure::new(format!("the command cannot be edited: {error}"));
+    let file = Draft::write(command).map_err(failed)?;
+    // An editor may have options of its own, such as `code --wait`.
+    let ended = Command::new("/bin/sh").args(["-c", &format!("{editor} \"$1\""), "sh"]).arg(&file.0).status();
+    if !ended.map_err(failed)?.success() {
+        return Err(Failure::new(format!("the editor {editor:?} failed, and nothing was started")));
+    }
+    let text = fs::read_to_string(&file.0).map_err(failed)?;
+    match text.strip_suffix('\n').unwrap_or(&text) {
+        text if text.trim().is_empty() => Err(Failure::new("the command is empty, and nothing was started")),
+        text => Ok(text.to_owned()),
+    }
+}
+
+/// A file that only its owner can read, and that is gone at the end.
+struct Draft(std::path::PathBuf);
+
+impl Draft {
+    fn write(text: &str) -> std::io::Result<Self> {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(std::io::Error::other)?;
+        let path = env::temp_dir().join(format!("runvoy-{:016x}.sh", u64::from_be_bytes(random)));
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&path)?;
+        let draft = Self(path);
+        std::io::Write::write_all(&mut file, format!("{text}\n").as_bytes())?;
+        Ok(draft)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
