@@ -6,17 +6,23 @@ use runvoy_core::{Error, Result};
 use serde::de::DeserializeOwned;
 use utoipa::{
     ToSchema,
-    openapi::{RefOr, Schema},
+    openapi::{Object, RefOr, Schema},
 };
 
 /// How alike an unknown name and a known one must be, from 0 to 1, for the known one to be proposed.
 const LIKENESS: f64 = 0.75;
+
+const DESCRIPTION: &str = "GET /api/v1/docs describes the body";
 
 /// Parses a body as a `T` with no other fields than a `T` has.
 ///
 /// # Errors
 /// [`Error::Invalid`] with the path of the field that is wrong or unknown.
 pub(crate) fn parse<T: DeserializeOwned + ToSchema>(bytes: &[u8]) -> Result<T> {
+    // Without this, an array would be read as the fields in their order.
+    if matches!(bytes.trim_ascii_start().first(), Some(first) if *first != b'{') && is_json(bytes) {
+        return Err(Error::invalid("the body is of the wrong type: it must be a JSON object").with_hint(DESCRIPTION));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let mut track = serde_path_to_error::Track::new();
     let mut unknown: Option<String> = None;
@@ -26,9 +32,18 @@ pub(crate) fn parse<T: DeserializeOwned + ToSchema>(bytes: &[u8]) -> Result<T> {
     });
     let parsed: T = match parsed {
         Ok(parsed) => parsed,
-        Err(error) => return Err(describe(&error, &track.path().to_string())),
+        Err(error) => {
+            let path = track.path();
+            // The path of the whole body: an object that lacks a field.
+            let is_whole = path.iter().next().is_none();
+            return Err(if error.is_data() && is_whole {
+                refuse_missing::<T>(bytes)
+            } else {
+                describe(&error, &path.to_string())
+            });
+        }
     };
-    json.end().map_err(|error| describe(&error, "."))?;
+    json.end().map_err(|error| describe(&error, ""))?;
     match unknown {
         None => Ok(parsed),
         Some(path) => Err(refuse_unknown::<T>(&path)),
@@ -41,18 +56,26 @@ fn describe(error: &serde_json::Error, path: &str) -> Error {
     if !error.is_data() {
         return Error::invalid(format!("the body is not valid JSON: look at {place}"));
     }
-    // The path of the whole body.
-    if path == "." {
-        return Error::invalid(format!("the body lacks a field, or is not an object: look at {place}"))
-            .with_hint("GET /api/v1/docs describes the body");
-    }
     Error::invalid(format!("{path} has a value of the wrong type: look at {place}"))
-        .with_hint("GET /api/v1/docs describes the body")
+        .with_hint(DESCRIPTION)
         .at_field(path)
 }
 
+fn is_json(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
+}
+
+fn refuse_missing<T: ToSchema>(bytes: &[u8]) -> Error {
+    let given: BTreeMap<String, serde::de::IgnoredAny> = serde_json::from_slice(bytes).unwrap_or_default();
+    let missing = object::<T>().and_then(|object| object.required.into_iter().find(|name| !given.contains_key(name)));
+    match missing {
+        Some(name) => Error::invalid(format!("{name} is required")).with_hint(DESCRIPTION).at_field(name),
+        None => Error::invalid("the body has a field twice, or lacks one").with_hint(DESCRIPTION),
+    }
+}
+
 fn refuse_unknown<T: ToSchema>(path: &str) -> Error {
-    let known = field_names::<T>();
+    let known: Vec<String> = object::<T>().map(|object| object.properties.into_keys().collect()).unwrap_or_default();
     let nearest = known
         .iter()
         .map(|name| (strsim::jaro_winkler(name, path), name))
@@ -67,18 +90,11 @@ fn refuse_unknown<T: ToSchema>(path: &str) -> Error {
     Error::invalid(format!("there is no field {shown:?}")).with_hint(hint).at_field(shown)
 }
 
-/// The names of a type's fields, from its schema.
-fn field_names<T: ToSchema>() -> Vec<String> {
-    let mut schemas: BTreeMap<String, RefOr<Schema>> = BTreeMap::new();
-    schemas.insert(String::new(), T::schema());
-    schemas
-        .into_values()
-        .filter_map(|schema| match schema {
-            RefOr::T(Schema::Object(object)) => Some(object.properties.into_keys().collect::<Vec<_>>()),
-            _ => None,
-        })
-        .flatten()
-        .collect()
+fn object<T: ToSchema>() -> Option<Object> {
+    match T::schema() {
+        RefOr::T(Schema::Object(object)) => Some(object),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -108,7 +124,8 @@ mod tests {
             (r#"{"name":"a","env":{"PORT":31337}}"#, Some("env.PORT")),
             (r#"{"name":"a","env":["31337"]}"#, Some("env")),
             (r#"["31337"]"#, None),
-            (r#"{"role":"31337"}"#, None),
+            (r#"{"role":"31337"}"#, Some("name")),
+            (r#"{"name":"a","name":"31337"}"#, None),
             ("{", None),
             (r#"{"name":"a"} 31337"#, None),
         ] {

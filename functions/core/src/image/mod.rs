@@ -136,10 +136,10 @@ async fn find_in_any_registry(app: &App, name: &str) -> Result<Option<Image>> {
 /// [`Error::NotFound`] when there is none; [`Error::Invalid`] with the ids when the name fits several images.
 pub async fn find_only(app: &App, name: &str) -> Result<Image> {
     let not_found = || Error::not_found("image", name);
-    let images = list(app).await?;
-    if let Some(image) = images.iter().find(|image| image.image_id.as_str() == name) {
-        return Ok(image.clone());
+    if let Some(image) = Candidates::read(app, name).await?.by_id {
+        return Ok(image);
     }
+    let images = list(app).await?;
     let wanted = Reference::parse(name).map_err(|_| not_found())?;
     let in_any_registry = !wanted.names_registry(name);
     let is_wanted = |image: &&Image| {
