@@ -1,3 +1,5 @@
+//! Starts the event processor as a Lambda function.
+
 use std::process::ExitCode;
 
 #[tokio::main]

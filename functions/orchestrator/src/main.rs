@@ -1,3 +1,5 @@
+//! Starts the orchestrator as a Lambda function.
+
 use std::process::ExitCode;
 
 #[tokio::main]

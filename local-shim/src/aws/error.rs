@@ -1,3 +1,5 @@
+//! Defines errors as AWS answers them.
+
 use serde_json::json;
 
 use super::Answer;

@@ -1,3 +1,5 @@
+//! Invokes a function as Lambda does: with a deadline, with limits, and again where an event failed.
+
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};

@@ -1,3 +1,5 @@
+//! Tests of `GET /claim/{token}`.
+
 use std::time::Duration;
 
 use aws_smithy_async::time::SharedTimeSource;

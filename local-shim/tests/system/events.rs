@@ -1,3 +1,5 @@
+//! Tests of events: what each does, whatever their order and however often they come.
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lambda_runtime::{Context, LambdaEvent};
 use local_shim::{AwsPort, Settings};

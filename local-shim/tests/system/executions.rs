@@ -1,3 +1,5 @@
+//! Tests of `POST /run` and of `/executions`.
+
 use std::time::Duration;
 
 use axum::http::Method;

@@ -1,3 +1,5 @@
+//! Tests of what the local ports refuse: foreign hosts, origins and sites.
+
 use axum::{body::Body, http::Request};
 use local_shim::{AwsPort, Settings};
 

@@ -1,3 +1,5 @@
+//! Tests of `/images`.
+
 use aws_sdk_ecs::types::TaskDefinitionFamilyStatus;
 use insta::assert_json_snapshot;
 use local_shim::Settings;

@@ -1,3 +1,5 @@
+//! Tests of `/secrets`.
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use insta::assert_json_snapshot;
 use local_shim::Settings;

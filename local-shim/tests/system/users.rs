@@ -1,3 +1,5 @@
+//! Tests of `/users`.
+
 use insta::assert_json_snapshot;
 use serde_json::json;
 

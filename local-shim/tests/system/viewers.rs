@@ -1,3 +1,5 @@
+//! Tests of viewers: what WebSockets receive, and when they are closed.
+
 use std::{collections::HashSet, time::Duration};
 
 use aws_smithy_async::time::SharedTimeSource;

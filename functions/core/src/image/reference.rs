@@ -1,3 +1,5 @@
+//! Parses names of images: registry, name, and tag or digest.
+
 use std::fmt;
 
 use crate::{Error, Result};

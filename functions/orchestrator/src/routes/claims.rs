@@ -1,3 +1,5 @@
+//! Hands over the API key of a claim.
+
 use axum::{
     Extension, Json,
     extract::State,

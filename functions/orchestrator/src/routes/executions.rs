@@ -1,3 +1,5 @@
+//! Lists, shows and stops executions, and shows their logs.
+
 use axum::{
     Extension, Json,
     extract::State,

@@ -1,3 +1,5 @@
+//! Answers that the API is up.
+
 use axum::{Json, extract::State};
 use runvoy_core::App;
 use serde::Serialize;

@@ -1,3 +1,5 @@
+//! Registers, lists, shows and deletes images.
+
 use axum::{Extension, Json, extract::State, http::StatusCode, response::IntoResponse};
 use runvoy_core::{
     App, Error, RequestId,

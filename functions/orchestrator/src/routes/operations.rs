@@ -1,3 +1,5 @@
+//! Reconciles the system, and traces a request.
+
 use axum::{Extension, Json, extract::State};
 use runvoy_core::{
     App, RequestId,

@@ -1,3 +1,5 @@
+//! Starts runs.
+
 use std::collections::BTreeMap;
 
 use axum::{

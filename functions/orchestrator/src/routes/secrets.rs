@@ -1,3 +1,5 @@
+//! Creates, lists, shows, changes and deletes secrets.
+
 use axum::{
     Extension, Json,
     extract::State,

@@ -1,3 +1,5 @@
+//! Lists, creates and revokes users, and says who the caller is.
+
 use axum::{
     Extension, Json,
     extract::State,
