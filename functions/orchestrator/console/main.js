@@ -56,6 +56,7 @@ async function start(message) {
   me = undefined;
   if (address.pathname.startsWith("/claim/")) return alone(claimPage(address, (key) => (keepKey(key, false), go("/"), start())));
   if (api.key === undefined) {
+    forgetKey();
     if (isDocs(address)) return alone(docsPage(api));
     return alone(signInPage(signIn, message));
   }

@@ -1,6 +1,7 @@
 /** The API key of the person who is signed in. It is kept for the tab, or longer if they ask for it. */
 
 const NAME = "runvoy.key";
+const RUNS = "runvoy.runs";
 
 /** @param {() => Storage} storage @returns {Storage | undefined} undefined where the browser keeps nothing for this page */
 function available(storage) {
@@ -23,9 +24,11 @@ export function keepKey(key, remember) {
   (remember ? device : tab)?.setItem(NAME, key);
 }
 
+/** Forgets the key, and with it what the person has typed: the next one at this browser must not find it. */
 export function forgetKey() {
   tab?.removeItem(NAME);
   device?.removeItem(NAME);
+  tab?.removeItem(RUNS);
 }
 
 /**
@@ -40,8 +43,6 @@ export function choice(name, fallback) {
     set: (value) => device?.setItem(key, value),
   };
 }
-
-const RUNS = "runvoy.runs";
 
 /**
  * Keeps the form of a run for this tab, so that it can be run again with what the API does not record: variables, secrets, git settings.

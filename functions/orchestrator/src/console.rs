@@ -1,5 +1,5 @@
-//! The web console. Its files are part of the program, and served without a key and without an AWS call. What they show, they ask
-//! of the API with the key of the person who looks.
+//! Serves the web console. Its files are part of the program, and served without a key and without an AWS call. They ask the API
+//! for the content that they show, with the key of the person who looks.
 
 use std::sync::LazyLock;
 
@@ -30,6 +30,7 @@ const FILES: &[(&str, &str)] = files![
     "format.js",
     "icon.svg",
     "index.html",
+    "log/client.js",
     "log/find-bar.js",
     "log/find.js",
     "log/follow.js",
@@ -39,6 +40,7 @@ const FILES: &[(&str, &str)] = files![
     "log/store.js",
     "log/text.js",
     "log/view.js",
+    "log/viewport.js",
     "log/worker.js",
     "main.js",
     "not-found.html",
@@ -62,7 +64,7 @@ const FILES: &[(&str, &str)] = files![
     "ui/toast.js",
 ];
 
-/// A text that is another one when any file is. It is part of the files' addresses, so that browsers keep each file for good.
+/// A hash of all files; it changes when any of them does. It is part of the files' addresses, so that browsers keep each file for good.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let mut hash = Sha256::new();
     for (name, text) in FILES {
@@ -118,10 +120,13 @@ fn answer(
     caching: &'static str,
     text: String,
 ) -> Response {
-    let etag = format!("\"{}\"", *VERSION);
+    // Weak, because the same text is sent compressed in several ways, whose bytes differ (RFC 9110, section 8.8.1).
+    let etag = format!("W/\"{}\"", *VERSION);
     let is_known = status == StatusCode::OK
         && headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok()).is_some_and(|known| {
-            known.split(',').any(|one| one.trim().trim_start_matches("W/") == etag || one.trim() == "*")
+            known
+                .split(',')
+                .any(|one| one.trim().trim_start_matches("W/") == etag.trim_start_matches("W/") || one.trim() == "*")
         });
     let mut answer = if is_known {
         StatusCode::NOT_MODIFIED.into_response()

@@ -119,6 +119,7 @@ class Relay:
         self.port = free_port()
         self.writers = set()
         self.is_open = True
+        self.drops = False
         self.loop = asyncio.new_event_loop()
         started = threading.Event()
         threading.Thread(target=self._serve, args=(started,), daemon=True).start()
@@ -144,6 +145,8 @@ class Relay:
     async def _pass(self, reader, writer):
         try:
             while data := await reader.read(65536):
+                if self.drops:
+                    continue
                 writer.write(data)
                 await writer.drain()
         except OSError:
@@ -164,4 +167,16 @@ class Relay:
         self.cut()
 
     def open(self):
+        self.is_open = True
+
+    def drop(self):
+        """Keeps the connections and drops what they carry, as behind a computer that slept. New ones are refused."""
+        self.drops = True
+        self.is_open = False
+
+    def pass_on(self):
+        """Carries what new connections send. Those of before stay silent."""
+        for writer in list(self.writers):
+            writer.transport.pause_reading() if hasattr(writer.transport, "pause_reading") else None
+        self.drops = False
         self.is_open = True

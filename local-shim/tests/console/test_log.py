@@ -236,3 +236,125 @@ def test_a_log_that_comes_in_pages_is_shown_whole(visit, system):
     assert len([line for line in lines if not line.startswith("###")]) == 100_000
     page.evaluate("location.hash = '#L90000'")
     expect(page.get_by_role("log").locator('[data-line="90000"]')).to_have_text(lines[89_999])
+
+
+def test_a_search_that_hangs_later_is_ended_too(visit, system):
+    """The first line is found at once; those on which the expression backtracks come afterwards."""
+    execution = system.run("echo aaa; sleep 2; for i in 1 2 3; do printf 'a%.0s' $(seq 60); echo '!'; done; echo after; sleep 60")
+    page = visit().sign_in(f"/logs?execution_id={execution}")
+    log = page.get_by_role("log")
+    expect(log.get_by_text("aaa", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Regular expression").click()
+    page.get_by_label("Find in the log").fill("^(a+)+$")
+    expect(page.locator(".find-count")).to_have_text("The search takes too long.")
+    expect(log.get_by_text("after", exact=True)).to_be_visible()
+    system.api("DELETE", f"/executions/{execution}")
+
+
+def test_a_line_of_movements_does_not_block_the_page(visit, system):
+    execution = system.run(r"""for i in $(seq 4000); do printf '\033[999Cx'; done; echo; echo after""")
+    page = visit().sign_in(f"/logs?execution_id={execution}")
+    complete(page)
+    expect(page.get_by_role("log").get_by_text("after", exact=True)).to_be_visible()
+    cells = page.evaluate("Math.max(...[...document.querySelectorAll('.line .text')].map((line) => line.textContent.length))")
+    assert cells < 6000
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_end_is_in_view_whatever_pictures_the_lines_have(visit, system, width):
+    picture = "\\342\\234\\205"
+    heart = "\\342\\235\\244\\357\\270\\217"
+    family = "\\360\\237\\221\\250\\342\\200\\215\\360\\237\\221\\251\\342\\200\\215\\360\\237\\221\\247"
+    execution = system.run(f"for i in $(seq 300); do printf '%s\\t{picture}%.0s {heart} {family}\\346\\227\\245 ' $(seq $i $((i + i % 40))); echo; done; echo the-end")
+    page = visit(viewport={"width": width, "height": 800}).sign_in(f"/logs?execution_id={execution}")
+    complete(page)
+    log = page.get_by_role("log")
+    expect(log.locator("[data-line]").last).to_be_in_viewport(ratio=0.9)
+    expect(log.get_by_text("the-end", exact=True)).to_be_in_viewport()
+    # In the narrow window a line is higher than the view.
+    assert width < 400 or shown_lines(page) == system.lines(execution)
+    log.press("End")
+    expect(log.get_by_text("the-end", exact=True)).to_be_in_viewport()
+    page.evaluate("location.hash = '#L250'")
+    expect(log.locator('[data-line="250"]')).to_be_in_viewport()
+
+
+def test_colours_last_until_they_are_reset_and_addresses_are_links(visit, system):
+    execution = system.run(
+        r"""printf '\033[38;2;10;20;30mfirst\n'; echo second; printf '\033[0mthird\n'
+echo 'see https://example.com/a_(b), or http://x.test/y.'
+printf '\033]8;;https://example.com/linked\033\\named\033]8;;\033\\\n'
+printf '\033]8;;javascript:alert(1)\033\\not-a-link\033]8;;\033\\\n'"""
+    )
+    page = visit().sign_in(f"/logs?execution_id={execution}")
+    complete(page)
+    log = page.get_by_role("log")
+    color = lambda text: log.get_by_text(text, exact=True).evaluate("one => getComputedStyle(one).color")
+    assert color("first") == color("second") == "rgb(10, 20, 30)" != color("third")
+    links = log.locator(".line:not(.own):not(:has-text(\"printf\")):not(:has-text(\"echo\")) a.log-link")
+    assert [link.get_attribute("href") for link in links.all()] == [
+        "https://example.com/a_(b)", "http://x.test/y", "https://example.com/linked"]
+    assert {link.get_attribute("rel") for link in links.all()} == {"noopener noreferrer"}
+
+
+def test_characters_that_reorder_text_are_marked_in_log_list_and_page(visit, system):
+    command = "echo 'evil \u202etxt.exe'"
+    execution = system.run(command)
+    system.wait_for_end(execution)
+    page = visit().sign_in()
+    expect(page.get_by_role("row", name="evil").first).to_contain_text("⟦U+202E⟧")
+    page.goto(f"/logs?execution_id={execution}")
+    complete(page)
+    expect(page.get_by_label("Command")).to_contain_text("⟦U+202E⟧")
+    expect(page.get_by_role("log").get_by_text("evil ⟦U+202E⟧txt.exe", exact=True)).to_be_visible()
+    assert "\u202e" not in page.locator("body").inner_text() + page.title()
+    # What is sent stays as it was written.
+    page.get_by_role("button", name="Run again").click()
+    expect(page.get_by_label("Command", exact=True)).to_have_value(command)
+
+
+def test_a_connection_that_is_kept_while_its_data_is_dropped_is_lost_after_30_s(visit, tmp_path):
+    relay = Relay(lambda: system.port)
+    system = System(tmp_path, websocket_port=relay.port)
+    try:
+        execution = system.run("for i in $(seq 1000); do echo \"beat $i\"; sleep 0.5; done")
+        page = visit(system).sign_in(f"/logs?execution_id={execution}")
+        log = page.get_by_role("log")
+        expect(log.get_by_text("beat 3", exact=True)).to_be_visible()
+        relay.drop()
+        expect(page.locator(".log-state")).to_contain_text("connection is lost", timeout=45_000)
+        relay.pass_on()
+        expect(page.locator(".log-state")).to_have_text("Live")
+        expect(log.get_by_text("beat 70", exact=True)).to_be_visible()
+        system.api("DELETE", f"/executions/{execution}")
+        complete(page)
+        assert downloaded(page) == system.lines(execution)
+    finally:
+        system.stop()
+
+
+def test_a_link_to_a_line_says_what_is_there(visit, system):
+    execution = system.run("seq 200")
+    system.wait_for_end(execution)
+    page = visit().sign_in(f"/logs?execution_id={execution}#L9999")
+    complete(page)
+    expect(page.locator(".log-notice")).to_contain_text("There is no line 9,999")
+    page.goto(f"/logs?execution_id={execution}#L20")
+    page.reload()
+    complete(page)
+    expect(page.get_by_role("log").locator('[data-line="20"]')).to_be_in_viewport()
+    expect(page.locator(".log-more")).to_have_text("Go to the end")
+    expect(page.locator(".log-notice")).to_have_text("")
+    assert page.locator(".line a.number:not([tabindex='-1'])").count() == 0
+
+
+def test_the_log_is_copied_without_a_clipboard(visit, system):
+    execution = system.run("seq 50")
+    visitor = visit()
+    visitor.context.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    page = visitor.sign_in(f"/logs?execution_id={execution}")
+    complete(page)
+    page.get_by_role("button", name="Copy", exact=True).click()
+    expect(page.get_by_text("lines copied")).to_be_visible()
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_text("Link copied")).to_be_visible()

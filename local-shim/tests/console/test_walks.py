@@ -335,3 +335,32 @@ def test_the_description_of_the_api_sends_requests(visit):
     visitor = visit()
     visitor.page.goto("/api/v1/docs")
     expect(visitor.page.locator("#run")).to_be_attached()
+
+
+def test_after_signing_out_nothing_of_the_last_person_is_left(visit, system):
+    visitor = visit()
+    page = visitor.sign_in("/run")
+    page.get_by_label("Command").fill("echo mine")
+    page.get_by_role("button", name="Add a variable").click()
+    page.get_by_label("Name of the variable").fill("PRIVATE")
+    page.get_by_label("Value of the variable").fill("hunter2-left")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.wait_for_url("**/logs?execution_id=*")
+    execution = page.url.split("=")[1].split("#")[0]
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("API key")).to_be_visible()
+    assert "hunter2-left" not in page.evaluate("JSON.stringify([{ ...sessionStorage }, { ...localStorage }])")
+    visitor.sign_in(f"/run?again={execution}", key=system.user("operator"))
+    expect(page.get_by_label("Command")).to_have_value("echo mine")
+    assert "hunter2-left" not in page.content()
+
+
+def test_no_two_encodings_of_a_file_have_one_strong_etag(system):
+    page = urllib.request.urlopen(system.url).read().decode()
+    path = re.search(r'src="(/console/[^"]+)"', page)[1]
+    tags = {}
+    for encoding in ["identity", "gzip", "br", "zstd"]:
+        request = urllib.request.Request(system.url + path, headers={"Accept-Encoding": encoding})
+        answer = urllib.request.urlopen(request)
+        tags.setdefault(answer.headers["ETag"], set()).add(answer.headers.get("Content-Encoding", "identity"))
+    assert all(tag.startswith("W/") or len(encodings) == 1 for tag, encodings in tags.items()), tags

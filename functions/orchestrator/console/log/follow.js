@@ -12,10 +12,45 @@ import { ApiError, isEnd, pause } from "../api.js";
 /** The first and the longest pause before another connection, in milliseconds. */
 const PAUSES = { first: 200, longest: 15_000 };
 const HANDSHAKE_TIMEOUT = 20_000;
+/** How long a connection may be silent before it is asked for a sign of life, and how long the answer may take, in milliseconds. */
+const SILENCE = 20_000;
+const PONG_TIMEOUT = 10_000;
+/** How often that is looked at, in milliseconds. */
+const LOOK_EVERY = 1000;
+/** The frame that the server answers with a frame of type "pong". */
+const PING = JSON.stringify({ type: "ping" });
 /** How often a silent connection is checked: whether the computer slept, and whether the execution has ended without a word. */
 const CHECK_EVERY = 15_000;
 /** How long the last lines may take after the execution has ended. */
 const LAST_LINES = 30_000;
+
+/**
+ * The life of a connection: when to ask for a sign of it, and when it is over. A connection that is kept while its data is dropped, as
+ * behind a proxy or a computer that slept, ends without a word.
+ */
+export class Heartbeat {
+  /** @type {number | undefined} */
+  #asked;
+
+  /** @param {number} now milliseconds */
+  constructor(now) {
+    this.last = now;
+  }
+
+  /** A frame has come. @param {number} now */
+  beat(now) {
+    this.last = now;
+    this.#asked = undefined;
+  }
+
+  /** @param {number} now @returns {"fine" | "ask" | "lost"} */
+  look(now) {
+    if (this.#asked !== undefined) return now - this.#asked >= PONG_TIMEOUT ? "lost" : "fine";
+    if (now - this.last < SILENCE) return "fine";
+    this.#asked = now;
+    return "ask";
+  }
+}
 
 /**
  * @typedef {object} Listener
@@ -26,8 +61,8 @@ const LAST_LINES = 30_000;
 
 export class Follower {
   #stop = new AbortController();
-  /** @type {WebSocket | undefined} */
-  #socket;
+  /** Ends the present connection. */
+  #end = () => {};
   /** The WebSocket's URL. Its token works for a day. @type {string | undefined} */
   #url;
   /** @type {string | undefined} */
@@ -67,14 +102,14 @@ export class Follower {
   stop() {
     this.#stop.abort();
     this.#wake();
-    this.#socket?.close();
+    this.#end();
   }
 
   /** Connects anew, because the network may have changed or the computer may have slept. */
   reconnect() {
     this.#pause = PAUSES.first;
     this.#wake();
-    this.#socket?.close();
+    this.#end();
   }
 
   async #wait() {
@@ -112,25 +147,38 @@ export class Follower {
   /** Follows by WebSocket. Returns whether the log is complete, after the connection has ended. @param {string} url */
   async #watch(url) {
     const after = this.#lastId ? `&last_event_id=${encodeURIComponent(this.#lastId)}` : "";
-    const socket = (this.#socket = new WebSocket(`${url}&batch=true&status=true${after}`));
+    const socket = new WebSocket(`${url}&batch=true&status=true${after}`);
     let [isOpen, isComplete] = [false, false];
-    const ended = new Promise((resolve) => {
-      socket.onclose = resolve;
-      socket.onerror = resolve;
-    });
+    let end = () => {};
+    const ended = new Promise((resolve) => (end = () => resolve(undefined)));
+    socket.onclose = socket.onerror = end;
+    this.#end = end;
+    const heart = new Heartbeat(Date.now());
     socket.onopen = () => {
       isOpen = true;
+      heart.beat(Date.now());
       this.listener.connection("live");
     };
     socket.onmessage = ({ data }) => {
+      heart.beat(Date.now());
       this.#pause = PAUSES.first;
       isComplete = this.#frame(JSON.parse(data)) || isComplete;
-      if (isComplete) socket.close();
+      if (isComplete) end();
     };
-    const handshake = setTimeout(() => isOpen || socket.close(), HANDSHAKE_TIMEOUT);
-    const checks = this.#check(socket);
+    const handshake = setTimeout(() => isOpen || end(), HANDSHAKE_TIMEOUT);
+    const looks = setInterval(() => {
+      if (!isOpen) return;
+      const life = heart.look(Date.now());
+      if (life === "ask") socket.send(PING);
+      // The browser would wait for an answer to the closing frame, which does not come either.
+      if (life === "lost") end();
+    }, LOOK_EVERY);
+    const checks = this.#check(end);
     await ended;
+    socket.onmessage = null;
+    socket.close();
     clearTimeout(handshake);
+    clearInterval(looks);
     clearInterval(checks);
     // A refused handshake looks like any other failure; a new token mends it if the old one has expired.
     if (!isOpen) this.#url = undefined;
@@ -146,19 +194,19 @@ export class Follower {
     return false;
   }
 
-  /** Closes a connection that is dead without saying so. @param {WebSocket} socket */
-  #check(socket) {
+  /** Ends a connection that is dead without saying so. @param {() => void} end */
+  #check(end) {
     let last = Date.now();
     /** @type {number | undefined} */
     let ended;
     return setInterval(async () => {
       const slept = Date.now() - last > 3 * CHECK_EVERY;
       last = Date.now();
-      if (slept) return socket.close();
+      if (slept) return end();
       const { status } = await this.api.get(`${this.path}/status`, this.#stop.signal).catch(() => ({ status: "" }));
       if (!isEnd(status)) return;
       ended ??= Date.now();
-      if (Date.now() - ended > LAST_LINES) socket.close();
+      if (Date.now() - ended > LAST_LINES) end();
     }, CHECK_EVERY);
   }
 }

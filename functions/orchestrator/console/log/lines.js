@@ -1,4 +1,4 @@
-/** Draws the lines of a log that are in view. */
+/** Makes the elements of a log's lines: number, time, text in its colours, links, and what was found. */
 
 import { element } from "../ui/dom.js";
 import { spans } from "./text.js";
@@ -6,7 +6,7 @@ import { spans } from "./text.js";
 /** @typedef {import("./worker.js").Line} Line @typedef {import("./text.js").Style} Style */
 
 /** What lines of runvoy's own begin with. */
-const OWN = "### runvoy";
+export const OWN = "### runvoy";
 
 /**
  * How lines are shown.
@@ -27,7 +27,7 @@ export function lineElement(line, look) {
   return element(
     "div",
     { class: classes.join(" "), "data-line": number },
-    element("a", { class: "number", href: `#L${number}`, "data-number": number, "aria-label": `Line ${number}` }),
+    element("a", { class: "number", href: `#L${number}`, "data-number": number, "aria-label": `Line ${number}`, tabindex: -1 }),
     look.times !== "off" && element("span", { class: "time", "data-time": timeText(line.time, look), "aria-hidden": true }),
     element("span", { class: "text" }, ...textNodes(line, match?.line === line.number ? match.nth : undefined)),
   );
@@ -51,31 +51,72 @@ function elapsed(milliseconds) {
 }
 
 /** @param {Line} line @param {number | undefined} current the occurrence that the person is at */
-function textNodes({ text: raw, found = [] }, current) {
+function textNodes({ text: raw, found = [], style: before }, current) {
   /** @type {(Node | string)[]} */
   const nodes = [];
+  const marks = { found, at: 0, current };
   let start = 0;
-  for (const { text, style } of spans(raw)) {
-    nodes.push(...styled(marked(text, start, found, current), style));
-    start += text.length;
+  // Lines of runvoy's own are not in the colours of the command that left them behind.
+  for (const { text, style, link } of spans(raw, raw.startsWith(OWN) ? undefined : before)) {
+    const parts = link === undefined ? linked(text) : [{ text, link: address(link) }];
+    for (const part of parts) {
+      const inner = styled(marked(part.text, start, marks), style);
+      nodes.push(...(part.link ? [anchor(part.link, inner)] : inner));
+      start += part.text.length;
+    }
   }
   return nodes;
 }
 
+/** Web addresses in a text. Signs at the end belong to the sentence around it. */
+const ADDRESS = /https?:\/\/[^\s<>"'`\u0000-\u001f]+/g;
+const AFTER_ADDRESS = /[.,;:!?)\]}]$/;
+
+/** A text in parts, of which some are web addresses. @param {string} text */
+export function linked(text) {
+  if (!text.includes("://")) return [{ text, link: undefined }];
+  /** @type {{text: string, link: string | undefined}[]} */
+  const parts = [];
+  let done = 0;
+  for (const match of text.matchAll(ADDRESS)) {
+    let end = match[0].length;
+    const hasOpened = match[0].includes("(");
+    while (AFTER_ADDRESS.test(match[0].charAt(end - 1)) && !(hasOpened && match[0].charAt(end - 1) === ")")) end -= 1;
+    const link = address(match[0].slice(0, end));
+    if (!link) continue;
+    parts.push({ text: text.slice(done, match.index), link: undefined }, { text: match[0].slice(0, end), link });
+    done = match.index + end;
+  }
+  parts.push({ text: text.slice(done), link: undefined });
+  return parts.filter((part) => part.text !== "");
+}
+
+/** A link's address, unless it leads to something else than a page on the web. @param {string} link */
+function address(link) {
+  const url = URL.parse ? URL.parse(link) : URL.canParse(link) ? new URL(link) : null;
+  return url && ["http:", "https:"].includes(url.protocol) ? url.href : undefined;
+}
+
+/** @param {string} link @param {(Node | string)[]} children */
+const anchor = (link, children) =>
+  element("a", { class: "log-link", href: link, target: "_blank", rel: "noopener noreferrer", tabindex: -1, title: link }, ...children);
+
 /**
  * The text of a span, with what was found in it in elements of its own.
- * @param {string} text @param {number} start where in the line it begins @param {{start: number, end: number}[]} found
- * @param {number | undefined} current
+ * @param {string} text @param {number} start where in the line it begins
+ * @param {{found: {start: number, end: number}[], at: number, current: number | undefined}} marks `at`: the first that is not yet behind
  */
-function marked(text, start, found, current) {
+function marked(text, start, marks) {
   /** @type {(Node | string)[]} */
   const nodes = [];
   let done = 0;
-  for (const [nth, one] of found.entries()) {
+  for (; marks.at < marks.found.length; marks.at++) {
+    const one = /** @type {{start: number, end: number}} */ (marks.found[marks.at]);
     const [from, to] = [Math.max(0, one.start - start), Math.min(text.length, one.end - start)];
-    if (from >= to) continue;
-    nodes.push(text.slice(done, from), element("mark", { class: nth === current && "current" }, text.slice(from, to)));
-    done = to;
+    if (from >= text.length) break;
+    if (from < to) nodes.push(text.slice(done, from), element("mark", { class: marks.at === marks.current && "current" }, text.slice(from, to)));
+    done = Math.max(done, to);
+    if (one.end > start + text.length) break;
   }
   nodes.push(text.slice(done));
   return nodes.filter((node) => node !== "");

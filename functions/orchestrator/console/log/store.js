@@ -3,9 +3,9 @@
  * comes again is dropped.
  */
 
-import { plain, width } from "./text.js";
+import { plain, styleAfter, width } from "./text.js";
 
-/** @typedef {import("../api.js").LogEvent} LogEvent */
+/** @typedef {import("../api.js").LogEvent} LogEvent @typedef {import("./text.js").Style} Style */
 
 /** Lines of a chunk. A late line moves what is behind it in its chunk, and nothing else. */
 const CHUNK = 2048;
@@ -89,6 +89,12 @@ class Chunk {
   columns = 0;
   counted = 0;
   rows = 0;
+  /** Rows that the browser has drawn a line in, at `columns`, where they are other than counted. @type {Map<number, number>} */
+  drawn = new Map();
+  /** The style in which the first line begins. @type {Style | undefined} */
+  before = undefined;
+  /** The style in which the last line ends; unknown after a line was inserted. @type {{style: Style | undefined} | undefined} */
+  after = { style: undefined };
 
   get length() {
     return this.times.length;
@@ -122,6 +128,7 @@ class Chunk {
     this.#texts.push(message);
     this.times.push(timestamp);
     this.widths.push(width(message));
+    if (this.after && setsStyle(message)) this.after = { style: styleAfter(message, this.after.style) };
   }
 
   /** @param {number} at @param {LogEvent} event */
@@ -132,6 +139,21 @@ class Chunk {
     this.times.splice(at, 0, timestamp);
     this.widths.splice(at, 0, width(message));
     this.columns = 0;
+    if (setsStyle(message)) this.after = undefined;
+  }
+
+  /** Begins the first line in this style. @param {Style | undefined} style */
+  begin(style) {
+    if (JSON.stringify(style) === JSON.stringify(this.before) && this.after) return;
+    this.before = style;
+    this.after = { style: this.styleAt(this.length) };
+  }
+
+  /** The style in which a line begins. @param {number} at */
+  styleAt(at) {
+    let style = this.before;
+    for (const message of this.texts().slice(0, at)) if (setsStyle(message)) style = styleAfter(message, style);
+    return style;
   }
 
   /** Takes the second half away. */
@@ -143,6 +165,7 @@ class Chunk {
     rest.times = this.times.splice(half);
     rest.widths = this.widths.splice(half);
     this.columns = 0;
+    this.after = rest.after = undefined;
     return rest;
   }
 
@@ -156,14 +179,24 @@ class Chunk {
 
   /** @param {number} columns */
   totalRows(columns) {
-    if (this.columns !== columns) [this.columns, this.counted, this.rows] = [columns, 0, 0];
+    if (this.columns !== columns) [this.columns, this.counted, this.rows, this.drawn] = [columns, 0, 0, new Map()];
     for (; this.counted < this.length; this.counted++) this.rows += this.rowsOf(this.counted, columns);
     return this.rows;
   }
 
   /** @param {number} at @param {number} columns */
   rowsOf(at, columns) {
-    return Math.max(1, Math.ceil(/** @type {number} */ (this.widths[at]) / columns));
+    return (columns === this.columns && this.drawn.get(at)) || Math.max(1, Math.ceil(/** @type {number} */ (this.widths[at]) / columns));
+  }
+
+  /** Takes the rows in which the browser has drawn a line. Returns whether they are others than counted. @param {number} at @param {number} rows @param {number} columns */
+  measure(at, rows, columns) {
+    const total = this.totalRows(columns);
+    const counted = this.rowsOf(at, columns);
+    if (counted === rows) return false;
+    this.drawn.set(at, rows);
+    this.rows = total + rows - counted;
+    return true;
   }
 }
 
@@ -197,7 +230,9 @@ export class LogStore {
   #append(event, last) {
     if (!last || last.length >= CHUNK) {
       last?.pack();
+      const before = last?.after?.style;
       this.#chunks.push((last = new Chunk()));
+      [last.before, last.after] = [before, { style: before }];
     }
     last.append(event);
     this.#count(event);
@@ -272,6 +307,47 @@ export class LogStore {
     return { number, start };
   }
 
+  /**
+   * Takes the rows in which the browser has drawn lines. Returns whether any has others than counted.
+   * @param {[number: number, rows: number][]} drawn @param {number} columns
+   */
+  measure(drawn, columns) {
+    let isOther = false;
+    for (const [number, rows] of drawn) {
+      const place = this.#place(number);
+      if (place) isOther = place.chunk.measure(place.at, rows, columns) || isOther;
+    }
+    return isOther;
+  }
+
+  /** The chunk of a line, and its place there. @param {number} number */
+  #place(number) {
+    for (const chunk of this.#chunks) {
+      if (number < chunk.length) return { chunk, at: number };
+      number -= chunk.length;
+    }
+    return undefined;
+  }
+
+  /** The rows that a line takes. @param {number} number @param {number} columns */
+  rowsOf(number, columns) {
+    const place = this.#place(number);
+    return columns === Infinity || !place ? 1 : place.chunk.rowsOf(place.at, columns);
+  }
+
+  /** The style in which a line begins, because those before it set it. @param {number} number */
+  styleAt(number) {
+    /** @type {Style | undefined} */
+    let style;
+    for (const chunk of this.#chunks) {
+      chunk.begin(style);
+      if (number < chunk.length) return chunk.styleAt(number);
+      number -= chunk.length;
+      style = chunk.after?.style;
+    }
+    return style;
+  }
+
   /** Lines with their numbers (from 0). @param {number} [from] @param {number} [to] @returns {Generator<{number: number, time: number, text: string}>} */
   *lines(from = 0, to = Infinity) {
     let first = 0;
@@ -292,6 +368,9 @@ export class LogStore {
     return new Blob(parts, { type: "text/plain;charset=utf-8" });
   }
 }
+
+/** Whether a line may change the style of those behind it. @param {string} message */
+const setsStyle = (message) => message.includes("\x1b[");
 
 /** @param {Chunk | undefined} chunk @param {LogEvent} event */
 const compareLast = (chunk, event) => (chunk ? chunk.compare(event, chunk.length - 1) : -1);

@@ -82,3 +82,30 @@ test("the file has every line as it was printed, or as it is seen", async () => 
   assert.equal(await store.file(false).text(), "\x1b[1mbold\x1b[0m\n10%\r99%\n\n");
   assert.equal(await store.file(true).text(), "bold\n99%\n\n");
 });
+
+test("a line begins in the style that the lines before it have set, also after a late one", () => {
+  const store = new LogStore();
+  const number = 6000;
+  store.add(Array.from({ length: number }, (_, at) => event(2 * at, at === 10 ? "\x1b[31mred" : at === 5000 ? "\x1b[0mplain" : "text")));
+  assert.equal(store.styleAt(10), undefined);
+  for (const at of [11, 3000, 5000]) assert.deepEqual(store.styleAt(at), { foreground: "1" }, String(at));
+  assert.equal(store.styleAt(5001), undefined);
+  store.add([event(41, "\x1b[32mgreen, and late")]);
+  assert.deepEqual(store.styleAt(21), { foreground: "1" });
+  for (const at of [22, 3000, 5001]) assert.deepEqual(store.styleAt(at), { foreground: "2" }, String(at));
+  assert.equal(store.styleAt(5002), undefined);
+  store.add([event(2 * number, "more")]);
+  assert.equal(store.styleAt(number + 1), undefined);
+});
+
+test("rows that the browser has drawn count, until the columns are others", () => {
+  const store = new LogStore();
+  store.add(Array.from({ length: 3000 }, (_, at) => event(at, "x".repeat(100))));
+  assert.equal(store.rows(80), 6000);
+  assert.ok(store.measure([[2500, 5], [1, 1]], 80));
+  assert.equal(store.rows(80), 6002);
+  assert.equal(store.rowOf(2501, 80), 5004);
+  assert.deepEqual(store.lineAt(5003, 80), { number: 2500, start: 4999 });
+  assert.ok(!store.measure([[2500, 5]], 80));
+  assert.equal(store.rows(50), 6000);
+});

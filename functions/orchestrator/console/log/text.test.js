@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { plain, spans, width } from "./text.js";
+import { measured, plain, spans, styleAfter, unordered, width } from "./text.js";
 
 test("a line without escape sequences is one span", () => {
   assert.deepEqual(spans("hello <b>wörld</b>"), [{ text: "hello <b>wörld</b>", style: undefined }]);
@@ -81,4 +81,55 @@ test("no sequence of bytes takes long or fails", () => {
   const start = performance.now();
   width("\x1b[31mx\x1b]".repeat(20_000));
   assert.ok(performance.now() - start < 5000);
+});
+
+/** Lines that ask for much work, by the part that is repeated. */
+const COSTLY = [
+  "\x1b[999Cx", "\x1b[999C", "\x1b[999Gx\x1b[2K", "\x1b[999Gx\r\x1b[K", "\x1b[1K", "\x1b[1Kx", "x\x1b[1K\x1b[999C", "\x1b[2Kx", "\x1b[999G\x1b[1Kx\r", "\x1b]", "\x1b]8;;a",
+  "\x1b[", "\x1b[1", "\x1b[38;5;1", ";38;5;1", "\x1b[38;2;1;2;3mx", "\b", "\bx", "\ru", "\u0301", "a\u0301\b", "\u202e", "\x1b[31mx", "\x1bP", "\x1b]\r",
+];
+
+test("a line costs no more steps and cells than its bytes, whatever it asks for", () => {
+  const check = (/** @type {string} */ raw) => {
+    const { spans, steps } = measured(raw);
+    const cells = spans.reduce((sum, { text }) => sum + text.length, 0);
+    assert.ok(steps <= 40 * raw.length + 8000, `${steps} steps for ${raw.length} characters: ${JSON.stringify(raw.slice(0, 60))}`);
+    assert.ok(cells <= 8 * raw.length + 1000, `${cells} cells for ${raw.length} characters: ${JSON.stringify(raw.slice(0, 60))}`);
+  };
+  for (const part of COSTLY) for (const length of [100, 12_000, 48_000]) check(part.repeat(length / part.length));
+  let state = 1;
+  const below = (/** @type {number} */ end) => (state = (state * 48_271) % 0x7fffffff) % end;
+  for (let round = 0; round < 400; round++) {
+    const parts = Array.from({ length: 1 + below(4) }, () => COSTLY[below(COSTLY.length)] ?? "");
+    const before = "x".repeat(below(3) * 4000);
+    check(before + Array.from({ length: 2000 }, () => parts[below(parts.length)]).join(""));
+  }
+});
+
+test("a movement leads as far as a terminal is wide", () => {
+  assert.equal(plain("a\x1b[99999Cb"), `a${" ".repeat(998)}${" ".repeat(1)}b`);
+  assert.equal(plain("\x1b[20Gx").length, 20);
+});
+
+test("a line begins in the style in which the one before it ended", () => {
+  const red = styleAfter("\x1b[31mred", undefined);
+  assert.deepEqual(spans("still", red), [{ text: "still", style: { foreground: "1" } }]);
+  assert.deepEqual(spans("\x1b[1mmore", red), [{ text: "more", style: { foreground: "1", bold: true } }]);
+  assert.equal(styleAfter("x\x1b[0my", red), undefined);
+  assert.equal(styleAfter("no change", red), red);
+});
+
+test("links of terminals are links, and characters that reorder text are marks", () => {
+  assert.deepEqual(spans("see \x1b]8;;https://example.com/a\x1b\\here\x1b]8;;\x1b\\ now"), [
+    { text: "see ", style: undefined }, { text: "here", style: undefined, link: "https://example.com/a" }, { text: " now", style: undefined },
+  ]);
+  assert.equal(plain("a\u202eb\u2066c"), "a⟦U+202E⟧b⟦U+2066⟧c");
+  assert.equal(unordered("rm \u202etxt.exe"), "rm ⟦U+202E⟧txt.exe");
+  assert.equal(unordered("שלום"), "שלום");
+});
+
+test("pictures are counted as two columns, however they are written", () => {
+  for (const [raw, columns] of /** @type {[string, number][]} */ ([["✅", 2], ["\u2764\ufe0f", 2], ["\u2764", 1], ["👨\u200d👩\u200d👧", 2], ["a✅b", 4]])) {
+    assert.equal(width(raw), columns, JSON.stringify(raw));
+  }
 });

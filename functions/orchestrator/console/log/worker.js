@@ -7,11 +7,12 @@ import { Api, ApiError, describe } from "../api.js";
 import { Find, occurrences, pattern } from "./find.js";
 import { Follower } from "./follow.js";
 import { LogStore } from "./store.js";
-import { plain } from "./text.js";
+import { isUneven, plain, styleAfter } from "./text.js";
 
 /**
- * @typedef {{number: number, time: number, text: string, found?: {start: number, end: number}[]}} Line a number from 0, and where
- *   what is searched occurs in the line as it is seen
+ * @typedef {{number: number, time: number, text: string, found?: {start: number, end: number}[], style?: import("./text.js").Style,
+ *   rows?: number}} Line a number from 0, where what is searched occurs in the line as it is seen, the style in which it begins, and
+ *   the rows that are counted for a line that a browser may draw in others
  * @typedef {{type: "open", key: string | undefined, id: string}
  *   | {type: "window", row: number, count: number, columns: number}
  *   | {type: "columns", columns: number}
@@ -19,6 +20,8 @@ import { plain } from "./text.js";
  *   | {type: "find", query: import("./find.js").Query | undefined, from: number}
  *   | {type: "match", index: number}
  *   | {type: "file", asSeen: boolean, request: number}
+ *   | {type: "drawn", rows: [number: number, rows: number][], columns: number}
+ *   | {type: "live?"}
  *   | {type: "reconnect"}} Request
  * @typedef {{type: "size", lines: number, rows: number, characters: number, firstTime: number | undefined}
  *   | {type: "window", row: number, columns: number, lines: Line[], isNew: boolean}
@@ -26,6 +29,7 @@ import { plain } from "./text.js";
  *   | {type: "found", count: number, isComplete: boolean, problem?: string}
  *   | {type: "match", index: number, line: number, nth: number}
  *   | {type: "file", blob: Blob, request: number}
+ *   | {type: "alive"}
  *   | {type: "status", status: import("../api.js").Status, exitCode: number | null}
  *   | {type: "connection", state: "live" | "lost" | "complete"}
  *   | {type: "refused", message: string, status: number}} Answer
@@ -125,8 +129,11 @@ function showWindow(row, count) {
   const first = store.lineAt(row, columns);
   /** @type {Line[]} */
   const lines = [];
+  let style = store.styleAt(first.number);
   for (const line of store.lines(first.number, first.number + count + row - first.start)) {
-    lines.push(find ? { ...line, found: occurrences(find.pattern, plain(line.text)) } : line);
+    const found = find && occurrences(find.pattern, plain(line.text));
+    lines.push({ ...line, found, style, rows: isUneven(line.text) ? store.rowsOf(line.number, columns) : undefined });
+    if (line.text.includes("\x1b[")) style = styleAfter(line.text, style);
   }
   answer({ type: "window", row: first.start, columns, lines, isNew });
   isNew = false;
@@ -168,6 +175,11 @@ self.onmessage = ({ data }) => {
       return match(data.index);
     case "file":
       return answer({ type: "file", blob: store.file(data.asSeen), request: data.request });
+    case "drawn":
+      if (data.columns === columns && store.measure(data.rows, columns)) report();
+      return;
+    case "live?":
+      return answer({ type: "alive" });
     case "reconnect":
       return follower?.reconnect();
   }

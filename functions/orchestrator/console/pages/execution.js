@@ -1,6 +1,7 @@
 import { describe, isEnd } from "../api.js";
 import { asCommandLine, asCurl, duration, local } from "../format.js";
 import { keptRun } from "../session.js";
+import { unordered } from "../log/text.js";
 import { LogView } from "../log/view.js";
 import { copyButton } from "../ui/copy.js";
 import { confirm } from "../ui/dialog.js";
@@ -31,7 +32,7 @@ export function executionPage({ api, me, may, go, left }, id) {
   /** @param {Execution} execution */
   function draw(execution) {
     const { command, status, image_id, created_by, owned_by, started_at, created_by_request_id: request, stopped_reason } = execution;
-    document.title = `${statusWord(status)}: ${command.trim().split("\n")[0]} · runvoy`;
+    document.title = unordered(`${statusWord(status)}: ${command.trim().split("\n")[0]} · runvoy`);
     const run = () => ({ command, image: image_id, ...keptRun(id) });
     const owns = owned_by.includes(me.email);
     const focused = head.contains(document.activeElement) ? document.activeElement?.textContent : undefined;
@@ -104,7 +105,13 @@ export function executionPage({ api, me, may, go, left }, id) {
       fill(head, element("h1", {}, "This execution cannot be shown"), element("p", {}, describe(error)), element("p", {}, element("a", { href: "/" }, "All executions")));
       return;
     }
-    const log = new LogView(api.key, id, { status: reload, complete: loadEnd });
+    const log = new LogView(api.key, id, {
+      status: reload, complete: loadEnd, connection: () => {},
+      refused: (status, message) => {
+        log.dispose();
+        log.element.replaceWith(unreadable(status, message, execution));
+      },
+    });
     body.append(log.element);
     log.attached();
     const timers = [setInterval(tick, 1000), setInterval(() => execution && !isEnd(execution.status) && reload(), REFRESH)];
@@ -115,6 +122,15 @@ export function executionPage({ api, me, may, go, left }, id) {
   }
 
   return { title: "Execution", body, shown: open, isWide: true };
+}
+
+/** Stands in the place of a log that the API does not show. @param {number} status @param {string} message @param {Execution | undefined} execution */
+function unreadable(status, message, execution) {
+  const text = status === 403 ? "Your role may not read this log." : message;
+  const readers = `Operators and admins may read it, and its owners: ${execution?.owned_by.join(", ") ?? "unknown"}.`;
+  return element("section", { class: "unreadable", "aria-label": "Output" },
+    element("p", { class: "log-state", role: "status" }, text),
+    status === 403 && element("p", { class: "hint" }, readers));
 }
 
 /** @param {Execution} execution */

@@ -1,4 +1,6 @@
-/** Making elements. Children that are strings become text, never markup. */
+/** Makes elements. Children that are strings become text, never markup, and characters that would reorder the text are shown as marks. */
+
+import { unordered } from "../log/text.js";
 
 /** @typedef {Node | string | undefined | false} Child */
 
@@ -15,18 +17,25 @@ export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (typeof value === "function") made.addEventListener(key.slice(2), value);
-    else if (value !== undefined && value !== false) made.setAttribute(key, value === true ? "" : String(value));
+    else if (value !== undefined && value !== false) made.setAttribute(key, value === true ? "" : SHOWN.includes(key) ? unordered(String(value)) : String(value));
   }
-  made.append(...present(children));
+  // The text of a field is what will be sent.
+  made.append(...(name === "textarea" ? present(children) : present(children).map(asShown)));
   return made;
 }
+
+/** Attributes that people see or hear. */
+const SHOWN = ["title", "aria-label"];
+
+/** @param {Node | string} child */
+const asShown = (child) => (typeof child === "string" ? unordered(child) : child);
 
 /** @param {(Child | Child[])[]} children @returns {(Node | string)[]} */
 const present = (children) =>
   /** @type {(Node | string)[]} */ (children.flat().filter((child) => child !== undefined && child !== false && child !== ""));
 
 /** Replaces the children of an element. @param {Element} parent @param {(Child | Child[])[]} children */
-export const fill = (parent, ...children) => parent.replaceChildren(...present(children));
+export const fill = (parent, ...children) => parent.replaceChildren(...present(children).map(asShown));
 
 /**
  * Shapes of 16 by 16, drawn with lines.
