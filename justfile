@@ -19,14 +19,9 @@ run-local *ARGUMENTS:
 build-cli TARGET="":
     cargo build --locked --release -p runvoy {{ if TARGET == "" { "" } else { "--target " + TARGET } }}
 
-# Build what a release of the command line ships, into target/dist: the program, its manual pages, and completions for shells.
-dist-cli TARGET="": (build-cli TARGET)
-    rm -rf target/dist
-    mkdir -p target/dist/completions
-    cp "target/{{ TARGET }}/release/runvoy" LICENSE target/dist/
-    target/dist/runvoy man target/dist/man
-    for shell in bash zsh fish powershell elvish; do target/dist/runvoy completions "$shell" >"target/dist/completions/runvoy.$shell"; done
-    tar -czf "target/runvoy-{{ if TARGET == "" { arch() + "-" + os() } else { TARGET } }}.tar.gz" -C target/dist .
+# Make an archive of the command line in target/: the program, its manual pages, and completions for shells.
+dist-cli TARGET="":
+    .ci/dist-cli {{ TARGET }}
 
 # Run all tests.
 test:
@@ -93,25 +88,19 @@ deploy *ARGUMENTS:
 
 # Create an admin of a deployed stack, and print the link by which the key is claimed, once and within 15 minutes.
 create-admin EMAIL STACK="runvoy":
-    #!/usr/bin/env bash
-    set -euo pipefail
-    output() {
-        aws cloudformation describe-stacks --stack-name {{ quote(STACK) }} --output text \
-            --query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue"
-    }
-    function=$(output EventProcessor)
-    directory=$(mktemp -d)
-    trap 'rm -rf "$directory"' EXIT
-    python3 -c 'import json, sys; print(json.dumps({"source": "runvoy", "detail-type": "Create Admin", "detail": {"email": sys.argv[1]}}))' \
-        {{ quote(EMAIL) }} >"$directory/event.json"
-    # `fileb` means the same to version 1 and version 2 of the AWS CLI.
-    failed=$(aws lambda invoke --function-name "$function" --payload "fileb://$directory/event.json" \
-        --query FunctionError --output text "$directory/answer.json")
-    if [ "$failed" != None ]; then
-        cat "$directory/answer.json" >&2
-        exit 1
-    fi
-    python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["claim_url"])' "$directory/answer.json"
+    STACK={{ quote(STACK) }} deploy/stack.sh create-admin {{ quote(EMAIL) }}
+
+# Send the events of a deployed stack again that failed for good.
+retry-failed STACK="runvoy":
+    STACK={{ quote(STACK) }} deploy/stack.sh retry-failed
+
+# Stop the running tasks of a deployed stack, and delete it. Asks first, and says what stays.
+undeploy STACK="runvoy":
+    STACK={{ quote(STACK) }} deploy/stack.sh remove
+
+# Put what `deploy/stack.sh install` deploys into target/deploy: the functions' programs, built by `sam build`, and the template.
+package-stack:
+    .ci/package-stack
 
 # Write the API's description from the handlers.
 openapi:

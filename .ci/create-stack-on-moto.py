@@ -10,36 +10,15 @@ import sys
 import zipfile
 
 import boto3
-from cfnlint.decode import cfn_yaml
-from samtranslator.public.translator import ManagedPolicyLoader
-from samtranslator.translator.transform import transform
+
+from sam_transform import for_moto, read, translated
 
 MOTO = sys.argv[1]
 os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
-# What moto does not know, and nothing that is looked at here depends on.
-UNKNOWN_TO_MOTO = {"AWS::Lambda::Permission", "AWS::Lambda::Url", "AWS::SNS::Subscription"}
 
 
 def client(service):
     return boto3.client(service, endpoint_url=MOTO, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
-
-
-class NoManagedPolicies(ManagedPolicyLoader):
-    def __init__(self):
-        super().__init__(None)
-
-    def load(self):
-        return {}
-
-
-def translated():
-    template = json.loads(json.dumps(cfn_yaml.load("template.yaml")))
-    for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["CodeUri"] = {"Bucket": "code", "Key": "code.zip"}
-            resource.pop("Metadata", None)
-    parameters = {name: parameter.get("Default", "") for name, parameter in template["Parameters"].items()}
-    return transform(template, parameters, NoManagedPolicies())
 
 
 failures = []
@@ -51,7 +30,7 @@ def expect(what, holds, found):
         failures.append(what)
 
 
-template = translated()
+template = translated(read("template.yaml"))
 resources = template["Resources"]
 kinds = [resource["Type"] for resource in resources.values()]
 expect("two functions", kinds.count("AWS::Lambda::Function") == 2, kinds)
@@ -70,21 +49,7 @@ statements = [
 actions = [action for statement in statements for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])]
 expect("no action is a wildcard", not any("*" in action for action in actions), actions)
 
-removed = [name for name, resource in resources.items() if resource["Type"] in UNKNOWN_TO_MOTO]
-for name in removed:
-    del resources[name]
-
-
-def without_removed(value):
-    """The value, with a placeholder for each attribute of a resource that was removed."""
-    if isinstance(value, dict):
-        if "Fn::GetAtt" in value and value["Fn::GetAtt"][0] in removed:
-            return "https://removed.example.com/"
-        return {key: without_removed(entry) for key, entry in value.items()}
-    return [without_removed(entry) for entry in value] if isinstance(value, list) else value
-
-
-template = without_removed(template)
+template = for_moto(template)
 client("s3").create_bucket(Bucket="code")
 archive = io.BytesIO()
 with zipfile.ZipFile(archive, "w") as code:
