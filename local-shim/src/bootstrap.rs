@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 use runvoy_core::{
     App, Email, Error, RequestId,
+    audit::Actor,
     auth::{self, Role},
     image::{self, Registration, RuntimePlatform},
     key::ApiKey,
@@ -27,7 +28,7 @@ pub(crate) async fn run(app: &App, data: &DataDir) -> Result<Bootstrapped> {
     let kept = read_key(data)?;
     if let Some(admin_key) = &kept {
         match auth::authenticate(app, Some(admin_key.expose())).await {
-            Ok(_) | Err(Error::RevokedApiKey) => {
+            Ok(_) => {
                 data.end_first_start()?;
                 return Ok(Bootstrapped { admin_key: admin_key.clone(), is_first_start: false });
             }
@@ -44,8 +45,8 @@ pub(crate) async fn run(app: &App, data: &DataDir) -> Result<Bootstrapped> {
         Some(key) => key,
         None => ApiKey::generate()?,
     };
-    let (email, request_id) = (Email::parse(ADMIN)?, RequestId::new(REQUEST));
-    let new = NewUser { email: email.clone(), role: Role::Admin, request_id: &request_id };
+    let (email, actor) = (Email::parse(ADMIN)?, Actor::program(REQUEST, &RequestId::new(REQUEST)));
+    let new = NewUser { email: email.clone(), role: Role::Admin, actor: &actor };
     match user::create_with_key(app, new, &admin_key).await {
         Ok(_) => {}
         Err(Error::Conflict(_)) => bail!(
@@ -61,7 +62,7 @@ pub(crate) async fn run(app: &App, data: &DataDir) -> Result<Bootstrapped> {
             runtime_platform: Some(this_platform()),
             ..Registration::default()
         };
-        image::register(app, registration, &email, &request_id)
+        image::register(app, registration, &email, &actor)
             .await
             .map_err(|error| failed(error, &format!("image {name} could not be registered")))?;
     }

@@ -36,6 +36,9 @@ pub struct Image {
     pub image_tag: String,
     pub created_by: Email,
     pub owned_by: Vec<Email>,
+    /// Users and roles (`role:developer`) that may use it; everyone whose role allows it if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_with: Option<Vec<String>>,
     #[serde(with = "time::as_rfc3339")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = "date-time"))]
     pub created_at: Timestamp,

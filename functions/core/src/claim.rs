@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     App, Email, Error, RequestId, Result,
+    audit::{self, Actor, Entry},
     auth::Role,
-    key::{self, ApiKey},
+    key::{self, ApiKey, NewKey},
     random::random_text,
     table::{self, Transacted, string},
     time, user,
@@ -96,7 +97,12 @@ fn claimed() -> Error {
 ///
 /// # Errors
 /// [`Error::UnknownClaim`], also for an expired token, and [`Error::Conflict`] for one that was used.
-pub async fn redeem(app: &App, token: &str, request_id: &RequestId) -> Result<(ApiKey, Email)> {
+pub async fn redeem(
+    app: &App,
+    token: &str,
+    request_id: &RequestId,
+    address: Option<String>,
+) -> Result<(ApiKey, Email)> {
     let claim = read(app, token).await?;
     let mark = Update::builder()
         .table_name(&app.config.tables.claims)
@@ -110,11 +116,19 @@ pub async fn redeem(app: &App, token: &str, request_id: &RequestId) -> Result<(A
     const USER: usize = 2;
     let writes = vec![
         TransactWriteItem::builder().update(mark).build(),
-        key::put_new(app, &key, &claim.email, claim.role)?,
-        user::take_key(app, &claim.email, &key.hash(), &claim.token_hash, request_id)?,
+        key::put_new(app, &key, &NewKey::first(&claim.email, claim.role))?,
+        user::take_key(app, &claim.email, claim.role, &key.hash(), &claim.token_hash, request_id)?,
     ];
+    let actor = Actor {
+        name: claim.email.to_string(),
+        key_id: Some(key.hash().id()),
+        request_id: request_id.clone(),
+        source_address: address,
+    };
+    let entry =
+        Entry::done(app, &actor, "keys:claim", key::resource(&key.hash())).detail("user", claim.email.to_string());
     // Of two claims of one token at the same time, one is refused or in conflict. It is not repeated: the other one wins.
-    match table::transact_once(app, writes).await? {
+    match audit::transact_once(app, writes, &[entry]).await? {
         Transacted::Done => Ok((key, claim.email)),
         Transacted::Refused(USER) => Err(Error::UnknownClaim),
         Transacted::Refused(_) | Transacted::Conflict => Err(claimed()),

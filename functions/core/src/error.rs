@@ -44,9 +44,14 @@ pub enum Error {
     UnknownApiKey,
     #[error("the API key belongs to a user who has been revoked")]
     RevokedApiKey,
+    #[error("the API key has expired")]
+    ExpiredApiKey,
     /// The policies do not permit it. Holds the verb of the action.
     #[error("you do not have permission to {0} this resource")]
     Forbidden(&'static str),
+    /// The policies do not permit the use of an image or a secret that a run names.
+    #[error("you do not have permission to use this resource: {kind} {name:?} is not shared with you")]
+    ForbiddenUse { kind: &'static str, name: String },
     #[error("there is no {kind} {id:?}")]
     NotFound {
         /// `execution`, `image` or `user`.
@@ -130,9 +135,9 @@ impl Error {
         match self {
             Self::Invalid(_) => ErrorCode::InvalidRequest,
             Self::NoApiKey | Self::UnknownWebSocketToken => ErrorCode::Unauthorized,
-            Self::UnknownApiKey => ErrorCode::InvalidApiKey,
+            Self::UnknownApiKey | Self::ExpiredApiKey => ErrorCode::InvalidApiKey,
             Self::RevokedApiKey => ErrorCode::ApiKeyRevoked,
-            Self::Forbidden(_) | Self::TokenOfAnotherExecution => ErrorCode::Forbidden,
+            Self::Forbidden(_) | Self::ForbiddenUse { .. } | Self::TokenOfAnotherExecution => ErrorCode::Forbidden,
             Self::NotFound { .. } | Self::UnknownClaim => ErrorCode::NotFound,
             Self::SecretNotFound(_) => ErrorCode::SecretNotFound,
             Self::Conflict(_) => ErrorCode::Conflict,
@@ -147,9 +152,11 @@ impl Error {
     pub fn hint(&self) -> Option<Cow<'_, str>> {
         Some(match self {
             Self::Invalid(problem) | Self::Conflict(problem) => problem.hint.as_deref()?.into(),
+            Self::ForbiddenUse { kind, .. } => format!("ask its owner to share the {kind} with you").into(),
             Self::NoApiKey | Self::Forbidden(_) | Self::UnknownWebSocketToken | Self::TokenOfAnotherExecution => {
                 return None;
             }
+            Self::ExpiredApiKey => "make another key, or ask an admin for a new link".into(),
             Self::UnknownApiKey => "check it, or ask an admin for a new one".into(),
             Self::RevokedApiKey => "ask an admin to let you in again".into(),
             Self::NotFound { kind, .. } => format!("GET /api/v1/{kind}s lists the {kind}s").into(),

@@ -4,6 +4,7 @@
 //! which AWS answers.
 
 mod app;
+pub mod audit;
 pub mod auth;
 pub mod aws;
 pub mod claim;
@@ -14,6 +15,7 @@ pub mod execution;
 pub mod image;
 pub mod key;
 pub mod logs;
+pub mod ownership;
 pub mod page;
 pub mod random;
 pub mod reconcile;

@@ -2,6 +2,7 @@
 
 use runvoy_core::{
     App, Email, Error, RequestId,
+    audit::Actor,
     auth::Role,
     user::{self, NewUser},
 };
@@ -25,7 +26,8 @@ struct Detail {
 pub(crate) async fn handle(app: &App, event: Value, request_id: &RequestId) -> Result<Value, EventError> {
     let event: Event = serde_json::from_value(event).map_err(EventError::malformed("request for an admin"))?;
     let email = Email::parse(&event.detail.email).map_err(Error::from)?;
-    let new = NewUser { email, role: Role::Admin, request_id };
+    let actor = Actor::program("event", request_id);
+    let new = NewUser { email, role: Role::Admin, actor: &actor };
     let (user, token) = user::create(app, new).await?;
     tracing::info!(email = %user.email, "admin created");
     let claim_path = format!("/claim/{token}");

@@ -65,7 +65,7 @@ pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Value, Event
             Some(Shape::EventBridge) => Box::pin(event_bridge(app, payload, &request_id)).await,
             Some(Shape::LogBatch) => Box::pin(log_batch::handle(app, &payload)).await.map(|()| Value::Null),
             Some(Shape::WebSocket) => {
-                Box::pin(websocket::handle(app, payload)).await.map(|status| json!({"statusCode": status}))
+                Box::pin(websocket::handle(app, payload, &request_id)).await.map(|status| json!({"statusCode": status}))
             }
             Some(Shape::StreamRecords) => Box::pin(connection_stream::handle(app, payload)).await,
             None => Err(EventError::UnknownShape),

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use runvoy_core::{
-    App, Error,
+    App, Email, Error, RequestId,
+    audit::{Actor, Entry},
     config::Origin,
+    key::ApiKeyHash,
     websocket::{Connection, ConnectionKey, ViewerOptions, connection, token},
 };
 use serde::Deserialize;
@@ -29,6 +31,13 @@ struct RequestContext {
     route_key: String,
     connection_id: Option<String>,
     domain_name: Option<String>,
+    identity: Option<Identity>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Identity {
+    source_ip: Option<String>,
 }
 
 impl Event {
@@ -44,13 +53,13 @@ impl Event {
 }
 
 /// Returns the status that API Gateway answers with. A handshake is refused with any status but 200.
-pub(crate) async fn handle(app: &App, event: Value) -> Result<u16, EventError> {
+pub(crate) async fn handle(app: &App, event: Value, request_id: &RequestId) -> Result<u16, EventError> {
     let event: Event = serde_json::from_value(event).map_err(EventError::malformed("WebSocket event"))?;
     let Some(connection_id) = event.request_context.connection_id.as_deref().filter(|id| !id.is_empty()) else {
         return Ok(400);
     };
     match event.request_context.route_key.as_str() {
-        "$connect" => connect(app, connection_id, &event).await,
+        "$connect" => connect(app, connection_id, &event, request_id).await,
         "$disconnect" => {
             connection::remove_by_id(app, connection_id).await?;
             tracing::debug!(connection_id, "viewer left");
@@ -61,7 +70,7 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<u16, EventError> {
     }
 }
 
-async fn connect(app: &App, connection_id: &str, event: &Event) -> Result<u16, EventError> {
+async fn connect(app: &App, connection_id: &str, event: &Event, request_id: &RequestId) -> Result<u16, EventError> {
     let (Some(id), Some(token)) = (event.parameter("execution_id"), event.parameter("token")) else { return Ok(400) };
     let last_event_id = event.parameter("last_event_id");
     if last_event_id.is_some_and(|id| id.len() > MAX_EVENT_ID || !id.bytes().all(|b| b.is_ascii_graphic())) {
@@ -81,9 +90,17 @@ async fn connect(app: &App, connection_id: &str, event: &Event) -> Result<u16, E
         batch: event.parameter("batch") == Some("true"),
         status: event.parameter("status") == Some("true"),
         last_event_id: last_event_id.map(str::to_owned),
+        key_hash: token.key_hash.clone(),
     };
     let connection = Connection::new(app, key, options);
-    match connection::add(app, &connection).await {
+    let actor = Actor {
+        name: token.issued_to.as_ref().map_or("unknown", Email::as_str).to_owned(),
+        key_id: token.key_hash.as_ref().map(ApiKeyHash::id),
+        request_id: request_id.clone(),
+        source_address: event.request_context.identity.as_ref().and_then(|identity| identity.source_ip.clone()),
+    };
+    let entry = Entry::done(app, &actor, "executions:follow", format!("execution:{id}"));
+    match connection::add(app, &connection, &entry).await {
         Ok(()) => {
             tracing::debug!(connection_id, execution_id = id, "viewer connected");
             Ok(200)

@@ -10,12 +10,16 @@ use axum::{
 use runvoy_api_types::{ErrorBody, ErrorCode};
 use runvoy_core::Error;
 
+use crate::middleware::Denial;
+
 pub(crate) type Result<T, E = ApiError> = std::result::Result<T, E>;
 
 /// Why a request is not answered with a success.
 #[derive(Debug)]
 pub(crate) enum ApiError {
     Core(Error),
+    /// A refusal of a known caller, which the audit keeps.
+    Denied(Error, Denial),
     NoSuchPath(String),
     MethodNotAllowed,
     BodyTooLarge {
@@ -84,7 +88,7 @@ pub(crate) enum Unavailable {
 impl ApiError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::Core(error) => error.code(),
+            Self::Core(error) | Self::Denied(error, _) => error.code(),
             Self::NoSuchPath(_) => ErrorCode::NotFound,
             Self::MethodNotAllowed => ErrorCode::MethodNotAllowed,
             Self::BodyTooLarge { .. } => ErrorCode::PayloadTooLarge,
@@ -109,7 +113,7 @@ impl ApiError {
             Self::Core(error @ Error::Internal { .. }) => {
                 ("this is a bug in runvoy".to_owned(), error.hint().map(Into::into))
             }
-            Self::Core(error) => (error.to_string(), error.hint().map(Into::into)),
+            Self::Core(error) | Self::Denied(error, _) => (error.to_string(), error.hint().map(Into::into)),
             Self::NoSuchPath(path) => {
                 (format!("there is no path {path:?}"), hint("GET /api/v1/docs describes the paths"))
             }
@@ -170,6 +174,10 @@ impl IntoResponse for ApiError {
             Self::TimedOut(limit) => tracing::error!(?limit, "the request took too long"),
             _ => {}
         }
-        (status, Json(self.body())).into_response()
+        let mut response = (status, Json(self.body())).into_response();
+        if let Self::Denied(_, denial) = self {
+            response.extensions_mut().insert(denial);
+        }
+        response
     }
 }

@@ -7,13 +7,18 @@ use axum::{
 };
 use runvoy_api_types::{headers, limits::MAX_BODY_BYTES};
 use runvoy_core::{
-    App, Error,
-    auth::{self, Action, Principal, Resource, policy},
+    App, Error, RequestId,
+    audit::Actor,
+    auth::{self, Action, Authenticated, Principal, Resource, policy},
 };
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
-use crate::{body, error::ApiError, middleware::KeyUses};
+use crate::{
+    body,
+    error::ApiError,
+    middleware::{Denial, KeyUses, client_address},
+};
 
 /// The address at which the caller reaches this API, such as `https://abc.lambda-url.us-east-1.on.aws`. Empty if the request does
 /// not say it.
@@ -33,13 +38,18 @@ pub(crate) fn web_url(app: &App, uri: &Uri) -> String {
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) principal: Principal,
+    /// The caller as the audit names them.
+    pub(crate) actor: Actor,
 }
 
 impl Caller {
     /// # Errors
-    /// 403 unless the policies permit it.
+    /// 403 unless the policies permit it. The answer carries the refusal to the audit.
     pub(crate) fn may(&self, action: Action, resource: Resource<'_>) -> Result<(), ApiError> {
-        policy::authorize(&self.principal, action, resource).map_err(ApiError::Core)
+        policy::authorize(&self.principal, action, resource).map_err(|error| {
+            let (action, resource) = (action.permission(), resource.name());
+            ApiError::Denied(error, Denial { actor: self.actor.clone(), action, resource })
+        })
     }
 }
 
@@ -47,13 +57,27 @@ impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let (principal, key_use) = auth::authenticate(app, api_key(&parts.headers)).await?;
-        tracing::debug!(email = %principal.email, role = %principal.role, "authenticated");
+        let authenticated = auth::authenticate(app, api_key(&parts.headers)).await?;
+        let request_id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
+        let actor_of = |principal: &Principal| Actor::user(principal, &request_id, client_address(&parts.extensions));
+        let (principal, key_use) = match authenticated {
+            Authenticated::Yes(principal, key_use) => (principal, key_use),
+            Authenticated::No(principal, error) => {
+                let actor = actor_of(&principal);
+                let resource = format!("key:{}", actor.key_id.clone().unwrap_or_default());
+                return Err(ApiError::Denied(error, Denial { actor, action: "keys:use".to_owned(), resource }));
+            }
+        };
+        let actor = actor_of(&principal);
+        let span = tracing::Span::current();
+        span.record("user", actor.name.as_str());
+        span.record("key_id", actor.key_id.as_deref());
+        tracing::debug!(role = %principal.role, "authenticated");
         if let Some((key_use, key_uses)) = key_use.zip(parts.extensions.get::<KeyUses>()) {
             // The receiver lives as long as the request.
             let _ = key_uses.send(key_use);
         }
-        Ok(Self { principal })
+        Ok(Self { principal, actor })
     }
 }
 

@@ -4,7 +4,7 @@ use std::{future::pending, time::Instant};
 
 use axum::{
     extract::{MatchedPath, Request},
-    http::HeaderValue,
+    http::{Extensions, HeaderValue},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -12,6 +12,7 @@ use lambda_http::{RequestExt, request::RequestContext};
 use runvoy_api_types::headers;
 use runvoy_core::{
     App, RequestId,
+    audit::{self, Actor, Entry},
     auth::{self, KeyUse},
 };
 use tokio::sync::mpsc;
@@ -30,7 +31,15 @@ pub(crate) async fn in_context(app: App, mut request: Request, next: Next) -> Re
     request.extensions_mut().insert::<KeyUses>(key_uses);
     let method = request.method().clone();
     let started = Instant::now();
-    let span = tracing::info_span!("request", request_id = id, %method, client = client_address(&request));
+    // The extractor of the caller fills in the user and the key.
+    let span = tracing::info_span!(
+        "request",
+        request_id = id,
+        %method,
+        client = client_address(request.extensions()),
+        user = tracing::field::Empty,
+        key_id = tracing::field::Empty,
+    );
     let handled = async {
         let time_limit = async {
             match app.config.request_timeout {
@@ -54,10 +63,12 @@ pub(crate) async fn in_context(app: App, mut request: Request, next: Next) -> Re
     };
     let answered = async {
         let (mut response, ()) = tokio::join!(handled, key_uses_written);
+        if let Some(denial) = response.extensions_mut().remove::<Denial>() {
+            write_down(&app, &denial).await;
+        }
         if let Ok(id) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(headers::REQUEST_ID, id);
         }
-        // The log has the route and not the path, because the path of a claim contains its token.
         let route = response.extensions().get::<Route>().map(|route| route.0.clone()).unwrap_or_default();
         let microseconds = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         tracing::info!(route, status = response.status().as_u16(), microseconds, "answered");
@@ -66,23 +77,43 @@ pub(crate) async fn in_context(app: App, mut request: Request, next: Next) -> Re
     answered.instrument(span).await
 }
 
-/// The pattern that a request's path matched.
+/// What a caller was refused. It travels on the answer to [`in_context`], which writes it down.
+#[derive(Clone, Debug)]
+pub(crate) struct Denial {
+    pub(crate) actor: Actor,
+    pub(crate) action: String,
+    pub(crate) resource: String,
+}
+
+/// Writes down that a caller was refused. If that fails, the refusal stands all the same.
+async fn write_down(app: &App, denial: &Denial) {
+    let Denial { actor, action, resource } = denial;
+    let entry = Entry::refused(app, actor, action.as_str(), resource.as_str());
+    if let Err(error) = audit::write(app, &entry).await {
+        tracing::error!(error = %error.chain(), actor = actor.name, action, resource, "a refusal is not in the audit");
+    }
+}
+
+/// The path of a request, for the log: as it was sent, or its pattern where it contains the token of a claim.
 #[derive(Clone)]
 struct Route(String);
 
 /// Notes the route on the answer. Runs inside the router, where the match is known.
 pub(crate) async fn note_route(matched: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
     let mut response = next.run(request).await;
     if let Some(matched) = matched {
-        response.extensions_mut().insert(Route(matched.as_str().to_owned()));
+        let pattern = matched.as_str();
+        let route = if pattern.contains("{token}") { pattern.to_owned() } else { path };
+        response.extensions_mut().insert(Route(route));
     }
     response
 }
 
 /// The caller's address, as AWS saw it. Headers such as `X-Forwarded-For` are not read: a caller can write anything into them.
-fn client_address(request: &Request) -> String {
-    match request.request_context_ref() {
-        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.clone().unwrap_or_default(),
-        _ => String::new(),
+pub(crate) fn client_address(extensions: &Extensions) -> Option<String> {
+    match extensions.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.clone(),
+        _ => None,
     }
 }

@@ -10,6 +10,7 @@ use lambda_runtime::{Context, LambdaEvent};
 use local_shim::{AwsPort, Settings, Shim};
 use runvoy_core::{
     App, Email, RequestId,
+    audit::Actor,
     auth::Role,
     config::Config,
     key::ApiKey,
@@ -33,7 +34,7 @@ impl System {
             let app = App::from_environment().await.unwrap();
             let key = ApiKey::generate().unwrap();
             let email = Email::parse(&format!("{}@example.com", unique())).unwrap();
-            let new = NewUser { email, role: Role::Admin, request_id: &RequestId::new("test") };
+            let new = NewUser { email, role: Role::Admin, actor: &Actor::program("test", &RequestId::new("test")) };
             user::create_with_key(&app, new, &key).await.unwrap();
             return Self { app, key, shim: None };
         }

@@ -20,7 +20,8 @@ use local_shim::{
     stack::Stack,
 };
 use runvoy_core::{
-    App, Email, RequestId, auth::Role, config::Config, execution::ExecutionId, image, key::ApiKey, logs::store, user,
+    App, Email, RequestId, audit::Actor, auth::Role, config::Config, execution::ExecutionId, image, key::ApiKey,
+    logs::store, user,
 };
 use serde_json::{Value, json};
 
@@ -214,10 +215,11 @@ impl Simulation {
 
     async fn prepare(&self) {
         let email = Email::parse("admin@example.com").unwrap();
-        let new = user::NewUser { email: email.clone(), role: Role::Admin, request_id: &RequestId::new("prepare") };
+        let actor = Actor::program("prepare", &RequestId::new("prepare"));
+        let new = user::NewUser { email: email.clone(), role: Role::Admin, actor: &actor };
         user::create_with_key(&self.app, new, &self.key).await.unwrap();
         let registration = image::Registration { image: "ubuntu".to_owned(), ..Default::default() };
-        image::register(&self.app, registration, &email, &RequestId::new("prepare")).await.unwrap();
+        image::register(&self.app, registration, &email, &actor).await.unwrap();
     }
 
     /// Sends a request to the API. `None` if its handler was killed.

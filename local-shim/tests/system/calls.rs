@@ -102,17 +102,26 @@ async fn each_request_makes_the_calls_it_must_and_no_more() {
     let (_, made) = calls(&system, get(&system.admin, "/secrets")).await;
     assert_eq!(made, expected(&[key, ("dynamodb:Scan", 1)]), "secrets: nothing of SSM");
     let (_, made) = calls(&system, get(&system.admin, "/secrets/s")).await;
-    assert_eq!(made, expected(&[("dynamodb:GetItem", 2), ("ssm:GetParameter", 1)]), "secret");
+    let read = [("dynamodb:GetItem", 2), ("ssm:GetParameter", 1), ("dynamodb:PutItem", 1)];
+    assert_eq!(made, expected(&read), "secret, with its entry in the audit");
 
-    // The key, the image, the task, the execution's record, and a token for its viewers.
-    let run =
-        [key, ("dynamodb:BatchGetItem", 1), ("ecs:RunTask", 1), ("dynamodb:UpdateItem", 1), ("dynamodb:PutItem", 1)];
+    // The key, the image, the task, the execution's record, and at the same time a token for its viewers and two entries of the audit.
+    let run = [
+        key,
+        ("dynamodb:BatchGetItem", 1),
+        ("ecs:RunTask", 1),
+        ("dynamodb:UpdateItem", 1),
+        ("dynamodb:PutItem", 1),
+        ("dynamodb:TransactWriteItems", 1),
+    ];
     let (started, made) = calls(&system, system.admin.run("sleep 60")).await;
     assert_eq!(made, expected(&run), "run");
     let id = crate::client::id(&started);
-    // The secrets, which are read from their table only.
+    // The secrets, which are read from their table only. The audit has their use and that of the image before the task has their values,
+    // and the run in another entry.
     let mut with_secret = run;
     with_secret[1].1 = 2;
+    with_secret[4].1 = 2;
     let body = json!({"command": "sleep 60", "secrets": ["s"]});
     let (_, made) = calls(&system, system.admin.run_with(body)).await;
     assert_eq!(made, expected(&with_secret), "run with a secret");
@@ -128,7 +137,8 @@ async fn each_request_makes_the_calls_it_must_and_no_more() {
     assert_eq!(made, repeat, "the same run again");
     system.admin.wait_for(&id, "RUNNING").await;
     let (_, made) = calls(&system, system.admin.delete(&format!("/executions/{id}"))).await;
-    let kill = expected(&[("dynamodb:GetItem", 2), ("ecs:StopTask", 1), ("dynamodb:UpdateItem", 1)]);
+    let kill =
+        expected(&[("dynamodb:GetItem", 2), ("dynamodb:PutItem", 1), ("ecs:StopTask", 1), ("dynamodb:UpdateItem", 1)]);
     assert_eq!(made, kill, "kill");
     system.shim.shut_down().await;
 }
@@ -152,16 +162,15 @@ async fn each_change_makes_the_calls_it_must_and_no_more() {
 
     let secret = json!({"name": "s", "key_name": "S", "value": "v"});
     let (_, made) = calls(&system, admin.post("/secrets", &secret)).await;
-    let create = [key, ("dynamodb:PutItem", 1), ("ssm:PutParameter", 1), ("dynamodb:UpdateItem", 1)];
+    let create = [key, ("dynamodb:PutItem", 1), ("ssm:PutParameter", 1), write];
     assert_eq!(made, expected(&create), "create a secret");
     let (_, made) = calls(&system, admin.put("/secrets/s", &json!({"description": "d"}))).await;
-    assert_eq!(made, expected(&[("dynamodb:GetItem", 2), ("dynamodb:UpdateItem", 1)]), "change a secret's description");
+    assert_eq!(made, expected(&[("dynamodb:GetItem", 2), write]), "change a secret's description");
     let (_, made) = calls(&system, admin.put("/secrets/s", &json!({"value": "w"}))).await;
-    let change = [("dynamodb:GetItem", 2), ("ssm:PutParameter", 1), ("dynamodb:UpdateItem", 1)];
+    let change = [("dynamodb:GetItem", 2), ("dynamodb:PutItem", 1), ("ssm:PutParameter", 1), write];
     assert_eq!(made, expected(&change), "change a secret's value");
     let (_, made) = calls(&system, admin.delete("/secrets/s")).await;
-    let delete =
-        [("dynamodb:GetItem", 2), ("dynamodb:UpdateItem", 1), ("ssm:DeleteParameter", 1), ("dynamodb:DeleteItem", 1)];
+    let delete = [("dynamodb:GetItem", 2), write, ("ssm:DeleteParameter", 1), ("dynamodb:DeleteItem", 1)];
     assert_eq!(made, expected(&delete), "delete a secret");
 
     let image = json!({"image": "tool:1"});

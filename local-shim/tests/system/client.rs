@@ -115,6 +115,11 @@ impl Caller {
         Self { http, api: api.to_owned(), events: events.to_owned(), key: key.to_owned() }
     }
 
+    /// A client of the same system with another key.
+    pub fn with_key(&self, key: &str) -> Self {
+        Self { key: key.to_owned(), ..self.clone() }
+    }
+
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let answered = async {
             let (parts, body) = self.http.request(request).await.unwrap().into_parts();

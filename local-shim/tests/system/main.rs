@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "no crate uses a test program")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod audit;
 mod calls;
 mod claims;
 mod client;
@@ -18,9 +19,11 @@ mod executions;
 mod faults;
 mod guard;
 mod images;
+mod keys;
 mod lines;
 mod machine;
 mod operations;
+mod owners;
 mod permissions;
 mod process;
 mod records;

@@ -48,6 +48,14 @@ async fn walk(system: &System) {
     assert_eq!(user.get("/executions?status=RUNNING").await.status, 200);
     assert_eq!(admin.post("/users/revoke", &json!({"email": "v@example.com"})).await.status, 200);
     assert_eq!(admin.get("/users").await.status, 200);
+    let admin_made = system.user("admin", "second@example.com").await;
+    let key = admin_made.post("/keys", &json!({"name": "another"})).await.json();
+    assert_eq!(admin.get("/keys?email=second@example.com").await.status, 200);
+    assert_eq!(admin.delete(&format!("/keys/{}", key["key"]["key_id"].as_str().unwrap())).await.status, 200);
+    assert_eq!(admin.put("/users/second@example.com", &json!({"role": "viewer"})).await.status, 200);
+    assert_eq!(admin.post("/users/second@example.com/claim", &Value::Null).await.status, 201);
+    assert_eq!(admin.get("/audit").await.status, 200);
+    assert_eq!(admin.get("/audit?actor=second@example.com").await.status, 200);
     let image = json!({"image": "tool:1", "is_default": true, "task_role_name": "runvoy-local-TaskRole"});
     assert_eq!(admin.post("/images/register", &image).await.status, 201);
     let image = admin.get("/images/tool:1").await.json()["image_id"].as_str().unwrap().to_owned();
@@ -70,6 +78,10 @@ async fn walk(system: &System) {
     admin.wait_for(&id(&started), "STOPPED").await;
     watching.await.unwrap();
     admin.log(&id(&started)).await;
+    let owners = json!({"owned_by": ["v@example.com"]});
+    assert_eq!(admin.put(&format!("/executions/{}/owners", id(&started)), &owners).await.status, 200);
+    assert_eq!(admin.put("/secrets/s/sharing", &json!({"shared_with": []})).await.status, 200);
+    assert_eq!(admin.put("/images/ubuntu:22.04/owners", &owners).await.status, 200);
     assert_eq!(admin.delete("/secrets/s").await.status, 200);
     let open = admin.run_with(json!({"command": "sleep 60", "image": "ubuntu:22.04"})).await;
     spoil(system, 1).await;

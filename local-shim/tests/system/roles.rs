@@ -3,9 +3,9 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::client::{Caller, System, id};
+use crate::client::{Answer, Caller, System, id};
 
 /// What a route is about.
 #[derive(Clone, Copy, PartialEq)]
@@ -16,45 +16,113 @@ enum About {
     Secret,
 }
 
-/// Method, path, what `{}` in the path stands for, body, the status for an allowed caller, and whether an operator, a developer
-/// and a viewer are allowed without owning the resource.
-type Row = (Method, &'static str, About, &'static str, u16, [bool; 3]);
+/// A route with an example of a request.
+struct Row {
+    method: Method,
+    path: &'static str,
+    /// The kind of resource that `{}` in the path and the body stands for.
+    about: About,
+    body: &'static str,
+    /// The status for a caller who is allowed.
+    status: u16,
+    /// Whether an operator, a developer and a viewer are allowed without owning the resource.
+    may: [bool; 3],
+    /// The action that a refusal names in the audit.
+    action: &'static str,
+    /// The actions of the entries that the audit has when the caller is allowed.
+    done: &'static [&'static str],
+}
+
+const ALL: [bool; 3] = [true; 3];
+const OPERATOR: [bool; 3] = [true, false, false];
+const DEVELOPER: [bool; 3] = [true, true, false];
+const ADMIN: [bool; 3] = [false; 3];
 
 fn rows() -> Vec<Row> {
     use About::*;
-    let (get, post, put, delete) = (Method::GET, Method::POST, Method::PUT, Method::DELETE);
-    const YES: [bool; 3] = [true; 3];
-    const NO: [bool; 3] = [false; 3];
+    let row = |method: &str, path, about, body, status, may, action, done| {
+        let method = method.parse().unwrap();
+        Row { method, path, about, body, status, may, action, done }
+    };
+    let run_image = r#"{"command": "true", "image": "{}"}"#;
+    let run_secret = r#"{"command": "true", "secrets": ["{}"]}"#;
     let new_secret = r#"{"name": "new-{}", "key_name": "NEW", "value": "v"}"#;
     let new_user = r#"{"email": "new-{}@example.com", "role": "viewer"}"#;
+    let unknown = r#"{"email": "unknown@example.com"}"#;
+    let owners = r#"{"owned_by": ["admin@runvoy.local"]}"#;
+    let sharing = r#"{"shared_with": ["role:developer"]}"#;
+    let ran: &[&str] = &["executions:run", "images:use"];
+    let ran_with_secret: &[&str] = &["executions:run", "images:use", "secrets:use"];
     vec![
-        (get.clone(), "/health", Account, "", 200, YES),
-        (get.clone(), "/openapi.json", Account, "", 200, YES),
-        (get.clone(), "/docs", Account, "", 200, YES),
-        (get.clone(), "/claim/unknown", Account, "", 404, YES),
-        (post.clone(), "/run", Account, r#"{"command": "true"}"#, 202, [true, true, false]),
-        (post.clone(), "/run", Image, r#"{"command": "true", "image": "{}"}"#, 202, [true, true, false]),
-        (post.clone(), "/run", Secret, r#"{"command": "true", "secrets": ["{}"]}"#, 202, [true, true, false]),
-        (get.clone(), "/executions", Account, "", 200, YES),
-        (get.clone(), "/executions/{}", Execution, "", 200, YES),
-        (get.clone(), "/executions/{}/status", Execution, "", 200, [true, false, true]),
-        (get.clone(), "/executions/{}/logs", Execution, "", 200, [true, false, false]),
-        (delete.clone(), "/executions/{}", Execution, "", 204, [true, false, false]),
-        (get.clone(), "/users", Account, "", 200, [true, false, false]),
-        (post.clone(), "/users/create", Account, new_user, 201, NO),
-        (post.clone(), "/users/revoke", Account, r#"{"email": "unknown@example.com"}"#, 404, NO),
-        (get.clone(), "/images", Account, "", 200, [true, true, false]),
-        (get.clone(), "/images/{}", Image, "", 200, [true, true, false]),
-        (post.clone(), "/images/register", Account, r#"{"image": "x:{}"}"#, 201, [true, false, false]),
-        (delete.clone(), "/images/{}", Image, "", 200, [true, false, false]),
-        (get.clone(), "/secrets", Account, "", 200, [true, true, false]),
-        (get.clone(), "/secrets/{}", Secret, "", 200, [true, false, false]),
-        (post.clone(), "/secrets", Account, new_secret, 201, [true, true, false]),
-        (put, "/secrets/{}", Secret, r#"{"value": "w"}"#, 200, [true, false, false]),
-        (delete, "/secrets/{}", Secret, "", 200, [true, false, false]),
-        (post, "/health/reconcile", Account, "", 200, [true, false, false]),
-        (get, "/trace/unknown", Account, "", 200, NO),
+        row("GET", "/health", Account, "", 200, ALL, "", &[]),
+        row("GET", "/openapi.json", Account, "", 200, ALL, "", &[]),
+        row("GET", "/docs", Account, "", 200, ALL, "", &[]),
+        row("GET", "/claim/unknown", Account, "", 404, ALL, "", &[]),
+        row("POST", "/run", Account, r#"{"command": "true"}"#, 202, DEVELOPER, "executions:run", ran),
+        row("POST", "/run", Image, run_image, 202, DEVELOPER, "executions:run", ran),
+        row("POST", "/run", Secret, run_secret, 202, DEVELOPER, "executions:run", ran_with_secret),
+        row("GET", "/executions", Account, "", 200, ALL, "executions:list", &[]),
+        row("GET", "/executions/{}", Execution, "", 200, ALL, "executions:read", &[]),
+        row("GET", "/executions/{}/status", Execution, "", 200, [true, false, true], "executions:status", &[]),
+        row("GET", "/executions/{}/logs", Execution, "", 200, OPERATOR, "executions:logs", &[]),
+        row("DELETE", "/executions/{}", Execution, "", 204, OPERATOR, "executions:kill", &[]),
+        row("PUT", "/executions/{}/owners", Execution, owners, 200, ADMIN, "executions:own", &["executions:own"]),
+        row("GET", "/users", Account, "", 200, OPERATOR, "users:list", &[]),
+        row("POST", "/users/create", Account, new_user, 201, ADMIN, "users:create", &["users:create"]),
+        row("POST", "/users/revoke", Account, unknown, 404, ADMIN, "users:revoke", &[]),
+        row("PUT", "/users/unknown@example.com", Account, r#"{"role": "viewer"}"#, 404, ADMIN, "users:update", &[]),
+        row("POST", "/users/unknown@example.com/claim", Account, "", 404, ADMIN, "users:claim", &[]),
+        row("GET", "/keys", Account, "", 200, ALL, "keys:list", &[]),
+        row("GET", "/keys?email=admin@runvoy.local", Account, "", 200, ADMIN, "keys:list", &[]),
+        row("POST", "/keys", Account, r#"{"name": "key {}"}"#, 201, ALL, "keys:create", &["keys:create"]),
+        row("DELETE", "/keys/unknown", Account, "", 404, ALL, "keys:delete", &[]),
+        row("GET", "/images", Account, "", 200, DEVELOPER, "images:list", &[]),
+        row("GET", "/images/{}", Image, "", 200, DEVELOPER, "images:read", &[]),
+        row(
+            "POST",
+            "/images/register",
+            Account,
+            r#"{"image": "x:{}"}"#,
+            201,
+            OPERATOR,
+            "images:register",
+            &["images:register"],
+        ),
+        row("PUT", "/images/{}/owners", Image, owners, 200, ADMIN, "images:own", &["images:own"]),
+        row("PUT", "/images/{}/sharing", Image, sharing, 200, OPERATOR, "images:share", &["images:share"]),
+        row("DELETE", "/images/{}", Image, "", 200, OPERATOR, "images:delete", &["images:delete"]),
+        row("GET", "/secrets", Account, "", 200, DEVELOPER, "secrets:list", &[]),
+        row("GET", "/secrets/{}", Secret, "", 200, OPERATOR, "secrets:read", &["secrets:read"]),
+        row("POST", "/secrets", Account, new_secret, 201, DEVELOPER, "secrets:create", &["secrets:create"]),
+        row("PUT", "/secrets/{}", Secret, r#"{"value": "w"}"#, 200, OPERATOR, "secrets:update", &["secrets:update"]),
+        row("PUT", "/secrets/{}/owners", Secret, owners, 200, ADMIN, "secrets:own", &["secrets:own"]),
+        row("PUT", "/secrets/{}/sharing", Secret, sharing, 200, OPERATOR, "secrets:share", &["secrets:share"]),
+        row("DELETE", "/secrets/{}", Secret, "", 200, OPERATOR, "secrets:delete", &["secrets:delete"]),
+        row("POST", "/health/reconcile", Account, "", 200, OPERATOR, "health:reconcile", &["health:reconcile"]),
+        row("GET", "/trace/unknown", Account, "", 200, ADMIN, "requests:trace", &[]),
+        row("GET", "/audit", Account, "", 200, ADMIN, "audit:read", &[]),
     ]
+}
+
+/// The entries that the audit has of the request that this answers: actor, action, outcome.
+async fn entries(system: &System, actor: &str, answer: &Answer) -> Vec<(String, String)> {
+    let request = answer.headers["x-request-id"].to_str().unwrap();
+    let audit = system.admin.get(&format!("/audit?limit=20&actor={actor}")).await.json();
+    let entries = audit["entries"].as_array().unwrap().iter().filter(|entry| entry["request_id"] == request);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut entries: Vec<_> = entries
+        .map(|entry| {
+            assert_eq!(entry["source_address"], "127.0.0.1", "{entry}");
+            assert!(entry["key_id"].is_string() && entry["resource"].is_string(), "{entry}");
+            (text(&entry["action"]), text(&entry["outcome"]))
+        })
+        .collect();
+    entries.sort();
+    entries
+}
+
+fn as_done(actions: &[&str]) -> Vec<(String, String)> {
+    actions.iter().map(|action| ((*action).to_owned(), "done".to_owned())).collect()
 }
 
 /// Creates resources, and gives them to other owners.
@@ -99,7 +167,7 @@ impl Maker<'_> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_role_may_do_on_every_route_what_the_contract_says_and_owners_more() {
+async fn every_role_may_do_on_every_route_what_the_contract_says_and_the_audit_has_one_entry_for_each() {
     let system = System::start().await;
     let (execution, _) = system.admin.run_to_end(json!({"command": "true"})).await;
     let dynamodb = aws_sdk_dynamodb::Client::new(system.shim.sdk());
@@ -108,31 +176,37 @@ async fn every_role_may_do_on_every_route_what_the_contract_says_and_owners_more
     for (at, role) in roles.into_iter().enumerate() {
         let email = format!("{role}@example.com");
         let caller = system.user(role, &email).await;
-        for (method, path, about, body, status, may) in rows() {
+        for row in rows() {
             for owned in [false, true] {
-                if owned && about == About::Account {
+                if owned && row.about == About::Account {
                     continue;
                 }
-                let thing = maker.make(about, if owned { &email } else { "other@example.com" }).await;
+                let thing = maker.make(row.about, if owned { &email } else { "other@example.com" }).await;
                 // Owning an image or a secret is not enough to run a command: the role must allow runs, too.
-                let allowed = may[at] || owned && path != "/run";
-                let expected = if allowed { status } else { 403 };
-                let (path, body) = (path.replace("{}", &thing), body.replace("{}", &thing));
-                let answer = caller.request(method.clone(), &path, &[], body).await;
-                assert_eq!(answer.status, expected, "{role} {method} {path} owned: {owned}: {}", answer.text);
-                if expected == 403 {
+                let allowed = row.may[at] || owned && row.path != "/run";
+                let (path, body) = (row.path.replace("{}", &thing), row.body.replace("{}", &thing));
+                let answer = caller.request(row.method.clone(), &path, &[], body).await;
+                let what = format!("{role} {} {path} owned: {owned}", row.method);
+                assert_eq!(answer.status, if allowed { row.status } else { 403 }, "{what}: {}", answer.text);
+                let expected = if allowed {
+                    as_done(row.done)
+                } else {
                     let refusal = answer.json();
                     assert_eq!((&refusal["error"], &refusal["code"]), (&json!("Forbidden"), &json!("FORBIDDEN")));
-                }
+                    vec![(row.action.to_owned(), "refused".to_owned())]
+                };
+                assert_eq!(entries(&system, &email, &answer).await, expected, "{what}");
             }
         }
     }
     // An admin may do everything to what others own.
-    for (method, path, about, body, status, _) in rows() {
-        let thing = maker.make(about, "other@example.com").await;
-        let (path, body) = (path.replace("{}", &thing), body.replace("{}", &thing));
-        let answer = system.admin.request(method.clone(), &path, &[], body).await;
-        assert_eq!(answer.status, status, "admin {method} {path}: {}", answer.text);
+    for row in rows() {
+        let thing = maker.make(row.about, "other@example.com").await;
+        let (path, body) = (row.path.replace("{}", &thing), row.body.replace("{}", &thing));
+        let answer = system.admin.request(row.method.clone(), &path, &[], body).await;
+        assert_eq!(answer.status, row.status, "admin {} {path}: {}", row.method, answer.text);
+        let entries = entries(&system, "admin@runvoy.local", &answer).await;
+        assert_eq!(entries, as_done(row.done), "admin {} {path}", row.method);
     }
     system.shim.shut_down().await;
 }
@@ -143,10 +217,11 @@ async fn no_route_but_the_public_ones_answers_without_a_key() {
     let system = System::start().await;
     let mut anonymous = system.admin.clone();
     anonymous.key.clear();
-    for (method, path, _, body, status, may) in rows() {
+    for Row { method, path, body, status, action, .. } in rows() {
         let answer = anonymous.request(method.clone(), &path.replace("{}", "x"), &[], body).await;
-        let is_public = may == [true; 3] && !path.starts_with("/executions");
-        assert_eq!(answer.status.as_u16(), if is_public { status } else { 401 }, "{method} {path}: {}", answer.text);
+        // Only what is public has no action.
+        let expected = if action.is_empty() { status } else { 401 };
+        assert_eq!(answer.status.as_u16(), expected, "{method} {path}: {}", answer.text);
     }
     system.shim.shut_down().await;
 }

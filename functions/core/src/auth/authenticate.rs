@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::Role;
 use crate::{
     App, Email, Error, Result,
-    key::{self, ApiKey, ApiKeyHash},
+    key::{self, ApiKey, ApiKeyHash, Scope},
     user,
 };
 
@@ -16,11 +16,24 @@ const LAST_USED_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a request may wait for that refresh after its own work is done.
 const REFRESH_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The user that a request comes from.
+/// The user that a request comes from, and the key that it presents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     pub email: Email,
     pub role: Role,
+    /// The id of the key, for the audit.
+    pub key_id: Option<String>,
+    /// What the key is limited to.
+    pub scope: Option<Scope>,
+    /// Stands for the key in what the request makes, such as a WebSocket token, which ends with the key.
+    pub key_hash: Option<ApiKeyHash>,
+}
+
+impl Principal {
+    /// A user without a key, as events and tests act for one.
+    pub fn without_key(email: Email, role: Role) -> Self {
+        Self { email, role, key_id: None, scope: None, key_hash: None }
+    }
 }
 
 /// A use of a key that is to be written down.
@@ -31,22 +44,57 @@ pub struct KeyUse {
     at: Timestamp,
 }
 
-/// Finds the user that a key belongs to, by one strongly consistent read, so that a revoked key stops working at once. The
-/// second part is there when `last_used` is older than a minute: the caller passes it to [`note_use`] beside its own work.
+/// What a presented key leads to.
+#[derive(Debug)]
+pub enum Authenticated {
+    /// The key works. The second part is there when `last_used` is older than a minute: the caller passes it to [`note_use`] beside
+    /// its own work.
+    Yes(Principal, Option<KeyUse>),
+    /// The key is known and does not work: it was revoked, or has expired. Whose it is goes into the audit.
+    No(Principal, Error),
+}
+
+/// Finds the user that a key belongs to, by one strongly consistent read, so that a revoked key stops working at once.
 ///
 /// # Errors
-/// [`Error::NoApiKey`], [`Error::UnknownApiKey`], [`Error::RevokedApiKey`]; [`Error::Aws`] when DynamoDB fails.
-pub async fn authenticate(app: &App, key: Option<&str>) -> Result<(Principal, Option<KeyUse>)> {
+/// [`Error::NoApiKey`], [`Error::UnknownApiKey`]; [`Error::Aws`] when DynamoDB fails.
+pub async fn authenticate(app: &App, key: Option<&str>) -> Result<Authenticated> {
     let key = key.map(str::trim).filter(|key| !key.is_empty()).ok_or(Error::NoApiKey)?;
     let hash = ApiKey::presented(key)?.hash();
     let record = key::find(app, &hash).await?.ok_or(Error::UnknownApiKey)?;
-    if record.revoked {
-        return Err(Error::RevokedApiKey);
-    }
     let now = app.now();
     let is_fresh = record.last_used.is_some_and(|last| now.duration_since(last).unsigned_abs() < LAST_USED_INTERVAL);
-    let key_use = (!is_fresh).then(|| KeyUse { email: record.email.clone(), key_hash: record.key_hash, at: now });
-    Ok((Principal { email: record.email, role: record.role }, key_use))
+    let key_use = (!is_fresh).then(|| KeyUse { email: record.email.clone(), key_hash: hash.clone(), at: now });
+    let refusal = refusal(app, &record);
+    let principal = Principal {
+        email: record.email,
+        role: record.role,
+        key_id: Some(hash.id()),
+        scope: record.scope,
+        key_hash: Some(hash),
+    };
+    Ok(match refusal {
+        None => Authenticated::Yes(principal, key_use),
+        Some(error) => Authenticated::No(principal, error),
+    })
+}
+
+fn refusal(app: &App, record: &key::ApiKeyRecord) -> Option<Error> {
+    if record.revoked {
+        Some(Error::RevokedApiKey)
+    } else if record.expires_at.is_some_and(|at| app.now() >= at) {
+        Some(Error::ExpiredApiKey)
+    } else {
+        None
+    }
+}
+
+/// Whether a key still works, with which something was made that ends with the key.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub(crate) async fn still_works(app: &App, hash: &ApiKeyHash) -> Result<bool> {
+    Ok(key::find(app, hash).await?.is_some_and(|record| refusal(app, &record).is_none()))
 }
 
 /// Writes down when a key was used, on the user and on the key. A failure or a slow table is logged and costs the request half

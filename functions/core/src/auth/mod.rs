@@ -3,6 +3,7 @@
 pub mod authenticate;
 pub mod policy;
 
-pub use authenticate::{KeyUse, Principal, authenticate, note_use};
+pub(crate) use authenticate::still_works;
+pub use authenticate::{Authenticated, KeyUse, Principal, authenticate, note_use};
 pub use policy::{Action, Resource};
 pub use runvoy_api_types::Role;

@@ -13,7 +13,7 @@ use cedar_policy::{
 
 use strum::VariantArray as _;
 
-use super::Principal;
+use super::{Principal, Role};
 use crate::{Email, Error, Result, error::Cause};
 
 /// Everything that a caller can ask to do. The name of a variant is the action's name in `policies.cedar`.
@@ -38,7 +38,18 @@ pub enum Action {
     UseSecret,
     ListUsers,
     CreateUser,
+    UpdateUser,
     RevokeUser,
+    RenewClaim,
+    ListKeys,
+    CreateKey,
+    DeleteKey,
+    OwnExecution,
+    OwnImage,
+    OwnSecret,
+    ShareImage,
+    ShareSecret,
+    ReadAudit,
     Reconcile,
     Trace,
 }
@@ -66,14 +77,36 @@ impl Action {
             Self::UseSecret => ("secrets", "use"),
             Self::ListUsers => ("users", "list"),
             Self::CreateUser => ("users", "create"),
+            Self::UpdateUser => ("users", "update"),
             Self::RevokeUser => ("users", "revoke"),
+            Self::RenewClaim => ("users", "claim"),
+            Self::ListKeys => ("keys", "list"),
+            Self::CreateKey => ("keys", "create"),
+            Self::DeleteKey => ("keys", "delete"),
+            Self::OwnExecution => ("executions", "own"),
+            Self::OwnImage => ("images", "own"),
+            Self::OwnSecret => ("secrets", "own"),
+            Self::ShareImage => ("images", "share"),
+            Self::ShareSecret => ("secrets", "share"),
+            Self::ReadAudit => ("audit", "read"),
             Self::Reconcile => ("health", "reconcile"),
             Self::Trace => ("requests", "trace"),
         }
     }
 
+    /// The name of the action in permissions, in scopes of keys and in the audit, such as `secrets:read`.
+    pub fn permission(self) -> String {
+        let (kind, verb) = self.name();
+        format!("{kind}:{verb}")
+    }
+
+    /// Whether there is an action of this name.
+    pub fn is_permission(name: &str) -> bool {
+        Self::VARIANTS.iter().any(|action| name.split_once(':') == Some(action.name()))
+    }
+
     /// The verb that a refusal names.
-    fn verb(self) -> &'static str {
+    pub fn verb(self) -> &'static str {
         match self.name().1 {
             "status" | "logs" => "read",
             verb => verb,
@@ -81,7 +114,11 @@ impl Action {
     }
 }
 
-/// What an action is done to.
+/// The names of users and roles with which a resource is shared: e-mail addresses, and `role:developer`. With `None`, everyone whose role
+/// allows it may use it.
+pub type SharedWith<'a> = Option<&'a [String]>;
+
+/// The resource of an action.
 #[derive(Clone, Copy, Debug)]
 pub enum Resource<'a> {
     /// runvoy as a whole: for lists, creations and operations.
@@ -93,11 +130,30 @@ pub enum Resource<'a> {
     Image {
         id: &'a str,
         owners: &'a [Email],
+        shared_with: SharedWith<'a>,
     },
     Secret {
         name: &'a str,
         owners: &'a [Email],
+        shared_with: SharedWith<'a>,
     },
+    /// The keys of a user.
+    Keys {
+        of: &'a Email,
+    },
+}
+
+impl Resource<'_> {
+    /// The name of the resource in the audit, such as `secret:prod`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Account => "runvoy".to_owned(),
+            Self::Execution { id, .. } => format!("execution:{id}"),
+            Self::Image { id, .. } => format!("image:{id}"),
+            Self::Secret { name, .. } => format!("secret:{name}"),
+            Self::Keys { of } => format!("user:{of}"),
+        }
+    }
 }
 
 /// The policies that are part of the program, parsed at the first use.
@@ -119,30 +175,46 @@ pub fn authorize(principal: &Principal, action: Action, resource: Resource<'_>) 
     if is_permitted(principal, action, resource)? { Ok(()) } else { Err(Error::Forbidden(action.verb())) }
 }
 
-/// What a user may do to resources that other users own, as `resource:verb`, for example `executions:list`. An owner may do
-/// more to what they own.
-///
-/// # Errors
-/// [`Error::Internal`] when the policies cannot be evaluated, which is a bug.
-pub fn permissions(principal: &Principal) -> Result<Vec<String>> {
-    let mut permissions = Vec::new();
-    for action in Action::VARIANTS {
-        let (kind, verb) = action.name();
-        let owners = &[];
-        let resource = match (kind, action) {
-            ("executions", Action::Run | Action::ListExecutions) => Resource::Account,
+/// The permissions of each role, computed at the first use: 28 µs for each action.
+static PERMISSIONS: LazyLock<HashMap<Role, Vec<Action>>> = LazyLock::new(|| {
+    let of = |role: Role| {
+        let email = Email::parse("somebody@example.com").ok()?;
+        let principal = Principal::without_key(email, role);
+        let is_permitted = |action: &&Action| is_permitted(&principal, **action, of_others(**action)).unwrap_or(false);
+        Some((role, Action::VARIANTS.iter().filter(is_permitted).copied().collect()))
+    };
+    Role::VARIANTS.iter().filter_map(|role| of(*role)).collect()
+});
+
+/// A resource of another user, to which an action can be done.
+fn of_others(action: Action) -> Resource<'static> {
+    static OTHER: LazyLock<Option<Email>> = LazyLock::new(|| Email::parse("other@example.com").ok());
+    let owners = &[];
+    match action {
+        Action::Run | Action::ListExecutions => Resource::Account,
+        Action::ListImages | Action::RegisterImage => Resource::Account,
+        Action::ListSecrets | Action::CreateSecret => Resource::Account,
+        _ => match (action.name().0, OTHER.as_ref()) {
             ("executions", _) => Resource::Execution { id: "", owners },
-            ("images", Action::ListImages | Action::RegisterImage) => Resource::Account,
-            ("images", _) => Resource::Image { id: "", owners },
-            ("secrets", Action::ListSecrets | Action::CreateSecret) => Resource::Account,
-            ("secrets", _) => Resource::Secret { name: "", owners },
+            ("images", _) => Resource::Image { id: "", owners, shared_with: None },
+            ("secrets", _) => Resource::Secret { name: "", owners, shared_with: None },
+            ("keys", Some(of)) => Resource::Keys { of },
             _ => Resource::Account,
-        };
-        if is_permitted(principal, *action, resource)? {
-            permissions.push(format!("{kind}:{verb}"));
-        }
+        },
     }
-    Ok(permissions)
+}
+
+/// The actions that a user may do to resources of other users, as `resource:verb`, for example `executions:list`. An owner may do more to
+/// what they own, and a limited key less.
+pub fn permissions(principal: &Principal) -> Vec<String> {
+    let permitted: Vec<Action> = match &principal.scope {
+        None => PERMISSIONS.get(&principal.role).cloned().unwrap_or_default(),
+        Some(_) => {
+            let is_permitted = |action: &Action| is_permitted(principal, *action, of_others(*action)).unwrap_or(false);
+            Action::VARIANTS.iter().copied().filter(is_permitted).collect()
+        }
+    };
+    permitted.into_iter().map(Action::permission).collect()
 }
 
 fn is_permitted(principal: &Principal, action: Action, resource: Resource<'_>) -> Result<bool> {
@@ -152,26 +224,43 @@ fn is_permitted(principal: &Principal, action: Action, resource: Resource<'_>) -
 
 fn evaluate(principal: &Principal, action: Action, resource: Resource<'_>) -> std::result::Result<bool, Cause> {
     let user = uid("User", principal.email.as_str())?;
-    let attributes = HashMap::from([
-        ("email".to_owned(), RestrictedExpression::new_string(principal.email.to_string())),
-        ("role".to_owned(), RestrictedExpression::new_string(principal.role.to_string())),
+    let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
+    let set = |texts: &[String]| RestrictedExpression::new_set(texts.iter().map(|one| text(one)));
+    let names = [principal.email.to_string(), format!("role:{}", principal.role)];
+    let mut attributes = HashMap::from([
+        ("email".to_owned(), text(principal.email.as_str())),
+        ("role".to_owned(), text(&principal.role.to_string())),
+        ("names".to_owned(), set(&names)),
     ]);
+    let scope = principal.scope.as_ref();
+    for (name, limits) in [
+        ("actions", scope.and_then(|scope| scope.actions.as_ref())),
+        ("playbooks", scope.and_then(|scope| scope.playbooks.as_ref())),
+    ] {
+        attributes.extend(limits.map(|limits| (name.to_owned(), set(limits))));
+    }
     let caller = Entity::new(user.clone(), attributes, HashSet::new())?;
     let target = resource_entity(resource)?;
-    let request = Request::new(user, uid("Action", action.into())?, target.uid(), Context::empty(), None)?;
+    let context = Context::from_pairs([("name".to_owned(), text(&action.permission()))])?;
+    let request = Request::new(user, uid("Action", action.into())?, target.uid(), context, None)?;
     let entities = Entities::from_entities([caller, target], None)?;
     Ok(Authorizer::new().is_authorized(&request, &POLICIES, &entities).decision() == Decision::Allow)
 }
 
 fn resource_entity(resource: Resource<'_>) -> std::result::Result<Entity, Cause> {
-    let (kind, id, owners) = match resource {
+    let (kind, id, owners, shared_with) = match resource {
         Resource::Account => return Ok(Entity::new(uid("Account", "runvoy")?, HashMap::new(), HashSet::new())?),
-        Resource::Execution { id, owners } => ("Execution", id, owners),
-        Resource::Image { id, owners } => ("Image", id, owners),
-        Resource::Secret { name, owners } => ("Secret", name, owners),
+        Resource::Execution { id, owners } => ("Execution", id, owners, None),
+        Resource::Image { id, owners, shared_with } => ("Image", id, owners, shared_with),
+        Resource::Secret { name, owners, shared_with } => ("Secret", name, owners, shared_with),
+        Resource::Keys { of } => ("Keys", of.as_str(), std::slice::from_ref(of), None),
     };
     let owners = owners.iter().map(|owner| RestrictedExpression::new_string(owner.to_string()));
-    let attributes = HashMap::from([("owners".to_owned(), RestrictedExpression::new_set(owners))]);
+    let mut attributes = HashMap::from([("owners".to_owned(), RestrictedExpression::new_set(owners))]);
+    if let Some(names) = shared_with {
+        let names = names.iter().map(|name| RestrictedExpression::new_string(name.clone()));
+        attributes.insert("shared_with".to_owned(), RestrictedExpression::new_set(names));
+    }
     Ok(Entity::new(uid(kind, id)?, attributes, HashSet::new())?)
 }
 
@@ -182,7 +271,7 @@ fn uid(kind: &str, id: &str) -> std::result::Result<EntityUid, Cause> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Role;
+    use crate::key::Scope;
     use cedar_policy::{Schema, ValidationMode, Validator};
 
     #[test]
@@ -202,21 +291,47 @@ mod tests {
         Action::CreateSecret,
         Action::ListUsers,
         Action::CreateUser,
+        Action::UpdateUser,
         Action::RevokeUser,
+        Action::RenewClaim,
+        Action::ReadAudit,
         Action::Reconcile,
         Action::Trace,
     ];
     const ON_EXECUTION: &[Action] =
-        &[Action::ReadExecution, Action::ReadStatus, Action::ReadLogs, Action::KillExecution];
-    const ON_IMAGE: &[Action] = &[Action::ReadImage, Action::DeleteImage, Action::UseImage];
-    const ON_SECRET: &[Action] = &[Action::ReadSecret, Action::UpdateSecret, Action::DeleteSecret, Action::UseSecret];
+        &[Action::ReadExecution, Action::ReadStatus, Action::ReadLogs, Action::KillExecution, Action::OwnExecution];
+    const ON_IMAGE: &[Action] =
+        &[Action::ReadImage, Action::DeleteImage, Action::UseImage, Action::OwnImage, Action::ShareImage];
+    const ON_SECRET: &[Action] = &[
+        Action::ReadSecret,
+        Action::UpdateSecret,
+        Action::DeleteSecret,
+        Action::UseSecret,
+        Action::OwnSecret,
+        Action::ShareSecret,
+    ];
+    const ON_KEYS: &[Action] = &[Action::ListKeys, Action::CreateKey, Action::DeleteKey];
 
     /// The table of roles in the API's contract, written out a second time: what each may do to resources of others.
     fn expected(role: Role, action: Action) -> bool {
         use Action::*;
         match role {
             Role::Admin => true,
-            Role::Operator => !matches!(action, CreateUser | RevokeUser | Trace),
+            Role::Operator => !matches!(
+                action,
+                CreateUser
+                    | UpdateUser
+                    | RevokeUser
+                    | RenewClaim
+                    | ListKeys
+                    | CreateKey
+                    | DeleteKey
+                    | OwnExecution
+                    | OwnImage
+                    | OwnSecret
+                    | ReadAudit
+                    | Trace
+            ),
             Role::Developer => matches!(
                 action,
                 ListExecutions | ListImages | ReadImage | UseImage | Run | ListSecrets | CreateSecret | UseSecret
@@ -229,19 +344,20 @@ mod tests {
     fn every_role_may_do_exactly_what_the_table_says() {
         let (mine, theirs) = (Email::parse("me@example.com").unwrap(), Email::parse("you@example.com").unwrap());
         for &role in Role::VARIANTS {
-            let principal = Principal { email: mine.clone(), role };
+            let principal = Principal::without_key(mine.clone(), role);
             for action in ON_ACCOUNT {
                 let allowed = authorize(&principal, *action, Resource::Account).is_ok();
                 assert_eq!(allowed, expected(role, *action), "{role} {action:?}");
             }
-            for (actions, kind) in [(ON_EXECUTION, 0), (ON_IMAGE, 1), (ON_SECRET, 2)] {
+            for (actions, kind) in [(ON_EXECUTION, 0), (ON_IMAGE, 1), (ON_SECRET, 2), (ON_KEYS, 3)] {
                 for action in actions {
                     for (owner, owned) in [(&mine, true), (&theirs, false)] {
                         let owners = std::slice::from_ref(owner);
                         let resource = match kind {
                             0 => Resource::Execution { id: "x", owners },
-                            1 => Resource::Image { id: "x", owners },
-                            _ => Resource::Secret { name: "x", owners },
+                            1 => Resource::Image { id: "x", owners, shared_with: None },
+                            2 => Resource::Secret { name: "x", owners, shared_with: None },
+                            _ => Resource::Keys { of: owner },
                         };
                         let allowed = authorize(&principal, *action, resource).is_ok();
                         assert_eq!(allowed, owned || expected(role, *action), "{role} {action:?} owned: {owned}");
@@ -253,7 +369,7 @@ mod tests {
 
     #[test]
     fn permissions_are_what_the_policies_say_of_resources_of_others() {
-        let of = |role| permissions(&Principal { email: Email::parse("me@example.com").unwrap(), role }).unwrap();
+        let of = |role| permissions(&Principal::without_key(Email::parse("me@example.com").unwrap(), role));
         assert_eq!(of(Role::Viewer), ["executions:list", "executions:status"]);
         assert_eq!(of(Role::Admin).len(), Action::VARIANTS.len());
         let developer = of(Role::Developer);
@@ -262,8 +378,34 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_verb() {
-        let viewer = Principal { email: Email::parse("v@example.com").unwrap(), role: Role::Viewer };
+        let viewer = Principal::without_key(Email::parse("v@example.com").unwrap(), Role::Viewer);
         let refused = authorize(&viewer, Action::Run, Resource::Account).unwrap_err();
         assert_eq!(refused.to_string(), "you do not have permission to run this resource");
+    }
+
+    #[test]
+    fn a_shared_resource_is_used_by_those_it_is_shared_with_its_owners_operators_and_admins() {
+        let email = |text: &str| Email::parse(text).unwrap();
+        let owners = [email("owner@example.com")];
+        let names = ["friend@example.com".to_owned(), "role:viewer".to_owned()];
+        let secret = Resource::Secret { name: "s", owners: &owners, shared_with: Some(&names) };
+        let may =
+            |who: &str, role| authorize(&Principal::without_key(email(who), role), Action::UseSecret, secret).is_ok();
+        assert!(may("friend@example.com", Role::Developer) && may("owner@example.com", Role::Developer));
+        assert!(may("o@example.com", Role::Operator) && may("a@example.com", Role::Admin));
+        assert!(!may("other@example.com", Role::Developer));
+        assert!(!may("other@example.com", Role::Viewer), "sharing gives no role more than it has");
+    }
+
+    #[test]
+    fn a_limited_key_permits_its_actions_only_and_makes_no_keys() {
+        let me = Email::parse("me@example.com").unwrap();
+        let actions = Some(vec!["executions:list".to_owned(), "keys:create".to_owned()]);
+        let scope = Some(Scope { actions, playbooks: None });
+        let principal = Principal { scope, ..Principal::without_key(me.clone(), Role::Admin) };
+        assert!(authorize(&principal, Action::ListExecutions, Resource::Account).is_ok());
+        assert!(authorize(&principal, Action::Run, Resource::Account).is_err());
+        assert!(authorize(&principal, Action::CreateKey, Resource::Keys { of: &me }).is_err());
+        assert_eq!(permissions(&principal), ["executions:list"]);
     }
 }

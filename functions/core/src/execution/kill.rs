@@ -5,7 +5,12 @@ use std::time::Duration;
 use aws_sdk_ecs::operation::stop_task::StopTaskError;
 
 use super::{Changed, ExecutionRecord, Status, Transition, task};
-use crate::{App, Error, RequestId, Result, auth::Principal, error::Service};
+use crate::{
+    App, Error, Result,
+    audit::{self, Actor, Entry},
+    auth::{Action, Principal},
+    error::Service,
+};
 
 /// Characters that ECS takes ("StopTask", Amazon ECS API Reference). An email may have nearly as many.
 const MAX_REASON: usize = 255;
@@ -26,13 +31,15 @@ pub enum KillOutcome {
 ///
 /// # Errors
 /// [`Error::Aws`] when ECS or DynamoDB fails; the call can be repeated.
-pub async fn kill(app: &App, record: &ExecutionRecord, by: &Principal, request_id: &RequestId) -> Result<KillOutcome> {
+pub async fn kill(app: &App, record: &ExecutionRecord, by: &Principal, actor: &Actor) -> Result<KillOutcome> {
     let id = &record.execution.execution_id;
     if !record.execution.status.can_become(Status::Terminating) {
         return Ok(KillOutcome::NothingToStop);
     }
+    // ECS takes part in no transaction, so the entry comes first.
+    audit::write(app, &Entry::done(app, actor, Action::KillExecution, format!("execution:{id}"))).await?;
     stop_task(app, record, by).await?;
-    let transition = Transition { request_id: Some(request_id.clone()), ..Transition::default() };
+    let transition = Transition { request_id: Some(actor.request_id.clone()), ..Transition::default() };
     Ok(match super::change(app, id, Status::Terminating, transition).await? {
         // If the task's end was written meanwhile, it stands.
         Changed::Yes(record) | Changed::No(record) => KillOutcome::Initiated(record),

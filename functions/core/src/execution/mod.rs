@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use idempotency::Idempotency;
 pub use kill::{KillOutcome, kill};
 pub use log_stream::LogStream;
-pub use record::{Changed, ExecutionRecord, NewExecution, Transition, change, create, find, get};
+pub use record::{Changed, ExecutionRecord, NewExecution, Transition, change, create, find, get, set_owners};
 pub use run_request::{RunRequest, ValidRun};
 pub use runvoy_api_types::{Execution, ExecutionId, Status};
 pub use start::{RunContext, start};

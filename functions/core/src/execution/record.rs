@@ -1,6 +1,8 @@
 //! Reads and writes the items of the executions table.
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use strum::VariantArray as _;
@@ -8,8 +10,10 @@ use strum::VariantArray as _;
 use super::{Execution, ExecutionId, Idempotency, LogHead, LogStream, Status};
 use crate::{
     App, Email, Error, RequestId, Result,
+    audit::{self, Actor, Entry},
+    auth::Action,
     image::{ImageId, task_definition::RUNNER},
-    table::{self, Refusal as _, number, string},
+    table::{self, Refusal as _, Transacted, number, string},
     time,
 };
 
@@ -105,6 +109,29 @@ pub async fn find(app: &App, id: &ExecutionId) -> Result<Option<ExecutionRecord>
 /// [`Error::NotFound`].
 pub async fn get(app: &App, id: &ExecutionId) -> Result<ExecutionRecord> {
     find(app, id).await?.ok_or_else(|| Error::not_found("execution", id.as_str()))
+}
+
+/// Gives an execution to other owners.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such execution.
+pub async fn set_owners(app: &App, id: &ExecutionId, owners: &[Email], actor: &Actor) -> Result<()> {
+    let list = AttributeValue::L(owners.iter().map(|owner| string(owner.as_str())).collect());
+    let update = Update::builder()
+        .table_name(&app.config.tables.executions)
+        .key("execution_id", string(id.as_str()))
+        .update_expression("SET owned_by = :owners, modified_by_request_id = :request")
+        .condition_expression("attribute_exists(execution_id)")
+        .expression_attribute_values(":owners", list)
+        .expression_attribute_values(":request", string(actor.request_id.as_str()))
+        .build()?;
+    let entry = Entry::done(app, actor, Action::OwnExecution, format!("execution:{id}"))
+        .detail("owned_by", owners.iter().map(Email::to_string).collect::<Vec<_>>());
+    let write = TransactWriteItem::builder().update(update).build();
+    match audit::transact(app, vec![write], &[entry]).await? {
+        Transacted::Done => Ok(()),
+        Transacted::Refused(_) | Transacted::Conflict => Err(Error::not_found("execution", id.as_str())),
+    }
 }
 
 /// What a status change writes besides the status.

@@ -213,6 +213,7 @@ mod tests {
             value: None,
             created_by: by.clone(),
             owned_by: vec![by.clone()],
+            shared_with: None,
             created_at: now,
             updated_at: now,
             updated_by: by.clone(),

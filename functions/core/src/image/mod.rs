@@ -1,6 +1,7 @@
 //! Images that commands may run in.
 
 mod id;
+mod ownership;
 mod reference;
 mod register;
 pub(crate) mod role;
@@ -10,12 +11,14 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use ownership::{set_owners, set_sharing};
 pub use reference::Reference;
 pub use register::{Registration, delete, register};
 pub use runvoy_api_types::{Image, ImageId, RuntimePlatform};
 
 use crate::{
     App, Error, Result,
+    auth::Resource,
     config::Config,
     page::{Page, PageRequest},
     table, time,
@@ -33,6 +36,11 @@ fn name_key(reference: &Reference) -> String {
 /// the backup of another stack.
 fn in_stack(image: Image, config: &Config) -> Image {
     Image { task_definition_name: task_definition::family(&config.stack, &image.image_id), ..image }
+}
+
+/// The image as the policies see it.
+pub fn resource(image: &Image) -> Resource<'_> {
+    Resource::Image { id: image.image_id.as_str(), owners: &image.owned_by, shared_with: image.shared_with.as_deref() }
 }
 
 /// An item of the images table: an image under its own id, or a copy of it under a key that points to it.

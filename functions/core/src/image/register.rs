@@ -11,7 +11,9 @@ use super::{
     Candidates, DEFAULT_KEY, Image, ImageItem, Reference, RuntimePlatform, id, name_key, role, task_definition,
 };
 use crate::{
-    App, Email, Error, RequestId, Result,
+    App, Email, Error, Result,
+    audit::{self, Actor, Entry},
+    auth::Action,
     error::Service,
     table::{self, Transacted, string},
 };
@@ -35,7 +37,7 @@ pub struct Registration {
 ///
 /// # Errors
 /// [`Error::Invalid`] for a text that is no image name, a size that Fargate does not have, or a role that does not exist.
-pub async fn register(app: &App, registration: Registration, by: &Email, request_id: &RequestId) -> Result<Image> {
+pub async fn register(app: &App, registration: Registration, by: &Email, actor: &Actor) -> Result<Image> {
     let reference = Reference::parse(&registration.image)?;
     let cpu = registration.cpu.unwrap_or(DEFAULT_CPU);
     let memory = registration.memory.unwrap_or(DEFAULT_MEMORY);
@@ -65,9 +67,10 @@ pub async fn register(app: &App, registration: Registration, by: &Email, request
         image_tag: reference.tag_or_digest(),
         created_by: by.clone(),
         owned_by: vec![by.clone()],
+        shared_with: None,
         created_at: app.now(),
-        created_by_request_id: request_id.clone(),
-        modified_by_request_id: request_id.clone(),
+        created_by_request_id: actor.request_id.clone(),
+        modified_by_request_id: actor.request_id.clone(),
     };
 
     let existing = Candidates::read(app, image.image_id.as_str()).await?;
@@ -81,7 +84,13 @@ pub async fn register(app: &App, registration: Registration, by: &Email, request
     if known.is_none() {
         task_definition::register(app, &image, &image.task_definition_name, &[]).await?;
     }
-    image.is_default = store(app, &image, &reference, become_default, registration.is_default.is_none()).await?;
+    let entry = Entry::done(app, actor, Action::RegisterImage, audit_name(&image.image_id))
+        .detail("image", image.image.clone())
+        .detail("default", become_default.then_some(true))
+        .detail("task_role", image.task_role_name.clone())
+        .detail("task_execution_role", image.task_execution_role_name.clone());
+    image.is_default =
+        store(app, &image, &reference, become_default, registration.is_default.is_none(), &entry).await?;
 
     if image.is_default
         && let Some(previous) = previous_default.filter(|previous| previous.image_id != image.image_id)
@@ -94,6 +103,11 @@ pub async fn register(app: &App, registration: Registration, by: &Email, request
     Ok(image)
 }
 
+/// The name of an image in entries of the audit.
+fn audit_name(id: &super::ImageId) -> String {
+    format!("image:{id}")
+}
+
 /// Writes the image, the pointer from its name, and the pointer from the default, all or none. Returns whether the image is the
 /// default afterwards.
 async fn store(
@@ -102,6 +116,7 @@ async fn store(
     reference: &Reference,
     become_default: bool,
     only_if_there_is_none: bool,
+    entry: &Entry,
 ) -> Result<bool> {
     const DEFAULT: usize = 2;
     let stored = Image { is_default: false, ..image.clone() };
@@ -116,9 +131,10 @@ async fn store(
         }
         Ok(writes)
     };
-    match table::transact(app, writes(become_default)?).await? {
+    let entries = std::slice::from_ref(entry);
+    match audit::transact(app, writes(become_default)?, entries).await? {
         // Another image became the first default between the read and this write.
-        Transacted::Refused(DEFAULT) => table::transact(app, writes(false)?).await.map(|_| false),
+        Transacted::Refused(DEFAULT) => audit::transact(app, writes(false)?, entries).await.map(|_| false),
         _ => Ok(image.is_default),
     }
 }
@@ -139,7 +155,8 @@ fn put(app: &App, item: &ImageItem, condition: Option<&str>) -> Result<TransactW
 ///
 /// # Errors
 /// [`Error::NotFound`] when another request has removed the image meanwhile.
-pub async fn delete(app: &App, image: &Image) -> Result<()> {
+pub async fn delete(app: &App, image: &Image, actor: &Actor) -> Result<()> {
+    let entry = Entry::done(app, actor, Action::DeleteImage, audit_name(&image.image_id));
     for family in task_definition::families(app, &image.task_definition_name).await? {
         if task_definition::belongs_to(&family, image) {
             task_definition::deregister(app, &family).await?;
@@ -163,7 +180,7 @@ pub async fn delete(app: &App, image: &Image) -> Result<()> {
         if found.default.as_ref().is_some_and(is_this) {
             writes.push(remove(app, DEFAULT_KEY, POINTS_HERE, Some(image.image_id.as_str()))?);
         }
-        match table::transact(app, writes).await? {
+        match audit::transact(app, writes, std::slice::from_ref(&entry)).await? {
             Transacted::Refused(0) => return Err(Error::not_found("image", image.image_id.as_str())),
             // Another request has moved a pointer meanwhile: read the pointers again.
             Transacted::Refused(_) | Transacted::Conflict => {}
@@ -174,7 +191,7 @@ pub async fn delete(app: &App, image: &Image) -> Result<()> {
 }
 
 /// The condition that a pointer points to the image `:id`.
-const POINTS_HERE: &str = "image.image_id = :id";
+pub(super) const POINTS_HERE: &str = "image.image_id = :id";
 
 fn remove(app: &App, key: &str, condition: &str, id: Option<&str>) -> Result<TransactWriteItem> {
     let delete = Delete::builder()

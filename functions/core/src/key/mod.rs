@@ -2,7 +2,10 @@
 
 mod api_key;
 mod record;
+mod scope;
 
 pub(crate) use api_key::token_hash;
 pub use api_key::{ApiKey, ApiKeyHash};
-pub(crate) use record::{find, note_use, put_new, revoke};
+pub(crate) use record::{ApiKeyRecord, change, delete, find, find_all, note_use, put_new, resource};
+pub use record::{Key, NewKey};
+pub use scope::Scope;

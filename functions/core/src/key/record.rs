@@ -1,12 +1,14 @@
 //! Reads and writes the items of the api-keys table: all that one read needs to tell who a caller is.
 
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ApiKey, ApiKeyHash};
+use super::{ApiKey, ApiKeyHash, Scope};
 use crate::{
-    App, Email, Result,
+    App, Email, Error, Result,
     auth::Role,
     table::{self, string},
     time,
@@ -19,8 +21,109 @@ pub(crate) struct ApiKeyRecord {
     pub(crate) email: Email,
     pub(crate) role: Role,
     pub(crate) revoked: bool,
+    #[serde(default)]
+    name: String,
+    #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
+    created_at: Option<Timestamp>,
     #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
     pub(crate) last_used: Option<Timestamp>,
+    #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scope: Option<Scope>,
+}
+
+/// A key as the API lists it, which never shows the key itself.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct Key {
+    pub key_id: String,
+    pub name: String,
+    pub email: Email,
+    #[serde(with = "time::as_optional_rfc3339")]
+    #[schema(value_type = String, format = "date-time")]
+    pub created_at: Option<Timestamp>,
+    #[serde(with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "date-time")]
+    pub last_used: Option<Timestamp>,
+    #[serde(with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "date-time")]
+    pub expires_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Scope>)]
+    pub scope: Option<Scope>,
+}
+
+impl From<ApiKeyRecord> for Key {
+    fn from(record: ApiKeyRecord) -> Self {
+        let ApiKeyRecord { key_hash, email, name, created_at, last_used, expires_at, scope, .. } = record;
+        let name = if name.is_empty() { FIRST.to_owned() } else { name };
+        Self { key_id: key_hash.id(), name, email, created_at, last_used, expires_at, scope }
+    }
+}
+
+/// The name of a key that was claimed.
+const FIRST: &str = "claimed";
+/// The longest name of a key, in bytes.
+const MAX_NAME_BYTES: usize = 64;
+/// The longest life that a key can be given. Without one, it lives until it is deleted.
+const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// A key that is to be made.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    pub email: Email,
+    pub role: Role,
+    pub name: String,
+    pub expires_in: Option<Duration>,
+    pub scope: Option<Scope>,
+}
+
+impl NewKey {
+    /// The key that a user claims.
+    pub(crate) fn first(email: &Email, role: Role) -> Self {
+        Self { email: email.clone(), role, name: FIRST.to_owned(), expires_in: None, scope: None }
+    }
+
+    /// # Errors
+    /// [`Error::Invalid`] for a name or a lifetime that no key can have.
+    pub fn check(&self) -> Result<()> {
+        let fits = (1..=MAX_NAME_BYTES).contains(&self.name.trim().len()) && !self.name.chars().any(char::is_control);
+        if !fits {
+            return Err(Error::invalid(format!(
+                "name must have 1 to {MAX_NAME_BYTES} bytes, and no control characters"
+            )));
+        }
+        if self.expires_in.is_some_and(|time| time > MAX_LIFETIME) {
+            return Err(Error::invalid(format!("expires_in must be at most {} seconds", MAX_LIFETIME.as_secs()))
+                .at_field("expires_in"));
+        }
+        Ok(())
+    }
+
+    fn record(&self, app: &App, hash: ApiKeyHash) -> ApiKeyRecord {
+        let now = app.now();
+        ApiKeyRecord {
+            key_hash: hash,
+            email: self.email.clone(),
+            role: self.role,
+            revoked: false,
+            name: self.name.clone(),
+            created_at: Some(now),
+            last_used: None,
+            expires_at: self.expires_in.and_then(|time| now.checked_add(time).ok()),
+            scope: self.scope.clone(),
+        }
+    }
+
+    /// The key as the API shows it.
+    pub(crate) fn shown(&self, app: &App, hash: &ApiKeyHash) -> Key {
+        self.record(app, hash.clone()).into()
+    }
+}
+
+/// The name of a key in entries of the audit.
+pub(crate) fn resource(hash: &ApiKeyHash) -> String {
+    format!("key:{}", hash.id())
 }
 
 /// The record of a key, by one strongly consistent read.
@@ -30,27 +133,45 @@ pub(crate) async fn find(app: &App, hash: &ApiKeyHash) -> Result<Option<ApiKeyRe
     Ok(found.filter(|record| record.key_hash == *hash))
 }
 
+/// Several keys, in no particular order.
+pub(crate) async fn find_all<'a>(app: &App, hashes: impl Iterator<Item = &'a ApiKeyHash>) -> Result<Vec<Key>> {
+    let hashes: Vec<String> = hashes.map(|hash| hash.as_str().to_owned()).collect();
+    if hashes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let records: Vec<ApiKeyRecord> = table::batch_get(app, &app.config.tables.api_keys, "key_hash", hashes).await?;
+    Ok(records.into_iter().map(Key::from).collect())
+}
+
 /// The write that stores a new key. It fails when there is such a key.
-pub(crate) fn put_new(app: &App, key: &ApiKey, email: &Email, role: Role) -> Result<TransactWriteItem> {
-    let record = ApiKeyRecord { key_hash: key.hash(), email: email.clone(), role, revoked: false, last_used: None };
+pub(crate) fn put_new(app: &App, key: &ApiKey, new: &NewKey) -> Result<TransactWriteItem> {
     let put = Put::builder()
         .table_name(&app.config.tables.api_keys)
-        .set_item(Some(table::to_item(&record)?))
+        .set_item(Some(table::to_item(&new.record(app, key.hash()))?))
         .condition_expression("attribute_not_exists(key_hash)")
         .build()?;
     Ok(TransactWriteItem::builder().put(put).build())
 }
 
-/// The write that revokes a key.
-pub(crate) fn revoke(app: &App, hash: &ApiKeyHash) -> Result<TransactWriteItem> {
+/// The write that gives a key the role of its user, and revokes it or lets it in again.
+pub(crate) fn change(app: &App, hash: &ApiKeyHash, role: Role, revoked: bool) -> Result<TransactWriteItem> {
     let update = Update::builder()
         .table_name(&app.config.tables.api_keys)
         .key("key_hash", string(hash.as_str()))
-        .update_expression("SET revoked = :yes")
+        .update_expression("SET revoked = :revoked, #role = :role")
         .condition_expression("attribute_exists(key_hash)")
-        .expression_attribute_values(":yes", AttributeValue::Bool(true))
+        .expression_attribute_names("#role", "role")
+        .expression_attribute_values(":revoked", AttributeValue::Bool(revoked))
+        .expression_attribute_values(":role", string(role.to_string()))
         .build()?;
     Ok(TransactWriteItem::builder().update(update).build())
+}
+
+/// The write that deletes a key.
+pub(crate) fn delete(app: &App, hash: &ApiKeyHash) -> Result<TransactWriteItem> {
+    let delete =
+        Delete::builder().table_name(&app.config.tables.api_keys).key("key_hash", string(hash.as_str())).build()?;
+    Ok(TransactWriteItem::builder().delete(delete).build())
 }
 
 /// The write that notes when a key was used.

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_dynamodb::{operation::update_item::builders::UpdateItemFluentBuilder, types::AttributeValue};
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update, builders::UpdateBuilder};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -20,12 +20,24 @@ pub use runvoy_api_types::{Secret, SecretName};
 
 use crate::{
     App, Email, Error, RequestId, Result,
-    table::{self, Refusal as _, string},
+    audit::{self, Actor, Entry},
+    auth::{Action, Resource},
+    page::{Page, PageRequest},
+    table::{self, Refusal as _, Transacted, string},
     time,
 };
 
 /// How long a creation or deletion may be under way before it counts as abandoned. No invocation works on it for so long.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
+
+/// The secret as the policies see it.
+pub fn resource(secret: &Secret) -> Resource<'_> {
+    Resource::Secret {
+        name: secret.name.as_str(),
+        owners: &secret.owned_by,
+        shared_with: secret.shared_with.as_deref(),
+    }
+}
 
 /// What is under way with a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
@@ -71,7 +83,10 @@ pub struct SecretChange {
 ///
 /// # Errors
 /// [`Error::SecretExists`], or [`Error::Invalid`] for a bad variable or value.
-pub async fn create(app: &App, new: NewSecret, by: &Email, request_id: &RequestId) -> Result<()> {
+pub async fn create(app: &App, new: NewSecret, by: &Email, actor: &Actor) -> Result<()> {
+    let request_id = &actor.request_id;
+    let entry =
+        Entry::done(app, actor, Action::CreateSecret, audit_name(&new.name)).detail("key_name", new.key_name.clone());
     validate::key_name(&new.key_name)?;
     validate::value(&new.value)?;
     validate::description(new.description.as_deref())?;
@@ -84,6 +99,7 @@ pub async fn create(app: &App, new: NewSecret, by: &Email, request_id: &RequestI
             value: None,
             created_by: by.clone(),
             owned_by: vec![by.clone()],
+            shared_with: None,
             created_at: now,
             updated_at: now,
             updated_by: by.clone(),
@@ -123,23 +139,25 @@ pub async fn create(app: &App, new: NewSecret, by: &Email, request_id: &RequestI
         }
         return Err(error);
     }
-    let activate = app
-        .aws
-        .dynamodb
-        .update_item()
+    let activate = Update::builder()
         .table_name(&app.config.tables.secrets)
         .key("name", string(new.name.as_str()))
         .update_expression("SET #state = :active")
-        .condition_expression("#state IN (:creating, :active) AND created_by_request_id = :request")
+        .condition_expression("#state = :creating AND created_by_request_id = :request")
         .expression_attribute_names("#state", "state")
         .expression_attribute_values(":active", State::Active.attribute())
         .expression_attribute_values(":creating", State::Creating.attribute())
-        .expression_attribute_values(":request", string(request_id.as_str()));
-    match table::write(app, || activate.clone().send()).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.condition_failed() => Err(exists()),
-        Err(error) => Err(error.into()),
+        .expression_attribute_values(":request", string(request_id.as_str()))
+        .build()?;
+    match audit::transact(app, vec![TransactWriteItem::builder().update(activate).build()], &[entry]).await? {
+        Transacted::Done => Ok(()),
+        Transacted::Refused(_) | Transacted::Conflict => Err(exists()),
     }
+}
+
+/// The name of a secret in entries of the audit.
+fn audit_name(name: &SecretName) -> String {
+    format!("secret:{name}")
 }
 
 /// The record of a secret, without its value.
@@ -153,17 +171,32 @@ pub async fn find(app: &App, name: &str) -> Result<Secret> {
     record.filter(|record| record.state == State::Active).map(|record| record.secret).ok_or_else(missing)
 }
 
-/// The value of a secret.
+/// The value of a secret. It is handed out only after the audit says so.
 ///
 /// # Errors
-/// [`Error::SecretNotFound`] when it has none.
-pub async fn value(app: &App, name: &SecretName) -> Result<String> {
-    parameter::read(app, name).await
+/// [`Error::SecretNotFound`] when it has none; [`Error::Aws`] when it cannot be read, or its entry cannot be written.
+pub async fn value(app: &App, name: &SecretName, actor: &Actor) -> Result<String> {
+    let read = parameter::read(app, name).await;
+    let entry = match &read {
+        Ok(_) => Entry::done(app, actor, Action::ReadSecret, audit_name(name)),
+        Err(_) => Entry::failed(app, actor, Action::ReadSecret, audit_name(name)),
+    };
+    let written = audit::write(app, &entry).await;
+    let value = read?;
+    written.map(|()| value)
 }
 
 /// All secrets by name, without values. Makes no call to SSM.
 pub async fn list(app: &App) -> Result<Vec<Secret>> {
     Ok(survey(app).await?.0)
+}
+
+/// A page of the secrets, by name, without values.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub async fn page(app: &App, request: &PageRequest) -> Result<Page<Secret>> {
+    request.of(list(app).await?, |secret| secret.name.to_string(), |secret| secret.name.to_string())
 }
 
 /// All secrets by name, and the names of those whose creation or deletion was abandoned.
@@ -190,31 +223,34 @@ pub(crate) async fn survey(app: &App) -> Result<(Vec<Secret>, Vec<SecretName>)> 
 pub(crate) async fn clear_abandoned(app: &App, name: &SecretName, request_id: &RequestId) -> Result<bool> {
     let abandoned = mark_deleting(app, name, request_id)
         .condition_expression("#state IN (:creating, :deleting) AND updated_at < :abandoned")
+        .expression_attribute_values(":creating", State::Creating.attribute())
         .expression_attribute_values(":abandoned", string(time::rfc3339(abandoned_before(app))));
-    remove(app, name, request_id, abandoned).await
+    remove(app, name, request_id, abandoned, &[]).await
 }
 
 /// The write that marks a secret as being deleted. The caller adds the condition under which it may be.
-fn mark_deleting(app: &App, name: &SecretName, request_id: &RequestId) -> UpdateItemFluentBuilder {
-    app.aws
-        .dynamodb
-        .update_item()
+fn mark_deleting(app: &App, name: &SecretName, request_id: &RequestId) -> UpdateBuilder {
+    Update::builder()
         .table_name(&app.config.tables.secrets)
         .key("name", string(name.as_str()))
         .update_expression("SET #state = :deleting, updated_at = :now, modified_by_request_id = :request")
         .expression_attribute_names("#state", "state")
-        .expression_attribute_values(":creating", State::Creating.attribute())
         .expression_attribute_values(":deleting", State::Deleting.attribute())
         .expression_attribute_values(":now", string(time::rfc3339(app.now())))
         .expression_attribute_values(":request", string(request_id.as_str()))
 }
 
 /// Marks a secret as being deleted, then removes its value and its record. `false` when the condition of the mark does not hold.
-async fn remove(app: &App, name: &SecretName, request_id: &RequestId, mark: UpdateItemFluentBuilder) -> Result<bool> {
-    match table::write(app, || mark.clone().send()).await {
-        Ok(_) => {}
-        Err(error) if error.condition_failed() => return Ok(false),
-        Err(error) => return Err(error.into()),
+async fn remove(
+    app: &App,
+    name: &SecretName,
+    request_id: &RequestId,
+    mark: UpdateBuilder,
+    entries: &[Entry],
+) -> Result<bool> {
+    let mark = TransactWriteItem::builder().update(mark.build()?).build();
+    if audit::transact(app, vec![mark], entries).await? != Transacted::Done {
+        return Ok(false);
     }
     parameter::delete(app, name).await?;
     remove_record(app, name, State::Deleting, request_id).await.map(|()| true)
@@ -268,26 +304,26 @@ fn unknown(name: &str) -> Error {
 ///
 /// # Errors
 /// [`Error::SecretNotFound`] when another request has deleted it meanwhile; [`Error::Invalid`] for a bad variable or value.
-pub async fn update(
-    app: &App,
-    name: &SecretName,
-    change: SecretChange,
-    by: &Email,
-    request_id: &RequestId,
-) -> Result<()> {
+pub async fn update(app: &App, name: &SecretName, change: SecretChange, by: &Email, actor: &Actor) -> Result<()> {
     if let Some(key_name) = &change.key_name {
         validate::key_name(key_name)?;
     }
     validate::description(change.description.as_deref())?;
+    let mut entry = Entry::done(app, actor, Action::UpdateSecret, audit_name(name))
+        .detail("key_name", change.key_name.clone())
+        .detail("description", change.description.as_ref().map(|_| "changed"));
+    let mut entries = Vec::new();
     if let Some(value) = &change.value {
         validate::value(value)?;
+        entry = entry.detail("value", "changed");
+        // SSM takes part in no transaction, so the entry comes first. If the value is not stored after all, the caller learns it.
+        audit::write(app, &entry).await?;
         parameter::overwrite(app, name, value).await?;
+    } else {
+        entries.push(entry);
     }
     let mut expression = "SET updated_at = :now, updated_by = :by, modified_by_request_id = :request".to_owned();
-    let mut update = app
-        .aws
-        .dynamodb
-        .update_item()
+    let mut update = Update::builder()
         .table_name(&app.config.tables.secrets)
         .key("name", string(name.as_str()))
         .condition_expression("#state = :active")
@@ -295,24 +331,74 @@ pub async fn update(
         .expression_attribute_values(":active", State::Active.attribute())
         .expression_attribute_values(":now", string(time::rfc3339(app.now())))
         .expression_attribute_values(":by", string(by.as_str()))
-        .expression_attribute_values(":request", string(request_id.as_str()));
+        .expression_attribute_values(":request", string(actor.request_id.as_str()));
     for (attribute, value) in [("key_name", change.key_name), ("description", change.description)] {
         if let Some(value) = value {
             expression.push_str(&format!(", {attribute} = :{attribute}"));
             update = update.expression_attribute_values(format!(":{attribute}"), AttributeValue::S(value));
         }
     }
-    let update = update.update_expression(expression);
-    match table::write(app, || update.clone().send()).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.condition_failed() => {
+    let update = TransactWriteItem::builder().update(update.update_expression(expression).build()?).build();
+    match audit::transact(app, vec![update], &entries).await? {
+        Transacted::Done => Ok(()),
+        Transacted::Refused(_) | Transacted::Conflict => {
             // Another request has deleted the secret meanwhile. Its new value must not stay.
             if change.value.is_some() {
                 parameter::delete(app, name).await?;
             }
             Err(Error::SecretNotFound(name.to_string()))
         }
-        Err(error) => Err(error.into()),
+    }
+}
+
+/// Gives a secret to other owners.
+///
+/// # Errors
+/// [`Error::SecretNotFound`] when another request has deleted it meanwhile.
+pub async fn set_owners(app: &App, name: &SecretName, owners: &[Email], actor: &Actor) -> Result<()> {
+    let list = AttributeValue::L(owners.iter().map(|owner| string(owner.as_str())).collect());
+    let entry = Entry::done(app, actor, Action::OwnSecret, audit_name(name))
+        .detail("owned_by", owners.iter().map(Email::to_string).collect::<Vec<_>>());
+    set(app, name, "owned_by", Some(list), actor, entry).await
+}
+
+/// Says with whom a secret is shared; with everyone whose role allows it for `None`.
+///
+/// # Errors
+/// As [`set_owners`].
+pub async fn set_sharing(app: &App, name: &SecretName, shared_with: Option<&[String]>, actor: &Actor) -> Result<()> {
+    let list = shared_with.map(|names| AttributeValue::L(names.iter().map(string).collect()));
+    let entry = Entry::done(app, actor, Action::ShareSecret, audit_name(name))
+        .detail("shared_with", shared_with.map_or_else(|| vec!["everyone".to_owned()], <[String]>::to_vec));
+    set(app, name, "shared_with", list, actor, entry).await
+}
+
+/// Sets an attribute of a secret's record, or removes it.
+async fn set(
+    app: &App,
+    name: &SecretName,
+    attribute: &str,
+    value: Option<AttributeValue>,
+    actor: &Actor,
+    entry: Entry,
+) -> Result<()> {
+    let change = if value.is_some() { ", #attribute = :value" } else { " REMOVE #attribute" };
+    let mut update = Update::builder()
+        .table_name(&app.config.tables.secrets)
+        .key("name", string(name.as_str()))
+        .update_expression(format!("SET modified_by_request_id = :request{change}"))
+        .condition_expression("#state = :active")
+        .expression_attribute_names("#state", "state")
+        .expression_attribute_names("#attribute", attribute)
+        .expression_attribute_values(":active", State::Active.attribute())
+        .expression_attribute_values(":request", string(actor.request_id.as_str()));
+    if let Some(value) = value {
+        update = update.expression_attribute_values(":value", value);
+    }
+    let write = TransactWriteItem::builder().update(update.build()?).build();
+    match audit::transact(app, vec![write], &[entry]).await? {
+        Transacted::Done => Ok(()),
+        Transacted::Refused(_) | Transacted::Conflict => Err(Error::SecretNotFound(name.to_string())),
     }
 }
 
@@ -320,11 +406,17 @@ pub async fn update(
 ///
 /// # Errors
 /// [`Error::SecretNotFound`].
-pub async fn delete(app: &App, name: &SecretName, request_id: &RequestId) -> Result<()> {
-    let existing = mark_deleting(app, name, request_id)
+pub async fn delete(app: &App, name: &SecretName, actor: &Actor) -> Result<()> {
+    let existing = mark_deleting(app, name, &actor.request_id)
         .condition_expression("attribute_exists(#name) AND #state <> :creating")
-        .expression_attribute_names("#name", "name");
-    if remove(app, name, request_id, existing).await? { Ok(()) } else { Err(Error::SecretNotFound(name.to_string())) }
+        .expression_attribute_names("#name", "name")
+        .expression_attribute_values(":creating", State::Creating.attribute());
+    let entry = Entry::done(app, actor, Action::DeleteSecret, audit_name(name));
+    if remove(app, name, &actor.request_id, existing, &[entry]).await? {
+        Ok(())
+    } else {
+        Err(Error::SecretNotFound(name.to_string()))
+    }
 }
 
 async fn remove_record(app: &App, name: &SecretName, state: State, request_id: &RequestId) -> Result<()> {

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     App, Error, Result,
+    audit::{self, Entry},
     error::Service,
     execution::{ExecutionId, Status},
+    key::ApiKeyHash,
     table::{self, Refusal as _, Transacted, number, string},
 };
 
@@ -45,6 +47,9 @@ pub struct Connection {
     /// The sequence number of the last batch that was sent whole. Absent until the viewer is served for the first time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) served: Option<u64>,
+    /// The key of the user who follows. The connection ends with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) key_hash: Option<ApiKeyHash>,
     /// Milliseconds since 1970.
     pub(super) connected_at: i64,
     /// Seconds since 1970, for DynamoDB's TTL.
@@ -60,14 +65,16 @@ pub struct ViewerOptions {
     pub status: bool,
     /// Only the lines after this one.
     pub last_event_id: Option<String>,
+    /// The key of the user who follows.
+    pub key_hash: Option<ApiKeyHash>,
 }
 
 impl Connection {
     pub fn new(app: &App, key: ConnectionKey, options: ViewerOptions) -> Self {
-        let ViewerOptions { batch, status, last_event_id } = options;
+        let ViewerOptions { batch, status, last_event_id, key_hash } = options;
         let connected_at = app.now().as_millisecond();
         let expires_at = app.expiry(LIFETIME);
-        Self { key, batch, status, sent_status: None, last_event_id, served: None, connected_at, expires_at }
+        Self { key, batch, status, sent_status: None, last_event_id, served: None, key_hash, connected_at, expires_at }
     }
 }
 
@@ -84,7 +91,7 @@ pub(super) fn item_key(key: &ConnectionKey) -> table::Item {
 /// # Errors
 /// [`Error::NotFound`] when there is no such execution. [`Error::Aws`] when DynamoDB fails, or has taken so long that a delivery
 /// may have found the connection unknown to API Gateway and removed its record.
-pub async fn add(app: &App, connection: &Connection) -> Result<()> {
+pub async fn add(app: &App, connection: &Connection, entry: &Entry) -> Result<()> {
     const EXECUTION: usize = 0;
     let id = &connection.key.execution_id;
     let count = Update::builder()
@@ -100,7 +107,7 @@ pub async fn add(app: &App, connection: &Connection) -> Result<()> {
         .build()?;
     let writes =
         vec![TransactWriteItem::builder().update(count).build(), TransactWriteItem::builder().put(put).build()];
-    if let Transacted::Refused(EXECUTION) = table::transact(app, writes).await? {
+    if let Transacted::Refused(EXECUTION) = audit::transact(app, writes, std::slice::from_ref(entry)).await? {
         return Err(Error::not_found("execution", id.as_str()));
     }
     let took = app.now().as_millisecond() - connection.connected_at;

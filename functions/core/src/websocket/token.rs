@@ -6,7 +6,14 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{App, Error, Result, execution::ExecutionId, key::token_hash, random::random_text, table};
+use crate::{
+    App, Email, Error, Result,
+    auth::{self, Principal},
+    execution::ExecutionId,
+    key::{ApiKeyHash, token_hash},
+    random::random_text,
+    table,
+};
 
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
@@ -18,6 +25,11 @@ struct TokenRecord {
     /// The address of the API at which it was issued. Pages of that address may use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     issued_at: Option<String>,
+    /// The user who was given the token, and the key of the request. The token ends with that key. Absent in tokens of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    issued_to: Option<Email>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_hash: Option<ApiKeyHash>,
     /// Seconds since 1970, for DynamoDB's TTL.
     expires_at: i64,
 }
@@ -28,29 +40,35 @@ pub struct Token {
     pub execution_id: ExecutionId,
     /// The address of the API at which it was issued, if that is known.
     pub issued_at: Option<String>,
+    /// The user who was given the token.
+    pub issued_to: Option<Email>,
+    /// The key of the request that was given the token.
+    pub key_hash: Option<ApiKeyHash>,
 }
 
 /// Creates a token for an execution and returns the URL that a viewer connects to. `address` is that of the API, as the caller
 /// reached it.
-pub async fn issue(app: &App, id: &ExecutionId, address: &str) -> Result<String> {
-    store(app, id, address, random_text::<24>()?).await
+pub async fn issue(app: &App, id: &ExecutionId, address: &str, to: &Principal) -> Result<String> {
+    store(app, id, address, to, random_text::<24>()?).await
 }
 
 /// As [`issue`], but the same `seeds` give the same token each time. They must be secret.
-pub async fn issue_again(app: &App, id: &ExecutionId, address: &str, seeds: &[&str]) -> Result<String> {
+pub async fn issue_again(app: &App, id: &ExecutionId, address: &str, to: &Principal, seeds: &[&str]) -> Result<String> {
     let mut hash = Sha256::new().chain_update("runvoy websocket\0").chain_update(id.as_str());
     for seed in seeds {
         hash.update([0]);
         hash.update(seed);
     }
-    store(app, id, address, URL_SAFE_NO_PAD.encode(hash.finalize())).await
+    store(app, id, address, to, URL_SAFE_NO_PAD.encode(hash.finalize())).await
 }
 
-async fn store(app: &App, id: &ExecutionId, address: &str, token: String) -> Result<String> {
+async fn store(app: &App, id: &ExecutionId, address: &str, to: &Principal, token: String) -> Result<String> {
     let record = TokenRecord {
         token_hash: token_hash(&token),
         execution_id: id.clone(),
         issued_at: Some(address.to_owned()).filter(|address| !address.is_empty()),
+        issued_to: Some(to.email.clone()),
+        key_hash: to.key_hash.clone(),
         expires_at: app.expiry(LIFETIME),
     };
     let put = app
@@ -63,19 +81,24 @@ async fn store(app: &App, id: &ExecutionId, address: &str, token: String) -> Res
     Ok(format!("{}?execution_id={id}&token={token}", app.config.websocket_url()))
 }
 
-/// Checks the token that a viewer presents for an execution.
+/// Checks the token that a viewer presents for an execution, and the key of the user to whom it was given.
 ///
 /// # Errors
-/// [`Error::UnknownWebSocketToken`], also for an expired one, and [`Error::TokenOfAnotherExecution`].
+/// [`Error::UnknownWebSocketToken`], also for an expired one and for one whose key was deleted or revoked, and [`Error::TokenOfAnotherExecution`].
 pub async fn check(app: &App, token: &str, id: &str) -> Result<Token> {
     let record: TokenRecord =
         table::get(&app.aws.dynamodb, &app.config.tables.websocket_tokens, "token_hash", &token_hash(token))
             .await?
             .filter(|record: &TokenRecord| !app.is_past(record.expires_at))
             .ok_or(Error::UnknownWebSocketToken)?;
-    if record.execution_id.as_str() == id {
-        Ok(Token { execution_id: record.execution_id, issued_at: record.issued_at })
-    } else {
-        Err(Error::TokenOfAnotherExecution)
+    if record.execution_id.as_str() != id {
+        return Err(Error::TokenOfAnotherExecution);
     }
+    if let Some(hash) = &record.key_hash
+        && !auth::still_works(app, hash).await?
+    {
+        return Err(Error::UnknownWebSocketToken);
+    }
+    let TokenRecord { execution_id, issued_at, issued_to, key_hash, .. } = record;
+    Ok(Token { execution_id, issued_at, issued_to, key_hash })
 }

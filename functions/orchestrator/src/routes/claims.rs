@@ -3,7 +3,7 @@
 use axum::{
     Extension, Json,
     extract::State,
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{Extensions, HeaderMap, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use runvoy_core::{App, Email, Error, RequestId, claim};
@@ -13,6 +13,7 @@ use super::tags;
 use crate::{
     error::{self, Result},
     extract::Path,
+    middleware::client_address,
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -34,6 +35,7 @@ pub(super) async fn claim(
     Extension(id): Extension<RequestId>,
     method: Method,
     headers: HeaderMap,
+    extensions: Extensions,
     Path(token): Path,
 ) -> Result<Response> {
     let no_store = [(header::CACHE_CONTROL, "no-store")];
@@ -44,7 +46,7 @@ pub(super) async fn claim(
     if is_prefetch(&headers) {
         return Err(Error::invalid("a prefetch claims no key").with_hint("open the link itself").into());
     }
-    let (key, user_email) = claim::redeem(&app, &token, &id).await?;
+    let (key, user_email) = claim::redeem(&app, &token, &id, client_address(&extensions)).await?;
     let message = "Keep this key: it is not shown again. Send it as the X-API-Key header.";
     Ok((no_store, Json(Claimed { api_key: key.expose().to_owned(), user_email, message })).into_response())
 }

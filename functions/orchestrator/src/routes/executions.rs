@@ -1,7 +1,7 @@
 //! Lists, shows and stops executions, and shows their logs.
 
 use axum::{
-    Extension, Json,
+    Json,
     extract::State,
     http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Response},
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use runvoy_api_types::{Problem, limits::DEFAULT_PAGE_SIZE};
 use runvoy_core::{
-    App, RequestId,
+    App,
     auth::{Action, Resource},
     execution::{self, Execution, ExecutionId, ExecutionRecord, KillOutcome, Status, list::ExecutionsPage},
     image::ImageId,
@@ -186,7 +186,7 @@ pub(super) async fn logs(
     let status = record.execution.status;
     let execution_id = record.execution.execution_id.clone();
     if !status.is_terminal() {
-        let websocket_url = Some(token::issue(&app, &execution_id, &own_address(&uri)).await?);
+        let websocket_url = Some(token::issue(&app, &execution_id, &own_address(&uri), &caller.principal).await?);
         let events = match status {
             Status::Terminating => Some(read::so_far(&app, &record).await?),
             _ => None,
@@ -228,14 +228,9 @@ pub(super) struct Killed {
         (status = 204, description = "It has ended, or is being stopped already"),
         error::Malformed, error::Refused, error::NotFound, error::Unavailable,
     ))]
-pub(super) async fn kill(
-    State(app): State<App>,
-    caller: Caller,
-    Extension(request_id): Extension<RequestId>,
-    Path(id): Path,
-) -> Result<Response> {
+pub(super) async fn kill(State(app): State<App>, caller: Caller, Path(id): Path) -> Result<Response> {
     let record = permitted(&app, &caller, &id, Action::KillExecution).await?;
-    let record = match execution::kill(&app, &record, &caller.principal, &request_id).await? {
+    let record = match execution::kill(&app, &record, &caller.principal, &caller.actor).await? {
         KillOutcome::Initiated(record) => record,
         KillOutcome::NothingToStop => return Ok(StatusCode::NO_CONTENT.into_response()),
     };

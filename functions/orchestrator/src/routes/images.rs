@@ -1,8 +1,8 @@
 //! Registers, lists, shows and deletes images.
 
-use axum::{Extension, Json, extract::State, http::StatusCode, response::IntoResponse};
+use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
 use runvoy_core::{
-    App, Error, RequestId,
+    App, Error,
     auth::{Action, Resource},
     image::{self, Image, ImageId, Registration},
 };
@@ -41,7 +41,7 @@ pub(super) async fn list(
     responses((status = 200, body = Image, description = "The image"), error::Malformed, error::Refused, error::NotFound, error::Unavailable))]
 pub(super) async fn show(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<Json<Image>> {
     let image = image::find(&app, &name).await?.ok_or_else(|| Error::not_found("image", &name))?;
-    caller.may(Action::ReadImage, Resource::Image { id: image.image_id.as_str(), owners: &image.owned_by })?;
+    caller.may(Action::ReadImage, image::resource(&image))?;
     Ok(Json(image))
 }
 
@@ -80,7 +80,6 @@ pub(super) struct ImageAnswer {
 pub(super) async fn register(
     State(app): State<App>,
     caller: Caller,
-    Extension(id): Extension<RequestId>,
     JsonBody(body): JsonBody<RegisterImage>,
 ) -> Result<(StatusCode, Json<ImageAnswer>)> {
     caller.may(Action::RegisterImage, Resource::Account)?;
@@ -93,7 +92,7 @@ pub(super) async fn register(
         memory: body.memory.filter(|memory| *memory > 0),
         runtime_platform: present(body.runtime_platform).map(|platform| platform.parse()).transpose()?,
     };
-    let image = image::register(&app, registration, &caller.principal.email, &id).await?;
+    let image = image::register(&app, registration, &caller.principal.email, &caller.actor).await?;
     tracing::info!(image_id = %image.image_id, by = %caller.principal.email, "image registered");
     let image_id = image.image_id;
     Ok((
@@ -113,8 +112,8 @@ fn present(field: Option<String>) -> Option<String> {
     responses((status = 200, body = ImageAnswer, description = "Done"), error::Malformed, error::Refused, error::NotFound, error::Conflict, error::Unavailable))]
 pub(super) async fn delete(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<Json<ImageAnswer>> {
     let image = image::find_only(&app, &name).await?;
-    caller.may(Action::DeleteImage, Resource::Image { id: image.image_id.as_str(), owners: &image.owned_by })?;
-    image::delete(&app, &image).await?;
+    caller.may(Action::DeleteImage, image::resource(&image))?;
+    image::delete(&app, &image, &caller.actor).await?;
     let image_id = image.image_id;
     tracing::info!(%image_id, by = %caller.principal.email, "image deleted");
     Ok(Json(ImageAnswer { image: name, image_id, message: "Image deleted successfully" }))

@@ -1,11 +1,14 @@
 //! The routes, with a file for each resource.
 
+mod audit;
 mod claims;
 mod documentation;
 mod executions;
 mod health;
 mod images;
+mod keys;
 mod operations;
+mod owners;
 mod page;
 mod runs;
 mod secrets;
@@ -49,12 +52,21 @@ macro_rules! for_all_handlers {
             users::list,
             users::create,
             users::revoke,
+            users::update,
+            users::renew_claim,
+            keys::list,
+            keys::create,
+            keys::delete,
             images::list,
             images::register,
             images::show,
             images::delete,
+            owners::own_execution,
+            owners::own_secret,
+            owners::share_secret,
             operations::reconcile,
             operations::trace,
+            audit::list,
             secrets::list,
             secrets::create,
             secrets::show,
@@ -92,6 +104,7 @@ fn served<D: utoipa::Path, H: Handler<T, App>, T: 'static>(handler: H) -> Router
 /// A router with all routes.
 pub(crate) fn all() -> Router<App> {
     for_all_handlers!(served)
+        .route(&format!("{BASE}/images/{{*image}}"), axum::routing::put(owners::change_image))
         .merge(documentation::routes(BASE))
         .merge(console::routes())
         .route_layer(from_fn(middleware::note_route))
@@ -99,6 +112,6 @@ pub(crate) fn all() -> Router<App> {
 
 /// The description of all routes, an OpenAPI 3.1 document.
 pub(crate) fn openapi() -> OpenApi {
-    let described = for_all_handlers!(described);
+    let described = for_all_handlers!(described).merge(described![owners::own_image, owners::share_image]);
     OpenApiRouter::<App>::with_openapi(documentation::outline()).nest(BASE, described).into_openapi()
 }

@@ -3,6 +3,7 @@
 use axum::{Extension, Json, extract::State};
 use runvoy_core::{
     App, RequestId,
+    audit::{self, Entry},
     auth::{Action, Resource},
     reconcile::{self, Report},
     trace::{self, Trace},
@@ -33,6 +34,7 @@ pub(super) async fn reconcile(
     Extension(id): Extension<RequestId>,
 ) -> Result<Json<Reconciled>> {
     caller.may(Action::Reconcile, Resource::Account)?;
+    audit::write(&app, &Entry::done(&app, &caller.actor, Action::Reconcile, Resource::Account.name())).await?;
     Ok(Json(Reconciled { status: "ok", report: reconcile::run(&app, &id).await? }))
 }
 

@@ -17,7 +17,7 @@ use crate::error::Result;
 pub(super) struct PageParameters {
     /// How many at most; as many as one answer carries if absent or 0.
     #[param(value_type = Option<i64>, minimum = 0, maximum = 4_294_967_295_i64)]
-    limit: Option<String>,
+    pub(super) limit: Option<String>,
     /// From the `Link` header of the previous page.
     cursor: Option<String>,
     /// A part of the name, in any case.

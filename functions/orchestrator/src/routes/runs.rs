@@ -9,6 +9,7 @@ use axum::{
 };
 use runvoy_core::{
     App, Error, RequestId,
+    audit::{self, Entry},
     auth::{Action, Resource},
     execution::{self, ExecutionId, ExecutionRecord, Idempotency, RunContext, RunRequest, Status, ValidRun},
     image::{self, ImageId},
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tags;
 use crate::{
-    error::{self, Result},
+    error::{self, ApiError, Result},
     extract::{self, Caller, JsonBody},
 };
 
@@ -106,19 +107,25 @@ pub(super) async fn run(
         Some(idempotency) => idempotency.find_first(&app).await?,
         None => None,
     };
-    let record = match earlier {
-        Some(record) => record,
+    let (record, entries) = match earlier {
+        Some(record) => (record, Vec::new()),
         None => start(&app, &caller, &id, &request, idempotency.as_ref()).await?,
     };
 
     let execution = record.execution;
     let execution_id = execution.execution_id;
     let own_address = extract::own_address(&uri);
-    let websocket_url = match (key, extract::api_key(&headers)) {
-        // A repeated request gets the same answer as the first, with the same token.
-        (Some(key), Some(api_key)) => token::issue_again(&app, &execution_id, &own_address, &[api_key, key]).await?,
-        _ => token::issue(&app, &execution_id, &own_address).await?,
+    let principal = &caller.principal;
+    let websocket_url = async {
+        match (key, extract::api_key(&headers)) {
+            // A repeated request gets the same answer as the first, with the same token.
+            (Some(key), Some(api_key)) => {
+                token::issue_again(&app, &execution_id, &own_address, principal, &[api_key, key]).await
+            }
+            _ => token::issue(&app, &execution_id, &own_address, principal).await,
+        }
     };
+    let (websocket_url, ()) = tokio::try_join!(websocket_url, audit::write_all(&app, &entries))?;
     let web_url = extract::web_url(&app, &uri);
     let started = Started {
         log_url: format!("{web_url}/logs?execution_id={execution_id}"),
@@ -131,29 +138,77 @@ pub(super) async fn run(
     Ok((StatusCode::ACCEPTED, Json(started)))
 }
 
-/// Finds the image and the secrets of a run, checks that the caller may use them, and starts the task.
+/// Finds the image and the secrets of a run, checks that the caller may use them, and starts the task. Returns the entries of the audit
+/// that are still to be written before the answer.
 async fn start(
     app: &App,
     caller: &Caller,
     id: &RequestId,
     request: &ValidRun,
     idempotency: Option<&Idempotency>,
-) -> Result<ExecutionRecord> {
+) -> Result<(ExecutionRecord, Vec<Entry>)> {
     let image = image::resolve(app, request.image.as_deref()).await?;
-    caller.may(Action::UseImage, Resource::Image { id: image.image_id.as_str(), owners: &image.owned_by })?;
+    caller
+        .may(Action::UseImage, image::resource(&image))
+        .map_err(|error| naming(error, "image", image.image_id.as_str()))?;
     let secrets = match request.secrets.as_slice() {
         [] => Vec::new(),
         names => secret::find_all(app, names).await?,
     };
     for secret in &secrets {
-        caller.may(Action::UseSecret, Resource::Secret { name: secret.name.as_str(), owners: &secret.owned_by })?;
+        let may = caller.may(Action::UseSecret, secret::resource(secret));
+        may.map_err(|error| naming(error, "secret", secret.name.as_str()))?;
     }
 
     let context = RunContext { principal: &caller.principal, request_id: id, idempotency };
+    let mut entries = vec![Entry::done(app, &caller.actor, Action::UseImage, image::resource(&image).name())];
+    entries.extend(secrets.iter().map(|secret| {
+        Entry::done(app, &caller.actor, Action::UseSecret, secret::resource(secret).name())
+            .detail("key_name", secret.key_name.clone())
+    }));
+    if !secrets.is_empty() {
+        // RunTask hands the values over, so their use is written down before it.
+        audit::write_all(app, &entries).await?;
+        entries.clear();
+    }
     let record = execution::start(app, request, &image, &secrets, context).await?;
+    if record.execution.created_by_request_id == *id {
+        entries.push(entry_of_run(app, caller, request, &record));
+    } else {
+        // An earlier request under the same idempotency key has started it.
+        entries.clear();
+    }
     let execution_id = &record.execution.execution_id;
     tracing::info!(%execution_id, image_id = %image.image_id, by = %caller.principal.email, "execution started");
-    Ok(record)
+    Ok((record, entries))
+}
+
+/// A refusal that names which of the things that a run uses is not the caller's to use.
+fn naming(error: ApiError, kind: &'static str, name: &str) -> ApiError {
+    match error {
+        ApiError::Denied(_, denial) => ApiError::Denied(Error::ForbiddenUse { kind, name: name.to_owned() }, denial),
+        error => error,
+    }
+}
+
+/// The audit's entry of a run: names only, and no value of a variable.
+fn entry_of_run(app: &App, caller: &Caller, request: &ValidRun, record: &ExecutionRecord) -> Entry {
+    let resource = Resource::Execution { id: record.execution.execution_id.as_str(), owners: &[] }.name();
+    Entry::done(app, &caller.actor, Action::Run, resource)
+        .detail("image", record.execution.image_id.to_string())
+        .detail("variables", request.env.keys().cloned().collect::<Vec<_>>())
+        .detail("secrets", request.secrets.clone())
+        .detail("git_repo", request.git_repo.as_deref().map(without_credentials))
+        .detail("git_ref", request.git_ref.clone())
+        .detail("timeout", request.timeout)
+}
+
+/// A URL without the user and the password or token that it may have.
+fn without_credentials(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = host.rsplit('@').next().unwrap_or(host);
+    format!("{scheme}://{host}{path}")
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>> {

@@ -1,37 +1,45 @@
 //! Creates, lists, shows, changes and deletes secrets.
 
 use axum::{
-    Extension, Json,
+    Json,
     extract::State,
     http::{StatusCode, header},
     response::IntoResponse,
 };
 use runvoy_core::{
-    App, RequestId,
+    App,
     auth::{Action, Resource},
     secret::{self, NewSecret, Secret, SecretChange},
 };
 use serde::{Deserialize, Serialize};
 
-use super::tags;
+use super::{page::PageParameters, tags};
 use crate::{
     error::{self, Result},
-    extract::{Caller, JsonBody, Path},
+    extract::{Caller, JsonBody, Path, Query},
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct Secrets {
     secrets: Vec<Secret>,
+    /// Of all secrets, those of other pages included.
     total: usize,
 }
 
 /// Lists secrets, without their values
-#[utoipa::path(get, path = "/secrets", operation_id = "list_secrets", tag = tags::SECRETS,
-    responses((status = 200, body = Secrets, description = "All secrets"), error::Malformed, error::Refused, error::Unavailable))]
-pub(super) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Secrets>> {
+///
+/// When there is more, the header `Link: <…>; rel="next"` names the next page.
+#[utoipa::path(get, path = "/secrets", operation_id = "list_secrets", tag = tags::SECRETS, params(PageParameters),
+    responses((status = 200, body = Secrets, description = "Secrets", headers(("Link" = Option<String>, description = "The next page, if there is one"))),
+        error::Malformed, error::Refused, error::Unavailable))]
+pub(super) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<PageParameters>,
+) -> Result<impl IntoResponse> {
     caller.may(Action::ListSecrets, Resource::Account)?;
-    let secrets = secret::list(&app).await?;
-    Ok(Json(Secrets { total: secrets.len(), secrets }))
+    let page = secret::page(&app, &query.request()?).await?;
+    Ok((query.link("/secrets", page.next.as_ref()), Json(Secrets { total: page.total, secrets: page.items })))
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -42,7 +50,7 @@ pub(super) struct SecretAnswer {
 /// The secret that a path names, if the caller may do this to it.
 async fn permitted(app: &App, caller: &Caller, name: &str, action: Action) -> Result<Secret> {
     let secret = secret::find(app, name).await?;
-    caller.may(action, Resource::Secret { name, owners: &secret.owned_by })?;
+    caller.may(action, secret::resource(&secret))?;
     Ok(secret)
 }
 
@@ -52,7 +60,7 @@ async fn permitted(app: &App, caller: &Caller, name: &str, action: Action) -> Re
     responses((status = 200, body = SecretAnswer, description = "The secret, with its value"), error::Malformed, error::Refused, error::NotFound, error::Unavailable))]
 pub(super) async fn show(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<impl IntoResponse> {
     let secret = permitted(&app, &caller, &name, Action::ReadSecret).await?;
-    let value = secret::value(&app, &secret.name).await?;
+    let value = secret::value(&app, &secret.name, &caller.actor).await?;
     let no_store = [(header::CACHE_CONTROL, "no-store")];
     Ok((no_store, Json(SecretAnswer { secret: Secret { value: Some(value), ..secret } })))
 }
@@ -82,13 +90,12 @@ pub(super) struct Message {
 pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
-    Extension(id): Extension<RequestId>,
     JsonBody(body): JsonBody<CreateSecret>,
 ) -> Result<(StatusCode, Json<Message>)> {
     caller.may(Action::CreateSecret, Resource::Account)?;
     let CreateSecret { name, key_name, value, description } = body;
     let new = NewSecret { name: name.parse()?, key_name, value, description };
-    secret::create(&app, new, &caller.principal.email, &id).await?;
+    secret::create(&app, new, &caller.principal.email, &caller.actor).await?;
     Ok((StatusCode::CREATED, Json(Message { message: "Secret created successfully" })))
 }
 
@@ -110,7 +117,6 @@ pub(super) struct UpdateSecret {
 pub(super) async fn update(
     State(app): State<App>,
     caller: Caller,
-    Extension(id): Extension<RequestId>,
     Path(name): Path,
     JsonBody(body): JsonBody<UpdateSecret>,
 ) -> Result<Json<Message>> {
@@ -120,7 +126,7 @@ pub(super) async fn update(
         value: body.value.filter(|value| !value.is_empty()),
         description: body.description,
     };
-    secret::update(&app, &secret.name, change, &caller.principal.email, &id).await?;
+    secret::update(&app, &secret.name, change, &caller.principal.email, &caller.actor).await?;
     Ok(Json(Message { message: "Secret updated successfully" }))
 }
 
@@ -134,13 +140,8 @@ pub(super) struct DeletedSecret {
 #[utoipa::path(delete, path = "/secrets/{name}", operation_id = "delete_secret", tag = tags::SECRETS,
     params(("name" = String, Path, description = "Name of the secret")),
     responses((status = 200, body = DeletedSecret, description = "It is gone"), error::Malformed, error::Refused, error::NotFound, error::Conflict, error::Unavailable))]
-pub(super) async fn delete(
-    State(app): State<App>,
-    caller: Caller,
-    Extension(id): Extension<RequestId>,
-    Path(name): Path,
-) -> Result<Json<DeletedSecret>> {
+pub(super) async fn delete(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<Json<DeletedSecret>> {
     let secret = permitted(&app, &caller, &name, Action::DeleteSecret).await?;
-    secret::delete(&app, &secret.name, &id).await?;
+    secret::delete(&app, &secret.name, &caller.actor).await?;
     Ok(Json(DeletedSecret { name, message: "Secret deleted successfully" }))
 }

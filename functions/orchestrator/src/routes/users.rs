@@ -1,22 +1,22 @@
 //! Lists, creates and revokes users, and says who the caller is.
 
 use axum::{
-    Extension, Json,
+    Json,
     extract::State,
     http::{StatusCode, Uri, header},
     response::IntoResponse,
 };
 use runvoy_core::{
-    App, Email, Error, RequestId,
+    App, Email, Error,
     auth::{Action, Resource, Role, policy},
-    user::{self, NewUser, User},
+    user::{self, Change, NewUser, User},
 };
 use serde::{Deserialize, Serialize};
 
-use super::tags;
+use super::{page::PageParameters, tags};
 use crate::{
     error::{self, Result},
-    extract::{self, Caller, JsonBody},
+    extract::{self, Caller, JsonBody, Path, Query},
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -32,7 +32,7 @@ pub(super) struct Me {
 #[utoipa::path(get, path = "/me", operation_id = "me", tag = tags::USERS,
     responses((status = 200, body = Me, description = "The user that the key belongs to"), error::Malformed, error::Refused, error::Unavailable))]
 pub(super) async fn me(caller: Caller) -> Result<Json<Me>> {
-    let permissions = policy::permissions(&caller.principal)?;
+    let permissions = policy::permissions(&caller.principal);
     Ok(Json(Me { email: caller.principal.email, role: caller.principal.role, permissions }))
 }
 
@@ -42,11 +42,19 @@ pub(super) struct Users {
 }
 
 /// Lists users
-#[utoipa::path(get, path = "/users", operation_id = "list_users", tag = tags::USERS,
-    responses((status = 200, body = Users, description = "All users"), error::Malformed, error::Refused, error::Unavailable))]
-pub(super) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Users>> {
+///
+/// When there is more, the header `Link: <…>; rel="next"` names the next page.
+#[utoipa::path(get, path = "/users", operation_id = "list_users", tag = tags::USERS, params(PageParameters),
+    responses((status = 200, body = Users, description = "Users", headers(("Link" = Option<String>, description = "The next page, if there is one"))),
+        error::Malformed, error::Refused, error::Unavailable))]
+pub(super) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<PageParameters>,
+) -> Result<impl IntoResponse> {
     caller.may(Action::ListUsers, Resource::Account)?;
-    Ok(Json(Users { users: user::list(&app).await? }))
+    let page = user::page(&app, &query.request()?).await?;
+    Ok((query.link("/users", page.next.as_ref()), Json(Users { users: page.items })))
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -77,7 +85,6 @@ pub(super) struct CreatedUser {
 pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
-    Extension(id): Extension<RequestId>,
     uri: Uri,
     JsonBody(body): JsonBody<CreateUser>,
 ) -> Result<impl IntoResponse> {
@@ -85,9 +92,10 @@ pub(super) async fn create(
     if body.api_key.is_some_and(|key| !key.is_empty()) {
         return Err(Error::invalid("api_key cannot be chosen")
             .with_hint("leave it out; the user's key is generated when the user claims it")
+            .at_field("api_key")
             .into());
     }
-    let new = NewUser { email: Email::parse(&body.email)?, role: body.role.parse()?, request_id: &id };
+    let new = NewUser { email: Email::parse(&body.email)?, role: body.role.parse()?, actor: &caller.actor };
     let (user, claim_token) = user::create(&app, new).await?;
     tracing::info!(email = %user.email, role = %user.role, by = %caller.principal.email, "user created");
     let claim_url = format!("{}/claim/{claim_token}", extract::web_url(&app, &uri));
@@ -107,18 +115,80 @@ pub(super) struct RevokedUser {
     email: Email,
 }
 
-/// Revokes a user: their API key stops working at once
+/// Revokes a user: their API keys stop working at once
+///
+/// The last admin who has a key cannot be revoked.
 #[utoipa::path(post, path = "/users/revoke", operation_id = "revoke_user", tag = tags::USERS, request_body = RevokeUser,
-    responses((status = 200, body = RevokedUser, description = "The key no longer works"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Unavailable))]
+    responses((status = 200, body = RevokedUser, description = "The key no longer works"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Conflict, error::Unavailable))]
 pub(super) async fn revoke(
     State(app): State<App>,
     caller: Caller,
-    Extension(id): Extension<RequestId>,
     JsonBody(body): JsonBody<RevokeUser>,
 ) -> Result<Json<RevokedUser>> {
     caller.may(Action::RevokeUser, Resource::Account)?;
     let email = Email::parse(&body.email)?;
-    user::revoke(&app, &email, &id).await?;
+    let change = Change { revoked: Some(true), ..Change::default() };
+    user::change(&app, &email, change, Action::RevokeUser, &caller.actor).await?;
     tracing::info!(%email, by = %caller.principal.email, "user revoked");
     Ok(Json(RevokedUser { message: "User revoked: the API key no longer works", email }))
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+pub(super) struct UpdateUser {
+    #[schema(value_type = Option<Role>)]
+    role: Option<String>,
+    /// `true` revokes the user, and `false` lets a revoked user in again, with the keys of before.
+    revoked: Option<bool>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct UpdatedUser {
+    user: User,
+}
+
+/// Changes what a user may do; what is absent stays as it is
+///
+/// The change takes effect with the next request of each of the user's keys. The last admin who has a key can be neither revoked nor
+/// given another role.
+#[utoipa::path(put, path = "/users/{email}", operation_id = "update_user", tag = tags::USERS, request_body = UpdateUser,
+    params(("email" = String, Path, description = "Address of the user")),
+    responses((status = 200, body = UpdatedUser, description = "The user after the change"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Conflict, error::Unavailable))]
+pub(super) async fn update(
+    State(app): State<App>,
+    caller: Caller,
+    Path(email): Path,
+    JsonBody(body): JsonBody<UpdateUser>,
+) -> Result<Json<UpdatedUser>> {
+    caller.may(Action::UpdateUser, Resource::Account)?;
+    let role = body.role.filter(|role| !role.is_empty()).map(|role| role.parse()).transpose()?;
+    let change = Change { role, revoked: body.revoked };
+    let user = user::change(&app, &Email::parse(&email)?, change, Action::UpdateUser, &caller.actor).await?;
+    Ok(Json(UpdatedUser { user }))
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct RenewedClaim {
+    /// For `GET /api/v1/claim/{token}`: works once, within 15 minutes.
+    claim_token: String,
+    /// The page on which the user claims the key, by the press of a button.
+    claim_url: String,
+}
+
+/// Makes a new link for a user who has lost their key
+///
+/// An earlier link stops working. The user's keys work until they are deleted.
+#[utoipa::path(post, path = "/users/{email}/claim", operation_id = "renew_claim", tag = tags::USERS,
+    params(("email" = String, Path, description = "Address of the user")),
+    responses((status = 201, body = RenewedClaim, description = "The token of the claim"), error::Malformed, error::Refused, error::NotFound, error::Conflict, error::Unavailable))]
+pub(super) async fn renew_claim(
+    State(app): State<App>,
+    caller: Caller,
+    uri: Uri,
+    Path(email): Path,
+) -> Result<impl IntoResponse> {
+    caller.may(Action::RenewClaim, Resource::Account)?;
+    let claim_token = user::renew_claim(&app, &Email::parse(&email)?, &caller.actor).await?;
+    let claim_url = format!("{}/claim/{claim_token}", extract::web_url(&app, &uri));
+    let no_store = [(header::CACHE_CONTROL, "no-store")];
+    Ok((StatusCode::CREATED, no_store, Json(RenewedClaim { claim_token, claim_url })))
 }

@@ -1,0 +1,77 @@
+//! Changes who owns an image, and with whom it is shared.
+
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+
+use super::{Candidates, DEFAULT_KEY, Image, Reference, name_key, register::POINTS_HERE};
+use crate::{
+    App, Email, Error, Result,
+    audit::{self, Actor, Entry},
+    auth::Action,
+    error::Service,
+    table::{Transacted, string},
+};
+
+/// How often a change reads again what other writes have changed meanwhile.
+const ATTEMPTS: u32 = 5;
+
+/// Gives an image to other owners.
+///
+/// # Errors
+/// [`Error::NotFound`] when another request has removed the image meanwhile.
+pub async fn set_owners(app: &App, image: &Image, owners: &[Email], actor: &Actor) -> Result<()> {
+    let list = AttributeValue::L(owners.iter().map(|owner| string(owner.as_str())).collect());
+    let entry = Entry::done(app, actor, Action::OwnImage, super::resource(image).name())
+        .detail("owned_by", owners.iter().map(Email::to_string).collect::<Vec<_>>());
+    set(app, image, "owned_by", Some(list), &entry).await
+}
+
+/// Says with whom an image is shared; with everyone whose role allows it for `None`.
+///
+/// # Errors
+/// As [`set_owners`].
+pub async fn set_sharing(app: &App, image: &Image, shared_with: Option<&[String]>, actor: &Actor) -> Result<()> {
+    let list = shared_with.map(|names| AttributeValue::L(names.iter().map(string).collect()));
+    let entry = Entry::done(app, actor, Action::ShareImage, super::resource(image).name())
+        .detail("shared_with", shared_with.map_or_else(|| vec!["everyone".to_owned()], <[String]>::to_vec));
+    set(app, image, "shared_with", list, &entry).await
+}
+
+/// Sets an attribute of an image, or removes it, in all of its copies at once.
+async fn set(app: &App, image: &Image, attribute: &str, value: Option<AttributeValue>, entry: &Entry) -> Result<()> {
+    let id = image.image_id.as_str();
+    let reference = Reference::parse(&image.image)
+        .map_err(|error| Error::internal_with("a registered image has a name that is none", error))?;
+    let update = |key: &str, condition: &str| -> Result<TransactWriteItem> {
+        let expression = if value.is_some() { "SET image.#attribute = :value" } else { "REMOVE image.#attribute" };
+        let update = Update::builder()
+            .table_name(&app.config.tables.images)
+            .key("image_id", string(key))
+            .update_expression(expression)
+            .condition_expression(condition)
+            .expression_attribute_names("#attribute", attribute)
+            .expression_attribute_values(":id", string(id));
+        let update = match &value {
+            Some(value) => update.expression_attribute_values(":value", value.clone()),
+            None => update,
+        };
+        Ok(TransactWriteItem::builder().update(update.build()?).build())
+    };
+    for _ in 0..ATTEMPTS {
+        let found = Candidates::read(app, &reference.to_string()).await?;
+        let is_this = |other: &Image| other.image_id == image.image_id;
+        let mut writes = vec![update(id, POINTS_HERE)?];
+        if found.by_name.as_ref().is_some_and(is_this) {
+            writes.push(update(&name_key(&reference), POINTS_HERE)?);
+        }
+        if found.default.as_ref().is_some_and(is_this) {
+            writes.push(update(DEFAULT_KEY, POINTS_HERE)?);
+        }
+        match audit::transact(app, writes, std::slice::from_ref(entry)).await? {
+            Transacted::Done => return Ok(()),
+            Transacted::Refused(0) => return Err(Error::not_found("image", id)),
+            // Another request has moved a pointer meanwhile: read the pointers again.
+            Transacted::Refused(_) | Transacted::Conflict => {}
+        }
+    }
+    Err(Error::unavailable(Service::DynamoDb, "the pointers to an image kept changing"))
+}

@@ -1,0 +1,67 @@
+//! Checks whom a caller names as owners of a resource, and with whom a resource is to be shared.
+
+use runvoy_api_types::Role;
+
+use crate::{Email, Error, Result};
+
+/// The most owners of a resource, and the most users and roles that it is shared with.
+const MOST: usize = 100;
+/// The beginning of a role's name among those with which a resource is shared.
+const ROLE: &str = "role:";
+
+/// The owners that a caller names, each once.
+///
+/// # Errors
+/// [`Error::Invalid`] for none, for too many, and for a text that is no address.
+pub fn owners(names: &[String]) -> Result<Vec<Email>> {
+    let mut owners = names.iter().map(|name| Email::parse(name)).collect::<Result<Vec<_>, _>>().map_err(Error::from)?;
+    owners.sort();
+    owners.dedup();
+    if owners.is_empty() || owners.len() > MOST {
+        return Err(Error::invalid(format!("a resource has 1 to {MOST} owners")).at_field("owned_by"));
+    }
+    Ok(owners)
+}
+
+/// The users and roles with which a caller shares a resource, each once. An empty list leaves it to its owners, operators and admins.
+///
+/// # Errors
+/// [`Error::Invalid`] for too many, and for a text that is neither an address nor `role:` with a role.
+pub fn shared_with(names: &[String]) -> Result<Vec<String>> {
+    let parsed = names.iter().map(|name| match name.trim().strip_prefix(ROLE) {
+        Some(role) => Ok(format!("{ROLE}{}", role.parse::<Role>().map_err(Error::from)?)),
+        None => Ok(Email::parse(name).map_err(Error::from)?.to_string()),
+    });
+    let mut names = parsed.collect::<Result<Vec<_>>>().map_err(|error| error.at_field("shared_with"))?;
+    names.sort();
+    names.dedup();
+    if names.len() > MOST {
+        return Err(
+            Error::invalid(format!("a resource is shared with at most {MOST} users and roles")).at_field("shared_with")
+        );
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_are_addresses_and_a_resource_has_at_least_one() {
+        let parse = |names: &[&str]| owners(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        let both = parse(&["b@example.com", "A@example.com", "b@example.com"]).unwrap();
+        assert_eq!(both.iter().map(Email::as_str).collect::<Vec<_>>(), ["a@example.com", "b@example.com"]);
+        assert!(parse(&[]).is_err() && parse(&["role:developer"]).is_err());
+    }
+
+    #[test]
+    fn a_resource_is_shared_with_addresses_and_roles() {
+        let parse = |names: &[&str]| shared_with(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(parse(&["role:developer", "A@example.com"]).unwrap(), ["a@example.com", "role:developer"]);
+        assert!(parse(&[]).unwrap().is_empty());
+        for bad in ["role:root", "role:", "developer", ""] {
+            assert!(parse(&[bad]).is_err(), "{bad}");
+        }
+    }
+}

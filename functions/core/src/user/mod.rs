@@ -1,0 +1,236 @@
+//! Creates users, and lists them. The users table says who may hold keys, with which role, and which keys those are; no other module
+//! writes it.
+
+mod change;
+mod keys;
+
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use change::{Change, change, renew_claim};
+pub use keys::{create_key, delete_key, find_key, list_keys};
+
+pub use runvoy_api_types::User;
+
+use crate::{
+    App, Email, Error, RequestId, Result,
+    audit::{self, Actor, Entry},
+    auth::{Action, Role},
+    claim::{self, NewClaim},
+    key::{self, ApiKey, ApiKeyHash, NewKey},
+    page::{Page, PageRequest},
+    table::{self, Transacted, number, string},
+    time,
+};
+
+/// How often a change reads a user again whose record has changed meanwhile.
+const ATTEMPTS: u32 = 5;
+
+/// An item of the users table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct UserRecord {
+    #[serde(flatten)]
+    user: User,
+    /// The key of a user whom an earlier version created, which knew one key of each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_hash: Option<ApiKeyHash>,
+    /// The user's keys. A change of the user changes them in the same transaction.
+    #[serde(default, with = "serde_dynamo::string_set", skip_serializing_if = "Vec::is_empty")]
+    key_hashes: Vec<ApiKeyHash>,
+    /// The claim by which a key is handed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    claim_hash: Option<String>,
+    /// Counts the changes of the keys, so that a change that has read them notices another one.
+    #[serde(default)]
+    version: u64,
+}
+
+impl UserRecord {
+    fn new(user: User) -> Self {
+        Self { user, key_hash: None, key_hashes: Vec::new(), claim_hash: None, version: 0 }
+    }
+
+    /// All keys of the user.
+    fn keys(&self) -> impl Iterator<Item = &ApiKeyHash> {
+        self.key_hash.iter().chain(&self.key_hashes)
+    }
+}
+
+/// The name of a user in entries of the audit.
+fn resource(email: &Email) -> String {
+    format!("user:{email}")
+}
+
+/// A user who is to be created.
+#[derive(Debug)]
+pub struct NewUser<'a> {
+    pub email: Email,
+    pub role: Role,
+    pub actor: &'a Actor,
+}
+
+impl NewUser<'_> {
+    fn user(&self, app: &App) -> User {
+        User {
+            email: self.email.clone(),
+            role: self.role,
+            created_at: app.now(),
+            revoked: false,
+            last_used: None,
+            created_by_request_id: self.actor.request_id.clone(),
+            modified_by_request_id: self.actor.request_id.clone(),
+        }
+    }
+
+    fn entry(&self, app: &App) -> Entry {
+        Entry::done(app, self.actor, Action::CreateUser, resource(&self.email)).detail("role", self.role.to_string())
+    }
+
+    fn exists(&self) -> Error {
+        Error::conflict(format!("a user {} exists already", self.email)).with_hint(
+            "GET /api/v1/users lists the users; POST /api/v1/users/{email}/claim makes a new link for one who has lost the key",
+        )
+    }
+}
+
+/// Creates a user, and the claim by which their key is handed over. Returns the claim's token.
+///
+/// For a user who has no key yet, a new claim takes the place of the old one, whose token stops working. This is how an admin replaces
+/// a link that was lost or has expired.
+///
+/// # Errors
+/// [`Error::Conflict`] when the user has a key already or was revoked.
+pub async fn create(app: &App, new: NewUser<'_>) -> Result<(User, String)> {
+    let claim = claim::prepare(app, &new.email, new.role)?;
+    let record = UserRecord { claim_hash: Some(claim.token_hash.clone()), ..UserRecord::new(new.user(app)) };
+    let writes = vec![put_new(app, &record)?, claim.put.clone()];
+    match audit::transact(app, writes, &[new.entry(app)]).await? {
+        Transacted::Done => Ok((record.user, claim.token)),
+        Transacted::Refused(_) | Transacted::Conflict => create_again(app, &new, claim, record).await,
+    }
+}
+
+/// Creates a user who has this key from the beginning, without a claim. For programs that make the first admin themselves.
+///
+/// # Errors
+/// [`Error::Conflict`] when there is such a user.
+pub async fn create_with_key(app: &App, new: NewUser<'_>, key: &ApiKey) -> Result<User> {
+    let record = UserRecord { key_hashes: vec![key.hash()], ..UserRecord::new(new.user(app)) };
+    let first = NewKey::first(&new.email, new.role);
+    let writes = vec![put_new(app, &record)?, key::put_new(app, key, &first)?];
+    match audit::transact(app, writes, &[new.entry(app)]).await? {
+        Transacted::Done => Ok(record.user),
+        Transacted::Refused(_) | Transacted::Conflict => Err(new.exists()),
+    }
+}
+
+/// Replaces the claim of a user who has no key yet.
+async fn create_again(app: &App, new: &NewUser<'_>, claim: NewClaim, record: UserRecord) -> Result<(User, String)> {
+    let existing = find(app, &new.email).await?.ok_or_else(|| new.exists())?;
+    if existing.keys().next().is_some() || existing.user.revoked {
+        return Err(new.exists());
+    }
+    let record = UserRecord {
+        user: User {
+            created_at: existing.user.created_at,
+            created_by_request_id: existing.user.created_by_request_id,
+            ..record.user
+        },
+        version: existing.version,
+        ..record
+    };
+    let put = Put::builder()
+        .table_name(&app.config.tables.users)
+        .set_item(Some(table::to_item(&record)?))
+        // The user may claim the old key, or be revoked, between the read and this write.
+        .condition_expression("attribute_not_exists(key_hash) AND attribute_not_exists(key_hashes) AND revoked = :no")
+        .expression_attribute_values(":no", AttributeValue::Bool(false))
+        .build()?;
+    let mut writes = vec![TransactWriteItem::builder().put(put).build(), claim.put];
+    if let Some(old) = &existing.claim_hash {
+        writes.push(claim::delete(app, old)?);
+    }
+    match audit::transact(app, writes, &[new.entry(app)]).await? {
+        Transacted::Done => Ok((record.user, claim.token)),
+        Transacted::Refused(_) | Transacted::Conflict => Err(new.exists()),
+    }
+}
+
+/// The write that gives a user the key of a claim. It fails when the user has been revoked, has another role or another claim by now,
+/// or has as many keys as one may have.
+pub(crate) fn take_key(
+    app: &App,
+    email: &Email,
+    role: Role,
+    key_hash: &ApiKeyHash,
+    claim_hash: &str,
+    request_id: &RequestId,
+) -> Result<TransactWriteItem> {
+    let update = Update::builder()
+        .table_name(&app.config.tables.users)
+        .key("email", string(email.as_str()))
+        .update_expression("SET modified_by_request_id = :request ADD key_hashes :hashes, version :one")
+        .condition_expression(
+            "revoked = :no AND #role = :role AND (attribute_not_exists(claim_hash) OR claim_hash = :claim) \
+             AND (attribute_not_exists(key_hashes) OR size(key_hashes) < :most)",
+        )
+        .expression_attribute_names("#role", "role")
+        .expression_attribute_values(":role", string(role.to_string()))
+        .expression_attribute_values(":claim", string(claim_hash))
+        .expression_attribute_values(":hashes", AttributeValue::Ss(vec![key_hash.as_str().to_owned()]))
+        .expression_attribute_values(":one", number(1))
+        .expression_attribute_values(":most", number(keys::MAX_KEYS))
+        .expression_attribute_values(":request", string(request_id.as_str()))
+        .expression_attribute_values(":no", AttributeValue::Bool(false))
+        .build()?;
+    Ok(TransactWriteItem::builder().update(update).build())
+}
+
+/// The write that notes when a user was last active.
+pub(crate) fn note_use(app: &App, email: &Email, at: Timestamp) -> Result<TransactWriteItem> {
+    let update = Update::builder()
+        .table_name(&app.config.tables.users)
+        .key("email", string(email.as_str()))
+        .update_expression("SET last_used = :now")
+        .condition_expression("attribute_exists(email)")
+        .expression_attribute_values(":now", string(time::rfc3339(at)))
+        .build()?;
+    Ok(TransactWriteItem::builder().update(update).build())
+}
+
+/// All users, sorted by address.
+pub async fn list(app: &App) -> Result<Vec<User>> {
+    let mut users: Vec<User> = records(app).await?.into_iter().map(|record| record.user).collect();
+    users.sort_by(|a, b| a.email.cmp(&b.email));
+    Ok(users)
+}
+
+/// A page of the users, by address.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub async fn page(app: &App, request: &PageRequest) -> Result<Page<User>> {
+    request.of(list(app).await?, |user| user.email.to_string(), |user| user.email.to_string())
+}
+
+async fn records(app: &App) -> Result<Vec<UserRecord>> {
+    table::scan(&app.aws.dynamodb, &app.config.tables.users).await
+}
+
+async fn find(app: &App, email: &Email) -> Result<Option<UserRecord>> {
+    table::get(&app.aws.dynamodb, &app.config.tables.users, "email", email.as_str()).await
+}
+
+async fn get(app: &App, email: &Email) -> Result<UserRecord> {
+    find(app, email).await?.ok_or_else(|| Error::not_found("user", email.as_str()))
+}
+
+fn put_new(app: &App, record: &UserRecord) -> Result<TransactWriteItem> {
+    let put = Put::builder()
+        .table_name(&app.config.tables.users)
+        .set_item(Some(table::to_item(record)?))
+        .condition_expression("attribute_not_exists(email)")
+        .build()?;
+    Ok(TransactWriteItem::builder().put(put).build())
+}

@@ -1,0 +1,169 @@
+//! Says who owns executions, images and secrets, and with whom images and secrets are shared.
+
+use axum::{
+    Json,
+    extract::{FromRequest, Request, State},
+    response::{IntoResponse, Response},
+};
+use runvoy_core::{
+    App, Email, Error,
+    auth::{Action, Resource},
+    execution,
+    image::{self, Image},
+    ownership, secret,
+};
+use serde::{Deserialize, Serialize};
+
+use super::tags;
+use crate::{
+    error::{self, ApiError, Result},
+    extract::{Caller, JsonBody, Path},
+};
+
+#[derive(Deserialize, utoipa::ToSchema)]
+pub(super) struct SetOwners {
+    /// E-mail addresses, at least one.
+    #[schema(min_items = 1, max_items = 100)]
+    owned_by: Vec<String>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Owners {
+    owned_by: Vec<Email>,
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+pub(super) struct SetSharing {
+    /// E-mail addresses, and roles as `role:developer`. `null` shares with everyone whose role allows it.
+    #[schema(max_items = 100, example = json!(["role:developer", "ada@example.com"]))]
+    shared_with: Option<Vec<String>>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Sharing {
+    shared_with: Option<Vec<String>>,
+}
+
+impl SetSharing {
+    fn checked(&self) -> Result<Option<Vec<String>>> {
+        Ok(self.shared_with.as_deref().map(ownership::shared_with).transpose()?)
+    }
+}
+
+/// Gives an execution to other owners, who may read its log and stop it
+///
+/// For its owners and for admins.
+#[utoipa::path(put, path = "/executions/{id}/owners", operation_id = "own_execution", tag = tags::EXECUTIONS, request_body = SetOwners,
+    params(("id" = String, Path, description = "Id of the execution")),
+    responses((status = 200, body = Owners, description = "The owners after the change"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Unavailable))]
+pub(super) async fn own_execution(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path,
+    JsonBody(body): JsonBody<SetOwners>,
+) -> Result<Json<Owners>> {
+    let record = execution::get(&app, &id.parse()?).await?.execution;
+    caller.may(Action::OwnExecution, Resource::Execution { id: &id, owners: &record.owned_by })?;
+    let owned_by = ownership::owners(&body.owned_by)?;
+    execution::set_owners(&app, &record.execution_id, &owned_by, &caller.actor).await?;
+    Ok(Json(Owners { owned_by }))
+}
+
+/// Gives a secret to other owners
+///
+/// For its owners and for admins.
+#[utoipa::path(put, path = "/secrets/{name}/owners", operation_id = "own_secret", tag = tags::SECRETS, request_body = SetOwners,
+    params(("name" = String, Path, description = "Name of the secret")),
+    responses((status = 200, body = Owners, description = "The owners after the change"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Unavailable))]
+pub(super) async fn own_secret(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path,
+    JsonBody(body): JsonBody<SetOwners>,
+) -> Result<Json<Owners>> {
+    let found = secret::find(&app, &name).await?;
+    caller.may(Action::OwnSecret, secret::resource(&found))?;
+    let owned_by = ownership::owners(&body.owned_by)?;
+    secret::set_owners(&app, &found.name, &owned_by, &caller.actor).await?;
+    Ok(Json(Owners { owned_by }))
+}
+
+/// Says who may use a secret
+///
+/// For its owners, operators and admins, who may use it in any case.
+#[utoipa::path(put, path = "/secrets/{name}/sharing", operation_id = "share_secret", tag = tags::SECRETS, request_body = SetSharing,
+    params(("name" = String, Path, description = "Name of the secret")),
+    responses((status = 200, body = Sharing, description = "With whom it is shared after the change"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Unavailable))]
+pub(super) async fn share_secret(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path,
+    JsonBody(body): JsonBody<SetSharing>,
+) -> Result<Json<Sharing>> {
+    let found = secret::find(&app, &name).await?;
+    caller.may(Action::ShareSecret, secret::resource(&found))?;
+    let shared_with = body.checked()?;
+    secret::set_sharing(&app, &found.name, shared_with.as_deref(), &caller.actor).await?;
+    Ok(Json(Sharing { shared_with }))
+}
+
+/// Gives an image to other owners
+///
+/// For its owners and for admins.
+#[utoipa::path(put, path = "/images/{image}/owners", operation_id = "own_image", tag = tags::IMAGES, request_body = SetOwners,
+    params(("image" = String, Path, description = "Id of the image; its slashes may be encoded or not")),
+    responses((status = 200, body = Owners, description = "The owners after the change"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Unavailable))]
+pub(super) async fn own_image(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path,
+    JsonBody(body): JsonBody<SetOwners>,
+) -> Result<Json<Owners>> {
+    let found = image_of(&app, &name).await?;
+    caller.may(Action::OwnImage, image::resource(&found))?;
+    let owned_by = ownership::owners(&body.owned_by)?;
+    image::set_owners(&app, &found, &owned_by, &caller.actor).await?;
+    Ok(Json(Owners { owned_by }))
+}
+
+/// Says who may use an image
+///
+/// For its owners, operators and admins, who may use it in any case.
+#[utoipa::path(put, path = "/images/{image}/sharing", operation_id = "share_image", tag = tags::IMAGES, request_body = SetSharing,
+    params(("image" = String, Path, description = "Id of the image; its slashes may be encoded or not")),
+    responses((status = 200, body = Sharing, description = "With whom it is shared after the change"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Unavailable))]
+pub(super) async fn share_image(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path,
+    JsonBody(body): JsonBody<SetSharing>,
+) -> Result<Json<Sharing>> {
+    let found = image_of(&app, &name).await?;
+    caller.may(Action::ShareImage, image::resource(&found))?;
+    let shared_with = body.checked()?;
+    image::set_sharing(&app, &found, shared_with.as_deref(), &caller.actor).await?;
+    Ok(Json(Sharing { shared_with }))
+}
+
+async fn image_of(app: &App, name: &str) -> Result<Image> {
+    Ok(image::find(app, name).await?.ok_or_else(|| Error::not_found("image", name))?)
+}
+
+/// Serves the two routes of an image. The id of an image has slashes, so only a wildcard matches its path, and a wildcard is the end of a
+/// pattern.
+pub(super) async fn change_image(
+    State(app): State<App>,
+    caller: Caller,
+    Path(path): Path,
+    request: Request,
+) -> Result<Response> {
+    if let Some(name) = path.strip_suffix("/owners") {
+        let body = JsonBody::from_request(request, &app).await?;
+        Ok(own_image(State(app), caller, Path(name.to_owned()), body).await?.into_response())
+    } else if let Some(name) = path.strip_suffix("/sharing") {
+        let body = JsonBody::from_request(request, &app).await?;
+        Ok(share_image(State(app), caller, Path(name.to_owned()), body).await?.into_response())
+    } else {
+        Err(ApiError::MethodNotAllowed)
+    }
+}

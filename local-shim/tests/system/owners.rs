@@ -1,0 +1,95 @@
+//! Owners of executions, images and secrets, and those with whom images and secrets are shared.
+
+use serde_json::{Value, json};
+
+use crate::client::{System, id};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_team_reads_the_log_of_an_execution_that_it_owns_together() {
+    let system = System::start().await;
+    let ada = system.user("developer", "ada@example.com").await;
+    let bob = system.user("developer", "bob@example.com").await;
+    let (id, _) = ada.run_to_end(json!({"command": "echo hello"})).await;
+    assert_eq!(bob.get(&format!("/executions/{id}/logs")).await.status, 403);
+    let owners = json!({"owned_by": ["ada@example.com", "Bob@Example.com"]});
+    assert_eq!(bob.put(&format!("/executions/{id}/owners"), &owners).await.status, 403);
+    let changed = ada.put(&format!("/executions/{id}/owners"), &owners).await;
+    assert_eq!(
+        (changed.status.as_u16(), changed.json()),
+        (200, json!({"owned_by": ["ada@example.com", "bob@example.com"]}))
+    );
+    assert!(bob.log(&id).await.contains(&"hello".to_owned()));
+    for bad in [json!({"owned_by": []}), json!({"owned_by": ["nobody"]}), json!({})] {
+        assert_eq!(ada.put(&format!("/executions/{id}/owners"), &bad).await.status, 400, "{bad}");
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_is_shared_is_used_by_those_only() {
+    let system = System::start().await;
+    let admin = &system.admin;
+    let ada = system.user("developer", "ada@example.com").await;
+    let bob = system.user("developer", "bob@example.com").await;
+    let secret = json!({"name": "prod", "key_name": "PROD", "value": "v"});
+    assert_eq!(admin.post("/secrets", &secret).await.status, 201);
+    let run = json!({"command": "true", "secrets": ["prod"]});
+    assert_eq!(bob.post("/run", &run).await.status, 202, "without sharing, everyone who may run may use it");
+    assert_eq!(bob.put("/secrets/prod/sharing", &json!({"shared_with": ["bob@example.com"]})).await.status, 403);
+    let shared = admin.put("/secrets/prod/sharing", &json!({"shared_with": ["ada@example.com"]})).await;
+    assert_eq!((shared.status.as_u16(), shared.json()), (200, json!({"shared_with": ["ada@example.com"]})));
+    assert_eq!(admin.get("/secrets/prod").await.json()["secret"]["shared_with"], json!(["ada@example.com"]));
+    assert_eq!(ada.post("/run", &run).await.status, 202);
+    let refused = bob.post("/run", &run).await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.json()["details"].as_str().unwrap().contains("prod"), "it names the secret: {}", refused.text);
+    assert_eq!(admin.put("/secrets/prod/sharing", &json!({"shared_with": ["role:developer"]})).await.status, 200);
+    assert_eq!(bob.post("/run", &run).await.status, 202);
+    assert_eq!(admin.put("/secrets/prod/sharing", &json!({"shared_with": []})).await.status, 200);
+    assert_eq!(bob.post("/run", &run).await.status, 403);
+    assert_eq!(admin.put("/secrets/prod/sharing", &json!({"shared_with": null})).await.status, 200);
+    assert_eq!(bob.post("/run", &run).await.status, 202);
+    assert_eq!(admin.put("/secrets/prod/sharing", &json!({"shared_with": ["role:root"]})).await.status, 400);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_new_owner_of_a_secret_changes_it_and_the_old_one_does_not() {
+    let system = System::start().await;
+    let ada = system.user("developer", "ada@example.com").await;
+    let bob = system.user("developer", "bob@example.com").await;
+    assert_eq!(ada.post("/secrets", &json!({"name": "s", "key_name": "S", "value": "v"})).await.status, 201);
+    assert_eq!(ada.put("/secrets/s/owners", &json!({"owned_by": ["bob@example.com"]})).await.status, 200);
+    assert_eq!(ada.put("/secrets/s", &json!({"value": "w"})).await.status, 403);
+    assert_eq!(bob.put("/secrets/s", &json!({"value": "w"})).await.status, 200);
+    system.shim.shut_down().await;
+}
+
+/// An image is found by its id, by its name and as the default: all three say the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_that_is_shared_is_used_by_those_only_by_whatever_name() {
+    let system = System::start().await;
+    let admin = &system.admin;
+    let developer = system.user("developer", "dev@example.com").await;
+    let image = json!({"image": "ghcr.io/acme/tool:1", "is_default": true});
+    let image_id = admin.post("/images/register", &image).await.json()["image_id"].as_str().unwrap().to_owned();
+    assert!(image_id.contains('/'), "{image_id}");
+    let names = [Value::Null, json!(image_id), json!("ghcr.io/acme/tool:1")];
+    let path = format!("/images/{image_id}/sharing");
+    assert_eq!(admin.put(&path, &json!({"shared_with": ["role:operator"]})).await.status, 200);
+    for name in &names {
+        let refused = developer.post("/run", &json!({"command": "true", "image": name})).await;
+        assert_eq!(refused.status, 403, "{name}: {}", refused.text);
+    }
+    let encoded = image_id.replace('/', "%2F").replace(':', "%3A");
+    let owners = json!({"owned_by": ["dev@example.com"]});
+    assert_eq!(admin.put(&format!("/images/{encoded}/owners"), &owners).await.status, 200);
+    for name in &names {
+        let started = developer.post("/run", &json!({"command": "true", "image": name})).await;
+        assert_eq!(started.status, 202, "{name}: {}", started.text);
+        developer.wait_for(&id(&started.json()), "SUCCEEDED").await;
+    }
+    assert_eq!(admin.get(&format!("/images/{image_id}")).await.json()["shared_with"], json!(["role:operator"]));
+    assert_eq!(admin.put("/images/unknown/owners", &owners).await.status, 404);
+    system.shim.shut_down().await;
+}
