@@ -64,7 +64,7 @@ expect("its outputs name what clients need", {"WebSocketUrl", "EventProcessor"} 
 
 dynamodb = client("dynamodb")
 tables = set(dynamodb.list_tables()["TableNames"])
-named = {f"runvoy-{name}" for name in ("executions", "execution-logs", "users", "api-keys", "claims", "images", "secrets", "websocket-connections", "websocket-tokens")}
+named = {f"runvoy-{name}" for name in ("executions", "execution-logs", "log-heads", "users", "api-keys", "claims", "images", "secrets", "websocket-connections", "websocket-tokens")}
 expect("nine tables", named <= tables, tables)
 for name in sorted(named):
     table = dynamodb.describe_table(TableName=name)["Table"]

@@ -54,6 +54,17 @@ impl App {
         self.sleep.sleep(time).await;
     }
 
+    /// A random part of a time, between a half and the whole, so that invocations that collided do not collide again. It follows from
+    /// the clock, so that the same simulation has the same times.
+    pub(crate) fn jitter(&self, time: Duration) -> Duration {
+        let nanos = self.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+        // The last step of SplitMix64, which spreads neighbouring times.
+        let mixed = (nanos ^ (nanos >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let permille = (mixed >> 32) % 500;
+        time * (500 + permille as u32) / 1000
+    }
+
     /// The second at which DynamoDB may delete an item that lives this long from now, in seconds since 1970.
     pub(crate) fn expiry(&self, lifetime: Duration) -> i64 {
         self.now().as_second().saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX))

@@ -86,6 +86,17 @@ pub(crate) async fn scan<T: DeserializeOwned>(dynamodb: &aws_sdk_dynamodb::Clien
     Ok(all)
 }
 
+/// The pause before the next attempt of a write that lost a race: random, so that those that collided do not collide again, and
+/// longer after each attempt, up to half a second.
+pub(crate) fn pause(app: &App, attempt: u32) -> Duration {
+    app.jitter(FIRST_PAUSE * 2_u32.pow(attempt.min(6)))
+}
+
+/// The failure of a write that has lost too many races, so that the caller's event is delivered again.
+pub(crate) fn too_much_contention(what: &str) -> Error {
+    Error::unavailable(Service::DynamoDb, format!("too many invocations write {what} at the same time"))
+}
+
 /// What DynamoDB's refusal of a single write means.
 pub(crate) trait Refusal {
     /// The write's own condition does not hold.

@@ -4,6 +4,7 @@ use futures_util::{StreamExt, stream};
 use runvoy_core::{
     App, Error,
     execution::{self, outcome::Stop},
+    logs::{completion, head},
     websocket::{ConnectionKey, delivery},
 };
 use serde::Deserialize;
@@ -73,11 +74,18 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError>
 
 async fn serve(app: &App, keys: serde_dynamo::Item) -> Result<(), Error> {
     let key: ConnectionKey = serde_dynamo::from_item(keys)?;
-    let Some(record) = execution::find(app, &key.execution_id).await? else { return Ok(()) };
+    let id = &key.execution_id;
+    let Some(head) = head::find(app, id).await? else { return Ok(()) };
     // The viewer sees what is stored before the end is looked for, which may take seconds.
-    delivery::deliver(app, &key, &record).await?;
-    if record.is_unfinished() {
-        delivery::finish_log(app, &record, &Stop::of(&record.execution)).await?;
+    delivery::deliver(app, &key, &head).await?;
+    if head.complete {
+        return Ok(());
+    }
+    let execution = execution::get(app, id).await?.execution;
+    if execution.status.is_terminal()
+        && let Some(head) = completion::complete(app, id, &Stop::of(&execution)).await?
+    {
+        delivery::deliver_to_all(app, id, &head, &[]).await?;
     }
     Ok(())
 }

@@ -65,10 +65,7 @@ pub(crate) async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
         Err(error) => return Err(error.into()),
     };
     // A repeated batch adds no line, but the invocation that stored it may have died before it sent the lines.
-    if appended.record.log.viewers > 0 {
-        delivery::deliver_to_all(app, &appended.record, &appended.batches).await?;
-    }
-    Ok(())
+    Ok(delivery::deliver_to_all(app, &id, &appended.head, &appended.batches).await?)
 }
 
 /// Decodes the data of an event: JSON, compressed with gzip, in base64.

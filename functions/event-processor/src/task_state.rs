@@ -7,6 +7,7 @@ use runvoy_core::{
         ExecutionId,
         task::{self, Applied, ContainerReport, Phase, TaskReport, TaskState},
     },
+    logs::{completion, head},
     websocket::delivery,
 };
 use serde::Deserialize;
@@ -82,10 +83,14 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<(), EventError> {
         tracing::info!(execution_id = %id, status = %execution.status, exit_code, reason, "execution changed");
     }
     match &state.phase {
-        Phase::Stopped(stop) => delivery::finish_log(app, &record, stop).await?,
+        // Without viewers, the end of the log may be left to its first reader.
+        Phase::Stopped(stop) => {
+            if let Some(head) = completion::complete(app, id, stop).await? {
+                delivery::deliver_to_all(app, id, &head, &[]).await?;
+            }
+        }
         // Viewers may have asked for the status.
-        _ if record.log.viewers > 0 => delivery::deliver_to_all(app, &record, &[]).await?,
-        _ => {}
+        _ => delivery::deliver_to_all(app, id, &head::of(app, &record).await?, &[]).await?,
     }
     Ok(())
 }

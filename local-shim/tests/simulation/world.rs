@@ -40,7 +40,7 @@ thread_local! {
 /// handler would have sent or done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Planted {
-    /// The invocation that releases a viewer's lease does not read the execution again.
+    /// The invocation that releases a viewer's lease does not read the log's head again.
     NoSecondLook,
     /// A repeated batch is stored again.
     RepeatForgotten,
@@ -317,9 +317,7 @@ impl World {
             Some(Planted::LeaseIgnored) => {
                 ("UpdateItem", "lease_until < :now", "lease_until < :now OR lease_until > :now")
             }
-            Some(Planted::NewViewerUnnoticed) => {
-                ("TransactWriteItems", "AND viewers = :viewers", "AND (viewers = :viewers OR viewers <> :viewers)")
-            }
+            Some(Planted::NewViewerUnnoticed) => ("TransactWriteItems", "version = :from", "#sequence < :sequence"),
             Some(Planted::EndStatesGiveWay) => (
                 "UpdateItem",
                 "attribute_exists(execution_id) AND #status IN (",
@@ -346,12 +344,12 @@ impl World {
             }
             Some(Planted::NoSecondLook)
                 if operation == "GetItem"
-                    && request.contains("-executions\"")
+                    && request.contains("-log-heads\"")
                     && self.state().let_go.contains(&invocation) =>
             {
                 let mut read: Value = serde_json::from_slice(&answer.body).unwrap();
-                read["Item"]["log_sequence"] = json!({"N": "0"});
-                read["Item"]["log_complete"] = json!({"BOOL": false});
+                read["Item"]["sequence"] = json!({"N": "0"});
+                read["Item"]["complete"] = json!({"BOOL": false});
                 answer.body = read.to_string().into_bytes();
             }
             _ => {}

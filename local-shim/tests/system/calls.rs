@@ -43,14 +43,15 @@ async fn is_stored(system: &System, execution_id: &str, line: &str) -> bool {
         .await;
     let events = found.ok().and_then(|found| found.events).unwrap_or_default();
     let Some(event) = events.iter().find(|event| event.message() == Some(line)) else { return false };
-    let record = aws_sdk_dynamodb::Client::new(system.shim.sdk())
+    let head = aws_sdk_dynamodb::Client::new(system.shim.sdk())
         .get_item()
-        .table_name("runvoy-local-executions")
+        .table_name("runvoy-local-log-heads")
         .key("execution_id", AttributeValue::S(execution_id.to_owned()))
         .send()
         .await
         .unwrap();
-    record.item.unwrap().get("log_last_event_id").and_then(|id| id.as_s().ok()).map(String::as_str) == event.event_id()
+    let head = head.item.unwrap_or_default();
+    head.get("last_event_id").and_then(|id| id.as_s().ok()).map(String::as_str) == event.event_id()
 }
 
 /// How many batches of lines are stored for an execution.
@@ -91,8 +92,9 @@ async fn each_request_makes_the_calls_it_must_and_no_more() {
     // The first reader completes the log, which has a test of its own.
     get(&system.admin, &format!("/executions/{id}/logs")).await;
     let (_, made) = calls(&system, get(&system.admin, &format!("/executions/{id}/logs"))).await;
+    // The key, the execution, the log's head, and each batch.
     let batches = stored_batches(&system, &id).await;
-    assert_eq!(made, expected(&[("dynamodb:GetItem", 2 + batches), ("dynamodb:Query", 1)]), "logs");
+    assert_eq!(made, expected(&[("dynamodb:GetItem", 3 + batches), ("dynamodb:Query", 1)]), "logs");
     let (_, made) = calls(&system, get(&system.admin, "/users")).await;
     assert_eq!(made, expected(&[key, ("dynamodb:Scan", 1)]), "users");
     let (_, made) = calls(&system, get(&system.admin, "/images")).await;
@@ -137,8 +139,9 @@ async fn each_request_makes_the_calls_it_must_and_no_more() {
     assert_eq!(made, repeat, "the same run again");
     system.admin.wait_for(&id, "RUNNING").await;
     let (_, made) = calls(&system, system.admin.delete(&format!("/executions/{id}"))).await;
+    // The key, the execution, and the log's head, which says whether there are viewers to tell.
     let kill =
-        expected(&[("dynamodb:GetItem", 2), ("dynamodb:PutItem", 1), ("ecs:StopTask", 1), ("dynamodb:UpdateItem", 1)]);
+        expected(&[("dynamodb:GetItem", 3), ("dynamodb:PutItem", 1), ("ecs:StopTask", 1), ("dynamodb:UpdateItem", 1)]);
     assert_eq!(made, kill, "kill");
     system.shim.shut_down().await;
 }
@@ -222,7 +225,7 @@ async fn a_batch_of_lines_costs_two_calls_and_a_viewer_a_few_however_long_the_lo
     system.shim.events_handled().await;
     for line in ["one", "two", "three"] {
         let (_, made) = calls_of(EVENT_PROCESSOR, &system, print(line)).await;
-        // Besides the batch: the query for viewers, the lease taken and released, the execution read again, and one frame.
+        // Besides the batch: the query for viewers, the lease taken and released, the head read again, and one frame.
         let cost = [
             ("dynamodb:GetItem", 2),
             ("dynamodb:TransactWriteItems", 1),

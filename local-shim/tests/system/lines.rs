@@ -105,3 +105,44 @@ async fn a_log_that_reaches_the_size_limit_of_its_table_ends_there_and_its_viewe
     assert!(system.admin.log(&id).await.contains(&"stored".to_owned()));
     system.shim.shut_down().await;
 }
+
+/// An earlier version of the program kept the head of a log on the execution's record.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_an_earlier_version_began_goes_on_and_has_each_line_once() {
+    let system = System::start().await;
+    let marker = tempfile::NamedTempFile::new().unwrap();
+    let path = marker.path().to_str().unwrap();
+    let started = system.admin.run(&format!("echo before; while [ -e {path} ]; do sleep 0.05; done; echo after")).await;
+    let id = id(&started);
+    let mut viewer = connect(started["websocket_url"].as_str().unwrap()).await.unwrap();
+    let mut seen = Seen::default();
+    seen.read_until(&mut viewer, |seen| seen.messages().contains(&"before".to_owned())).await;
+    system.shim.events_handled().await;
+    let dynamodb = aws_sdk_dynamodb::Client::new(system.shim.sdk());
+    let key = || aws_sdk_dynamodb::types::AttributeValue::S(id.clone());
+    let delete = dynamodb.delete_item().table_name("runvoy-local-log-heads").key("execution_id", key());
+    let head = delete.return_values("ALL_OLD".into()).send().await.unwrap().attributes.unwrap();
+    dynamodb
+        .update_item()
+        .table_name("runvoy-local-executions")
+        .key("execution_id", key())
+        .update_expression(
+            "SET log_sequence = :sequence, log_last_event_id = :last, log_complete = :complete, viewers = :one",
+        )
+        .expression_attribute_values(":sequence", head["sequence"].clone())
+        .expression_attribute_values(":last", head["last_event_id"].clone())
+        .expression_attribute_values(":complete", head["complete"].clone())
+        .expression_attribute_values(":one", aws_sdk_dynamodb::types::AttributeValue::N("1".to_owned()))
+        .send()
+        .await
+        .unwrap();
+    marker.close().unwrap();
+    let seen = watch_on(seen, viewer).await;
+    system.admin.wait_for(&id, "SUCCEEDED").await;
+    let log = system.admin.log(&id).await;
+    assert_eq!(seen.messages(), log);
+    for line in ["before", "after"] {
+        assert_eq!(log.iter().filter(|one| *one == line).count(), 1, "{log:?}");
+    }
+    system.shim.shut_down().await;
+}

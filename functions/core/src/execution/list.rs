@@ -86,16 +86,16 @@ pub(crate) async fn open(app: &App) -> Result<Vec<ExecutionRecord>> {
     Ok(open)
 }
 
-/// Executions that have ended whose log is not known to be complete, of those started since this time.
-pub(crate) async fn unfinished(app: &App, since: Timestamp) -> Result<Vec<ExecutionRecord>> {
+/// Executions that have ended, of those started since this time.
+pub(crate) async fn ended(app: &App, since: Timestamp) -> Result<Vec<ExecutionRecord>> {
     let mut source = Source::new(BY_STARTED_AT, "listing", LISTING);
-    let mut unfinished = Vec::new();
+    let mut ended = Vec::new();
     loop {
         source.fill(app, 0, None).await?;
         let next = source.ready.pop_front().filter(|next| next.record.execution.started_at >= since);
-        let Some(next) = next else { return Ok(unfinished) };
-        if next.record.is_unfinished() {
-            unfinished.push(next.record);
+        let Some(next) = next else { return Ok(ended) };
+        if next.record.execution.status.is_terminal() {
+            ended.push(next.record);
         }
     }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use strum::VariantArray as _;
 
-use super::{Execution, ExecutionId, Idempotency, LogHead, LogStream, Status};
+use super::{Execution, ExecutionId, Idempotency, LogStream, Status};
 use crate::{
     App, Email, Error, RequestId, Result,
     audit::{self, Actor, Entry},
@@ -26,14 +26,22 @@ pub struct ExecutionRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) request_hash: Option<String>,
     #[serde(flatten)]
-    pub log: LogHead,
+    pub(crate) earlier_log: EarlierLog,
 }
 
-impl ExecutionRecord {
-    /// Whether the execution has ended and its log is not known to be complete.
-    pub fn is_unfinished(&self) -> bool {
-        self.execution.status.is_terminal() && !self.log.log_complete
-    }
+/// How far the log of an execution was stored by an earlier version of the program, which kept this on the execution's record.
+/// [`LogHead`](crate::logs::LogHead) has it now.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct EarlierLog {
+    #[serde(default, skip_serializing)]
+    pub(crate) log_sequence: u64,
+    #[serde(default, skip_serializing)]
+    pub(crate) log_last_event_id: Option<String>,
+    #[serde(default, skip_serializing)]
+    pub(crate) log_complete: bool,
+    /// How many viewers have ever connected.
+    #[serde(default, skip_serializing)]
+    pub(crate) viewers: u64,
 }
 
 /// An execution whose task has just been started.
@@ -64,8 +72,7 @@ pub async fn create(app: &App, new: &NewExecution) -> Result<ExecutionRecord> {
         listing = :listing, log_stream_name = :stream, created_by_request_id = :request, cloud = :cloud, \
         modified_by_request_id = if_not_exists(modified_by_request_id, :request), \
         started_at = if_not_exists(started_at, :started), started_key = if_not_exists(started_key, :started_key), \
-        #status = if_not_exists(#status, :starting), log_sequence = if_not_exists(log_sequence, :zero), \
-        viewers = if_not_exists(viewers, :zero)"
+        #status = if_not_exists(#status, :starting)"
         .to_owned();
     let mut update = app
         .aws
@@ -85,7 +92,6 @@ pub async fn create(app: &App, new: &NewExecution) -> Result<ExecutionRecord> {
         .expression_attribute_values(":started", string(time::rfc3339(new.started_at)))
         .expression_attribute_values(":started_key", string(started_key(new.started_at, id)))
         .expression_attribute_values(":starting", string(Status::Starting))
-        .expression_attribute_values(":zero", number(0))
         .return_values(ReturnValue::AllNew);
     if let Some(Idempotency { key, request_hash }) = &new.idempotency {
         expression.push_str(", idempotency_key = :key, request_hash = :hash");

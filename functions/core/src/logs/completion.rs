@@ -10,14 +10,14 @@ use std::{collections::HashSet, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    END_LINE, LogEvent,
+    END_LINE, LogEvent, LogHead,
     batch::Batch,
     cloudwatch::{self, Place, Span},
-    store,
+    head, store,
 };
 use crate::{
     App, Result,
-    execution::{self, ExecutionId, ExecutionRecord, outcome::Stop},
+    execution::{ExecutionId, ExecutionRecord, outcome::Stop},
 };
 
 /// How long after a task's end its log may still grow: the log driver sends lines every 5 seconds, and CloudWatch shows them a
@@ -47,23 +47,24 @@ const FEW_BATCHES: u64 = 16;
 
 /// After a task's end, makes its log complete: copies the lines that the store lacks from CloudWatch, until CloudWatch shows the
 /// runner's last line or [`PATIENCE`] has passed. If the runner could not print a last line, one is added that says how the task
-/// ended.
+/// ended. Returns the head of the complete log, whose viewers are then to be served.
 ///
 /// Without viewers there is no hurry, so the last line is first waited for in the store. When it is there, this returns `None` without
 /// a call of CloudWatch, and the first reader completes the log.
 ///
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when CloudWatch refused every call for a minute and the store lacks the last line.
-pub(crate) async fn complete(app: &App, record: &ExecutionRecord, stop: &Stop) -> Result<Option<ExecutionRecord>> {
-    let id = &record.execution.execution_id;
+pub async fn complete(app: &App, id: &ExecutionId, stop: &Stop) -> Result<Option<LogHead>> {
     let deadline = end_of_patience(app, stop);
     let gives_up = app.now() + PERSISTENCE;
     let (mut pause, longest) = PAUSES;
-    let mut newer: Option<ExecutionRecord> = None;
     loop {
-        let record = newer.as_ref().unwrap_or(record);
-        let is_watched = record.log.viewers > 0;
-        let newest = store::newest(app, id, &record.log).await?;
+        let head = head::get(app, id).await?;
+        if head.complete {
+            return Ok(Some(head));
+        }
+        let is_watched = head.watched;
+        let newest = store::newest(app, id, &head).await?;
         if !is_watched && has_end(newest.as_ref()) {
             return Ok(None);
         }
@@ -71,10 +72,10 @@ pub(crate) async fn complete(app: &App, record: &ExecutionRecord, stop: &Stop) -
         let now = app.now();
         let is_late = now >= deadline;
         if is_late || is_watched && stop.may_have_last_line() {
-            match compare(app, record, stop, newest.as_ref(), now + COMPARISON).await {
+            match compare(app, id, &head, stop, newest.as_ref(), now + COMPARISON).await {
                 Ok(seen_end) if seen_end || is_late => {
                     let has_end = seen_end || has_end(newest.as_ref());
-                    return close(app, record, stop, has_end).await.map(Some);
+                    return close(app, id, stop, has_end).await.map(Some);
                 }
                 Ok(_) => {}
                 Err(error) if now < gives_up => {
@@ -82,7 +83,7 @@ pub(crate) async fn complete(app: &App, record: &ExecutionRecord, stop: &Stop) -
                 }
                 Err(error) if has_end(newest.as_ref()) => {
                     tracing::warn!(execution_id = %id, error = %error.chain(), "the log could not be compared");
-                    return close(app, record, stop, true).await.map(Some);
+                    return close(app, id, stop, true).await.map(Some);
                 }
                 Err(error) => return Err(error),
             }
@@ -92,33 +93,33 @@ pub(crate) async fn complete(app: &App, record: &ExecutionRecord, stop: &Stop) -
         let until_deadline = if until_deadline.is_positive() { until_deadline.unsigned_abs() } else { longest };
         app.sleep(pause.min(until_deadline)).await;
         pause = (pause * 2).min(longest);
-        newer = Some(execution::get(app, id).await?);
     }
 }
 
-/// For a reader of an execution that has ended: the record after the log has been compared with CloudWatch, if it had not been. Waits
+/// For a reader of an execution that has ended: the head after the log has been compared with CloudWatch, if it had not been. Waits
 /// a little for the end of the log, which may be on its way. When CloudWatch refuses the call, the reader gets what the store has, and
 /// the next reader tries again.
 ///
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when CloudWatch refuses the call and the store has no line.
-pub async fn complete_for_reader(app: &App, mut record: ExecutionRecord) -> Result<ExecutionRecord> {
+pub async fn complete_for_reader(app: &App, record: &ExecutionRecord) -> Result<LogHead> {
+    let id = &record.execution.execution_id;
+    let stop = Stop::of(&record.execution);
+    let mut head = head::of(app, record).await?;
     let gives_up = app.now() + READER_WAITS;
     let mut pause = PAUSE_FOR_READER;
-    while !record.log.log_complete {
-        let id = record.execution.execution_id.clone();
-        let stop = Stop::of(&record.execution);
-        let newest = store::newest(app, &id, &record.log).await?;
+    while !head.complete {
+        let newest = store::newest(app, id, &head).await?;
         let now = app.now();
         let is_late = now >= end_of_patience(app, &stop);
-        match compare(app, &record, &stop, newest.as_ref(), now + READER_WAITS).await {
+        match compare(app, id, &head, &stop, newest.as_ref(), now + READER_WAITS).await {
             Ok(seen_end) if seen_end || is_late => {
-                return close(app, &record, &stop, seen_end || has_end(newest.as_ref())).await;
+                return close(app, id, &stop, seen_end || has_end(newest.as_ref())).await;
             }
             Err(error) if newest.is_none() => return Err(error),
             Err(error) => {
                 tracing::warn!(execution_id = %id, error = %error.chain(), "the log is read without a comparison");
-                return Ok(record);
+                return Ok(head);
             }
             Ok(_) => {}
         }
@@ -127,12 +128,12 @@ pub async fn complete_for_reader(app: &App, mut record: ExecutionRecord) -> Resu
             app.sleep(pause).await;
             pause *= 2;
         }
-        record = execution::get(app, &id).await?;
+        head = head::get(app, id).await?;
         if !waits {
             break;
         }
     }
-    Ok(record)
+    Ok(head)
 }
 
 /// Whether the store lacks the last line of an execution whose log is not known to be complete.
@@ -140,7 +141,8 @@ pub async fn complete_for_reader(app: &App, mut record: ExecutionRecord) -> Resu
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
 pub(crate) async fn lacks_end(app: &App, record: &ExecutionRecord) -> Result<bool> {
-    Ok(!has_end(store::newest(app, &record.execution.execution_id, &record.log).await?.as_ref()))
+    let head = head::of(app, record).await?;
+    Ok(!has_end(store::newest(app, &record.execution.execution_id, &head).await?.as_ref()))
 }
 
 fn end_of_patience(app: &App, stop: &Stop) -> Timestamp {
@@ -157,10 +159,9 @@ fn is_end(event: &LogEvent) -> bool {
     event.message.starts_with(END_LINE)
 }
 
-async fn close(app: &App, record: &ExecutionRecord, stop: &Stop, has_end: bool) -> Result<ExecutionRecord> {
+async fn close(app: &App, id: &ExecutionId, stop: &Stop, has_end: bool) -> Result<LogHead> {
     let last = if has_end { None } else { stop.failure().map(|reason| last_line(app, stop, reason)) };
-    let id = &record.execution.execution_id;
-    Ok(store::append(app, id, last.into_iter().collect(), true).await?.record)
+    Ok(store::append(app, id, last.into_iter().collect(), true).await?.head)
 }
 
 /// The line that stands for the runner's last one. Its id is greater than every id of CloudWatch's (56 digits) and the same at each
@@ -177,15 +178,15 @@ fn last_line(app: &App, stop: &Stop, reason: &str) -> LogEvent {
 /// the runner's last line.
 async fn compare(
     app: &App,
-    record: &ExecutionRecord,
+    id: &ExecutionId,
+    head: &LogHead,
     stop: &Stop,
     newest: Option<&Batch>,
     until: Timestamp,
 ) -> Result<bool> {
-    let id = &record.execution.execution_id;
     let mut unsure_of_ids = newest;
     let mut seen_end = false;
-    for span in spans(app, record, stop, newest) {
+    for span in spans(app, head, stop, newest) {
         let mut place = Some(Place::default());
         while let Some(at) = place {
             if app.now() >= until {
@@ -213,9 +214,9 @@ async fn compare(
 }
 
 /// The spans of time in which lines are compared, newest first.
-fn spans(app: &App, record: &ExecutionRecord, stop: &Stop, newest: Option<&Batch>) -> Vec<Span> {
+fn spans(app: &App, head: &LogHead, stop: &Stop, newest: Option<&Batch>) -> Vec<Span> {
     let stored_until = newest.and_then(|batch| batch.events.iter().map(|event| event.timestamp).max());
-    let Some(stored_until) = stored_until.filter(|_| record.log.log_sequence > FEW_BATCHES) else {
+    let Some(stored_until) = stored_until.filter(|_| head.sequence > FEW_BATCHES) else {
         return vec![Span::default()];
     };
     let end = stop.at.unwrap_or_else(|| app.now()).as_millisecond();

@@ -1,13 +1,14 @@
-//! The lines that a command prints: stored in batches as CloudWatch Logs delivers them, read back after the end, sent to viewers
-//! while the command runs.
+//! Stores the lines that a command prints in batches as CloudWatch Logs delivers them, and reads them back.
 
 mod batch;
 mod cloudwatch;
 pub mod completion;
 mod event;
+pub mod head;
 pub mod read;
 pub mod store;
 
 pub use batch::Batch;
+pub use head::LogHead;
 use runvoy_api_types::END_LINE;
 pub use runvoy_api_types::LogEvent;

@@ -5,7 +5,7 @@ use std::io::Write;
 use flate2::{Compression, write::DeflateEncoder};
 
 use super::{
-    LogEvent,
+    LogEvent, LogHead,
     cloudwatch::{self, Span},
     event, store,
 };
@@ -72,10 +72,11 @@ impl After {
 pub async fn page(
     app: &App,
     record: &ExecutionRecord,
+    head: &LogHead,
     after: Option<&After>,
     limit: PageLimit,
 ) -> Result<(Vec<LogEvent>, Option<After>)> {
-    let is_stored = record.log.log_sequence > 0;
+    let is_stored = head.sequence > 0;
     let page = match after {
         Some(After::CloudWatch(place)) => {
             let place = cloudwatch::Place::parse(place).unwrap_or_default();

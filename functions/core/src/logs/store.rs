@@ -1,22 +1,21 @@
 //! The log store: every line once, in batches with consecutive sequence numbers.
 //!
-//! A batch may be delivered twice, out of order, or cut differently. The execution's record holds the greatest event id stored so
-//! far. Lines that all come after it are new, and appending them costs the same however long the log is. Other lines are compared
-//! with the stored batches whose range of ids they overlap.
+//! A batch may be delivered twice, out of order, or cut differently. The log's head holds the greatest event id stored so far.
+//! Lines that all come after it are new, and appending them costs the same however long the log is. Other lines are compared with the
+//! stored batches whose range of ids they overlap.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 
 use super::{
-    LogEvent,
+    LogEvent, LogHead,
     batch::{self, Batch, Packed},
-    event,
+    event, head,
 };
 use crate::{
     App, Error, Result,
-    error::Service,
-    execution::{self, ExecutionId, ExecutionRecord, LogHead, task},
+    execution::{ExecutionId, task},
     table::{self, Transacted, number, string},
 };
 
@@ -30,8 +29,8 @@ const ATTEMPTS: u32 = 12;
 /// The outcome of an append.
 #[derive(Debug)]
 pub struct Appended {
-    /// The execution's record after the append.
-    pub record: ExecutionRecord,
+    /// The log's head after the append.
+    pub head: LogHead,
     /// The lines that were new, in the batches that they are stored in.
     pub batches: Vec<Batch>,
 }
@@ -54,32 +53,34 @@ pub async fn append(app: &App, id: &ExecutionId, events: Vec<LogEvent>, complete
     let mut packed: Option<Vec<Packed>> = None;
     let mut attempt = 0;
     loop {
-        let mut record = match execution::find(app, id).await? {
-            Some(record) => record,
-            None => task::recover(app, id).await?.ok_or_else(|| Error::not_found("execution", id.as_str()))?,
+        let head = match head::find(app, id).await? {
+            Some(head) => head,
+            None => {
+                task::recover(app, id).await?.ok_or_else(|| Error::not_found("execution", id.as_str()))?;
+                LogHead::default()
+            }
         };
         let fresh = match packed.take() {
-            Some(packed) if comes_after(&record.log, packed.iter().flat_map(|packed| &packed.events)) => packed,
+            Some(packed) if comes_after(&head, packed.iter().flat_map(|packed| &packed.events)) => packed,
             unsure => {
                 if let Some(packed) = unsure {
                     events = packed.into_iter().flat_map(|packed| packed.events).collect();
                 }
-                let new = without_stored(app, id, &record.log, std::mem::take(&mut events)).await?;
+                let new = without_stored(app, id, &head, std::mem::take(&mut events)).await?;
                 if new.is_empty() { Vec::new() } else { batch::pack(new)? }
             }
         };
-        if fresh.is_empty() && (record.log.log_complete || !complete) {
-            return Ok(Appended { record, batches });
+        if fresh.is_empty() && (head.complete || !complete) {
+            return Ok(Appended { head, batches });
         }
         let (now, later) = split_transaction(fresh);
-        let head = next_head(&record.log, &now, complete && later.is_empty());
-        match write(app, id, &record.log, &head, &now).await {
+        let next = next_head(&head, &now, complete && later.is_empty());
+        match write(app, id, &head, &next, &now).await {
             Ok(true) => {
-                let first = record.log.log_sequence + 1;
-                record.log = head;
+                let first = head.sequence + 1;
                 batches.extend((first..).zip(now).map(|(sequence, packed)| Batch { sequence, events: packed.events }));
                 if later.is_empty() {
-                    return Ok(Appended { record, batches });
+                    return Ok(Appended { head: next, batches });
                 }
                 packed = Some(later);
                 attempt = 0;
@@ -92,11 +93,10 @@ pub async fn append(app: &App, id: &ExecutionId, events: Vec<LogEvent>, complete
             Ok(false) => {
                 attempt += 1;
                 if attempt == ATTEMPTS {
-                    let cause = format!("too many invocations write the log of {id} at the same time");
-                    return Err(Error::unavailable(Service::DynamoDb, cause));
+                    return Err(table::too_much_contention("a log"));
                 }
                 packed = Some(now.into_iter().chain(later).collect());
-                app.sleep(Duration::from_millis(u64::from(attempt * attempt))).await;
+                app.sleep(table::pause(app, attempt)).await;
             }
             Err(error) => return Err(error),
         }
@@ -105,7 +105,7 @@ pub async fn append(app: &App, id: &ExecutionId, events: Vec<LogEvent>, complete
 
 /// Whether all of these lines come after every stored line.
 fn comes_after<'a>(head: &LogHead, mut events: impl Iterator<Item = &'a LogEvent>) -> bool {
-    match &head.log_last_event_id {
+    match &head.last_event_id {
         None => true,
         Some(last) => events.all(|event| event.event_id > *last),
     }
@@ -128,36 +128,22 @@ fn split_transaction(packed: Vec<Packed>) -> (Vec<Packed>, Vec<Packed>) {
 fn next_head(head: &LogHead, fresh: &[Packed], complete: bool) -> LogHead {
     let greatest = fresh.iter().flat_map(|packed| &packed.events).map(|event| event.event_id.as_str()).max();
     LogHead {
-        log_sequence: head.log_sequence + fresh.len() as u64,
-        log_last_event_id: greatest.max(head.log_last_event_id.as_deref()).map(str::to_owned),
-        log_complete: head.log_complete || complete,
-        viewers: head.viewers,
+        version: head.version + 1,
+        sequence: head.sequence + fresh.len() as u64,
+        last_event_id: greatest.max(head.last_event_id.as_deref()).map(str::to_owned),
+        complete: head.complete || complete,
+        watched: head.watched,
     }
 }
 
-/// Writes batches and head in one transaction. `false` when another invocation has moved the head, or a viewer has connected, since
-/// the head was read.
+/// Writes batches and head in one transaction. `false` when another invocation has moved the head, or the first viewer has connected,
+/// since the head was read.
 async fn write(app: &App, id: &ExecutionId, from: &LogHead, to: &LogHead, fresh: &[Packed]) -> Result<bool> {
-    let tables = &app.config.tables;
-    let mut expression = "SET log_sequence = :to, log_complete = :complete".to_owned();
-    let mut head = Update::builder()
-        .table_name(&tables.executions)
-        .key("execution_id", string(id.as_str()))
-        .condition_expression("log_sequence = :from AND viewers = :viewers")
-        .expression_attribute_values(":from", number(from.log_sequence))
-        .expression_attribute_values(":to", number(to.log_sequence))
-        .expression_attribute_values(":viewers", number(from.viewers))
-        .expression_attribute_values(":complete", aws_sdk_dynamodb::types::AttributeValue::Bool(to.log_complete));
-    if let Some(last) = &to.log_last_event_id {
-        expression.push_str(", log_last_event_id = :last");
-        head = head.expression_attribute_values(":last", string(last));
-    }
-    let head = head.update_expression(expression).build()?;
-    let mut writes = vec![TransactWriteItem::builder().update(head).build()];
+    let mut writes = vec![TransactWriteItem::builder().update(from.replace(app, id, to)?).build()];
     let expires_at = app.expiry(app.config.log_retention);
-    for (sequence, packed) in (from.log_sequence + 1..).zip(fresh) {
+    for (sequence, packed) in (from.sequence + 1..).zip(fresh) {
         let put = Put::builder()
-            .table_name(&tables.execution_logs)
+            .table_name(&app.config.tables.execution_logs)
             .set_item(Some(packed.item(id, sequence, expires_at)))
             .condition_expression("attribute_not_exists(execution_id)")
             .build()?;
@@ -244,7 +230,7 @@ pub(super) async fn get(app: &App, id: &ExecutionId, sequence: u64) -> Result<Op
 
 /// The batch that was stored last, unless it has expired.
 pub(super) async fn newest(app: &App, id: &ExecutionId, head: &LogHead) -> Result<Option<Batch>> {
-    if head.log_sequence == 0 { Ok(None) } else { get(app, id, head.log_sequence).await }
+    if head.sequence == 0 { Ok(None) } else { get(app, id, head.sequence).await }
 }
 
 /// The next batches after a sequence number, as many as one answer of DynamoDB carries (1 MB); empty when there are none.

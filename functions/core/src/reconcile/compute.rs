@@ -15,7 +15,7 @@ use crate::{
         task::{self, Applied, Phase, TaskReport, TaskState},
     },
     image::{Image, task_definition},
-    logs::completion,
+    logs::{completion, head},
     websocket::delivery,
 };
 
@@ -70,7 +70,7 @@ pub(super) async fn check(
             Err(error) => findings.failed("execution", &format!("{} executions", executions.len()), &error),
         }
     }
-    match list::unfinished(app, app.now() - LONGEST_RUN).await {
+    match unfinished(app).await {
         Ok(unfinished) => {
             for record in unfinished {
                 let id = &record.execution.execution_id;
@@ -82,6 +82,11 @@ pub(super) async fn check(
         Err(error) => findings.failed("execution", "the logs of ended executions", &error),
     }
     status
+}
+
+/// Executions that have ended and whose log is not known to be complete.
+async fn unfinished(app: &App) -> Result<Vec<ExecutionRecord>> {
+    head::incomplete(app, list::ended(app, app.now() - LONGEST_RUN).await?).await
 }
 
 enum Found {
@@ -145,11 +150,11 @@ async fn follow(app: &App, record: &ExecutionRecord, task: Option<&Task>, findin
     let state = TaskState::new(id.clone(), TaskReport::from(task));
     if let Phase::Stopped(stop) = &state.phase {
         // The log is completed before the status is written, because an execution that has ended is checked for a few hours only.
-        completion::complete(app, record, stop).await?;
+        completion::complete(app, id, stop).await?;
     }
     match task::apply(app, &state).await? {
         Applied::Known { record, changed: true } => {
-            delivery::notify_viewers(app, &record).await;
+            delivery::notify_viewers(app, &record.execution.execution_id).await;
             findings.mended("execution", id.as_str(), "an event of its task was lost", "wrote the task's state");
             Ok(false)
         }
@@ -164,9 +169,10 @@ async fn finish(app: &App, record: &ExecutionRecord, findings: &mut Findings) ->
     if !is_due || !completion::lacks_end(app, record).await? {
         return Ok(());
     }
-    delivery::finish_log(app, record, &Stop::of(&record.execution)).await?;
-    let id = record.execution.execution_id.as_str();
-    findings.mended("execution", id, "the end of its log was missing", "copied it from CloudWatch Logs");
+    let id = &record.execution.execution_id;
+    completion::complete(app, id, &Stop::of(&record.execution)).await?;
+    delivery::notify_viewers(app, id).await;
+    findings.mended("execution", id.as_str(), "the end of its log was missing", "copied it from CloudWatch Logs");
     Ok(())
 }
 
@@ -181,9 +187,9 @@ async fn close(app: &App, record: &ExecutionRecord, findings: &mut Findings) -> 
     let id = &execution.execution_id;
     // ECS forgets a task an hour after its end, so CloudWatch shows its whole log by now. The log is completed before the status is
     // written, because an execution that has ended is checked for a few hours only.
-    completion::complete(app, record, &Stop::at(execution.started_at)).await?;
+    completion::complete(app, id, &Stop::at(execution.started_at)).await?;
     if let Changed::Yes(record) = execution::change(app, id, status, with).await? {
-        delivery::notify_viewers(app, &record).await;
+        delivery::notify_viewers(app, &record.execution.execution_id).await;
         findings.mended("execution", id.as_str(), "ECS no longer knows its task", "closed it");
     }
     Ok(false)

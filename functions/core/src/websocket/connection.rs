@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -11,7 +11,8 @@ use crate::{
     error::Service,
     execution::{ExecutionId, Status},
     key::ApiKeyHash,
-    table::{self, Refusal as _, Transacted, number, string},
+    logs::head,
+    table::{self, Refusal as _, string},
 };
 
 /// The index of connections by their id alone, which is all that a `$disconnect` event contains.
@@ -85,31 +86,20 @@ pub(super) fn item_key(key: &ConnectionKey) -> table::Item {
     ])
 }
 
-/// Writes a viewer's record, and counts the viewer on its execution in the same transaction. The transaction of a batch that is
-/// being stored at this moment is conditional on that count, so it fails and is repeated with the viewer in view.
+/// Marks the execution as watched, and then writes a viewer's record. A batch that is being stored at this moment by an invocation
+/// that takes the execution for unwatched is refused, and is repeated with the viewer in view.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is no such execution. [`Error::Aws`] when DynamoDB fails, or has taken so long that a delivery
 /// may have found the connection unknown to API Gateway and removed its record.
 pub async fn add(app: &App, connection: &Connection, entry: &Entry) -> Result<()> {
-    const EXECUTION: usize = 0;
-    let id = &connection.key.execution_id;
-    let count = Update::builder()
-        .table_name(&app.config.tables.executions)
-        .key("execution_id", string(id.as_str()))
-        .update_expression("ADD viewers :one")
-        .condition_expression("attribute_exists(execution_id)")
-        .expression_attribute_values(":one", number(1))
-        .build()?;
+    head::mark_watched(app, &connection.key.execution_id).await?;
     let put = Put::builder()
         .table_name(&app.config.tables.websocket_connections)
         .set_item(Some(table::to_item(connection)?))
         .build()?;
-    let writes =
-        vec![TransactWriteItem::builder().update(count).build(), TransactWriteItem::builder().put(put).build()];
-    if let Transacted::Refused(EXECUTION) = audit::transact(app, writes, std::slice::from_ref(entry)).await? {
-        return Err(Error::not_found("execution", id.as_str()));
-    }
+    let writes = vec![TransactWriteItem::builder().put(put).build()];
+    audit::transact(app, writes, std::slice::from_ref(entry)).await?;
     let took = app.now().as_millisecond() - connection.connected_at;
     if took > HANDSHAKE.as_millis() as i64 / 3 {
         remove(app, &connection.key).await?;

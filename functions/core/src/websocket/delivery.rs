@@ -1,7 +1,7 @@
 //! Sending viewers the lines that they lack.
 //!
 //! One invocation at a time sends to a viewer, under a lease on the viewer's record, from the store and in the store's order. If
-//! another invocation holds the lease, return. The holder reads the execution again after it releases the lease, and delivers
+//! another invocation holds the lease, return. The holder reads the log's head again after it releases the lease, and delivers
 //! whatever was stored in between.
 //!
 //! A viewer that takes longer than [`TURN`] is handed over to an event of its own, so that no invocation reaches its time limit in the
@@ -25,8 +25,8 @@ use super::{
 use crate::{
     App, Error, Result,
     error::Service,
-    execution::{self, ExecutionRecord, outcome::Stop},
-    logs::{Batch, completion, store},
+    execution::{self, ExecutionId, ExecutionRecord},
+    logs::{Batch, LogHead, head, store},
 };
 
 /// Viewers that one invocation serves at the same time, so that a slow one does not hold up the others.
@@ -44,53 +44,41 @@ const HANDSHAKE_PAUSES: (Duration, Duration) = (Duration::from_millis(10), Durat
 ///
 /// # Errors
 /// The first error, after all viewers have been tried.
-pub async fn deliver_to_all(app: &App, record: &ExecutionRecord, fresh: &[Batch]) -> Result<()> {
-    let record = &record;
-    for_each_viewer(app, record, |key| async move {
+pub async fn deliver_to_all(app: &App, id: &ExecutionId, head: &LogHead, fresh: &[Batch]) -> Result<()> {
+    if !head.watched {
+        return Ok(());
+    }
+    for_each_viewer(app, id, |key| async move {
         if fresh.is_empty() {
-            deliver(app, &key, record).await
+            deliver(app, &key, head).await
         } else {
-            deliver_once(app, &key, record, fresh).await.map(drop)
+            deliver_once(app, &key, head, fresh).await.map(drop)
         }
     })
     .await
 }
 
-async fn for_each_viewer<F>(app: &App, record: &ExecutionRecord, action: impl FnMut(ConnectionKey) -> F) -> Result<()>
+async fn for_each_viewer<F>(app: &App, id: &ExecutionId, action: impl FnMut(ConnectionKey) -> F) -> Result<()>
 where
     F: Future<Output = Result<()>>,
 {
-    let viewers = connection::of_execution(app, &record.execution.execution_id).await?;
+    let viewers = connection::of_execution(app, id).await?;
     let results: Vec<Result<()>> = stream::iter(viewers).map(action).buffer_unordered(CONCURRENCY).collect().await;
     results.into_iter().collect()
 }
 
 /// Hands every viewer of an execution over to an event of its own, after a change that no event of the task tells. A caller that
 /// answers a request does not wait for the delivery. A failure is logged: the viewers then see the change with the next lines.
-pub async fn notify_viewers(app: &App, record: &ExecutionRecord) {
-    if record.log.viewers > 0
-        && let Err(error) =
-            for_each_viewer(app, record, |key| async move { connection::hand_over(app, &key).await }).await
-    {
+pub async fn notify_viewers(app: &App, id: &ExecutionId) {
+    let notified = async {
+        if head::get(app, id).await?.watched {
+            for_each_viewer(app, id, |key| async move { connection::hand_over(app, &key).await }).await?;
+        }
+        Ok::<(), Error>(())
+    };
+    if let Err(error) = notified.await {
         tracing::warn!(error = %error.chain(), "not all viewers are told of a change before the next lines");
     }
-}
-
-/// After a task's end, completes the log, sends the viewers the rest, and closes their connections. Without viewers, the log may be
-/// left to its first reader: see [`completion::complete`].
-///
-/// # Errors
-/// [`Error::Aws`], so that the task's event is delivered again.
-pub async fn finish_log(app: &App, record: &ExecutionRecord, stop: &Stop) -> Result<()> {
-    let completed;
-    let record = if record.log.log_complete {
-        record
-    } else {
-        let Some(complete) = completion::complete(app, record, stop).await? else { return Ok(()) };
-        completed = complete;
-        &completed
-    };
-    if record.log.viewers == 0 { Ok(()) } else { deliver_to_all(app, record, &[]).await }
 }
 
 /// Sends a viewer the lines that it lacks, or makes sure that another invocation does. The holder of a lease renews it every 2
@@ -99,11 +87,11 @@ pub async fn finish_log(app: &App, record: &ExecutionRecord, stop: &Stop) -> Res
 ///
 /// # Errors
 /// [`Error::Aws`], so that the viewer's event is delivered again.
-pub async fn deliver(app: &App, key: &ConnectionKey, record: &ExecutionRecord) -> Result<()> {
+pub async fn deliver(app: &App, key: &ConnectionKey, head: &LogHead) -> Result<()> {
     let mut first_seen = None;
     let (mut pause, longest) = LEASE_PAUSES;
     loop {
-        match deliver_once(app, key, record, &[]).await? {
+        match deliver_once(app, key, head, &[]).await? {
             Delivery::Done => return Ok(()),
             Delivery::HeldBy(holder) => {
                 if *first_seen.get_or_insert_with(|| holder.clone()) != holder {
@@ -125,17 +113,17 @@ enum Delivery {
 }
 
 /// Sends a viewer the lines that it lacks, unless another invocation holds the lease.
-async fn deliver_once(app: &App, key: &ConnectionKey, record: &ExecutionRecord, fresh: &[Batch]) -> Result<Delivery> {
+async fn deliver_once(app: &App, key: &ConnectionKey, head: &LogHead, fresh: &[Batch]) -> Result<Delivery> {
     let turn_ends = app.now() + TURN;
-    let mut newer: Option<ExecutionRecord> = None;
+    let mut newer: Option<LogHead> = None;
     loop {
-        let record = newer.as_ref().unwrap_or(record);
+        let head = newer.as_ref().unwrap_or(head);
         let mut lease = match Lease::take(app, key).await? {
             LeaseAttempt::Taken(lease) => lease,
             LeaseAttempt::HeldBy(holder) => return Ok(Delivery::HeldBy(holder)),
             LeaseAttempt::ViewerGone => return Ok(Delivery::Done),
         };
-        match send_all(app, &mut lease, record, fresh, turn_ends).await {
+        match send_all(app, &mut lease, head, fresh, turn_ends).await {
             Ok(Progress::All) => {}
             Ok(Progress::Part) => {
                 lease.hand_over(app).await?;
@@ -149,11 +137,15 @@ async fn deliver_once(app: &App, key: &ConnectionKey, record: &ExecutionRecord, 
             }
         }
         let (served, sent_status) = (lease.connection.served, lease.connection.sent_status);
+        let wants_status = lease.connection.status;
         lease.release(app).await?;
         // Another invocation may have stored lines while this one held the lease, and left them to it.
-        let record = newer.insert(execution::get(app, &key.execution_id).await?);
-        let has_new_status = sent_status.is_some_and(|sent| sent.can_become(record.execution.status));
-        if Some(record.log.log_sequence) <= served && !record.log.log_complete && !has_new_status {
+        let head = newer.insert(head::get(app, &key.execution_id).await?);
+        let has_new_status = wants_status && {
+            let record = execution::get(app, &key.execution_id).await?;
+            sent_status.is_some_and(|sent| sent.can_become(record.execution.status))
+        };
+        if Some(head.sequence) <= served && !head.complete && !has_new_status {
             return Ok(Delivery::Done);
         }
     }
@@ -169,16 +161,15 @@ enum Progress {
     Over,
 }
 
-/// Sends a viewer everything that was stored up to `record`, and closes the connection if the log is complete.
+/// Sends a viewer everything that was stored up to `head`, and closes the connection if the log is complete.
 async fn send_all(
     app: &App,
     lease: &mut Lease,
-    record: &ExecutionRecord,
+    head: &LogHead,
     fresh: &[Batch],
     turn_ends: Timestamp,
 ) -> Result<Progress> {
-    let head = &record.log;
-    let id = &record.execution.execution_id;
+    let id = &lease.connection.key.execution_id.clone();
     let mut served = match (lease.connection.served, &lease.connection.last_event_id) {
         (Some(served), _) => served,
         (None, None) => 0,
@@ -186,10 +177,14 @@ async fn send_all(
     };
     lease.connection.served = Some(served);
     // A status before the end is sent before the lines, which may take long. An end status is sent after the last line.
-    if !record.execution.status.is_terminal() && !send_status(app, lease, record).await? {
+    // The head has been read before the record, so a log that is complete is one of an execution with its end status.
+    let record = if lease.connection.status { Some(execution::get(app, id).await?) } else { None };
+    if let Some(record) = record.as_ref().filter(|record| !record.execution.status.is_terminal())
+        && !send_status(app, lease, record).await?
+    {
         return Ok(Progress::Over);
     }
-    while served < head.log_sequence {
+    while served < head.sequence {
         let read;
         let batches = match fresh.iter().position(|batch| batch.sequence == served + 1) {
             Some(at) => &fresh[at..],
@@ -206,14 +201,16 @@ async fn send_all(
         }
         if batches.is_empty() {
             // The stored lines have expired, so there is nothing to send.
-            served = head.log_sequence;
+            served = head.sequence;
         }
         lease.connection.served = Some(served);
     }
-    if !send_status(app, lease, record).await? {
+    if let Some(record) = &record
+        && !send_status(app, lease, record).await?
+    {
         return Ok(Progress::Over);
     }
-    if head.log_complete {
+    if head.complete {
         close(app, &lease.connection).await?;
         return Ok(Progress::Over);
     }

@@ -15,7 +15,7 @@ use runvoy_core::{
     execution::{self, Execution, ExecutionId, ExecutionRecord, KillOutcome, Status, list::ExecutionsPage},
     image::ImageId,
     logs::{
-        LogEvent, completion,
+        LogEvent, completion, head,
         read::{self, After, PageLimit},
     },
     time,
@@ -198,8 +198,11 @@ pub(super) async fn logs(
         Encoding::Identity => PageLimit::Plain,
         _ => PageLimit::Compressed,
     };
-    let record = if after.is_none() { completion::complete_for_reader(&app, record).await? } else { record };
-    let (events, next) = read::page(&app, &record, after.as_ref(), limit).await?;
+    let head = match after {
+        None => completion::complete_for_reader(&app, &record).await?,
+        Some(_) => head::of(&app, &record).await?,
+    };
+    let (events, next) = read::page(&app, &record, &head, after.as_ref(), limit).await?;
     let body = Json(Logs { execution_id, status, events: Some(events), websocket_url: None });
     Ok(match next {
         None => body.into_response(),
@@ -234,7 +237,7 @@ pub(super) async fn kill(State(app): State<App>, caller: Caller, Path(id): Path)
         KillOutcome::Initiated(record) => record,
         KillOutcome::NothingToStop => return Ok(StatusCode::NO_CONTENT.into_response()),
     };
-    delivery::notify_viewers(&app, &record).await;
+    delivery::notify_viewers(&app, &record.execution.execution_id).await;
     tracing::info!(execution_id = id, by = %caller.principal.email, "execution termination initiated");
     let execution_id = record.execution.execution_id;
     Ok(Json(Killed { execution_id, message: "Execution termination initiated" }).into_response())

@@ -1,0 +1,170 @@
+//! Reads and writes heads of logs: how far an execution's log is stored, and whether viewers follow it.
+//!
+//! The head is an item of a table without indexes, so that a batch of lines writes this item and the batch itself. It is made with the
+//! first batch or the first viewer.
+
+use aws_sdk_dynamodb::types::{AttributeValue, Update};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    App, Error, Result,
+    execution::{self, ExecutionId, ExecutionRecord},
+    table::{self, Refusal as _, number, string},
+};
+
+/// How many items one call of BatchGetItem may name ("BatchGetItem", DynamoDB API Reference).
+const HEADS_A_CALL: usize = 100;
+/// How often an update of a head is tried that loses a race with another writer.
+const ATTEMPTS: u32 = 12;
+
+/// How far an execution's log has been stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogHead {
+    /// Counts the changes of the head. Each is conditional on the count that its writer has read. 0 if there is no item yet.
+    #[serde(default)]
+    pub(crate) version: u64,
+    /// The sequence number of the newest stored batch; 0 before the first.
+    #[serde(default)]
+    pub sequence: u64,
+    /// The greatest event id stored so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_event_id: Option<String>,
+    /// Whether the log has been read to its end after the task stopped, so that no further batch is expected.
+    #[serde(default)]
+    pub complete: bool,
+    /// Whether a viewer has ever connected.
+    #[serde(default)]
+    pub watched: bool,
+}
+
+impl LogHead {
+    /// The head of an execution without a head of its own: the log fields of the execution's record, which an earlier version of the
+    /// program wrote, or the head of an empty log.
+    fn of_record(record: &ExecutionRecord) -> Self {
+        let earlier = &record.earlier_log;
+        Self {
+            version: 0,
+            sequence: earlier.log_sequence,
+            last_event_id: earlier.log_last_event_id.clone(),
+            complete: earlier.log_complete,
+            watched: earlier.viewers > 0,
+        }
+    }
+
+    /// The write that replaces this head by `to`. Its condition is that the head has not changed since it was read.
+    pub(super) fn replace(&self, app: &App, id: &ExecutionId, to: &Self) -> Result<Update> {
+        let mut expression =
+            "SET version = :to, #sequence = :sequence, complete = :complete, watched = :watched".to_owned();
+        let mut update = Update::builder()
+            .table_name(&app.config.tables.log_heads)
+            .key("execution_id", string(id.as_str()))
+            .expression_attribute_names("#sequence", "sequence")
+            .expression_attribute_values(":to", number(self.version + 1))
+            .expression_attribute_values(":sequence", number(to.sequence))
+            .expression_attribute_values(":complete", AttributeValue::Bool(to.complete))
+            .expression_attribute_values(":watched", AttributeValue::Bool(to.watched));
+        if let Some(last) = &to.last_event_id {
+            expression.push_str(", last_event_id = :last");
+            update = update.expression_attribute_values(":last", string(last));
+        }
+        let update = if self.version == 0 {
+            update.condition_expression("attribute_not_exists(execution_id)")
+        } else {
+            update.condition_expression("version = :from").expression_attribute_values(":from", number(self.version))
+        };
+        Ok(update.update_expression(expression).build()?)
+    }
+}
+
+/// The head of an execution's log, strongly consistent. `None` if there is no such execution, or its record has not been written yet.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub async fn find(app: &App, id: &ExecutionId) -> Result<Option<LogHead>> {
+    let head = table::get(&app.aws.dynamodb, &app.config.tables.log_heads, "execution_id", id.as_str()).await?;
+    if head.is_some() {
+        return Ok(head);
+    }
+    Ok(execution::find(app, id).await?.map(|record| LogHead::of_record(&record)))
+}
+
+/// The head of an execution's log, strongly consistent.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such execution; [`Error::Aws`] when DynamoDB fails.
+pub async fn get(app: &App, id: &ExecutionId) -> Result<LogHead> {
+    find(app, id).await?.ok_or_else(|| Error::not_found("execution", id.as_str()))
+}
+
+/// The head of the log of an execution whose record has been read.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub async fn of(app: &App, record: &ExecutionRecord) -> Result<LogHead> {
+    let id = record.execution.execution_id.as_str();
+    let head = table::get(&app.aws.dynamodb, &app.config.tables.log_heads, "execution_id", id).await?;
+    Ok(head.unwrap_or_else(|| LogHead::of_record(record)))
+}
+
+/// Those of the executions whose log is not known to be complete.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub(crate) async fn incomplete(app: &App, records: Vec<ExecutionRecord>) -> Result<Vec<ExecutionRecord>> {
+    #[derive(Deserialize)]
+    struct Listed {
+        execution_id: ExecutionId,
+        #[serde(flatten)]
+        head: LogHead,
+    }
+    let mut incomplete = Vec::new();
+    for records in records.chunks(HEADS_A_CALL) {
+        let ids = records.iter().map(|record| record.execution.execution_id.to_string());
+        let heads: Vec<Listed> = table::batch_get(app, &app.config.tables.log_heads, "execution_id", ids).await?;
+        let is_complete = |record: &ExecutionRecord| {
+            let listed = heads.iter().find(|listed| listed.execution_id == record.execution.execution_id);
+            listed.map_or(record.earlier_log.log_complete, |listed| listed.head.complete)
+        };
+        incomplete.extend(records.iter().filter(|record| !is_complete(record)).cloned());
+    }
+    Ok(incomplete)
+}
+
+/// Marks an execution as watched, so that invocations that store lines look for its viewers. It must be called before a viewer's
+/// record is written: a batch that is being stored meanwhile is refused, and is tried again with the viewer in view. A head that is
+/// marked already is not written, so that viewers that connect do not hold up batches.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such execution; [`Error::Aws`] when DynamoDB fails.
+pub async fn mark_watched(app: &App, id: &ExecutionId) -> Result<()> {
+    for attempt in 0..ATTEMPTS {
+        let head = get(app, id).await?;
+        if head.watched {
+            return Ok(());
+        }
+        if write(app, head.replace(app, id, &LogHead { watched: true, ..head.clone() })?).await? {
+            return Ok(());
+        }
+        app.sleep(table::pause(app, attempt)).await;
+    }
+    Err(table::too_much_contention("the head of a log"))
+}
+
+/// Sends one update. `false` when its condition does not hold.
+async fn write(app: &App, update: Update) -> Result<bool> {
+    let call = app
+        .aws
+        .dynamodb
+        .update_item()
+        .table_name(update.table_name)
+        .set_key(Some(update.key))
+        .update_expression(update.update_expression)
+        .set_condition_expression(update.condition_expression)
+        .set_expression_attribute_names(update.expression_attribute_names)
+        .set_expression_attribute_values(update.expression_attribute_values);
+    match table::write(app, || call.clone().send()).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.condition_failed() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
