@@ -9,6 +9,7 @@ mod api;
 mod arguments;
 mod client_end;
 mod commands;
+mod completion;
 mod config;
 mod escape;
 mod exit_code;
@@ -20,11 +21,13 @@ mod signals;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use arguments::Arguments;
 
 fn main() -> ExitCode {
+    // A shell that completes a command line calls this program with the variable COMPLETE, and this ends it.
+    clap_complete::CompleteEnv::with_factory(Arguments::command).complete();
     let typed = arguments::prepared(std::env::args_os());
     let arguments = match Arguments::try_parse_from(&typed) {
         Ok(arguments) => arguments.with_exactness(&typed),

@@ -22,9 +22,10 @@ struct State {
     /// The spinner that shows. It makes room for lines.
     spinner: Option<ProgressBar>,
     failed: Option<io::ErrorKind>,
+    is_muted: bool,
 }
 
-static STATE: Mutex<State> = Mutex::new(State { spinner: None, failed: None });
+static STATE: Mutex<State> = Mutex::new(State { spinner: None, failed: None, is_muted: false });
 
 fn with_state<T>(action: impl FnOnce(&mut State) -> T) -> T {
     action(&mut STATE.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
@@ -42,6 +43,9 @@ pub(crate) fn ask(question: &str) {
 
 fn write(text: &str, end: &str) {
     with_state(|state| {
+        if state.is_muted {
+            return;
+        }
         let write = || {
             let mut stderr = io::stderr().lock();
             stderr.write_all(format!("{text}{end}").as_bytes()).and_then(|()| stderr.flush())
@@ -54,6 +58,11 @@ fn write(text: &str, end: &str) {
             state.failed = Some(error.kind());
         }
     });
+}
+
+/// Says nothing from now on, for a shell that completes what its user types.
+pub(crate) fn mute() {
+    with_state(|state| state.is_muted = true);
 }
 
 /// The failure of standard error, if a message could not be written.

@@ -4,6 +4,7 @@ use clap::Args;
 use jiff::{Span, SpanRelativeTo, Timestamp};
 
 use super::run::RunOptions;
+use crate::completion;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -13,9 +14,11 @@ Examples:
   runvoy logs @last --tail 20 --timestamps
   runvoy logs ID --since 10m --grep 'error|failed'
 
-ID is an execution's id, the beginning of one that no other has, or @last for the last that you started.")]
+ID is an execution's id, the beginning of one that no other has, or @last for
+the last that you started.")]
 pub(crate) struct Logs {
     /// The execution's id, its beginning, or @last
+    #[arg(add = completion::executions())]
     pub(crate) id: String,
 
     /// Go on until the execution ends, and exit with its exit code
@@ -53,6 +56,7 @@ Examples:
   runvoy status --wait ID && echo done")]
 pub(crate) struct Status {
     /// The execution's id, its beginning, or @last
+    #[arg(add = completion::executions())]
     pub(crate) id: String,
 
     /// Wait until the execution ends, and exit with its exit code
@@ -73,7 +77,7 @@ pub(crate) struct List {
     pub(crate) limit: usize,
 
     /// Only executions with one of these statuses, separated by commas
-    #[arg(short, long)]
+    #[arg(short, long, add = completion::statuses())]
     pub(crate) status: Option<String>,
 
     /// Only executions that you started
@@ -81,11 +85,11 @@ pub(crate) struct List {
     pub(crate) mine: bool,
 
     /// Only executions that this user started
-    #[arg(short, long, value_name = "EMAIL")]
+    #[arg(short, long, value_name = "EMAIL", add = completion::users())]
     pub(crate) user: Option<String>,
 
     /// Only executions in this image: its id, or its name
-    #[arg(short, long)]
+    #[arg(short, long, add = completion::image_ids())]
     pub(crate) image: Option<String>,
 
     /// Only executions since then: a duration such as 2h, or a time such as 2030-01-31T12:00:00Z
@@ -104,7 +108,7 @@ pub(crate) struct List {
 #[derive(Args, Debug)]
 pub(crate) struct Kill {
     /// Ids of executions, their beginnings, or @last
-    #[arg(required = true)]
+    #[arg(required = true, add = completion::executions())]
     pub(crate) ids: Vec<String>,
 }
 
@@ -112,7 +116,7 @@ pub(crate) struct Kill {
 #[derive(Args, Debug)]
 pub(crate) struct Which {
     /// The execution's id, its beginning, or @last
-    #[arg(default_value = "@last")]
+    #[arg(default_value = "@last", add = completion::executions())]
     pub(crate) id: String,
 }
 
@@ -123,7 +127,8 @@ Examples:
   runvoy rerun ID -e STAGE=production  with another value of a variable
   runvoy rerun --edit                  change the command in an editor first
 
-The API keeps the names of variables and not their values: give them by -e, or in the environment by -e NAME.")]
+The API keeps the names of variables and not their values: give them by -e
+NAME=VALUE, or from this environment by -e NAME.")]
 pub(crate) struct Rerun {
     #[command(flatten)]
     pub(crate) which: Which,

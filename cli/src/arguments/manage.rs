@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
 use super::{executions::moment, run::duration};
+use crate::completion;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Images {
@@ -17,11 +18,14 @@ pub(crate) enum Images {
         search: Option<String>,
     },
     /// Show an image
-    Show { image: String },
+    Show {
+        #[arg(add = completion::images())]
+        image: String,
+    },
     /// Let commands run in an image
-    #[command(
-        after_help = "Example: runvoy images register public.ecr.aws/docker/library/alpine:3.22 --cpu 512 --memory 1024"
-    )]
+    #[command(after_help = "\
+Example:
+  runvoy images register public.ecr.aws/docker/library/alpine:3.22 --cpu 512")]
     Register {
         image: String,
         /// CPU units: 1024 are one vCPU
@@ -47,6 +51,7 @@ pub(crate) enum Images {
     #[command(alias = "delete", visible_alias = "rm")]
     Unregister {
         /// The image's id, or a name that only one image has
+        #[arg(add = completion::image_ids())]
         image_id: String,
         #[command(flatten)]
         confirmation: Confirmation,
@@ -72,7 +77,10 @@ pub(crate) enum Secrets {
     },
     /// Print the value of a secret
     #[command(alias = "show")]
-    Get { name: String },
+    Get {
+        #[arg(add = completion::secrets())]
+        name: String,
+    },
     /// Create a secret; asks for its value
     #[command(after_help = "\
 Examples:
@@ -92,6 +100,7 @@ Examples:
     },
     /// Change a secret; what is not given stays as it is
     Update {
+        #[arg(add = completion::secrets())]
         name: String,
         #[arg(long)]
         key_name: Option<String>,
@@ -106,6 +115,7 @@ Examples:
     /// Delete a secret
     #[command(visible_alias = "rm")]
     Delete {
+        #[arg(add = completion::secrets())]
         name: String,
         #[command(flatten)]
         confirmation: Confirmation,
@@ -131,20 +141,28 @@ pub(crate) enum Users {
     /// Take a user's access away
     #[command(visible_alias = "rm")]
     Revoke {
+        #[arg(add = completion::users())]
         email: String,
         #[command(flatten)]
         confirmation: Confirmation,
     },
     /// Let a revoked user in again
-    Restore { email: String },
+    Restore {
+        #[arg(add = completion::users())]
+        email: String,
+    },
     /// Give a user another role
     Role {
+        #[arg(add = completion::users())]
         email: String,
         /// admin, operator, developer, runner or viewer
         role: String,
     },
     /// Print a new link for someone who has lost the key; the old keys stay until they are deleted
-    Claim { email: String },
+    Claim {
+        #[arg(add = completion::users())]
+        email: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -174,6 +192,7 @@ pub(crate) enum Keys {
     /// Delete a key, which stops working at once
     #[command(visible_alias = "rm")]
     Delete {
+        #[arg(add = completion::keys())]
         key_id: String,
         #[command(flatten)]
         confirmation: Confirmation,
@@ -226,7 +245,8 @@ pub(crate) struct Confirmation {
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-An existing configuration stays: a key of another user or endpoint becomes a profile of its own, which `runvoy config use` selects.")]
+An existing configuration stays: a key of another user or endpoint becomes a
+profile of its own, which `runvoy config use` selects.")]
 pub(crate) struct Claim {
     /// The link that you got, or the token at its end
     #[arg(allow_hyphen_values = true)]
@@ -249,7 +269,10 @@ pub(crate) enum Configuration {
     /// List the profiles, and mark the one that is used
     List,
     /// Use a profile where no other is named
-    Use { name: String },
+    Use {
+        #[arg(add = completion::profiles())]
+        name: String,
+    },
 }
 
 #[derive(Args, Debug)]

@@ -8,6 +8,8 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::completion;
+
 pub(crate) use executions::{Kill, Lines, List, Logs, Rerun, Status, Which};
 pub(crate) use manage::{
     Audit, Claim, Configuration, Configure, Confirmation, Health, HealthAction, Images, Keys, Secrets, Users,
@@ -23,7 +25,7 @@ pub(crate) use run::{OnInterrupt, Playbook, PlaybookOptions, Run, RunOptions, Wa
 #[command(
     name = "runvoy",
     version,
-    max_term_width = 110,
+    max_term_width = 80,
     after_help = "\
 Examples:
   runvoy run 'make migrate'               run a command, watch it, end with its exit code
@@ -32,8 +34,9 @@ Examples:
   runvoy list --mine --since 1d           what you ran since yesterday
   runvoy rerun --edit                     change your last command, and run it once more
 
-Configuration, in this order: --profile; RUNVOY_ENDPOINT and RUNVOY_API_KEY; RUNVOY_PROFILE; a local system's folder
-.runvoy-local here or above; ~/.runvoy/config.yaml, which `runvoy configure` writes."
+Configuration, in this order: --profile; RUNVOY_ENDPOINT and RUNVOY_API_KEY;
+RUNVOY_PROFILE; a local system's folder .runvoy-local here or above;
+~/.runvoy/config.yaml, which `runvoy configure` writes."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -43,7 +46,7 @@ pub(crate) struct Arguments {
     pub(crate) global: Global,
 }
 
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Global {
     /// How results are printed
     #[arg(short, long, global = true, value_enum, default_value_t, help_heading = "Global options")]
@@ -54,7 +57,7 @@ pub(crate) struct Global {
     pub(crate) color: Color,
 
     /// The profile of the configuration
-    #[arg(long, global = true, value_name = "NAME", help_heading = "Global options")]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Global options", add = completion::profiles())]
     pub(crate) profile: Option<String>,
 
     /// Send the API key over http:// to another machine
@@ -145,7 +148,12 @@ pub(crate) enum Command {
         request_id: String,
     },
     /// Print a script that completes commands in a shell
-    #[command(after_help = "Example: runvoy completions bash >~/.local/share/bash-completion/completions/runvoy")]
+    #[command(after_help = "\
+Examples:
+  runvoy completions bash >~/.local/share/bash-completion/completions/runvoy
+  source <(runvoy completions zsh)
+
+Ids, images, secrets, users, playbooks and profiles are completed too.")]
     Completions {
         #[arg(value_enum)]
         shell: clap_complete::Shell,

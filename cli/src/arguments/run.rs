@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::completion;
+
 /// The parts of a run besides its command.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct RunOptions {
     /// The image: a registered name or id [default: the default image]
-    #[arg(short, long)]
+    #[arg(short, long, add = completion::images())]
     pub(crate) image: Option<String>,
 
     /// A variable of the command, or the name of one of this environment; may be repeated
@@ -24,7 +26,7 @@ pub(crate) struct RunOptions {
     pub(crate) base_env: Vec<(String, String)>,
 
     /// Secrets that the command gets in their variables, separated by commas; may be repeated
-    #[arg(long = "secret", value_name = "NAME", value_delimiter = ',')]
+    #[arg(long = "secret", value_name = "NAME", value_delimiter = ',', add = completion::secrets())]
     pub(crate) secrets: Vec<String>,
 
     /// How long the command may take, such as 90s, 10m, 1h30m or 1d; 0 for no limit
@@ -77,19 +79,24 @@ pub(crate) enum OnInterrupt {
 #[command(after_help = "\
 Examples:
   runvoy run --secret database 'pg_dump \"$DATABASE_URL\" | wc -c'
-  runvoy run -i alpine:3.22 -e STAGE=test --timeout 10m -g https://example.com/ops.git -p jobs -- ./job.sh --all
+  runvoy run -i alpine:3.22 -e STAGE=test --timeout 10m -- ./job.sh --all
+  runvoy run -g https://example.com/ops.git -p jobs 'make migrate && ./job.sh'
   runvoy run grep -v root /etc/passwd
   runvoy run -f script.sh
   echo 'uname -a' | runvoy run -
 
-Options of runvoy come before the command: they end at the first word that is none. One word, also after --, is a line for the shell.
-Several words are joined by blanks, and the shell reads them. After --, each of several words is quoted, so that the command sees exactly
-those. Variables named RUNVOY_USER_NAME are given to the command as NAME.
+Options of runvoy come before the command: they end at the first word that is
+none. One word, also after --, is a line for the shell. Several words are joined
+by blanks, and the shell reads them. After --, each of several words is quoted,
+so that the command sees exactly those. Variables named RUNVOY_USER_NAME are
+given to the command as NAME.
 
-The command's standard output and standard error come as one on standard output, each line when it is complete: a prompt, or a progress
-bar that ends no line, is not seen before. Standard input is not passed on.
+The command's standard output and standard error come as one on standard output,
+each line when it is complete: a prompt, or a progress bar that ends no line, is
+not seen before. Standard input is not passed on.
 
-Ctrl+C stops the execution and waits for its last lines; a second Ctrl+C leaves at once.")]
+Ctrl+C stops the execution and waits for its last lines; a second Ctrl+C leaves
+at once.")]
 pub(crate) struct Run {
     /// The command, or - for a script on standard input
     #[arg(
@@ -121,6 +128,7 @@ pub(crate) enum Playbook {
     List,
     /// Show what a playbook runs
     Show {
+        #[arg(add = completion::playbooks())]
         name: String,
         /// Show the request as a curl command
         #[arg(long)]
@@ -131,6 +139,7 @@ pub(crate) enum Playbook {
     /// Run a playbook
     #[command(after_help = "Example: runvoy playbook run restore -P database=orders -i postgres:17")]
     Run {
+        #[arg(add = completion::playbooks())]
         name: String,
         #[command(flatten)]
         options: PlaybookOptions,

@@ -26,7 +26,13 @@ pub(crate) async fn doctor(global: &Global) -> Result<()> {
         wrong += usize::from(finding.is_err());
         output::print(&format!("{mark:<5}  {name:<12} {text}"))
     };
-    check("file", File::read().map(|file| format!("profiles: {}", file.names().join(", "))))?;
+    check(
+        "file",
+        File::read().map(|file| match file.names().as_slice() {
+            [] => "no profiles".to_owned(),
+            names => format!("profiles: {}", names.join(", ")),
+        }),
+    )?;
     let config = match Config::load(global) {
         Ok(config) => {
             check("endpoint", Ok(format!("{}, by {}", config.endpoint, config.source)))?;

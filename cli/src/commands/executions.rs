@@ -51,7 +51,8 @@ pub(crate) async fn status(context: &Context, status: Status) -> Result<u8> {
                 ("started", "started_at"),
                 ("completed", "completed_at"),
                 ("exit code", "exit_code"),
-                ("reason", "stopped_reason"),
+                ("reason", "reason"),
+                ("stopped", "stopped_reason"),
             ] {
                 if !value[name].is_null() {
                     text.push_str(&format!("  {label:<10} {}\n", cell(name).replace('\n', "\n             ")));

@@ -97,11 +97,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<u8> {
     output::set_colors(global.color);
     let command = match command {
         Command::Version => return account::version(&global).await.map(|()| 0),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Arguments::command(), "runvoy", &mut script);
-            return output::print(&String::from_utf8_lossy(&script)).map(|()| 0);
-        }
+        Command::Completions { shell } => return completions(shell).map(|()| 0),
         Command::Man { folder } => return write_manual(&folder).map(|()| 0),
         Command::Configure(configure) => return account::configure(global, configure).await.map(|()| 0),
         Command::Config(configuration) => return account::config(&global, configuration).map(|()| 0),
@@ -195,6 +191,17 @@ async fn trace(context: &Context, request_id: &str) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// Prints the script by which a shell asks this program for completions.
+fn completions(shell: clap_complete::Shell) -> Result<()> {
+    let name = shell.to_string();
+    let shells = clap_complete::env::Shells::builtins();
+    let completer =
+        shells.completer(&name).ok_or_else(|| Failure::new(format!("completions for {name} are not known")))?;
+    let mut script = Vec::new();
+    completer.write_registration("COMPLETE", "runvoy", "runvoy", "runvoy", &mut script)?;
+    output::print(&String::from_utf8_lossy(&script))
 }
 
 /// Writes a page for each command, such as `runvoy-run.1`.

@@ -138,6 +138,7 @@ impl<'a> Watching<'a> {
             status,
             exit_code,
             stopped_reason: None,
+            reason: None,
             started_at: None,
             completed_at: None,
         };
@@ -168,7 +169,7 @@ impl<'a> Watching<'a> {
 
 /// Tells on standard error how the execution ended.
 fn report(status: &Status, seconds: Option<i64>) {
-    if let Some(reason) = &status.stopped_reason {
+    if let Some(reason) = status.reason.as_ref().or(status.stopped_reason.as_ref()) {
         say!("runvoy: {reason}");
     }
     let name = status_on_stderr(&status.status);

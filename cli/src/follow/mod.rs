@@ -55,6 +55,8 @@ pub(crate) struct Status {
     pub(crate) status: String,
     pub(crate) exit_code: Option<i64>,
     pub(crate) stopped_reason: Option<String>,
+    /// Why the execution failed, in words for a person.
+    pub(crate) reason: Option<String>,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) completed_at: Option<Timestamp>,
 }

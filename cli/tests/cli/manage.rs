@@ -43,3 +43,30 @@ fn images_secrets_and_users_are_managed() {
     let traced = system.run(&["trace", "unknown"]);
     assert!(traced.status.code() == Some(125) && text(&traced.stderr).contains("no trace"), "{}", text(&traced.stderr));
 }
+
+#[test]
+fn keys_are_made_used_and_deleted_and_all_of_it_is_in_the_audit() {
+    let system = System::start();
+    let key = system.prints(&["keys", "create", "laptop", "--expires", "30d"]);
+    let with_key = |arguments: &[&str]| system.command(arguments).env("RUNVOY_API_KEY", key.trim()).output().unwrap();
+    assert!(with_key(&["whoami"]).status.success());
+    let keys = system.json(&["keys", "list", "-o", "json"]);
+    let laptop = keys["keys"].as_array().unwrap().iter().find(|key| key["name"] == "laptop").unwrap();
+    assert!(!keys.to_string().contains(key.trim()) && laptop["expires_at"].is_string(), "{keys}");
+    system.prints(&["keys", "rm", laptop["key_id"].as_str().unwrap()]);
+    assert_eq!(with_key(&["whoami"]).status.code(), Some(125));
+
+    system.prints(&["users", "create", "a@example.com", "--role", "viewer"]);
+    assert_eq!(system.prints(&["users", "role", "a@example.com", "operator"]), "a@example.com: operator, active\n");
+    system.prints(&["users", "revoke", "a@example.com"]);
+    assert_eq!(system.prints(&["users", "restore", "a@example.com"]), "a@example.com: operator, active\n");
+    assert!(system.prints(&["users", "claim", "a@example.com"]).contains("/claim/"));
+    assert!(system.prints(&["users", "list", "--search", "a@ex"]).contains("a@example.com"));
+
+    let lines = system.prints(&["audit", "--since", "1h", "--limit", "0", "-o", "json"]);
+    let entries: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(entries.iter().any(|entry| entry["action"] == "keys:create"), "{lines}");
+    assert!(!lines.contains(key.trim()));
+    let table = system.prints(&["audit", "--actor", "admin@runvoy.local", "--limit", "3"]);
+    assert_eq!(table.lines().count(), 4, "{table}");
+}

@@ -242,3 +242,22 @@ fn variables_come_from_files_and_from_the_environment() {
         text(&wrong.stderr)
     );
 }
+
+#[test]
+fn waiting_for_an_end_survives_a_server_that_is_away() {
+    let port = free_port();
+    let data = tempfile::tempdir().unwrap();
+    let settings =
+        || Settings { orchestrator_port: port, data_dir: Some(data.path().to_owned()), ..Settings::ephemeral() };
+    let mut system = System::start_with(settings());
+    let id = system.prints(&["run", "-d", "exit 3"]);
+    assert_eq!(system.run(&["status", "--wait", id.trim()]).status.code(), Some(3));
+    let shim = system.shim.take().unwrap();
+    system.runtime.block_on(shim.shut_down());
+    let mut waiting = system.command(&["status", "--wait", id.trim()]).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(waiting.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.contains("trying again until the execution ends"), "{said}");
+    system.shim = Some(system.runtime.block_on(Shim::start(settings())).unwrap());
+    assert_eq!(end_of(waiting).status.code(), Some(3));
+}

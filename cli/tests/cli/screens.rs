@@ -193,3 +193,65 @@ fn a_doctor_finds_what_is_wrong() {
     let version = system.json(&["version", "-o", "json"]);
     assert_eq!(version["version"], version["server_version"]);
 }
+
+/// The completions that a shell shows for the last of these words.
+fn completions(system: &System, words: &[&str]) -> Vec<String> {
+    let mut command = system.command(&[&["--", "runvoy"], words].concat());
+    let output = command.env("COMPLETE", "fish").output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+    text(&output.stdout).lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_shell_completes_what_the_api_and_this_machine_have() {
+    let system = System::start();
+    system.prints(&["secrets", "create", "database", "DB", "v"]);
+    let id = system.prints(&["run", "-d", "true"]);
+    std::fs::create_dir(system.home.path().join(".runvoy")).unwrap();
+    std::fs::write(system.home.path().join(".runvoy/restore.yaml"), "commands: [true]").unwrap();
+    for (words, expected) in [
+        (&["logs", ""][..], id.trim()),
+        (&["kill", &id[..5]], id.trim()),
+        (&["secrets", "get", "da"], "database"),
+        (&["run", "--secret", "other,d"], "other,database"),
+        (&["run", "-i", "ubu"], "ubuntu:22.04"),
+        (&["users", "revoke", ""], "admin@runvoy.local"),
+        (&["list", "--status", "running,fa"], "RUNNING,FAILED"),
+        (&["playbook", "run", ""], "restore"),
+        (&["secr"], "secrets"),
+    ] {
+        let shown = completions(&system, words);
+        assert!(shown.iter().any(|value| value == expected), "{words:?}: {shown:?}");
+    }
+    let mut nowhere = bare(system.home.path(), &["--", "runvoy", "logs", ""]);
+    let output = nowhere.env("COMPLETE", "fish").output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn help_fits_eighty_columns() {
+    let home = tempfile::tempdir().unwrap();
+    let help = |words: &[&str]| {
+        let output = bare(home.path(), &[words, &["--help"]].concat()).output().unwrap();
+        let help = text(&output.stdout);
+        for line in help.lines() {
+            assert!(line.chars().count() <= 80, "{words:?}: {line}");
+        }
+        help
+    };
+    let main = help(&[]);
+    let commands = main.split("Commands:\n").nth(1).unwrap().lines().take_while(|line| !line.is_empty());
+    let names: Vec<&str> = commands
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .map(|line| line.split_whitespace().next().unwrap())
+        .collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        help(&[name]);
+    }
+    for words in
+        [["secrets", "create"], ["images", "register"], ["playbook", "run"], ["keys", "create"], ["users", "claim"]]
+    {
+        help(&words);
+    }
+}

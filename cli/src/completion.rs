@@ -1,0 +1,122 @@
+//! Completes what a user types in a shell: ids, images, secrets, users and keys of the API, playbooks and profiles of this machine.
+//!
+//! The shell calls this program for each completion. A slow API completes nothing, and nothing is said.
+
+use std::{ffi::OsStr, time::Duration};
+
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use reqwest::Method;
+use runvoy_api_types::Status;
+use serde_json::Value;
+use strum::VariantArray;
+
+use crate::{
+    api::{Api, Repeat},
+    arguments::Global,
+    config::{Config, File},
+    output::short,
+    playbook, say,
+};
+
+/// How long a user waits for a completion.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Characters of a command beside the id of its execution.
+const COMMAND_WIDTH: usize = 40;
+
+/// A list of the API from which a value is completed.
+struct Source {
+    path: &'static str,
+    /// The field of the answer that has the list, where the answer is not the list itself.
+    list: &'static str,
+    value: &'static str,
+    help: &'static str,
+}
+
+fn from_api(source: Source) -> ArgValueCompleter {
+    ArgValueCompleter::new(move |typed: &OsStr| {
+        let entries = ask(source.path).unwrap_or_default();
+        let list = if source.list.is_empty() { &entries } else { &entries[source.list] };
+        let pairs = list.as_array().into_iter().flatten().filter_map(|entry| {
+            let help = entry[source.help].as_str().unwrap_or_default();
+            Some((entry[source.value].as_str()?.to_owned(), short(help, COMMAND_WIDTH)))
+        });
+        candidates(typed, pairs)
+    })
+}
+
+fn candidates(typed: &OsStr, all: impl Iterator<Item = (String, String)>) -> Vec<CompletionCandidate> {
+    let typed = typed.to_str().unwrap_or_default();
+    // The last of several values that commas separate is completed.
+    let (before, last) =
+        typed.rsplit_once(',').map_or(("", typed), |(_, last)| (&typed[..typed.len() - last.len()], last));
+    // A shell would act on the control characters of others' texts.
+    let is_safe = |text: &str| !text.chars().any(char::is_control);
+    all.filter(|(value, _)| value.starts_with(last) && is_safe(value))
+        .map(|(value, help)| {
+            let help = Some(help).filter(|help| !help.is_empty() && is_safe(help)).map(Into::into);
+            CompletionCandidate::new(format!("{before}{value}")).help(help)
+        })
+        .collect()
+}
+
+fn ask(path: &str) -> Option<Value> {
+    say::mute();
+    let config = Config::load(&Global::default()).ok()?;
+    let api = Api::new(&config, false).ok()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    let asked = async {
+        let request = api.send(Method::GET, path, None, &[], Repeat::Unsafe);
+        tokio::time::timeout(TIMEOUT, request).await.ok()?.ok()?.json().ok()
+    };
+    let answer = runtime.block_on(asked);
+    runtime.shutdown_background();
+    answer
+}
+
+/// The newest executions.
+pub(crate) fn executions() -> ArgValueCompleter {
+    from_api(Source { path: "/executions?limit=50", list: "", value: "execution_id", help: "command" })
+}
+
+pub(crate) fn images() -> ArgValueCompleter {
+    from_api(Source { path: "/images", list: "images", value: "image", help: "image_id" })
+}
+
+pub(crate) fn image_ids() -> ArgValueCompleter {
+    from_api(Source { path: "/images", list: "images", value: "image_id", help: "image" })
+}
+
+pub(crate) fn secrets() -> ArgValueCompleter {
+    from_api(Source { path: "/secrets", list: "secrets", value: "name", help: "description" })
+}
+
+pub(crate) fn users() -> ArgValueCompleter {
+    from_api(Source { path: "/users", list: "users", value: "email", help: "role" })
+}
+
+pub(crate) fn keys() -> ArgValueCompleter {
+    from_api(Source { path: "/keys", list: "keys", value: "key_id", help: "name" })
+}
+
+pub(crate) fn statuses() -> ArgValueCompleter {
+    let all = || Status::VARIANTS.iter().map(|status| (status.to_string(), String::new()));
+    ArgValueCompleter::new(move |typed: &OsStr| candidates(typed.to_ascii_uppercase().as_os_str(), all()))
+}
+
+pub(crate) fn playbooks() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| {
+        say::mute();
+        let all = playbook::all().into_iter().map(|(name, path)| {
+            let description = playbook::read(&path).map(|playbook| playbook.description).unwrap_or_default();
+            (name, short(&description, COMMAND_WIDTH))
+        });
+        candidates(typed, all)
+    })
+}
+
+pub(crate) fn profiles() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| {
+        let names = File::read().map(|file| file.names()).unwrap_or_default();
+        candidates(typed, names.into_iter().map(|name| (name, String::new())))
+    })
+}
