@@ -7,7 +7,10 @@ use insta::assert_json_snapshot;
 use local_shim::Settings;
 use serde_json::{Value, json};
 
-use crate::client::{System, id, next_page, stable};
+use crate::{
+    client::{System, id, next_page, stable},
+    sleepers::{DETACH, Sleepers},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_runs_and_its_output_stands_between_the_runners_own_lines() {
@@ -52,12 +55,13 @@ async fn a_command_that_fails_fails_with_its_exit_code() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_stops_the_command_and_all_that_it_has_started() {
     let system = System::start().await;
-    let mark = format!("61{}", std::process::id());
-    let command = format!("sleep {mark} & (setsid sleep {mark} &) ; trap '' HUP; sleep {mark}");
+    let sleepers = Sleepers::new(61);
+    let mark = &sleepers.seconds;
+    let command = format!("sleep {mark} & ({DETACH}sleep {mark} &) ; trap '' HUP; sleep {mark}");
     let id = id(&system.admin.run(&command).await);
     system.admin.wait_for(&id, "RUNNING").await;
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    while sleepers(&mark) < 3 {
+    while sleepers.count() < 3 {
         assert!(std::time::Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -66,17 +70,10 @@ async fn a_kill_stops_the_command_and_all_that_it_has_started() {
     assert_eq!(killed.json(), json!({"execution_id": id, "message": "Execution termination initiated"}));
     let status = system.admin.wait_for(&id, "STOPPED").await;
     assert_eq!(status["exit_code"], 130);
-    assert_eq!(sleepers(&mark), 0);
+    assert_eq!(sleepers.count(), 0);
     let again = system.admin.delete(&format!("/executions/{id}")).await;
     assert_eq!((again.status.as_u16(), again.text.as_str()), (204, ""));
     system.shim.shut_down().await;
-}
-
-/// The processes of commands that sleep for this long.
-fn sleepers(seconds: &str) -> usize {
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let commands = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
-    commands.filter(|command| *command == format!("sleep\0{seconds}\0").into_bytes()).count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

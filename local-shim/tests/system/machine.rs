@@ -12,11 +12,8 @@ use serde_json::json;
 use crate::{
     client::id,
     process::{Program, command, fails, log_of},
+    sleepers::Sleepers,
 };
-
-fn is_running(pattern: &str) -> bool {
-    Command::new("pgrep").args(["-f", pattern]).status().is_ok_and(|found| found.success())
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_start_that_is_killed_leaves_a_folder_that_starts() {
@@ -97,7 +94,8 @@ async fn every_end_of_a_terminal_stops_the_commands() {
         let directory = tempfile::tempdir().unwrap();
         let program = Program::start(directory.path());
         // The command ignores what it may ignore.
-        let started = program.caller.run(&format!("trap '' HUP INT QUIT TERM; sleep {number}")).await;
+        let sleepers = Sleepers::new(number);
+        let started = program.caller.run(&format!("trap '' HUP INT QUIT TERM; sleep {}", sleepers.seconds)).await;
         program.caller.wait_for(&id(&started), "RUNNING").await;
         for signal in signals {
             program.signal(signal);
@@ -105,7 +103,7 @@ async fn every_end_of_a_terminal_stops_the_commands() {
         }
         let (_, took) = program.wait();
         assert!(took < Duration::from_secs(10), "{signals:?}: {took:?}");
-        assert!(!is_running(&format!("^sleep {number}")), "{signals:?}");
+        assert_eq!(sleepers.count(), 0, "{signals:?}");
     }
 }
 

@@ -29,6 +29,8 @@ mod process;
 mod records;
 mod roles;
 mod secrets;
+mod sleepers;
 mod template;
+mod upgrade;
 mod users;
 mod viewers;
