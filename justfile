@@ -56,22 +56,22 @@ smoke STACK="":
 watch *ARGUMENTS:
     cargo lambda watch --invoke-address ::1 {{ ARGUMENTS }}
 
-# Measure the system, release build: start, runs, requests, lines, memory.
+# Measure the system, optimized build: start, runs, requests, lines, memory.
 bench *ARGUMENTS:
-    cargo bench --locked -p local-shim --bench system -- {{ ARGUMENTS }}
+    cargo bench --locked --profile local -p local-shim --bench system -- {{ ARGUMENTS }}
 
-# Measure the console with a log of a million lines, in Chromium, release build.
+# Measure the console with a log of a million lines, in Chromium, optimized build.
 bench-console:
     .ci/console bench
 
 # Measure how the functions' own programs start, release build.
 bench-lambda:
     cargo build --locked --release -p orchestrator -p event-processor
-    cargo bench --locked -p local-shim --bench lambda
+    cargo bench --locked --profile local -p local-shim --bench lambda
 
-# Simulate deliveries, faults and viewers for many seeds, release build: `just simulate 0..10000`, or one seed: `just simulate 17`.
+# Simulate deliveries, faults and viewers for many seeds, optimized build: `just simulate 0..10000`, or one seed: `just simulate 17`.
 simulate SEEDS="0..10000":
-    SEEDS={{ quote(trim_start_match(SEEDS, "SEEDS=")) }} cargo test --locked --release -p local-shim --test simulation for_all_seeds -- --nocapture
+    SEEDS={{ quote(trim_start_match(SEEDS, "SEEDS=")) }} cargo test --locked --profile local -p local-shim --test simulation for_all_seeds -- --nocapture
 
 # Test the console: types, modules, and its pages in Chromium. With arguments, only the pages: `just test-console -k secrets`.
 test-console *ARGUMENTS:

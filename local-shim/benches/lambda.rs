@@ -56,9 +56,9 @@ async fn measure(function: &str, binary: &str, event: &str) {
 }
 
 fn binary_path(name: &str) -> PathBuf {
-    // The benchmark is in target/release/deps, and the functions' binaries are in its parent folder.
+    // The benchmark is in target/local/deps. The functions' binaries are in target/release, where Lambda's profile puts them.
     let own = std::env::current_exe().unwrap();
-    let path = own.parent().unwrap().parent().unwrap().join(name);
+    let path = own.ancestors().nth(3).unwrap().join("release").join(name);
     assert!(path.exists(), "{} is not there; build it with `just bench-lambda`", path.display());
     path
 }

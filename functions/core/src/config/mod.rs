@@ -45,6 +45,8 @@ pub struct Config {
     pub security_groups: Vec<String>,
     /// Whether each task gets a public address. A task in a private subnet cannot have one.
     pub assign_public_ip: bool,
+    /// The image of the container that clones repositories: any that has `sh` and `git`.
+    pub sidecar_image: String,
     pub task_role_arn: String,
     pub task_execution_role_arn: String,
     pub log_group: String,
@@ -116,6 +118,7 @@ impl Config {
             subnets: variables.list("RUNVOY_SUBNETS", "subnet ids, separated by commas")?,
             security_groups: variables.list("RUNVOY_SECURITY_GROUPS", "security group ids, separated by commas")?,
             assign_public_ip: variables.assign_public_ip()?,
+            sidecar_image: variables.required("RUNVOY_SIDECAR_IMAGE", "an image that has sh and git")?,
             task_role_arn: variables.required("RUNVOY_TASK_ROLE_ARN", "the ARN of an IAM role")?,
             task_execution_role_arn: variables.required("RUNVOY_TASK_EXECUTION_ROLE_ARN", "the ARN of an IAM role")?,
             log_group: variables.required("RUNVOY_LOG_GROUP", "the name of a CloudWatch Logs group")?,
@@ -269,6 +272,7 @@ mod tests {
             ("RUNVOY_ECS_CLUSTER", "runvoy"),
             ("RUNVOY_SUBNETS", "subnet-1, subnet-2"),
             ("RUNVOY_SECURITY_GROUPS", "sg-1"),
+            ("RUNVOY_SIDECAR_IMAGE", "registry.example.com/git:1"),
             ("RUNVOY_TASK_ROLE_ARN", "arn:aws:iam::123456789012:role/task"),
             ("RUNVOY_TASK_EXECUTION_ROLE_ARN", "arn:aws:iam::123456789012:role/execution"),
             ("RUNVOY_LOG_GROUP", "/runvoy"),

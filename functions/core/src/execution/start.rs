@@ -189,7 +189,8 @@ mod tests {
                 "RUNVOY_SUBNETS" => Some("subnet-1,subnet-2".to_owned()),
                 "RUNVOY_WEBSOCKET_API_ENDPOINT" => Some("https://example.com/live".to_owned()),
                 name if name.ends_with("_TABLE") => Some(name.to_owned()),
-                "RUNVOY_ECS_CLUSTER"
+                "RUNVOY_SIDECAR_IMAGE"
+                | "RUNVOY_ECS_CLUSTER"
                 | "RUNVOY_LOG_GROUP"
                 | "RUNVOY_SECURITY_GROUPS"
                 | "RUNVOY_TASK_ROLE_ARN"

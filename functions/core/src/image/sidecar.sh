@@ -61,7 +61,7 @@ redact() {
 }
 
 say "cloning $(redact "$RUNVOY_REPO") at $(redact "$RUNVOY_REF")"
-command -v git >/dev/null 2>&1 || apk add --no-cache --quiet git || fail "git could not be installed"
+command -v git >/dev/null 2>&1 || fail "the image of this container has no git: see the parameter SidecarImage of the stack"
 
 export GIT_TERMINAL_PROMPT=0 GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
 RUNVOY_OUTPUT=$RUNVOY_DIR/.git-output

@@ -23,7 +23,6 @@ pub const SIDECAR: &str = "sidecar";
 
 /// The path of the workspace in both containers.
 const WORKSPACE: &str = "/workspace";
-const SIDECAR_IMAGE: &str = "public.ecr.aws/docker/library/alpine:3.22";
 const RUNNER_SCRIPT: &str = include_str!("runner.sh");
 const SIDECAR_SCRIPT: &str = include_str!("sidecar.sh");
 
@@ -65,8 +64,9 @@ pub(super) fn family(stack: &str, image_id: &ImageId) -> String {
 }
 
 /// The texts that differ between task definitions of different versions of the program, and of different stacks.
-pub(crate) fn version(config: &Config) -> [&str; 8] {
+pub(crate) fn version(config: &Config) -> [&str; 9] {
     [
+        &config.sidecar_image,
         SIDECAR_SCRIPT,
         RUNNER_SCRIPT,
         LOG_MODE,
@@ -93,7 +93,7 @@ pub(crate) async fn register(app: &App, image: &Image, family: &str, variables: 
         })
         .collect::<std::result::Result<Vec<_>, _>>()?;
     // The sidecar clones private repositories with the run's secrets.
-    let sidecar = container(config, SIDECAR, SIDECAR_IMAGE, SIDECAR_SCRIPT)
+    let sidecar = container(config, SIDECAR, &config.sidecar_image, SIDECAR_SCRIPT)
         .essential(false)
         .set_secrets(Some(secrets.clone()))
         .build();
