@@ -5,7 +5,7 @@ use runvoy_core::{
     App, Error,
     execution::{self, outcome::Stop},
     logs::{completion, head},
-    websocket::{ConnectionKey, delivery},
+    websocket::{ConnectionKey, connection, delivery},
 };
 use serde::Deserialize;
 use serde_dynamo::AttributeValue;
@@ -40,6 +40,12 @@ struct Change {
 }
 
 impl Record {
+    /// Whether the key of the viewer was revoked or deleted.
+    fn has_ended(&self) -> bool {
+        let mark = self.change.new_image.as_ref().and_then(|image| image.get("key_ended"));
+        mark == Some(&AttributeValue::Bool(true))
+    }
+
     /// Whether the record tells of a new viewer or of one that was handed over. The filter of the event source mapping says the
     /// same.
     fn needs_delivery(&self) -> bool {
@@ -56,8 +62,11 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError>
     let failures: Vec<Value> = stream::iter(event.records)
         .filter(|record| std::future::ready(record.needs_delivery()))
         .map(|record| async move {
+            let has_ended = record.has_ended();
             let number = record.change.sequence_number;
-            match serve(app, record.change.keys).await {
+            let handled =
+                if has_ended { end(app, record.change.keys).await } else { serve(app, record.change.keys).await };
+            match handled {
                 Ok(()) => None,
                 Err(error) => {
                     tracing::error!(error = %error.chain(), sequence_number = number, "a viewer was not served");
@@ -70,6 +79,13 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError>
         .collect()
         .await;
     Ok(json!({"batchItemFailures": failures}))
+}
+
+async fn end(app: &App, keys: serde_dynamo::Item) -> Result<(), Error> {
+    let key: ConnectionKey = serde_dynamo::from_item(keys)?;
+    connection::close(app, &key).await?;
+    tracing::info!(connection_id = key.connection_id, "closed: the viewer's key was revoked or deleted");
+    Ok(())
 }
 
 async fn serve(app: &App, keys: serde_dynamo::Item) -> Result<(), Error> {

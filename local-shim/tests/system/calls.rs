@@ -83,6 +83,9 @@ async fn each_request_makes_the_calls_it_must_and_no_more() {
     let key = ("dynamodb:GetItem", 1);
     let (_, made) = calls(&system, get(&system.admin, "/health")).await;
     assert_eq!(made, expected(&[]), "health");
+    let mistyped = system.admin.with_key("runvoy_mistyped");
+    let (_, made) = calls(&system, mistyped.get("/executions")).await;
+    assert_eq!(made, expected(&[]), "a mistyped key is refused by its checksum");
     let (_, made) = calls(&system, get(&system.admin, &format!("/executions/{id}/status"))).await;
     assert_eq!(made, expected(&[("dynamodb:GetItem", 2)]), "status");
     let (_, made) = calls(&system, get(&system.admin, "/executions")).await;
@@ -161,7 +164,8 @@ async fn each_change_makes_the_calls_it_must_and_no_more() {
     let (_, made) = calls(&system, get(admin, &claim)).await;
     assert_eq!(made, expected(&[key, write]), "claim a key");
     let (_, made) = calls(&system, admin.post("/users/revoke", &json!({"email": "new@example.com"}))).await;
-    assert_eq!(made, expected(&[("dynamodb:GetItem", 2), write]), "revoke a user");
+    // The scan finds the viewers whose connections end with the user's keys.
+    assert_eq!(made, expected(&[("dynamodb:GetItem", 2), ("dynamodb:Scan", 1), write]), "revoke a user");
 
     let secret = json!({"name": "s", "key_name": "S", "value": "v"});
     let (_, made) = calls(&system, admin.post("/secrets", &secret)).await;

@@ -36,7 +36,7 @@ const fn case(method: &'static str, path: &'static str, body: &'static str, done
 }
 
 /// `{execution}`, `{image}` and `{marker}` are replaced by those of the system under test.
-const CASES: [Case; 17] = [
+const CASES: [Case; 24] = [
     case("GET", "/executions?status=SUCCEEDED", "", 200, &[200]),
     case("GET", "/executions/{execution}/status", "", 200, &[200]),
     case("GET", "/executions/{execution}/logs", "", 200, &[200]),
@@ -54,6 +54,13 @@ const CASES: [Case; 17] = [
     case("POST", "/run", r#"{"command": "echo run >> {marker}", "secrets": ["kept"]}"#, 202, &[202]),
     case("POST", "/health/reconcile", "", 200, &[200]),
     case("GET", "/trace/unknown", "", 200, &[200]),
+    case("PUT", "/users/old@example.com", r#"{"role": "operator", "revoked": true}"#, 200, &[200]),
+    case("POST", "/users/old@example.com/claim", "", 201, &[201]),
+    case("POST", "/keys", r#"{"name": "another"}"#, 201, &[201]),
+    case("PUT", "/secrets/kept/owners", r#"{"owned_by": ["old@example.com"]}"#, 200, &[200]),
+    case("PUT", "/images/{image}/sharing", r#"{"shared_with": ["role:developer"]}"#, 200, &[200]),
+    case("PUT", "/executions/{execution}/owners", r#"{"owned_by": ["old@example.com"]}"#, 200, &[200]),
+    case("GET", "/audit", "", 200, &[200]),
 ];
 
 struct Prepared {

@@ -6,7 +6,7 @@ use aws_smithy_async::time::SharedTimeSource;
 use local_shim::Settings;
 use serde_json::{Value, json};
 
-use crate::client::{Caller, MovedClock, System, connect};
+use crate::client::{Caller, MovedClock, System, connect, watch};
 
 /// Makes another key for this caller, and returns its id and a client that uses it.
 async fn another(caller: &Caller, body: Value) -> (String, Caller) {
@@ -169,6 +169,27 @@ async fn a_user_has_at_most_twenty_keys() {
     assert_eq!(made.iter().filter(|answer| answer.status == 201).count(), 19);
     assert!(made.iter().all(|answer| [201, 409].contains(&answer.status.as_u16())));
     assert_eq!(developer.get("/keys").await.json()["keys"].as_array().unwrap().len(), 20);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn open_connections_of_a_deleted_key_and_of_a_revoked_user_end() {
+    let system = System::start().await;
+    let developer = system.user("developer", "dev@example.com").await;
+    let (second_id, second) = another(&developer, json!({"name": "ci"})).await;
+    let follow = async |caller: &Caller| {
+        let started = caller.run("sleep 60").await;
+        tokio::spawn(watch(connect(started["websocket_url"].as_str().unwrap()).await.unwrap()))
+    };
+    let (of_first, of_second) = (follow(&developer).await, follow(&second).await);
+    let of_admin = follow(&system.admin).await;
+    assert_eq!(developer.delete(&format!("/keys/{second_id}")).await.status, 200);
+    of_second.await.unwrap();
+    assert!(!of_first.is_finished(), "the other key of the user still works");
+    assert_eq!(system.admin.post("/users/revoke", &json!({"email": "dev@example.com"})).await.status, 200);
+    of_first.await.unwrap();
+    assert!(!of_admin.is_finished());
+    of_admin.abort();
     system.shim.shut_down().await;
 }
 

@@ -260,5 +260,17 @@ async fn the_log_has_the_address_that_aws_saw_and_not_one_that_the_caller_writes
     let request = answer.headers["x-request-id"].to_str().unwrap();
     let trace = system.admin.get(&format!("/trace/{request}")).await;
     assert!(trace.text.contains("127.0.0.1") && !trace.text.contains("203.0.113"), "{}", trace.text);
+    let lines: Vec<Value> = trace.json()["logs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|line| serde_json::from_str(line["message"].as_str().unwrap()).ok())
+        .collect();
+    let answered = lines.iter().find(|line| line["message"] == "answered").expect("a line for the request");
+    assert_eq!(
+        (&answered["span"]["user"], &answered["route"]),
+        (&json!("admin@runvoy.local"), &json!("/api/v1/users"))
+    );
+    assert!(answered["span"]["key_id"].as_str().is_some_and(|id| id.len() == 16), "{answered}");
     system.shim.shut_down().await;
 }

@@ -1,9 +1,11 @@
 //! Tells who a caller is, and decides what that user may do.
 
+mod action;
 pub mod authenticate;
 pub mod policy;
 
+pub use action::Action;
 pub(crate) use authenticate::still_works;
 pub use authenticate::{Authenticated, KeyUse, Principal, authenticate, note_use};
-pub use policy::{Action, Resource};
+pub use policy::Resource;
 pub use runvoy_api_types::Role;

@@ -12,6 +12,7 @@ use crate::{
     key,
     table::{Transacted, number, string},
     user::User,
+    websocket::connection,
 };
 
 /// Changes to a user. An absent one leaves the user as it is.
@@ -43,6 +44,11 @@ pub async fn change(app: &App, email: &Email, change: Change, action: Action, ac
             .detail("role", change.role.map(|role| role.to_string()))
             .detail("revoked", change.revoked);
         if audit::transact(app, writes, &[entry]).await? == Transacted::Done {
+            if revoked {
+                // If this fails, the caller repeats the request, which revokes once more.
+                let keys: Vec<_> = record.keys().cloned().collect();
+                connection::end_with_keys(app, &keys).await?;
+            }
             let user = User { role, revoked, modified_by_request_id: actor.request_id.clone(), ..record.user };
             return Ok(user);
         }

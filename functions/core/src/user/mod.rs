@@ -128,7 +128,11 @@ pub async fn create_with_key(app: &App, new: NewUser<'_>, key: &ApiKey) -> Resul
 /// Replaces the claim of a user who has no key yet.
 async fn create_again(app: &App, new: &NewUser<'_>, claim: NewClaim, record: UserRecord) -> Result<(User, String)> {
     let existing = find(app, &new.email).await?.ok_or_else(|| new.exists())?;
-    if existing.keys().next().is_some() || existing.user.revoked {
+    if existing.user.revoked {
+        return Err(Error::conflict(format!("{} has been revoked", new.email))
+            .with_hint("let the user in again: PUT /api/v1/users/{email} with revoked false"));
+    }
+    if existing.keys().next().is_some() {
         return Err(new.exists());
     }
     let record = UserRecord {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_apigatewaymanagement::operation::delete_connection::DeleteConnectionError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use serde::{Deserialize, Serialize};
 
@@ -178,4 +179,61 @@ pub(super) async fn hand_over(app: &App, key: &ConnectionKey) -> Result<()> {
         Err(error) if error.condition_failed() => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Ends the connections of viewers with these keys, which were revoked or deleted. The mark makes the connections table's stream invoke
+/// the event processor, which closes them by [`close`].
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub async fn end_with_keys(app: &App, keys: &[ApiKeyHash]) -> Result<()> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = (0..keys.len()).map(|number| format!(":key{number}")).collect();
+    let mut scan = app
+        .aws
+        .dynamodb
+        .scan()
+        .table_name(&app.config.tables.websocket_connections)
+        .consistent_read(true)
+        .projection_expression("execution_id, connection_id")
+        .filter_expression(format!("key_hash IN ({})", names.join(", ")));
+    for (name, key) in names.iter().zip(keys) {
+        scan = scan.expression_attribute_values(name, string(key.as_str()));
+    }
+    let mut items = scan.into_paginator().items().send();
+    while let Some(item) = items.next().await {
+        let key: ConnectionKey = table::from_item(item?)?;
+        let update = app
+            .aws
+            .dynamodb
+            .update_item()
+            .table_name(&app.config.tables.websocket_connections)
+            .set_key(Some(item_key(&key)))
+            .update_expression("SET handed_over = :true, key_ended = :true")
+            .condition_expression("attribute_exists(connection_id)")
+            .expression_attribute_values(":true", AttributeValue::Bool(true));
+        match table::write(app, || update.clone().send()).await {
+            Ok(_) => {}
+            // The viewer has left.
+            Err(error) if error.condition_failed() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Closes a viewer's connection and removes its record.
+///
+/// # Errors
+/// [`Error::Aws`] when API Gateway or DynamoDB fails.
+pub async fn close(app: &App, key: &ConnectionKey) -> Result<()> {
+    match app.aws.websocket.delete_connection().connection_id(&key.connection_id).send().await {
+        Ok(_) => {}
+        // The viewer has closed it.
+        Err(error) if matches!(error.as_service_error(), Some(DeleteConnectionError::GoneException(_))) => {}
+        Err(error) => return Err(Error::aws(Service::ApiGateway)(error)),
+    }
+    remove(app, key).await
 }

@@ -1,0 +1,101 @@
+//! Names everything that a caller can ask to do.
+
+use strum::VariantArray as _;
+
+/// Everything that a caller can ask to do. The name of a variant is the action's name in `policies.cedar`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantArray)]
+pub enum Action {
+    Run,
+    ListExecutions,
+    ReadExecution,
+    ReadStatus,
+    ReadLogs,
+    KillExecution,
+    ListImages,
+    ReadImage,
+    RegisterImage,
+    DeleteImage,
+    UseImage,
+    ListSecrets,
+    ReadSecret,
+    CreateSecret,
+    UpdateSecret,
+    DeleteSecret,
+    UseSecret,
+    ListUsers,
+    CreateUser,
+    UpdateUser,
+    RevokeUser,
+    RenewClaim,
+    ListKeys,
+    CreateKey,
+    DeleteKey,
+    OwnExecution,
+    OwnImage,
+    OwnSecret,
+    ShareImage,
+    ShareSecret,
+    ReadAudit,
+    Reconcile,
+    Trace,
+}
+
+impl Action {
+    /// The kind of resource and the verb, as [`permissions`] names the action.
+    pub(super) fn name(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Run => ("executions", "run"),
+            Self::ListExecutions => ("executions", "list"),
+            Self::ReadExecution => ("executions", "read"),
+            Self::ReadStatus => ("executions", "status"),
+            Self::ReadLogs => ("executions", "logs"),
+            Self::KillExecution => ("executions", "kill"),
+            Self::ListImages => ("images", "list"),
+            Self::ReadImage => ("images", "read"),
+            Self::RegisterImage => ("images", "register"),
+            Self::DeleteImage => ("images", "delete"),
+            Self::UseImage => ("images", "use"),
+            Self::ListSecrets => ("secrets", "list"),
+            Self::ReadSecret => ("secrets", "read"),
+            Self::CreateSecret => ("secrets", "create"),
+            Self::UpdateSecret => ("secrets", "update"),
+            Self::DeleteSecret => ("secrets", "delete"),
+            Self::UseSecret => ("secrets", "use"),
+            Self::ListUsers => ("users", "list"),
+            Self::CreateUser => ("users", "create"),
+            Self::UpdateUser => ("users", "update"),
+            Self::RevokeUser => ("users", "revoke"),
+            Self::RenewClaim => ("users", "claim"),
+            Self::ListKeys => ("keys", "list"),
+            Self::CreateKey => ("keys", "create"),
+            Self::DeleteKey => ("keys", "delete"),
+            Self::OwnExecution => ("executions", "own"),
+            Self::OwnImage => ("images", "own"),
+            Self::OwnSecret => ("secrets", "own"),
+            Self::ShareImage => ("images", "share"),
+            Self::ShareSecret => ("secrets", "share"),
+            Self::ReadAudit => ("audit", "read"),
+            Self::Reconcile => ("health", "reconcile"),
+            Self::Trace => ("requests", "trace"),
+        }
+    }
+
+    /// The name of the action in permissions, in scopes of keys and in the audit, such as `secrets:read`.
+    pub fn permission(self) -> String {
+        let (kind, verb) = self.name();
+        format!("{kind}:{verb}")
+    }
+
+    /// Whether there is an action of this name.
+    pub fn is_permission(name: &str) -> bool {
+        Self::VARIANTS.iter().any(|action| name.split_once(':') == Some(action.name()))
+    }
+
+    /// The verb that a refusal names.
+    pub fn verb(self) -> &'static str {
+        match self.name().1 {
+            "status" | "logs" => "read",
+            verb => verb,
+        }
+    }
+}
