@@ -28,6 +28,8 @@ impl Clients {
     pub(crate) fn new(sdk: &SdkConfig, config: &Config) -> Self {
         let websocket = aws_sdk_apigatewaymanagement::config::Builder::from(sdk)
             .endpoint_url(&config.websocket_api_endpoint)
+            // A viewer whose buffer is full is answered with an error that the SDK would repeat for seconds. `websocket::post` decides.
+            .retry_config(RetryConfig::disabled())
             .build();
         Self {
             dynamodb: aws_sdk_dynamodb::Client::new(sdk),

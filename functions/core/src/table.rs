@@ -135,13 +135,19 @@ where
     }
 }
 
+/// The reasons for which DynamoDB cancels a transaction that may succeed a moment later ("TransactionCanceledException", DynamoDB API
+/// Reference). The SDK repeats throttled calls, and does not repeat these.
+const BUSY: [&str; 4] =
+    ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded"];
+
 /// What came of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transacted {
     Done,
     /// The condition of the write with this index does not hold. Nothing was written.
     Refused(usize),
-    /// Another write of one of the items is under way. Nothing was written.
+    /// Another write of one of the items is under way, or DynamoDB throttles one of the keys. Nothing was written, and the transaction
+    /// may be sent again.
     Conflict,
 }
 
@@ -155,13 +161,11 @@ pub(crate) async fn transact_once(app: &App, writes: Vec<TransactWriteItem>) -> 
         return if error.is_conflict() { Ok(Transacted::Conflict) } else { Err(error.into()) };
     };
     // A reason for each write, in the order of the writes.
-    let position_of =
-        |code: &str| cancelled.cancellation_reasons().iter().position(|reason| reason.code() == Some(code));
-    match (position_of("ConditionalCheckFailed"), position_of("TransactionConflict")) {
-        (Some(at), _) => Ok(Transacted::Refused(at)),
-        (None, Some(_)) => Ok(Transacted::Conflict),
-        (None, None) => Err(error.into()),
+    let mut codes = cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or_default());
+    if let Some(at) = codes.clone().position(|code| code == "ConditionalCheckFailed") {
+        return Ok(Transacted::Refused(at));
     }
+    if codes.any(|code| BUSY.contains(&code)) { Ok(Transacted::Conflict) } else { Err(error.into()) }
 }
 
 /// Whether a transaction failed because the items with one partition key have reached the 10 GB that DynamoDB allows in a table with a
@@ -173,16 +177,16 @@ pub(crate) fn is_full(error: &Error) -> bool {
     cancelled.cancellation_reasons().iter().any(|reason| reason.code() == Some("ItemCollectionSizeLimitExceeded"))
 }
 
-/// Sends a transaction, and sends it again while another write is in conflict with it.
+/// Sends a transaction, and sends it again while another write is in conflict with it or DynamoDB throttles it.
 ///
 /// # Errors
-/// [`Error::Aws`] when the conflict lasts for more than a second.
+/// [`Error::Aws`] when that lasts for more than a second.
 pub(crate) async fn transact(app: &App, writes: Vec<TransactWriteItem>) -> Result<Transacted> {
     for attempt in 0..ATTEMPTS {
         match transact_once(app, writes.clone()).await? {
-            Transacted::Conflict => app.sleep(FIRST_PAUSE * 2_u32.pow(attempt)).await,
+            Transacted::Conflict => app.sleep(pause(app, attempt)).await,
             done => return Ok(done),
         }
     }
-    Err(Error::unavailable(Service::DynamoDb, "a transaction stayed in conflict with other writes"))
+    Err(Error::unavailable(Service::DynamoDb, "a transaction stayed in conflict with other writes, or was throttled"))
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::{Answer, AwsError};
 
@@ -26,15 +27,30 @@ pub enum ToSocket {
 
 #[derive(Clone, Default)]
 pub struct ApiGateway {
-    connections: Arc<Mutex<HashMap<String, mpsc::Sender<ToSocket>>>>,
+    connections: Arc<Mutex<HashMap<String, Open>>>,
+}
+
+/// The sending end of a connection.
+#[derive(Clone)]
+struct Open {
+    messages: mpsc::Sender<ToSocket>,
+    cut: CancellationToken,
+}
+
+/// The receiving end of a connection, for its socket.
+pub(crate) struct Incoming {
+    pub(crate) messages: mpsc::Receiver<ToSocket>,
+    /// Ends the connection although messages wait, because the client does not read them.
+    pub(crate) cut: CancellationToken,
 }
 
 impl ApiGateway {
     /// Registers a connection whose handshake is over.
-    pub(crate) fn open(&self, id: &str) -> mpsc::Receiver<ToSocket> {
-        let (sender, receiver) = mpsc::channel(BACKLOG);
-        self.lock().insert(id.to_owned(), sender);
-        receiver
+    pub(crate) fn open(&self, id: &str) -> Incoming {
+        let (sender, messages) = mpsc::channel(BACKLOG);
+        let cut = CancellationToken::new();
+        self.lock().insert(id.to_owned(), Open { messages: sender, cut: cut.clone() });
+        Incoming { messages, cut }
     }
 
     /// Removes a connection that is closed.
@@ -46,7 +62,7 @@ impl ApiGateway {
     pub(super) async fn call(&self, operation: &str, path: &str, body: &[u8]) -> Result<Answer, AwsError> {
         let id = path.rsplit_once("/@connections/").map_or("", |(_, id)| id).replace("%3D", "=");
         let gone = || AwsError { status: 410, ..AwsError::new("GoneException", "") };
-        let sender = self.lock().get(&id).cloned().ok_or_else(gone)?;
+        let Open { messages: sender, cut } = self.lock().get(&id).cloned().ok_or_else(gone)?;
         let message = match operation {
             "PostToConnection" => {
                 if body.len() > MAX_PAYLOAD {
@@ -59,7 +75,13 @@ impl ApiGateway {
                     .map_err(|_| AwsError::new("BadRequestException", "the message is not valid UTF-8"))?;
                 ToSocket::Text(text)
             }
-            _ => ToSocket::Close,
+            // The close frame follows the messages that wait. If there are too many of them, the client does not read.
+            _ => {
+                if sender.try_send(ToSocket::Close).is_err() {
+                    cut.cancel();
+                }
+                return Ok(Answer::json(Vec::new()));
+            }
         };
         match sender.send_timeout(message, PATIENCE).await {
             Ok(()) => Ok(Answer::json(Vec::new())),
@@ -70,7 +92,7 @@ impl ApiGateway {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, mpsc::Sender<ToSocket>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Open>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

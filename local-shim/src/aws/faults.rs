@@ -69,12 +69,9 @@ impl Fault {
                 tokio::time::sleep(Duration::from_secs(3600)).await;
                 AwsError::internal(&"hung").into_answer()
             }
-            Self::Throttled if service == "dynamodb" => {
-                AwsError::new("ProvisionedThroughputExceededException", "planned").into_answer()
-            }
             Self::Conflicts => conflict(operation),
             Self::Full => cancelled("ItemCollectionSizeLimitExceeded", "Collection size exceeded."),
-            Self::Throttled => AwsError::new("ThrottlingException", "planned: rate exceeded").into_answer(),
+            Self::Throttled => throttled(service, operation),
             Self::Fails | Self::Lost => AwsError::internal(&"planned").into_answer(),
         }
     }
@@ -88,6 +85,18 @@ pub fn conflict(operation: &str) -> Answer {
         "RegisterTaskDefinition" => AwsError::new("ClientException", super::ecs::CONCURRENT_REGISTRATION).into_answer(),
         "TransactWriteItems" => cancelled("TransactionConflict", ongoing),
         _ => AwsError::new("TransactionConflictException", ongoing).into_answer(),
+    }
+}
+
+/// The answer to a call for which there were too many. A throttled transaction is cancelled with a reason ("TransactionCanceledException",
+/// DynamoDB API Reference), which the SDK does not take for throttling and does not repeat.
+pub fn throttled(service: &str, operation: &str) -> Answer {
+    match (service, operation) {
+        ("dynamodb", "TransactWriteItems") => {
+            cancelled("ThrottlingError", "Throughput exceeds the current capacity of your table or index.")
+        }
+        ("dynamodb", _) => AwsError::new("ProvisionedThroughputExceededException", "planned").into_answer(),
+        _ => AwsError::new("ThrottlingException", "planned: rate exceeded").into_answer(),
     }
 }
 

@@ -12,11 +12,10 @@ use axum::{
     response::Response,
 };
 use serde_json::{Map, Value, json};
-use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    aws::api_gateway::{ApiGateway, ToSocket},
+    aws::api_gateway::{ApiGateway, Incoming, ToSocket},
     lambda::{Function, function::request_id},
 };
 
@@ -93,15 +92,16 @@ async fn serve(
     gateway: &Gateway,
     connection: &Connection,
     mut socket: WebSocket,
-    mut to_socket: mpsc::Receiver<ToSocket>,
+    Incoming { messages: mut to_socket, cut }: Incoming,
 ) {
     loop {
         tokio::select! {
             biased;
             message = to_socket.recv() => match message {
                 Some(ToSocket::Text(text)) => {
-                    if socket.send(Message::Text(text.into())).await.is_err() {
-                        return;
+                    tokio::select! {
+                        sent = socket.send(Message::Text(text.into())) => if sent.is_err() { return },
+                        () = cut.cancelled() => return,
                     }
                 }
                 Some(ToSocket::Close) => return close(socket, close_code::NORMAL).await,
@@ -125,6 +125,7 @@ async fn serve(
                 None => return,
                 Some(Ok(_)) => {}
             },
+            () = cut.cancelled() => return,
             () = gateway.closing.cancelled() => return close(socket, close_code::AWAY).await,
         }
     }

@@ -96,6 +96,14 @@ fn a_hundred_tasks_that_end_together_have_complete_logs_within_a_minute() {
     }
 }
 
+#[test]
+fn viewers_that_never_read_fail_no_batch_and_delay_no_other_viewer() {
+    for seed in 0..2 {
+        let outcome = scenario::run_stuck(seed);
+        assert!(outcome.violations.is_empty(), "seed {seed}: {:#?}", outcome.violations);
+    }
+}
+
 /// The order and the number of lines must not rest on what AWS does not document.
 #[test]
 fn a_log_has_each_line_once_where_cloudwatch_names_lines_otherwise_than_its_subscription() {

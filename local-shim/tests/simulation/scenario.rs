@@ -82,6 +82,15 @@ pub fn run_crowd(seed: u64) -> Outcome {
     play(seed, None, set_up, Simulation::crowd)
 }
 
+/// Viewers of one log, and how many of them never read: see [`run_stuck`].
+const VIEWERS: usize = 60;
+const STUCK: usize = 10;
+
+/// A log with [`VIEWERS`], of which some never read. No event may fail for them, and no other viewer may wait for them.
+pub fn run_stuck(seed: u64) -> Outcome {
+    play(seed, None, |simulation| (simulation.calm, simulation.prompt) = (true, true), Simulation::stuck)
+}
+
 struct Simulation {
     world: World,
     app: App,
@@ -544,7 +553,10 @@ impl Simulation {
                 self.violate(format!("a viewer was refused: {answer}"));
                 break;
             }
-            world.state().sockets.insert(connection.clone(), Socket { slowness, ..Socket::default() });
+            let now = world.clock().millis();
+            let stuck = !self.calm && world.chance(150);
+            let full = stuck.then(|| now + world.between(0, 5000)).map(|from| (from, from + world.between(0, 30_000)));
+            world.state().sockets.insert(connection.clone(), Socket { slowness, full, ..Socket::default() });
             world.wait(world.between(0, 40)).await;
             world.state().sockets.get_mut(&connection).unwrap().open = true;
             chain.sessions.push(connection.clone());
@@ -566,8 +578,22 @@ impl Simulation {
                 world.wait(50.max((now - chain.opened[0]) / 20)).await;
             };
             if stayed {
-                chain.stayed = true;
-                break;
+                let last_line = {
+                    let state = world.state();
+                    let frames = &state.sockets[&connection].frames;
+                    let is_sent_off = frames.last().is_some_and(|(_, frame)| frame["type"] == "disconnect");
+                    if is_sent_off { None } else { Some(lines(frames).last().map(|(_, id)| id.clone())) }
+                };
+                let Some(last_line) = last_line else {
+                    chain.stayed = true;
+                    break;
+                };
+                if full.is_none() {
+                    self.violate(format!("{connection} reads, and was closed before the end"));
+                }
+                world.tell(|| format!("{connection} did not read, and was closed"));
+                last_event_id = last_line.or(last_event_id);
+                continue;
             }
             if leaves.is_none() {
                 self.violate(format!("a viewer of {execution} waits for its end for ever"));
@@ -591,6 +617,56 @@ impl Simulation {
             world.wait(world.between(0, 5000)).await;
         }
         self.seen.borrow_mut().push(chain);
+    }
+
+    /// One log with many viewers, of which some never read.
+    async fn stuck(self: Rc<Self>) {
+        self.prepare().await;
+        self.clone().follow_stream();
+        let (_, started, _) = self.request("POST", "/run", &[], json!({"command": "c"}), false).await.unwrap();
+        let id = started["execution_id"].as_str().unwrap().to_owned();
+        let token = started["websocket_url"].as_str().unwrap().split("token=").nth(1).unwrap().to_owned();
+        let group = self.world.logs().group(&self.app.config.log_group).unwrap().clone();
+        for container in ["sidecar", "runner"] {
+            group.create_stream(&format!("task/{container}/{id}")).unwrap();
+        }
+        let now = self.world.clock().millis();
+        self.change(&id, |task| task.started_at = Some(now));
+        self.tell_task(&id, "RUNNING");
+        for number in 0..VIEWERS {
+            self.watch_as(&format!("connection-{number}"), &id, &token).await;
+            let full = (number < STUCK).then_some((0, u64::MAX));
+            self.world.state().sockets.get_mut(&format!("connection-{number}")).unwrap().full = full;
+        }
+        for line in 0..6 {
+            self.print(&id, vec![format!("line {line}")], &[]);
+            self.world.wait(5000).await;
+        }
+        self.print(&id, vec![format!("{END_LINE}0")], &[]);
+        let at = self.world.clock().millis();
+        self.change(&id, |task| {
+            task.stopped = Some(Stopped { at, code: "EssentialContainerExited", exit_code: Some(0) })
+        });
+        self.tell_task(&id, "STOPPED");
+        self.world.wait(120_000).await;
+        // A stuck viewer is closed, and has seen nothing. The others have seen all, in time.
+        let stuck: Vec<Chain> = self.seen.borrow_mut().drain(..STUCK).collect();
+        for chain in &stuck {
+            let socket = &self.world.state().sockets[&chain.sessions[0]];
+            if !socket.closed || !socket.frames.is_empty() {
+                self.violate(format!("{:?} reads nothing and is not closed", chain.sessions));
+            }
+        }
+        for chain in self.seen.borrow_mut().iter_mut() {
+            chain.stayed = self.world.state().sockets[&chain.sessions[0]].closed;
+            if !chain.stayed {
+                self.violate(format!("{:?} was not sent off", chain.sessions));
+            }
+        }
+        if let Some(line) = self.world.state().story.iter().find(|line| line.contains("failed")) {
+            self.violate(format!("a stuck viewer made an event fail: {line}"));
+        }
+        self.check().await;
     }
 
     async fn crowd(self: Rc<Self>) {
@@ -653,7 +729,11 @@ impl Simulation {
 
     /// Connects a viewer that stays.
     async fn watch(&self, execution: &str, token: &str) {
-        let connection = format!("connection-of-{execution}");
+        self.watch_as(&format!("connection-of-{execution}"), execution, token).await;
+    }
+
+    async fn watch_as(&self, connection: &str, execution: &str, token: &str) {
+        let connection = connection.to_owned();
         let parameters = json!({"execution_id": execution, "token": token});
         self.handle(websocket("$connect", &connection, parameters), false).await.unwrap().unwrap();
         self.world.state().sockets.insert(connection.clone(), Socket { open: true, ..Socket::default() });

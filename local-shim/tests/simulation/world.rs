@@ -20,7 +20,7 @@ use aws_smithy_types::body::SdkBody;
 use local_shim::aws::{
     Answer, AwsError, Request, delays,
     dynamodb::DynamoDb,
-    faults::conflict,
+    faults::{conflict, throttled},
     http_client::path_of,
     identify,
     logs::{CloudWatchLogs, Shown},
@@ -115,6 +115,8 @@ pub struct Socket {
     pub open: bool,
     /// The greatest delay of a frame, in milliseconds.
     pub slowness: u64,
+    /// From when until when the viewer reads nothing and its buffer is full.
+    pub full: Option<(u64, u64)>,
     /// The frames, with the time of each.
     pub frames: Vec<(u64, Value)>,
     /// Whether the server has closed the connection.
@@ -255,7 +257,7 @@ impl World {
                 answer
             }
             Some(Fault::Fails) => AwsError::internal(&"planned").into_answer(),
-            Some(Fault::Throttled) => AwsError::new("ThrottlingException", "planned").into_answer(),
+            Some(Fault::Throttled) => throttled(service, &operation),
             Some(Fault::Lost) => {
                 self.answer(invocation, service, &operation, request).await;
                 AwsError::internal(&"planned").into_answer()
@@ -371,6 +373,9 @@ impl World {
         let now = self.0.clock.millis();
         let mut state = self.state();
         let Some(socket) = state.sockets.get_mut(&id).filter(|socket| socket.open) else { return gone() };
+        if operation == "PostToConnection" && socket.full.is_some_and(|(from, until)| (from..until).contains(&now)) {
+            return AwsError { status: 429, ..AwsError::new("LimitExceededException", "") }.into_answer();
+        }
         if operation == "PostToConnection" {
             assert!(request.body.len() <= 128 * 1024, "a frame of {} bytes", request.body.len());
             socket.frames.push((now, serde_json::from_slice(&request.body).unwrap()));

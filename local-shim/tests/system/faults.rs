@@ -243,6 +243,12 @@ async fn a_call_that_is_throttled_is_a_503_and_leaves_nothing_half_done() {
     every_call_goes_wrong(Fault::Throttled, EVERY_TRY).await;
 }
 
+/// The SDK does not repeat a transaction that DynamoDB has cancelled because a key is throttled.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_whose_first_try_alone_is_throttled_is_made_again() {
+    every_call_goes_wrong(Fault::Throttled, 1).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_conflicts_with_another_is_made_again() {
     every_call_goes_wrong(Fault::Conflicts, 1).await;

@@ -1,8 +1,9 @@
 //! Reading the log of an execution that has ended, in pages that fit into Lambda's answer.
 
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
 use flate2::{Compression, write::DeflateEncoder};
+use jiff::Timestamp;
 
 use super::{
     LogEvent, LogHead,
@@ -18,6 +19,11 @@ const MAX_PLAIN: usize = 5 * 1024 * 1024;
 const MAX_COMPRESSED: usize = 4 * 1024 * 1024;
 /// Bytes of lines before compression: what a function of 256 MB can hold several copies of.
 const MAX_UNCOMPRESSED: usize = 40 * 1024 * 1024;
+
+/// How long a page of the store is filled. The API answers within 30 seconds, and clients ask for the next page.
+const LONGEST_PAGE: Duration = Duration::from_secs(5);
+/// After each of so many events, the clock is read.
+const EVENTS_A_LOOK: usize = 64;
 
 /// How the size of a page is limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,18 +117,20 @@ async fn from_store(app: &App, record: &ExecutionRecord, after: &str, limit: Pag
     let mut ranges = ranges.into_iter().peekable();
     let mut page = Page::new(limit);
     let mut last = after.to_owned();
+    let mut reader = store::Reader::new(app, id);
+    let ends = app.now() + LONGEST_PAGE;
     // Lines that were read and are not on the page yet, latest first. A line may go onto the page once it precedes every batch
     // that has not been read.
     let mut waiting: Vec<LogEvent> = Vec::new();
     while let Some(range) = ranges.next() {
-        if let Some(batch) = store::get(app, id, range.sequence).await? {
+        if let Some(batch) = reader.take(range.sequence).await? {
             waiting.extend(batch.events.into_iter().filter(|event| event.event_id.as_str() > after));
             waiting.sort_by(|a, b| b.event_id.cmp(&a.event_id));
         }
         let next = ranges.peek().map(|range| &range.first_event_id);
         while let Some(event) = waiting.pop_if(|event| next.is_none_or(|next| event.event_id < *next)) {
             let event_id = event.event_id.clone();
-            if !page.push(event)? {
+            if page.is_overdue(app, ends) || !page.push(event)? {
                 let unread: Option<usize> = ranges.map(|range| range.lines).sum();
                 page.missing = unread.map(|lines| lines + waiting.len() + 1);
                 page.next = Some(After::Event(last));
@@ -191,6 +199,11 @@ impl Page {
     fn new(limit: PageLimit) -> Self {
         let compressor = DeflateEncoder::new(ByteCount::default(), Compression::fast());
         Self { events: Vec::new(), limit, size: 0, compressor, missing: None, next: None }
+    }
+
+    /// Whether the page has taken so long that it ends here. A page has one event at least, so that the next page is another one.
+    fn is_overdue(&self, app: &App, ends: Timestamp) -> bool {
+        self.events.len() % EVENTS_A_LOOK == 1 && app.now() >= ends
     }
 
     /// Adds an event if there is room. Returns whether there was. The first event always fits.

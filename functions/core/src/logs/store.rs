@@ -4,7 +4,7 @@
 //! Lines that all come after it are new, and appending them costs the same however long the log is. Other lines are compared with the
 //! stored batches whose range of ids they overlap.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 
@@ -166,9 +166,10 @@ async fn without_stored(
     let ids = || events.iter().map(|event| event.event_id.as_str());
     let (Some(first), Some(last)) = (ids().min(), ids().max()) else { return Ok(events) };
     let mut stored = HashSet::new();
+    let mut reader = Reader::new(app, id);
     for range in ranges(app, id, first).await? {
         if range.first_event_id.as_str() <= last
-            && let Some(batch) = get(app, id, range.sequence).await?
+            && let Some(batch) = reader.take(range.sequence).await?
         {
             stored.extend(batch.events.into_iter().map(|event| event.event_id));
         }
@@ -235,6 +236,10 @@ pub(super) async fn newest(app: &App, id: &ExecutionId, head: &LogHead) -> Resul
 
 /// The next batches after a sequence number, as many as one answer of DynamoDB carries (1 MB); empty when there are none.
 pub async fn after(app: &App, id: &ExecutionId, sequence: u64) -> Result<Vec<Batch>> {
+    items_after(app, id, sequence).await?.into_iter().map(Batch::from_item).collect()
+}
+
+async fn items_after(app: &App, id: &ExecutionId, sequence: u64) -> Result<Vec<table::Item>> {
     let answer = app
         .aws
         .dynamodb
@@ -247,14 +252,46 @@ pub async fn after(app: &App, id: &ExecutionId, sequence: u64) -> Result<Vec<Bat
         .expression_attribute_values(":sequence", number(sequence))
         .send()
         .await?;
-    answer.items.unwrap_or_default().into_iter().map(Batch::from_item).collect()
+    Ok(answer.items.unwrap_or_default())
+}
+
+/// Reads batches in any order, each once. A batch is read with those that follow it, as many as one answer of DynamoDB carries (1 MB),
+/// so that a log of many small batches takes few calls.
+pub(super) struct Reader<'a> {
+    app: &'a App,
+    id: &'a ExecutionId,
+    /// Items that were read and not taken yet, still compressed, by sequence number.
+    ahead: HashMap<u64, table::Item>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(app: &'a App, id: &'a ExecutionId) -> Self {
+        Self { app, id, ahead: HashMap::new() }
+    }
+
+    /// The batch with this sequence number. `None` if it is not stored any more.
+    pub(super) async fn take(&mut self, sequence: u64) -> Result<Option<Batch>> {
+        if let Some(item) = self.ahead.remove(&sequence) {
+            return Batch::from_item(item).map(Some);
+        }
+        let mut found = None;
+        for item in items_after(self.app, self.id, sequence.saturating_sub(1)).await? {
+            match item.get("sequence").and_then(|number| number.as_n().ok()?.parse().ok()) {
+                Some(number) if number == sequence => found = Some(Batch::from_item(item)?),
+                Some(number) => drop(self.ahead.insert(number, item)),
+                None => {}
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// The batch that contains an event, if it is stored.
 pub(crate) async fn holding(app: &App, id: &ExecutionId, event_id: &str) -> Result<Option<Batch>> {
+    let mut reader = Reader::new(app, id);
     for range in ranges(app, id, event_id).await? {
         if range.first_event_id.as_str() <= event_id
-            && let Some(batch) = get(app, id, range.sequence).await?
+            && let Some(batch) = reader.take(range.sequence).await?
             && batch.events.iter().any(|event| event.event_id == event_id)
         {
             return Ok(Some(batch));

@@ -10,7 +10,6 @@
 use std::time::Duration;
 
 use aws_sdk_apigatewaymanagement::{
-    error::SdkError,
     operation::{delete_connection::DeleteConnectionError, post_to_connection::PostToConnectionError},
     primitives::Blob,
 };
@@ -30,7 +29,7 @@ use crate::{
 };
 
 /// Viewers that one invocation serves at the same time, so that a slow one does not hold up the others.
-const CONCURRENCY: usize = 32;
+const CONCURRENCY: usize = 128;
 /// How long an invocation serves one viewer before it hands the viewer over. The rest of the invocation's 120 seconds is for
 /// waiting: for the end of a log, or for the lease of an invocation that died.
 const TURN: Duration = Duration::from_secs(10);
@@ -38,6 +37,11 @@ const TURN: Duration = Duration::from_secs(10);
 const LEASE_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// The first and the longest pause while the handshake of a new viewer may not be over.
 const HANDSHAKE_PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
+/// The first and the longest pause while the buffer of a viewer is full.
+const FULL_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// How often a frame is sent that API Gateway fails to take for another reason, and the pause before the first repetition.
+const POST_ATTEMPTS: u32 = 3;
+const POST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Sends every viewer of an execution the lines that it lacks. `fresh` is what the caller has just stored, so that it need not be
 /// read again; without it, the call may repeat an event whose first handler died with a lease.
@@ -114,7 +118,7 @@ enum Delivery {
 
 /// Sends a viewer the lines that it lacks, unless another invocation holds the lease.
 async fn deliver_once(app: &App, key: &ConnectionKey, head: &LogHead, fresh: &[Batch]) -> Result<Delivery> {
-    let turn_ends = app.now() + TURN;
+    let mut turn = Turn::new(app, !fresh.is_empty());
     let mut newer: Option<LogHead> = None;
     loop {
         let head = newer.as_ref().unwrap_or(head);
@@ -123,13 +127,24 @@ async fn deliver_once(app: &App, key: &ConnectionKey, head: &LogHead, fresh: &[B
             LeaseAttempt::HeldBy(holder) => return Ok(Delivery::HeldBy(holder)),
             LeaseAttempt::ViewerGone => return Ok(Delivery::Done),
         };
-        match send_all(app, &mut lease, head, fresh, turn_ends).await {
+        match send_all(app, &mut lease, head, fresh, &mut turn).await {
             Ok(Progress::All) => {}
             Ok(Progress::Part) => {
                 lease.hand_over(app).await?;
                 return Ok(Delivery::Done);
             }
             Ok(Progress::Over) => return Ok(Delivery::Done),
+            Ok(Progress::Stuck) => {
+                tracing::info!(connection_id = key.connection_id, "closed: the viewer has read nothing for a turn");
+                end(app, &lease.connection).await?;
+                return Ok(Delivery::Done);
+            }
+            // The batch is stored, and one viewer must not fail it for the others. The event of the hand-over is repeated.
+            Err(Error::Aws { service: Service::ApiGateway, cause, .. }) if turn.is_of_batch => {
+                tracing::warn!(connection_id = key.connection_id, error = cause, "a viewer is handed over");
+                lease.hand_over(app).await?;
+                return Ok(Delivery::Done);
+            }
             Err(error) => {
                 // The next attempt need not wait for the lease to end.
                 lease.release(app).await?;
@@ -155,20 +170,16 @@ async fn deliver_once(app: &App, key: &ConnectionKey, head: &LogHead, fresh: &[B
 enum Progress {
     /// All of it.
     All,
-    /// A part: the turn is over.
+    /// A part: the turn is over, or the viewer's buffer is full while a batch is handled.
     Part,
+    /// The viewer's buffer was full for the whole turn.
+    Stuck,
     /// The connection is closed, the viewer has left, or the lease was lost.
     Over,
 }
 
 /// Sends a viewer everything that was stored up to `head`, and closes the connection if the log is complete.
-async fn send_all(
-    app: &App,
-    lease: &mut Lease,
-    head: &LogHead,
-    fresh: &[Batch],
-    turn_ends: Timestamp,
-) -> Result<Progress> {
+async fn send_all(app: &App, lease: &mut Lease, head: &LogHead, fresh: &[Batch], turn: &mut Turn) -> Result<Progress> {
     let id = &lease.connection.key.execution_id.clone();
     let mut served = match (lease.connection.served, &lease.connection.last_event_id) {
         (Some(served), _) => served,
@@ -180,9 +191,9 @@ async fn send_all(
     // The head has been read before the record, so a log that is complete is one of an execution with its end status.
     let record = if lease.connection.status { Some(execution::get(app, id).await?) } else { None };
     if let Some(record) = record.as_ref().filter(|record| !record.execution.status.is_terminal())
-        && !send_status(app, lease, record).await?
+        && let Some(progress) = send_status(app, lease, record, turn).await?
     {
-        return Ok(Progress::Over);
+        return Ok(progress);
     }
     while served < head.sequence {
         let read;
@@ -194,7 +205,7 @@ async fn send_all(
             }
         };
         for batch in batches {
-            match send_batch(app, lease, batch, turn_ends).await? {
+            match send_batch(app, lease, batch, turn).await? {
                 Progress::All => served = batch.sequence,
                 other => return Ok(other),
             }
@@ -206,19 +217,18 @@ async fn send_all(
         lease.connection.served = Some(served);
     }
     if let Some(record) = &record
-        && !send_status(app, lease, record).await?
+        && let Some(progress) = send_status(app, lease, record, turn).await?
     {
-        return Ok(Progress::Over);
+        return Ok(progress);
     }
     if head.complete {
-        close(app, &lease.connection).await?;
-        return Ok(Progress::Over);
+        return close(app, &lease.connection, turn).await;
     }
     Ok(Progress::All)
 }
 
 /// Sends the lines of a batch that a viewer lacks.
-async fn send_batch(app: &App, lease: &mut Lease, batch: &Batch, turn_ends: Timestamp) -> Result<Progress> {
+async fn send_batch(app: &App, lease: &mut Lease, batch: &Batch, turn: &mut Turn) -> Result<Progress> {
     let last = lease.connection.last_event_id.as_ref();
     let mut sent =
         last.and_then(|last| batch.events.iter().position(|event| event.event_id == *last)).map_or(0, |at| at + 1);
@@ -226,12 +236,14 @@ async fn send_batch(app: &App, lease: &mut Lease, batch: &Batch, turn_ends: Time
         if lease.is_aging(app) && !lease.renew(app).await? {
             return Ok(Progress::Over);
         }
-        if !post(app, &lease.connection, frame.text).await? {
-            return Ok(Progress::Over);
+        match post(app, &lease.connection, frame.text, turn).await? {
+            Sent::Yes => {}
+            Sent::Left => return Ok(Progress::Over),
+            Sent::Full => return Ok(turn.when_full()),
         }
         sent += frame.count;
         lease.connection.last_event_id = Some(batch.events[sent - 1].event_id.clone());
-        if app.now() >= turn_ends {
+        if app.now() >= turn.ends {
             return Ok(Progress::Part);
         }
     }
@@ -240,66 +252,126 @@ async fn send_batch(app: &App, lease: &mut Lease, batch: &Batch, turn_ends: Time
     Ok(Progress::All)
 }
 
-/// Sends the execution's status to a viewer that asked for it, unless the viewer has this status or a later one. `false` when the
-/// viewer has left.
-async fn send_status(app: &App, lease: &mut Lease, record: &ExecutionRecord) -> Result<bool> {
+/// Sends the execution's status to a viewer that asked for it, unless the viewer has this status or a later one. Returns why the
+/// viewer cannot be sent more now.
+async fn send_status(
+    app: &App,
+    lease: &mut Lease,
+    record: &ExecutionRecord,
+    turn: &mut Turn,
+) -> Result<Option<Progress>> {
     let execution = &record.execution;
     let is_new = lease.connection.sent_status.is_none_or(|sent| sent.can_become(execution.status));
     if !lease.connection.status || !is_new {
-        return Ok(true);
+        return Ok(None);
     }
-    let is_there = post(app, &lease.connection, frame::status(execution.status, execution.exit_code)?).await?;
+    match post(app, &lease.connection, frame::status(execution.status, execution.exit_code)?, turn).await? {
+        Sent::Yes => {}
+        Sent::Left => return Ok(Some(Progress::Over)),
+        Sent::Full => return Ok(Some(turn.when_full())),
+    }
     lease.connection.sent_status = Some(execution.status);
-    Ok(is_there)
+    Ok(None)
 }
 
 /// Sends the disconnect frame, closes the connection and removes its record, in this order. If the invocation dies before the last
 /// step, the next one finds the connection gone and removes the record.
-async fn close(app: &App, connection: &Connection) -> Result<()> {
-    if !post(app, connection, frame::disconnect()?).await? {
-        return Ok(());
+async fn close(app: &App, connection: &Connection, turn: &mut Turn) -> Result<Progress> {
+    match post(app, connection, frame::disconnect()?, turn).await? {
+        Sent::Yes => end(app, connection).await.map(|()| Progress::Over),
+        Sent::Left => Ok(Progress::Over),
+        Sent::Full => Ok(turn.when_full()),
     }
-    let closed = app.aws.websocket.delete_connection().connection_id(&connection.key.connection_id).send().await;
-    match closed {
-        Ok(_) => {}
-        // The viewer has closed it.
-        Err(error) if matches!(error.as_service_error(), Some(DeleteConnectionError::GoneException(_))) => {}
-        // Without its record, no invocation would try again, and the viewer would wait for the end until API Gateway's own limit.
-        Err(error) => return Err(Error::aws(Service::ApiGateway)(error)),
+}
+
+/// Closes a connection and removes its record.
+async fn end(app: &App, connection: &Connection) -> Result<()> {
+    let mut attempt = 1;
+    loop {
+        let close = app.aws.websocket.delete_connection().connection_id(&connection.key.connection_id);
+        match close.send().await {
+            Ok(_) => break,
+            // The viewer has closed it.
+            Err(error) if matches!(error.as_service_error(), Some(DeleteConnectionError::GoneException(_))) => break,
+            Err(_) if attempt < POST_ATTEMPTS => app.sleep(app.jitter(POST_PAUSE * attempt)).await,
+            // Without its record, no invocation would try again, and the viewer would wait for the end until API Gateway's own limit.
+            Err(error) => return Err(Error::aws(Service::ApiGateway)(error)),
+        }
+        attempt += 1;
     }
     connection::remove(app, &connection.key).await
 }
 
-/// Sends one frame. `false` when the viewer has left; its record is removed then.
-async fn post(app: &App, connection: &Connection, frame: String) -> Result<bool> {
+/// The time that an invocation has for one viewer.
+struct Turn {
+    ends: Timestamp,
+    /// Whether a batch is handled, which waits for no viewer whose buffer is full.
+    is_of_batch: bool,
+    /// Whether the viewer has taken a frame.
+    has_taken: bool,
+}
+
+impl Turn {
+    fn new(app: &App, is_of_batch: bool) -> Self {
+        Self { ends: app.now() + TURN, is_of_batch, has_taken: false }
+    }
+
+    /// A viewer whose buffer is full gets another turn if it took a frame in this one, or if this one did not wait for it. Otherwise
+    /// its connection is closed, and it resumes by its `last_event_id` when it connects again.
+    fn when_full(&self) -> Progress {
+        if self.is_of_batch || self.has_taken { Progress::Part } else { Progress::Stuck }
+    }
+}
+
+/// What came of sending a frame.
+enum Sent {
+    Yes,
+    /// The viewer has left, and its record is removed.
+    Left,
+    /// The viewer's buffer was full until the turn ended.
+    Full,
+}
+
+/// Sends one frame.
+async fn post(app: &App, connection: &Connection, frame: String, turn: &mut Turn) -> Result<Sent> {
     let frame = Blob::new(frame);
-    let (mut pause, longest) = HANDSHAKE_PAUSES;
+    let (mut handshake_pause, longest_handshake_pause) = HANDSHAKE_PAUSES;
+    let (mut full_pause, longest_full_pause) = FULL_PAUSES;
+    let mut attempt = 1;
     loop {
-        let answer = app
-            .aws
-            .websocket
-            .post_to_connection()
-            .connection_id(&connection.key.connection_id)
-            .data(frame.clone())
-            .send()
-            .await;
-        match answer {
-            Ok(_) => return Ok(true),
-            Err(error) if is_gone(&error) => {
+        let call = app.aws.websocket.post_to_connection().connection_id(&connection.key.connection_id);
+        let error = match call.data(frame.clone()).send().await {
+            Ok(_) => {
+                turn.has_taken = true;
+                return Ok(Sent::Yes);
+            }
+            Err(error) => error,
+        };
+        match error.as_service_error() {
+            Some(PostToConnectionError::GoneException(_)) => {
                 // The stream may tell of a viewer a moment before its handshake is over and API Gateway knows the connection.
                 let age = app.now().as_millisecond() - connection.connected_at;
                 if age > HANDSHAKE.as_millis() as i64 {
                     connection::remove(app, &connection.key).await?;
-                    return Ok(false);
+                    return Ok(Sent::Left);
                 }
-                app.sleep(pause).await;
-                pause = (pause * 2).min(longest);
+                app.sleep(handshake_pause).await;
+                handshake_pause = (handshake_pause * 2).min(longest_handshake_pause);
             }
-            Err(error) => return Err(Error::aws(Service::ApiGateway)(error)),
+            // "The client is sending more than the allowed number of requests per unit of time or the WebSocket client side buffer is
+            // full" (API Gateway Management API Reference).
+            Some(PostToConnectionError::LimitExceededException(_)) => {
+                if turn.is_of_batch || app.now() >= turn.ends {
+                    return Ok(Sent::Full);
+                }
+                app.sleep(app.jitter(full_pause)).await;
+                full_pause = (full_pause * 2).min(longest_full_pause);
+            }
+            _ if attempt < POST_ATTEMPTS => {
+                app.sleep(app.jitter(POST_PAUSE * attempt)).await;
+                attempt += 1;
+            }
+            _ => return Err(Error::aws(Service::ApiGateway)(error)),
         }
     }
-}
-
-fn is_gone(error: &SdkError<PostToConnectionError>) -> bool {
-    matches!(error.as_service_error(), Some(PostToConnectionError::GoneException(_)))
 }

@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use crate::{Result, execution::Status, logs::LogEvent};
 
-/// Bytes of the longest frame: 128 KB ("Amazon API Gateway quotas": WebSocket message payload).
-const MAX_FRAME: usize = 128 * 1024;
+/// Bytes of a frame with several lines. API Gateway counts 32 KB as one message, and names it as the limit of a frame ("Amazon API
+/// Gateway quotas": WebSocket frame size). A line that is longer is a frame of its own, of 128 KB at most (message payload size).
+const MAX_BATCH: usize = 32 * 1024;
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
@@ -50,7 +51,7 @@ pub(super) fn lines(events: &[LogEvent], batch: bool) -> Result<Vec<Lines>> {
     let mut frame = Lines::default();
     for event in events {
         let event = json(event)?;
-        if frame.text.len() + event.len() + 1 + CLOSE.len() > MAX_FRAME && frame.count > 0 {
+        if frame.text.len() + event.len() + 1 + CLOSE.len() > MAX_BATCH && frame.count > 0 {
             frame.text.push_str(CLOSE);
             frames.push(std::mem::take(&mut frame));
         }
@@ -94,7 +95,9 @@ mod tests {
         for (count, size) in [(0, 0), (1, 10), (5000, 20), (7, 60_000)] {
             let events = events(count, size);
             let frames = lines(&events, true).unwrap();
-            assert!(frames.iter().all(|frame| frame.text.len() <= MAX_FRAME));
+            let fits =
+                |frame: &Lines| frame.text.len() <= MAX_BATCH || frame.count == 1 && frame.text.len() <= 128 * 1024;
+            assert!(frames.iter().all(fits));
             let read: Vec<LogEvent> = frames
                 .iter()
                 .flat_map(|frame| {
