@@ -375,7 +375,8 @@ impl<'a> Follower<'a> {
                 if let (Some(event_id), Some(timestamp), Some(message)) =
                     (frame.event_id, frame.timestamp, frame.message)
                 {
-                    self.take(vec![Line { event_id, timestamp, message }]);
+                    let exit_code = frame.exit_code.and_then(|code| code.try_into().ok());
+                    self.take(vec![Line { event_id, timestamp, message, exit_code }]);
                 }
             }
             // The answer to a ping, or a kind of frame that a later server sends.

@@ -35,7 +35,70 @@ pub struct Execution {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub modified_by_request_id: RequestId,
     pub cloud: String,
-    /// Why the task failed, when it was not its command that did.
+    /// Why the task failed, when it was not its command that did, in the words of ECS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_reason: Option<String>,
+    /// Why the execution failed or was stopped, in words for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The command has ended and its task has not. `exit_code` has the same code once the task has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
+    #[serde(flatten)]
+    pub asked: Asked,
+}
+
+/// The end of a command whose task has not ended yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Ending {
+    pub exit_code: i32,
+}
+
+/// The part of a run's request that everyone sees who sees the execution: names, and no values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Asked {
+    /// Names of the environment variables.
+    #[serde(default)]
+    pub variables: Vec<String>,
+    /// Names of the secrets.
+    #[serde(default)]
+    pub secrets: Vec<String>,
+    /// Without the credentials that the URL may have had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_repo: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_ref: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_path: Option<String>,
+    /// The commit that was checked out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_commit: Option<String>,
+    /// Seconds after which the command is stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u64>,
+    /// Where the request came from: `api`.
+    #[serde(default = "api")]
+    pub source: String,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self {
+            variables: Vec::new(),
+            secrets: Vec::new(),
+            git_repo: None,
+            git_ref: None,
+            git_path: None,
+            git_commit: None,
+            timeout: None,
+            source: api(),
+        }
+    }
+}
+
+/// The source of a run that someone asked for by `POST /run`.
+fn api() -> String {
+    "api".to_owned()
 }

@@ -129,5 +129,6 @@ fn line(event: FilteredLogEvent) -> LogEvent {
         event_id: event.event_id.unwrap_or_default(),
         timestamp: event.timestamp.unwrap_or_default(),
         message: event.message.unwrap_or_default().trim_end().to_owned(),
+        exit_code: None,
     }
 }

@@ -7,8 +7,9 @@ use flate2::read::GzDecoder;
 use jiff::Timestamp;
 use runvoy_core::{
     App, Error,
-    execution::{LogStream, task},
-    logs::{LogEvent, store},
+    execution::{self, LogStream, task},
+    image::task_definition::{RUNNER, SIDECAR},
+    logs::{LogEvent, end_line, store},
     websocket::delivery,
 };
 use serde::Deserialize;
@@ -18,6 +19,9 @@ use crate::EventError;
 
 /// Bytes that a batch may have after decompression. CloudWatch sends far smaller ones.
 const MAX_UNPACKED: u64 = 64 * 1024 * 1024;
+
+/// The beginning of the sidecar's last line after a clone. The commit follows.
+const CHECKED_OUT: &str = "### runvoy sidecar: checked out ";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -43,17 +47,33 @@ pub(crate) async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
         tracing::debug!(message_type = batch.message_type, "ignored: the message has no lines");
         return Ok(());
     }
-    let Some(LogStream { execution_id: id, .. }) = LogStream::parse(&batch.log_stream) else {
+    let Some(LogStream { execution_id: id, container }) = LogStream::parse(&batch.log_stream) else {
         tracing::debug!(log_stream = batch.log_stream, "ignored: the stream belongs to no execution");
         return Ok(());
     };
     let newest = batch.log_events.iter().map(|line| line.timestamp).max().unwrap_or_default();
-    let events: Vec<LogEvent> = batch
+    let mut events: Vec<LogEvent> = batch
         .log_events
         .into_iter()
-        .map(|line| LogEvent { event_id: line.id, timestamp: line.timestamp, message: line.message })
+        .map(|line| LogEvent { event_id: line.id, timestamp: line.timestamp, message: line.message, exit_code: None })
         .collect();
-    let appended = match store::append(app, &id, events, false).await {
+    let stored = async {
+        let ending = if container == RUNNER && end_line::may_have_end(&events) {
+            end_line::mark_end(&mut events, task::resolve(app, &id).await?.nonce.as_deref())
+        } else {
+            None
+        };
+        let commit = if container == SIDECAR { checked_out(&events) } else { None };
+        let appended = store::append(app, &id, events, false).await?;
+        if let Some(exit_code) = ending {
+            execution::note_ending(app, &id, exit_code).await?;
+        }
+        if let Some(commit) = commit {
+            execution::note_commit(app, &id, &commit).await?;
+        }
+        Ok(appended)
+    };
+    let appended = match stored.await {
         Ok(appended) => appended,
         // Before that, ECS may not show the task of these lines yet, and the batch is delivered again.
         Err(Error::NotFound { .. })
@@ -66,6 +86,14 @@ pub(crate) async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
     };
     // A repeated batch adds no line, but the invocation that stored it may have died before it sent the lines.
     Ok(delivery::deliver_to_all(app, &id, &appended.head, &appended.batches).await?)
+}
+
+/// The commit that the sidecar says it has checked out.
+fn checked_out(events: &[LogEvent]) -> Option<String> {
+    let commit = events.iter().find_map(|event| event.message.strip_prefix(CHECKED_OUT))?.trim_end();
+    // SHA-1 or SHA-256.
+    let is_hash = matches!(commit.len(), 40 | 64) && commit.bytes().all(|b| b.is_ascii_hexdigit());
+    is_hash.then(|| commit.to_owned())
 }
 
 /// Decodes the data of an event: JSON, compressed with gzip, in base64.

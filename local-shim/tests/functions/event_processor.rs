@@ -5,7 +5,7 @@ use local_shim::{AwsPort, Settings, Shim};
 use runvoy_core::{
     App, Email, RequestId,
     config::Config,
-    execution::{self, ExecutionId, NewExecution},
+    execution::{self, Asked, ExecutionId, NewExecution},
     image::ImageId,
     logs::store,
 };
@@ -33,6 +33,8 @@ async fn batches_at_the_same_time_are_each_stored_once() {
             started_at: app.now(),
             request_id: RequestId::new("test"),
             idempotency: None,
+            asked: Asked::default(),
+            nonce: None,
         };
         execution::create(&app, &new).await.unwrap();
     }

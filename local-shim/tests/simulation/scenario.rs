@@ -407,7 +407,12 @@ impl Simulation {
                 break;
             }
             for batch in 0..if self.calm { world.between(1, 3) } else { 1 } {
-                let texts = (0..world.between(1, 8)).map(|line| format!("line {burst}.{batch}.{line}")).collect();
+                let mut texts: Vec<String> =
+                    (0..world.between(1, 8)).map(|line| format!("line {burst}.{batch}.{line}")).collect();
+                if burst == 1 && batch == 0 {
+                    // A command can print what looks like the runner's last line.
+                    texts[0] = format!("{END_LINE}0");
+                }
                 last = self.print(&id, texts, &last);
             }
             if self.calm {
@@ -421,7 +426,7 @@ impl Simulation {
         // A runner that is killed by SIGKILL prints no last line.
         let silent = !self.calm && world.chance(80);
         let late = if self.calm || world.chance(700) { 0 } else { world.between(0, 4000) };
-        let finish = [format!("{END_LINE}{exit_code}")];
+        let finish = [self.last_line(&id, exit_code)];
         if !silent && late == 0 {
             self.print(&id, finish.to_vec(), &last);
         }
@@ -436,6 +441,15 @@ impl Simulation {
             world.wait(late).await;
             self.print(&id, finish.to_vec(), &last);
         }
+    }
+
+    /// The runner's last line, with the nonce that the runner got.
+    fn last_line(&self, id: &str, exit_code: i32) -> String {
+        let state = self.world.state();
+        let containers = state.tasks[id].request["overrides"]["containerOverrides"].as_array().unwrap();
+        let variables = containers.iter().flat_map(|container| container["environment"].as_array().unwrap());
+        let nonce = variables.into_iter().find(|variable| variable["name"] == "RUNVOY_NONCE").unwrap()["value"].clone();
+        format!("{END_LINE}{exit_code} nonce={}", nonce.as_str().unwrap())
     }
 
     /// Delivers lines to CloudWatch, and to its subscription.
@@ -460,7 +474,9 @@ impl Simulation {
                     .and_modify(|old| *old = at.min(*old))
                     .or_insert(at);
             }
-            let name = format!("{} lines from {:?} of {id}", batch.len(), batch[0].message);
+            // The nonce of the last line is another one in each simulation.
+            let first = batch[0].message.split(" nonce=").next().unwrap();
+            let name = format!("{} lines from {first:?} of {id}", batch.len());
             self.deliver(name, log_subscription::event(&self.app.config.log_group, &stream, &batch).unwrap(), delay);
         }
         events
@@ -704,7 +720,8 @@ impl Simulation {
                 _ => ("TaskFailedToStart", None),
             };
             if exit_code == Some(0) {
-                self.print(id, vec![format!("{END_LINE}0")], &[]);
+                let last = self.last_line(id, 0);
+                self.print(id, vec![last], &[]);
             }
             let at = self.world.clock().millis();
             self.change(id, |task| task.stopped = Some(Stopped { at, code, exit_code }));

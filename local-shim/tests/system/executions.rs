@@ -43,9 +43,14 @@ async fn a_command_runs_and_its_output_stands_between_the_runners_own_lines() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_that_fails_fails_with_its_exit_code() {
     let system = System::start().await;
-    for (command, code) in [("exit 3", 3), ("nonexistent-command", 127), ("kill -TERM $$", 143)] {
+    for (command, code, reason) in [
+        ("exit 3", 3, "the command ended with exit code 3"),
+        ("nonexistent-command", 127, "a command was not found (exit code 127)"),
+        ("kill -TERM $$", 143, "ended by SIGTERM (exit code 143)"),
+    ] {
         let (id, status) = system.admin.run_to_end(json!({"command": command})).await;
         assert_eq!((&status["status"], &status["exit_code"]), (&json!("FAILED"), &json!(code)), "{command}");
+        assert_eq!(status["reason"], reason, "{command}");
         let last = system.admin.log(&id).await.pop().unwrap();
         assert_eq!(last, format!("### runvoy runner: command ended, exit code => {code}"));
     }
@@ -83,6 +88,112 @@ async fn a_command_is_stopped_at_its_timeout() {
     assert_eq!((&status["status"], &status["exit_code"]), (&json!("FAILED"), &json!(124)));
     let log = system.admin.log(&id).await;
     assert!(log.iter().any(|line| line.contains("has run for its 1 seconds and is stopped")), "{log:#?}");
+    assert_eq!(status["reason"], "timed out after 1 s");
+    let own = json!({"command": "exit 124", "timeout": 60});
+    assert_eq!(system.admin.run_to_end(own).await.1["reason"], "the command ended with exit code 124");
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_timeout_bounds_the_clone_and_the_command_together() {
+    let system = System::start().await;
+    // A server that takes connections and never answers.
+    let server = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let repo = format!("http://127.0.0.1:{}/repo", server.local_addr().unwrap().port());
+    let started = std::time::Instant::now();
+    let (id, status) = system.admin.run_to_end(json!({"command": "true", "git_repo": repo, "timeout": 1})).await;
+    assert_eq!(status["status"], "FAILED");
+    assert_eq!(status["reason"], "timed out after 1 s, while the repository was being cloned");
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    let log = system.admin.log(&id).await.join("\n");
+    assert!(log.contains("the time limit of 1 seconds passed while the repository was being cloned"), "{log}");
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_that_the_command_sends_to_the_runner_changes_nothing() {
+    let system = System::start().await;
+    // The runner is the parent of the process that has started the command.
+    let command = "runner=$(awk '{print $4}' /proc/$PPID/stat); for s in HUP QUIT ALRM USR1 USR2; do kill -$s $PPID $runner; done; \
+                   sleep 0.2; exit 7";
+    let (id, status) = system.admin.run_to_end(json!({"command": command, "timeout": 60})).await;
+    assert_eq!((&status["status"], &status["exit_code"]), (&json!("FAILED"), &json!(7)));
+    assert_eq!(system.admin.log(&id).await.last().unwrap(), "### runvoy runner: command ended, exit code => 7");
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_ends_while_the_runner_is_stopped_keeps_its_code() {
+    let system = System::start().await;
+    for _ in 0..10 {
+        let command =
+            "trap 'exit 9' TERM; runner=$(awk '{print $4}' /proc/$PPID/stat); kill -TERM $runner; sleep 5 & wait";
+        let (_, status) = system.admin.run_to_end(json!({"command": command})).await;
+        assert_eq!(status["exit_code"], 9);
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_looks_like_the_runners_last_one_ends_no_log() {
+    let system = System::start().await;
+    let fake = "### runvoy runner: command ended, exit code => 0";
+    let command = format!("echo '{fake}'; env; sleep 1; echo after; exit 4");
+    let (id, status) = system.admin.run_to_end(json!({"command": command})).await;
+    assert_eq!(status["exit_code"], 4);
+    let log = system.admin.get(&format!("/executions/{id}/logs")).await.json();
+    let events = log["events"].as_array().unwrap();
+    let with_code: Vec<_> = events.iter().filter(|event| event["exit_code"].is_number()).collect();
+    assert_eq!(with_code.len(), 1, "{log}");
+    assert_eq!((&with_code[0]["exit_code"], with_code[0]), (&json!(4), events.last().unwrap()));
+    assert!(events.iter().any(|event| event["message"] == fake), "{log}");
+    assert!(!log.to_string().contains("NONCE"), "{log}");
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_execution_shows_what_was_asked_without_values() {
+    let system = System::start().await;
+    let secret = json!({"name": "db", "key_name": "DB", "value": "v"});
+    assert_eq!(system.admin.post("/secrets", &secret).await.status, 201);
+    let repo = tempfile::tempdir().unwrap();
+    let git = |arguments: &[&str]| {
+        let mut git = std::process::Command::new("git");
+        let output = git
+            .current_dir(repo.path())
+            .args(["-c", "user.email=a@b", "-c", "user.name=a"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    git(&["init", "--quiet", "--initial-branch=main"]);
+    git(&["commit", "--quiet", "--allow-empty", "--message=one"]);
+    let commit = git(&["rev-parse", "HEAD"]);
+    let url = format!("file://{}", repo.path().display());
+    let body = json!({
+        "command": "true", "env": {"PORT": "8080", "A": "a-value"}, "secrets": ["db"], "timeout": 60,
+        "git_repo": url, "git_ref": "main", "git_path": ".",
+    });
+    let (id, _) = system.admin.run_to_end(body).await;
+    let execution = system.admin.get(&format!("/executions/{id}")).await.json();
+    for (field, expected) in [
+        ("variables", json!(["A", "PORT"])),
+        ("secrets", json!(["db"])),
+        ("timeout", json!(60)),
+        ("git_repo", json!(url)),
+        ("git_ref", json!("main")),
+        ("git_path", json!(".")),
+        ("git_commit", json!(commit)),
+        ("source", json!("api")),
+    ] {
+        assert_eq!(execution[field], expected, "{field}: {execution}");
+    }
+    let viewer = system.user("viewer", "viewer@example.com").await;
+    let listed = viewer.get("/executions").await;
+    assert!(!listed.text.contains("a-value") && !listed.text.contains("8080"), "{}", listed.text);
+    assert_eq!(listed.json()[0]["variables"], json!(["A", "PORT"]));
     system.shim.shut_down().await;
 }
 
@@ -253,7 +364,7 @@ async fn an_idempotency_key_runs_a_command_once() {
     let theirs = other.request(Method::POST, "/run", &[("idempotency-key", "k1")], body).await;
     assert_eq!(theirs.status, 202, "{}", theirs.text);
     assert_ne!(id(&theirs.json()), id(&answers[0].json()));
-    for key in ["a b", &"k".repeat(256)] {
+    for key in ["", "a b", &"k".repeat(256)] {
         let refused =
             system.admin.request(Method::POST, "/run", &[("idempotency-key", key)], "{\"command\":\"x\"}").await;
         assert_eq!(refused.status, 400, "{key}: {}", refused.text);

@@ -178,7 +178,8 @@ impl Source {
             }
             let answer = query.key_condition_expression(condition).send().await?;
             for item in answer.items.unwrap_or_default() {
-                self.ready.push_back(table::from_item(item)?);
+                let Listed { started_key, record } = table::from_item(item)?;
+                self.ready.push_back(Listed { started_key, record: record.with_reason() });
             }
             self.resume = answer.last_evaluated_key;
             self.exhausted = self.resume.is_none();

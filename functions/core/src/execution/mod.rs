@@ -14,7 +14,9 @@ pub mod task;
 pub use idempotency::Idempotency;
 pub use kill::{KillOutcome, kill};
 pub use log_stream::LogStream;
-pub use record::{Changed, ExecutionRecord, NewExecution, Transition, change, create, find, get, set_owners};
+pub use record::{
+    Changed, ExecutionRecord, NewExecution, Transition, change, create, find, get, note_commit, note_ending, set_owners,
+};
 pub use run_request::{RunRequest, ValidRun};
-pub use runvoy_api_types::{Execution, ExecutionId, Status};
+pub use runvoy_api_types::{Asked, Execution, ExecutionId, Status};
 pub use start::{RunContext, start};

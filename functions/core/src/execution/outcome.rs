@@ -2,11 +2,19 @@
 
 use jiff::Timestamp;
 
-use super::{Execution, Status, Transition, task::TaskReport};
-use crate::image::task_definition::RUNNER;
+use super::{Execution, ExecutionRecord, Status, Transition, task::TaskReport};
+use crate::image::task_definition::{RUNNER, SIDECAR};
 
 /// The stop code of a task that was stopped by a call of StopTask.
 const USER_INITIATED: &str = "UserInitiated";
+/// The stop code of a task whose Spot capacity AWS has taken back.
+const SPOT_INTERRUPTION: &str = "SpotInterruption";
+/// The exit code of a run that has reached its time limit, of the runner and of the sidecar.
+const TIMED_OUT: i32 = 124;
+/// The sidecar's exit code when the repository asks for credentials, and there are none.
+const NO_ACCESS: i32 = 77;
+/// The sidecar's exit code when git could not clone the repository or find the ref.
+const NOT_CLONED: i32 = 65;
 
 /// How a task ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,13 +22,16 @@ pub struct Stop {
     stop_code: Option<String>,
     /// The exit code of the container `runner`.
     exit_code: Option<i32>,
+    /// The exit code of the container that clones the repository.
+    sidecar_exit_code: Option<i32>,
     failure: Option<String>,
     pub(crate) at: Option<Timestamp>,
 }
 
 impl Stop {
     pub(super) fn new(report: TaskReport) -> Self {
-        let exit_code = report.containers.iter().find(|one| one.name == RUNNER).and_then(|runner| runner.exit_code);
+        let code = |name: &str| report.containers.iter().find(|one| one.name == name)?.exit_code;
+        let (exit_code, sidecar_exit_code) = (code(RUNNER), code(SIDECAR));
         let of_containers = report.containers.into_iter().filter_map(|one| {
             Some(format!("container {}: {}", one.name, one.reason.filter(|reason| !reason.is_empty())?))
         });
@@ -34,13 +45,14 @@ impl Stop {
             None if of_its_own && !reason.contains("container runner:") => None,
             None => Some(reason),
         });
-        Self { stop_code: report.stop_code, exit_code, failure, at: report.stopped_at }
+        Self { stop_code: report.stop_code, exit_code, sidecar_exit_code, failure, at: report.stopped_at }
     }
 
     /// The end of the task of an execution that has ended, as its record tells it.
     pub fn of(execution: &Execution) -> Self {
         Self {
             stop_code: None,
+            sidecar_exit_code: None,
             exit_code: execution.exit_code,
             failure: execution.stopped_reason.clone(),
             at: execution.completed_at,
@@ -61,7 +73,7 @@ impl Stop {
     fn outcome(&self) -> (Status, i32) {
         match (self.stop_code.as_deref(), self.exit_code) {
             (Some(USER_INITIATED), _) => (Status::Stopped, 130),
-            (Some("TaskFailedToStart"), _) | (_, None) => (Status::Failed, 1),
+            (Some("TaskFailedToStart" | SPOT_INTERRUPTION), _) | (_, None) => (Status::Failed, 1),
             (_, Some(0)) => (Status::Succeeded, 0),
             (_, Some(code)) => (Status::Failed, code),
         }
@@ -72,9 +84,9 @@ impl Stop {
     pub(crate) fn unknown(was: Status, now: Timestamp) -> Self {
         Self {
             stop_code: (was == Status::Terminating).then(|| USER_INITIATED.to_owned()),
-            exit_code: None,
             failure: Some("ECS no longer knows the task, so how it ended is unknown".to_owned()),
             at: Some(now),
+            ..Self::default()
         }
     }
 
@@ -88,6 +100,8 @@ impl Stop {
             completed_at: Some(ended),
             duration_seconds: Some(ended.duration_since(started_at).as_secs().max(0)),
             stopped_reason: self.failure.clone(),
+            stop_code: self.stop_code.clone(),
+            sidecar_exit_code: self.sidecar_exit_code,
             request_id: None,
         };
         (status, with)
@@ -99,38 +113,138 @@ impl Stop {
     }
 }
 
-/// What to do about a reason that users meet often ("Stopped task error messages", Amazon ECS Developer Guide).
-fn hint(reason: &str) -> Option<&'static str> {
-    const HINTS: [(&str, &str); 11] = [
-        (
-            "exec format error",
-            "the image is built for another CPU architecture: register it with the right runtime_platform",
-        ),
-        (
-            "does not match the specified platform",
-            "the image has no variant for this CPU architecture: register it with the right runtime_platform",
-        ),
-        (
-            "no matching manifest",
-            "the image has no variant for this CPU architecture: register it with the right runtime_platform",
-        ),
-        ("CannotPullContainerError", "check the image's name, tag and registry, and whether it is public"),
-        (
-            "\"/bin/sh\": stat /bin/sh: no such file",
-            "the image has no /bin/sh, which runvoy needs: use an image with a shell",
-        ),
-        ("OutOfMemory", "register the image with more memory, or let the command use less"),
-        ("range of CPUs", "the image is registered with more CPUs than this machine has"),
-        ("lines of the log could not be written", "free disk space, or let the command print less"),
-        ("no space left on device", "free disk space, or let the command write less"),
-        ("too many open files", "the limit of open files is reached: raise it with `ulimit -n`"),
-        (
-            "unable to pull secrets",
-            "a secret has no value, or the task execution role may not read it: see POST /api/v1/health/reconcile",
-        ),
-    ];
-    let reason = reason.to_ascii_lowercase();
-    HINTS.iter().find(|(mark, _)| reason.contains(&mark.to_ascii_lowercase())).map(|(_, hint)| *hint)
+/// A cause that users meet often ("Stopped task error messages", Amazon ECS Developer Guide).
+struct Cause {
+    /// A part of what ECS says, in lower case.
+    mark: &'static str,
+    /// What has happened, in words for a person.
+    words: &'static str,
+    /// What to do about it.
+    hint: &'static str,
+}
+
+const fn cause(mark: &'static str, words: &'static str, hint: &'static str) -> Cause {
+    Cause { mark, words, hint }
+}
+
+const WRONG_ARCHITECTURE: &str = "register it with the right runtime_platform";
+const CAUSES: [Cause; 11] = [
+    cause("exec format error", "the image is built for another CPU architecture", WRONG_ARCHITECTURE),
+    cause(
+        "does not match the specified platform",
+        "the image has no variant for this CPU architecture",
+        WRONG_ARCHITECTURE,
+    ),
+    cause("no matching manifest", "the image has no variant for this CPU architecture", WRONG_ARCHITECTURE),
+    cause(
+        "cannotpullcontainererror",
+        "the image cannot be pulled",
+        "check the image's name, tag and registry, and whether it is public",
+    ),
+    cause(
+        "\"/bin/sh\": stat /bin/sh: no such file",
+        "the image has no /bin/sh, which runvoy needs",
+        "use an image with a shell",
+    ),
+    cause("outofmemory", "out of memory", "register the image with more memory, or let the command use less"),
+    cause("range of cpus", "the image is registered with more CPUs than this machine has", "register it with fewer"),
+    cause(
+        "lines of the log could not be written",
+        "a part of the log could not be written",
+        "free disk space, or let the command print less",
+    ),
+    cause("no space left on device", "no disk space was left", "free disk space, or let the command write less"),
+    cause("too many open files", "the limit of open files was reached", "raise it with `ulimit -n`"),
+    cause(
+        "unable to pull secrets",
+        "a secret has no value, or the task execution role may not read it",
+        "see POST /api/v1/health/reconcile",
+    ),
+];
+
+fn cause_of(told: &str) -> Option<&'static Cause> {
+    let told = told.to_ascii_lowercase();
+    CAUSES.iter().find(|cause| told.contains(cause.mark))
+}
+
+fn hint(told: &str) -> Option<&'static str> {
+    cause_of(told).map(|cause| cause.hint)
+}
+
+/// Why an execution failed or was stopped, in words for a person. `None` for one that has succeeded or goes on.
+pub(super) fn reason(record: &ExecutionRecord) -> Option<String> {
+    let execution = &record.execution;
+    let told = execution.stopped_reason.as_deref();
+    match execution.status {
+        Status::Stopped => {
+            let killed = told.filter(|told| told.starts_with("killed by "));
+            Some(killed.unwrap_or("stopped").to_owned())
+        }
+        Status::Failed => Some(reason_of_failure(record, told)),
+        _ => None,
+    }
+}
+
+fn reason_of_failure(record: &ExecutionRecord, told: Option<&str>) -> String {
+    let execution = &record.execution;
+    let timed_out = || match execution.asked.timeout {
+        Some(seconds) => format!("timed out after {seconds} s"),
+        None => "timed out".to_owned(),
+    };
+    if record.stop_code.as_deref() == Some(SPOT_INTERRUPTION) {
+        return "Spot capacity was reclaimed".to_owned();
+    }
+    match record.sidecar_exit_code {
+        None | Some(0) => {}
+        Some(TIMED_OUT) => return format!("{}, while the repository was being cloned", timed_out()),
+        Some(NO_ACCESS) => {
+            return "the repository asks for credentials: run with a secret whose key_name is GITHUB_TOKEN, \
+                    GITLAB_TOKEN or GIT_TOKEN"
+                .to_owned();
+        }
+        Some(NOT_CLONED) => {
+            return "the repository could not be cloned: check the URL, the ref and the access".to_owned();
+        }
+        Some(_) => return "the repository could not be cloned: the log has the reason".to_owned(),
+    }
+    if let Some(told) = told {
+        return match cause_of(told) {
+            Some(cause) => format!("{}: {}", cause.words, cause.hint),
+            None => told.to_owned(),
+        };
+    }
+    let code = execution.exit_code.unwrap_or(1);
+    match code {
+        TIMED_OUT if reached_time_limit(execution) => timed_out(),
+        126 => "a command cannot be executed (exit code 126)".to_owned(),
+        127 => "a command was not found (exit code 127)".to_owned(),
+        137 => "killed by SIGKILL, often because memory ran out (exit code 137)".to_owned(),
+        129..=159 => match signal_name(code - 128) {
+            Some(name) => format!("ended by {name} (exit code {code})"),
+            None => format!("ended by signal {} (exit code {code})", code - 128),
+        },
+        code => format!("the command ended with exit code {code}"),
+    }
+}
+
+/// Whether an execution has lasted for its time limit. A command can end with the same exit code of its own accord.
+fn reached_time_limit(execution: &Execution) -> bool {
+    let lasted = execution.completed_at.map(|at| at.duration_since(execution.started_at).as_secs());
+    execution.asked.timeout.zip(lasted).is_some_and(|(limit, lasted)| lasted >= limit.try_into().unwrap_or(i64::MAX))
+}
+
+fn signal_name(number: i32) -> Option<&'static str> {
+    Some(match number {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        6 => "SIGABRT",
+        8 => "SIGFPE",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        15 => "SIGTERM",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -176,5 +290,48 @@ mod tests {
         let pull = stop("TaskFailedToStart", "CannotPullContainerError: pull access denied", None, None).unwrap();
         assert!(pull.starts_with("CannotPull") && pull.contains("check the image's name"), "{pull}");
         assert_eq!(stop("SpotInterruption", "interrupted", None, None).as_deref(), Some("interrupted"));
+    }
+
+    #[test]
+    fn a_failure_has_a_reason_in_words() {
+        let record = |exit_code: i32, more: serde_json::Value| {
+            let mut item = serde_json::json!({
+                "execution_id": "a", "created_by": "a@example.com", "owned_by": [], "command": "x", "image_id": "i",
+                "started_at": "2026-01-02T03:04:05.000Z", "completed_at": "2026-01-02T03:04:08.000Z", "status": "FAILED",
+                "exit_code": exit_code, "created_by_request_id": "", "modified_by_request_id": "", "cloud": "AWS",
+            });
+            item.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            serde_json::from_value::<ExecutionRecord>(item).unwrap()
+        };
+        let pull = "CannotPullContainerError: pull access denied; check";
+        for (exit_code, more, expected) in [
+            (3, serde_json::json!({}), "the command ended with exit code 3"),
+            (127, serde_json::json!({}), "a command was not found (exit code 127)"),
+            (143, serde_json::json!({}), "ended by SIGTERM (exit code 143)"),
+            (124, serde_json::json!({"timeout": 2}), "timed out after 2 s"),
+            (124, serde_json::json!({"timeout": 60}), "the command ended with exit code 124"),
+            (124, serde_json::json!({}), "the command ended with exit code 124"),
+            (
+                1,
+                serde_json::json!({"timeout": 2, "sidecar_exit_code": 124, "stopped_reason": "x"}),
+                "timed out after 2 s, while",
+            ),
+            (
+                1,
+                serde_json::json!({"sidecar_exit_code": 65, "stopped_reason": "x"}),
+                "the repository could not be cloned",
+            ),
+            (1, serde_json::json!({"sidecar_exit_code": 77}), "the repository asks for credentials"),
+            (1, serde_json::json!({"stop_code": "SpotInterruption"}), "Spot capacity was reclaimed"),
+            (1, serde_json::json!({"stopped_reason": pull}), "the image cannot be pulled: check"),
+            (137, serde_json::json!({"stopped_reason": "container runner: OutOfMemoryError"}), "out of memory: "),
+            (1, serde_json::json!({"stopped_reason": "something else"}), "something else"),
+        ] {
+            let reason = reason(&record(exit_code, more.clone())).unwrap();
+            assert!(reason.starts_with(expected), "{more}: {reason}");
+        }
+        let stopped = serde_json::json!({"status": "STOPPED", "stopped_reason": "killed by a@example.com"});
+        assert_eq!(reason(&record(130, stopped)).unwrap(), "killed by a@example.com");
+        assert_eq!(reason(&record(0, serde_json::json!({"status": "SUCCEEDED"}))), None);
     }
 }

@@ -14,30 +14,48 @@ use crate::{
 /// Characters that all overrides of a task may have, JSON included ("TaskOverride", Amazon ECS API Reference).
 const MAX_OVERRIDES: usize = 8192;
 
+/// The variables of the scripts that an execution's record can be made from.
+pub(super) const COMMAND: &str = "RUNVOY_COMMAND";
+pub(super) const NONCE: &str = "RUNVOY_NONCE";
+pub(super) const ENV_NAMES: &str = "RUNVOY_ENV_NAMES";
+pub(super) const TIMEOUT: &str = "RUNVOY_TIMEOUT";
+pub(super) const GIT_REPO: &str = "RUNVOY_GIT_REPO";
+pub(super) const GIT_REF: &str = "RUNVOY_GIT_REF";
+pub(super) const GIT_PATH: &str = "RUNVOY_GIT_PATH";
+
 /// # Errors
 /// [`Error::Invalid`] when the run needs more characters than ECS allows.
-pub(super) fn overrides(request: &RunRequest, image: &Image, context: RunContext<'_>) -> Result<TaskOverride> {
+pub(super) fn overrides(
+    request: &RunRequest,
+    image: &Image,
+    context: RunContext<'_>,
+    nonce: &str,
+) -> Result<TaskOverride> {
     let names: Vec<&str> = request.env.keys().map(String::as_str).collect();
     let mut runner: Vec<(&str, String)> = vec![
-        ("RUNVOY_COMMAND", request.command.clone()),
+        (COMMAND, request.command.clone()),
         ("RUNVOY_REQUEST_ID", context.request_id.to_string()),
         ("RUNVOY_IMAGE_ID", image.image_id.to_string()),
+        (NONCE, nonce.to_owned()),
     ];
     if !names.is_empty() {
-        runner.push(("RUNVOY_ENV_NAMES", names.join(" ")));
+        runner.push((ENV_NAMES, names.join(" ")));
     }
     if let Some(seconds) = request.timeout {
-        runner.push(("RUNVOY_TIMEOUT", seconds.to_string()));
+        runner.push((TIMEOUT, seconds.to_string()));
     }
     let mut sidecar: Vec<(&str, String)> = Vec::new();
     if let Some(repo) = &request.git_repo {
         runner.push(("RUNVOY_HAS_GIT_REPO", "true".to_owned()));
-        sidecar.push(("RUNVOY_GIT_REPO", repo.clone()));
+        sidecar.push((GIT_REPO, repo.clone()));
+        if let Some(seconds) = request.timeout {
+            sidecar.push((TIMEOUT, seconds.to_string()));
+        }
         if let Some(git_ref) = &request.git_ref {
-            sidecar.push(("RUNVOY_GIT_REF", git_ref.clone()));
+            sidecar.push((GIT_REF, git_ref.clone()));
         }
         if let Some(path) = &request.git_path {
-            runner.push(("RUNVOY_GIT_PATH", path.clone()));
+            runner.push((GIT_PATH, path.clone()));
         }
     }
     runner.extend(request.env.iter().map(|(name, value)| (name.as_str(), value.clone())));

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use strum::VariantArray as _;
 
-use super::{Execution, ExecutionId, Idempotency, LogStream, Status};
+use super::{Asked, Execution, ExecutionId, Idempotency, LogStream, Status, outcome};
 use crate::{
     App, Email, Error, RequestId, Result,
     audit::{self, Actor, Entry},
@@ -25,8 +25,30 @@ pub struct ExecutionRecord {
     /// A hash of the request, where the caller sent an idempotency key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) request_hash: Option<String>,
+    /// The text that proves the runner's last line. Absent for an execution of an earlier version of the program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
+    /// ECS's code for the end of the task, such as `SpotInterruption`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) stop_code: Option<String>,
+    /// The exit code of the container that clones the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) sidecar_exit_code: Option<i32>,
     #[serde(flatten)]
     pub(crate) earlier_log: EarlierLog,
+}
+
+impl ExecutionRecord {
+    /// The record in an item, with the reason of its end in words.
+    pub(super) fn from_item(item: table::Item) -> Result<Self> {
+        Ok(table::from_item::<Self>(item)?.with_reason())
+    }
+
+    /// The record with the reason of its end in words, which is made from the other attributes.
+    pub(super) fn with_reason(mut self) -> Self {
+        self.execution.reason = outcome::reason(&self);
+        self
+    }
 }
 
 /// How far the log of an execution was stored by an earlier version of the program, which kept this on the execution's record.
@@ -54,6 +76,9 @@ pub struct NewExecution {
     pub started_at: Timestamp,
     pub request_id: RequestId,
     pub idempotency: Option<Idempotency>,
+    pub asked: Asked,
+    /// The text that proves the runner's last line.
+    pub nonce: Option<String>,
 }
 
 /// The partition of the index that lists all executions.
@@ -99,14 +124,40 @@ pub async fn create(app: &App, new: &NewExecution) -> Result<ExecutionRecord> {
             .expression_attribute_values(":key", string(key))
             .expression_attribute_values(":hash", string(request_hash));
     }
+    if let Some(nonce) = &new.nonce {
+        // A repeated RunTask answers with the first task, which has another nonce than this call.
+        expression.push_str(", nonce = if_not_exists(nonce, :nonce)");
+        update = update.expression_attribute_values(":nonce", string(nonce));
+    }
+    let list =
+        |names: &[String]| Some(AttributeValue::L(names.iter().map(string).collect())).filter(|_| !names.is_empty());
+    let asked = &new.asked;
+    for (name, value) in [
+        ("variables", list(&asked.variables)),
+        ("secrets", list(&asked.secrets)),
+        ("git_repo", asked.git_repo.as_ref().map(string)),
+        ("git_ref", asked.git_ref.as_ref().map(string)),
+        ("git_path", asked.git_path.as_ref().map(string)),
+        ("timeout", asked.timeout.map(number)),
+        ("source", Some(string(&asked.source))),
+    ] {
+        if let Some(value) = value {
+            expression.push_str(&format!(", #{name} = :{name}"));
+            update = update
+                .expression_attribute_names(format!("#{name}"), name)
+                .expression_attribute_values(format!(":{name}"), value);
+        }
+    }
     let update = update.update_expression(expression);
     let written = table::write(app, || update.clone().send()).await?;
-    table::from_item(written.attributes.unwrap_or_default())
+    ExecutionRecord::from_item(written.attributes.unwrap_or_default())
 }
 
 /// The execution with this id, strongly consistent.
 pub async fn find(app: &App, id: &ExecutionId) -> Result<Option<ExecutionRecord>> {
-    table::get(&app.aws.dynamodb, &app.config.tables.executions, "execution_id", id.as_str()).await
+    let found: Option<ExecutionRecord> =
+        table::get(&app.aws.dynamodb, &app.config.tables.executions, "execution_id", id.as_str()).await?;
+    Ok(found.map(ExecutionRecord::with_reason))
 }
 
 /// The execution with this id, strongly consistent.
@@ -147,6 +198,8 @@ pub struct Transition {
     pub completed_at: Option<Timestamp>,
     pub duration_seconds: Option<i64>,
     pub stopped_reason: Option<String>,
+    pub stop_code: Option<String>,
+    pub sidecar_exit_code: Option<i32>,
     pub request_id: Option<RequestId>,
 }
 
@@ -184,6 +237,8 @@ pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -
         ("completed_at", with.completed_at.map(|at| string(time::rfc3339(at)))),
         ("duration_seconds", with.duration_seconds.map(number)),
         ("stopped_reason", with.stopped_reason.map(string)),
+        ("stop_code", with.stop_code.map(string)),
+        ("sidecar_exit_code", with.sidecar_exit_code.map(number)),
         ("modified_by_request_id", with.request_id.map(|id| string(id.as_str()))),
     ] {
         if let Some(value) = value {
@@ -191,14 +246,20 @@ pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -
             update = update.expression_attribute_values(format!(":{attribute}"), value);
         }
     }
+    if to.is_terminal() {
+        expression.push_str(" REMOVE ending");
+    }
     let update = update.update_expression(expression);
     match table::write(app, || update.clone().send()).await {
-        Ok(written) => Ok(Changed::Yes(table::from_item(written.attributes.unwrap_or_default())?)),
+        Ok(written) => {
+            let record = ExecutionRecord::from_item(written.attributes.unwrap_or_default())?;
+            Ok(Changed::Yes(Box::new(record)))
+        }
         Err(error) if error.condition_failed() => {
             use aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException;
             match error.into_service_error() {
                 ConditionalCheckFailedException(refused) if refused.item().is_some_and(|item| !item.is_empty()) => {
-                    Ok(Changed::No(table::from_item(refused.item.unwrap_or_default())?))
+                    Ok(Changed::No(Box::new(ExecutionRecord::from_item(refused.item.unwrap_or_default())?)))
                 }
                 _ => Ok(Changed::Missing),
             }
@@ -215,4 +276,46 @@ fn condition(to: Status) -> String {
         .map(|status| format!(":from_{status}"))
         .collect();
     format!("attribute_exists(execution_id) AND #status IN ({})", before.join(", "))
+}
+
+/// Notes that the command has ended and its task has not. Changes nothing when the task has.
+pub async fn note_ending(app: &App, id: &ExecutionId, exit_code: i32) -> Result<()> {
+    let ending = AttributeValue::M([("exit_code".to_owned(), number(exit_code))].into());
+    note(app, id, "ending", ending, |status| !status.is_terminal()).await
+}
+
+/// Notes the commit that the sidecar has checked out.
+pub async fn note_commit(app: &App, id: &ExecutionId, commit: &str) -> Result<()> {
+    note(app, id, "git_commit", string(commit), |_| true).await
+}
+
+/// Sets one attribute of an execution that has one of these statuses.
+async fn note(
+    app: &App,
+    id: &ExecutionId,
+    attribute: &str,
+    value: AttributeValue,
+    is_wanted: impl Fn(Status) -> bool,
+) -> Result<()> {
+    let statuses: Vec<Status> = Status::VARIANTS.iter().copied().filter(|status| is_wanted(*status)).collect();
+    let names: Vec<String> = statuses.iter().map(|status| format!(":from_{status}")).collect();
+    let mut update = app
+        .aws
+        .dynamodb
+        .update_item()
+        .table_name(&app.config.tables.executions)
+        .key("execution_id", string(id.as_str()))
+        .update_expression("SET #attribute = :value")
+        .condition_expression(format!("#status IN ({})", names.join(", ")))
+        .expression_attribute_names("#attribute", attribute)
+        .expression_attribute_names("#status", "status")
+        .expression_attribute_values(":value", value);
+    for (name, status) in names.into_iter().zip(statuses) {
+        update = update.expression_attribute_values(name, string(status));
+    }
+    match table::write(app, || update.clone().send()).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.condition_failed() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }

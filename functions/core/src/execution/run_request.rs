@@ -1,8 +1,14 @@
 //! A run as a caller asks for it, and its validation.
 
-use std::{collections::BTreeMap, ops::Deref};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Deref,
+};
 
-use runvoy_api_types::limits::MAX_TIMEOUT_SECONDS;
+use runvoy_api_types::{
+    Asked,
+    limits::{MAX_SECRETS_OF_A_RUN, MAX_TIMEOUT_SECONDS},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, environment};
@@ -21,6 +27,29 @@ pub struct RunRequest {
     pub git_repo: Option<String>,
     pub git_ref: Option<String>,
     pub git_path: Option<String>,
+}
+
+impl RunRequest {
+    /// The part of the request that everyone may see who sees the execution.
+    pub(super) fn asked(&self) -> Asked {
+        Asked {
+            variables: self.env.keys().cloned().collect(),
+            secrets: self.secrets.clone(),
+            git_repo: self.git_repo.as_deref().map(without_credentials),
+            git_ref: self.git_ref.clone(),
+            git_path: self.git_path.clone(),
+            timeout: self.timeout,
+            ..Asked::default()
+        }
+    }
+}
+
+/// A repository's URL without the credentials before the `@` of its authority.
+pub(super) fn without_credentials(repo: &str) -> String {
+    let Some((scheme, rest)) = repo.split_once("://") else { return repo.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
 }
 
 /// A [`RunRequest`] that passed every check that needs no AWS call.
@@ -65,9 +94,14 @@ impl TryFrom<RunRequest> for ValidRun {
             environment::check_value(name, value).map_err(at)?;
         }
         if request.timeout.is_some_and(|seconds| seconds > MAX_TIMEOUT_SECONDS) {
-            return Err(
-                Error::invalid(format!("timeout must be 1 to {MAX_TIMEOUT_SECONDS} seconds")).at_field("timeout")
-            );
+            let problem = format!("timeout must be 1 to {MAX_TIMEOUT_SECONDS} seconds, or 0 for none");
+            return Err(Error::invalid(problem).at_field("timeout"));
+        }
+        let mut named = HashSet::new();
+        request.secrets.retain(|name| named.insert(name.clone()));
+        if request.secrets.len() > MAX_SECRETS_OF_A_RUN {
+            let problem = format!("a run has {MAX_SECRETS_OF_A_RUN} secrets at most, not {}", request.secrets.len());
+            return Err(Error::invalid(problem).at_field("secrets"));
         }
         check_git(&request)?;
         Ok(Self(request))
@@ -162,6 +196,17 @@ mod tests {
             assert!(with("https://x/y", None, Some(bad)).is_err(), "{bad}");
         }
         assert!(ValidRun::try_from(RunRequest { git_ref: Some("main".into()), ..request("true") }).is_err());
+    }
+
+    #[test]
+    fn a_repository_is_shown_without_its_credentials() {
+        for (repo, shown) in [
+            ("https://user:token@example.com/a@b", "https://example.com/a@b"),
+            ("https://to@ken@example.com", "https://example.com"),
+            ("file:///tmp/a", "file:///tmp/a"),
+        ] {
+            assert_eq!(without_credentials(repo), shown);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_sdk_ecs::{
     error::SdkError,
     operation::run_task::{RunTaskError, RunTaskOutput},
-    types::{AssignPublicIp, AwsVpcConfiguration, LaunchType, NetworkConfiguration},
+    types::{AssignPublicIp, AwsVpcConfiguration, LaunchType, NetworkConfiguration, Tag, TaskOverride},
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
@@ -23,6 +23,7 @@ use crate::{
         Image,
         task_definition::{self, SecretVariable},
     },
+    random::random_text,
     secret::Secret,
 };
 
@@ -33,6 +34,9 @@ pub struct RunContext<'a> {
     pub request_id: &'a RequestId,
     pub idempotency: Option<&'a Idempotency>,
 }
+
+/// Random bytes of the text that proves the runner's last line: too many to be guessed.
+const NONCE_BYTES: usize = 16;
 
 /// Starts a task and writes the execution's record.
 ///
@@ -50,8 +54,11 @@ pub async fn start(
     secrets: &[Secret],
     context: RunContext<'_>,
 ) -> Result<ExecutionRecord> {
-    let variables = secret_variables(request, secrets);
-    let answer = match run_task(app, request, image, &variables, context).await? {
+    let variables = secret_variables(request, secrets)?;
+    let nonce = random_text::<NONCE_BYTES>()?;
+    let overrides = overrides::overrides(request, image, context, &nonce)?;
+    let tags = overrides::tags(request, image, context);
+    let answer = match run_task(app, image, &variables, overrides, tags, context).await? {
         Ok(answer) => answer,
         Err(error) => match describe_refusal(&error, image) {
             Some(refusal) => return Err(refusal),
@@ -71,6 +78,8 @@ pub async fn start(
         started_at: app.now(),
         request_id: context.request_id.clone(),
         idempotency: context.idempotency.cloned(),
+        asked: request.asked(),
+        nonce: Some(nonce),
     };
     super::create(app, &new).await
 }
@@ -79,9 +88,10 @@ pub async fn start(
 /// inner result is RunTask's own.
 async fn run_task(
     app: &App,
-    request: &RunRequest,
     image: &Image,
     variables: &[SecretVariable],
+    overrides: TaskOverride,
+    tags: Vec<Tag>,
     context: RunContext<'_>,
 ) -> Result<Result<RunTaskOutput, SdkError<RunTaskError>>> {
     let client_token = context.idempotency.map_or(context.request_id.as_str(), |idempotency| &idempotency.key);
@@ -96,8 +106,8 @@ async fn run_task(
         .count(1)
         .client_token(client_token)
         .network_configuration(network(&app.config)?)
-        .overrides(overrides::overrides(request, image, context)?)
-        .set_tags(Some(overrides::tags(request, image, context)));
+        .overrides(overrides)
+        .set_tags(Some(tags));
     match call.clone().send().await {
         Err(error) if is_missing_task_definition(&error) => {
             task_definition::register(app, image, &family, variables).await?;
@@ -137,16 +147,27 @@ fn network(config: &Config) -> Result<NetworkConfiguration> {
 }
 
 /// The variables that ECS fills from secrets. A variable in `env` wins over a secret of the same name.
-fn secret_variables(request: &RunRequest, secrets: &[Secret]) -> Vec<SecretVariable> {
-    let by_variable: BTreeMap<&str, _> = secrets
-        .iter()
-        .filter(|secret| !request.env.contains_key(&secret.key_name))
-        .map(|secret| (secret.key_name.as_str(), &secret.name))
-        .collect();
-    by_variable
-        .into_iter()
-        .map(|(key_name, secret)| SecretVariable { key_name: key_name.to_owned(), secret: secret.clone() })
-        .collect()
+///
+/// # Errors
+/// [`Error::Invalid`] when two secrets have the same variable, because one value would be lost.
+fn secret_variables(request: &RunRequest, secrets: &[Secret]) -> Result<Vec<SecretVariable>> {
+    let mut by_variable: BTreeMap<&str, &Secret> = BTreeMap::new();
+    for secret in secrets.iter().filter(|secret| !request.env.contains_key(&secret.key_name)) {
+        if let Some(other) = by_variable.insert(&secret.key_name, secret)
+            && other.name != secret.name
+        {
+            let problem =
+                format!("the secrets {} and {} have the same variable, {}", other.name, secret.name, secret.key_name);
+            return Err(Error::invalid(problem)
+                .with_hint("name one of them, or give one another key_name")
+                .at_field("secrets"));
+        }
+    }
+    let variable = |(key_name, secret): (&str, &Secret)| SecretVariable {
+        key_name: key_name.to_owned(),
+        secret: secret.name.clone(),
+    };
+    Ok(by_variable.into_iter().map(variable).collect())
 }
 
 /// The family of the task definition for an image and a set of secrets.
@@ -222,7 +243,7 @@ mod tests {
             modified_by_request_id: RequestId::default(),
         };
         let request = RunRequest { env: [("A".to_owned(), "1".to_owned())].into(), ..RunRequest::default() };
-        let variables = secret_variables(&request, &[secret("one", "A"), secret("two", "B")]);
+        let variables = secret_variables(&request, &[secret("one", "A"), secret("two", "B")]).unwrap();
         assert_eq!(variables, [SecretVariable { key_name: "B".into(), secret: "two".parse().unwrap() }]);
     }
 }

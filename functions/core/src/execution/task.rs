@@ -5,11 +5,17 @@ use std::time::Duration;
 use aws_sdk_ecs::types::Task;
 use jiff::Timestamp;
 
-use super::{Changed, ExecutionId, ExecutionRecord, Idempotency, NewExecution, Status, Transition, outcome::Stop};
+use super::{
+    Asked, Changed, ExecutionId, ExecutionRecord, Idempotency, NewExecution, Status, Transition, outcome::Stop,
+    overrides, run_request::without_credentials,
+};
 use crate::{
     App, Email, Error, RequestId, Result,
     error::Service,
-    image::{ImageId, task_definition::RUNNER},
+    image::{
+        ImageId,
+        task_definition::{RUNNER, SIDECAR},
+    },
 };
 
 pub(crate) const TAG_CREATED_BY: &str = "CreatedBy";
@@ -165,6 +171,17 @@ async fn write(app: &App, state: &TaskState) -> Result<Option<Applied>> {
     })
 }
 
+/// The execution of a task: its record, which is made if it lacks.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such execution and ECS knows no such task of runvoy's: not yet, or not any more.
+pub async fn resolve(app: &App, id: &ExecutionId) -> Result<ExecutionRecord> {
+    match super::find(app, id).await? {
+        Some(record) => Ok(record),
+        None => recover(app, id).await?.ok_or_else(|| Error::not_found("execution", id.as_str())),
+    }
+}
+
 /// Makes the record of an execution from its task's tags and overrides, when the task's event came before the record, or the
 /// orchestrator died before it wrote one. `None` when the task is not one of runvoy's.
 ///
@@ -195,26 +212,39 @@ pub(crate) async fn recover(app: &App, id: &ExecutionId) -> Result<Option<Execut
         let may_be_ours = task.tags().is_empty() && !is_consistent(app, started_at);
         return if may_be_ours { Err(Error::not_found("execution", id.as_str())) } else { Ok(None) };
     };
-    let command = task
-        .overrides()
-        .into_iter()
-        .flat_map(|overrides| overrides.container_overrides())
-        .filter(|container| container.name() == Some(RUNNER))
-        .flat_map(|container| container.environment())
-        .find(|variable| variable.name() == Some("RUNVOY_COMMAND"))
-        .and_then(|variable| variable.value())
-        .unwrap_or_default();
+    let variable = |container: &str, name: &str| {
+        task.overrides()
+            .into_iter()
+            .flat_map(|overrides| overrides.container_overrides())
+            .filter(|one| one.name() == Some(container))
+            .flat_map(|one| one.environment())
+            .find(|variable| variable.name() == Some(name))
+            .and_then(|variable| variable.value())
+            .map(str::to_owned)
+    };
+    let asked = Asked {
+        variables: variable(RUNNER, overrides::ENV_NAMES)
+            .map(|names| names.split(' ').map(str::to_owned).collect())
+            .unwrap_or_default(),
+        git_repo: variable(SIDECAR, overrides::GIT_REPO).map(|repo| without_credentials(&repo)),
+        git_ref: variable(SIDECAR, overrides::GIT_REF),
+        git_path: variable(RUNNER, overrides::GIT_PATH),
+        timeout: variable(RUNNER, overrides::TIMEOUT).and_then(|seconds| seconds.parse().ok()),
+        ..Asked::default()
+    };
     let new = NewExecution {
         execution_id: id.clone(),
         created_by: Email::parse(created_by)
             .map_err(|error| Error::internal_with("a task is tagged with a creator that is no user", error))?,
-        command: command.to_owned(),
+        command: variable(RUNNER, overrides::COMMAND).unwrap_or_default(),
         image_id: ImageId::new(tag(TAG_IMAGE_ID).unwrap_or_default()),
         started_at,
         request_id: RequestId::new(tag(TAG_REQUEST_ID).unwrap_or_default()),
         idempotency: tag(TAG_IDEMPOTENCY_KEY)
             .zip(tag(TAG_REQUEST_HASH))
             .map(|(key, request_hash)| Idempotency { key: key.to_owned(), request_hash: request_hash.to_owned() }),
+        asked,
+        nonce: variable(RUNNER, overrides::NONCE),
     };
     super::create(app, &new).await.map(Some)
 }

@@ -24,6 +24,8 @@ use crate::{
     table, time,
 };
 
+/// Bytes of a text that an image is looked for by. Ids are longer than names, by a hash.
+const MAX_NAME: usize = 512;
 /// The key of the item that points to the default image. There is one such item, so there is never a second default.
 const DEFAULT_KEY: &str = "#default";
 
@@ -110,7 +112,7 @@ pub async fn resolve(app: &App, name: Option<&str>) -> Result<Image> {
 /// # Errors
 /// [`Error::Invalid`] with the candidates when a name without a registry fits images of several registries.
 pub async fn find(app: &App, name: &str) -> Result<Option<Image>> {
-    if name.is_empty() || name.len() > 512 || name.starts_with('#') {
+    if name.is_empty() || name.len() > MAX_NAME || name.starts_with('#') {
         return Ok(None);
     }
     let candidates = Candidates::read(app, name).await?;
@@ -144,6 +146,9 @@ async fn find_in_any_registry(app: &App, name: &str) -> Result<Option<Image>> {
 /// [`Error::NotFound`] when there is none; [`Error::Invalid`] with the ids when the name fits several images.
 pub async fn find_only(app: &App, name: &str) -> Result<Image> {
     let not_found = || Error::not_found("image", name);
+    if name.is_empty() || name.len() > MAX_NAME || name.starts_with('#') {
+        return Err(not_found());
+    }
     if let Some(image) = Candidates::read(app, name).await?.by_id {
         return Ok(image);
     }

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     fn event(number: usize, message: String) -> LogEvent {
-        LogEvent { event_id: format!("{number:056}"), timestamp: 1, message }
+        LogEvent { event_id: format!("{number:056}"), timestamp: 1, message, exit_code: None }
     }
 
     /// Pseudo-random text, which does not compress.

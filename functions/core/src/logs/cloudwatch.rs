@@ -5,7 +5,7 @@
 
 use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
 
-use super::LogEvent;
+use super::{LogEvent, end_line};
 use crate::{
     App, Error, Result,
     error::Service,
@@ -53,12 +53,14 @@ pub(super) struct Span {
     pub(super) until: Option<i64>,
 }
 
-/// One page of the lines of a span, and where the next page starts if there is one. A page may be empty although more follow.
+/// One page of the lines of a span, in which the runner's last line is marked by the run's nonce, and where the next page starts if
+/// there is one. A page may be empty although more follow.
 pub(super) async fn page(
     app: &App,
     id: &ExecutionId,
     span: Span,
     place: Place,
+    nonce: Option<&str>,
 ) -> Result<(Vec<LogEvent>, Option<Place>)> {
     let Some(containers) = STREAMS.get(place.streams) else { return Ok((Vec::new(), None)) };
     let streams = containers.iter().map(|container| LogStream::new(container, id).to_string()).collect();
@@ -81,13 +83,15 @@ pub(super) async fn page(
         }
         Err(error) => return Err(Error::aws(Service::CloudWatchLogs)(error)),
     };
-    let events = events
+    let mut events: Vec<LogEvent> = events
         .into_iter()
         .map(|event| LogEvent {
             event_id: event.event_id.unwrap_or_default(),
             timestamp: event.timestamp.unwrap_or_default(),
             message: event.message.unwrap_or_default(),
+            exit_code: None,
         })
         .collect();
+    end_line::mark_end(&mut events, nonce);
     Ok((events, place.next(token, is_missing)))
 }

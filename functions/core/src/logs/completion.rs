@@ -10,14 +10,14 @@ use std::{collections::HashSet, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    END_LINE, LogEvent, LogHead,
+    LogEvent, LogHead,
     batch::Batch,
     cloudwatch::{self, Place, Span},
     head, store,
 };
 use crate::{
     App, Result,
-    execution::{ExecutionId, ExecutionRecord, outcome::Stop},
+    execution::{self, ExecutionId, ExecutionRecord, outcome::Stop},
 };
 
 /// How long after a task's end its log may still grow: the log driver sends lines every 5 seconds, and CloudWatch shows them a
@@ -156,7 +156,7 @@ fn has_end(newest: Option<&Batch>) -> bool {
 }
 
 fn is_end(event: &LogEvent) -> bool {
-    event.message.starts_with(END_LINE)
+    event.exit_code.is_some()
 }
 
 async fn close(app: &App, id: &ExecutionId, stop: &Stop, has_end: bool) -> Result<LogHead> {
@@ -171,6 +171,7 @@ fn last_line(app: &App, stop: &Stop, reason: &str) -> LogEvent {
         event_id: "9".repeat(56),
         timestamp: stop.at.unwrap_or_else(|| app.now()).as_millisecond(),
         message: format!("### runvoy runner: the task ended without the command's end => {reason}"),
+        exit_code: None,
     }
 }
 
@@ -184,6 +185,7 @@ async fn compare(
     newest: Option<&Batch>,
     until: Timestamp,
 ) -> Result<bool> {
+    let nonce = execution::find(app, id).await?.and_then(|record| record.nonce);
     let mut unsure_of_ids = newest;
     let mut seen_end = false;
     for span in spans(app, head, stop, newest) {
@@ -193,7 +195,7 @@ async fn compare(
                 tracing::warn!(execution_id = %id, ?span, "the log is too long to be compared as a whole");
                 return Ok(seen_end);
             }
-            let (events, next) = cloudwatch::page(app, id, span, at).await?;
+            let (events, next) = cloudwatch::page(app, id, span, at, nonce.as_deref()).await?;
             seen_end |= events.iter().any(is_end);
             if let Some(newest) = unsure_of_ids.take_if(|_| !events.is_empty())
                 && are_named_otherwise(app, id, newest, &events).await?
@@ -282,7 +284,7 @@ mod tests {
     use super::*;
 
     fn event(id: &str, timestamp: i64, message: &str) -> LogEvent {
-        LogEvent { event_id: id.to_owned(), timestamp, message: message.to_owned() }
+        LogEvent { event_id: id.to_owned(), timestamp, message: message.to_owned(), exit_code: None }
     }
 
     #[test]

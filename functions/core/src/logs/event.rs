@@ -27,7 +27,7 @@ pub(super) fn split(event: LogEvent) -> Vec<LogEvent> {
 
 fn part(event: &LogEvent, number: usize, start: usize, end: usize) -> LogEvent {
     let event_id = if number == 0 { event.event_id.clone() } else { format!("{}-{number:04}", event.event_id) };
-    LogEvent { event_id, timestamp: event.timestamp, message: event.message[start..end].to_owned() }
+    LogEvent { event_id, timestamp: event.timestamp, message: event.message[start..end].to_owned(), exit_code: None }
 }
 
 fn json_width(c: char) -> usize {
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn a_very_long_line_is_split_and_loses_nothing() {
         for message in ["x".repeat(300_000), "\u{1}".repeat(70_000), "é\"".repeat(100_000), "short".to_owned()] {
-            let event = LogEvent { event_id: "7".to_owned(), timestamp: 1, message: message.clone() };
+            let event = LogEvent { event_id: "7".to_owned(), timestamp: 1, message: message.clone(), exit_code: None };
             let parts = split(event);
             assert_eq!(parts.iter().map(|part| part.message.as_str()).collect::<String>(), message);
             assert!(parts.iter().all(|part| serde_json::to_string(&part.message).unwrap().len() <= MAX_MESSAGE + 2));

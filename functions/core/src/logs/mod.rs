@@ -3,6 +3,7 @@
 mod batch;
 mod cloudwatch;
 pub mod completion;
+pub mod end_line;
 mod event;
 pub mod head;
 pub mod read;
@@ -10,5 +11,4 @@ pub mod store;
 
 pub use batch::Batch;
 pub use head::LogHead;
-use runvoy_api_types::END_LINE;
 pub use runvoy_api_types::LogEvent;

@@ -149,9 +149,9 @@ async fn from_cloudwatch(
     limit: PageLimit,
 ) -> Result<Page> {
     let mut page = Page::new(limit);
+    let id = &record.execution.execution_id;
     loop {
-        let (events, next) =
-            cloudwatch::page(app, &record.execution.execution_id, Span::default(), place.clone()).await?;
+        let (events, next) = cloudwatch::page(app, id, Span::default(), place.clone(), record.nonce.as_deref()).await?;
         let before = page.events.len();
         for event in events.into_iter().flat_map(event::split) {
             // The next page begins where an answer of CloudWatch does, so a part of one is taken back.
@@ -237,7 +237,12 @@ impl Page {
                 "### runvoy: {count} lines follow; get them from the Link header of this answer, or with `runvoy logs {}`",
                 record.execution.execution_id
             );
-            let event = LogEvent { event_id: format!("{}-more", last.event_id), timestamp: last.timestamp, message };
+            let event = LogEvent {
+                event_id: format!("{}-more", last.event_id),
+                timestamp: last.timestamp,
+                message,
+                exit_code: None,
+            };
             self.events.push(event);
         }
         (self.events, self.next)
@@ -262,8 +267,12 @@ mod tests {
     #[test]
     fn the_size_of_an_answer_is_not_underestimated() {
         for message in ["plain", "\"\\\n\u{1}é", "日本語"] {
-            let event =
-                LogEvent { event_id: "1".repeat(56), timestamp: 1_730_973_220_123, message: message.to_owned() };
+            let event = LogEvent {
+                event_id: "1".repeat(56),
+                timestamp: 1_730_973_220_123,
+                message: message.to_owned(),
+                exit_code: None,
+            };
             let once = serde_json::to_string(&event).unwrap();
             let twice = serde_json::to_string(&once).unwrap();
             assert!(answered_size(&event) >= twice.len() - 2, "{message}");

@@ -76,7 +76,12 @@ mod tests {
 
     fn events(count: usize, size: usize) -> Vec<LogEvent> {
         (0..count)
-            .map(|n| LogEvent { event_id: format!("{n:056}"), timestamp: 1, message: "\"".repeat(size) })
+            .map(|n| LogEvent {
+                event_id: format!("{n:056}"),
+                timestamp: 1,
+                message: "\"".repeat(size),
+                exit_code: None,
+            })
             .collect()
     }
 

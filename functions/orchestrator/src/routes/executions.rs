@@ -8,6 +8,7 @@ use axum::{
 };
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use runvoy_api_types::Ending;
 use runvoy_api_types::{Problem, limits::DEFAULT_PAGE_SIZE};
 use runvoy_core::{
     App,
@@ -124,6 +125,12 @@ pub(super) struct ExecutionStatus {
     /// Why the task failed, when it was not its command that did.
     #[serde(skip_serializing_if = "Option::is_none")]
     stopped_reason: Option<String>,
+    /// Why the execution failed or was stopped, in words for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// The command has ended and its task has not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ending: Option<Ending>,
 }
 
 /// Shows the status of an execution
@@ -141,6 +148,8 @@ pub(super) async fn status(State(app): State<App>, caller: Caller, Path(id): Pat
         exit_code: execution.exit_code,
         completed_at: execution.completed_at,
         stopped_reason: execution.stopped_reason,
+        reason: execution.reason,
+        ending: execution.ending,
     }))
 }
 

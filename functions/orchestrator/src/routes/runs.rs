@@ -212,7 +212,7 @@ fn without_credentials(url: &str) -> String {
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>> {
-    let Some(key) = headers.get("idempotency-key").filter(|key| !key.is_empty()) else { return Ok(None) };
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     match key.to_str() {
         Ok(key) if (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) => Ok(Some(key)),
         _ => Err(Error::invalid("Idempotency-Key must be 1 to 255 visible ASCII characters").into()),
