@@ -11,6 +11,7 @@ pub mod faults;
 pub mod http_client;
 pub mod iam;
 pub mod logs;
+mod page_token;
 pub mod permissions;
 pub mod quotas;
 pub mod signature;

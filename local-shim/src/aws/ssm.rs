@@ -12,6 +12,7 @@ use serde_json::json;
 use super::{
     AwsError,
     error::{parse, write},
+    page_token,
     state_file::StateFile,
 };
 use crate::stack::{ACCOUNT, REGION};
@@ -204,8 +205,9 @@ impl Ssm {
             return Err(AwsError::new("ValidationException", format!("MaxResults must be 1 to {MAX_DESCRIBED}.")));
         }
         let parameters = self.lock();
-        // The token is the last name of the previous page.
-        let after = request.next_token.unwrap_or_default();
+        let invalid_token = || AwsError::new("InvalidNextToken", "The specified token isn't valid.");
+        let after = request.next_token.map(|token| page_token::read(&token).ok_or_else(invalid_token)).transpose()?;
+        let after = after.unwrap_or_default();
         let mut rest = parameters
             .iter()
             .filter(|(name, _)| **name > after && below.as_ref().is_none_or(|below| name.starts_with(below)));
@@ -219,7 +221,7 @@ impl Ssm {
                 })
             })
             .collect();
-        let next = rest.next().and(page.last()).map(|(name, _)| name);
+        let next = rest.next().and(page.last()).map(|(name, _)| page_token::after(name));
         write(&json!({"Parameters": described, "NextToken": next}))
     }
 

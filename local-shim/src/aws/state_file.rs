@@ -10,6 +10,8 @@ use std::{
 use anyhow::{Context, Result};
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::data_dir::ADMIN_KEY;
+
 /// The file of a service's state. Without a path, the state ends with the process.
 #[derive(Clone, Debug)]
 pub(crate) struct StateFile(Option<PathBuf>);
@@ -37,6 +39,21 @@ impl StateFile {
         let Some(path) = &self.0 else { return Ok(()) };
         replace(path, &serde_json::to_vec(state)?)
     }
+}
+
+/// The path of a SQLite database in the data directory. A new one gets a file that only the user may read. An empty one is taken for
+/// new before the admin's key is written, and while `is_taken_over`, when its content is still in other files.
+pub(crate) fn database(directory: &Path, name: &str, is_taken_over: bool) -> Result<PathBuf> {
+    let path = directory.join(name);
+    let is_empty = path.metadata().is_ok_and(|file| file.len() == 0);
+    if is_empty && !is_taken_over && directory.join(ADMIN_KEY).exists() {
+        anyhow::bail!(
+            "{} is empty; put back its content, or move the data directory away to start afresh",
+            path.display()
+        );
+    }
+    drop(private_if_new(&path)?);
+    Ok(path)
 }
 
 /// Replaces the content of a file that only the user may read (mode 0600). After a crash or a loss of power, the file has the old

@@ -38,10 +38,8 @@ async fn state_that_cannot_be_read_is_named_and_kept() {
     program.signal("-INT");
     assert_eq!(program.wait().0, Some(0));
     let data = directory.path().join(".runvoy-local");
-    let task = std::fs::read_dir(data.join("tasks")).unwrap().next().unwrap().unwrap().path();
-    let files =
-        ["admin-key", "dynamodb.sqlite", "task-definitions.json", "aws-access-key.json"].map(|name| data.join(name));
-    for file in files.into_iter().chain([task]) {
+    let files = ["admin-key", "dynamodb.sqlite", "ecs.sqlite", "aws-access-key.json"].map(|name| data.join(name));
+    for file in files {
         let content = std::fs::read(&file).unwrap();
         for broken in [&b""[..], &b"\xff\x00nonsense"[..]] {
             std::fs::write(&file, broken).unwrap();

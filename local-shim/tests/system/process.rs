@@ -200,7 +200,7 @@ async fn only_the_user_can_read_the_state() {
     let data = directory.path().join(".runvoy-local");
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&data), 0o700);
-    for file in ["admin-key", "dynamodb.sqlite", "task-definitions.json", "aws-access-key.json"] {
+    for file in ["admin-key", "dynamodb.sqlite", "ecs.sqlite", "aws-access-key.json"] {
         assert_eq!(mode(&data.join(file)), 0o600, "{file}");
     }
     let refused = fails(&mut command(directory.path()));

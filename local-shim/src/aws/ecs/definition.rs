@@ -1,6 +1,9 @@
 //! Task definitions.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use runvoy_api_types::fargate::is_size;
 use serde::{Deserialize, Serialize};
@@ -80,14 +83,10 @@ impl Ecs {
             }
         }
         check_fargate_size(&request.rest)?;
-        let mut state = self.lock();
-        let revisions = state.definitions.entry(request.family.clone()).or_default();
-        let revision = revisions.len() + 1;
+        let state = self.lock();
+        let revision = state.latest_definition(&request.family).map_or(0, |latest| latest.revision) + 1;
         let definition = TaskDefinition {
-            task_definition_arn: format!(
-                "arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/{}:{revision}",
-                request.family
-            ),
+            task_definition_arn: arn(&request.family, revision),
             family: request.family,
             revision,
             status: "ACTIVE".to_owned(),
@@ -96,8 +95,7 @@ impl Ecs {
             rest: request.rest,
             tags: request.tags.clone(),
         };
-        revisions.push(definition.clone());
-        self.0.store.write_definitions(&state.definitions);
+        state.put_definition(&definition);
         write(&json!({"taskDefinition": definition, "tags": request.tags}))
     }
 
@@ -111,49 +109,32 @@ impl Ecs {
     }
 
     pub(super) fn deregister(&self, request: NamedTaskDefinition) -> Result<Vec<u8>, AwsError> {
-        let mut state = self.lock();
-        let arn = state
+        let state = self.lock();
+        let mut definition = state
             .definition(&request.task_definition)
-            .ok_or_else(|| client("The specified task definition does not exist."))?
-            .task_definition_arn
-            .clone();
-        let definition = state
-            .definitions
-            .values_mut()
-            .flatten()
-            .find(|definition| definition.task_definition_arn == arn)
             .ok_or_else(|| client("The specified task definition does not exist."))?;
         definition.status = "INACTIVE".to_owned();
         definition.deregistered_at.get_or_insert(jiff::Timestamp::now().as_millisecond() as f64 / 1000.0);
-        let answer = write(&json!({"taskDefinition": definition}));
-        self.0.store.write_definitions(&state.definitions);
-        answer
+        state.put_definition(&definition);
+        write(&json!({"taskDefinition": definition}))
     }
 
     pub(super) fn list_definitions(&self, request: ListDefinitions) -> Result<Vec<u8>, AwsError> {
-        let state = self.lock();
         let family = request.family_prefix;
-        let arns = state
-            .definitions
-            .values()
-            .flatten()
-            .filter(|definition| definition.status == "ACTIVE")
-            .filter(|definition| family.as_ref().is_none_or(|family| definition.family == *family))
-            .map(|definition| definition.task_definition_arn.as_str());
+        let active = self.lock().active_definitions().into_iter();
+        let active = active.filter(|(name, _)| family.as_ref().is_none_or(|family| name == family));
+        let arns: Vec<String> = active.map(|(family, revision)| arn(&family, revision)).collect();
+        let arns = arns.iter().map(String::as_str);
         let (arns, next_token) = page(arns, request.max_results, request.next_token)?;
         write(&json!({"taskDefinitionArns": arns, "nextToken": next_token}))
     }
 
     pub(super) fn list_families(&self, request: ListDefinitions) -> Result<Vec<u8>, AwsError> {
         let prefix = request.family_prefix.unwrap_or_default();
-        let state = self.lock();
-        let families = state
-            .definitions
-            .iter()
-            .filter(|(family, revisions)| {
-                family.starts_with(&prefix) && revisions.iter().any(|definition| definition.status == "ACTIVE")
-            })
-            .map(|(family, _)| family.as_str());
+        let active = self.lock().active_definitions().into_iter();
+        let families: BTreeSet<String> =
+            active.map(|(family, _)| family).filter(|family| family.starts_with(&prefix)).collect();
+        let families = families.iter().map(String::as_str);
         let (families, next_token) = page(families, request.max_results, request.next_token)?;
         write(&json!({"families": families, "nextToken": next_token}))
     }
@@ -208,6 +189,10 @@ impl Ecs {
 }
 
 /// Refuses sizes that no Fargate task has, as ECS does.
+fn arn(family: &str, revision: usize) -> String {
+    format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/{family}:{revision}")
+}
+
 fn check_fargate_size(settings: &serde_json::Map<String, Value>) -> Result<(), AwsError> {
     let number = |key: &str| settings.get(key).and_then(Value::as_str).and_then(|text| text.parse::<u32>().ok());
     let fits = matches!((number("cpu"), number("memory")), (Some(cpu), Some(memory)) if is_size(cpu, memory));

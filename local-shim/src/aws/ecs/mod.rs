@@ -24,13 +24,13 @@ use self::{
         DescribeTasks, ListTasks, MAX_TAGS, RegisterTaskDefinition, RunTask, StopTask, Tag, TagResource, check_tags,
     },
     runner::{Demand, Runner, TaskEnd, TaskSpec},
-    store::Definitions,
     task::{Task, task_arn},
 };
 use super::{
     AwsError, delays,
     error::{parse, write},
     events::EventPublisher,
+    page_token,
     ssm::Ssm,
 };
 
@@ -40,8 +40,6 @@ const MAX_OVERRIDES: usize = 8192;
 const MAX_REASON: usize = 255;
 /// Items in one answer of ListTasks, ListTaskDefinitions and ListTaskDefinitionFamilies.
 const MAX_LISTED: usize = 100;
-/// How long ECS shows a task after it has stopped ("DescribeTasks", Amazon ECS API Reference).
-const SHOWN_AFTER_STOP: Duration = Duration::from_secs(3600);
 
 /// What ECS says to a registration during another of the same family. AWS does not document it.
 pub(super) const CONCURRENT_REGISTRATION: &str =
@@ -54,8 +52,7 @@ pub struct Ecs(Arc<Inner>);
 
 struct Inner {
     cluster: String,
-    state: Mutex<State>,
-    store: Store,
+    state: Mutex<Store>,
     /// For each task that has not stopped, whether it is to be stopped.
     demands: Mutex<HashMap<String, watch::Sender<Demand>>>,
     runner: Runner,
@@ -70,12 +67,6 @@ struct Inner {
     telling: TaskTracker,
 }
 
-struct State {
-    definitions: Definitions,
-    /// By id.
-    tasks: BTreeMap<String, Task>,
-}
-
 fn invalid(message: impl Into<String>) -> AwsError {
     AwsError::new("InvalidParameterException", message)
 }
@@ -86,22 +77,10 @@ fn client(message: impl Into<String>) -> AwsError {
 
 impl Ecs {
     /// Opens ECS with the state of an earlier run of the program, if there is one.
-    ///
-    /// # Errors
-    /// The state file cannot be read.
-    pub fn open(
-        cluster: &str,
-        store: Store,
-        runner: Runner,
-        ssm: Ssm,
-        events: EventPublisher,
-        is_slow: bool,
-    ) -> Result<Self> {
-        let state = State { definitions: store.read_definitions()?, tasks: store.read_tasks()? };
+    pub fn open(cluster: &str, store: Store, runner: Runner, ssm: Ssm, events: EventPublisher, is_slow: bool) -> Self {
         let inner = Inner {
             cluster: cluster.to_owned(),
-            state: Mutex::new(state),
-            store,
+            state: Mutex::new(store),
             demands: Mutex::default(),
             runner,
             ssm,
@@ -111,7 +90,7 @@ impl Ecs {
             ended: tokio::sync::Notify::new(),
             telling: TaskTracker::new(),
         };
-        Ok(Self(Arc::new(inner)))
+        Self(Arc::new(inner))
     }
 
     /// Stops the tasks that an earlier run of the program left in its state file when it was killed, and sends the events again that
@@ -119,22 +98,21 @@ impl Ecs {
     pub fn recover(&self) {
         let now = Timestamp::now();
         let mut state = self.lock();
-        let mut unsent = Vec::new();
-        for (id, task) in &mut state.tasks {
-            if task.last_status != "STOPPED" {
+        let open: Vec<String> = state.open_tasks().map(|(id, _)| id.clone()).collect();
+        for id in &open {
+            state.change_task(id, |task| {
+                if task.last_status == "STOPPED" {
+                    return;
+                }
                 task.stop("TaskFailedToStart", "the machine that ran the task was stopped", &BTreeMap::new(), now);
                 // The task had started, and how its command would have ended is unknown.
                 if task.started_at.is_some() {
                     task.stop_code = Some("TerminationNotice".to_owned());
                 }
-            }
-            if !task.end_told {
-                unsent.push(id.clone());
-            }
-            self.0.store.write_task(id, task);
+            });
         }
         drop(state);
-        for id in unsent {
+        for id in open {
             self.send_end(&id);
         }
     }
@@ -147,9 +125,7 @@ impl Ecs {
     /// Stops all tasks and waits for their ends.
     pub async fn stop_all(&self, reason: &str) {
         for (id, demand) in self.demands().iter() {
-            if let Some(task) = self.lock().tasks.get_mut(id) {
-                task.want_stop(reason);
-            }
+            self.lock().change_task(id, |task| task.want_stop(reason));
             demand.send_replace(Demand::StopNow);
         }
         loop {
@@ -205,18 +181,16 @@ impl Ecs {
 
     fn tag(&self, request: TagResource) -> Result<Vec<u8>, AwsError> {
         check_tags(&request.tags)?;
+        let missing = || client("The specified resource does not exist.");
         let mut state = self.lock();
-        let State { definitions, tasks } = &mut *state;
-        let is_definition = |definition: &&mut TaskDefinition| definition.task_definition_arn == request.resource_arn;
-        let is_task = |(_, task): &(&String, &mut Task)| task.task_arn == request.resource_arn;
-        if let Some(definition) = definitions.values_mut().flatten().find(is_definition) {
-            add_tags(&mut definition.tags, request.tags)?;
-            self.0.store.write_definitions(definitions);
-        } else if let Some((id, task)) = tasks.iter_mut().find(is_task) {
-            add_tags(&mut task.tags, request.tags)?;
-            self.0.store.write_task(id, task);
+        let (arn, tags) = (request.resource_arn, request.tags);
+        if let Some(mut definition) = state.definition(&arn).filter(|found| found.task_definition_arn == arn) {
+            add_tags(&mut definition.tags, tags)?;
+            state.put_definition(&definition);
         } else {
-            return Err(client("The specified resource does not exist."));
+            let id = arn.rsplit('/').next().unwrap_or_default();
+            state.task(id).filter(|task| task.task_arn == arn).ok_or_else(missing)?;
+            state.change_task(id, |task| add_tags(&mut task.tags, tags)).ok_or_else(missing)??;
         }
         write(&json!({}))
     }
@@ -244,8 +218,7 @@ impl Ecs {
         }
         let digest = hash(body);
         let mut state = self.lock();
-        let has_token = |task: &&Task| task.client_token.is_some() && task.client_token == request.client_token;
-        if let Some(task) = state.tasks.values().find(has_token) {
+        if let Some(task) = request.client_token.as_deref().and_then(|token| state.task_of_token(token)) {
             if task.request_hash == digest {
                 return write(&json!({"tasks": [task.shown(true)], "failures": []}));
             }
@@ -260,9 +233,8 @@ impl Ecs {
         let definition = state
             .definition(&request.task_definition)
             .filter(|definition| definition.status == "ACTIVE")
-            .or_else(|| state.just_deregistered(&request.task_definition).filter(|_| self.0.is_slow))
-            .ok_or_else(|| client("TaskDefinition not found."))?
-            .clone();
+            .or_else(|| just_deregistered(&state, &request.task_definition).filter(|_| self.0.is_slow))
+            .ok_or_else(|| client("TaskDefinition not found."))?;
         for container in &request.overrides.container_overrides {
             if !definition.container_definitions.iter().any(|defined| defined.name == container.name) {
                 return Err(invalid(format!(
@@ -275,11 +247,7 @@ impl Ecs {
         let spec = self.spec(&id, &definition, &request.overrides)?;
         let mut task = Task::new(&self.0.cluster, &id, &definition, request.overrides, request.tags);
         (task.client_token, task.request_hash) = (request.client_token, digest);
-        for forgotten in state.forget_old() {
-            self.0.store.remove_task(&forgotten);
-        }
-        self.0.store.write_task(&id, &task);
-        state.tasks.insert(id.clone(), task.clone());
+        state.add_task(&id, task.clone());
         drop(state);
         let (sender, receiver) = watch::channel(Demand::Run);
         self.demands().insert(id.clone(), sender);
@@ -331,7 +299,7 @@ impl Ecs {
 
     fn missing_secret(&self, id: &str) -> Option<String> {
         let state = self.lock();
-        let definition = state.definition(&state.tasks.get(id)?.task_definition_arn)?;
+        let definition = state.definition(&state.task(id)?.task_definition_arn)?;
         let mut secrets = definition.container_definitions.iter().flat_map(|container| &container.secrets);
         secrets
             .find(|secret| self.0.ssm.value_from(&secret.value_from).is_none())
@@ -340,27 +308,22 @@ impl Ecs {
 
     /// Sends the event of a task's end. If the program ends before the event is handled, the next start sends it again.
     fn send_end(&self, id: &str) {
-        let Some(event) = self.lock().tasks.get(id).map(Task::event) else { return };
+        let Some(event) = self.lock().task(id).map(|task| task.event()) else { return };
         let (ecs, id) = (self.clone(), id.to_owned());
         let handled = self.0.events.send_to_event_bridge(event);
         self.0.telling.spawn(async move {
             handled.await;
-            let mut state = ecs.lock();
-            if let Some(task) = state.tasks.get_mut(&id) {
-                task.end_told = true;
-                ecs.0.store.write_task(&id, task);
-            }
+            ecs.lock().change_task(&id, |task| task.end_told = true);
         });
     }
 
     /// Changes a task and returns the event of the change.
     fn change(&self, id: &str, change: impl FnOnce(&mut Task)) -> Option<Value> {
-        let mut state = self.lock();
-        let task = state.tasks.get_mut(id)?;
-        change(task);
-        task.version += 1;
-        self.0.store.write_task(id, task);
-        Some(task.event())
+        self.lock().change_task(id, |task| {
+            change(task);
+            task.version += 1;
+            task.event()
+        })
     }
 
     /// Changes a task and sends the event of the change.
@@ -382,13 +345,15 @@ impl Ecs {
         }
         let id = request.task.rsplit('/').next().unwrap_or_default().to_owned();
         let mut state = self.lock();
-        let task = state.tasks.get_mut(&id).filter(|task| self.is_shown(task, delays::TASK));
-        let task = task.ok_or_else(|| invalid("The referenced task was not found."))?;
-        if task.last_status != "STOPPED" {
-            task.want_stop(request.reason.as_deref().unwrap_or("Task stopped by user"));
-        }
-        let answer = write(&json!({"task": task.shown(true)}));
-        self.0.store.write_task(&id, task);
+        let missing = || invalid("The referenced task was not found.");
+        state.task(&id).filter(|task| self.is_shown(task, delays::TASK)).ok_or_else(missing)?;
+        let stop = |task: &mut Task| {
+            if task.last_status != "STOPPED" {
+                task.want_stop(request.reason.as_deref().unwrap_or("Task stopped by user"));
+            }
+            write(&json!({"task": task.shown(true)}))
+        };
+        let answer = state.change_task(&id, stop).ok_or_else(missing)?;
         drop(state);
         if let Some(demand) = self.demands().get(&id) {
             demand.send_if_modified(|demand| {
@@ -411,9 +376,9 @@ impl Ecs {
         let state = self.lock();
         let (mut tasks, mut failures) = (Vec::new(), Vec::new());
         for name in &request.tasks {
-            match state.tasks.get(name.rsplit('/').next().unwrap_or_default()) {
-                Some(task) if self.is_shown(task, delays::TASK) => {
-                    tasks.push(task.shown(with_tags && self.is_shown(task, delays::TAGS)));
+            match state.task(name.rsplit('/').next().unwrap_or_default()) {
+                Some(task) if self.is_shown(&task, delays::TASK) => {
+                    tasks.push(task.shown(with_tags && self.is_shown(&task, delays::TAGS)));
                 }
                 _ => {
                     let arn = task_arn(&self.0.cluster, name.rsplit('/').next().unwrap_or_default());
@@ -429,9 +394,12 @@ impl Ecs {
         let wanted = request.desired_status.unwrap_or_else(|| "RUNNING".to_owned());
         let group = request.family.map(|family| format!("family:{family}"));
         let state = self.lock();
+        // A task that is not to stop is open.
+        let stopped = if wanted == "STOPPED" { state.stopped_tasks() } else { Vec::new() };
         let arns = state
-            .tasks
-            .values()
+            .open_tasks()
+            .map(|(_, task)| task)
+            .chain(&stopped)
             .filter(|task| self.is_shown(task, delays::TASK))
             .filter(|task| task.desired_status == wanted)
             .filter(|task| group.as_ref().is_none_or(|group| *group == task.group))
@@ -452,7 +420,7 @@ impl Ecs {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Store> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -461,45 +429,21 @@ impl Ecs {
     }
 }
 
-impl State {
-    /// A task definition by its ARN, by `family:revision`, or by `family` for the latest active revision.
-    fn definition(&self, name: &str) -> Option<&TaskDefinition> {
-        let name = name.rsplit_once("task-definition/").map_or(name, |(_, name)| name);
-        match name.split_once(':') {
-            Some((family, revision)) => {
-                self.definitions.get(family)?.get(revision.parse::<usize>().ok()?.checked_sub(1)?)
-            }
-            None => self.definitions.get(name)?.iter().rfind(|definition| definition.status == "ACTIVE"),
-        }
-    }
-
-    /// The latest revision of a family without an active one, if it was deregistered a moment ago.
-    fn just_deregistered(&self, family: &str) -> Option<&TaskDefinition> {
-        let latest = self.definitions.get(family)?.last()?;
-        let age = Timestamp::now().as_millisecond() as f64 / 1000.0 - latest.deregistered_at?;
-        (age < delays::DEREGISTERED.as_secs_f64()).then_some(latest)
-    }
-
-    /// Removes the tasks that ECS would no longer show, with their client tokens. Returns their ids.
-    fn forget_old(&mut self) -> Vec<String> {
-        let now = Timestamp::now();
-        let is_old = |task: &Task| {
-            task.end_told && task.stopped_at.is_some_and(|at| now.duration_since(at).unsigned_abs() >= SHOWN_AFTER_STOP)
-        };
-        let old: Vec<String> = self.tasks.iter().filter(|(_, task)| is_old(task)).map(|(id, _)| id.clone()).collect();
-        for id in &old {
-            self.tasks.remove(id);
-        }
-        old
-    }
+/// The latest revision of a family without an active one, if it was deregistered a moment ago.
+fn just_deregistered(store: &Store, family: &str) -> Option<TaskDefinition> {
+    let latest = store.latest_definition(family)?;
+    let age = Timestamp::now().as_millisecond() as f64 / 1000.0 - latest.deregistered_at?;
+    (age < delays::DEREGISTERED.as_secs_f64()).then_some(latest)
 }
 
-/// A page of names, and the token of the next one if there is one, which is the last name of this page.
+/// A page of names, and the token of the next one if there is one.
 fn page<'a>(
     names: impl Iterator<Item = &'a str>,
     max_results: Option<usize>,
-    after: Option<String>,
-) -> Result<(Vec<&'a str>, Option<&'a str>), AwsError> {
+    next_token: Option<String>,
+) -> Result<(Vec<&'a str>, Option<String>), AwsError> {
+    let after =
+        next_token.map(|token| page_token::read(&token).ok_or_else(|| invalid("Invalid token."))).transpose()?;
     let limit = max_results.unwrap_or(MAX_LISTED);
     if !(1..=MAX_LISTED).contains(&limit) {
         return Err(invalid(format!("maxResults must be 1 to {MAX_LISTED}.")));
@@ -508,7 +452,7 @@ fn page<'a>(
     names.sort_unstable();
     let is_last = names.len() <= limit;
     names.truncate(limit);
-    let next = names.last().copied().filter(|_| !is_last);
+    let next = names.last().filter(|_| !is_last).map(|last| page_token::after(last));
     Ok((names, next))
 }
 

@@ -1,0 +1,299 @@
+//! DynamoDB, by dynoxide, which keeps tables in SQLite, in a file or in memory.
+
+mod slow_indexes;
+mod stream;
+mod tokens;
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use dynoxide::{
+    Database, DynoxideError,
+    actions::{
+        create_table::CreateTableRequest, transact_write_items::TransactWriteItemsRequest,
+        update_table::UpdateTableRequest, update_time_to_live::UpdateTimeToLiveRequest,
+    },
+};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+pub use self::stream::Follower;
+use self::{
+    slow_indexes::SlowIndexes,
+    stream::Streams,
+    tokens::{Known, Tokens},
+};
+use super::{Answer, state_file::database};
+use crate::{data_dir::DATABASE, stack::Stack};
+
+/// Characters of a client token, at most ("TransactWriteItems", DynamoDB API Reference).
+const MAX_TOKEN: usize = 36;
+
+#[derive(Clone)]
+pub struct DynamoDb {
+    database: Database,
+    streams: Streams,
+    /// The transactions that were carried out with a client token.
+    tokens: Arc<Mutex<Tokens>>,
+    /// Notified after every write, for the followers of streams.
+    written: Arc<Notify>,
+    /// Present where indexes follow their tables late.
+    slow_indexes: Option<Arc<Mutex<SlowIndexes>>>,
+    opened: Instant,
+}
+
+impl DynamoDb {
+    /// Opens the database, and creates those of the stack's tables and indexes that do not exist yet. With `slow_indexes`, a global
+    /// index follows its table late.
+    ///
+    /// # Errors
+    /// The database file cannot be opened, is empty or is no database. It is never replaced.
+    pub fn open(directory: Option<&Path>, stack: &Stack, slow_indexes: bool) -> Result<Self> {
+        let path = match directory {
+            Some(directory) => database(directory, DATABASE, false)?,
+            // A name below which SQLite keeps a database in memory that several connections of this process share.
+            None => format!("file:/runvoy-{}?vfs=memdb", uuid::Uuid::new_v4().simple()).into(),
+        };
+        let path = path.to_str().context("the data directory's path is not valid UTF-8")?;
+        let database = Database::new(path).with_context(|| format!("{path} cannot be opened"))?;
+        let streams = Streams::open(path).with_context(|| format!("{path} cannot be opened"))?;
+        // A commit survives the end of the process. It survives a loss of power from the next checkpoint on.
+        database.disable_bulk_loading()?;
+        for (table, time_to_live) in stack.tables() {
+            let name = table["TableName"].clone();
+            if let Ok(existing) = database.describe_table(request(json!({"TableName": name}))?) {
+                add_indexes(&database, &table, &serde_json::to_value(existing)?["Table"])?;
+                continue;
+            }
+            let create: CreateTableRequest = request(table)?;
+            database.create_table(create).with_context(|| format!("table {name} cannot be made"))?;
+            if let Some(attribute) = time_to_live {
+                let specification = json!({"AttributeName": attribute, "Enabled": true});
+                let update: UpdateTimeToLiveRequest =
+                    request(json!({"TableName": name, "TimeToLiveSpecification": specification}))?;
+                database.update_time_to_live(update)?;
+            }
+        }
+        let slow_indexes = slow_indexes.then(|| SlowIndexes::new(&database, stack)).transpose()?;
+        let slow_indexes = slow_indexes.map(|indexes| Arc::new(Mutex::new(indexes)));
+        Ok(Self {
+            database,
+            streams,
+            tokens: Arc::default(),
+            written: Arc::default(),
+            slow_indexes,
+            opened: Instant::now(),
+        })
+    }
+
+    /// Answers one call.
+    pub fn call(&self, operation: &str, body: &[u8]) -> Answer {
+        self.call_at(operation, body, self.opened.elapsed())
+    }
+
+    /// Answers one call at this time, of any clock that does not run backwards.
+    pub fn call_at(&self, operation: &str, body: &[u8], now: Duration) -> Answer {
+        let mut slow = self.slow_indexes.as_ref().map(|indexes| indexes.lock().unwrap_or_else(PoisonError::into_inner));
+        if operation == "Query"
+            && let Some(indexes) = &mut slow
+            && indexes.are_queried(body)
+        {
+            return answer(indexes.at(now), operation, body);
+        }
+        let answer = match operation {
+            "TransactWriteItems" => match self.transact(body, now) {
+                Transacted::New(answer) => answer,
+                Transacted::Before(answer) => return answer,
+            },
+            _ => answer(&self.database, operation, body),
+        };
+        // The lock is held during the call, so that writes are noted in the order in which they take effect.
+        if is_write(operation)
+            && answer.status == 200
+            && let Some(indexes) = &mut slow
+        {
+            indexes.note(operation, body, now);
+        }
+        if is_write(operation) {
+            self.written.notify_waiters();
+        }
+        answer
+    }
+
+    /// Deletes expired items. Returns how many there were.
+    pub fn sweep(&self) -> Result<usize> {
+        if let Some(indexes) = &self.slow_indexes {
+            indexes.lock().unwrap_or_else(PoisonError::into_inner).past.sweep_ttl()?;
+        }
+        Ok(self.database.sweep_ttl()?)
+    }
+
+    /// Follows a table's stream from its present end on.
+    ///
+    /// # Errors
+    /// The table does not exist, or has no stream.
+    pub fn follow(&self, table: &str) -> Result<Follower> {
+        Follower::at_end(&self.database, &self.streams, &self.written, table)
+    }
+
+    /// Carries out a transaction, or answers one again that was carried out with the same client token.
+    fn transact(&self, body: &[u8], now: Duration) -> Transacted {
+        let mut request: TransactWriteItemsRequest = match serde_json::from_slice(body) {
+            Ok(request) => request,
+            Err(error) => return Transacted::New(encoded(Err(refused(&error)))),
+        };
+        // The library refuses a token that is none.
+        let is_token = |token: &String| (1..=MAX_TOKEN).contains(&token.len());
+        let Some(token) = request.client_request_token.take_if(|token| is_token(token)) else {
+            return Transacted::New(encoded(written(self.database.transact_write_items(request))));
+        };
+        // The lock is held during the call, so that of two equal requests at the same time one is carried out.
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        match tokens.find(&token, body, now) {
+            Known::Same(answer) => Transacted::Before(encoded(Ok(answer))),
+            Known::WithAnotherRequest => {
+                let message = "An error occurred (IdempotentParameterMismatchException)".to_owned();
+                Transacted::Before(encoded(Err(DynoxideError::IdempotentParameterMismatchException(message))))
+            }
+            Known::No => {
+                let answered = written(self.database.transact_write_items(request));
+                if let Ok(answer) = &answered {
+                    tokens.keep(token, body, answer.clone(), now);
+                }
+                Transacted::New(encoded(answered))
+            }
+        }
+    }
+}
+
+/// The answer to a transaction, and whether the transaction has just been tried.
+enum Transacted {
+    New(Answer),
+    Before(Answer),
+}
+
+fn is_write(operation: &str) -> bool {
+    matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "BatchWriteItem" | "TransactWriteItems")
+}
+
+fn answer(database: &Database, operation: &str, body: &[u8]) -> Answer {
+    let answered = match operation {
+        "GetItem" => run(body, |request| database.get_item(request)),
+        "PutItem" => run(body, |request| database.put_item(request)),
+        "UpdateItem" => run(body, |request| database.update_item(request)),
+        "DeleteItem" => run(body, |request| database.delete_item(request)),
+        "Query" => run(body, |request| database.query(request)),
+        "Scan" => run(body, |request| database.scan(request)),
+        "BatchGetItem" => run(body, |request| database.batch_get_item(request)),
+        "BatchWriteItem" => run(body, |request| database.batch_write_item(request)),
+        "TransactGetItems" => run(body, |request| database.transact_get_items(request)),
+        "TransactWriteItems" => run(body, |request| database.transact_write_items(request)),
+        "DescribeTable" => run(body, |request| database.describe_table(request)),
+        "ListTables" => run(body, |request| database.list_tables(request)),
+        _ => return super::AwsError::unknown_operation().into_answer(),
+    };
+    encoded(answered)
+}
+
+/// An answer of the library in DynamoDB's protocol.
+fn encoded(answered: dynoxide::Result<Vec<u8>>) -> Answer {
+    let (status, body) = match answered {
+        Ok(body) => (200, body),
+        Err(error) => (error.status_code(), error.to_json().into_bytes()),
+    };
+    Answer { status, content_type: "application/x-amz-json-1.0", body }
+}
+
+/// Creates the global indexes that a table of an earlier version of the template lacks.
+fn add_indexes(database: &Database, wanted: &Value, existing: &Value) -> Result<()> {
+    let indexes = |table: &Value| table["GlobalSecondaryIndexes"].as_array().cloned().unwrap_or_default();
+    let existing = indexes(existing);
+    for index in indexes(wanted) {
+        if existing.iter().any(|other| other["IndexName"] == index["IndexName"]) {
+            continue;
+        }
+        let (table, name) = (&wanted["TableName"], index["IndexName"].clone());
+        let update: UpdateTableRequest = request(json!({
+            "TableName": table,
+            "AttributeDefinitions": wanted["AttributeDefinitions"],
+            "GlobalSecondaryIndexUpdates": [{"Create": index}],
+        }))?;
+        database.update_table(update).with_context(|| format!("index {name} of table {table} cannot be made"))?;
+    }
+    Ok(())
+}
+
+fn run<Q, A>(body: &[u8], operation: impl FnOnce(Q) -> dynoxide::Result<A>) -> dynoxide::Result<Vec<u8>>
+where
+    Q: serde::de::DeserializeOwned,
+    A: serde::Serialize,
+{
+    let request = serde_json::from_slice(body).map_err(|error| refused(&error))?;
+    written(operation(request))
+}
+
+fn written<A: serde::Serialize>(answer: dynoxide::Result<A>) -> dynoxide::Result<Vec<u8>> {
+    serde_json::to_vec(&answer?).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+}
+
+/// The error for a request that cannot be read. The library begins its message with a mark that tells which of DynamoDB's errors it
+/// is.
+fn refused(error: &serde_json::Error) -> DynoxideError {
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or(&text);
+    for mark in ["VALIDATION:", "VALIDATION_REQUEST:", "VALIDATION_AS_READ:"] {
+        if let Some(message) = text.strip_prefix(mark) {
+            return DynoxideError::ValidationException(message.to_owned());
+        }
+    }
+    let text =
+        ["SERIALIZATION:", "SERIALIZATION_AS_READ:"].iter().find_map(|mark| text.strip_prefix(mark)).unwrap_or(text);
+    DynoxideError::SerializationException(text.to_owned())
+}
+
+fn request<T: serde::de::DeserializeOwned>(request: Value) -> Result<T> {
+    Ok(serde_json::from_value(request)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_of_an_earlier_version_gets_the_indexes_that_it_lacks() {
+        let directory = tempfile::tempdir().unwrap();
+        let stack = Stack::bundled(&Default::default()).unwrap();
+        let executions = |stack: &Stack| {
+            let is_executions = |(table, _): &(Value, _)| table["TableName"] == "runvoy-local-executions";
+            stack.tables().into_iter().find(is_executions).unwrap().0
+        };
+        let mut earlier = executions(&stack);
+        earlier["GlobalSecondaryIndexes"].as_array_mut().unwrap().retain(|one| one["IndexName"] == "by-status");
+        let keys = ["execution_id", "status", "started_key"];
+        earlier["AttributeDefinitions"]
+            .as_array_mut()
+            .unwrap()
+            .retain(|one| keys.iter().any(|key| one["AttributeName"] == *key));
+        let path = directory.path().join("dynamodb.sqlite");
+        let database = Database::new(path.to_str().unwrap()).unwrap();
+        database.create_table(request(earlier).unwrap()).unwrap();
+        let item = json!({"execution_id": {"S": "x"}, "idempotency_key": {"S": "k"}});
+        database.put_item(request(json!({"TableName": "runvoy-local-executions", "Item": item})).unwrap()).unwrap();
+        drop(database);
+
+        for _ in ["the first start after it", "the next"] {
+            let opened = DynamoDb::open(Some(directory.path()), &stack, false).unwrap();
+            let query = json!({
+                "TableName": "runvoy-local-executions", "IndexName": "by-idempotency-key",
+                "KeyConditionExpression": "idempotency_key = :k", "ExpressionAttributeValues": {":k": {"S": "k"}},
+            });
+            let found: Value =
+                serde_json::from_slice(&opened.call("Query", query.to_string().as_bytes()).body).unwrap();
+            assert_eq!(found["Count"], 1, "what was there is in it: {found}");
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Keeps the streams of tables short, and hands their records to readers.
+//!
+//! The library numbers a record, and finds those after another, by `CAST(sequence_number AS INTEGER)`, for which it has no index, and
+//! it never deletes one: each write to a table with a stream and each read of the stream would take longer with every record ever
+//! written. An index on that expression makes both a look-up, and records that all readers have passed are deleted. The library has no
+//! call for either, so they are done through a connection of their own to the same SQLite database. They know the library's table
+//! `_stream_records`; a test fails when a version of the library has another.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use dynoxide::{
+    Database,
+    actions::{
+        describe_stream::DescribeStreamRequest, describe_table::DescribeTableRequest, get_records::GetRecordsRequest,
+        get_shard_iterator::GetShardIteratorRequest,
+    },
+};
+use rusqlite::{Connection, params};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use super::request;
+
+/// How many records readers pass before they are deleted, unless the stream has come to its end: a delete is a commit of its own.
+const DELETE_EVERY: usize = 500;
+/// How long a delete waits for another commit. After that, the next delete does its work.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(200);
+/// The library shows a sequence number with this added, so that it has the 21 digits of DynamoDB's.
+const SHOWN_FROM: i128 = 100_000_000_000_000_000_000;
+/// Finds a table's records by their numbers, as the library's queries ask for them.
+const INDEX: &str = "CREATE INDEX IF NOT EXISTS runvoy_stream_records
+    ON _stream_records (table_name, CAST(sequence_number AS INTEGER))";
+const LAST: &str = "SELECT MAX(CAST(sequence_number AS INTEGER)) FROM _stream_records WHERE table_name = ?1";
+/// Deletes the records before one. That one stays, because the library numbers the next record after the last that it finds.
+const DELETE: &str = "DELETE FROM _stream_records WHERE table_name = ?1 AND CAST(sequence_number AS INTEGER) < ?2";
+
+/// The records of all streams of a database.
+#[derive(Clone)]
+pub(super) struct Streams(Arc<Inner>);
+
+struct Inner {
+    connection: Mutex<Connection>,
+    /// How far each reader of a table's stream has come: the number of the last record that it was given.
+    readers: Mutex<HashMap<String, Vec<Weak<AtomicI64>>>>,
+}
+
+impl Streams {
+    /// Prepares the streams of the database that the library has open at this path.
+    ///
+    /// # Errors
+    /// The database cannot be opened, or has no table of records as this module knows it.
+    pub(super) fn open(path: &str) -> Result<Self> {
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.execute_batch(INDEX).context("the streams of DynamoDB's tables cannot be indexed")?;
+        Ok(Self(Arc::new(Inner { connection: Mutex::new(connection), readers: Mutex::default() })))
+    }
+
+    /// The number of the last record of a table's stream, 0 without one.
+    fn last(&self, table: &str) -> Result<i64> {
+        let connection = self.0.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = connection.query_row(LAST, [table], |row| row.get::<_, Option<i64>>(0))?;
+        Ok(last.unwrap_or_default())
+    }
+
+    fn reader(&self, table: &str, position: i64) -> Arc<AtomicI64> {
+        let position = Arc::new(AtomicI64::new(position));
+        let mut readers = self.0.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.entry(table.to_owned()).or_default().push(Arc::downgrade(&position));
+        position
+    }
+
+    /// Deletes the records of a table's stream that every reader has passed.
+    fn delete_passed(&self, table: &str) {
+        let slowest = {
+            let mut readers = self.0.readers.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(readers) = readers.get_mut(table) else { return };
+            readers.retain(|reader| reader.strong_count() > 0);
+            readers.iter().filter_map(|reader| Some(reader.upgrade()?.load(Ordering::Relaxed))).min()
+        };
+        let Some(slowest) = slowest else { return };
+        let connection = self.0.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let deleted = connection.prepare_cached(DELETE).and_then(|mut delete| delete.execute(params![table, slowest]));
+        if let Err(error) = deleted {
+            tracing::debug!(%error, table, "records of a stream are deleted later");
+        }
+    }
+
+    /// The number of records that are kept of a table's stream.
+    #[cfg(test)]
+    pub(super) fn kept(&self, table: &str) -> i64 {
+        let connection = self.0.connection.lock().unwrap();
+        let sql = "SELECT COUNT(*) FROM _stream_records WHERE table_name = ?1";
+        connection.query_row(sql, [table], |row| row.get(0)).unwrap()
+    }
+
+    /// How SQLite answers a query, in its own words.
+    #[cfg(test)]
+    pub(super) fn plan(&self, sql: &str) -> String {
+        let connection = self.0.connection.lock().unwrap();
+        let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let lines = plan.query_map([], |row| row.get::<_, String>(3)).unwrap();
+        lines.map(Result::unwrap).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// A reader of a stream.
+pub struct Follower {
+    database: Database,
+    streams: Streams,
+    written: Arc<Notify>,
+    table: String,
+    iterator: Option<String>,
+    arn: String,
+    position: Arc<AtomicI64>,
+    /// The records that were read since the last delete.
+    passed: usize,
+}
+
+impl Follower {
+    /// Reads a table's stream from its present end on.
+    pub(super) fn at_end(database: &Database, streams: &Streams, written: &Arc<Notify>, table: &str) -> Result<Self> {
+        let description = database.describe_table(DescribeTableRequest { table_name: table.to_owned() })?;
+        let description = serde_json::to_value(&description)?;
+        let arn = description["Table"]["LatestStreamArn"].as_str().context("the table has no stream")?.to_owned();
+        let stream: DescribeStreamRequest = request(json!({"StreamArn": arn}))?;
+        let stream = serde_json::to_value(database.describe_stream(stream)?)?;
+        let shard = stream["StreamDescription"]["Shards"][0]["ShardId"].as_str().context("the stream has no shard")?;
+        // It is read before the iterator is made, so that no record between them is passed over.
+        let last = streams.last(table)?;
+        let start = database.get_shard_iterator(GetShardIteratorRequest {
+            stream_arn: arn.clone(),
+            shard_id: shard.to_owned(),
+            shard_iterator_type: "LATEST".to_owned(),
+            sequence_number: None,
+        })?;
+        let follower = Self {
+            database: database.clone(),
+            streams: streams.clone(),
+            written: written.clone(),
+            table: table.to_owned(),
+            iterator: start.shard_iterator,
+            arn,
+            position: streams.reader(table, last),
+            passed: 0,
+        };
+        // What an earlier run of the program has left.
+        streams.delete_passed(table);
+        Ok(follower)
+    }
+
+    /// Waits for the next records, and returns at least one, in the form in which Lambda receives them.
+    ///
+    /// # Errors
+    /// The stream cannot be read.
+    pub async fn next(&mut self, at_most: usize) -> Result<Vec<Value>> {
+        loop {
+            let written = self.written.clone();
+            let written = written.notified();
+            tokio::pin!(written);
+            // The notification is registered before the read, so that a write in between is not missed.
+            written.as_mut().enable();
+            let shard_iterator = self.iterator.clone().context("the stream has ended")?;
+            let answer = self.database.get_records(GetRecordsRequest { shard_iterator, limit: Some(at_most) })?;
+            self.iterator = answer.next_shard_iterator;
+            let Some(last) = answer.records.last() else {
+                self.delete_passed();
+                written.await;
+                continue;
+            };
+            self.position.store(stored(&last.dynamodb.sequence_number), Ordering::Relaxed);
+            self.passed += answer.records.len();
+            if self.passed >= DELETE_EVERY {
+                self.delete_passed();
+            }
+            return answer
+                .records
+                .iter()
+                .map(|record| {
+                    let mut record = serde_json::to_value(record)?;
+                    record["eventSourceARN"] = Value::from(self.arn.clone());
+                    Ok(record)
+                })
+                .collect();
+        }
+    }
+
+    fn delete_passed(&mut self) {
+        if std::mem::take(&mut self.passed) > 0 {
+            self.streams.delete_passed(&self.table);
+        }
+    }
+}
+
+/// The number by which the library keeps a record, from the one that it shows.
+fn stored(shown: &str) -> i64 {
+    shown.parse::<i128>().ok().and_then(|shown| i64::try_from(shown - SHOWN_FROM).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{aws::dynamodb::DynamoDb, stack::Stack};
+
+    const TABLE: &str = "runvoy-local-websocket-connections";
+
+    fn put(dynamodb: &DynamoDb, number: usize) {
+        let item = json!({"execution_id": {"S": "e"}, "connection_id": {"S": number.to_string()}});
+        let answer = dynamodb.call("PutItem", json!({"TableName": TABLE, "Item": item}).to_string().as_bytes());
+        assert_eq!(answer.status, 200);
+    }
+
+    fn numbers(records: &[Value]) -> Vec<usize> {
+        let number = |record: &Value| record["dynamodb"]["Keys"]["connection_id"]["S"].as_str()?.parse().ok();
+        records.iter().filter_map(number).collect()
+    }
+
+    async fn read(follower: &mut Follower, count: usize) -> Vec<usize> {
+        let mut read = Vec::new();
+        while read.len() < count {
+            read.extend(numbers(&follower.next(100).await.unwrap()));
+        }
+        read
+    }
+
+    #[tokio::test]
+    async fn records_are_kept_until_the_slowest_reader_has_passed_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let stack = Stack::bundled(&Default::default()).unwrap();
+        for directory in [None, Some(directory.path())] {
+            let dynamodb = DynamoDb::open(directory, &stack, false).unwrap();
+            let (mut fast, mut slow) = (dynamodb.follow(TABLE).unwrap(), dynamodb.follow(TABLE).unwrap());
+            (0..2000).for_each(|number| put(&dynamodb, number));
+            assert_eq!(read(&mut fast, 2000).await, (0..2000).collect::<Vec<_>>());
+            assert_eq!(dynamodb.streams.kept(TABLE), 2000, "the other reader has not come");
+            assert_eq!(read(&mut slow, 2000).await, (0..2000).collect::<Vec<_>>());
+            assert!(dynamodb.streams.kept(TABLE) <= DELETE_EVERY as i64, "{}", dynamodb.streams.kept(TABLE));
+            // Numbers go on where they were, so that no reader misses what comes after a delete.
+            put(&dynamodb, 2000);
+            assert_eq!((read(&mut fast, 1).await, read(&mut slow, 1).await), (vec![2000], vec![2000]));
+            drop(slow);
+            put(&dynamodb, 2001);
+            assert_eq!(read(&mut fast, 1).await, [2001]);
+            drop(fast);
+            drop(dynamodb.follow(TABLE).unwrap());
+            assert_eq!(dynamodb.streams.kept(TABLE), 1, "a start deletes what an earlier run has left");
+        }
+    }
+
+    #[test]
+    fn neither_a_write_nor_a_read_looks_at_all_records() {
+        let stack = Stack::bundled(&Default::default()).unwrap();
+        let dynamodb = DynamoDb::open(None, &stack, false).unwrap();
+        // As `next_stream_sequence_number` and `stream_records_with_event_ids` of the library's storage.rs have them.
+        let number =
+            "SELECT COALESCE(MAX(CAST(sequence_number AS INTEGER)), 0) + 1 FROM _stream_records WHERE table_name = 't'";
+        let records = "SELECT event_name FROM _stream_records WHERE table_name = 't' AND shard_id = 's' AND \
+            CAST(sequence_number AS INTEGER) > 5 ORDER BY CAST(sequence_number AS INTEGER) ASC LIMIT 10";
+        for sql in [number, records] {
+            let plan = dynamodb.streams.plan(sql);
+            assert!(
+                plan.contains("USING INDEX runvoy_stream_records") || plan.contains("USING COVERING INDEX"),
+                "{plan}"
+            );
+            assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{plan}");
+        }
+    }
+}
