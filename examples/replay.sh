@@ -21,7 +21,7 @@ for file in "$folder"/[0-9]*-*.json; do
     case $file in
         *-event-processor.json)
             what=$(basename "$file")
-            status=$(curl -sS -o "$body" -w '%{http_code}' -X POST "$events/process" --data-binary "@$file")
+            status=$(curl -sS -o "$body" -w '%{http_code}' -X POST "$events/process" -H "X-API-Key: $key" --data-binary "@$file")
             ;;
         *-orchestrator.json)
             # The method and the path on a line each, and then the body.

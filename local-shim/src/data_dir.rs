@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::aws::{
     signature::AccessKey,
-    state_file::{StateFile, private_if_new, replace},
+    state_file::{StateFile, private_if_new, replace, replace_unsynced},
 };
 
 pub(crate) struct DataDir {
@@ -33,7 +33,7 @@ const VERSION: &str = "version";
 /// The form of the folder that this program writes. It grows when an earlier program could not use the folder any more.
 const CURRENT_VERSION: u32 = 1;
 /// The file from which the command line and a second start learn where the system is.
-pub(crate) const API_ENDPOINT: &str = "api-endpoint";
+const API_ENDPOINT: &str = "api-endpoint";
 /// The file of the emulated DynamoDB.
 pub(crate) const DATABASE: &str = "dynamodb.sqlite";
 /// The file that holds the API key of the admin.
@@ -134,6 +134,12 @@ impl DataDir {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
         replace(&path, content.as_bytes())
+    }
+
+    /// Writes where the system answers, for the command line and for a second start. Each start writes it, so it is not synced.
+    pub(crate) fn write_endpoint(&self, url: &str) -> Result<()> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        replace_unsynced(&directory.join(API_ENDPOINT), format!("{url}\n").as_bytes())
     }
 
     /// The folder in which the `process` runner creates workspaces.

@@ -1,14 +1,24 @@
 //! Listening sockets, and the HTTP servers behind them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
-use axum::Router;
+use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 /// How often another free port is tried, when port 0 was asked for and the one that IPv4 gave is taken on IPv6.
 const ATTEMPTS: u32 = 10;
+
+/// The pause after a connection could not be accepted, when the process has as many files open as it may have.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// Sockets that listen on one port of both loopback addresses, because clients take `localhost` for either.
 pub(crate) struct Listeners {
@@ -61,26 +71,55 @@ impl Listeners {
         Ok(())
     }
 
-    /// Serves a router on all sockets until `stop` is cancelled, and then until the running requests have ended.
-    pub(crate) fn serve(self, router: &Router, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
-        self.sockets.into_iter().map(|socket| serve(socket, router.clone(), stop.clone())).collect()
+    /// Serves a router on all sockets until `stop` is cancelled, and then until the running requests have ended. A client that leaves
+    /// a request unfinished, or a connection unused, for `patience` is sent off.
+    pub(crate) fn serve(self, router: &Router, patience: Duration, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
+        let router = router.clone().layer(RequestBodyTimeoutLayer::new(patience));
+        self.sockets.into_iter().map(|socket| serve(socket, router.clone(), patience, stop.clone())).collect()
     }
 }
 
-fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> JoinHandle<()> {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+fn serve(listener: TcpListener, router: Router, patience: Duration, stop: CancellationToken) -> JoinHandle<()> {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(patience);
     tokio::spawn(async move {
-        let served = axum::serve(
-            axum::serve::ListenerExt::tap_io(listener, |stream| {
-                // A small answer is sent at once.
-                let _ = stream.set_nodelay(true);
-            }),
-            service,
-        )
-        .with_graceful_shutdown(async move { stop.cancelled().await })
-        .await;
-        if let Err(error) = served {
-            tracing::error!(%error, "a server stopped");
+        let open = TaskTracker::new();
+        loop {
+            let (socket, peer) = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        tokio::time::sleep(ACCEPT_AGAIN).await;
+                        continue;
+                    }
+                },
+                () = stop.cancelled() => break,
+            };
+            // A small answer is sent at once.
+            let _ = socket.set_nodelay(true);
+            let (router, stop) = (router.clone(), stop.clone());
+            let answer = service_fn(move |request: Request<Incoming>| {
+                let mut request = request.map(Body::new);
+                request.extensions_mut().insert(ConnectInfo(peer));
+                router.clone().oneshot(request)
+            });
+            let connection = http.serve_connection(TokioIo::new(socket), answer).with_upgrades();
+            open.spawn(async move {
+                tokio::pin!(connection);
+                let ended = tokio::select! {
+                    ended = connection.as_mut() => ended,
+                    () = stop.cancelled() => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
+                };
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+            });
         }
+        open.close();
+        open.wait().await;
     })
 }

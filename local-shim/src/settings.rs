@@ -34,6 +34,10 @@ const PLAYBOOK_PREFIX: &str = "RUNVOY_USER_";
 /// Letters in which a misspelt name differs from the one that was meant, at most. More would take one setting for another.
 const MAX_MISSPELT: usize = 3;
 
+/// How long a client may leave a request unfinished or a connection unused. API Gateway closes an unused one after 10 minutes; less
+/// keeps half-open connections from adding up, and clients open a new one.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// How commands run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum RunnerChoice {
@@ -105,6 +109,8 @@ pub struct Settings {
     pub clock: Option<SharedTimeSource>,
     /// How long the functions wait for an answer of AWS, if not as long as in AWS.
     pub call_timeout: Option<Duration>,
+    /// How long a client may leave a request unfinished or a connection unused.
+    pub client_timeout: Duration,
 }
 
 impl Settings {
@@ -149,6 +155,7 @@ impl Settings {
             record: None,
             clock: None,
             call_timeout: None,
+            client_timeout: CLIENT_TIMEOUT,
         }
     }
 

@@ -20,7 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     aws::{Aws, ecs::runner, events::EventPublisher, faults, permissions::Access, signature::AccessKey},
     bootstrap,
-    data_dir::{self, DataDir},
+    data_dir::DataDir,
     emulation, examples,
     front::{self, cloudformation::LocalStack},
     functions::{self, EVENT_PROCESSOR, Functions, ORCHESTRATOR, Setup},
@@ -107,9 +107,11 @@ impl Doors {
         orchestrator: Function,
         event_processor: Function,
         aws: front::aws::Door,
-        aws_port: &AwsPort,
+        app: Arc<App>,
+        settings: &Settings,
         viewer_answer: Option<String>,
     ) -> Serving {
+        let patience = settings.client_timeout;
         let (stop_listening, close_viewers) = (CancellationToken::new(), CancellationToken::new());
         let viewers = TaskTracker::new();
         let gateway = front::websocket::Gateway {
@@ -126,12 +128,16 @@ impl Doors {
         if self.aws.is_some() {
             api = api.merge(front::aws::connections(aws.clone()));
         }
-        let mut servers = self.orchestrator.serve(&api, &stop_listening);
+        let mut servers = self.orchestrator.serve(&api, patience, &stop_listening);
         tracing::info!(address = %self.event_processor.address, "starting async processor server");
-        let process = front::event_processor::router(event_processor);
-        servers.extend(self.event_processor.serve(&process, &stop_listening));
+        let process = front::event_processor::router(front::event_processor::Port { event_processor, app });
+        servers.extend(self.event_processor.serve(&process, patience, &stop_listening));
         if let Some(listeners) = self.aws {
-            servers.extend(listeners.serve(&front::aws::router(aws, aws_port.parts()), &stop_listening));
+            servers.extend(listeners.serve(
+                &front::aws::router(aws, settings.aws_port.parts()),
+                patience,
+                &stop_listening,
+            ));
         }
         Serving { servers, stop_listening, viewers, close_viewers }
     }
@@ -218,7 +224,8 @@ impl Shim {
         };
         let mut background = vec![tokio::spawn(dispatcher.run(events)), tokio::spawn(sweep(aws.clone()))];
 
-        let bootstrapped = bootstrap::run(&App::new(config.clone(), &sdk), &data).await?;
+        let app = Arc::new(App::new(config.clone(), &sdk));
+        let bootstrapped = bootstrap::run(&app, &data).await?;
         if !function_environment.is_empty() {
             data.write_variables(VARIABLES_FILE, &function_environment)?;
             examples::write(&data, &function_environment, &bootstrapped.admin_key)?;
@@ -226,7 +233,7 @@ impl Shim {
         let sources = event_sources(&processor_settings, &event_processor_function, &aws, &bootstrapped, &config)?;
         background.extend(sources);
         aws.ecs.recover();
-        data.write(data_dir::API_ENDPOINT, &format!("http://localhost:{}\n", orchestrator.port()))?;
+        data.write_endpoint(&format!("http://localhost:{}", orchestrator.port()))?;
 
         let local_stack = LocalStack {
             functions: vec![orchestrator_function.clone(), event_processor_function.clone()],
@@ -237,7 +244,8 @@ impl Shim {
             orchestrator_function,
             event_processor_function.clone(),
             aws_door,
-            &settings.aws_port,
+            app,
+            &settings,
             stack.mock_answer("$default"),
         );
 

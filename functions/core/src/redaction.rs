@@ -7,6 +7,45 @@ const REDACTED: &str = "REDACTED";
 /// Headers, parameters and fields whose values are credentials, in lower case.
 const CREDENTIALS: [&str; 8] =
     ["x-api-key", "authorization", "cookie", "cookies", "token", "api_key", "claim_token", "x-amz-security-token"];
+/// Headers that are kept with their values. Any other may hold a credential of a proxy or of a caller's own.
+const HEADERS: [&str; 25] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "access-control-request-headers",
+    "access-control-request-method",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "host",
+    "idempotency-key",
+    "if-match",
+    "if-none-match",
+    "origin",
+    "sec-fetch-mode",
+    "sec-fetch-site",
+    "sec-websocket-extensions",
+    "sec-websocket-version",
+    "upgrade",
+    "user-agent",
+    "x-amzn-trace-id",
+    "x-forwarded-for",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+];
+/// Variables of a container that the orchestrator sets, and no user.
+const OWN_VARIABLES: [&str; 8] = [
+    "RUNVOY_COMMAND",
+    "RUNVOY_ENV_NAMES",
+    "RUNVOY_GIT_PATH",
+    "RUNVOY_GIT_REF",
+    "RUNVOY_GIT_REPO",
+    "RUNVOY_IMAGE_ID",
+    "RUNVOY_REQUEST_ID",
+    "RUNVOY_TIMEOUT",
+];
 /// Words in the name of an environment variable that say that its value is a secret.
 const SECRET_WORDS: [&str; 6] = ["ACCESS_KEY", "API_KEY", "PRIVATE_KEY", "PASSWORD", "SECRET", "TOKEN"];
 
@@ -45,23 +84,48 @@ fn redacted_body(body: &str, is_encoded: bool) -> String {
 fn redact(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            let names_secret = fields.get("name").and_then(Value::as_str).is_some_and(says_secret);
+            // A variable of a container is a name and a value.
+            let is_variable = fields.len() == 2 && fields.contains_key("value");
+            let names_own =
+                fields.get("name").and_then(Value::as_str).is_some_and(|name| OWN_VARIABLES.contains(&name));
             for (name, field) in fields.iter_mut() {
                 let is_credential = CREDENTIALS.contains(&name.to_ascii_lowercase().as_str()) || says_secret(name);
-                match field {
-                    field if is_credential || (names_secret && name == "value") => hide(field),
-                    Value::String(text) => match name.as_str() {
-                        "rawQueryString" => *text = redacted_query(text),
-                        "rawPath" | "path" => *text = redacted_path(text),
-                        _ => {}
-                    },
-                    field => redact(field),
+                match (name.as_str(), field) {
+                    (name, field) if is_credential || (is_variable && !names_own && name == "value") => hide(field),
+                    // The variables of a run.
+                    ("env", field @ Value::Object(_)) => hide(field),
+                    ("headers" | "multiValueHeaders", Value::Object(headers)) => headers
+                        .iter_mut()
+                        .filter(|(name, _)| !HEADERS.contains(&name.to_ascii_lowercase().as_str()))
+                        .for_each(|(_, value)| hide(value)),
+                    ("rawQueryString", Value::String(text)) => *text = redacted_query(text),
+                    ("rawPath" | "path", Value::String(text)) => *text = redacted_path(text),
+                    (_, field) => redact(field),
                 }
             }
         }
         Value::Array(entries) => entries.iter_mut().for_each(redact),
+        Value::String(text) if text.contains("://") => *text = without_userinfo(text),
         _ => {}
     }
+}
+
+/// A text whose URLs have neither a user nor a password.
+fn without_userinfo(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        kept.push_str("://");
+        let end = part.find(|c: char| "/?#\"'`<>|\\".contains(c) || c.is_whitespace()).unwrap_or(part.len());
+        match part[..end].rfind('@') {
+            Some(at) => {
+                kept.push_str(REDACTED);
+                kept.push_str(&part[at..]);
+            }
+            None => kept.push_str(part),
+        }
+    }
+    kept
 }
 
 /// Leaves out every text of a value, which may be a list of them, as in `multiValueHeaders`.
@@ -102,16 +166,18 @@ mod tests {
         let event = json!({
             "rawPath": "/api/v1/claim/hidden-1",
             "rawQueryString": "execution_id=1&token=hidden-2&batch=true",
-            "headers": {"X-API-Key": "hidden-3", "host": "example.com", "Authorization": "hidden-4"},
+            "headers": {"X-API-Key": "hidden-3", "host": "example.com", "Authorization": "hidden-4", "X-Mine": "hidden-16"},
             "multiValueHeaders": {"X-API-Key": ["hidden-11"]},
             "cookies": ["session=hidden-12"],
             "queryStringParameters": {"token": "hidden-5", "execution_id": "1"},
             "requestContext": {"http": {"path": "/api/v1/claim/hidden-6", "method": "GET"}},
             "detail": {"overrides": {"containerOverrides": [{"environment": [
                 {"name": "RUNVOY_COMMAND", "value": "echo hello"}, {"name": "DB_PASSWORD", "value": "hidden-7"},
+                {"name": "database_url", "value": "hidden-17"},
             ]}]}},
             "body": json!({"name": "db", "key_name": "DB", "value": "hidden-8", "api_key": "hidden-9",
-                "env": {"STAGE": "test", "GITHUB_TOKEN": "hidden-10"}, "command": "echo hello"}).to_string(),
+                "env": {"STAGE": "hidden-13", "GITHUB_TOKEN": "hidden-10"}, "command": "curl https://u:hidden-14@example.com/x",
+                "git_repo": "https://hidden-15@example.com/r.git"}).to_string(),
         });
         let kept = redacted(&event);
         let text = kept.to_string();
@@ -121,7 +187,7 @@ mod tests {
         let body: Value = serde_json::from_str(kept["body"].as_str().unwrap()).unwrap();
         assert_eq!(
             (&body["command"], &body["env"]["STAGE"], &body["name"]),
-            (&json!("echo hello"), &json!("test"), &json!("db"))
+            (&json!("curl https://REDACTED@example.com/x"), &json!("REDACTED"), &json!("db"))
         );
         assert_eq!(kept["detail"]["overrides"]["containerOverrides"][0]["environment"][0]["value"], "echo hello");
     }

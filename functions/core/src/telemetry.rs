@@ -1,16 +1,30 @@
 //! Structured logs.
 
-use tracing::Subscriber;
+use tracing::{Level, Subscriber};
 use tracing_subscriber::{
-    EnvFilter, Layer, fmt::MakeWriter, layer::SubscriberExt as _, registry::LookupSpan, util::SubscriberInitExt as _,
+    EnvFilter, Layer, filter::filter_fn, fmt::MakeWriter, layer::SubscriberExt as _, registry::LookupSpan,
+    util::SubscriberInitExt as _,
 };
 
+/// Targets of the libraries that carry requests. Below a warning, they log bodies and headers, with keys and values of secrets.
+const CARRIERS: [&str; 9] =
+    ["aws_", "bollard", "h2", "hyper", "lambda_", "reqwest", "rustls", "tokio_tungstenite", "tungstenite"];
+
 /// The filter for a value of `RUNVOY_LOG_LEVEL`. A level applies to runvoy's own crates, and libraries log warnings and errors only;
-/// `tracing` filter directives are used as they are.
+/// `tracing` filter directives are used as they are, except that no directive makes a library that carries requests log more.
 ///
 /// # Errors
 /// A sentence that names the variable, its value and what it wants.
-pub fn filter(level: &str) -> Result<EnvFilter, String> {
+pub fn filter<S>(level: &str) -> Result<impl Layer<S> + use<S>, String>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let carries = |target: &str| CARRIERS.iter().any(|carrier| target.starts_with(carrier));
+    let bounded = filter_fn(move |metadata| *metadata.level() <= Level::WARN || !carries(metadata.target()));
+    Ok(directives(level)?.and_then(bounded))
+}
+
+fn directives(level: &str) -> Result<EnvFilter, String> {
     const OURS: [&str; 4] = ["runvoy_core", "orchestrator", "event_processor", "local_shim"];
     let wants = || {
         format!(
@@ -18,7 +32,7 @@ pub fn filter(level: &str) -> Result<EnvFilter, String> {
         )
     };
     let directives = match level.trim() {
-        "" => return filter("info"),
+        "" => return directives("info"),
         level if !level.contains(['=', ',']) => {
             level.parse::<tracing::level_filters::LevelFilter>().map_err(|_| wants())?;
             OURS.iter().fold("warn".to_owned(), |all, target| format!("{all},{target}={level}"))
@@ -55,13 +69,52 @@ where
 mod tests {
     use super::*;
 
+    /// The messages that are logged at these directives.
+    fn logged(level: &str) -> String {
+        use std::sync::{Arc, Mutex};
+
+        #[derive(Clone, Default)]
+        struct Lines(Arc<Mutex<Vec<u8>>>);
+        impl std::io::Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber =
+            tracing_subscriber::registry().with(lambda_layer(move || writer.clone())).with(filter(level).unwrap());
+        tracing::subscriber::with_default(subscriber, || {
+            let _span = tracing::info_span!(target: "runvoy_core", "request").entered();
+            tracing::trace!(target: "aws_sdk_ssm::operation", "a secret's value");
+            tracing::debug!(target: "hyper::proto", "a header's value");
+            tracing::warn!(target: "aws_sdk_ssm::operation", "a warning");
+            tracing::trace!(target: "runvoy_core::logs", "a line of ours");
+        });
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn no_directive_makes_a_library_log_what_it_carries() {
+        for level in ["trace", "trace,x=info", "aws_sdk_ssm=trace,hyper=debug,runvoy_core=trace", "[request]=trace"] {
+            let logged = logged(level);
+            assert!(!logged.contains("value"), "{level}: {logged}");
+            assert!(logged.contains("a line of ours"), "{level}: {logged}");
+            assert!(level == "[request]=trace" || logged.contains("a warning"), "{level}: {logged}");
+        }
+    }
+
     #[test]
     fn a_level_or_directives_are_taken_and_nonsense_is_not() {
         for good in ["", "debug", "INFO", "warn,runvoy_core=trace"] {
-            assert!(filter(good).is_ok(), "{good}");
+            assert!(directives(good).is_ok(), "{good}");
         }
         for bad in ["loud", "a=b=c"] {
-            assert!(filter(bad).unwrap_err().contains("RUNVOY_LOG_LEVEL"), "{bad}");
+            assert!(directives(bad).unwrap_err().contains("RUNVOY_LOG_LEVEL"), "{bad}");
         }
     }
 }

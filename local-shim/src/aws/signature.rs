@@ -1,15 +1,19 @@
 //! The access key of the emulated AWS, and the check of requests that are signed with it ("Create a signed AWS API request", AWS
 //! Identity and Access Management User Guide).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use hmac::{Hmac, KeyInit, Mac};
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The characters of a path that are encoded: all but the unreserved ones and the slash.
 const PATH: &percent_encoding::AsciiSet =
     &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+
+/// How far the time of a signature may be from now.
+const MAX_SKEW: Duration = Duration::from_secs(15 * 60);
 
 /// An access key. The program accepts requests that are signed with its own, and no other.
 #[derive(Clone, Serialize, Deserialize)]
@@ -34,7 +38,16 @@ pub struct SignedRequest<'a> {
 pub enum Refusal {
     MissingSignature,
     UnknownKey,
+    /// The request was signed too long ago, or in the future.
+    WrongTime,
     WrongSignature,
+}
+
+/// The parts of the header `Authorization`.
+struct Authorization<'a> {
+    scope: &'a str,
+    signed: &'a str,
+    signature: &'a str,
 }
 
 impl AccessKey {
@@ -48,12 +61,35 @@ impl AccessKey {
         Ok(Self { id: format!("RUNVOY{id}"), secret: runvoy_core::random::random_text::<30>()? })
     }
 
+    /// Checks what can be checked before the body of a request is read: that it names this key, and was signed in the last minutes.
+    ///
+    /// # Errors
+    /// Which part of the check fails.
+    pub fn check_head(&self, headers: &BTreeMap<String, String>, now: Timestamp) -> Result<(), Refusal> {
+        let authorization = self.authorization(headers)?;
+        let date = headers.get("x-amz-date").ok_or(Refusal::WrongSignature)?;
+        let at = DateTime::strptime("%Y%m%dT%H%M%SZ", date).and_then(|at| TimeZone::UTC.to_timestamp(at));
+        let at = at.map_err(|_| Refusal::WrongSignature)?;
+        if now.duration_since(at).unsigned_abs() > MAX_SKEW {
+            return Err(Refusal::WrongTime);
+        }
+        // The signing key is made of the day that the scope names.
+        if authorization.scope.split('/').next() == date.get(..8) { Ok(()) } else { Err(Refusal::WrongSignature) }
+    }
+
     /// Checks that a request is signed with this key.
     ///
     /// # Errors
     /// Which part of the check fails.
     pub fn check(&self, request: &SignedRequest<'_>) -> Result<(), Refusal> {
-        let authorization = request.headers.get("authorization").ok_or(Refusal::MissingSignature)?;
+        let Authorization { scope, signed, signature } = self.authorization(request.headers)?;
+        let expected = self.sign(request, scope, signed).ok_or(Refusal::WrongSignature)?;
+        let given = decode_hex(signature).ok_or(Refusal::WrongSignature)?;
+        expected.verify_slice(&given).map_err(|_| Refusal::WrongSignature)
+    }
+
+    fn authorization<'a>(&self, headers: &'a BTreeMap<String, String>) -> Result<Authorization<'a>, Refusal> {
+        let authorization = headers.get("authorization").ok_or(Refusal::MissingSignature)?;
         let parts = authorization.strip_prefix("AWS4-HMAC-SHA256").ok_or(Refusal::MissingSignature)?;
         let part = |name: &str| parts.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
         let (Some(credential), Some(signed), Some(signature)) =
@@ -62,12 +98,7 @@ impl AccessKey {
             return Err(Refusal::MissingSignature);
         };
         let (id, scope) = credential.split_once('/').ok_or(Refusal::MissingSignature)?;
-        if id != self.id {
-            return Err(Refusal::UnknownKey);
-        }
-        let expected = self.sign(request, scope, signed).ok_or(Refusal::WrongSignature)?;
-        let given = decode_hex(signature).ok_or(Refusal::WrongSignature)?;
-        expected.verify_slice(&given).map_err(|_| Refusal::WrongSignature)
+        if id == self.id { Ok(Authorization { scope, signed, signature }) } else { Err(Refusal::UnknownKey) }
     }
 
     fn sign(&self, request: &SignedRequest<'_>, scope: &str, signed: &str) -> Option<Hmac<Sha256>> {
@@ -140,6 +171,11 @@ mod tests {
                     .to_owned(),
             ),
         ]);
+        let at = |time: &str| key.check_head(&headers, time.parse().unwrap());
+        assert_eq!((at("2015-08-30T12:51:00Z"), at("2015-08-30T12:21:00Z")), (Ok(()), Ok(())));
+        for time in ["2015-08-30T12:51:01Z", "2015-08-30T12:20:59Z", "2026-01-01T00:00:00Z"] {
+            assert_eq!(at(time), Err(Refusal::WrongTime), "{time}");
+        }
         let request = |method| SignedRequest { method, path: "/", query: "", headers: &headers, body: b"" };
         assert_eq!(key.check(&request("GET")), Ok(()));
         assert_eq!(key.check(&request("POST")), Err(Refusal::WrongSignature));

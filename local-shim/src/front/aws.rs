@@ -59,12 +59,16 @@ fn guarded(router: Router<Door>, door: Door, address: Option<String>) -> Router 
 
 async fn answer(State(door): State<Door>, request: HttpRequest) -> Response {
     let (parts, body) = request.into_parts();
+    let headers = text_headers(&parts.headers);
+    // Without a key and a time that fit, the body is not read.
+    if let Err(refusal) = door.key.check_head(&headers, jiff::Timestamp::now()) {
+        return refuse(refusal, &headers);
+    }
     let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
         return response(
             AwsError { status: 413, ..AwsError::new("RequestTooLarge", "the request is too large") }.into_answer(),
         );
     };
-    let headers = text_headers(&parts.headers);
     let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
     let signed = SignedRequest { method: parts.method.as_str(), path, query, headers: &headers, body: &body };
     if let Err(refusal) = door.key.check(&signed) {
@@ -134,6 +138,11 @@ fn refuse(refusal: Refusal, headers: &BTreeMap<String, String>) -> Response {
             ("MissingAuthenticationTokenException", "MissingAuthenticationToken", "the request is not signed")
         }
         Refusal::UnknownKey => ("UnrecognizedClientException", "InvalidClientTokenId", "the access key is not known"),
+        Refusal::WrongTime => {
+            let what =
+                "the signature is not of the last 15 minutes; check the clock of this machine and of the caller's";
+            ("InvalidSignatureException", "RequestExpired", what)
+        }
         Refusal::WrongSignature => {
             ("InvalidSignatureException", "SignatureDoesNotMatch", "the signature does not fit the secret access key")
         }
@@ -156,6 +165,9 @@ fn refuse(refusal: Refusal, headers: &BTreeMap<String, String>) -> Response {
 /// Refuses a `Host` that is neither a loopback name, nor the name by which containers reach this machine, nor the address that the
 /// endpoint listens on besides.
 async fn this_machine_only(address: Option<&str>, request: HttpRequest, next: Next) -> Response {
+    if let Some(refused) = guard::refuse_hosts(request.headers()) {
+        return refused;
+    }
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
     if name == HOST_OF_CONTAINERS || address == Some(name) {

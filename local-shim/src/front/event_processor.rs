@@ -1,13 +1,20 @@
-//! The event processor's port, which takes any event as a JSON body.
+//! The event processor's port, which takes any event as a JSON body. Every user of this machine can reach it, so an event that acts for
+//! a person is taken with an admin's key only.
+
+use std::sync::Arc;
 
 use axum::{
     Router,
     body::Bytes,
     extract::{DefaultBodyLimit, State, rejection::BytesRejection},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     middleware,
     response::Response,
     routing::{get, post},
+};
+use runvoy_core::{
+    App, Error,
+    auth::{self, Role, authenticate::Authenticated},
 };
 use serde_json::{Value, json};
 
@@ -17,8 +24,21 @@ use crate::lambda::{
     function::{MAX_PAYLOAD, request_id},
 };
 
+/// The header that holds the key of a caller, as in the API.
+const API_KEY: &str = "x-api-key";
+/// The source of the events that act for a person: they create an admin, or start what a person has scheduled.
+const ACTS_FOR_A_PERSON: &str = "runvoy";
+
+/// The state of the port.
+#[derive(Clone)]
+pub(crate) struct Port {
+    pub(crate) event_processor: Function,
+    /// Finds whose key a caller has.
+    pub(crate) app: Arc<App>,
+}
+
 /// `GET /health` and `POST /process`.
-pub(crate) fn router(event_processor: Function) -> Router {
+pub(crate) fn router(port: Port) -> Router {
     const PATHS: &str = "this port has GET /health and POST /process";
     let health = json!({"status": "ok", "component": "async-processor"});
     Router::new()
@@ -29,10 +49,10 @@ pub(crate) fn router(event_processor: Function) -> Router {
         .layer(DefaultBodyLimit::max(MAX_PAYLOAD))
         .layer(middleware::from_fn(guard::same_site_only))
         .layer(middleware::from_fn(guard::loopback_only))
-        .with_state(event_processor)
+        .with_state(port)
 }
 
-async fn process(State(function): State<Function>, body: Result<Bytes, BytesRejection>) -> Response {
+async fn process(State(port): State<Port>, headers: HeaderMap, body: Result<Bytes, BytesRejection>) -> Response {
     let body = match body {
         Ok(body) => body,
         Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
@@ -41,11 +61,20 @@ async fn process(State(function): State<Function>, body: Result<Bytes, BytesReje
         }
         Err(_) => return super::error(StatusCode::BAD_REQUEST, "INVALID_REQUEST", "the body could not be read"),
     };
-    if let Err(invalid) = serde_json::from_slice::<serde::de::IgnoredAny>(&body) {
-        let details = format!("the body is not JSON: {invalid}");
-        return super::error(StatusCode::BAD_REQUEST, "INVALID_REQUEST", &details);
+    let event: Value = match serde_json::from_slice(&body) {
+        Ok(event) => event,
+        Err(invalid) => {
+            let details = format!("the body is not JSON: {invalid}");
+            return super::error(StatusCode::BAD_REQUEST, "INVALID_REQUEST", &details);
+        }
+    };
+    if event["source"] == ACTS_FOR_A_PERSON
+        && let Some(refused) = refuse_all_but_admins(&port.app, &headers).await
+    {
+        return refused;
     }
-    match function.invoke(&request_id(), body.to_vec()).await {
+    // The event is passed on as it was read, so that the function finds in it what was checked.
+    match port.event_processor.invoke(&request_id(), event.to_string().into_bytes()).await {
         Ok(answer) => match serde_json::from_slice(&answer) {
             Ok(Value::Null) | Err(_) => super::json(StatusCode::OK, &json!({"status": "processed"})),
             Ok(answer) => super::json(StatusCode::OK, &answer),
@@ -54,5 +83,25 @@ async fn process(State(function): State<Function>, body: Result<Bytes, BytesReje
             super::error(StatusCode::GATEWAY_TIMEOUT, "EVENT_FAILED", &failed.to_string())
         }
         Err(failed) => super::error(StatusCode::INTERNAL_SERVER_ERROR, "EVENT_FAILED", &failed.to_string()),
+    }
+}
+
+/// The answer to a caller who has no admin's key.
+async fn refuse_all_but_admins(app: &App, headers: &HeaderMap) -> Option<Response> {
+    const WHO: &str =
+        "an event of the source runvoy acts for a person, so it needs the key of an admin in the header X-API-Key";
+    let key = headers.get(API_KEY).and_then(|key| key.to_str().ok());
+    match auth::authenticate(app, key).await {
+        // A key that is limited to some actions is not enough.
+        Ok(Authenticated::Yes(caller, _)) if caller.role == Role::Admin && caller.scope.is_none() => None,
+        Ok(Authenticated::Yes(..)) => Some(super::error(StatusCode::FORBIDDEN, "FORBIDDEN", WHO)),
+        Ok(Authenticated::No(..)) | Err(Error::NoApiKey | Error::UnknownApiKey) => {
+            Some(super::error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", WHO))
+        }
+        Err(error) => {
+            tracing::error!(error = %error.chain(), "the key of an event could not be checked");
+            let details = "the key could not be checked; try again in a moment";
+            Some(super::error(StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", details))
+        }
     }
 }

@@ -10,6 +10,9 @@ use axum::{
 /// Refuses a `Host` that is not a loopback name. A web page whose name was changed to point to this machine sends such a host (DNS
 /// rebinding).
 pub(super) async fn loopback_only(request: Request, next: Next) -> Response {
+    if let Some(refused) = refuse_hosts(request.headers()) {
+        return refused;
+    }
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
     if host.is_some_and(is_loopback) {
@@ -17,6 +20,13 @@ pub(super) async fn loopback_only(request: Request, next: Next) -> Response {
     } else {
         refuse("the Host header does not name this machine; use localhost or 127.0.0.1")
     }
+}
+
+/// Refuses a request with several `Host` headers (RFC 9112, section 3.2): two programs could take it for requests to different hosts.
+pub(super) fn refuse_hosts(headers: &HeaderMap) -> Option<Response> {
+    let details = "the request has more than one Host header; send one";
+    let has_several = headers.get_all(header::HOST).iter().nth(1).is_some();
+    has_several.then(|| super::error(StatusCode::BAD_REQUEST, "INVALID_REQUEST", details))
 }
 
 /// Refuses a request that a browser sends for a page of another site.

@@ -167,6 +167,12 @@ impl Caller {
         self.send(request).await
     }
 
+    /// Sends an event with the caller's key.
+    pub async fn process_with_key(&self, body: impl Into<Bytes>) -> Answer {
+        let request = Request::post(format!("{}/process", self.events)).header("x-api-key", &self.key);
+        self.send(request.body(Body::from(body.into())).unwrap()).await
+    }
+
     /// Starts a command and returns the API's answer.
     pub async fn run(&self, command: &str) -> Value {
         self.run_with(json!({"command": command})).await

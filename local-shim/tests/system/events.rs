@@ -197,7 +197,7 @@ fn every_viewer_sees_every_line_once_however_batches_are_cut_repeated_and_reorde
 async fn an_event_creates_an_admin_once() {
     let system = System::start().await;
     let event = include_str!("../../../examples/create-admin.json");
-    let made = system.admin.process(event).await;
+    let made = system.admin.process_with_key(event).await;
     assert_eq!(made.status, 200, "{}", made.text);
     assert_eq!(made.json()["email"], "first-admin@example.com");
     let url = made.json()["claim_url"].as_str().unwrap().to_owned();
@@ -208,11 +208,36 @@ async fn an_event_creates_an_admin_once() {
     admin.key = claimed["api_key"].as_str().unwrap().to_owned();
     assert_eq!(admin.get("/users").await.status, 200);
     // The same event again creates no second admin, and the answer says so.
-    let again = system.admin.process(event).await;
+    let again = system.admin.process_with_key(event).await;
     assert_eq!(again.status, 500);
     assert!(again.text.contains("exists already"), "{}", again.text);
     let bad = json!({"source": "runvoy", "detail-type": "Create Admin", "detail": {"email": "no-address"}});
-    assert_eq!(system.admin.process(bad.to_string()).await.status, 500);
+    assert_eq!(system.admin.process_with_key(bad.to_string()).await.status, 500);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_acts_for_a_person_needs_the_key_of_an_admin() {
+    let system = System::start().await;
+    let operator = system.user("operator", "op@example.com").await;
+    let mut unknown = system.admin.clone();
+    unknown.key = "not-a-key".to_owned();
+    let event = |source: &str, kind: &str| {
+        json!({"source": source, "detail-type": kind, "detail": {"email": "evil@example.com"}}).to_string()
+    };
+    let twice = event("runvoy", "Create Admin").replacen('{', "{\"source\": \"aws.ecs\", ", 1);
+    for body in [event("runvoy", "Create Admin"), event("runvoy", "Schedule"), twice] {
+        let refused = system.admin.process(body.clone()).await;
+        assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (401, &json!("UNAUTHORIZED")), "{body}");
+        assert_eq!(unknown.process_with_key(body.clone()).await.status, 401, "{body}");
+        let refused = operator.process_with_key(body.clone()).await;
+        assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (403, &json!("FORBIDDEN")), "{body}");
+    }
+    let users = system.admin.get("/users").await.text;
+    assert!(!users.contains("evil@example.com"), "{users}");
+    // Events of AWS's own services need none.
+    assert_eq!(system.admin.process(EXAMPLE).await.status, 200);
+    assert_eq!(system.admin.process_with_key(event("runvoy", "Create Admin")).await.status, 200);
     system.shim.shut_down().await;
 }
 

@@ -1,9 +1,112 @@
 //! Tests of what the local ports refuse: foreign hosts, origins and sites.
 
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
 use axum::{body::Body, http::Request};
 use local_shim::{AwsPort, Settings};
 
 use crate::client::{System, id};
+
+/// What a server answers to these bytes until it closes the connection, which stays open on this side.
+fn exchange(port: u16, sent: &str) -> String {
+    let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket.write_all(sent.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).expect("the server closes the connection");
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_with_two_hosts_is_refused_at_every_port() {
+    let system = System::start_with(Settings { aws_port: AwsPort::Port(0), ..Settings::ephemeral() }).await;
+    let ports = [system.shim.orchestrator, system.shim.event_processor, system.shim.aws_endpoint.unwrap()];
+    for (port, path) in ports.map(|address| address.port()).into_iter().zip(["/api/v1/health", "/health", "/"]) {
+        for second in ["example.com", "localhost"] {
+            let request =
+                format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nHost: {second}\r\nConnection: close\r\n\r\n");
+            let answer = exchange(port, &request);
+            assert!(answer.starts_with("HTTP/1.1 400"), "{path}, {second}: {answer}");
+            assert!(answer.contains("more than one Host"), "{path}, {second}: {answer}");
+        }
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_its_request_unfinished_is_sent_off() {
+    let client_timeout = Duration::from_secs(1);
+    let settings = Settings { aws_port: AwsPort::Port(0), client_timeout, ..Settings::ephemeral() };
+    let system = System::start_with(settings).await;
+    let ports = [system.shim.orchestrator, system.shim.event_processor, system.shim.aws_endpoint.unwrap()];
+    let body = "POST /process HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{";
+    for port in ports.map(|address| address.port()) {
+        for unfinished in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: localhost\r\n", body] {
+            let answer = exchange(port, unfinished);
+            assert!(!answer.starts_with("HTTP/1.1 2"), "{unfinished:?}: {answer}");
+        }
+    }
+    // A viewer is no such client.
+    let started = system.admin.run("sleep 2; echo end").await;
+    let viewer = crate::client::connect(started["websocket_url"].as_str().unwrap()).await.unwrap();
+    let seen = crate::client::watch(viewer).await;
+    assert!(seen.messages().contains(&"end".to_owned()), "{seen:?}");
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_a_list_follows_a_token_of_the_emulated_aws_only() {
+    let system = System::start_with(Settings { aws_port: AwsPort::Port(0), ..Settings::ephemeral() }).await;
+    let sdk = system.shim.sdk();
+    let (ecs, ssm) = (aws_sdk_ecs::Client::new(sdk), aws_sdk_ssm::Client::new(sdk));
+    let refused = ecs.list_tasks().cluster("runvoy-local").next_token("nonsense").send().await.unwrap_err();
+    assert!(refused.into_service_error().is_invalid_parameter_exception());
+    let refused = ecs.list_task_definition_families().next_token("nonsense").send().await.unwrap_err();
+    assert!(refused.into_service_error().is_invalid_parameter_exception());
+    let refused = ssm.describe_parameters().next_token("nonsense").send().await.unwrap_err();
+    assert!(refused.into_service_error().is_invalid_next_token());
+    let first = ecs.list_task_definitions().max_results(1).send().await.unwrap();
+    let second = ecs.list_task_definitions().max_results(1).set_next_token(first.next_token.clone()).send().await;
+    let second = second.unwrap();
+    assert_eq!(second.task_definition_arns().len(), 1);
+    assert_ne!(first.task_definition_arns(), second.task_definition_arns());
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_aws_port_looks_at_the_time_of_a_signature_before_it_reads_the_body() {
+    let system = System::start_with(Settings { aws_port: AwsPort::Port(0), ..Settings::ephemeral() }).await;
+    let port = system.shim.aws_endpoint.unwrap().port();
+    let key = &system.shim.function_environment["AWS_ACCESS_KEY_ID"];
+    let now = jiff::Timestamp::now();
+    for (hours, id, code) in [
+        (1, key.as_str(), "InvalidSignatureException"),
+        (-1, key.as_str(), "InvalidSignatureException"),
+        (0, "AKIDOTHER", "UnrecognizedClientException"),
+    ] {
+        let at = now + jiff::SignedDuration::from_hours(hours);
+        let date = at.strftime("%Y%m%dT%H%M%SZ").to_string();
+        let day = &date[..8];
+        let started = Instant::now();
+        // The body that is announced never comes.
+        let answer = exchange(
+            port,
+            &format!(
+                "POST / HTTP/1.1\r\nHost: localhost:{port}\r\nX-Amz-Target: DynamoDB_20120810.ListTables\r\nX-Amz-Date: {date}\r\n\
+                 Authorization: AWS4-HMAC-SHA256 Credential={id}/{day}/us-east-1/dynamodb/aws4_request, SignedHeaders=host, \
+                 Signature=00\r\nContent-Length: 16000000\r\nConnection: close\r\n\r\n"
+            ),
+        );
+        assert!(answer.contains(code), "{hours} {id}: {answer}");
+        assert!(code != "InvalidSignatureException" || answer.contains("15 minutes"), "{answer}");
+        assert!(started.elapsed() < Duration::from_secs(15), "it does not wait for the body");
+    }
+    system.shim.shut_down().await;
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_is_not_this_machine_is_refused_on_both_ports() {

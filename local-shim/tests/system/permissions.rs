@@ -92,7 +92,7 @@ async fn walk(system: &System) {
         include_str!("../../../examples/scheduled-reconcile.json"),
         include_str!("../../../examples/create-admin.json"),
     ] {
-        assert_eq!(admin.process(event).await.status, 200);
+        assert_eq!(admin.process_with_key(event).await.status, 200);
     }
     assert_eq!(admin.delete(&format!("/executions/{}", id(&open))).await.status, 200);
     // For a task that has no record, the event processor asks ECS for its tags.

@@ -25,7 +25,7 @@ async fn recorded_events_have_no_secret_and_are_taken_again() {
     let started = system
         .admin
         .run_with(
-            json!({"command": "echo hello", "secrets": ["db"], "env": {"MY_TOKEN": "hidden-token", "STAGE": "test"}}),
+            json!({"command": "echo hello", "secrets": ["db"], "env": {"MY_TOKEN": "hidden-token", "DATABASE_URL": "hidden-url"}}),
         )
         .await;
     let url = started["websocket_url"].as_str().unwrap();
@@ -37,7 +37,7 @@ async fn recorded_events_have_no_secret_and_are_taken_again() {
 
     let files = recorded(&folder.path().join("events"));
     for (name, text) in &files {
-        for hidden in ["hidden-value", "hidden-token", &token, &system.admin.key, &user.key] {
+        for hidden in ["hidden-value", "hidden-token", "hidden-url", &token, &system.admin.key, &user.key] {
             assert!(!text.contains(hidden), "{name} has {hidden}: {text}");
         }
     }
