@@ -18,13 +18,19 @@ use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    aws::{Aws, ecs::runner, events::EventPublisher, faults, permissions::Access, signature::AccessKey},
+    aws::{
+        Aws, ecs::runner, events::EventPublisher, faults, logs::positions::Positions, permissions::Access,
+        signature::AccessKey,
+    },
     bootstrap,
     data_dir::DataDir,
     emulation, examples,
     front::{self, cloudformation::LocalStack},
     functions::{self, EVENT_PROCESSOR, Functions, ORCHESTRATOR, Setup},
-    lambda::{Function, dispatcher::Dispatcher, schedule::Schedule, table_stream},
+    lambda::{
+        Function, dead_letters::DeadLetters, dispatcher::Dispatcher, log_subscription::Subscription,
+        schedule::Schedule, table_stream,
+    },
     servers::Listeners,
     settings::{self, AwsPort, Settings},
     stack::{FunctionSettings, REGION, Stack},
@@ -62,7 +68,8 @@ pub struct Shim {
     aws: Aws,
     sdk: aws_config::SdkConfig,
     event_processor_function: Function,
-    subscriptions: TaskTracker,
+    dead_letters: DeadLetters,
+    log_positions: Arc<Positions>,
     serving: Serving,
     background: Vec<JoinHandle<()>>,
     /// Locked for as long as the system runs.
@@ -216,12 +223,11 @@ impl Shim {
         let processor_settings = configured.event_processor.0.clone();
         let Functions { orchestrator: orchestrator_function, event_processor: event_processor_function } =
             functions::build(&aws, &settings, &sdk, configured.orchestrator, configured.event_processor)?;
-        let subscriptions = TaskTracker::new();
-        let dispatcher = Dispatcher {
-            event_processor: event_processor_function.clone(),
-            rules: emulation::rules(&stack)?,
-            subscriptions: subscriptions.clone(),
-        };
+        let dead_letters = DeadLetters::open(data.persistent())?;
+        event_processor_function.keep_failed(dead_letters.clone());
+        let log_positions = Arc::new(Positions::open(data.persistent(), event_processor_function.reorders())?);
+        let dispatcher =
+            Dispatcher { event_processor: event_processor_function.clone(), rules: emulation::rules(&stack)? };
         let mut background = vec![tokio::spawn(dispatcher.run(events)), tokio::spawn(sweep(aws.clone()))];
 
         let app = Arc::new(App::new(config.clone(), &sdk));
@@ -232,6 +238,19 @@ impl Shim {
         }
         let sources = event_sources(&processor_settings, &event_processor_function, &aws, &bootstrapped, &config)?;
         background.extend(sources);
+        let group = aws.logs.group(&config.log_group).context("the log group of the tasks is missing")?.clone();
+        group.subscribe(log_positions.clone(), &aws.ecs.unfinished_log_streams());
+        let subscription = Subscription {
+            function: event_processor_function.clone(),
+            group,
+            positions: log_positions.clone(),
+            dead_letters: dead_letters.clone(),
+        };
+        background.push(tokio::spawn(subscription.run()));
+        let positions = log_positions.clone();
+        background.push(tokio::spawn(async move { positions.write_behind().await }));
+        let retries = dead_letters.clone().run(event_processor_function.clone(), aws.logs.clone());
+        background.push(tokio::spawn(retries));
         aws.ecs.recover();
         data.write_endpoint(&format!("http://localhost:{}", orchestrator.port()))?;
 
@@ -261,7 +280,8 @@ impl Shim {
             aws,
             sdk,
             event_processor_function,
-            subscriptions,
+            dead_letters,
+            log_positions,
             serving,
             background,
             data,
@@ -295,6 +315,7 @@ impl Shim {
 
     /// Waits until the event processor has handled every event that it was sent.
     pub async fn events_handled(&self) {
+        self.log_positions.all_handled().await;
         self.event_processor_function.settle().await;
     }
 
@@ -309,9 +330,10 @@ impl Shim {
         let servers = std::mem::take(&mut self.serving.servers);
         let in_order = async {
             self.aws.ecs.stop_all("local-shim was stopped").await;
-            self.subscriptions.close();
-            self.subscriptions.wait().await;
+            self.log_positions.all_handled().await;
             self.event_processor_function.settle().await;
+            // Events that failed are tried again at the next start.
+            self.dead_letters.close();
             self.aws.ecs.ends_told().await;
             self.serving.close_viewers.cancel();
             self.serving.viewers.close();
@@ -326,6 +348,9 @@ impl Shim {
                 seconds = GRACE.as_secs(),
                 "some work did not end in time; the next start closes its executions"
             );
+        }
+        if let Err(error) = self.log_positions.write() {
+            tracing::warn!(error = format!("{error:#}"), "the positions in the logs were not written");
         }
     }
 }

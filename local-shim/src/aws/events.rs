@@ -7,18 +7,11 @@ use futures_util::{FutureExt, future::BoxFuture};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use super::logs::Event;
-
-/// Lines of one log stream on their way to a function. The channel holds one batch while another is handled; after that the
-/// container waits, so that no memory grows with a log.
-pub type LogBatches = mpsc::Sender<(String, Vec<Event>)>;
-
-/// An event on its way to a function.
-pub enum AwsEvent {
-    /// An event of EventBridge. `handled` is sent, or dropped, when a function has handled the event or it was given up.
-    EventBridge { event: Value, handled: oneshot::Sender<()> },
-    /// The log streams of a task that has just started, whose lines follow.
-    LogSubscription { log_group: String, batches: mpsc::Receiver<(String, Vec<Event>)> },
+/// An event of EventBridge on its way to a function.
+pub struct AwsEvent {
+    pub event: Value,
+    /// Sent when a function has handled the event, and dropped if none has.
+    pub handled: oneshot::Sender<()>,
 }
 
 /// Where the emulated services send their events.
@@ -32,18 +25,12 @@ impl EventPublisher {
         (Self(sender), events)
     }
 
-    /// Sends an event to EventBridge. The future, which need not be awaited, ends when the event has been handled or given up.
-    pub fn send_to_event_bridge(&self, event: Value) -> BoxFuture<'static, ()> {
+    /// Sends an event to EventBridge. The future, which need not be awaited, tells whether the event has been handled. It ends only
+    /// then, or when the program ends.
+    pub fn send_to_event_bridge(&self, event: Value) -> BoxFuture<'static, bool> {
         let (handled, done) = oneshot::channel();
         // Sending fails only while the program ends.
-        let _ = self.0.send(AwsEvent::EventBridge { event, handled });
-        done.map(drop).boxed()
-    }
-
-    /// Subscribes a function to the log streams of a task. The subscription ends when the sender is dropped.
-    pub fn subscribe(&self, log_group: &str) -> LogBatches {
-        let (sender, batches) = mpsc::channel(1);
-        let _ = self.0.send(AwsEvent::LogSubscription { log_group: log_group.to_owned(), batches });
-        sender
+        let _ = self.0.send(AwsEvent { event, handled });
+        done.map(|handled| handled.is_ok()).boxed()
     }
 }

@@ -89,6 +89,7 @@ fn private(path: &Path) -> Result<File> {
 /// Opens a file that only the user may read (mode 0600), as it is.
 pub(crate) fn private_if_new(path: &Path) -> Result<File> {
     OpenOptions::new()
+        .read(true)
         .append(true)
         .create(true)
         .mode(0o600)

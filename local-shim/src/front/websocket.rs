@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     aws::api_gateway::{ApiGateway, Incoming, ToSocket},
-    lambda::{Function, function::request_id},
+    lambda::{Function, Kind, function::request_id},
 };
 
 /// Bytes of the largest message that a viewer may send ("Amazon API Gateway quotas").
@@ -83,7 +83,7 @@ pub(super) async fn upgrade(
         serve(&gateway, &connection, socket, incoming).await;
         gateway.connections.closed(&connection.id);
         let event = connection.event("$disconnect", "DISCONNECT");
-        drop(gateway.function.send("$disconnect", event.to_string().into_bytes()));
+        drop(gateway.function.send(Kind::WebSocket, event.to_string().into_bytes()));
     })
 }
 
@@ -117,7 +117,7 @@ async fn serve(
                     }
                     let mut event = connection.event("$default", "MESSAGE");
                     event["body"] = Value::from(text.as_str());
-                    drop(gateway.function.send("$default", event.to_string().into_bytes()));
+                    drop(gateway.function.send(Kind::WebSocket, event.to_string().into_bytes()));
                 }
                 // The library answers the client's close frame when the socket is read once more.
                 Some(Ok(Message::Close(_))) => return drain(socket).await,

@@ -2,9 +2,8 @@
 
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio_util::task::TaskTracker;
 
-use super::{Function, event_bridge, log_subscription};
+use super::{Function, Kind, event_bridge};
 use crate::aws::events::AwsEvent;
 
 /// Consumes the events that the emulated services publish.
@@ -12,28 +11,23 @@ pub struct Dispatcher {
     pub event_processor: Function,
     /// The patterns of the template's EventBridge rules. An event goes to the function if one of them matches.
     pub rules: Vec<Value>,
-    /// The log subscriptions of running tasks.
-    pub subscriptions: TaskTracker,
 }
 
 impl Dispatcher {
     /// Dispatches events until no service is left to publish any.
     pub async fn run(self, mut events: mpsc::UnboundedReceiver<AwsEvent>) {
-        while let Some(event) = events.recv().await {
-            match event {
-                AwsEvent::EventBridge { event, handled } => {
-                    if self.rules.iter().any(|rule| event_bridge::matches(rule, &event)) {
-                        let done = self.event_processor.send("EventBridge event", event.to_string().into_bytes());
-                        tokio::spawn(async move {
-                            done.await;
-                            let _ = handled.send(());
-                        });
+        while let Some(AwsEvent { event, handled }) = events.recv().await {
+            if self.rules.iter().any(|rule| event_bridge::matches(rule, &event)) {
+                let done = self.event_processor.send(Kind::EventBridge, event.to_string().into_bytes());
+                tokio::spawn(async move {
+                    if done.await.is_ok() {
+                        // The service need not wait.
+                        let _ = handled.send(());
                     }
-                }
-                AwsEvent::LogSubscription { log_group, batches } => {
-                    let subscription = log_subscription::run(self.event_processor.clone(), log_group, batches);
-                    self.subscriptions.spawn(subscription);
-                }
+                });
+            } else {
+                // No function wants it.
+                let _ = handled.send(());
             }
         }
     }

@@ -1,15 +1,22 @@
 //! Invokes a function as Lambda does: with a deadline, with limits, and again where an event failed.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use lambda_runtime::{Context, LambdaEvent};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
 use super::{
     chaos::{Chaos, Fate},
+    dead_letters::{Body, DeadLetters},
     function_log::FunctionLog,
 };
 use crate::stack::{ACCOUNT, FunctionSettings, REGION};
@@ -19,8 +26,36 @@ pub const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
 /// The pauses before an asynchronous event that failed is tried again. Lambda waits one minute and then two, which is too long for a
 /// developer who watches.
 const RETRY_AFTER: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
-/// Asynchronous invocations at the same time. Further ones wait.
+/// Asynchronous invocations at the same time for each kind of event. Further ones wait.
 const CONCURRENCY: usize = 100;
+
+/// The kinds of asynchronous events. Each has invocations of its own, so that no kind waits behind another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    LogBatch,
+    EventBridge,
+    WebSocket,
+    Schedule,
+    StreamRecords,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LogBatch => "log batch",
+            Self::EventBridge => "EventBridge event",
+            Self::WebSocket => "WebSocket event",
+            Self::Schedule => "schedule",
+            Self::StreamRecords => "stream records",
+        })
+    }
+}
+
+/// An event failed each time, and is not in the dead letters either.
+#[derive(Debug, Error)]
+#[error("the event was not handled")]
+pub struct NotHandled;
 
 /// The code of a function. It takes the bytes of an event and returns the bytes of an answer.
 pub type Handler =
@@ -61,7 +96,10 @@ struct Inner {
     handler: Handler,
     /// The log of the function's own lines.
     log: Option<FunctionLog>,
-    capacity: Semaphore,
+    /// By [`Kind`].
+    capacity: [Semaphore; 5],
+    /// Where events go that failed each time.
+    dead_letters: OnceLock<DeadLetters>,
     /// Asynchronous events that are being handled.
     events: TaskTracker,
     /// Disturbs deliveries on purpose, if it is there.
@@ -90,7 +128,8 @@ impl Function {
             }),
             handler,
             log,
-            capacity: Semaphore::new(CONCURRENCY),
+            capacity: std::array::from_fn(|_| Semaphore::new(CONCURRENCY)),
+            dead_letters: OnceLock::new(),
             events: TaskTracker::new(),
             chaos: chaos_seed.map(Chaos::new),
         }))
@@ -132,21 +171,48 @@ impl Function {
         }
     }
 
-    /// Sends an asynchronous event, which is handled in the background and tried twice more if that fails. The future, which need
-    /// not be awaited, ends when the event has been handled or given up.
-    pub fn send(&self, what: &'static str, payload: Vec<u8>) -> BoxFuture<'static, ()> {
+    /// Keeps events that failed each time in these dead letters.
+    pub(crate) fn keep_failed(&self, dead_letters: DeadLetters) {
+        // A function has one queue of dead letters.
+        let _ = self.0.dead_letters.set(dead_letters);
+    }
+
+    /// Sends an asynchronous event, which is handled in the background and tried twice more if that fails. After that it is kept in
+    /// the dead letters. The future, which need not be awaited, ends when the event has been handled, from there too.
+    pub fn send(&self, kind: Kind, payload: Vec<u8>) -> BoxFuture<'static, Result<(), NotHandled>> {
         let copies = self.0.chaos.as_ref().map_or(1, Chaos::copies);
         let handled: Vec<_> = (0..copies)
             .map(|_| {
                 let (function, payload) = (self.clone(), payload.clone());
-                self.0.events.spawn(async move { function.handle(what, payload).await })
+                self.0.events.spawn(async move { function.try_or_keep(kind, payload).await })
             })
             .collect();
         Box::pin(async move {
             for handled in handled {
-                let _ = handled.await;
+                match handled.await {
+                    Ok(None) => {}
+                    Ok(Some(later)) => later.await.map_err(|_| NotHandled)?,
+                    Err(_) => return Err(NotHandled),
+                }
             }
+            Ok(())
         })
+    }
+
+    /// Handles an event. If it is kept in the dead letters, returns a channel on which its later success is told.
+    async fn try_or_keep(&self, kind: Kind, payload: Vec<u8>) -> Option<oneshot::Receiver<()>> {
+        let error = self.attempt(kind, payload.clone()).await.err()?;
+        Some(match self.0.dead_letters.get() {
+            Some(dead_letters) => dead_letters.keep(kind, Body::payload(payload), &error),
+            None => oneshot::channel().1,
+        })
+    }
+
+    /// Delivers an asynchronous event as often as chaos repeats it, and tries each delivery as often as Lambda does.
+    pub(super) async fn attempt_copies(&self, kind: Kind, payload: Vec<u8>) -> Result<(), InvokeError> {
+        let copies = self.0.chaos.as_ref().map_or(1, Chaos::copies);
+        let attempts = (0..copies).map(|_| self.attempt(kind, payload.clone()));
+        futures_util::future::join_all(attempts).await.into_iter().collect()
     }
 
     /// Invokes the function for an event that is delivered again if this fails, unless `is_last`. The last delivery is not
@@ -170,28 +236,33 @@ impl Function {
         }
     }
 
-    async fn handle(&self, what: &'static str, payload: Vec<u8>) {
+    /// Handles an asynchronous event, and tries it twice more if that fails.
+    ///
+    /// # Errors
+    /// The error of the last try.
+    pub(super) async fn attempt(&self, kind: Kind, payload: Vec<u8>) -> Result<(), InvokeError> {
+        let _under_way = self.0.events.token();
         // All tries of an event have the same request id.
         let request_id = request_id();
         let mut retries = RETRY_AFTER.into_iter();
         loop {
-            let result = {
-                // The semaphore is never closed.
-                let _permit = self.0.capacity.acquire().await;
-                self.deliver(&request_id, payload.clone(), retries.len() == 0).await
-            };
-            let Err(error) = result else { return };
-            match retries.next() {
-                Some(pause) => {
-                    tracing::warn!(request_id, event = what, %error, "an event failed and is tried again");
-                    tokio::time::sleep(pause).await;
-                }
-                None => {
-                    tracing::error!(request_id, event = what, %error, "an event failed for the last time; in AWS it goes to the dead-letter queue");
-                    return;
-                }
-            }
+            let result = self.try_once(kind, &request_id, payload.clone(), retries.len() == 0).await;
+            let Err(error) = result else { return Ok(()) };
+            let Some(pause) = retries.next() else { return Err(error) };
+            tracing::warn!(request_id, event = %kind, %error, "an event failed and is tried again");
+            tokio::time::sleep(pause).await;
         }
+    }
+
+    /// Handles an asynchronous event that the dead letters kept.
+    pub(super) async fn try_again(&self, kind: Kind, payload: Vec<u8>) -> Result<(), InvokeError> {
+        self.try_once(kind, &request_id(), payload, true).await
+    }
+
+    async fn try_once(&self, kind: Kind, request_id: &str, payload: Vec<u8>, is_last: bool) -> Result<(), InvokeError> {
+        // The semaphores are never closed.
+        let _permit = self.0.capacity[kind as usize].acquire().await;
+        self.deliver(request_id, payload, is_last).await.map(drop)
     }
 
     /// Waits until no event is being handled and none is waiting.
@@ -263,7 +334,7 @@ mod tests {
             seen.lock().unwrap().push(event.context.request_id.clone());
             Box::pin(async { Err(FunctionError { error_type: "T".to_owned(), message: "planted".to_owned() }) })
         });
-        function.send("test", Vec::new()).await;
+        assert!(function.send(Kind::Schedule, Vec::new()).await.is_err());
         function.settle().await;
         let tried = tried.lock().unwrap();
         assert_eq!(tried.len(), 3);

@@ -1,44 +1,131 @@
-//! The subscription of a log group: hands new lines to a function, in order unless a batch takes long.
+//! The subscription of a log group: it follows the written streams and hands new lines to a function, in order unless a batch takes
+//! long. No stream and no viewer holds up another stream, or the command that prints.
 
 use std::{io::Write, sync::Arc, time::Duration};
 
+use anyhow::Result;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flate2::{Compression, write::GzEncoder};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Function;
-use crate::{aws::logs::Event, stack::ACCOUNT};
+use super::{
+    Function, Kind,
+    dead_letters::{Body, DeadLetters},
+};
+use crate::{
+    aws::logs::{
+        Event, LogGroup, events_of,
+        positions::{Positions, Ready},
+    },
+    stack::ACCOUNT,
+};
 
 /// How long a batch waits for the previous one, so that lines are stored in the order in which they were printed. After that it is
 /// sent, because a viewer that is slow to take one batch must not keep other viewers from the next.
 const IN_ORDER: Duration = Duration::from_secs(1);
-/// Batches of one task that are handled at the same time. The limit keeps memory from growing with a log.
-const IN_FLIGHT: usize = 8;
+/// Lines and bytes of a batch. CloudWatch names no limits for subscriptions; these are those of "PutLogEvents".
+const MAX_EVENTS: usize = 10_000;
+const MAX_BYTES: usize = 1_048_576;
+/// Batches of all streams that are handed over at the same time.
+const HAND_OVERS: usize = 64;
+/// KiB of lines in all these batches.
+const MEMORY: u32 = 16 * 1024;
 
-/// Hands the batches of one task to a function, until the task drops its end of the channel.
-pub(super) async fn run(function: Function, log_group: String, mut batches: mpsc::Receiver<(String, Vec<Event>)>) {
-    let in_flight = Arc::new(Semaphore::new(IN_FLIGHT));
-    while let Some((stream, events)) = batches.recv().await {
-        // The semaphore is never closed.
-        let permit = in_flight.clone().acquire_owned().await;
-        let event = match event(&log_group, &stream, &events) {
-            Ok(event) => event,
-            Err(error) => {
-                tracing::error!(%error, stream, "a batch of lines could not be compressed");
-                continue;
+/// A subscription and what it needs.
+pub(crate) struct Subscription {
+    pub(crate) function: Function,
+    pub(crate) group: LogGroup,
+    pub(crate) positions: Arc<Positions>,
+    /// Where batches go that the function failed to handle each time.
+    pub(crate) dead_letters: DeadLetters,
+}
+
+impl Subscription {
+    /// Follows the group for as long as the program runs.
+    pub(crate) async fn run(self) {
+        let subscription = Arc::new(self);
+        let hand_overs = Arc::new(Semaphore::new(HAND_OVERS));
+        let memory = Arc::new(Semaphore::new(MEMORY as usize));
+        loop {
+            // Lines are read only when they can be handed over. The semaphores are never closed.
+            let Ok(hand_over) = hand_overs.clone().acquire_owned().await else { return };
+            let ready = subscription.positions.ready().await;
+            let bytes = usize::try_from(ready.bytes).unwrap_or(MAX_BYTES).min(MAX_BYTES);
+            let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(MEMORY);
+            let Ok(memory) = memory.clone().acquire_many_owned(kib).await else { return };
+            if let Some((from, batch)) = subscription.read(&ready, bytes) {
+                tokio::spawn(subscription.clone().hand_over(ready.stream, from, batch, [hand_over, memory]));
             }
-        };
-        let handled = function.send("log batch", event.to_string().into_bytes());
-        let handled = tokio::spawn(async move {
-            handled.await;
-            drop(permit);
-        });
-        if !function.reorders() {
-            let _ = tokio::time::timeout(IN_ORDER, handled).await;
         }
     }
+
+    /// Reads the lines of a batch, and where it begins. `None` if there are none.
+    fn read(&self, ready: &Ready, at_most: usize) -> Option<(u64, Vec<u8>)> {
+        let Ready { stream, offset, .. } = ready;
+        match self.group.read(stream, *offset, at_most) {
+            Ok(Some(mut written)) => {
+                if let Some(end) = memchr::memchr_iter(b'\n', &written).nth(MAX_EVENTS - 1) {
+                    written.truncate(end + 1);
+                }
+                self.positions.taken(stream, *offset, offset + written.len() as u64);
+                (!written.is_empty()).then_some((*offset, written))
+            }
+            Ok(None) => {
+                tracing::error!(stream, "a log stream is gone before its lines were handed over");
+                self.positions.forget(stream);
+                None
+            }
+            Err(error) => {
+                tracing::error!(stream, error = format!("{error:#}"), "a log stream cannot be read, and is left out");
+                self.positions.forget(stream);
+                None
+            }
+        }
+    }
+
+    /// Hands a batch over. One that fails each time is kept in the dead letters, and does not block its stream.
+    async fn hand_over(
+        self: Arc<Self>,
+        stream: String,
+        from: u64,
+        batch: Vec<u8>,
+        _permits: [OwnedSemaphorePermit; 2],
+    ) {
+        let to = from + batch.len() as u64;
+        match payload(self.group.name(), &stream, &batch) {
+            Ok(payload) => {
+                drop(batch);
+                let mut handled = std::pin::pin!(self.function.attempt_copies(Kind::LogBatch, payload));
+                let handled = match tokio::time::timeout(IN_ORDER, &mut handled).await {
+                    Ok(handled) => handled,
+                    Err(_) => {
+                        self.positions.late(&stream, from);
+                        handled.await
+                    }
+                };
+                if let Err(error) = handled {
+                    let log_group = self.group.name().to_owned();
+                    let lines = Body::Lines { log_group, stream: stream.clone(), from, to };
+                    drop(self.dead_letters.keep(Kind::LogBatch, lines, &error));
+                }
+            }
+            Err(error) => {
+                tracing::error!(stream, error = format!("{error:#}"), "a batch of lines could not be compressed")
+            }
+        }
+        self.positions.handled(&stream, from);
+    }
+}
+
+/// The event for lines of a stream, as they are written there.
+///
+/// # Errors
+/// The lines cannot be compressed, which does not happen in memory.
+pub(super) fn payload(log_group: &str, stream: &str, written: &[u8]) -> Result<Vec<u8>> {
+    let events: Vec<Event> = events_of(written).filter_map(|(event, _)| event).collect();
+    Ok(event(log_group, stream, &events)?.to_string().into_bytes())
 }
 
 #[derive(Serialize)]
@@ -63,7 +150,7 @@ struct LogEvent<'a> {
 ///
 /// # Errors
 /// The lines cannot be serialized or compressed, which does not happen for lines in memory.
-pub fn event(log_group: &str, log_stream: &str, events: &[Event]) -> anyhow::Result<Value> {
+pub fn event(log_group: &str, log_stream: &str, events: &[Event]) -> Result<Value> {
     let data = Data {
         message_type: "DATA_MESSAGE",
         owner: ACCOUNT,

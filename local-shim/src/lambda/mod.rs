@@ -2,6 +2,7 @@
 //! asynchronous events that failed. Also the sources of events: rules, schedules, log subscriptions and table streams.
 
 mod chaos;
+pub(crate) mod dead_letters;
 pub mod dispatcher;
 mod event_bridge;
 pub mod function;
@@ -11,5 +12,5 @@ mod recorder;
 pub(crate) mod schedule;
 pub mod table_stream;
 
-pub use function::{Function, FunctionError, Handler, InvokeError};
+pub use function::{Function, FunctionError, Handler, InvokeError, Kind};
 pub use recorder::Recorder;

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
-use super::Function;
+use super::{Function, Kind, function::NotHandled};
 
 /// One schedule of the template.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,13 +30,14 @@ impl Schedule {
     pub(crate) async fn run(self, function: Function) {
         loop {
             tokio::time::sleep(self.every).await;
-            self.send(&function).await;
+            // An event that fails is kept, and the next one does not wait for it.
+            drop(self.send(&function));
         }
     }
 
     /// Sends the event once.
-    pub(crate) fn send(&self, function: &Function) -> BoxFuture<'static, ()> {
-        function.send("schedule", self.input.clone().into_bytes())
+    pub(crate) fn send(&self, function: &Function) -> BoxFuture<'static, Result<(), NotHandled>> {
+        function.send(Kind::Schedule, self.input.clone().into_bytes())
     }
 }
 

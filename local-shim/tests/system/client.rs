@@ -67,6 +67,8 @@ pub struct Caller {
     pub api: String,
     pub events: String,
     pub key: String,
+    /// How long an answer may take.
+    pub patience: Duration,
 }
 
 pub struct System {
@@ -87,6 +89,7 @@ impl System {
             api: format!("http://localhost:{}/api/v1", shim.orchestrator.port()),
             events: format!("http://localhost:{}", shim.event_processor.port()),
             key: shim.admin_key.expose().to_owned(),
+            patience: PATIENCE,
         };
         Self { shim, admin }
     }
@@ -112,7 +115,7 @@ impl Caller {
     /// A client of a system that runs as a process.
     pub fn new(api: &str, events: &str, key: &str) -> Self {
         let http = Client::builder(TokioExecutor::new()).build_http();
-        Self { http, api: api.to_owned(), events: events.to_owned(), key: key.to_owned() }
+        Self { http, api: api.to_owned(), events: events.to_owned(), key: key.to_owned(), patience: PATIENCE }
     }
 
     /// A client of the same system with another key.
@@ -125,7 +128,7 @@ impl Caller {
             let (parts, body) = self.http.request(request).await.unwrap().into_parts();
             (parts, body.collect().await.unwrap().to_bytes())
         };
-        let (parts, body) = tokio::time::timeout(PATIENCE, answered).await.expect("an answer in time");
+        let (parts, body) = tokio::time::timeout(self.patience, answered).await.expect("an answer in time");
         let text = String::from_utf8(body.to_vec()).unwrap();
         Answer { status: parts.status, headers: parts.headers, text }
     }
@@ -359,8 +362,13 @@ pub async fn watch(viewer: Viewer) -> Seen {
 }
 
 /// Reads frames until the server closes the connection, after those that were read already.
-pub async fn watch_on(mut seen: Seen, mut viewer: Viewer) -> Seen {
+pub async fn watch_on(seen: Seen, viewer: Viewer) -> Seen {
+    watch_within(Duration::from_secs(60), seen, viewer).await
+}
+
+/// The same within a time limit.
+pub async fn watch_within(limit: Duration, mut seen: Seen, mut viewer: Viewer) -> Seen {
     let watching = async { while seen.read(&mut viewer).await {} };
-    tokio::time::timeout(Duration::from_secs(60), watching).await.expect("the server closes the connection in time");
+    tokio::time::timeout(limit, watching).await.expect("the server closes the connection in time");
     seen
 }

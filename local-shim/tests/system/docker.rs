@@ -68,6 +68,25 @@ async fn a_command_runs_in_its_image_with_its_size_and_its_environment() {
 
 #[ignore = "needs a Docker engine: .ci/with-docker"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_with_more_cpus_than_the_machine_runs_and_the_log_says_what_is_not_limited() {
+    let cpus = std::thread::available_parallelism().unwrap().get();
+    if cpus >= 16 {
+        println!("SKIPPED: no image can ask for more than 16 CPUs");
+        return;
+    }
+    let system = start().await;
+    let image = json!({"image": *IMAGE, "cpu": 16384, "memory": 32768});
+    assert_eq!(system.admin.post("/images/register", &image).await.status, 201);
+    let image = system.admin.get("/images").await.text;
+    let (id, status) = system.admin.run_to_end(json!({"command": "true", "image": *IMAGE})).await;
+    assert_eq!(status["status"], "SUCCEEDED", "{image}");
+    let log = system.admin.log(&id).await;
+    assert!(log.iter().any(|line| line.contains("CPUs are not limited")), "{log:#?}");
+    system.shim.shut_down().await;
+}
+
+#[ignore = "needs a Docker engine: .ci/with-docker"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_and_a_timeout_end_a_container() {
     let system = start().await;
     let killed = id(&system.admin.run_with(json!({"command": "sleep 600 & sleep 600", "image": *IMAGE})).await);

@@ -19,6 +19,7 @@ mod executions;
 mod faults;
 mod guard;
 mod images;
+mod kept_lines;
 mod keys;
 mod lines;
 mod machine;

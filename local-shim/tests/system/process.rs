@@ -315,6 +315,21 @@ async fn nothing_that_a_command_started_outlives_it() {
         assert_eq!(status["exit_code"], exit_code, "{command}");
         assert_eq!(sleepers.count(), 0, "{command}");
     }
+    // While another run goes on, its own processes are left alone.
+    let (others, own) = (Sleepers::new(618), Sleepers::new(619));
+    let command = format!("setsid sleep {} & sleep 617", others.seconds);
+    let other = id(&program.caller.run(&command).await);
+    program.caller.wait_for(&other, "RUNNING").await;
+    while others.count() == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let command = format!("(setsid sleep {} &); sleep 0.2", own.seconds);
+    let (_, status) = program.caller.run_to_end(json!({"command": command})).await;
+    assert_eq!(status["status"], "SUCCEEDED");
+    assert_eq!((own.count(), others.count()), (0, 1));
+    assert_eq!(program.caller.delete(&format!("/executions/{other}")).await.status, 200);
+    program.caller.wait_for(&other, "STOPPED").await;
+    assert_eq!(others.count(), 0);
     let zombies =
         Command::new("ps").args(["--ppid", &program.child.id().to_string(), "-o", "stat="]).output().unwrap().stdout;
     assert!(!String::from_utf8_lossy(&zombies).contains('Z'), "{}", String::from_utf8_lossy(&zombies));

@@ -139,7 +139,7 @@ impl Ecs {
         }
     }
 
-    /// Waits until the events of all ends are handled, and this is noted.
+    /// Waits until the events of all ends are handled, and this is noted. Those that are given up are not waited for.
     pub async fn ends_told(&self) {
         self.0.telling.close();
         self.0.telling.wait().await;
@@ -257,7 +257,6 @@ impl Ecs {
 
     /// Runs a task from its start to its end, and sends the events of its state changes.
     async fn drive(self, id: String, spec: TaskSpec, demand: watch::Receiver<Demand>) {
-        let batches = self.0.events.subscribe(self.0.runner.logs.name());
         let end = match self.missing_secret(&id) {
             Some(arn) => TaskEnd {
                 stop_code: "TaskFailedToStart",
@@ -275,7 +274,7 @@ impl Ecs {
                         }
                     });
                 };
-                self.0.runner.run(&spec, demand, batches, running).await
+                self.0.runner.run(&spec, demand, running).await
             }
         };
         self.pass_through(&id, ["STOPPING", "DEPROVISIONING"]).await;
@@ -306,14 +305,24 @@ impl Ecs {
             .map(|secret| secret.value_from.clone())
     }
 
+    /// The log streams of the tasks whose ends are not known to be handled. After a start, their lines may not have been handled either.
+    pub fn unfinished_log_streams(&self) -> Vec<String> {
+        let state = self.lock();
+        let streams = state
+            .open_tasks()
+            .flat_map(|(id, task)| task.containers.iter().map(move |container| runner::log_stream(&container.name, id)));
+        streams.collect()
+    }
+
     /// Sends the event of a task's end. If the program ends before the event is handled, the next start sends it again.
     fn send_end(&self, id: &str) {
         let Some(event) = self.lock().task(id).map(|task| task.event()) else { return };
         let (ecs, id) = (self.clone(), id.to_owned());
         let handled = self.0.events.send_to_event_bridge(event);
         self.0.telling.spawn(async move {
-            handled.await;
-            ecs.lock().change_task(&id, |task| task.end_told = true);
+            if handled.await {
+                ecs.lock().change_task(&id, |task| task.end_told = true);
+            }
         });
     }
 

@@ -9,7 +9,7 @@ use std::{
 use bollard::{
     API_DEFAULT_VERSION, Docker,
     container::LogOutput,
-    models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, VolumeCreateRequest},
+    models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, SystemInfo, VolumeCreateRequest},
     query_parameters::{
         AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, CreateImageOptionsBuilder,
         KillContainerOptionsBuilder, ListContainersOptionsBuilder, ListVolumesOptionsBuilder,
@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use super::{
     ContainerEnd, ContainerSpec, Demand, StartError, TaskSpec,
     engine::Surroundings,
+    limits::Limits,
     log_driver::{LogDriver, Unfinished},
     wait_for_demand, wait_for_stop_timeout,
 };
@@ -46,6 +47,8 @@ pub struct DockerRunner {
     owner: String,
     /// The engine's version and socket.
     pub engine: String,
+    /// Facts about the engine, as far as it tells them.
+    info: SystemInfo,
 }
 
 impl DockerRunner {
@@ -74,16 +77,17 @@ impl DockerRunner {
         let answer = async {
             let docker = docker.negotiate_version().await?;
             let version = docker.version().await?;
-            Ok::<_, bollard::errors::Error>((docker, version))
+            let info = docker.info().await.unwrap_or_default();
+            Ok::<_, bollard::errors::Error>((docker, version, info))
         };
         let answered = tokio::time::timeout(ANSWERS_WITHIN, answer).await.map_err(|_| "it does not answer")?;
-        let (docker, version) = answered.map_err(|error| error.to_string())?;
+        let (docker, version, info) = answered.map_err(|error| error.to_string())?;
         let owner = match data_dir {
             Some(directory) => directory.display().to_string(),
             None => format!("{EPHEMERAL}{}", std::process::id()),
         };
         let engine = format!("{} at {}", version.version.unwrap_or_default(), address.trim_start_matches("unix://"));
-        Ok(Self { docker, owner, engine })
+        Ok(Self { docker, owner, engine, info })
     }
 
     /// Removes containers and volumes of programs that have ended.
@@ -163,31 +167,18 @@ impl DockerRunner {
         };
         pulled?;
         let name = container_name(task, container);
-        let (entry_point, command) = container.arguments.split_at(container.arguments.len().min(1));
-        let body = ContainerCreateBody {
-            image: Some(container.image.clone()),
-            entrypoint: Some(entry_point.to_vec()),
-            cmd: Some(command.to_vec()),
-            env: Some(container.environment.iter().map(|(name, value)| format!("{name}={value}")).collect()),
-            attach_stdout: Some(true),
-            attach_stderr: Some(true),
-            labels: Some(self.labels()),
-            host_config: Some(HostConfig {
-                binds: Some(vec![format!("{}:{WORKSPACE}", volume_name(task))]),
-                memory: Some(i64::from(task.memory_mib) * 1024 * 1024),
-                nano_cpus: Some(i64::from(task.cpu_units) * 1_000_000_000 / 1024),
-                // The output is read from the attached stream, so the engine need not keep it.
-                log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
-                ..HostConfig::default()
-            }),
-            ..ContainerCreateBody::default()
+        let mut limits = Limits::of(task, &self.info);
+        let output = loop {
+            let error = match self.start(task, container, &limits).await {
+                Ok(output) => break output,
+                Err(error) => error,
+            };
+            limits = limits.fewer(&error.cause).ok_or(error)?;
+            self.remove_container(&name).await;
         };
-        let options = CreateContainerOptionsBuilder::default().name(&name).build();
-        self.docker.create_container(Some(options), body).await.map_err(failed("CannotCreateContainerError"))?;
-        let options = AttachContainerOptionsBuilder::default().stream(true).stdout(true).stderr(true).build();
-        let attached = self.docker.attach_container(&name, Some(options)).await;
-        let output = attached.map_err(failed("CannotStartContainerError"))?.output;
-        self.docker.start_container(&name, None).await.map_err(failed("CannotStartContainerError"))?;
+        for limit in &limits.left_out {
+            driver.say(&format!("### runvoy {}: {limit}", container.name)).await;
+        }
         started();
 
         let following = follow(output, driver);
@@ -206,6 +197,37 @@ impl DockerRunner {
             }
         }
         self.end_of(&name, demand).await.map(Some)
+    }
+
+    /// Creates and starts a container with these limits, and returns its output.
+    async fn start(&self, task: &TaskSpec, container: &ContainerSpec, limits: &Limits) -> Result<Output, StartError> {
+        let name = container_name(task, container);
+        let (entry_point, command) = container.arguments.split_at(container.arguments.len().min(1));
+        let body = ContainerCreateBody {
+            image: Some(container.image.clone()),
+            entrypoint: Some(entry_point.to_vec()),
+            cmd: Some(command.to_vec()),
+            env: Some(container.environment.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            labels: Some(self.labels()),
+            host_config: Some(HostConfig {
+                binds: Some(vec![format!("{}:{WORKSPACE}", volume_name(task))]),
+                memory: limits.memory,
+                nano_cpus: limits.nano_cpus,
+                // The output is read from the attached stream, so the engine need not keep it.
+                log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
+                ..HostConfig::default()
+            }),
+            ..ContainerCreateBody::default()
+        };
+        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        self.docker.create_container(Some(options), body).await.map_err(failed("CannotCreateContainerError"))?;
+        let options = AttachContainerOptionsBuilder::default().stream(true).stdout(true).stderr(true).build();
+        let attached = self.docker.attach_container(&name, Some(options)).await;
+        let output = attached.map_err(failed("CannotStartContainerError"))?.output;
+        self.docker.start_container(&name, None).await.map_err(failed("CannotStartContainerError"))?;
+        Ok(output)
     }
 
     /// Waits for the end of a container whose output has ended.
@@ -315,8 +337,9 @@ async fn follow(mut output: Output, mut driver: LogDriver) {
             None => break,
         }
     }
-    driver.finish(stdout).await;
-    driver.finish(stderr).await;
+    // The output ends with the container.
+    let _ = driver.end().set(Instant::now());
+    driver.finish([stdout, stderr]).await;
 }
 
 /// A client of the engine at an address, in the forms of `DOCKER_HOST`.

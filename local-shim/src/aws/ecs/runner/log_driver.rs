@@ -1,42 +1,51 @@
-//! The log driver: it splits a container's output into lines and sends them in batches, as Docker's `awslogs` driver does.
+//! The log driver: it splits a container's output into lines and writes them to the log at once.
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use tokio::{io::AsyncReadExt, net::unix::pipe};
+use tokio_util::sync::CancellationToken;
 
-use crate::aws::{events::LogBatches, logs::LogGroup};
+use crate::aws::logs::LogGroup;
 
 /// Bytes of the longest line. A longer one is split. CloudWatch allows 256 KiB for a line and its overhead ("PutLogEvents").
 const MAX_LINE: usize = 262_144 - EVENT_OVERHEAD;
 const EVENT_OVERHEAD: usize = 26;
-/// Lines and bytes of a batch ("PutLogEvents", Amazon CloudWatch Logs API Reference).
+/// Lines and bytes of one write ("PutLogEvents", Amazon CloudWatch Logs API Reference).
 const MAX_BATCH_EVENTS: usize = 10_000;
 const MAX_BATCH_BYTES: usize = 1_048_576;
 const READ: usize = 128 * 1024;
+/// Bytes that are still read of an output that is cut off: as much as a pipe may hold (pipe(7)).
+const MAX_PIPE: usize = 1024 * 1024;
 
-/// How often, and how long apart, a batch is written again that could not be written, for example because the disk is full.
-const WRITE_ATTEMPTS: u32 = 20;
-const WRITE_PAUSE: Duration = Duration::from_millis(500);
-/// For this long after lines were lost, batches are tried once, so that the container does not wait for each of them.
+/// How long lines are written again that could not be written, for example because the disk is full, while the container waits.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The same after the container's end, for all lines that are left.
+const PATIENCE_AT_END: Duration = Duration::from_secs(30);
+const WRITE_PAUSE: Duration = Duration::from_millis(250);
+/// For this long after lines were lost, lines are tried once, so that the container does not wait for each of them.
 const NO_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The beginning of a line whose end has not been printed yet.
 #[derive(Default)]
 pub(super) struct Unfinished(Vec<u8>);
 
-/// Sends the lines of one container to its log stream.
+/// Writes the lines of one container to its log stream.
 pub(super) struct LogDriver {
     logs: LogGroup,
     stream: String,
-    batches: LogBatches,
     lines: Vec<(i64, String)>,
     bytes: usize,
+    /// The time of the task's newest line, in milliseconds since 1970. Lines of all its containers have one order, although a clock
+    /// may be set back.
+    newest: Arc<AtomicI64>,
+    /// When the container ended.
+    ended: Arc<OnceLock<Instant>>,
     /// Lines that could not be written, which the next line that can be written tells.
     lost: usize,
     lost_at: Option<Instant>,
@@ -45,14 +54,29 @@ pub(super) struct LogDriver {
 }
 
 impl LogDriver {
-    pub(super) fn new(logs: LogGroup, stream: String, batches: LogBatches) -> anyhow::Result<Self> {
+    pub(super) fn new(logs: LogGroup, stream: String, newest: Arc<AtomicI64>) -> anyhow::Result<Self> {
         logs.create_stream(&stream)?;
-        Ok(Self { logs, stream, batches, lines: Vec::new(), bytes: 0, lost: 0, lost_at: None, losses: Arc::default() })
+        Ok(Self {
+            logs,
+            stream,
+            lines: Vec::new(),
+            bytes: 0,
+            newest,
+            ended: Arc::default(),
+            lost: 0,
+            lost_at: None,
+            losses: Arc::default(),
+        })
     }
 
     /// The number of lines that could not be written, which goes on counting.
     pub(super) fn losses(&self) -> Arc<AtomicUsize> {
         self.losses.clone()
+    }
+
+    /// Where the runner notes when the container has ended.
+    pub(super) fn end(&self) -> Arc<OnceLock<Instant>> {
+        self.ended.clone()
     }
 
     /// Logs a line of the runner's own.
@@ -61,23 +85,40 @@ impl LogDriver {
         self.flush().await;
     }
 
-    /// Logs the output of a pipe until every process that could write to it has closed it.
-    pub(super) async fn follow(&mut self, mut pipe: pipe::Receiver) {
+    /// Logs the output of a pipe until every process that could write to it has closed it, or until it is cut off because a process
+    /// that is not the container's keeps it open. Then the log says so.
+    pub(super) async fn follow(&mut self, mut pipe: pipe::Receiver, cut_off: CancellationToken) {
         let mut unfinished = Unfinished::default();
         let mut buffer = vec![0; READ];
+        let mut after_cut = 0;
         loop {
-            // Lines are sent as soon as no more output is ready.
+            // Lines are written as soon as no more output is ready.
             let read = match pipe.try_read(&mut buffer) {
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     self.flush().await;
-                    pipe.read(&mut buffer).await
+                    tokio::select! {
+                        biased;
+                        read = pipe.read(&mut buffer) => read,
+                        () = cut_off.cancelled() => break,
+                    }
                 }
                 read => read,
             };
             let Ok(count @ 1..) = read else { break };
             self.take(&mut unfinished, &buffer[..count]).await;
+            if cut_off.is_cancelled() {
+                after_cut += count;
+                if after_cut > MAX_PIPE {
+                    break;
+                }
+            }
         }
-        self.finish(unfinished).await;
+        self.line(&unfinished.0).await;
+        if cut_off.is_cancelled() {
+            self.line(b"### runvoy runner: a process that left the task keeps its output open; what it prints from here on is not logged")
+                .await;
+        }
+        self.end_log().await;
     }
 
     /// Logs a part of an output, line by line.
@@ -101,15 +142,43 @@ impl LogDriver {
         }
     }
 
-    /// Logs the last line of an output, which has no line end, and sends all lines.
-    pub(super) async fn finish(&mut self, unfinished: Unfinished) {
-        self.line(&unfinished.0).await;
+    /// Logs the last lines of outputs, which have no line end, and writes all lines.
+    pub(super) async fn finish(&mut self, unfinished: [Unfinished; 2]) {
+        for unfinished in unfinished {
+            self.line(&unfinished.0).await;
+        }
+        self.end_log().await;
+    }
+
+    async fn end_log(&mut self) {
         self.flush().await;
+        if self.lost > 0 {
+            // No line follows that would tell it.
+            let told = self.logs.write(&self.stream, &[(self.now(), self.missing())]);
+            if let Err(error) = told {
+                tracing::error!(
+                    stream = self.stream,
+                    lines = self.losses.load(Ordering::Relaxed),
+                    error = format!("{error:#}"),
+                    "lines are lost, and the log cannot tell it"
+                );
+            }
+        }
+    }
+
+    fn missing(&self) -> String {
+        format!("### runvoy runner: {} lines are missing here: they could not be written", self.lost)
+    }
+
+    /// Now, or the time of the newest line if the clock has been set back since.
+    fn now(&self) -> i64 {
+        let now = jiff::Timestamp::now().as_millisecond();
+        self.newest.fetch_max(now, Ordering::Relaxed).max(now)
     }
 
     /// Logs one line, in parts if it is too long for an event. CloudWatch takes no empty messages, so empty lines are dropped.
     async fn line(&mut self, line: &[u8]) {
-        let now = jiff::Timestamp::now().as_millisecond();
+        let now = self.now();
         // Bytes that are not UTF-8 are replaced before the size is counted, because the replacement is longer.
         let text = String::from_utf8_lossy(line);
         let mut rest = text.as_bytes();
@@ -126,7 +195,7 @@ impl LogDriver {
         }
     }
 
-    /// Sends the lines that have been collected. Lines that cannot be written are tried again for 10 seconds, while the container
+    /// Writes the lines that have been collected. Lines that cannot be written are tried again for a while, and the container
     /// waits; after that they are lost, and the log says so as soon as it can be written again.
     pub(super) async fn flush(&mut self) {
         if self.lines.is_empty() {
@@ -135,40 +204,32 @@ impl LogDriver {
         self.bytes = 0;
         let mut lines = std::mem::take(&mut self.lines);
         if self.lost > 0 {
-            let message = format!("### runvoy runner: {} lines are missing here: they could not be written", self.lost);
-            lines.insert(0, (lines[0].0, message));
+            lines.insert(0, (lines[0].0, self.missing()));
         }
-        let attempts = if self.lost_at.is_some_and(|at| at.elapsed() < NO_PATIENCE) { 1 } else { WRITE_ATTEMPTS };
-        for attempt in 1..=attempts {
-            match self.logs.put(&self.stream, &lines) {
-                Ok(events) => {
-                    self.lost = 0;
-                    // The receiver is dropped only when the program ends.
-                    let _ = self.batches.send((self.stream.clone(), events)).await;
-                    return;
-                }
-                Err(error) if attempt == attempts => {
-                    let lost = lines.len() - usize::from(self.lost > 0);
-                    if attempts > 1 {
-                        let (stream, error) = (&self.stream, format!("{error:#}"));
-                        tracing::error!(stream, error, "lines are lost: the log cannot be written");
-                    }
-                    self.lost += lost;
-                    self.lost_at = Some(Instant::now());
-                    self.losses.fetch_add(lost, Ordering::Relaxed);
-                }
-                Err(error) => {
-                    if attempt == 1 {
-                        tracing::warn!(
-                            stream = self.stream,
-                            error = format!("{error:#}"),
-                            "the log cannot be written; trying again"
-                        );
-                    }
-                    tokio::time::sleep(WRITE_PAUSE).await;
-                }
+        let began = Instant::now();
+        let mut is_told = false;
+        while let Err(error) = self.logs.write(&self.stream, &lines) {
+            let gives_up = match self.ended.get() {
+                Some(ended) => *ended + PATIENCE_AT_END,
+                None if self.lost_at.is_some_and(|at| at.elapsed() < NO_PATIENCE) => began,
+                None => began + PATIENCE,
+            };
+            let (stream, error) = (&self.stream, format!("{error:#}"));
+            if Instant::now() >= gives_up {
+                let lost = lines.len() - usize::from(self.lost > 0);
+                tracing::error!(stream, error, lost, "lines are lost: the log cannot be written");
+                self.lost += lost;
+                self.lost_at = Some(Instant::now());
+                self.losses.fetch_add(lost, Ordering::Relaxed);
+                return;
             }
+            if !is_told {
+                tracing::warn!(stream, error, "the log cannot be written; trying again");
+                is_told = true;
+            }
+            tokio::time::sleep(WRITE_PAUSE).await;
         }
+        self.lost = 0;
     }
 }
 

@@ -2,16 +2,25 @@
 
 pub mod docker;
 mod engine;
+mod limits;
 mod log_driver;
 pub mod orphans;
 pub(crate) mod process;
 
-use std::{collections::BTreeMap, fmt, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::sync::watch;
 
 use self::{docker::DockerRunner, log_driver::LogDriver, process::ProcessRunner};
-use crate::aws::{events::LogBatches, logs::LogGroup};
+use crate::aws::logs::LogGroup;
 
 /// How long a command has to end after SIGTERM when the program itself is ending.
 const SHORT_STOP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -123,7 +132,6 @@ impl Runner {
         &self,
         task: &TaskSpec,
         demand: watch::Receiver<Demand>,
-        batches: LogBatches,
         running: impl FnOnce() + Send,
     ) -> TaskEnd {
         let prepared = match &self.kind {
@@ -131,7 +139,7 @@ impl Runner {
             Kind::Docker(runner) => runner.prepare(task).await,
         };
         let end = match prepared {
-            Ok(()) => self.run_containers(task, demand, batches, running).await,
+            Ok(()) => self.run_containers(task, demand, running).await,
             Err(error) => failed_to_start(error.to_string(), BTreeMap::new()),
         };
         match &self.kind {
@@ -145,10 +153,10 @@ impl Runner {
         &self,
         task: &TaskSpec,
         mut demand: watch::Receiver<Demand>,
-        batches: LogBatches,
         running: impl FnOnce() + Send,
     ) -> TaskEnd {
         let mut exit_codes = BTreeMap::new();
+        let newest = Arc::new(AtomicI64::new(0));
         let mut running = Some(running);
         let mut reason = "Essential container in task exited".to_owned();
         for (at, container) in task.containers.iter().enumerate() {
@@ -156,8 +164,8 @@ impl Runner {
             if *demand.borrow() != Demand::Run {
                 break;
             }
-            let stream = format!("task/{}/{}", container.name, task.id);
-            let driver = match LogDriver::new(self.logs.clone(), stream.clone(), batches.clone()) {
+            let stream = log_stream(&container.name, &task.id);
+            let driver = match LogDriver::new(self.logs.clone(), stream.clone(), newest.clone()) {
                 Ok(driver) => driver,
                 Err(error) => {
                     return failed_to_start(format!("CannotStartContainerError: {error:#}"), exit_codes);
@@ -193,6 +201,11 @@ impl Runner {
         }
         TaskEnd { stop_code: "EssentialContainerExited", reason, exit_codes }
     }
+}
+
+/// The log stream of a container.
+pub(super) fn log_stream(container: &str, task: &str) -> String {
+    format!("task/{container}/{task}")
 }
 
 fn failed_to_start(reason: String, exit_codes: BTreeMap<String, i32>) -> TaskEnd {

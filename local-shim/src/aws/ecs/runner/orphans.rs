@@ -5,17 +5,30 @@
 //! that has ended.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     io,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, test_kill_process_group, waitpid};
 use tokio::process::{Child, Command};
 
-/// The children of this program that are no orphans; not set where the program does not adopt.
-static KNOWN: OnceLock<Mutex<HashSet<i32>>> = OnceLock::new();
+/// How often processes that are being killed are looked for, and the pause between two looks.
+const LOOKS: usize = 100;
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// The children of this program; not set where the program does not adopt.
+static KNOWN: OnceLock<Mutex<Children>> = OnceLock::new();
+
+#[derive(Default)]
+struct Children {
+    /// Those that are no orphans.
+    own: HashSet<i32>,
+    /// Orphans, with the workspace that their environment named when they were first seen.
+    orphans: HashMap<i32, Option<PathBuf>>,
+}
 
 /// Lets this program adopt the orphans of its commands, for the rest of its life. Children that it has already are left alone.
 ///
@@ -24,7 +37,7 @@ static KNOWN: OnceLock<Mutex<HashSet<i32>>> = OnceLock::new();
 #[cfg(target_os = "linux")]
 pub fn adopt() -> io::Result<()> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    KNOWN.get_or_init(|| Mutex::new(children().into_iter().collect()));
+    KNOWN.get_or_init(|| Mutex::new(Children { own: children().into_iter().collect(), ..Children::default() }));
     Ok(())
 }
 
@@ -33,7 +46,7 @@ pub fn adopt() -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-fn known() -> Option<MutexGuard<'static, HashSet<i32>>> {
+fn known() -> Option<MutexGuard<'static, Children>> {
     Some(KNOWN.get()?.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
@@ -51,7 +64,7 @@ impl Container {
         let process = command.spawn()?;
         let id = process.id().and_then(|id| i32::try_from(id).ok());
         if let (Some(known), Some(id)) = (&mut known, id) {
-            known.insert(id);
+            known.own.insert(id);
         }
         Ok(Self { process, id })
     }
@@ -65,33 +78,51 @@ impl Container {
 impl Drop for Container {
     fn drop(&mut self) {
         if let (Some(mut known), Some(id)) = (known(), self.id) {
-            known.remove(&id);
+            known.own.remove(&id);
         }
     }
 }
 
-/// Reaps orphans that have ended, and kills the others when no container runs: while one does, an orphan may be its own.
-pub(super) async fn clear() {
-    // Each orphan that is killed may leave orphans of its own.
-    for _ in 0..100 {
-        if !clear_once() {
-            return;
+/// Kills the orphans of a container whose first process has ended and whose process group has been killed, and reaps those that have
+/// ended. An orphan belongs to the container if its environment names the container's workspace, or if no other container runs. Only
+/// this program's own children are looked at, so that the cost does not grow with the processes of the machine.
+///
+/// Returns `false` if orphans are not adopted or are not gone in time, so that they must be looked for among all processes.
+pub(super) async fn clear(
+    workspace: &Path,
+    group: Option<Pid>,
+    workspace_of: impl Fn(Pid) -> Option<PathBuf> + Copy,
+) -> bool {
+    for _ in 0..LOOKS {
+        // A process of the group that is not gone yet may leave orphans, and so may each orphan that is killed.
+        let is_group_gone = group.is_none_or(|group| test_kill_process_group(group).is_err());
+        match clear_once(workspace, workspace_of) {
+            None => return false,
+            Some(has_killed) if !has_killed && is_group_gone => return true,
+            Some(_) => tokio::time::sleep(PAUSE).await,
         }
-        tokio::time::sleep(Duration::from_millis(1)).await;
     }
+    false
 }
 
-/// Returns whether an orphan was killed, so that there may be more.
-fn clear_once() -> bool {
-    let Some(known) = known() else { return false };
+/// Returns whether an orphan was killed, so that there may be more. `None` if orphans are not adopted.
+fn clear_once(workspace: &Path, workspace_of: impl Fn(Pid) -> Option<PathBuf>) -> Option<bool> {
+    let mut known = known()?;
+    let Children { own, orphans } = &mut *known;
     let mut has_killed = false;
-    for id in children().into_iter().filter(|id| !known.contains(id)).filter_map(Pid::from_raw) {
-        let is_alive = matches!(waitpid(Some(id), WaitOptions::NOHANG), Ok(None));
-        if is_alive && known.is_empty() {
-            has_killed |= kill_process(id, Signal::KILL).is_ok();
+    for id in children().into_iter().filter(|id| !own.contains(id)) {
+        let Some(process) = Pid::from_raw(id) else { continue };
+        if !matches!(waitpid(Some(process), WaitOptions::NOHANG), Ok(None)) {
+            orphans.remove(&id);
+            continue;
+        }
+        // Its number is not given to another process before it is reaped here.
+        let owner = orphans.entry(id).or_insert_with(|| workspace_of(process));
+        if own.is_empty() || owner.as_deref() == Some(workspace) {
+            has_killed |= kill_process(process, Signal::KILL).is_ok();
         }
     }
-    has_killed
+    Some(has_killed)
 }
 
 /// The children of all threads of this program.

@@ -2,15 +2,21 @@
 //! task's environment and nothing of this program's.
 
 use std::{
-    os::unix::{fs::DirBuilderExt, process::ExitStatusExt},
+    ffi::OsStr,
+    io::PipeReader,
+    os::unix::{ffi::OsStrExt, fs::DirBuilderExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, Signal, kill_process, kill_process_group},
+};
 use tokio::{net::unix::pipe, process::Command, sync::watch};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     ContainerEnd, ContainerSpec, Demand, StartError, TaskSpec,
@@ -28,8 +34,9 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const WORKSPACE: &str = "RUNVOY_WORKSPACE";
 /// How soon a container's output ends after its processes, before the processes that keep it open are looked for.
 const AT_ONCE: Duration = Duration::from_millis(200);
-/// How long a container's output may stay open after its end, when a process that cannot be found keeps it open.
+/// How long a container's output may stay open after its end, when a process that cannot be ended keeps it open. Then it is cut off.
 const DRAIN: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 #[derive(Clone)]
 pub struct ProcessRunner {
@@ -111,10 +118,12 @@ async fn run_container(
     // It holds the writing end of the pipe.
     drop(command);
     let group = first.group();
-    let pipe = rustix::fs::fstat(&reader)?.st_ino;
+    let output = Output(reader.try_clone()?);
+    let (ended, cut_off) = (driver.end(), CancellationToken::new());
     let reader = pipe::Receiver::from_owned_fd(reader.into())?;
-    let mut following = tokio::spawn(async move {
-        driver.follow(reader).await;
+    let mut following = tokio::spawn({
+        let cut_off = cut_off.clone();
+        async move { driver.follow(reader, cut_off).await }
     });
     started();
 
@@ -135,17 +144,50 @@ async fn run_container(
     if let Some(group) = group {
         let _ = kill_process_group(group, Signal::KILL);
     }
-    kill_leftovers(workspace);
     drop(first);
-    orphans::clear().await;
+    // From now on, the driver gives up by itself when lines cannot be written.
+    let _ = ended.set(Instant::now());
+    if !orphans::clear(workspace, group, workspace_of).await {
+        kill_leftovers(workspace);
+    }
     if tokio::time::timeout(AT_ONCE, &mut following).await.is_err() {
-        kill_writers(pipe);
-        if tokio::time::timeout(DRAIN, &mut following).await.is_err() {
-            following.abort();
-            tracing::warn!(container = container.name, "a process that left the task keeps its output open");
+        if !output.ends().await {
+            tracing::warn!(
+                container = container.name,
+                "a process that left the task keeps its output open; it is cut off"
+            );
+            cut_off.cancel();
         }
+        following.await.context("the log driver ended")?;
     }
     Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
+}
+
+/// A container's output, as it is watched for its end.
+struct Output(PipeReader);
+
+impl Output {
+    /// Whether a process can still write to it.
+    fn is_open(&self) -> bool {
+        let mut polled = [PollFd::new(&self.0, PollFlags::IN)];
+        let polling = poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+        polling.is_ok() && !polled[0].revents().contains(PollFlags::HUP)
+    }
+
+    /// Ends the processes that keep it open, and returns whether it has ended.
+    async fn ends(&self) -> bool {
+        let gives_up = Instant::now() + DRAIN;
+        while self.is_open() {
+            if Instant::now() >= gives_up {
+                return false;
+            }
+            if let Ok(file) = rustix::fs::fstat(&self.0) {
+                kill_writers(file.st_ino);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        true
+    }
 }
 
 fn signal(process: Option<Pid>, signal: Signal) {
@@ -177,16 +219,19 @@ fn processes() -> impl Iterator<Item = (Pid, PathBuf)> {
         .filter(|(id, _)| *id != rustix::process::getpid())
 }
 
-/// Kills the processes of a workspace that have left their process group (`setsid`, `nohup`). They are found by the workspace's path
-/// in their environment, which needs /proc.
+/// The workspace that a process's environment names. Needs /proc.
+fn workspace_of(process: Pid) -> Option<PathBuf> {
+    let environment = std::fs::read(format!("/proc/{}/environ", process.as_raw_nonzero())).ok()?;
+    let mut variables = environment.split(|byte| *byte == 0);
+    let value = variables.find_map(|variable| variable.strip_prefix(WORKSPACE.as_bytes())?.strip_prefix(b"="))?;
+    Some(PathBuf::from(OsStr::from_bytes(value)))
+}
+
+/// Kills the processes of a workspace, or of any in a folder of workspaces, that have left their process group (`setsid`, `nohup`).
+/// They are looked for among all processes of the machine.
 pub(crate) fn kill_leftovers(workspace: &Path) {
-    let mark = format!("{WORKSPACE}={}", workspace.display());
-    for (id, process) in processes() {
-        let environment = std::fs::read(process.join("environ")).unwrap_or_default();
-        let inside = environment.split(|byte| *byte == 0).any(|variable| {
-            variable.strip_prefix(mark.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-        });
-        if inside {
+    for (id, _) in processes() {
+        if workspace_of(id).is_some_and(|of| of.starts_with(workspace)) {
             let _ = kill_process(id, Signal::KILL);
         }
     }

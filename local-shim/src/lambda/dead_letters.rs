@@ -1,0 +1,288 @@
+//! Keeps the events that a function failed to handle each time, as the queue of failed events does in AWS, and tries them again when
+//! the disk has room and at each start.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, oneshot};
+
+use super::{Function, InvokeError, Kind, log_subscription};
+use crate::aws::{
+    logs::CloudWatchLogs,
+    state_file::{private_if_new, replace_unsynced},
+};
+
+const FOLDER: &str = "failed-events";
+/// How often the events are looked through, while there are any.
+const TICK: Duration = Duration::from_secs(2);
+/// The pause before an event is tried again for the first time, which doubles with each try, and the longest one.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+/// How long an event is kept, as `MessageRetentionPeriod` of the queue in AWS.
+const KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(14 * 24);
+/// Events that are kept. A further one takes the place of the oldest.
+const MOST: usize = 10_000;
+/// Bytes that must fit on the disk before events are tried again.
+const ROOM: usize = 64 * 1024;
+
+/// The content of an event that is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Body {
+    /// The event, which is JSON.
+    Payload(String),
+    /// Lines of a log stream, between two offsets in bytes. They stay in the stream.
+    Lines { log_group: String, stream: String, from: u64, to: u64 },
+}
+
+impl Body {
+    pub(super) fn payload(bytes: Vec<u8>) -> Self {
+        Self::Payload(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Letter {
+    kind: Kind,
+    body: Body,
+    failed_at: Timestamp,
+    error: String,
+}
+
+/// An event in the queue.
+struct Kept {
+    letter: Letter,
+    /// Whether its file is written.
+    is_written: bool,
+    due: Instant,
+    pause: Duration,
+    handled: Option<oneshot::Sender<()>>,
+}
+
+/// The queue of failed events.
+#[derive(Clone)]
+pub(crate) struct DeadLetters(Arc<Inner>);
+
+struct Inner {
+    /// The folder with a file for each event. Without it, events end with the program.
+    folder: Option<PathBuf>,
+    /// By the name of the file, which sorts by age.
+    kept: Mutex<BTreeMap<String, Kept>>,
+    added: Notify,
+}
+
+impl DeadLetters {
+    /// Opens the queue with the events of earlier runs of the program.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub(crate) fn open(directory: Option<&Path>) -> Result<Self> {
+        let folder = directory.map(|directory| directory.join(FOLDER));
+        let mut kept = BTreeMap::new();
+        if let Some(folder) = &folder {
+            let cannot = || format!("{} cannot be used", folder.display());
+            std::fs::create_dir_all(folder).with_context(cannot)?;
+            for entry in std::fs::read_dir(folder).with_context(cannot)? {
+                let path = entry.with_context(cannot)?.path();
+                let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".json"))
+                else {
+                    continue;
+                };
+                match read(&path) {
+                    Ok(letter) => drop(kept.insert(name.to_owned(), Kept::new(letter, true, Instant::now()))),
+                    Err(error) => {
+                        tracing::error!(path = %path.display(), error = format!("{error:#}"), "a failed event cannot be read; it is left there");
+                    }
+                }
+            }
+        }
+        if !kept.is_empty() {
+            tracing::warn!(events = kept.len(), "events that failed in an earlier run are tried again");
+        }
+        Ok(Self(Arc::new(Inner { folder, kept: Mutex::new(kept), added: Notify::new() })))
+    }
+
+    /// Keeps an event. The channel tells when it has been handled after all, and is closed when it is given up.
+    pub(super) fn keep(&self, kind: Kind, body: Body, error: &InvokeError) -> oneshot::Receiver<()> {
+        let (handled, later) = oneshot::channel();
+        let letter = Letter { kind, body, failed_at: Timestamp::now(), error: error.to_string() };
+        let name = format!("{:020}-{}.json", letter.failed_at.as_microsecond(), uuid::Uuid::new_v4().simple());
+        tracing::error!(
+            event = %kind,
+            %error,
+            "an event failed for the last time; it is kept, and tried again when the disk has room and at the next start"
+        );
+        let mut new = Kept::new(letter, false, Instant::now() + PAUSES.0);
+        new.is_written = self.write(&name, &new.letter);
+        new.handled = Some(handled);
+        let mut kept = self.lock();
+        kept.insert(name, new);
+        if kept.len() > MOST
+            && let Some((name, oldest)) = kept.pop_first()
+        {
+            drop(kept);
+            self.give_up(&name, &oldest);
+        }
+        self.0.added.notify_one();
+        later
+    }
+
+    /// The number of events that are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Lets go of those who wait for an event's success, because the program ends. The files stay.
+    pub(crate) fn close(&self) {
+        for kept in self.lock().values_mut() {
+            kept.handled = None;
+        }
+    }
+
+    /// Tries events again for as long as the program runs.
+    pub(crate) async fn run(self, function: Function, logs: CloudWatchLogs) {
+        let mut had_room = true;
+        loop {
+            let added = self.0.added.notified();
+            if self.len() == 0 {
+                added.await;
+            }
+            let has_room = self.has_room();
+            if has_room {
+                // What failed for want of room need not wait any longer.
+                self.try_due(&function, &logs, !had_room).await;
+            }
+            had_room = has_room;
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    /// Whether files can be written.
+    fn has_room(&self) -> bool {
+        let Some(folder) = &self.0.folder else { return true };
+        let path = folder.join("room");
+        let written = private_if_new(&path).and_then(|mut file| Ok(std::io::Write::write_all(&mut file, &[0; ROOM])?));
+        let _ = std::fs::remove_file(&path);
+        written.is_ok()
+    }
+
+    async fn try_due(&self, function: &Function, logs: &CloudWatchLogs, all: bool) {
+        let now = Instant::now();
+        let mut due: Vec<String> =
+            self.lock().iter().filter(|(_, kept)| all || kept.due <= now).map(|(name, _)| name.clone()).collect();
+        while !due.is_empty() {
+            let mut succeeded = false;
+            for name in std::mem::take(&mut due) {
+                succeeded |= self.try_one(&name, function, logs).await;
+            }
+            if succeeded {
+                // The cause may be over, so that those that failed with it need not wait.
+                let waiting = |kept: &Kept| kept.due > now && kept.pause == PAUSES.0;
+                due = self.lock().iter().filter(|(_, kept)| waiting(kept)).map(|(name, _)| name.clone()).collect();
+            }
+        }
+    }
+
+    /// Tries one event. Returns whether it was handled.
+    async fn try_one(&self, name: &str, function: &Function, logs: &CloudWatchLogs) -> bool {
+        let Some((letter, is_written)) = self.lock().get(name).map(|kept| (kept.letter.clone(), kept.is_written))
+        else {
+            return false;
+        };
+        let tried = match payload(&letter.body, logs) {
+            Ok(Some(payload)) => function.try_again(letter.kind, payload).await.map_err(|error| error.to_string()),
+            // The retention has deleted the lines.
+            Ok(None) => Ok(()),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        match tried {
+            Ok(()) => {
+                let kept = self.lock().remove(name);
+                self.remove(name);
+                tracing::warn!(event = %letter.kind, failed_at = %letter.failed_at, "an event that had failed is handled now");
+                if let Some(handled) = kept.and_then(|kept| kept.handled) {
+                    // The receiver need not wait.
+                    let _ = handled.send(());
+                }
+                true
+            }
+            Err(error) if Timestamp::now().duration_since(letter.failed_at) > KEPT => {
+                tracing::debug!(error, "the last try of an event");
+                if let Some(kept) = self.lock().remove(name) {
+                    self.give_up(name, &kept);
+                }
+                false
+            }
+            Err(error) => {
+                tracing::info!(event = %letter.kind, error, "an event that is kept failed again");
+                let is_written = is_written || self.write(name, &letter);
+                if let Some(kept) = self.lock().get_mut(name) {
+                    kept.is_written = is_written;
+                    kept.pause = (kept.pause * 2).min(PAUSES.1);
+                    kept.due = Instant::now() + kept.pause;
+                }
+                false
+            }
+        }
+    }
+
+    fn give_up(&self, name: &str, kept: &Kept) {
+        let Letter { kind, failed_at, error, .. } = &kept.letter;
+        tracing::error!(event = %kind, %failed_at, error, "a failed event is given up");
+        self.remove(name);
+    }
+
+    /// Writes an event to its file. Returns whether that was possible.
+    fn write(&self, name: &str, letter: &Letter) -> bool {
+        let Some(folder) = &self.0.folder else { return true };
+        let written = serde_json::to_vec(letter)
+            .map_err(Into::into)
+            .and_then(|letter| replace_unsynced(&folder.join(name), &letter));
+        if let Err(error) = &written {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "a failed event is kept in memory only, because it cannot be written"
+            );
+        }
+        written.is_ok()
+    }
+
+    fn remove(&self, name: &str) {
+        if let Some(folder) = &self.0.folder {
+            let _ = std::fs::remove_file(folder.join(name));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn new(letter: Letter, is_written: bool, due: Instant) -> Self {
+        Self { letter, is_written, due, pause: PAUSES.0, handled: None }
+    }
+}
+
+fn read(path: &Path) -> Result<Letter> {
+    Ok(serde_json::from_slice(&std::fs::read(path)?)?)
+}
+
+/// The event's payload. `None` for lines that have been deleted.
+fn payload(body: &Body, logs: &CloudWatchLogs) -> Result<Option<Vec<u8>>> {
+    match body {
+        Body::Payload(payload) => Ok(Some(payload.clone().into_bytes())),
+        Body::Lines { log_group, stream, from, to } => {
+            let Some(group) = logs.group(log_group) else { bail!("there is no log group {log_group}") };
+            let length = usize::try_from(to.saturating_sub(*from))?;
+            let Some(written) = group.read(stream, *from, length)? else { return Ok(None) };
+            log_subscription::payload(log_group, stream, &written).map(Some)
+        }
+    }
+}
