@@ -88,6 +88,29 @@ async fn sixty_watched_runs_lose_no_line() {
     system.shim.shut_down().await;
 }
 
+/// Starts runs, a few at a time, and checks that each has its lines.
+async fn runs_are_whole(system: &System, runs: usize, command: &str, lines: usize) {
+    let mut ids = Vec::new();
+    for _ in 0..runs.div_ceil(25) {
+        let started = join_all((0..25).map(|_| system.admin.run(command))).await;
+        ids.extend(started.iter().map(id));
+    }
+    for id in ids {
+        assert_eq!(end_of(&system.admin, &id).await["status"], "SUCCEEDED");
+        assert_eq!(printed(&system.admin, &id).await, numbers(lines), "{id}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chatty_runs_and_a_burst_of_runs_are_kept_whole_without_viewers() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings { data_dir: Some(directory.path().to_owned()), ..Settings::ephemeral() };
+    let system = patient(settings).await;
+    runs_are_whole(&system, 150, "seq 200", 200).await;
+    runs_are_whole(&system, 500, "seq 3", 3).await;
+    system.shim.shut_down().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn viewers_that_never_read_hold_up_neither_the_command_nor_its_end() {
     let system = patient(Settings::ephemeral()).await;
