@@ -1,16 +1,21 @@
-/** The HTTP API, as the console calls it. */
+/** Calls the HTTP API. */
 
 const BASE = "/api/v1";
 const ATTEMPTS = 4;
 const FIRST_PAUSE = 250;
+/** How long an answer may take, in milliseconds: a Lambda function has 30 s. */
+const TIMEOUT = 35_000;
+/** How long a page that is looked at waits for what it reads, in milliseconds, before it says that the server does not answer. */
+const READ_TIMEOUT = 10_000;
 /** Answers after which the same request may succeed in a moment. */
 const PASSING = [429, 502, 503, 504];
 
 /**
- * @typedef {"STARTING" | "RUNNING" | "TERMINATING" | "SUCCEEDED" | "FAILED" | "STOPPED"} Status
+ * @typedef {"WAITING" | "QUEUED" | "STARTING" | "RUNNING" | "TERMINATING" | "SUCCEEDED" | "FAILED" | "STOPPED"} Status
  * @typedef {{execution_id: string, created_by: string, owned_by: string[], command: string, image_id: string, started_at: string,
  *   completed_at?: string, status: Status, exit_code: number | null, duration_seconds?: number, created_by_request_id: string,
- *   stopped_reason?: string}} Execution
+ *   stopped_reason?: string, reason?: string, variables?: string[], secrets?: string[], git_repo?: string, git_ref?: string,
+ *   git_path?: string, git_commit?: string, timeout?: number}} Execution
  * @typedef {{execution_id: string, log_url: string, status: Status}} Started
  * @typedef {{image_id: string, image: string, is_default: boolean, task_role_name?: string, task_execution_role_name?: string,
  *   cpu: number, memory: number, runtime_platform: string, created_by: string, created_at: string}} Image
@@ -24,19 +29,35 @@ const PASSING = [429, 502, 503, 504];
 
 /** A request that was not answered with a success. `message` is the sentence for people. */
 export class ApiError extends Error {
-  /** @param {number} status 0 when there was no answer @param {{error?: string, code?: string, details?: string}} body */
+  /** @param {number} status 0 when there was no answer @param {{error?: string, code?: string, details?: string, field?: string}} body */
   constructor(status, body) {
     super(body.error ?? `the server answered ${status}`);
     this.status = status;
     this.code = body.code ?? "";
     this.details = body.details ?? this.message;
+    /** The path of the input that is wrong, such as `env.PORT`. */
+    this.field = body.field ?? "";
+  }
+
+  /** Whether the server has not answered, so that the same request may succeed later. */
+  get isPassing() {
+    return this.status === 0 || PASSING.includes(this.status);
   }
 }
 
-/** @param {unknown} error */
+/** Remedies in the words of the console, by the field that is wrong and the kind of error. @type {Record<string, string>} */
+const REMEDIES = {
+  "image INVALID_REQUEST": "Choose one of the list, or register it under Images.",
+  "secrets INVALID_REQUEST": "Choose from the list, or create it under Secrets.",
+  "email CONFLICT": "Choose another address, or see the users above.",
+};
+
+/** The sentence for a person: what is wrong, and what to do in the console. @param {unknown} error */
 export function describe(error) {
-  if (error instanceof ApiError) return error.details;
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof ApiError)) return error instanceof Error ? error.message : String(error);
+  const field = error.field.split(/[.[]/)[0] ?? "";
+  const remedy = REMEDIES[`${field} ${error.code}`];
+  return remedy === undefined ? error.details : `${error.message}. ${remedy}`;
 }
 
 export const isEnd = (/** @type {Status} */ status) => ["SUCCEEDED", "FAILED", "STOPPED"].includes(status);
@@ -67,16 +88,20 @@ function nextPage(response) {
 }
 
 export class Api {
-  /** @param {string | undefined} key @param {(error: ApiError) => void} [onRefused] called when the key does not work (any more) */
-  constructor(key, onRefused) {
+  /**
+   * @param {string | undefined} key @param {(error: ApiError) => void} [onRefused] called when the key does not work (any more)
+   * @param {{heard: (response: Response) => void, lost: () => void}} [connection] hears whether the server answers
+   */
+  constructor(key, onRefused, connection) {
     this.key = key;
     this.onRefused = onRefused;
+    this.connection = connection;
   }
 
   /**
    * Sends a request. One that may be repeated without harm is repeated while the server cannot be reached or is overloaded.
    * @param {string} method @param {string} path @param {unknown} [body]
-   * @param {{signal?: AbortSignal, headers?: Record<string, string>, repeatable?: boolean}} [options]
+   * @param {{signal?: AbortSignal, headers?: Record<string, string>, repeatable?: boolean, timeout?: number}} [options]
    */
   async send(method, path, body, options = {}) {
     /** @type {Record<string, string>} */
@@ -84,15 +109,26 @@ export class Api {
     if (this.key) headers["X-API-Key"] = this.key;
     if (body !== undefined) headers["Content-Type"] = "application/json";
     const repeatable = options.repeatable ?? (method === "GET" || method === "PUT" || method === "DELETE");
-    const request = { method, headers, signal: options.signal, body: body === undefined ? undefined : JSON.stringify(body) };
+    const content = body === undefined ? undefined : JSON.stringify(body);
     for (let attempt = 1; ; attempt++) {
       const mayRepeat = repeatable && attempt < ATTEMPTS;
       try {
-        const response = await fetch(BASE + path, request);
-        if (!(mayRepeat && PASSING.includes(response.status))) return await this.#read(response);
+        const usual = method === "GET" && this.connection ? READ_TIMEOUT : TIMEOUT;
+        const timeout = AbortSignal.timeout(options.timeout ?? usual);
+        const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
+        const response = await fetch(BASE + path, { method, headers, signal, body: content });
+        const isPassing = PASSING.includes(response.status);
+        if (!isPassing) this.connection?.heard(response);
+        if (!(mayRepeat && isPassing)) return await this.#read(response);
       } catch (error) {
-        if (options.signal?.aborted || error instanceof ApiError) throw error;
-        if (!mayRepeat) throw new ApiError(0, { error: "the server cannot be reached", details: "The server cannot be reached; check the connection and try again." });
+        if (options.signal?.aborted) throw error;
+        if (error instanceof ApiError) {
+          if (error.isPassing) this.connection?.lost();
+          throw error;
+        }
+        // The page says at once that the server does not answer, and this request goes on trying.
+        this.connection?.lost();
+        if (!mayRepeat) throw new ApiError(0, { error: "the server cannot be reached", details: "The server does not answer." });
       }
       await pause(FIRST_PAUSE * 2 ** attempt, options.signal);
     }
@@ -112,9 +148,12 @@ export class Api {
     return (await this.send("GET", path, undefined, { signal })).data;
   }
 
-  /** @param {string} path @param {AbortSignal} [signal] @returns {Promise<{data: any, next: string | undefined}>} */
-  page(path, signal) {
-    return this.send("GET", path, undefined, { signal });
+  /**
+   * @param {string} path @param {AbortSignal} [signal] @param {{timeout?: number, repeatable?: boolean}} [options]
+   * @returns {Promise<{data: any, next: string | undefined}>}
+   */
+  page(path, signal, options) {
+    return this.send("GET", path, undefined, { ...options, signal });
   }
 
   /** @param {string} path @param {unknown} body @returns {Promise<any>} */

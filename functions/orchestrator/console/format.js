@@ -1,11 +1,23 @@
-/** Times, durations and commands as people read them. */
+/** Writes times, durations and commands as people read them. */
 
-/** @param {number} seconds */
+/** A duration, with tenths where whole seconds would say little. @param {number} seconds */
 export function duration(seconds) {
+  if (seconds > 0 && seconds < 1) return `${Math.max(1, Math.round(seconds * 1000))} ms`;
+  if (seconds > 0 && seconds < 10 && !Number.isInteger(seconds)) return `${(Math.floor(seconds * 10) / 10).toFixed(1)}s`;
   const whole = Math.max(0, Math.floor(seconds));
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];
   if (hours > 0) return `${hours}h ${minutes}m`;
   return minutes > 0 ? `${minutes}m ${rest}s` : `${rest}s`;
+}
+
+/**
+ * How long an execution took, or has been running.
+ * @param {{started_at: string, completed_at?: string | null, duration_seconds?: number | null}} execution @param {number} now milliseconds
+ */
+export function took({ started_at, completed_at, duration_seconds }, now) {
+  if (!completed_at && duration_seconds != null) return duration(duration_seconds);
+  const seconds = ((completed_at ? Date.parse(completed_at) : now) - Date.parse(started_at)) / 1000;
+  return duration(completed_at ? seconds : Math.floor(seconds));
 }
 
 const AGES = /** @type {const} */ ([["year", 31_536_000], ["month", 2_592_000], ["day", 86_400], ["hour", 3600], ["minute", 60]]);
@@ -20,7 +32,9 @@ export function ago(time, now = Date.now()) {
 
 /** A time in the person's own zone. @param {string} time */
 export const local = (time) =>
-  new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  new Date(time).toLocaleString(undefined, {
+    year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "2-digit", second: "2-digit", timeZoneName: "short",
+  });
 
 /** @param {number} count @param {string} one @param {string} [many] */
 export const plural = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
@@ -44,21 +58,21 @@ export function seconds(text) {
 /** A word that a POSIX shell reads as exactly this text. @param {string} text */
 export const quote = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
 
-/** @typedef {{command: string, image?: string, env?: Record<string, string>, secrets?: string[], timeout?: number, git_repo?: string, git_ref?: string, git_path?: string}} Run */
+/** @typedef {{command: string, image?: string, env?: Record<string, string | undefined>, secrets?: string[], timeout?: number, git_repo?: string, git_ref?: string, git_path?: string}} Run */
 
-/** The curl command that starts a run. The key comes from a variable. @param {Run} run @param {string} origin */
+/** The curl command that starts a run. The key, and values that are not known, come from variables. @param {Run} run @param {string} origin */
 export const asCurl = (run, origin) =>
   [
     `curl -sS -X POST ${quote(`${origin}/api/v1/run`)}`,
     `-H "X-API-Key: $RUNVOY_API_KEY" -H 'Content-Type: application/json'`,
-    `--data-raw ${quote(JSON.stringify(run))}`,
+    `--data-raw ${quote(JSON.stringify({ ...run, env: run.env && Object.fromEntries(Object.entries(run.env).map(([name, value]) => [name, value ?? "…"])) }))}`,
   ].join(" \\\n  ");
 
 /** The `runvoy` command that starts a run. @param {Run} run */
 export function asCommandLine(run) {
   const words = ["runvoy run"];
   if (run.image) words.push(`--image ${quote(run.image)}`);
-  for (const [name, value] of Object.entries(run.env ?? {})) words.push(`--env ${quote(`${name}=${value}`)}`);
+  for (const [name, value] of Object.entries(run.env ?? {})) words.push(`--env ${quote(value === undefined ? name : `${name}=${value}`)}`);
   for (const secret of run.secrets ?? []) words.push(`--secret ${quote(secret)}`);
   if (run.timeout) words.push(`--timeout ${run.timeout}s`);
   if (run.git_repo) words.push(`--git-repo ${quote(run.git_repo)}`);
@@ -94,7 +108,7 @@ export function overridesSize(run) {
     if (run.git_ref) sidecar.push(["RUNVOY_GIT_REF", run.git_ref]);
     if (run.git_path) runner.push(["RUNVOY_GIT_PATH", run.git_path]);
   }
-  runner.push(...env);
+  runner.push(...env.map(([name, value]) => /** @type {[string, string]} */ ([name, value ?? ""])));
   const environment = (/** @type {[string, string][]} */ variables) => variables.map(([name, value]) => ({ name, value }));
   const containerOverrides = [{ name: "runner", environment: environment(runner) }];
   if (sidecar.length > 0) containerOverrides.push({ name: "sidecar", environment: environment(sidecar) });

@@ -1,8 +1,9 @@
-/** The console: who is signed in, which page is shown, and the frame around it. */
+/** Starts the console: who is signed in, which page is shown, and the frame around it. */
 
 import { Api, ApiError, describe } from "./api.js";
 import { element, fill, icon } from "./ui/dom.js";
-import { forgetKey, keepKey, storedKey } from "./session.js";
+import { Connection } from "./connection.js";
+import { adoptKey, forgetKey, keepKey, keyOfOthers, shareSession, storedKey, tellSignedIn, tellSignedOut } from "./session.js";
 import { claimPage } from "./pages/claim.js";
 import { docsPage } from "./pages/docs.js";
 import { executionPage } from "./pages/execution.js";
@@ -22,6 +23,9 @@ import { usersPage } from "./pages/users.js";
  * @property {URL} address
  * @property {(permission: string) => boolean} may whether the person may do this to any resource, such as "images:register"
  * @property {(path: string) => void} go
+ * @property {Connection} connection
+ * @property {(load: () => Promise<void>, report: (text: string) => void) => Promise<void>} load loads what a page shows: says why it fails,
+ *   and does it once more when the server answers again
  * @property {AbortSignal} left aborted when another page is shown
  */
 /** @typedef {{title: string, body: HTMLElement, shown?: () => void, isWide?: boolean}} Page */
@@ -42,6 +46,7 @@ const content = element("main", { id: "content", tabindex: -1 });
 let leave = new AbortController();
 /** Path and query of the page that is shown. */
 let shown = "";
+const connection = new Connection();
 /** @type {Api} */
 let api;
 /** @type {import("./api.js").Me | undefined} */
@@ -52,18 +57,28 @@ async function start(message) {
   const address = new URL(location.href);
   leave.abort();
   leave = new AbortController();
-  api = new Api(storedKey(), (error) => signOut(error.details));
   me = undefined;
-  if (address.pathname.startsWith("/claim/")) return alone(claimPage(address, (key) => (keepKey(key, false), go("/"), start())));
+  const { signal } = leave;
+  const isClaim = address.pathname.startsWith("/claim/");
+  if (storedKey() === undefined && !isClaim) {
+    const key = await keyOfOthers();
+    if (signal.aborted) return;
+    if (key !== undefined) adoptKey(key);
+  }
+  api = new Api(storedKey(), (error) => signOut(error.details), connection);
+  if (isClaim) return alone(claimPage(address, (key) => (keepKey(key, false), tellSignedIn(key), go("/"), start())));
   if (api.key === undefined) {
     forgetKey();
     if (isDocs(address)) return alone(docsPage(api));
     return alone(signInPage(signIn, message));
   }
   try {
-    me = await api.get("/me");
+    const person = await api.get("/me", signal);
+    if (signal.aborted) return;
+    me = person;
   } catch (error) {
-    if (error instanceof ApiError && error.status === 401) return;
+    if (signal.aborted || (error instanceof ApiError && error.status === 401)) return;
+    connection.addEventListener("back", () => start(), { signal });
     return alone(troublePage(describe(error)));
   }
   frame();
@@ -74,12 +89,14 @@ async function start(message) {
 async function signIn(key, remember) {
   await new Api(key).get("/me");
   keepKey(key, remember);
+  tellSignedIn(key);
   await start();
 }
 
 /** @param {string} [message] */
 function signOut(message) {
   forgetKey();
+  tellSignedOut();
   start(message);
 }
 
@@ -89,7 +106,7 @@ const isDocs = (address) => ["/docs", "/api/v1/docs"].includes(address.pathname)
 /** A page without the frame around it. @param {Page} page */
 function alone(page) {
   document.title = `${page.title} · runvoy`;
-  fill(app, element("main", { class: page.isWide ? "content" : "alone" }, page.body));
+  fill(app, connection.element, element("main", { class: page.isWide ? "content" : "alone" }, page.body));
   page.shown?.();
 }
 
@@ -117,7 +134,20 @@ function frame() {
           element("span", { class: "email", title: me?.email }, me?.email ?? ""),
           element("span", { class: "role" }, me?.role ?? ""),
           element("button", { class: "quiet", type: "button", onclick: () => (history.replaceState(null, "", "/"), signOut()) }, "Sign out"))),
-      content));
+      element("div", { class: "page" }, connection.element, content)));
+}
+
+/** @param {() => Promise<void>} load @param {(text: string) => void} report @param {AbortSignal} left */
+async function loadFor(load, report, left) {
+  try {
+    await load();
+  } catch (error) {
+    if (left.aborted) return;
+    report(describe(error));
+    if (error instanceof ApiError && error.isPassing) {
+      connection.addEventListener("back", () => loadFor(load, report, left), { once: true, signal: left });
+    }
+  }
 }
 
 function brand() {
@@ -136,7 +166,8 @@ function show() {
   leave = new AbortController();
   const address = new URL(location.href);
   shown = address.pathname + address.search;
-  const page = find(address)({ api, me, address, may, go, left: leave.signal });
+  const { signal: left } = leave;
+  const page = find(address)({ api, me, address, may, go, left, connection, load: (load, report) => loadFor(load, report, left) });
   document.title = `${page.title} · runvoy`;
   content.className = page.isWide ? "content wide" : "content";
   fill(content, page.body);
@@ -184,6 +215,8 @@ document.addEventListener("click", (event) => {
 });
 // A change of the hash alone belongs to the page that is shown.
 addEventListener("popstate", () => location.pathname + location.search !== shown && show());
+addEventListener("online", () => connection.try());
+shareSession(() => start());
 // Signing out in one tab signs out all that share the key.
 addEventListener("storage", ({ key }) => (key === "runvoy.key" || key === null) && storedKey() !== api.key && start());
 

@@ -1,7 +1,11 @@
-/** The API key of the person who is signed in. It is kept for the tab, or longer if they ask for it. */
+/**
+ * Keeps the API key of the person who is signed in, for as long as the browser has a tab of the console, or longer if they ask for it.
+ * A tab that opens asks the others for the key, so that it is never stored longer than a tab lives.
+ */
 
 const NAME = "runvoy.key";
 const RUNS = "runvoy.runs";
+const DRAFT = "runvoy.draft";
 
 /** @param {() => Storage} storage @returns {Storage | undefined} undefined where the browser keeps nothing for this page */
 function available(storage) {
@@ -24,11 +28,60 @@ export function keepKey(key, remember) {
   (remember ? device : tab)?.setItem(NAME, key);
 }
 
+/** How long a tab waits for the key of others before it shows the page on which one signs in, in milliseconds. */
+const OTHERS_TIMEOUT = 200;
+
+const others = "BroadcastChannel" in globalThis ? new BroadcastChannel("runvoy.session") : undefined;
+
+/** Asks the other tabs for the key. @returns {Promise<string | undefined>} */
+export function keyOfOthers() {
+  if (!others) return Promise.resolve(undefined);
+  return new Promise((resolve) => {
+    const end = (/** @type {string | undefined} */ key) => {
+      clearTimeout(timer);
+      others.removeEventListener("message", listen);
+      resolve(key);
+    };
+    const listen = (/** @type {MessageEvent} */ { data }) => data?.type === "key" && end(data.key);
+    const timer = setTimeout(() => end(undefined), OTHERS_TIMEOUT);
+    others.addEventListener("message", listen);
+    others.postMessage({ type: "who" });
+  });
+}
+
+/**
+ * Tells the other tabs of the key, and hears what they tell.
+ * @param {(change: "in" | "out") => void} changed called when another tab has signed in or out
+ */
+export function shareSession(changed) {
+  others?.addEventListener("message", ({ data }) => {
+    const key = storedKey();
+    if (data?.type === "who" && key !== undefined) others.postMessage({ type: "key", key });
+    // A key that was asked for may come after the time for it, when the computer is busy.
+    if ((data?.type === "in" || data?.type === "key") && key === undefined) {
+      tab?.setItem(NAME, data.key);
+      changed("in");
+    }
+    if (data?.type === "out" && key !== undefined) {
+      forgetKey();
+      changed("out");
+    }
+  });
+}
+
+/** @param {string} key */
+export const tellSignedIn = (key) => others?.postMessage({ type: "in", key });
+
+export const tellSignedOut = () => others?.postMessage({ type: "out" });
+
+/** Keeps the key that another tab has handed over, for this tab. @param {string} key */
+export const adoptKey = (key) => tab?.setItem(NAME, key);
+
 /** Forgets the key, and with it what the person has typed: the next one at this browser must not find it. */
 export function forgetKey() {
   tab?.removeItem(NAME);
   device?.removeItem(NAME);
-  tab?.removeItem(RUNS);
+  for (const name of [RUNS, DRAFT]) tab?.removeItem(name);
 }
 
 /**
@@ -42,6 +95,21 @@ export function choice(name, fallback) {
     /** @param {string} value */
     set: (value) => device?.setItem(key, value),
   };
+}
+
+/** The form of a run that has not been sent, kept for this tab. @param {Record<string, unknown> | undefined} run */
+export function keepDraft(run) {
+  if (run === undefined) tab?.removeItem(DRAFT);
+  else tab?.setItem(DRAFT, JSON.stringify(run));
+}
+
+/** @returns {Record<string, unknown> | undefined} */
+export function keptDraft() {
+  try {
+    return JSON.parse(tab?.getItem(DRAFT) ?? "null") ?? undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -96,9 +96,9 @@ class System:
         wait_until(lambda: events.extend(self.api("GET", f"/executions/{execution}/logs")["events"]) or events, "its log")
         return [event["message"] for event in events]
 
-    def user(self, role):
+    def user(self, role, name=None):
         """The API key of a new user."""
-        created = self.api("POST", "/users/create", {"email": f"{role}@example.com", "role": role})
+        created = self.api("POST", "/users/create", {"email": f"{name or role}@example.com", "role": role})
         return self.api("GET", f"/claim/{created['claim_token']}")["api_key"]
 
 

@@ -6,6 +6,8 @@ import urllib.request
 import pytest
 from playwright.sync_api import expect
 
+from system import System
+
 
 def test_a_command_is_run_watched_searched_stopped_and_run_again(visit):
     page = visit().sign_in()
@@ -275,10 +277,12 @@ def test_operations_reconcile_and_trace(visit, system):
 def test_the_key_is_kept_as_long_as_asked(visit):
     visitor = visit()
     page = visitor.sign_in()
+    # Another tab of the same browser has it, for as long as one tab is there.
     other = visitor.context.new_page()
     other.goto("/")
-    expect(other.get_by_label("API key")).to_be_visible()
+    expect(other.get_by_role("button", name="Sign out")).to_be_visible()
     page.get_by_role("button", name="Sign out").click()
+    expect(other.get_by_label("API key")).to_be_visible()
     page.get_by_label("API key").fill(visitor.system.key)
     page.get_by_label("Remember on this device").check()
     page.get_by_role("button", name="Sign in").click()
@@ -287,6 +291,13 @@ def test_the_key_is_kept_as_long_as_asked(visit):
     expect(other.get_by_role("button", name="Sign out")).to_be_visible()
     page.get_by_role("button", name="Sign out").click()
     expect(other.get_by_label("API key")).to_be_visible()
+    visitor.sign_in()
+    expect(other.get_by_role("button", name="Sign out")).to_be_visible()
+    last = visitor.context.new_page()
+    page.close()
+    other.close()
+    last.goto("/")
+    expect(last.get_by_label("API key")).to_be_visible()
 
 
 def test_a_wrong_key_is_refused_in_words(visit):
@@ -350,8 +361,8 @@ def test_after_signing_out_nothing_of_the_last_person_is_left(visit, system):
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("API key")).to_be_visible()
     assert "hunter2-left" not in page.evaluate("JSON.stringify([{ ...sessionStorage }, { ...localStorage }])")
-    visitor.sign_in(f"/run?again={execution}", key=system.user("operator"))
-    expect(page.get_by_label("Command")).to_have_value("echo mine")
+    visitor.sign_in(f"/run?again={execution}", key=system.user("operator", "next"))
+    expect(page.get_by_label("Command", exact=True)).to_have_value("echo mine")
     assert "hunter2-left" not in page.content()
 
 
@@ -364,3 +375,161 @@ def test_no_two_encodings_of_a_file_have_one_strong_etag(system):
         answer = urllib.request.urlopen(request)
         tags.setdefault(answer.headers["ETag"], set()).add(answer.headers.get("Content-Encoding", "identity"))
     assert all(tag.startswith("W/") or len(encodings) == 1 for tag, encodings in tags.items()), tags
+
+
+def test_the_list_joins_what_was_missed_and_runs_that_ended_have_ended(visit, tmp_path):
+    system = System(tmp_path)
+    try:
+        old = system.run("echo old-one; while [ ! -e go ]; do sleep 0.1; done", env={"PLACE": "x"})
+        visitor = visit(system)
+        page = visitor.sign_in()
+        rows = page.get_by_role("row").filter(has_text="missed-")
+        expect(page.get_by_role("row", name="old-one")).to_contain_text("Running")
+        visitor.context.set_offline(True)
+        for number in range(130):
+            system.run(f": missed-{number}")
+        system.api("DELETE", f"/executions/{old}")
+        for number in range(6):
+            system.run("echo still-running; sleep 300")
+        expect(page.locator(".connection")).to_contain_text("does not answer")
+        visitor.context.set_offline(False)
+        expect(page.locator(".connection p")).to_have_count(0)
+        expect(rows).to_have_count(130)
+        expect(page.get_by_role("row", name="old-one")).to_contain_text("Stopped")
+        times = page.locator("tbody tr").evaluate_all("rows => rows.map((row) => row.dataset.started)")
+        assert times == sorted(times, reverse=True)
+    finally:
+        system.stop()
+
+
+def test_going_back_from_an_execution_finds_the_place_in_the_list(visit, tmp_path):
+    system = System(tmp_path)
+    try:
+        for number in range(120):
+            system.run(f": place-{number}")
+        page = visit(system).sign_in()
+        rows = page.get_by_role("row").filter(has_text="place-")
+        while rows.count() < 120:
+            rows.last.scroll_into_view_if_needed()
+        row = page.get_by_role("row", name=": place-20 ")
+        row.scroll_into_view_if_needed()
+        place = page.evaluate("scrollY")
+        assert place > 500
+        row.get_by_role("link").click()
+        expect(page.get_by_label("Command")).to_be_visible()
+        page.go_back()
+        expect(rows).to_have_count(120)
+        expect(row).to_be_in_viewport()
+        assert abs(page.evaluate("scrollY") - place) < 50
+    finally:
+        system.stop()
+
+
+def test_a_server_that_is_down_is_said_once_and_mends_by_itself(visit, tmp_path):
+    system = System(tmp_path)
+    try:
+        execution = system.run("echo one; sleep 300")
+        visitor = visit(system)
+        page = visitor.sign_in()
+        took = page.get_by_role("row", name="echo one").locator(".took")
+        expect(took).not_to_have_text("0s")
+        system.kill()
+        banner = page.locator(".connection")
+        expect(banner).to_contain_text("does not answer")
+        expect(banner).to_be_in_viewport()
+        frozen = took.inner_text()
+        page.wait_for_timeout(2500)
+        assert took.inner_text() == frozen
+        assert page.locator(".toast").count() == 0
+        # A page that is opened meanwhile comes by itself too.
+        page.get_by_role("link", name="Images", exact=True).click()
+        system.start()
+        expect(page.locator(".connection p")).to_have_count(0)
+        expect(page.get_by_role("row", name="ubuntu")).to_be_visible()
+        page.goto(f"/logs?execution_id={execution}")
+        expect(page.locator("h1")).to_contain_text("Failed")
+    finally:
+        system.stop()
+
+
+def test_a_server_that_hangs_has_one_request_waiting_and_is_said(visit, system):
+    visitor = visit()
+    page = visitor.sign_in()
+    expect(page.get_by_role("heading", name="Executions")).to_be_visible()
+    waiting = []
+    page.route("**/api/v1/**", lambda route: waiting.append(route))
+    expect(page.locator(".connection")).to_contain_text("does not answer")
+    lists = [route for route in waiting if "/executions?" in route.request.url]
+    assert len(lists) == 1, [route.request.url for route in waiting]
+    page.unroute("**/api/v1/**")
+    for route in waiting:
+        try:
+            route.continue_()
+        except Exception:
+            pass  # The page gave it up.
+    expect(page.locator(".connection p")).to_have_count(0)
+
+
+def test_the_form_of_a_run_keeps_its_draft_and_takes_a_whole_env_file(visit):
+    page = visit().sign_in("/run")
+    command = page.get_by_label("Command", exact=True)
+    command.fill("echo draft")
+    page.get_by_role("button", name="Add a variable").click()
+    page.get_by_label("Name of the variable").focus()
+    page.evaluate("navigator.clipboard.writeText('# comment\\nFIRST=1\\nexport SECOND=\"two words\"\\n')")
+    page.keyboard.press("Control+v")
+    names = page.get_by_label("Name of the variable")
+    expect(names).to_have_count(2)
+    page.get_by_role("link", name="Images", exact=True).click()
+    page.get_by_role("link", name="Run", exact=True).click()
+    expect(command).to_have_value("echo draft")
+    expect(names.nth(1)).to_have_value("SECOND")
+    expect(page.get_by_label("Value of the variable").nth(1)).to_have_value("two words")
+    page.reload()
+    expect(command).to_have_value("echo draft")
+
+    group = page.get_by_role("group", name="Variables")
+    run = page.get_by_role("button", name="Run", exact=True)
+    names.nth(1).fill("FIRST")
+    run.click()
+    expect(group).to_have_accessible_description(re.compile("FIRST is there twice"))
+    names.nth(1).fill("")
+    run.click()
+    expect(group).to_have_accessible_description(re.compile("has no name"))
+    names.nth(1).fill("SECOND")
+    command.fill('echo "$FIRST and $SECOND"')
+    run.click()
+    expect(page.get_by_role("log").get_by_text("1 and two words", exact=True)).to_be_visible()
+    page.get_by_role("link", name="Run", exact=True).click()
+    expect(command).to_have_value("")
+
+
+def test_a_run_is_repeated_by_one_press_and_the_tab_shows_how_it_went(visit):
+    page = visit().sign_in("/run")
+    page.get_by_label("Command", exact=True).fill("echo once; exit 3")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.locator("h1")).to_contain_text("Failed")
+    expect(page.locator("link[rel=icon]")).to_have_attribute("href", re.compile("icon-failed.svg$"))
+    expect(page.locator(".unseen[role=status]")).to_have_text("Failed: exit code 3")
+    first = page.url
+    page.get_by_role("button", name="Re-run").click()
+    page.wait_for_url(lambda url: "execution_id=" in url and url != first)
+    expect(page.locator("h1")).to_contain_text("exit code 3")
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (640, 400), (320, 568)])
+def test_the_log_and_the_places_have_room_in_a_small_window(visit, system, width, height):
+    execution = system.run("seq 300")
+    system.wait_for_end(execution)
+    page = visit(viewport={"width": width, "height": height}).sign_in(f"/logs?execution_id={execution}")
+    expect(page.locator(".log-state")).to_have_text("Complete")
+    page.locator(".log").scroll_into_view_if_needed()
+    page.locator(".log").evaluate("one => one.scrollIntoView({ block: 'start' })")
+    lines = page.evaluate("""() => {
+        const box = document.querySelector('[role=log]').getBoundingClientRect();
+        return Math.floor((Math.min(box.bottom, innerHeight) - Math.max(0, box.top)) / 20);
+    }""")
+    assert lines >= (12 if height < 500 else 18), lines
+    for link in page.get_by_role("navigation", name="Console").get_by_role("link").all():
+        box = link.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width, link.inner_text()

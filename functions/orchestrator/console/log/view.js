@@ -99,6 +99,11 @@ export class LogView {
     this.viewport.readHash();
   }
 
+  /** Connects anew, because the server answers again. */
+  reconnect() {
+    this.worker.ask({ type: "reconnect" });
+  }
+
   dispose() {
     this.#end.abort();
     this.worker.end();

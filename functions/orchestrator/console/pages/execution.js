@@ -1,12 +1,15 @@
-import { describe, isEnd } from "../api.js";
-import { asCommandLine, asCurl, duration, local } from "../format.js";
-import { keptRun } from "../session.js";
+/** Shows one execution: how it is going, what was asked, and its log. */
+
+import { ApiError, describe, isEnd } from "../api.js";
+import { asCommandLine, asCurl, duration, local, took } from "../format.js";
+import { keepRun, keptRun } from "../session.js";
 import { unordered } from "../log/text.js";
 import { LogView } from "../log/view.js";
 import { copyButton } from "../ui/copy.js";
 import { confirm } from "../ui/dialog.js";
 import { element, fill } from "../ui/dom.js";
-import { statusBadge, statusWord } from "../ui/status.js";
+import { imageName } from "../ui/image-name.js";
+import { reason, statusBadge, statusWord } from "../ui/status.js";
 import { toast } from "../ui/toast.js";
 
 /** @typedef {import("../api.js").Execution} Execution */
@@ -15,10 +18,11 @@ import { toast } from "../ui/toast.js";
 const REFRESH = 5000;
 
 /** @param {import("../main.js").Context} context @param {string} id @returns {import("../main.js").Page} */
-export function executionPage({ api, me, may, go, left }, id) {
+export function executionPage({ api, me, may, go, left, connection, load: loaded }, id) {
   const path = `/executions/${encodeURIComponent(id)}`;
   const head = element("div", { class: "execution" });
-  const body = element("div", { class: "execution-page" }, head);
+  const announced = element("p", { class: "unseen", role: "status" });
+  const body = element("div", { class: "execution-page" }, head, announced);
   /** @type {Execution | undefined} */
   let execution;
   const clock = element("span", { class: "clock" });
@@ -31,9 +35,12 @@ export function executionPage({ api, me, may, go, left }, id) {
 
   /** @param {Execution} execution */
   function draw(execution) {
-    const { command, status, image_id, created_by, owned_by, started_at, created_by_request_id: request, stopped_reason } = execution;
+    const { command, status, owned_by } = execution;
     document.title = unordered(`${statusWord(status)}: ${command.trim().split("\n")[0]} · runvoy`);
-    const run = () => ({ command, image: image_id, ...keptRun(id) });
+    setFavicon(status);
+    if (isEnd(status)) announced.textContent = [statusWord(status), reason(execution)].filter(Boolean).join(": ");
+    const run = () => /** @type {import("../format.js").Run} */ (keptRun(id) ?? asRun(execution));
+    const why = reason(execution);
     const owns = owned_by.includes(me.email);
     const focused = head.contains(document.activeElement) ? document.activeElement?.textContent : undefined;
     fill(head,
@@ -43,14 +50,15 @@ export function executionPage({ api, me, may, go, left }, id) {
         element("div", { class: "buttons" },
           !isEnd(status) && (owns || may("executions:kill")) &&
             element("button", { class: "danger", type: "button", disabled: status === "TERMINATING", onclick: stop }, "Stop"),
+          may("executions:run") && Object.values(run().env ?? {}).every((value) => value !== undefined) &&
+            element("button", { type: "button", title: "Runs the same once more", onclick: (/** @type {Event} */ event) => rerun(event, run()) }, "Re-run"),
           may("executions:run") &&
             element("button", { type: "button", onclick: () => go(`/run?again=${encodeURIComponent(id)}`) }, "Run again"))),
-      stopped_reason && element("p", { class: "reason" }, stopped_reason),
+      why && element("p", { class: "reason", "data-status": status }, why),
       commandText(command),
       element("div", { class: "execution-foot" },
         element("dl", { class: "facts" },
-          ...Object.entries({ Image: image_id, "Run by": created_by, Started: local(started_at), "Request id": requestLink(request), "Execution id": id })
-            .map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
+          ...facts(execution, requestLink).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
         element("div", { class: "buttons small" },
           copyButton("Copy link", () => new URL(`/logs?execution_id=${encodeURIComponent(id)}${location.hash}`, location.origin).href, "Link"),
           copyButton("Copy as curl", () => asCurl(run(), location.origin), "curl command"),
@@ -64,9 +72,21 @@ export function executionPage({ api, me, may, go, left }, id) {
 
   function tick() {
     if (!execution) return;
-    const end = execution.completed_at ? Date.parse(execution.completed_at) : Date.now();
-    const took = execution.duration_seconds ?? (end - Date.parse(execution.started_at)) / 1000;
-    clock.textContent = duration(took);
+    clock.textContent = took(execution, connection.now());
+  }
+
+  /** @param {Event} event @param {import("../format.js").Run} run */
+  async function rerun({ currentTarget }, run) {
+    const button = /** @type {HTMLButtonElement} */ (currentTarget);
+    button.disabled = true;
+    try {
+      const started = await api.run(/** @type {Record<string, unknown>} */ (run));
+      keepRun(started.execution_id, /** @type {Record<string, unknown>} */ (run));
+      go(`/logs?execution_id=${encodeURIComponent(started.execution_id)}`);
+    } catch (error) {
+      button.disabled = false;
+      toast(describe(error), "problem");
+    }
   }
 
   async function stop() {
@@ -85,7 +105,19 @@ export function executionPage({ api, me, may, go, left }, id) {
     }
   }
 
-  const reload = () => load().catch((error) => left.aborted || toast(describe(error), "problem"));
+  let isLoading = false;
+  /** Reads the execution once more. While a request is on its way, this does nothing. */
+  async function reload() {
+    if (isLoading) return;
+    isLoading = true;
+    try {
+      await load();
+    } catch (error) {
+      if (!left.aborted && !connection.isLost) toast(describe(error), "problem");
+    } finally {
+      isLoading = false;
+    }
+  }
 
   /** The log has ended; the record's end may follow a moment later. */
   async function loadEnd() {
@@ -102,6 +134,7 @@ export function executionPage({ api, me, may, go, left }, id) {
       await load();
     } catch (error) {
       if (left.aborted) return;
+      if (error instanceof ApiError && error.isPassing) throw error;
       fill(head, element("h1", {}, "This execution cannot be shown"), element("p", {}, describe(error)), element("p", {}, element("a", { href: "/" }, "All executions")));
       return;
     }
@@ -114,14 +147,49 @@ export function executionPage({ api, me, may, go, left }, id) {
     });
     body.append(log.element);
     log.attached();
-    const timers = [setInterval(tick, 1000), setInterval(() => execution && !isEnd(execution.status) && reload(), REFRESH)];
+    const timers = [setInterval(tick, 1000), setInterval(() => execution && !isEnd(execution.status) && !connection.isLost && reload(), REFRESH)];
+    connection.addEventListener("lost", tick, { signal: left });
+    connection.addEventListener("back", () => (reload(), log.reconnect()), { signal: left });
     left.addEventListener("abort", () => {
       timers.forEach(clearInterval);
+      setFavicon(undefined);
       log.dispose();
     });
   }
 
-  return { title: "Execution", body, shown: open, isWide: true };
+  return { title: "Execution", body, shown: () => loaded(open, (text) => fill(head, element("p", { class: "note" }, text))), isWide: true };
+}
+
+/** The run that an execution was, as far as the record tells. Values of variables are not in it. @param {Execution} execution */
+function asRun({ command, image_id, variables = [], secrets = [], timeout, git_repo, git_ref, git_path }) {
+  const given = { image: image_id, timeout, git_repo, git_ref, git_path };
+  return {
+    command,
+    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value)),
+    ...(variables.length > 0 && { env: Object.fromEntries(variables.map((name) => [name, undefined])) }),
+    ...(secrets.length > 0 && { secrets }),
+  };
+}
+
+/** @param {Execution} execution @param {(request: string) => import("../ui/dom.js").Child} requestLink @returns {[string, import("../ui/dom.js").Child][]} */
+function facts(execution, requestLink) {
+  const { image_id, created_by, started_at, completed_at, variables = [], secrets = [], timeout, git_repo, git_ref, git_path, git_commit } = execution;
+  /** @type {[string, import("../ui/dom.js").Child][]} */
+  const all = [
+    ["Image", imageName(image_id)], ["Run by", created_by], ["Started", local(started_at)], ["Ended", completed_at ? local(completed_at) : ""],
+    ["Variables", variables.join(", ")], ["Secrets", secrets.join(", ")], ["Timeout", timeout ? duration(timeout) : ""],
+    ["Repository", [git_repo, git_ref, git_path, git_commit?.slice(0, 12)].filter(Boolean).join(" ")],
+    ["Request id", requestLink(execution.created_by_request_id)], ["Execution id", execution.execution_id],
+  ];
+  return all.filter(([, value]) => value !== "");
+}
+
+/** Shows in the browser's tab how the execution is going. @param {Execution["status"] | undefined} status */
+function setFavicon(status) {
+  const link = document.querySelector("link[rel=icon]");
+  const folder = link?.getAttribute("href")?.replace(/\/[^/]*$/, "");
+  const name = status === undefined ? "icon" : { SUCCEEDED: "icon-succeeded", FAILED: "icon-failed", STOPPED: "icon-stopped" }[/** @type {string} */ (status)] ?? "icon-running";
+  if (link) link.setAttribute("href", `${folder}/${name}.svg`);
 }
 
 /** Stands in the place of a log that the API does not show. @param {number} status @param {string} message @param {Execution | undefined} execution */

@@ -1,165 +1,213 @@
+/** Shows the list of executions, with its filters, which the server applies. */
+
 import { describe, isEnd } from "../api.js";
-import { ago, duration, local } from "../format.js";
+import { ago, local, took } from "../format.js";
 import { element, fill } from "../ui/dom.js";
 import { input, select } from "../ui/form.js";
-import { STATUSES, statusBadge, statusWord } from "../ui/status.js";
+import { imageName } from "../ui/image-name.js";
+import { reason, STATUSES, statusBadge, statusWord } from "../ui/status.js";
 import { isTyping, moveFocus, nameCells, row, table } from "../ui/table.js";
+import { ExecutionList } from "./execution-list.js";
 
 /** @typedef {import("../api.js").Execution} Execution */
 
 /** How often the list looks for what is new, in milliseconds. */
 const REFRESH = 2500;
-const PAGE = 50;
+/** Time after the last key before the server is asked, in milliseconds. */
+const TYPING = 300;
+/** Pages in which nothing was found, after which the person is asked whether to search on. */
+const EMPTY_PAGES = 5;
 const HEADS = ["Status", "Command", "By", "Image", "Started", "Duration"];
+const SINCE = /** @type {[string, string][]} */ ([["", "Any time"], ["3600", "Last hour"], ["86400", "Last day"], ["604800", "Last 7 days"], ["2592000", "Last 30 days"]]);
+
+/** Lists that were left, by the place in the browser's history, so that going back finds them as they were. @type {Map<string, {executions: Execution[], next: string | undefined, top: number, person: string}>} */
+const left = new Map();
+const LEFT = 10;
 
 /** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */
-export function executionsPage({ api, me, address, may, left }) {
+export function executionsPage({ api, me, address, may, left: leaving, connection }) {
   const asked = address.searchParams;
+  const text = input({ type: "search", placeholder: "Words of the command", "aria-label": "Filter by text", "aria-keyshortcuts": "/", value: asked.get("q") ?? "" });
   const status = select([["", "Any status"], ...STATUSES.map((one) => /** @type {[string, string]} */ ([one, statusWord(one)]))], asked.get("status") ?? "", { "aria-label": "Status" });
   const mine = input({ type: "checkbox", checked: asked.has("mine") });
-  const text = input({ type: "search", placeholder: "Filter", "aria-label": "Filter by text", "aria-keyshortcuts": "/", value: asked.get("q") ?? "" });
-  const list = table("Executions", HEADS);
+  const user = input({ type: "search", placeholder: "E-mail", "aria-label": "Run by", value: asked.get("user") ?? "" });
+  const image = input({ type: "search", placeholder: "Image", "aria-label": "Image", value: asked.get("image") ?? "" });
+  const since = select(SINCE, asked.get("since") ?? "", { "aria-label": "Started" });
+  const heads = table("Executions", HEADS);
   const note = element("p", { class: "note", role: "status" });
   const end = element("div", { class: "list-end" });
+  const place = history.state?.place ?? String(Math.random());
 
   /** @type {Map<string, {execution: Execution, row: HTMLTableRowElement}>} */
   const shown = new Map();
-  /** The next page; `undefined` when all are there. @type {string | undefined} */
-  let next = `/executions?limit=${PAGE}`;
+  let generation = new AbortController();
   let isLoading = false;
-  let generation = 0;
+  let emptyPages = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let typing;
+  /** @type {ExecutionList} */
+  let list;
 
-  const query = () => `/executions?limit=${PAGE}${status.value ? `&status=${status.value}` : ""}`;
-  const isWanted = (/** @type {Execution} */ execution) => {
-    if (status.value && execution.status !== status.value) return false;
-    if (mine.checked && !execution.owned_by.includes(me.email)) return false;
-    const words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const { execution_id, command, image_id, created_by, stopped_reason = "" } = execution;
-    const all = [execution_id, command, image_id, created_by, stopped_reason].join("\n").toLowerCase();
-    return words.every((word) => all.includes(word));
-  };
+  const filters = () => ({
+    status: status.value, user: mine.checked ? "me" : user.value.trim(), image: image.value.trim(), since: since.value, q: text.value.trim(),
+  });
 
-  /** Shows an execution, which may be there already. @param {Execution} execution @param {boolean} [isNew] whether it comes before those that are shown */
-  function put(execution, isNew) {
+  /** The query of the server. A time span is counted from now. */
+  function query() {
+    const { since: span, ...others } = filters();
+    const parameters = new URLSearchParams(Object.entries(others).filter(([, value]) => value !== ""));
+    if (span) parameters.set("since", String(Math.floor(connection.now() / 1000) - Number(span)));
+    return parameters.size > 0 ? `&${parameters}` : "";
+  }
+
+  /** Whether an execution belongs to the list, which what is new and what has changed may not. @param {Execution} execution */
+  function isWanted({ status: is, created_by, image_id, command, execution_id, reason: why = "", stopped_reason = "" }) {
+    const { status, user, image, q } = filters();
+    const all = [execution_id, command, image_id, created_by, why, stopped_reason].join("\n").toLowerCase();
+    return (!status || is === status) && (!user || created_by === (user === "me" ? me.email : user)) && (!image || image_id.includes(image)) &&
+      q.toLowerCase().split(/\s+/).every((word) => all.includes(word));
+  }
+
+  /** @param {Execution} execution */
+  function put(execution) {
     const known = shown.get(execution.execution_id);
-    if (known && JSON.stringify(known.execution) === JSON.stringify(execution)) return;
-    const made = executionRow(execution);
+    const made = executionRow(execution, connection.now());
     made.hidden = !isWanted(execution);
     if (known) {
       const hadFocus = known.row.contains(document.activeElement);
       known.row.replaceWith(made);
       if (hadFocus) made.querySelector("a")?.focus();
-    } else if (isNew) {
-      const older = [...list.body.rows].find((one) => (one.dataset.started ?? "") <= execution.started_at);
-      list.body.insertBefore(made, older ?? null);
-    } else list.body.append(made);
+    } else {
+      const last = lastRow();
+      const older = last && (last.dataset.started ?? "") < execution.started_at ? [...heads.body.rows].find((one) => (one.dataset.started ?? "") <= execution.started_at) : null;
+      heads.body.insertBefore(made, older ?? null);
+    }
     shown.set(execution.execution_id, { execution, row: made });
+  }
+
+  const lastRow = () => /** @type {HTMLTableRowElement | null} */ (heads.body.lastElementChild);
+
+  function clear() {
+    shown.clear();
+    fill(heads.body);
+  }
+
+  /** @param {{executions: Execution[], next: string | undefined}} [kept] */
+  function begin(kept) {
+    generation.abort();
+    generation = new AbortController();
+    isLoading = false;
+    emptyPages = 0;
+    clear();
+    const signal = AbortSignal.any([generation.signal, leaving]);
+    list = new ExecutionList(api, query(), signal, { put, clear: () => (clear(), more()) }, kept);
+    say();
   }
 
   function say() {
     const count = [...shown.values()].filter(({ row }) => !row.hidden).length;
-    const isFiltered = status.value || mine.checked || text.value;
-    if (count > 0 || next) note.textContent = "";
+    const isFiltered = Object.values(filters()).some((value) => value !== "");
+    if (count > 0 || list.next !== undefined) note.textContent = "";
     else if (isFiltered) note.textContent = "No execution matches the filter.";
     else fill(note, "Nothing has run yet. ", may("executions:run") && element("a", { href: "/run" }, "Run the first command"));
   }
 
   async function more() {
-    if (isLoading || !next || left.aborted) return;
-    isLoading = true;
+    if (isLoading || list.next === undefined || leaving.aborted) return;
     const mineNow = generation;
+    isLoading = true;
     end.textContent = "Loading…";
     try {
-      const { data, next: following } = await api.page(next, left);
-      if (mineNow !== generation) return;
-      next = following;
-      for (const execution of data) put(execution);
+      const found = await list.more();
+      if (mineNow.signal.aborted) return;
       end.textContent = "";
+      const isEmpty = !found.some((one) => isWanted(one));
+      emptyPages = isEmpty ? emptyPages + 1 : 0;
+      isLoading = false;
+      say();
+      if (list.next === undefined) return;
+      if (emptyPages >= EMPTY_PAGES) return searchOn(found.at(-1));
+      // Rows that the filter hides leave the end in view.
+      if (end.getBoundingClientRect().top < innerHeight + 400) more();
     } catch (error) {
-      if (left.aborted || mineNow !== generation) return;
-      next = undefined;
-      end.textContent = describe(error);
-    } finally {
-      if (mineNow === generation) isLoading = false;
+      if (leaving.aborted || mineNow.signal.aborted) return;
+      isLoading = false;
+      end.textContent = connection.isLost ? "" : describe(error);
     }
-    say();
-    // Rows that the filter hides leave the end in view.
-    if (next && end.getBoundingClientRect().top < innerHeight + 400) more();
   }
 
-  /** Begins anew, with the filter of the server. */
-  function reload() {
-    generation += 1;
-    isLoading = false;
-    shown.clear();
-    fill(list.body);
-    next = query();
-    more();
+  /** Asks before the whole history is read. @param {Execution | undefined} last */
+  function searchOn(last) {
+    const go = element("button", { type: "button", onclick: () => ((emptyPages = 0), more()) }, "Go on");
+    fill(end, last ? `Searched back to ${local(last.started_at)}. ` : "Nothing is found yet. ", go);
+    isLoading = true;
+    go.addEventListener("click", () => (isLoading = false), { capture: true });
   }
 
   function filter() {
     for (const one of shown.values()) one.row.hidden = !isWanted(one.execution);
     remember();
-    say();
-    more();
+    clearTimeout(typing);
+    typing = setTimeout(() => (begin(), more()), TYPING);
   }
 
   function remember() {
-    const parameters = new URLSearchParams();
-    if (status.value) parameters.set("status", status.value);
+    const { user, ...others } = filters();
+    const parameters = new URLSearchParams(Object.entries({ ...others, user: mine.checked ? "" : user }).filter(([, value]) => value !== ""));
     if (mine.checked) parameters.set("mine", "1");
-    if (text.value) parameters.set("q", text.value);
-    history.replaceState(null, "", parameters.size > 0 ? `/?${parameters}` : "/");
+    history.replaceState({ place }, "", parameters.size > 0 ? `/?${parameters}` : "/");
   }
 
   async function refresh() {
-    if (document.hidden || isLoading) return;
-    const mineNow = generation;
+    if (document.hidden || isLoading || connection.isLost) return;
     try {
-      const { data } = await api.page(query(), left);
-      if (mineNow !== generation) return;
-      for (const execution of [...data].reverse()) put(execution, true);
-      // Those that run and are not on the first page any more.
-      const fresh = new Set(data.map((/** @type {Execution} */ execution) => execution.execution_id));
-      const open = [...shown.values()].filter(({ execution }) => !isEnd(execution.status) && !fresh.has(execution.execution_id));
-      for (const { execution } of open.slice(0, 5)) put(await api.get(`/executions/${execution.execution_id}`, left));
-      end.textContent = "";
+      await list.refresh();
       say();
     } catch (error) {
-      if (!left.aborted) end.textContent = `${describe(error)} The list may be out of date.`;
+      if (!leaving.aborted && !connection.isLost) note.textContent = `${describe(error)} The list may be out of date.`;
     }
   }
 
-  /** Clocks of what runs, and how long ago things were. */
+  /** Clocks of what runs, and how long ago things were. They stand still while the server does not answer. */
   function tick() {
+    const now = connection.now();
     for (const { execution, row } of shown.values()) {
       if (row.hidden) continue;
-      const [started, took] = [row.querySelector("time"), row.querySelector(".took")];
-      if (started && started.textContent !== ago(execution.started_at)) started.textContent = ago(execution.started_at);
-      if (took && !isEnd(execution.status)) took.textContent = length(execution);
+      const [started, length] = [row.querySelector("time"), row.querySelector(".took")];
+      const age = ago(execution.started_at, now);
+      if (started && started.textContent !== age) started.textContent = age;
+      if (length && !isEnd(execution.status)) length.textContent = took(execution, now);
     }
   }
 
-  status.addEventListener("change", () => (remember(), reload()));
-  mine.addEventListener("change", filter);
-  text.addEventListener("input", filter);
+  for (const one of [status, since]) one.addEventListener("change", filter);
+  for (const one of [text, user, image]) one.addEventListener("input", filter);
+  mine.addEventListener("change", () => ((user.disabled = mine.checked), filter()));
+  user.disabled = mine.checked;
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "/" && !isTyping(event)) {
       event.preventDefault();
       text.focus();
     } else if (!isTyping(event) || (event.target === text && event.key === "ArrowDown")) {
-      moveFocus(event, [.../** @type {NodeListOf<HTMLElement>} */ (list.body.querySelectorAll("tr:not([hidden]) a.row-link"))]);
+      moveFocus(event, [.../** @type {NodeListOf<HTMLElement>} */ (heads.body.querySelectorAll("tr:not([hidden]) a.row-link"))]);
     }
-  }, { signal: left });
+  }, { signal: leaving });
 
   const sentinel = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && more(), { rootMargin: "400px" });
   const timers = [setInterval(refresh, REFRESH), setInterval(tick, 1000)];
-  left.addEventListener("abort", () => {
+  let top = 0;
+  addEventListener("scroll", () => (top = scrollY), { signal: leaving, passive: true });
+  leaving.addEventListener("abort", () => {
     timers.forEach(clearInterval);
+    clearTimeout(typing);
     sentinel.disconnect();
+    left.set(place, { executions: list.executions, next: list.next, top, person: me.email });
+    for (const [oldest] of left) if (left.size > LEFT) left.delete(oldest);
   });
-  document.addEventListener("visibilitychange", refresh, { signal: left });
+  document.addEventListener("visibilitychange", refresh, { signal: leaving });
+  connection.addEventListener("lost", tick, { signal: leaving });
+  connection.addEventListener("back", () => (isLoading ? undefined : (refresh(), more())), { signal: leaving });
 
   return {
     title: "Executions",
@@ -167,25 +215,27 @@ export function executionsPage({ api, me, address, may, left }) {
       element("header", { class: "head" },
         element("h1", {}, "Executions"),
         may("executions:run") && element("a", { class: "button primary", href: "/run" }, "Run a command")),
-      element("div", { class: "filters" }, text, status, element("label", { class: "check" }, mine, "Mine")),
-      list.element, note, end),
+      element("div", { class: "filters" }, text, status, since, image, user, element("label", { class: "check" }, mine, "Mine")),
+      heads.element, note, end),
     shown: () => {
-      next = query();
+      const kept = left.get(place);
+      history.replaceState({ ...history.state, place }, "", location.href);
+      const isMine = kept?.person === me.email;
+      begin(isMine ? kept : undefined);
       sentinel.observe(end);
-      more();
+      if (isMine) {
+        requestAnimationFrame(() => scrollTo(0, kept.top));
+        refresh();
+      } else more();
     },
   };
 }
 
-/** @param {Execution} execution */
-const length = ({ started_at, completed_at, duration_seconds }) =>
-  duration(duration_seconds ?? (Date.parse(completed_at ?? new Date().toISOString()) - Date.parse(started_at)) / 1000);
-
-/** @param {Execution} execution */
-function executionRow(execution) {
-  const { execution_id, command, image_id, created_by, started_at, status, exit_code, stopped_reason } = execution;
+/** @param {Execution} execution @param {number} now */
+function executionRow(execution, now) {
+  const { execution_id, command, image_id, created_by, started_at, status } = execution;
   const [firstLine = "", ...rest] = command.trim().split("\n");
-  const outcome = stopped_reason ?? (status === "FAILED" && exit_code !== null ? `exit code ${exit_code}` : "");
+  const outcome = reason(execution);
   const made = row(
     [
       statusBadge(status),
@@ -194,9 +244,9 @@ function executionRow(execution) {
         outcome && element("span", { class: "outcome" }, outcome),
       ],
       element("span", { title: created_by }, created_by),
-      element("span", { class: "image", title: image_id }, image_id.replace(/-[0-9a-f]{8}$/, "")),
-      element("time", { datetime: started_at, title: local(started_at) }, ago(started_at)),
-      element("span", { class: "took" }, length(execution)),
+      imageName(image_id),
+      element("time", { datetime: started_at, title: local(started_at) }, ago(started_at, now)),
+      element("span", { class: "took" }, took(execution, now)),
     ],
     { "data-started": started_at, "data-id": execution_id },
   );

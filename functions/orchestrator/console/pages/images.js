@@ -16,7 +16,7 @@ const MEMORY = /** @type {Record<string, [from: number, to: number, step: number
 });
 
 /** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */
-export function imagesPage({ api, me, may, left }) {
+export function imagesPage({ api, me, may, left, load: loaded }) {
   const list = table("Images", HEADS);
   const note = element("p", { class: "note", role: "status" }, "Loading…");
 
@@ -64,7 +64,7 @@ export function imagesPage({ api, me, may, left }) {
         toast(`${name} is registered`);
         await load();
       })),
-    shown: () => load().catch((error) => left.aborted || fill(note, describe(error))),
+    shown: () => loaded(load, (text) => fill(note, text)),
   };
 }
 
@@ -91,7 +91,7 @@ function registration(register) {
       element("details", { class: "group" }, element("summary", {}, "Roles"), element("div", { class: "columns" }, taskRole.element, executionRole.element)),
       element("label", { class: "check" }, isDefault, "Use it when a run names no image"),
     ],
-    fields: [[/role/i, taskRole], [/cpu|memory/i, memory], [/platform/i, platform], [/image|registry|tag/i, name]],
+    fields: { image: name, cpu, memory, runtime_platform: platform, task_role_name: taskRole, task_execution_role_name: executionRole },
     action: "Register",
     send: async () => {
       if (name.control.value.trim() === "") return name.say("Enter the image's name.");

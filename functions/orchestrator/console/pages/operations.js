@@ -68,10 +68,10 @@ function tracing(api) {
   const result = element("div", { role: "status" });
   const send = async () => {
     if (id.control.value.trim() === "") return id.say("Enter a request id.");
-    const { logs, related_resources: related } = await api.get(`/trace/${encodeURIComponent(id.control.value.trim())}`);
+    const { logs, related_resources: related } = (await api.page(`/trace/${encodeURIComponent(id.control.value.trim())}`, undefined, { timeout: 35_000 })).data;
     fill(result, ...traceParts(logs, related));
   };
-  const made = form({ body: [id.element], fields: [[/request/i, id]], action: "Trace", send });
+  const made = form({ body: [id.element], fields: { request_id: id }, action: "Trace", send });
   return {
     element: element("section", { class: "narrow" },
       element("h2", {}, "Trace a request"),

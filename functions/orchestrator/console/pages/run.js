@@ -1,8 +1,17 @@
+/** Shows the form of a run, with a draft that outlives the page, or filled with an execution that ran before. */
+
 import { describe } from "../api.js";
 import { MAX_OVERRIDES, overridesSize, seconds } from "../format.js";
-import { keepRun, keptRun } from "../session.js";
+import { keepDraft, keepRun, keptDraft, keptRun } from "../session.js";
 import { element, fill } from "../ui/dom.js";
 import { field, form, input } from "../ui/form.js";
+import { Picker } from "../ui/picker.js";
+import { Variables } from "./variables.js";
+
+/** Images that are suggested. */
+const SUGGESTED = 20;
+/** Time after the last key before the server is asked for images, in milliseconds. */
+const TYPING = 200;
 
 /** @typedef {import("../format.js").Run} Run @typedef {import("../api.js").Image} Image @typedef {import("../api.js").Secret} Secret */
 
@@ -13,10 +22,10 @@ export function runPage({ api, address, may, go, left }) {
   const images = element("datalist", { id: "images" });
   const image = field("Image", input({ list: "images", placeholder: "the default image" }));
   const timeout = field("Timeout", input({ placeholder: "none", class: "short" }), "Seconds, or a duration such as 10m or 1h30m");
-  const variables = new Variables(() => measure());
+  const variables = new Variables(() => changed());
   const env = field("Variables", variables.element);
-  const names = element("div", { class: "choices" });
-  const secrets = field("Secrets", names, "Each is in the variable that its key name says.");
+  const picker = new Picker("Search secrets", findSecrets, (error) => left.aborted || secrets.say(describe(error)));
+  const secrets = field("Secrets", picker.element, "Each is in the variable that its key name says.");
   const repo = field("Repository", input({ type: "url", placeholder: "https://github.com/you/repository" }));
   const ref = field("Branch, tag or commit", input({ placeholder: "the repository's own" }));
   const path = field("Directory", input({ placeholder: "." }));
@@ -24,14 +33,14 @@ export function runPage({ api, address, may, go, left }) {
   const meter = element("meter", { min: 0, max: MAX_OVERRIDES, high: MAX_OVERRIDES * 0.9, "aria-label": "Characters used" });
   const used = element("span", { class: "hint" });
   const notice = element("p", { class: "note", hidden: true });
-  /** Secrets that are to be chosen once they are listed. @type {string[]} */
-  let chosen = [];
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let typing;
 
   /** @returns {Run} */
   function read() {
     const given = (/** @type {string} */ text) => text.trim() || undefined;
     const env = variables.read();
-    const checked = [...names.querySelectorAll("input:checked")].map((box) => /** @type {HTMLInputElement} */ (box).value);
+    const checked = picker.read();
     return {
       command: command.control.value,
       image: given(image.control.value),
@@ -44,14 +53,13 @@ export function runPage({ api, address, may, go, left }) {
     };
   }
 
-  /** @param {Partial<Run>} run */
-  function write(run) {
+  /** @param {Partial<Run>} run @param {string[]} [unknown] names of variables of which the values are not known */
+  function write(run, unknown) {
     command.control.value = run.command ?? "";
     image.control.value = run.image ?? "";
     timeout.control.value = run.timeout ? `${run.timeout}s` : "";
-    variables.write(run.env ?? {});
-    chosen = run.secrets ?? [];
-    for (const box of names.querySelectorAll("input")) box.checked = chosen.includes(box.value);
+    variables.write(/** @type {Record<string, string>} */ (run.env ?? {}), unknown);
+    picker.write(run.secrets ?? []);
     [repo.control.value, ref.control.value, path.control.value] = [run.git_repo ?? "", run.git_ref ?? "", run.git_path ?? ""];
     git.open = Boolean(run.git_repo);
     measure();
@@ -68,7 +76,11 @@ export function runPage({ api, address, may, go, left }) {
     const run = read();
     if (run.command.trim() === "") return refuse(command, "Enter a command.");
     if (timeout.control.value.trim() !== "" && run.timeout === undefined) return refuse(timeout, "This is not a duration. Write 600, 10m or 1h30m.");
+    const problem = variables.problem();
+    if (problem) return refuse(env, problem);
     const started = await api.run(/** @type {Record<string, unknown>} */ (run));
+    keepDraft(undefined);
+    isSent = true;
     keepRun(started.execution_id, /** @type {Record<string, unknown>} */ (run));
     go(`/logs?execution_id=${encodeURIComponent(started.execution_id)}`);
   }
@@ -76,31 +88,46 @@ export function runPage({ api, address, may, go, left }) {
   /** @param {import("../ui/form.js").Field} field @param {string} text */
   function refuse(field, text) {
     field.say(text);
-    field.control.focus();
+    (field.control.querySelector("input") ?? field.control).focus();
   }
 
-  async function fillImages() {
-    const list = /** @type {Image[]} */ ((await api.get("/images", left)).images);
+  /** Suggests images whose names have the text. */
+  async function suggestImages() {
+    const text = image.control.value.trim();
+    const parameters = new URLSearchParams({ limit: String(SUGGESTED), ...(text && { q: text }) });
+    const list = /** @type {Image[]} */ ((await api.get(`/images?${parameters}`, left)).images).slice(0, SUGGESTED);
     fill(images, ...list.map(({ image, image_id, is_default }) => element("option", { value: image_id }, image + (is_default ? " (default)" : ""))));
     const usual = list.find((one) => one.is_default);
     if (usual) image.control.placeholder = `${usual.image} (default)`;
-    if (list.length === 0) image.say("No image is registered yet. Register one under Images first.");
+    if (list.length === 0 && text === "") image.say("No image is registered yet. Register one under Images first.");
   }
 
-  async function fillSecrets() {
-    const list = /** @type {Secret[]} */ ((await api.get("/secrets", left)).secrets);
-    secrets.element.hidden = list.length === 0;
-    fill(names, ...list.map(({ name, key_name }) =>
-      element("label", { class: "check" }, input({ type: "checkbox", value: name, checked: chosen.includes(name) }), name, element("span", { class: "hint" }, key_name))));
+  /** @param {string} text @param {number} limit */
+  async function findSecrets(text, limit) {
+    const parameters = new URLSearchParams({ limit: String(limit), ...(text && { q: text }) });
+    const { secrets: list } = await api.get(`/secrets?${parameters}`, left);
+    return /** @type {Secret[]} */ (list).filter(({ name }) => name.toLowerCase().includes(text.toLowerCase()))
+      .slice(0, limit).map(({ name, key_name }) => ({ value: name, hint: key_name }));
   }
 
   /** Fills the form with an execution that ran before. @param {string} id */
   async function again(id) {
     const kept = keptRun(id);
     if (kept) return write(kept);
-    const { command, image_id } = await api.get(`/executions/${encodeURIComponent(id)}`, left);
-    write({ command, image: image_id });
-    notice.textContent = "Command and image are filled in. Variables, secrets, timeout and git settings of this execution are not recorded, so add them if it had any.";
+    const { command, image_id, variables: names = [], secrets: used = [], timeout: limit, git_repo, git_ref, git_path } =
+      /** @type {import("../api.js").Execution} */ (await api.get(`/executions/${encodeURIComponent(id)}`, left));
+    write({ command, image: image_id, secrets: used, timeout: limit, git_repo, git_ref, git_path }, names);
+    if (names.length === 0) return;
+    notice.textContent = `Values of variables are not kept. Enter those of ${names.join(", ")}.`;
+    notice.hidden = false;
+  }
+
+  /** Goes on with a form that was left. */
+  function resume() {
+    const draft = keptDraft();
+    if (!draft || (!draft.command && !draft.env)) return;
+    write(draft);
+    fill(notice, "This is what you had written. ", element("button", { type: "button", class: "quiet", onclick: () => (write({}), keepDraft(undefined), (notice.hidden = true), command.control.focus()) }, "Clear the form"));
     notice.hidden = false;
   }
 
@@ -108,14 +135,20 @@ export function runPage({ api, address, may, go, left }) {
     body: [
       notice, command.element, element("div", { class: "meter" }, meter, used), image.element, images, env.element, secrets.element, timeout.element, git,
     ],
-    fields: [
-      [/\b(variable|env names?|environment)\b/i, env], [/secret/i, secrets], [/timeout/i, timeout], [/git_repo|repository/i, repo],
-      [/git_ref/i, ref], [/git_path/i, path], [/image/i, image], [/command/i, command],
-    ],
+    fields: { command, image, env, secrets, timeout, git_repo: repo, git_ref: ref, git_path: path },
     action: "Run",
     send,
   });
-  made.addEventListener("input", measure);
+  let isSent = false;
+  function changed() {
+    measure();
+    if (!isSent) keepDraft(/** @type {Record<string, unknown>} */ (read()));
+  }
+  made.addEventListener("input", changed);
+  image.control.addEventListener("input", () => {
+    clearTimeout(typing);
+    if (may("images:list")) typing = setTimeout(() => suggestImages().catch(() => {}), TYPING);
+  });
   made.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) made.requestSubmit();
   });
@@ -130,47 +163,13 @@ export function runPage({ api, address, may, go, left }) {
         notice.textContent = describe(error);
         notice.hidden = false;
       };
-      if (may("images:list")) fillImages().catch(report);
-      if (may("secrets:list")) fillSecrets().catch(report);
+      if (may("images:list")) suggestImages().catch(report);
+      if (may("secrets:list")) picker.load().then((count) => (secrets.element.hidden = count === 0 && picker.read().length === 0));
       const id = address.searchParams.get("again");
       if (id) again(id).catch(report);
+      else resume();
       measure();
       command.control.focus();
     },
   };
-}
-
-/** Rows of a name and a value. */
-class Variables {
-  #rows = element("div", { class: "variables" });
-
-  /** @param {() => void} changed */
-  constructor(changed) {
-    this.changed = changed;
-    const add = element("button", { type: "button", class: "quiet", onclick: () => this.#add("", "").focus() }, "Add a variable");
-    this.element = element("div", {}, this.#rows, add);
-  }
-
-  /** @param {string} name @param {string} value */
-  #add(name, value) {
-    const field = input({ value: name, placeholder: "NAME", "aria-label": "Name of the variable" });
-    const row = element("div", { class: "variable" },
-      field, element("span", { "aria-hidden": true }, "="),
-      element("textarea", { rows: 1, placeholder: "value", "aria-label": "Value of the variable", spellcheck: "false" }, value),
-      element("button", { type: "button", class: "quiet", "aria-label": "Remove the variable", onclick: () => (row.remove(), this.changed()) }, "×"));
-    this.#rows.append(row);
-    return field;
-  }
-
-  /** @returns {Record<string, string>} */
-  read() {
-    const rows = [...this.#rows.children].map((row) => [row.querySelector("input")?.value.trim() ?? "", row.querySelector("textarea")?.value ?? ""]);
-    return Object.fromEntries(rows.filter(([name]) => name !== ""));
-  }
-
-  /** @param {Record<string, string>} env */
-  write(env) {
-    this.#rows.replaceChildren();
-    for (const [name, value] of Object.entries(env)) this.#add(name, value);
-  }
 }

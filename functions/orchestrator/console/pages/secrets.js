@@ -14,7 +14,7 @@ const HEADS = ["Name", "Variable", "Description", "Changed", "Value", ""];
 const SHOWN = 30_000;
 
 /** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */
-export function secretsPage({ api, me, may, left }) {
+export function secretsPage({ api, me, may, left, load: loaded }) {
   const list = table("Secrets", HEADS);
   const note = element("p", { class: "note", role: "status" }, "Loading…");
   const editor = element("section", { class: "narrow" });
@@ -105,7 +105,7 @@ export function secretsPage({ api, me, may, left }) {
     body: element("div", {}, element("h1", {}, "Secrets"),
       element("p", { class: "note" }, "A run that names a secret gets its value in a variable. Values are kept in SSM Parameter Store and nowhere else."),
       list.element, note, editor),
-    shown: () => load().catch((error) => left.aborted || fill(note, describe(error))),
+    shown: () => loaded(load, (text) => fill(note, text)),
   };
 }
 
@@ -120,7 +120,7 @@ function secretForm({ secret, action, send, beside }) {
   const description = field("Description", input({ value: secret?.description ?? "" }));
   return form({
     body: [!secret && name.element, key.element, value.element, description.element],
-    fields: [[/key_name|variable/i, key], [/value/i, value], [/description/i, description], [/name|exists/i, name]],
+    fields: { name, key_name: key, value, description },
     action,
     beside,
     send: async () => {

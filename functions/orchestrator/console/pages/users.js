@@ -18,7 +18,7 @@ const ROLES = /** @type {[string, string][]} */ ([
 ]);
 
 /** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */
-export function usersPage({ api, me, may, left }) {
+export function usersPage({ api, me, may, left, load: loaded }) {
   const list = table("Users", HEADS);
   const note = element("p", { class: "note", role: "status" }, "Loading…");
 
@@ -57,7 +57,7 @@ export function usersPage({ api, me, may, left }) {
     title: "Users",
     body: element("div", {}, element("h1", {}, "Users"), list.element, note,
       may("users:create") && creation(api, load)),
-    shown: () => load().catch((error) => left.aborted || fill(note, describe(error))),
+    shown: () => loaded(load, (text) => fill(note, text)),
   };
 }
 
@@ -68,7 +68,7 @@ function creation(api, load) {
   const result = element("div", { role: "status" });
   const made = form({
     body: [email.element, role.element],
-    fields: [[/role/i, role], [/email|user|exists/i, email]],
+    fields: { email, role },
     action: "Create",
     send: async () => {
       fill(result);

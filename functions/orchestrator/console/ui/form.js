@@ -1,4 +1,4 @@
-/** Forms whose fields show what the server says of them. */
+/** Makes forms whose fields show what the server says of them. */
 
 import { ApiError, describe } from "../api.js";
 import { element, fill } from "./dom.js";
@@ -39,32 +39,30 @@ export function field(label, control, hint) {
 /** @typedef {{element: HTMLElement, control: HTMLElement, say: (text: string) => void}} Field */
 
 /**
- * A form. While it is being sent, its button does not send it again. What the server refuses appears at the field that a word of
- * its sentence names, or above the button.
+ * A form. While it is being sent, its button does not send it again. What the server refuses appears at the field that the answer
+ * names, or above the button.
  * @param {object} parts
  * @param {(HTMLElement | undefined | false)[]} parts.body
- * @param {[RegExp, Field][]} [parts.fields]
+ * @param {Record<string, Field>} [parts.fields] by the name that the API gives them
  * @param {string} parts.action the text of the button
  * @param {() => Promise<void>} parts.send
  * @param {HTMLElement[]} [parts.beside] what stands beside the button
  */
-export function form({ body, fields = [], action, send, beside = [] }) {
+export function form({ body, fields = {}, action, send, beside = [] }) {
   const button = element("button", { class: "primary", type: "submit" }, action);
   const problem = element("p", { class: "problem", role: "alert", hidden: true });
   const made = element("form", { novalidate: true }, ...body, problem, element("div", { class: "buttons" }, button, ...beside));
   made.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (button.disabled) return;
-    for (const [, one] of fields) one.say("");
+    for (const one of Object.values(fields)) one.say("");
     problem.hidden = true;
     button.disabled = true;
     try {
       await send();
     } catch (error) {
-      const message = error instanceof ApiError ? error.message : describe(error);
-      const named = fields.find(([words]) => words.test(message))?.[1];
-      const isForbidden = error instanceof ApiError && error.status === 403;
-      if (named && !isForbidden) {
+      const named = error instanceof ApiError ? fields[error.field.split(/[.[]/)[0] ?? ""] : undefined;
+      if (named) {
         named.say(sentence(describe(error)));
         (named.control.querySelector("input") ?? named.control).focus();
       } else {
