@@ -51,7 +51,9 @@ pub(crate) async fn run(context: &Context, command: Images) -> Result<()> {
             let answer = context.api.post("/images/register", &Value::from(body)).await?;
             let message = answer.message()?;
             context.show(&answer, |answer| {
-                output::print(&format!("{}: {}", field(&answer, "image"), crate::escape::text(&message)))
+                let id = Some(field(&answer, "image_id")).filter(|id| id != "-");
+                let id = id.map(|id| format!(" as {id}")).unwrap_or_default();
+                output::print(&format!("{}: {}{id}", field(&answer, "image"), crate::escape::text(&message)))
             })
         }
         Images::Unregister { image_id, confirmation } => {

@@ -213,3 +213,27 @@ fn a_claim_is_sent_once_and_needs_a_key_in_its_answer() {
     assert_eq!(empty.status.code(), Some(125));
     assert!(!home.path().join(".runvoy/config.yaml").exists());
 }
+
+#[test]
+fn a_claim_link_whose_page_is_elsewhere_uses_the_configured_api_or_the_given_one() {
+    let system = System::start();
+    for (number, is_given) in [(1, true), (2, false)] {
+        let link = system.prints(&["users", "create", &format!("u{number}@example.com"), "--role", "viewer"]);
+        let token = link.trim().rsplit('/').next().unwrap();
+        let (page, _) = canned(vec![(404, "<html>".to_owned())]);
+        let page = format!("{page}/claim/{token}");
+        let home = tempfile::tempdir().unwrap();
+        let mut command = if is_given {
+            bare(home.path(), &["claim", "--endpoint", &system.endpoint, &page])
+        } else {
+            bare(home.path(), &["claim", &page])
+        };
+        if !is_given {
+            command.env("RUNVOY_ENDPOINT", &system.endpoint);
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let who = bare(home.path(), &["whoami"]).output().unwrap();
+        assert!(text(&who.stdout).starts_with(&format!("u{number}@example.com, viewer")), "{}", text(&who.stderr));
+    }
+}

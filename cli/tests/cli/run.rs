@@ -97,7 +97,8 @@ fn programs_read_each_line_as_json() {
     assert_eq!(output.status.code(), Some(2));
     let lines: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.iter().any(|line| line["message"] == "a b" && line["event_id"].is_string()), "{lines:?}");
-    let last = lines.last().unwrap();
+    let (first, last) = (lines.first().unwrap(), lines.last().unwrap());
+    assert!(first["status"] == "STARTING" && first["execution_id"] == last["execution_id"], "{first}");
     assert_eq!((&last["status"], &last["exit_code"]), (&json!("FAILED"), &json!(2)));
     for _ in 0..12 {
         system.prints(&["run", "-d", "true"]);
@@ -260,4 +261,17 @@ fn waiting_for_an_end_survives_a_server_that_is_away() {
     assert!(said.contains("trying again until the execution ends"), "{said}");
     system.shim = Some(system.runtime.block_on(Shim::start(settings())).unwrap());
     assert_eq!(end_of(waiting).status.code(), Some(3));
+}
+
+#[test]
+fn input_that_the_command_does_not_get_is_told() {
+    let system = System::start();
+    let said = |stdin: Stdio| text(&system.command(&["run", "--dry-run", "cat"]).stdin(stdin).output().unwrap().stderr);
+    let piped = |stdin: Stdio| {
+        let mut child = system.command(&["run", "cat"]).stdin(stdin).spawn().unwrap();
+        drop(child.stdin.take());
+        text(&end_of(child).stderr)
+    };
+    assert!(piped(Stdio::piped()).contains("does not get this standard input"));
+    assert!(!said(Stdio::null()).contains("standard input"));
 }
