@@ -1,5 +1,7 @@
 //! Defines an execution as the API shows it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +83,28 @@ pub struct Asked {
     /// Where the request came from: `api`.
     #[serde(default = "api")]
     pub source: String,
+}
+
+/// A run's request as it can be sent again, with `left_out` given anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AskedAgain {
+    pub command: String,
+    /// The id of the image.
+    pub image: String,
+    pub env: BTreeMap<String, String>,
+    /// Names of variables whose values are not kept, because the names say that they are secrets or because the time for which values
+    /// are kept is over.
+    pub left_out: Vec<String>,
+    pub secrets: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_repo: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_ref: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_path: Option<String>,
 }
 
 impl Default for Asked {

@@ -23,7 +23,7 @@ mod user;
 
 pub use email::Email;
 pub use error::{ErrorBody, ErrorCode, Problem};
-pub use execution::{Asked, Ending, Execution};
+pub use execution::{Asked, AskedAgain, Ending, Execution};
 pub use execution_id::{ExecutionId, NotAnExecutionId};
 pub use image::{Image, ImageId};
 pub use log_event::{END_LINE, LogEvent};

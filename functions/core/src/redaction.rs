@@ -152,7 +152,7 @@ fn redacted_path(path: &str) -> String {
 }
 
 /// Whether the name of an environment variable says that its value is a secret.
-fn says_secret(name: &str) -> bool {
+pub(crate) fn says_secret(name: &str) -> bool {
     SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 

@@ -173,13 +173,13 @@ async fn an_execution_shows_what_was_asked_without_values() {
     let commit = git(&["rev-parse", "HEAD"]);
     let url = format!("file://{}", repo.path().display());
     let body = json!({
-        "command": "true", "env": {"PORT": "8080", "A": "a-value"}, "secrets": ["db"], "timeout": 60,
+        "command": "true", "env": {"PORT": "8080", "A": "a-value", "API_TOKEN": "t"}, "secrets": ["db"], "timeout": 60,
         "git_repo": url, "git_ref": "main", "git_path": ".",
     });
     let (id, _) = system.admin.run_to_end(body).await;
     let execution = system.admin.get(&format!("/executions/{id}")).await.json();
     for (field, expected) in [
-        ("variables", json!(["A", "PORT"])),
+        ("variables", json!(["A", "API_TOKEN", "PORT"])),
         ("secrets", json!(["db"])),
         ("timeout", json!(60)),
         ("git_repo", json!(url)),
@@ -190,10 +190,22 @@ async fn an_execution_shows_what_was_asked_without_values() {
     ] {
         assert_eq!(execution[field], expected, "{field}: {execution}");
     }
-    let viewer = system.user("viewer", "viewer@example.com").await;
+    let request = &execution["request"];
+    assert_eq!(request["env"], json!({"A": "a-value", "PORT": "8080"}), "{request}");
+    assert_eq!(
+        (&request["left_out"], &request["secrets"], &request["timeout"]),
+        (&json!(["API_TOKEN"]), &json!(["db"]), &json!(60))
+    );
+    for role in ["viewer", "developer"] {
+        let other = system.user(role, &format!("{role}@example.com")).await;
+        let shown = other.get(&format!("/executions/{id}")).await;
+        assert_eq!((shown.status.as_u16(), &shown.json()["request"]), (200, &Value::Null), "{role}");
+        assert!(!shown.text.contains("a-value"), "{role}: {}", shown.text);
+    }
+    let viewer = system.user("viewer", "viewer2@example.com").await;
     let listed = viewer.get("/executions").await;
     assert!(!listed.text.contains("a-value") && !listed.text.contains("8080"), "{}", listed.text);
-    assert_eq!(listed.json()[0]["variables"], json!(["A", "PORT"]));
+    assert_eq!(listed.json()[0]["variables"], json!(["A", "API_TOKEN", "PORT"]));
     system.shim.shut_down().await;
 }
 
@@ -340,6 +352,90 @@ async fn pages_list_every_execution_once_newest_first() {
     assert_eq!(pages("/executions?limit=2&status=FAILED").await.concat(), failed);
     assert_eq!(pages("/executions?limit=2&status=FAILED,SUCCEEDED").await.concat(), ids);
     assert_eq!(pages("/executions?status=RUNNING").await.concat(), Vec::<String>::new());
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn executions_are_found_by_user_image_time_and_words() {
+    let system = System::start().await;
+    let other = system.user("operator", "other@example.com").await;
+    assert_eq!(system.admin.post("/images/register", &json!({"image": "acme/tool:1"})).await.status, 201);
+    let mut ids = Vec::new();
+    for (caller, command, image) in [
+        (&system.admin, "echo Deploy the site", "ubuntu:22.04"),
+        (&other, "echo deploy the docs", "ubuntu:22.04"),
+        (&system.admin, "echo backup", "acme/tool:1"),
+        (&other, "exit 3", "acme/tool:1"),
+    ] {
+        ids.push(caller.run_to_end(json!({"command": command, "image": image})).await.0);
+    }
+    let listed = system.admin.get("/executions").await.json();
+    let image_id = listed[0]["image_id"].as_str().unwrap().to_owned();
+    let third = listed[1]["started_at"].as_str().unwrap().to_owned();
+    let found = async |query: &str| {
+        let mut path = Some(format!("/executions?{query}"));
+        let mut found = Vec::new();
+        while let Some(next) = path {
+            let page = other.get(&next).await;
+            assert_eq!(page.status, 200, "{query}: {}", page.text);
+            found.extend(page.json().as_array().unwrap().iter().map(id));
+            path = next_page(&page);
+        }
+        found
+    };
+    let of = |numbers: &[usize]| numbers.iter().map(|number| ids[*number].clone()).collect::<Vec<_>>();
+    for limit in ["limit=1", "limit=2", "limit=0"] {
+        for (query, expected) in [
+            ("user=me", vec![3, 1]),
+            ("user=other@example.com&status=FAILED", vec![3]),
+            ("created_by=other%40example.com&q=deploy", vec![1]),
+            ("q=DEPLOY%20the", vec![1, 0]),
+            ("command=site", vec![0]),
+            ("image=acme/tool", vec![3, 2]),
+            ("image=acme/tool:1&user=me", vec![3]),
+            (&format!("image={image_id}"), vec![3, 2]),
+            (&format!("image={image_id}&status=SUCCEEDED"), vec![2]),
+            (&format!("since={third}"), vec![3, 2]),
+            (&format!("until={third}"), vec![2, 1, 0]),
+            (&format!("since={third}&until={third}&status=SUCCEEDED"), vec![2]),
+            ("since=0&until=1", vec![]),
+            ("source=api", vec![3, 2, 1, 0]),
+            ("source=schedule:x", vec![]),
+        ] {
+            assert_eq!(found(&format!("{query}&{limit}")).await, of(&expected), "{query}&{limit}");
+        }
+    }
+    for (bad, field) in [("user=nobody", "user"), ("since=soon", "since"), ("until=2026", "until")] {
+        let refused = other.get(&format!("/executions?{bad}")).await;
+        if bad == "until=2026" {
+            assert_eq!(refused.status, 200, "seconds since 1970: {}", refused.text);
+        } else {
+            assert_eq!((refused.status.as_u16(), &refused.json()["field"]), (400, &json!(field)), "{bad}");
+        }
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_run_cannot_have_twice_or_in_such_numbers_is_refused() {
+    let system = System::start().await;
+    for name in ["one", "two"] {
+        let secret = json!({"name": name, "key_name": "SAME", "value": "v"});
+        assert_eq!(system.admin.post("/secrets", &secret).await.status, 201);
+    }
+    let many: Vec<String> = (0..51).map(|number| format!("s{number}")).collect();
+    for (body, reason) in [
+        (json!({"command": "true", "secrets": ["one", "two"]}), "SAME"),
+        (json!({"command": "true", "secrets": many}), "50 secrets"),
+    ] {
+        let refused = system.admin.post("/run", &body).await;
+        assert_eq!((refused.status.as_u16(), &refused.json()["field"]), (400, &json!("secrets")), "{}", refused.text);
+        assert!(refused.json()["error"].as_str().unwrap().contains(reason), "{}", refused.text);
+    }
+    let repeated = json!({"command": "true", "secrets": ["one", "one"]});
+    assert_eq!(system.admin.run_to_end(repeated).await.1["status"], "SUCCEEDED");
+    let wins = json!({"command": "true", "secrets": ["one", "two"], "env": {"SAME": "1"}});
+    assert_eq!(system.admin.run_to_end(wins).await.1["status"], "SUCCEEDED");
     system.shim.shut_down().await;
 }
 

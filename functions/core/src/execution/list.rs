@@ -2,19 +2,22 @@
 //! there are.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use strum::VariantArray as _;
 
 use super::{Execution, ExecutionId, ExecutionRecord, Status, record::LISTING};
 use crate::{
-    App, RequestId, Result,
+    App, Email, RequestId, Result,
     page::{Cursor, MAX_PAGE_BYTES},
     table::{self, string},
+    time,
 };
 
 const BY_STARTED_AT: &str = "by-started-at";
 const BY_STATUS: &str = "by-status";
+const BY_CREATED_BY: &str = "by-created-by";
+const BY_IMAGE: &str = "by-image";
 
 /// Which executions to list.
 #[derive(Debug, Default)]
@@ -23,9 +26,60 @@ pub struct ExecutionsPage {
     pub limit: usize,
     /// Only executions with one of these; all executions if empty.
     pub statuses: Vec<Status>,
+    pub filter: Filter,
     /// Where the previous page ended.
     pub cursor: Option<Cursor>,
 }
+
+/// Which executions to leave in a list. An absent part leaves all in.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub created_by: Option<Email>,
+    /// An image's id, or its name with or without tag, as the id begins with it.
+    pub image: Option<String>,
+    pub source: Option<String>,
+    /// Started at this time or later.
+    pub since: Option<Timestamp>,
+    /// Started at this time or earlier.
+    pub until: Option<Timestamp>,
+    /// Words that the command contains, all of them, in any case.
+    pub words: Vec<String>,
+}
+
+/// Hexadecimal digits at the end of an image's id.
+const IMAGE_HASH_DIGITS: usize = 8;
+
+/// The name and tag in an image's id: `ubuntu:22.04` of `ubuntu:22.04-a65bbf38`. `None` for a text that is no id.
+fn name_in_image_id(id: &str) -> Option<&str> {
+    let (name, hash) = id.rsplit_once('-')?;
+    let is_hash = hash.len() == IMAGE_HASH_DIGITS && hash.bytes().all(|b| b.is_ascii_hexdigit());
+    (is_hash && name.contains(':')).then_some(name)
+}
+
+impl Filter {
+    /// Whether a query may return executions that the filter leaves out.
+    fn is_sparse(&self) -> bool {
+        self.created_by.is_some() || self.image.is_some() || self.source.is_some() || !self.words.is_empty()
+    }
+
+    fn matches(&self, execution: &Execution) -> bool {
+        let is_image = |wanted: &String| {
+            let id = execution.image_id.as_str();
+            let name = name_in_image_id(id).unwrap_or(id);
+            id == wanted || name == wanted || name.rsplit_once(':').is_some_and(|(name, _)| name == wanted)
+        };
+        let command = execution.command.to_lowercase();
+        self.created_by.as_ref().is_none_or(|by| *by == execution.created_by)
+            && self.image.as_ref().is_none_or(is_image)
+            && self.source.as_ref().is_none_or(|source| *source == execution.asked.source)
+            && self.since.is_none_or(|since| since <= execution.started_at)
+            && self.until.is_none_or(|until| until >= execution.started_at)
+            && self.words.iter().all(|word| command.contains(&word.to_lowercase()))
+    }
+}
+
+/// How long a page looks for executions that its filter leaves in. What it has found then is the page, and the next one goes on.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(1);
 
 #[derive(serde::Deserialize)]
 struct Listed {
@@ -37,36 +91,56 @@ struct Listed {
 /// One page, and where the next one starts if there is one.
 pub async fn page(app: &App, page: &ExecutionsPage) -> Result<(Vec<Execution>, Option<Cursor>)> {
     let mut sources = Vec::new();
-    if page.statuses.is_empty() {
-        sources.push(Source::new(BY_STARTED_AT, "listing", LISTING));
+    let filter = &page.filter;
+    let image_id = filter.image.as_deref().filter(|image| name_in_image_id(image).is_some());
+    // The narrowest index is read, and the rest is the filter of what it returns.
+    match (&filter.created_by, image_id) {
+        (Some(by), _) => sources.push(Source::new(BY_CREATED_BY, "created_by", by.as_str())),
+        (None, Some(id)) => sources.push(Source::new(BY_IMAGE, "image_id", id)),
+        (None, None) if page.statuses.is_empty() => sources.push(Source::new(BY_STARTED_AT, "listing", LISTING)),
+        (None, None) => {}
     }
-    for status in Status::VARIANTS.iter().filter(|status| page.statuses.contains(status)) {
+    let by_status = sources.is_empty();
+    for status in Status::VARIANTS.iter().filter(|status| by_status && page.statuses.contains(status)) {
         sources.push(Source::new(BY_STATUS, "status", status.into()));
     }
     let wanted = if page.limit == 0 { usize::MAX } else { page.limit };
     let mut before = page.cursor.as_ref().map(|cursor| cursor.key().to_owned());
     let mut executions: Vec<Execution> = Vec::new();
     let mut bytes = 0;
+    let limit = if filter.is_sparse() || !by_status && !page.statuses.is_empty() { 0 } else { page.limit };
+    let range = Range {
+        from: filter.since.map(time::rfc3339),
+        // Greater than the sort keys of all executions that were started at this time.
+        until: filter.until.map(|until| format!("{}#~", time::rfc3339(until))),
+        before: before.clone(),
+    };
+    let gives_up = app.now() + PATIENCE;
     loop {
         // Take the newest of the sources' next executions. Each source has been read far enough to know its own.
         let mut newest: Option<usize> = None;
         for at in 0..sources.len() {
-            sources[at].fill(app, page.limit, page.cursor.as_ref()).await?;
+            sources[at].fill(app, limit, &range).await?;
             let candidate = sources[at].peek();
             if candidate.is_some() && newest.is_none_or(|newest| sources[newest].peek() < candidate) {
                 newest = Some(at);
             }
         }
         let Some(at) = newest else { return Ok((executions, None)) };
-        if executions.len() >= wanted || bytes >= MAX_PAGE_BYTES {
+        let is_late = limit == 0 && before.is_some() && app.now() >= gives_up;
+        if executions.len() >= wanted || bytes >= MAX_PAGE_BYTES || is_late {
             return Ok((executions, before.map(Cursor::after)));
         }
         if let Some(next) = sources[at].ready.pop_front() {
             // An index lags behind its table, so an execution may be listed under two statuses for a moment.
             if before.as_ref() != Some(&next.started_key) {
-                bytes += 512 + next.record.execution.command.len();
                 before = Some(next.started_key);
-                executions.push(next.record.execution);
+                let execution = next.record.execution;
+                let has_status = page.statuses.is_empty() || page.statuses.contains(&execution.status);
+                if has_status && filter.matches(&execution) {
+                    bytes += 512 + execution.command.len();
+                    executions.push(execution);
+                }
             }
         }
     }
@@ -78,7 +152,7 @@ pub(crate) async fn open(app: &App) -> Result<Vec<ExecutionRecord>> {
     for status in Status::VARIANTS.iter().filter(|status| !status.is_terminal()) {
         let mut source = Source::new(BY_STATUS, "status", status.into());
         loop {
-            source.fill(app, 0, None).await?;
+            source.fill(app, 0, &Range::default()).await?;
             let Some(next) = source.ready.pop_front() else { break };
             open.push(next.record);
         }
@@ -91,7 +165,7 @@ pub(crate) async fn ended(app: &App, since: Timestamp) -> Result<Vec<ExecutionRe
     let mut source = Source::new(BY_STARTED_AT, "listing", LISTING);
     let mut ended = Vec::new();
     loop {
-        source.fill(app, 0, None).await?;
+        source.fill(app, 0, &Range::default()).await?;
         let next = source.ready.pop_front().filter(|next| next.record.execution.started_at >= since);
         let Some(next) = next else { return Ok(ended) };
         if next.record.execution.status.is_terminal() {
@@ -134,6 +208,15 @@ pub(super) async fn ids_by_index(app: &App, index: &str, attribute: &str, value:
     Ok(ids)
 }
 
+/// The part of an index that is read, by sort keys.
+#[derive(Debug, Default)]
+struct Range {
+    from: Option<String>,
+    until: Option<String>,
+    /// The sort key of the execution before the page.
+    before: Option<String>,
+}
+
 /// One partition of an index, of which as many pages are read as needed.
 struct Source {
     index: &'static str,
@@ -153,7 +236,7 @@ impl Source {
         self.ready.front().map(|listed| listed.started_key.as_str())
     }
 
-    async fn fill(&mut self, app: &App, limit: usize, cursor: Option<&Cursor>) -> Result<()> {
+    async fn fill(&mut self, app: &App, limit: usize, range: &Range) -> Result<()> {
         while self.ready.is_empty() && !self.exhausted {
             let mut query = app
                 .aws
@@ -165,13 +248,20 @@ impl Source {
                 .expression_attribute_names("#partition", self.key)
                 .expression_attribute_values(":partition", AttributeValue::S(self.value.clone()))
                 .set_exclusive_start_key(self.resume.take());
-            let condition = match cursor {
-                Some(cursor) => {
-                    query = query.expression_attribute_values(":before", string(cursor.key()));
-                    "#partition = :partition AND started_key < :before"
-                }
-                None => "#partition = :partition",
+            let upper = [&range.before, &range.until].into_iter().flatten().min();
+            let condition = match (&range.from, upper) {
+                // Both ends of BETWEEN are part of it. The caller leaves the execution before the page out.
+                (Some(_), Some(_)) => "#partition = :partition AND started_key BETWEEN :from AND :before",
+                (Some(_), None) => "#partition = :partition AND started_key >= :from",
+                (None, Some(_)) => "#partition = :partition AND started_key < :before",
+                (None, None) => "#partition = :partition",
             };
+            if let Some(from) = &range.from {
+                query = query.expression_attribute_values(":from", string(from));
+            }
+            if let Some(upper) = upper {
+                query = query.expression_attribute_values(":before", string(upper));
+            }
             if limit > 0 {
                 // One more than the page holds shows whether there is a next page.
                 query = query.limit(i32::try_from(limit.saturating_add(1)).unwrap_or(i32::MAX));
@@ -185,5 +275,18 @@ impl Source {
             self.exhausted = self.resume.is_none();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_an_image_is_the_part_of_its_id_before_the_hash() {
+        assert_eq!(name_in_image_id("acme/ubuntu:22.04-a65bbf38"), Some("acme/ubuntu:22.04"));
+        for name in ["ubuntu:22.04", "ubuntu-a65bbf38", "ubuntu:a65bbf38", ""] {
+            assert_eq!(name_in_image_id(name), None, "{name}");
+        }
     }
 }

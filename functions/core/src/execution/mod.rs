@@ -7,6 +7,7 @@ mod log_stream;
 pub mod outcome;
 mod overrides;
 mod record;
+pub mod request;
 mod run_request;
 mod start;
 pub mod task;

@@ -81,7 +81,8 @@ pub async fn start(
         asked: request.asked(),
         nonce: Some(nonce),
     };
-    super::create(app, &new).await
+    let (record, ()) = tokio::join!(super::create(app, &new), super::request::keep(app, &new.execution_id, request));
+    record
 }
 
 /// Calls RunTask. Registers the task definition first if ECS does not know it, as for the first run with a set of secrets. The

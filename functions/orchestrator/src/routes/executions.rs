@@ -8,12 +8,14 @@ use axum::{
 };
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use runvoy_api_types::Ending;
-use runvoy_api_types::{Problem, limits::DEFAULT_PAGE_SIZE};
+use runvoy_api_types::{AskedAgain, Ending, Problem, limits::DEFAULT_PAGE_SIZE};
 use runvoy_core::{
-    App,
+    App, Email, Error,
     auth::{Action, Resource},
-    execution::{self, Execution, ExecutionId, ExecutionRecord, KillOutcome, Status, list::ExecutionsPage},
+    execution::{
+        self, Execution, ExecutionId, ExecutionRecord, KillOutcome, Status,
+        list::{ExecutionsPage, Filter},
+    },
     image::ImageId,
     logs::{
         LogEvent, completion, head,
@@ -43,14 +45,80 @@ pub(super) struct ListParameters {
         pattern = "^$|^(STARTING|RUNNING|TERMINATING|SUCCEEDED|FAILED|STOPPED)(,(STARTING|RUNNING|TERMINATING|SUCCEEDED|FAILED|STOPPED))*$"
     )]
     status: Option<String>,
+    /// Only executions of this user: an email, or `me`.
+    user: Option<String>,
+    /// The same as `user`.
+    created_by: Option<String>,
+    /// Only executions in this image: an id, or a name with or without tag.
+    image: Option<String>,
+    /// Only executions with this source, such as `api`.
+    source: Option<String>,
+    /// Only executions that were started at this time or later: RFC 3339, or seconds since 1970.
+    since: Option<String>,
+    /// Only executions that were started at this time or earlier.
+    until: Option<String>,
+    /// Only executions whose command has all of these words, in any case.
+    q: Option<String>,
+    /// The same as `q`.
+    command: Option<String>,
     /// From the `Link` header of the previous page.
     cursor: Option<String>,
+}
+
+impl ListParameters {
+    /// # Errors
+    /// 400 for an email or a time that is none.
+    fn filter(&self, caller: &Caller) -> Result<Filter> {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let created_by = match given(&self.user).or_else(|| given(&self.created_by)) {
+            None => None,
+            Some(me) if me == "me" => Some(caller.principal.email.clone()),
+            Some(email) => Some(Email::parse(&email).map_err(|problem| Error::from(problem).at_field("user"))?),
+        };
+        let words = [given(&self.q), given(&self.command)].into_iter().flatten();
+        Ok(Filter {
+            created_by,
+            image: given(&self.image),
+            source: given(&self.source),
+            since: time_parameter("since", given(&self.since))?,
+            until: time_parameter("until", given(&self.until))?,
+            words: words.flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect(),
+        })
+    }
+
+    /// The parameters that the next page has too.
+    fn kept(&self) -> [(&'static str, Option<&str>); 9] {
+        [
+            ("status", self.status.as_deref()),
+            ("user", self.user.as_deref()),
+            ("created_by", self.created_by.as_deref()),
+            ("image", self.image.as_deref()),
+            ("source", self.source.as_deref()),
+            ("since", self.since.as_deref()),
+            ("until", self.until.as_deref()),
+            ("q", self.q.as_deref()),
+            ("command", self.command.as_deref()),
+        ]
+    }
+}
+
+/// A time as RFC 3339, or as seconds since 1970.
+fn time_parameter(name: &'static str, text: Option<String>) -> Result<Option<Timestamp>> {
+    let Some(text) = text else { return Ok(None) };
+    let seconds = || text.parse::<i64>().ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    match text.parse::<Timestamp>().ok().or_else(seconds) {
+        Some(time) => Ok(Some(time)),
+        None => Err(Error::invalid(format!("invalid {name} parameter"))
+            .with_hint("send a time as RFC 3339, such as 2026-01-02T03:04:05Z, or as seconds since 1970")
+            .at_field(name)
+            .into()),
+    }
 }
 
 /// Lists executions, newest first
 ///
 /// When there is more, the header `Link: <…>; rel="next"` names the next page. A page costs the same however many
-/// executions there are.
+/// executions there are. With a filter, a page ends after a second of work, with nothing found too, and `Link` goes on from there.
 #[utoipa::path(get, path = "/executions", operation_id = "list_executions", tag = tags::EXECUTIONS, params(ListParameters),
     responses(
         (status = 200, body = Vec<Execution>, description = "A page of executions", headers(("Link" = Option<String>, description = "The next page, if there is one"))),
@@ -70,6 +138,7 @@ pub(super) async fn list(
                 list.split(',').map(|status| status.trim().parse()).collect::<std::result::Result<_, Problem>>()?
             }
         },
+        filter: query.filter(&caller)?,
         cursor: page::cursor(query.cursor.as_deref())?,
     };
     let (executions, next) = execution::list::page(&app, &wanted).await?;
@@ -77,27 +146,42 @@ pub(super) async fn list(
         None => Json(executions).into_response(),
         Some(cursor) => {
             let limit = wanted.limit.to_string();
-            let link =
-                page::link("/executions", &[("limit", Some(&limit)), ("status", query.status.as_deref())], &cursor);
+            let mut parameters = vec![("limit", Some(limit.as_str()))];
+            parameters.extend(query.kept());
+            let link = page::link("/executions", &parameters, &cursor);
             (link, Json(executions)).into_response()
         }
     })
 }
 
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct ExecutionInFull {
+    #[serde(flatten)]
+    execution: Execution,
+    /// For owners, operators and admins: the request by which the same can be run again, with the values of variables.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<AskedAgain>,
+}
+
 /// Shows an execution
 ///
-/// For callers who may list executions, and for its owners.
+/// For callers who may list executions, and for its owners. Owners, operators and admins also see the request that it was asked with.
 #[utoipa::path(get, path = "/executions/{id}", operation_id = "show_execution", tag = tags::EXECUTIONS,
     params(("id" = String, Path, description = "Id of the execution")),
-    responses((status = 200, body = Execution, description = "The execution, as the list has it"), error::Malformed, error::Refused, error::NotFound, error::Unavailable))]
-pub(super) async fn show(State(app): State<App>, caller: Caller, Path(id): Path) -> Result<Json<Execution>> {
+    responses((status = 200, body = ExecutionInFull, description = "The execution, as the list has it"), error::Malformed, error::Refused, error::NotFound, error::Unavailable))]
+pub(super) async fn show(State(app): State<App>, caller: Caller, Path(id): Path) -> Result<Json<ExecutionInFull>> {
     let may_list = caller.may(Action::ListExecutions, Resource::Account).is_ok();
     let record = if may_list {
         execution::get(&app, &id.parse()?).await?
     } else {
         permitted(&app, &caller, &id, Action::ReadExecution).await?
     };
-    Ok(Json(record.execution))
+    let resource = Resource::Execution { id: &id, owners: &record.execution.owned_by };
+    let request = match caller.may(Action::ReadExecution, resource) {
+        Ok(()) => Some(execution::request::again(&app, &record).await?),
+        Err(_) => None,
+    };
+    Ok(Json(ExecutionInFull { execution: record.execution, request }))
 }
 
 /// The execution that a path names, if the caller may do this to it.
