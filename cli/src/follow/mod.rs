@@ -88,6 +88,8 @@ pub(crate) struct Follower<'a> {
     told: bool,
     /// Connect to the place that the endpoint names, and not to the one that the server names.
     by_endpoint: bool,
+    /// A WebSocket has been opened where the last one was looked for.
+    has_connected: bool,
     /// The time of the server, or of this machine, when the log was asked for.
     begun: Timestamp,
 }
@@ -120,6 +122,7 @@ impl<'a> Follower<'a> {
             pause: PAUSES.0,
             told: false,
             by_endpoint: false,
+            has_connected: false,
             begun: Timestamp::now(),
         }
     }
@@ -219,17 +222,23 @@ impl<'a> Follower<'a> {
         let Some(url) = self.url.clone() else { return self.ask_for_url().await };
         let address = self.address(&url);
         match Socket::open(self.api, &address).await {
-            Ok(socket) => self.socket = Some(socket),
+            Ok(socket) => {
+                self.socket = Some(socket);
+                self.has_connected = true;
+            }
             Err(refusal) => {
                 // A tunnel's end has another port than the server that the URL names.
-                let turned = !self.by_endpoint && self.endpoint_address(&url).is_some();
-                self.by_endpoint = turned;
+                let is_elsewhere = !matches!(refusal, Refusal::Failed(_)) && !self.has_connected;
+                let turned = is_elsewhere && !self.by_endpoint && self.endpoint_address(&url).is_some();
+                if is_elsewhere {
+                    self.by_endpoint = turned;
+                }
                 if turned {
                     return Ok(());
                 }
                 self.tell(match &refusal {
                     Refusal::Refused => "the server does not accept the token any more",
-                    Refusal::Failed(why) => why,
+                    Refusal::Absent(why) | Refusal::Failed(why) => why,
                 });
                 self.wait().await;
                 // The token may have expired. The API knows whether the execution is still there.

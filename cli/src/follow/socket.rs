@@ -38,6 +38,9 @@ pub(super) struct Socket {
 pub(super) enum Refusal {
     /// The server does not accept the token.
     Refused,
+    /// No runvoy answers at the address.
+    Absent(String),
+    /// The connection was lost.
     Failed(String),
 }
 
@@ -97,18 +100,20 @@ async fn handshake(api: &Api, url: &str) -> Result<WebSocketStream<Upgraded>, Re
         .header(header::UPGRADE, "websocket")
         .header(header::SEC_WEBSOCKET_VERSION, "13")
         .header(header::SEC_WEBSOCKET_KEY, &key);
-    let failed = |error: reqwest::Error| Refusal::Failed(causes(&error));
+    let failed = |error: reqwest::Error| {
+        if error.is_connect() { Refusal::Absent(causes(&error)) } else { Refusal::Failed(causes(&error)) }
+    };
     let response = request.send().await.map_err(failed)?;
     match response.status() {
         StatusCode::SWITCHING_PROTOCOLS => {}
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE => {
             return Err(Refusal::Refused);
         }
-        status => return Err(Refusal::Failed(format!("the server answers {status}"))),
+        status => return Err(Refusal::Absent(format!("the server answers {status}"))),
     }
     let accepted = response.headers().get(header::SEC_WEBSOCKET_ACCEPT).map(|accept| accept.as_bytes().to_vec());
     if accepted.as_deref() != Some(derive_accept_key(key.as_bytes()).as_bytes()) {
-        return Err(Refusal::Failed("the server does not speak WebSocket".to_owned()));
+        return Err(Refusal::Absent("the server does not speak WebSocket".to_owned()));
     }
     let upgraded = response.upgrade().await.map_err(failed)?;
     Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await)

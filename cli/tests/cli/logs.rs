@@ -5,7 +5,8 @@ use crate::prelude::*;
 #[test]
 fn every_line_comes_once_and_in_order_over_a_connection_that_is_cut_again_and_again() {
     let port = free_port();
-    let (proxy, cuts) = cutting_proxy(port, Duration::from_millis(200));
+    // A frame has 128 KB at most, so each connection brings one at least.
+    let (proxy, cuts) = cutting_proxy(port, 200 * 1024);
     let overrides = [("RUNVOY_WEBSOCKET_API_ENDPOINT".to_owned(), format!("http://localhost:{proxy}/ws"))].into();
     let system = System::start_with(Settings { orchestrator_port: port, overrides, ..Settings::ephemeral() });
     let output =

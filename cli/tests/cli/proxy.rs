@@ -11,8 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Passes connections on to a port, and cuts each after this long, the later ones after a little longer.
-pub(crate) fn cutting_proxy(to: u16, cut_after: Duration) -> (u16, Arc<AtomicU64>) {
+/// Passes connections on to a port, and cuts each when it has brought this many bytes to the client.
+pub(crate) fn cutting_proxy(to: u16, most: u64) -> (u16, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let cuts = Arc::new(AtomicU64::new(0));
@@ -21,23 +21,17 @@ pub(crate) fn cutting_proxy(to: u16, cut_after: Duration) -> (u16, Arc<AtomicU64
         for client in listener.incoming() {
             let client = client.unwrap();
             let server = TcpStream::connect(("127.0.0.1", to)).unwrap();
-            for (mut from, mut to) in [
-                (client.try_clone().unwrap(), server.try_clone().unwrap()),
-                (server.try_clone().unwrap(), client.try_clone().unwrap()),
-            ] {
-                std::thread::spawn(move || {
-                    let _ = std::io::copy(&mut from, &mut to);
-                    let _ = to.shutdown(Shutdown::Both);
-                });
-            }
+            let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from_client, &mut to_server);
+                let _ = to_server.shutdown(Shutdown::Both);
+            });
             let counted = counted.clone();
             std::thread::spawn(move || {
-                // A busy machine needs more time to get on between two cuts.
-                let cuts = counted.load(Ordering::Relaxed);
-                std::thread::sleep(cut_after * (10 + u32::try_from(cuts).unwrap_or(u32::MAX)) / 10);
+                let brought = std::io::copy(&mut (&server).take(most), &mut (&client)).unwrap_or_default();
+                counted.fetch_add(u64::from(brought == most), Ordering::Relaxed);
                 let _ = client.shutdown(Shutdown::Both);
                 let _ = server.shutdown(Shutdown::Both);
-                counted.fetch_add(1, Ordering::Relaxed);
             });
         }
     });
