@@ -12,7 +12,10 @@ fn every_line_comes_once_and_in_order_over_a_connection_that_is_cut_again_and_ag
     let output =
         system.run(&["run", "for i in $(seq 60); do seq $((i * 500 - 499)) $((i * 500)); sleep 0.03; done; exit 5"]);
     assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
-    assert!(text(&output.stdout) == numbers(30_000), "{}", text(&output.stderr));
+    let printed = text(&output.stdout);
+    let wrong = printed.lines().zip(1..).find(|(line, number)| *line != number.to_string());
+    let said = text(&output.stderr);
+    assert!(printed == numbers(30_000), "{} lines, the first wrong one is {wrong:?}: {said}", printed.lines().count());
     assert!(cuts.load(Ordering::Relaxed) > 3, "the connection was cut {cuts:?} times");
     assert!(text(&output.stderr).contains("connecting again"), "{}", text(&output.stderr));
 }
