@@ -57,6 +57,7 @@ const FILES: &[(&str, &str)] = files![
     "pages/executions.js",
     "pages/images.js",
     "pages/operations.js",
+    "pages/paged-list.js",
     "pages/run.js",
     "pages/secrets.js",
     "pages/sign-in.js",

@@ -533,3 +533,31 @@ def test_the_log_and_the_places_have_room_in_a_small_window(visit, system, width
     for link in page.get_by_role("navigation", name="Console").get_by_role("link").all():
         box = link.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= width, link.inner_text()
+
+
+def test_lists_are_paged_and_searched_and_their_forms_come_first(visit, system):
+    for number in range(60):
+        system.api("POST", "/secrets", {"name": f"many-{number:03}", "key_name": f"MANY_{number}", "value": "x"})
+    page = visit().sign_in("/secrets")
+    rows = page.get_by_role("row").filter(has_text="many-")
+    expect(rows.first).to_be_visible()
+    assert page.get_by_role("row").count() <= 51
+    form = page.get_by_role("button", name="Create").bounding_box()
+    assert form["y"] < rows.first.bounding_box()["y"]
+    page.get_by_label("Search secrets").fill("MANY-059")
+    expect(rows).to_have_count(1)
+    page.get_by_label("Search secrets").fill("no-such-secret")
+    expect(rows).to_have_count(0)
+    expect(page.get_by_text("None of the secrets has this name.")).to_be_visible()
+    # The form of a run offers some, and finds the others.
+    page.goto("/run")
+    expect(page.locator(".choices input")).to_have_count(12)
+    page.get_by_label("Search secrets").fill("many-058")
+    page.get_by_label("many-058").check()
+    page.get_by_label("Search secrets").fill("")
+    expect(page.get_by_label("many-058")).to_be_checked()
+    page.get_by_label("Command", exact=True).fill('echo "it is $MANY_58"')
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("log").get_by_text("it is x", exact=True)).to_be_visible()
+    for number in range(60):
+        system.api("DELETE", f"/secrets/many-{number:03}")

@@ -43,10 +43,10 @@ pub async fn register(app: &App, registration: Registration, by: &Email, actor: 
     let memory = registration.memory.unwrap_or(DEFAULT_MEMORY);
     check_size(cpu, memory)?;
     if let Some(role) = &registration.task_role_name {
-        role::check_of_task(app, role).await?;
+        role::check_of_task(app, role).await.map_err(|error| error.at_field("task_role_name"))?;
     }
     if let Some(role) = &registration.task_execution_role_name {
-        role::check(app, role).await?;
+        role::check(app, role).await.map_err(|error| error.at_field("task_execution_role_name"))?;
     }
 
     let runtime_platform = registration.runtime_platform.unwrap_or_default();

@@ -26,6 +26,8 @@ export function executionPage({ api, me, may, go, left, connection, load: loaded
   /** @type {Execution | undefined} */
   let execution;
   const clock = element("span", { class: "clock" });
+  // In a narrow window the log has more use for the room.
+  const isWide = matchMedia("(min-width: 56rem)");
 
   async function load() {
     const before = execution;
@@ -40,7 +42,7 @@ export function executionPage({ api, me, may, go, left, connection, load: loaded
     setFavicon(status);
     if (isEnd(status)) announced.textContent = [statusWord(status), reason(execution)].filter(Boolean).join(": ");
     const run = () => /** @type {import("../format.js").Run} */ (keptRun(id) ?? asRun(execution));
-    const why = reason(execution);
+    const why = execution.reason ?? execution.stopped_reason;
     const owns = owned_by.includes(me.email);
     const focused = head.contains(document.activeElement) ? document.activeElement?.textContent : undefined;
     fill(head,
@@ -56,13 +58,13 @@ export function executionPage({ api, me, may, go, left, connection, load: loaded
             element("button", { type: "button", onclick: () => go(`/run?again=${encodeURIComponent(id)}`) }, "Run again"))),
       why && element("p", { class: "reason", "data-status": status }, why),
       commandText(command),
-      element("div", { class: "execution-foot" },
+      element("details", { class: "fold", open: isWide.matches || Boolean(head.querySelector(".fold")?.hasAttribute("open")) }, element("summary", {}, "Details"), element("div", { class: "execution-foot" },
         element("dl", { class: "facts" },
           ...facts(execution, requestLink).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
         element("div", { class: "buttons small" },
           copyButton("Copy link", () => new URL(`/logs?execution_id=${encodeURIComponent(id)}${location.hash}`, location.origin).href, "Link"),
           copyButton("Copy as curl", () => asCurl(run(), location.origin), "curl command"),
-          copyButton("Copy as runvoy", () => asCommandLine(run()), "runvoy command"))));
+          copyButton("Copy as runvoy", () => asCommandLine(run()), "runvoy command")))));
     tick();
     if (focused) [...head.querySelectorAll("button")].find((button) => button.textContent === focused)?.focus();
   }

@@ -1,10 +1,13 @@
+/** Shows the images that can be run, and registers and removes them. */
+
 import { describe } from "../api.js";
 import { ago, local } from "../format.js";
 import { confirm } from "../ui/dialog.js";
 import { element, fill } from "../ui/dom.js";
 import { field, form, input, select } from "../ui/form.js";
-import { nameCells, row, table } from "../ui/table.js";
+import { row } from "../ui/table.js";
 import { toast } from "../ui/toast.js";
+import { pagedList } from "./paged-list.js";
 
 /** @typedef {import("../api.js").Image} Image */
 
@@ -16,21 +19,18 @@ const MEMORY = /** @type {Record<string, [from: number, to: number, step: number
 });
 
 /** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */
-export function imagesPage({ api, me, may, left, load: loaded }) {
-  const list = table("Images", HEADS);
-  const note = element("p", { class: "note", role: "status" }, "Loading…");
-
-  async function load() {
-    const images = /** @type {Image[]} */ ((await api.get("/images", left)).images);
-    fill(list.body, ...images.map((image) => imageRow(image)));
-    note.textContent = images.length === 0 ? "No image is registered yet. Register the first one: it becomes the default." : "";
-  }
+export function imagesPage(context) {
+  const { api, me, may } = context;
+  const list = pagedList(/** @type {Parameters<typeof pagedList<Image>>[0]} */ ({
+    context, label: "Images", path: "/images", field: "images", heads: HEADS, row: imageRow, text: ({ image_id, image }) => `${image_id} ${image}`,
+    empty: "No image is registered yet. Register the first one: it becomes the default.",
+  }));
 
   /** @param {Image} image */
   function imageRow(image) {
     const { image_id, is_default, cpu, memory, runtime_platform, task_role_name, task_execution_role_name, created_at, created_by } = image;
     const mayDelete = may("images:delete") || created_by === me.email;
-    const made = row([
+    return row([
       [element("strong", {}, image.image), is_default && element("span", { class: "tag" }, "default"), element("span", { class: "sub" }, image_id)],
       `${cpu / 1024} vCPU, ${memory} MiB`,
       runtime_platform,
@@ -38,7 +38,6 @@ export function imagesPage({ api, me, may, left, load: loaded }) {
       element("time", { datetime: created_at, title: `${local(created_at)} by ${created_by}` }, ago(created_at)),
       mayDelete && element("button", { class: "quiet", type: "button", "aria-label": `Remove ${image.image}`, onclick: () => remove(image) }, "Remove"),
     ]);
-    return nameCells(made, HEADS);
   }
 
   /** @param {Image} image */
@@ -48,7 +47,7 @@ export function imagesPage({ api, me, may, left, load: loaded }) {
     try {
       await api.delete(`/images/${encodeURIComponent(image_id)}`);
       toast(`${image} is removed`);
-      await load();
+      await list.load();
     } catch (error) {
       toast(describe(error), "problem");
     }
@@ -58,13 +57,13 @@ export function imagesPage({ api, me, may, left, load: loaded }) {
     title: "Images",
     body: element("div", {},
       element("h1", {}, "Images"),
-      list.element, note,
       may("images:register") && registration(async (image) => {
         const { image: name } = await api.post("/images/register", image);
         toast(`${name} is registered`);
-        await load();
-      })),
-    shown: () => loaded(load, (text) => fill(note, text)),
+        await list.load();
+      }),
+      list.element),
+    shown: list.shown,
   };
 }
 
@@ -104,5 +103,5 @@ function registration(register) {
       fillMemory();
     },
   });
-  return element("section", { class: "narrow" }, element("h2", {}, "Register an image"), made);
+  return element("details", { class: "narrow creation", open: true }, element("summary", {}, element("h2", {}, "Register an image")), made);
 }

@@ -1,11 +1,14 @@
+/** Shows the secrets, whose values it reads one by one, and creates, changes and deletes them. */
+
 import { describe } from "../api.js";
 import { ago, local } from "../format.js";
 import { copyButton } from "../ui/copy.js";
 import { confirm } from "../ui/dialog.js";
 import { element, fill } from "../ui/dom.js";
 import { field, form, input } from "../ui/form.js";
-import { nameCells, row, table } from "../ui/table.js";
+import { row } from "../ui/table.js";
 import { toast } from "../ui/toast.js";
+import { pagedList } from "./paged-list.js";
 
 /** @typedef {import("../api.js").Secret} Secret */
 
@@ -14,23 +17,21 @@ const HEADS = ["Name", "Variable", "Description", "Changed", "Value", ""];
 const SHOWN = 30_000;
 
 /** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */
-export function secretsPage({ api, me, may, left, load: loaded }) {
-  const list = table("Secrets", HEADS);
-  const note = element("p", { class: "note", role: "status" }, "Loading…");
+export function secretsPage(context) {
+  const { api, me, may, left } = context;
+  const list = pagedList(/** @type {Parameters<typeof pagedList<Secret>>[0]} */ ({
+    context, label: "Secrets", path: "/secrets", field: "secrets", heads: HEADS, row: secretRow, text: ({ name }) => name, empty: "There are no secrets yet.",
+  }));
   const editor = element("section", { class: "narrow" });
   const path = (/** @type {string} */ name) => `/secrets/${encodeURIComponent(name)}`;
 
-  async function load() {
-    const secrets = /** @type {Secret[]} */ ((await api.get("/secrets", left)).secrets);
-    fill(list.body, ...secrets.map((secret) => secretRow(secret)));
-    note.textContent = secrets.length === 0 ? "There are no secrets yet." : "";
-  }
+  const load = () => list.load();
 
   /** @param {Secret} secret */
   function secretRow(secret) {
     const { name, key_name, description, updated_at, updated_by, owned_by } = secret;
     const owns = owned_by.includes(me.email);
-    const made = row([
+    return row([
       element("strong", {}, name),
       element("code", {}, key_name),
       description ?? "",
@@ -40,7 +41,6 @@ export function secretsPage({ api, me, may, left, load: loaded }) {
         (owns || may("secrets:update")) && element("button", { class: "quiet", type: "button", "aria-label": `Change ${name}`, onclick: () => change(secret) }, "Change"),
         (owns || may("secrets:delete")) && element("button", { class: "quiet", type: "button", "aria-label": `Delete ${name}`, onclick: () => remove(secret) }, "Delete")),
     ]);
-    return nameCells(made, HEADS);
   }
 
   /** A button that shows the value, for a while. @param {string} name */
@@ -104,8 +104,8 @@ export function secretsPage({ api, me, may, left, load: loaded }) {
     title: "Secrets",
     body: element("div", {}, element("h1", {}, "Secrets"),
       element("p", { class: "note" }, "A run that names a secret gets its value in a variable. Values are kept in SSM Parameter Store and nowhere else."),
-      list.element, note, editor),
-    shown: () => loaded(load, (text) => fill(note, text)),
+      editor, list.element),
+    shown: list.shown,
   };
 }
 

@@ -1,11 +1,14 @@
+/** Shows the users, and creates and revokes them. */
+
 import { describe } from "../api.js";
 import { ago, local } from "../format.js";
 import { copyButton } from "../ui/copy.js";
 import { confirm } from "../ui/dialog.js";
 import { element, fill } from "../ui/dom.js";
 import { field, form, input, select } from "../ui/form.js";
-import { nameCells, row, table } from "../ui/table.js";
+import { row } from "../ui/table.js";
 import { toast } from "../ui/toast.js";
+import { pagedList } from "./paged-list.js";
 
 /** @typedef {import("../api.js").User} User */
 
@@ -18,26 +21,23 @@ const ROLES = /** @type {[string, string][]} */ ([
 ]);
 
 /** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */
-export function usersPage({ api, me, may, left, load: loaded }) {
-  const list = table("Users", HEADS);
-  const note = element("p", { class: "note", role: "status" }, "Loading…");
-
-  async function load() {
-    const users = /** @type {User[]} */ ((await api.get("/users", left)).users);
-    fill(list.body, ...users.map((user) => userRow(user)));
-    note.textContent = "";
-  }
+export function usersPage(context) {
+  const { api, me, may } = context;
+  const list = pagedList(/** @type {Parameters<typeof pagedList<User>>[0]} */ ({
+    context, label: "Users", path: "/users", field: "users", heads: HEADS, row: userRow, text: ({ email }) => email, empty: "There are no users.",
+  }));
+  const load = () => list.load();
 
   /** @param {User} user */
   function userRow({ email, role, created_at, last_used, revoked }) {
     const mayRevoke = may("users:revoke") && !revoked && email !== me.email;
-    return nameCells(row([
+    return row([
       [element("strong", {}, email), revoked && element("span", { class: "tag" }, "revoked")],
       role,
       element("time", { datetime: created_at, title: local(created_at) }, ago(created_at)),
       last_used ? element("time", { datetime: last_used, title: local(last_used) }, ago(last_used)) : "never",
       mayRevoke && element("button", { class: "quiet", type: "button", "aria-label": `Revoke ${email}`, onclick: () => revoke(email) }, "Revoke"),
-    ]), HEADS);
+    ]);
   }
 
   /** @param {string} email */
@@ -55,9 +55,8 @@ export function usersPage({ api, me, may, left, load: loaded }) {
 
   return {
     title: "Users",
-    body: element("div", {}, element("h1", {}, "Users"), list.element, note,
-      may("users:create") && creation(api, load)),
-    shown: () => loaded(load, (text) => fill(note, text)),
+    body: element("div", {}, element("h1", {}, "Users"), may("users:create") && creation(api, load), list.element),
+    shown: list.shown,
   };
 }
 
