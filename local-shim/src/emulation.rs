@@ -92,7 +92,7 @@ pub(crate) async fn choose_runner(choice: RunnerChoice, data: &DataDir) -> Resul
     }
     let docker_host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
     match (DockerRunner::connect(data.persistent()).await, choice, docker_host) {
-        (Ok(docker), ..) => Ok(Kind::Docker(docker)),
+        (Ok(docker), ..) => Ok(Kind::Docker(Box::new(docker))),
         (Err(tried), RunnerChoice::Docker, _) => {
             bail!(
                 "no Docker or Podman answers ({tried}); start it, name its socket with DOCKER_HOST, or use --runner process"

@@ -46,6 +46,9 @@ fn remedy(status: StatusCode, path: &str, code: Option<ErrorCode>, body: &ErrorB
         }
         (Some(ErrorCode::SecretNotFound), _) | (_, "secrets") => Some("`runvoy secrets list` lists the secrets"),
         (Some(ErrorCode::NotFound), _) => list_of(path),
+        (Some(ErrorCode::InvalidRequest), "image") => {
+            Some("`runvoy images list` lists the images, and `runvoy images register NAME` adds one")
+        }
         (_, "timeout") => Some("give a duration such as 90s, 10m, 1h30m or 1d"),
         (_, "role") => Some("the roles are admin, operator, developer, runner and viewer"),
         _ => None,

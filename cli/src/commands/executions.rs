@@ -92,7 +92,7 @@ pub(crate) async fn kill(context: &Context, kill: Kill) -> Result<u8> {
 }
 
 /// The fields of an execution, in the order in which people look for them, with the names that they are shown by.
-const FIELDS: [(&str, &str); 24] = [
+const FIELDS: [(&str, &str); 25] = [
     ("execution_id", "id"),
     ("status", "status"),
     ("exit_code", "exit code"),
@@ -116,7 +116,8 @@ const FIELDS: [(&str, &str); 24] = [
     ("queue_position", "queue"),
     ("cost_estimate_usd", "cost in USD"),
     ("log_stream_name", "log stream"),
-    ("created_by_request_id", "request"),
+    ("created_by_request_id", "request id"),
+    ("request", "asked"),
 ];
 /// Fields that are shown otherwise, or say nothing to a person.
 const HIDDEN: [&str; 3] = ["modified_by_request_id", "cloud", "duration_seconds"];

@@ -35,8 +35,7 @@ impl Email {
             Ok(Self(text))
         } else {
             Err(Problem::new("email is not an address")
-                .with_hint("it must look like name@example.com, with letters, digits and . _ + - = / before the @")
-                .at_field("email"))
+                .with_hint("it must look like name@example.com, with letters, digits and . _ + - = / before the @"))
         }
     }
 

@@ -183,7 +183,7 @@ pub(crate) fn check_shared_name(name: &str) -> Result<()> {
         Some(prefix) => upper.starts_with(prefix),
         None => upper == **pattern,
     };
-    match STEERING.iter().find(|(_, names)| names.iter().any(|pattern| is_named(&pattern))) {
+    match STEERING.iter().find(|(_, names)| names.iter().any(&is_named)) {
         None => Ok(()),
         Some((reason, _)) => Err(Error::invalid(format!(
             "the environment variable {name} steers programs, and would do so in the runs of other users: {reason}"

@@ -19,7 +19,7 @@ pub(crate) type Result<T, E = ApiError> = std::result::Result<T, E>;
 pub(crate) enum ApiError {
     Core(Error),
     /// A refusal of a known caller, which the audit keeps.
-    Denied(Error, Denial),
+    Denied(Error, Box<Denial>),
     NoSuchPath(String),
     MethodNotAllowed,
     BodyTooLarge {
@@ -176,7 +176,7 @@ impl IntoResponse for ApiError {
         }
         let mut response = (status, Json(self.body())).into_response();
         if let Self::Denied(_, denial) = self {
-            response.extensions_mut().insert(denial);
+            response.extensions_mut().insert(*denial);
         }
         response
     }

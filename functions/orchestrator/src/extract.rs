@@ -48,7 +48,7 @@ impl Caller {
     pub(crate) fn may(&self, action: Action, resource: Resource<'_>) -> Result<(), ApiError> {
         policy::authorize(&self.principal, action, resource).map_err(|error| {
             let (action, resource) = (action.permission(), resource.name());
-            ApiError::Denied(error, Denial { actor: self.actor.clone(), action, resource })
+            ApiError::Denied(error, Box::new(Denial { actor: self.actor.clone(), action, resource }))
         })
     }
 }
@@ -65,7 +65,8 @@ impl FromRequestParts<App> for Caller {
             Authenticated::No(principal, error) => {
                 let actor = actor_of(&principal);
                 let resource = format!("key:{}", actor.key_id.clone().unwrap_or_default());
-                return Err(ApiError::Denied(error, Denial { actor, action: "keys:use".to_owned(), resource }));
+                let denial = Denial { actor, action: "keys:use".to_owned(), resource };
+                return Err(ApiError::Denied(error, Box::new(denial)));
             }
         };
         let actor = actor_of(&principal);

@@ -20,7 +20,7 @@ use tracing::Instrument;
 
 use crate::error::ApiError;
 
-/// Takes the use of a key from the extractor of [`Caller`] to [`in_context`], which writes it beside the handler's work.
+/// Takes the use of a key from the extractor of [`Caller`](crate::extract::Caller) to [`in_context`], which writes it beside the handler's work.
 pub(crate) type KeyUses = mpsc::UnboundedSender<KeyUse>;
 
 /// Gives a request its id, its log line and its time limit.

@@ -1,8 +1,6 @@
 import contextlib
 import os
 import shutil
-from pathlib import Path
-from urllib.parse import urlparse
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
@@ -35,13 +33,6 @@ def system(tmp_path_factory):
     system.stop()
 
 
-def serve(route, folder):
-    """Answers with a file of that folder and not of the program, so that a change of the console needs no build."""
-    name = urlparse(route.request.url).path.split("/", 3)[3]
-    kind = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}[Path(name).suffix]
-    route.fulfill(body=(Path(folder) / name).read_text(), content_type=f"{kind}; charset=utf-8")
-
-
 class Visitor:
     """A person at a browser. What goes wrong on a page is kept, and fails the test."""
 
@@ -54,8 +45,6 @@ class Visitor:
         self.problems = []
         # A server that is down on purpose, and an answer of 400 or more, show in the browser's own list of errors.
         self.expected = ["Failed to load resource", "WebSocket connection to"]
-        if folder := os.environ.get("RUNVOY_CONSOLE"):
-            self.context.route("**/console/*/**", lambda route: serve(route, folder))
         self.page = self.context.new_page()
         self.page.on("console", self._note)
         self.page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))

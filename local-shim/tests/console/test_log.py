@@ -269,6 +269,7 @@ def test_the_end_is_in_view_whatever_pictures_the_lines_have(visit, system, widt
     page = visit(viewport={"width": width, "height": 800}).sign_in(f"/logs?execution_id={execution}")
     complete(page)
     log = page.get_by_role("log")
+    page.locator(".log").evaluate("one => one.scrollIntoView({ block: 'start' })")
     expect(log.locator("[data-line]").last).to_be_in_viewport(ratio=0.9)
     expect(log.get_by_text("the-end", exact=True)).to_be_in_viewport()
     # In the narrow window a line is higher than the view.

@@ -445,7 +445,7 @@ def test_a_server_that_is_down_is_said_once_and_mends_by_itself(visit, tmp_path)
         page.get_by_role("link", name="Images", exact=True).click()
         system.start()
         expect(page.locator(".connection p")).to_have_count(0)
-        expect(page.get_by_role("row", name="ubuntu")).to_be_visible()
+        expect(page.get_by_role("row", name="ubuntu").first).to_be_visible()
         page.goto(f"/logs?execution_id={execution}")
         expect(page.locator("h1")).to_contain_text("Failed")
     finally:

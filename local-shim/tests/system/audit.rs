@@ -129,7 +129,7 @@ async fn claims_connections_admin_events_and_keys_that_were_revoked_are_in_the_a
         (&followed[0]["actor"], &followed[0]["resource"], &followed[0]["key_id"]),
         (&json!("dev@example.com"), &json!(format!("execution:{}", id(&started))), &claim["key_id"])
     );
-    assert_eq!(admin.process(include_str!("../../../examples/create-admin.json")).await.status, 200);
+    assert_eq!(admin.process_with_key(include_str!("../../../examples/create-admin.json")).await.status, 200);
     let made = entries(admin, "actor=event").await;
     assert_eq!((made.len(), &made[0]["action"]), (1, &json!("users:create")));
     assert_eq!(admin.post("/users/revoke", &json!({"email": "dev@example.com"})).await.status, 200);

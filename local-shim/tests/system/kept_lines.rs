@@ -56,10 +56,9 @@ async fn two_hundred_viewers_of_one_log_lose_no_line() {
     let system = patient(Settings::ephemeral()).await;
     let started = system.admin.run(&format!("sleep 1; {SLOWLY}")).await;
     let url = url(&started);
-    let viewers = join_all(
-        (0..200).map(|_| async { tokio::spawn(watch_within(LONG, Seen::default(), connect(&url).await.unwrap())) }),
-    )
-    .await;
+    let sockets = join_all((0..200).map(|_| async { connect(&url).await.unwrap() })).await;
+    let viewers: Vec<_> =
+        sockets.into_iter().map(|socket| tokio::spawn(watch_within(LONG, Seen::default(), socket))).collect();
     let id = id(&started);
     assert_eq!(end_of(&system.admin, &id).await["status"], "SUCCEEDED");
     assert_eq!(printed(&system.admin, &id).await, numbers(60));

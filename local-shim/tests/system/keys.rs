@@ -179,10 +179,11 @@ async fn open_connections_of_a_deleted_key_and_of_a_revoked_user_end() {
     let (second_id, second) = another(&developer, json!({"name": "ci"})).await;
     let follow = async |caller: &Caller| {
         let started = caller.run("sleep 60").await;
-        tokio::spawn(watch(connect(started["websocket_url"].as_str().unwrap()).await.unwrap()))
+        connect(started["websocket_url"].as_str().unwrap()).await.unwrap()
     };
-    let (of_first, of_second) = (follow(&developer).await, follow(&second).await);
-    let of_admin = follow(&system.admin).await;
+    let of_first = tokio::spawn(watch(follow(&developer).await));
+    let of_second = tokio::spawn(watch(follow(&second).await));
+    let of_admin = tokio::spawn(watch(follow(&system.admin).await));
     assert_eq!(developer.delete(&format!("/keys/{second_id}")).await.status, 200);
     of_second.await.unwrap();
     assert!(!of_first.is_finished(), "the other key of the user still works");

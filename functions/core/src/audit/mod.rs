@@ -239,7 +239,7 @@ pub async fn write(app: &App, entry: &Entry) -> Result<()> {
 /// Writes several entries, all or none.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write`](fn@write).
 pub async fn write_all(app: &App, entries: &[Entry]) -> Result<()> {
     match entries {
         [] => Ok(()),

@@ -41,7 +41,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// The kind of resource and the verb, as [`permissions`] names the action.
+    /// The kind of resource and the verb, as [`permissions`](super::policy::permissions) names the action.
     pub(super) fn name(self) -> (&'static str, &'static str) {
         match self {
             Self::Run => ("executions", "run"),

@@ -67,7 +67,8 @@ pub(super) fn overrides(
         return Err(Error::invalid(format!(
             "command and env need {size} characters of the {MAX_OVERRIDES} that ECS carries to a task"
         ))
-        .with_hint("put the script into a git repository and name it with git_repo"));
+        .with_hint("put the script into a git repository and name it with git_repo")
+        .at_field("command"));
     }
     let containers = containers.into_iter().map(|(name, variables)| {
         let variables =

@@ -187,7 +187,9 @@ mod tests {
             assert!(with(bad, None, None).is_err(), "{bad}");
         }
         for ssh in ["git@example.com:a/b.git", "ssh://git@example.com/a", "example.com:a"] {
-            assert!(with(ssh, None, None).unwrap_err().to_string().contains("https://"), "{ssh}");
+            let refused = with(ssh, None, None).unwrap_err();
+            assert!(refused.hint().is_some_and(|hint| hint.contains("https://")), "{ssh}");
+            assert_eq!(refused.field(), Some("git_repo"), "{ssh}");
         }
         for bad in ["-x", "a b", "a..b", "a:b", "a\n"] {
             assert!(with("https://x/y", Some(bad), None).is_err(), "{bad}");

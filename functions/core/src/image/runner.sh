@@ -92,7 +92,7 @@ write_env_file() {
 read_clock() {
     RUNVOY_CLOCK=
     if [ -r /proc/uptime ]; then
-        read -r RUNVOY_CLOCK RUNVOY_REST </proc/uptime
+        read -r RUNVOY_CLOCK _ </proc/uptime
         RUNVOY_CLOCK=${RUNVOY_CLOCK%.*}${RUNVOY_CLOCK#*.}
     else
         RUNVOY_CLOCK=$(date +%s)00

@@ -29,7 +29,7 @@ if [ -z "${RUNVOY_WORKSPACE:-}" ]; then
 fi
 # The time limit of a run counts from here. The runner looks for the hundredths of a second since the machine's start.
 if [ -r /proc/uptime ]; then
-    read -r RUNVOY_START RUNVOY_REST </proc/uptime
+    read -r RUNVOY_START _ </proc/uptime
     RUNVOY_START=${RUNVOY_START%.*}${RUNVOY_START#*.}
 else
     RUNVOY_START=$(date +%s)00

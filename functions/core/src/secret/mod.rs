@@ -299,7 +299,9 @@ pub async fn find_all(app: &App, names: &[String]) -> Result<Vec<Secret>> {
 }
 
 fn unknown(name: &str) -> Error {
-    Error::invalid(format!("there is no secret {name:?}")).with_hint("GET /api/v1/secrets lists the secrets")
+    Error::invalid(format!("there is no secret {name:?}"))
+        .with_hint("GET /api/v1/secrets lists the secrets")
+        .at_field("secrets")
 }
 
 /// Changes a secret: its value first, then its record.

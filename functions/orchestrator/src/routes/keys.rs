@@ -50,7 +50,7 @@ pub(super) async fn list(
 ) -> Result<impl IntoResponse> {
     let email = match query.email.as_deref().filter(|email| !email.is_empty()) {
         None => caller.principal.email.clone(),
-        Some(email) => Email::parse(email)?,
+        Some(email) => Email::parse(email).map_err(|problem| problem.at_field("email"))?,
     };
     caller.may(Action::ListKeys, Resource::Keys { of: &email })?;
     let keys = user::list_keys(&app, &email, &paging.request()?).await?;

@@ -147,7 +147,7 @@ async fn start(
     request: &ValidRun,
     idempotency: Option<&Idempotency>,
 ) -> Result<(ExecutionRecord, Vec<Entry>)> {
-    let image = image::resolve(app, request.image.as_deref()).await?;
+    let image = image::resolve(app, request.image.as_deref()).await.map_err(|error| error.at_field("image"))?;
     caller
         .may(Action::UseImage, image::resource(&image))
         .map_err(|error| naming(error, "image", image.image_id.as_str()))?;

@@ -95,7 +95,7 @@ pub(super) async fn create(
             .at_field("api_key")
             .into());
     }
-    let new = NewUser { email: Email::parse(&body.email)?, role: body.role.parse()?, actor: &caller.actor };
+    let new = NewUser { email: parse_email(&body.email)?, role: body.role.parse()?, actor: &caller.actor };
     let (user, claim_token) = user::create(&app, new).await?;
     tracing::info!(email = %user.email, role = %user.role, by = %caller.principal.email, "user created");
     let claim_url = format!("{}/claim/{claim_token}", extract::web_url(&app, &uri));
@@ -126,7 +126,7 @@ pub(super) async fn revoke(
     JsonBody(body): JsonBody<RevokeUser>,
 ) -> Result<Json<RevokedUser>> {
     caller.may(Action::RevokeUser, Resource::Account)?;
-    let email = Email::parse(&body.email)?;
+    let email = parse_email(&body.email)?;
     let change = Change { revoked: Some(true), ..Change::default() };
     user::change(&app, &email, change, Action::RevokeUser, &caller.actor).await?;
     tracing::info!(%email, by = %caller.principal.email, "user revoked");
@@ -162,7 +162,7 @@ pub(super) async fn update(
     caller.may(Action::UpdateUser, Resource::Account)?;
     let role = body.role.filter(|role| !role.is_empty()).map(|role| role.parse()).transpose()?;
     let change = Change { role, revoked: body.revoked };
-    let user = user::change(&app, &Email::parse(&email)?, change, Action::UpdateUser, &caller.actor).await?;
+    let user = user::change(&app, &parse_email(&email)?, change, Action::UpdateUser, &caller.actor).await?;
     Ok(Json(UpdatedUser { user }))
 }
 
@@ -187,8 +187,13 @@ pub(super) async fn renew_claim(
     Path(email): Path,
 ) -> Result<impl IntoResponse> {
     caller.may(Action::RenewClaim, Resource::Account)?;
-    let claim_token = user::renew_claim(&app, &Email::parse(&email)?, &caller.actor).await?;
+    let claim_token = user::renew_claim(&app, &parse_email(&email)?, &caller.actor).await?;
     let claim_url = format!("{}/claim/{claim_token}", extract::web_url(&app, &uri));
     let no_store = [(header::CACHE_CONTROL, "no-store")];
     Ok((StatusCode::CREATED, no_store, Json(RenewedClaim { claim_token, claim_url })))
+}
+
+/// The address of a user, as a caller names it.
+fn parse_email(text: &str) -> Result<Email> {
+    Ok(Email::parse(text).map_err(|problem| problem.at_field("email"))?)
 }

@@ -308,9 +308,9 @@ impl Ecs {
     /// The log streams of the tasks whose ends are not known to be handled. After a start, their lines may not have been handled either.
     pub fn unfinished_log_streams(&self) -> Vec<String> {
         let state = self.lock();
-        let streams = state
-            .open_tasks()
-            .flat_map(|(id, task)| task.containers.iter().map(move |container| runner::log_stream(&container.name, id)));
+        let streams = state.open_tasks().flat_map(|(id, task)| {
+            task.containers.iter().map(move |container| runner::log_stream(&container.name, id))
+        });
         streams.collect()
     }
 

@@ -114,7 +114,7 @@ pub struct Runner {
 #[derive(Clone)]
 pub enum Kind {
     Process(ProcessRunner),
-    Docker(DockerRunner),
+    Docker(Box<DockerRunner>),
 }
 
 impl fmt::Display for Kind {
