@@ -88,7 +88,7 @@ deploy *ARGUMENTS:
 
 # Create an admin of a deployed stack, and print the link by which the key is claimed, once and within 15 minutes.
 create-admin EMAIL STACK="runvoy":
-    STACK={{ quote(STACK) }} deploy/stack.sh create-admin {{ quote(EMAIL) }}
+    @STACK={{ quote(STACK) }} deploy/stack.sh create-admin {{ quote(EMAIL) }}
 
 # Send the events of a deployed stack again that failed for good.
 retry-failed STACK="runvoy":
