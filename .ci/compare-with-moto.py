@@ -237,7 +237,7 @@ def api_gateway():
 def emulated():
     """Every operation that is emulated, as the sources name them."""
     here = pathlib.Path(__file__).parent.parent / "local-shim/src/aws"
-    services = {"dynamodb": "dynamodb.rs", "ssm": "ssm.rs", "ecs": "ecs/mod.rs", "logs": "logs.rs"}
+    services = {"dynamodb": "dynamodb/mod.rs", "ssm": "ssm.rs", "ecs": "ecs/mod.rs", "logs": "logs/mod.rs"}
     for service, source in services.items():
         for operation in re.findall(r'^ +"([A-Z]\w+)" => (?:run|self|\{)', (here / source).read_text(), re.MULTILINE):
             yield service, xform_name(operation)

@@ -97,6 +97,7 @@ export function overridesSize(run) {
     ["RUNVOY_COMMAND", run.command.replaceAll("\r\n", "\n")],
     ["RUNVOY_REQUEST_ID", "0".repeat(36)],
     ["RUNVOY_IMAGE_ID", run.image && /-[0-9a-f]{8}$/.test(run.image) ? run.image : `${run.image || "alpine:latest"}-00000000`],
+    ["RUNVOY_NONCE", "0".repeat(22)],
   ];
   /** @type {[string, string][]} */
   const sidecar = [];
@@ -105,6 +106,7 @@ export function overridesSize(run) {
   if (run.git_repo) {
     runner.push(["RUNVOY_HAS_GIT_REPO", "true"]);
     sidecar.push(["RUNVOY_GIT_REPO", run.git_repo]);
+    if (run.timeout) sidecar.push(["RUNVOY_TIMEOUT", String(run.timeout)]);
     if (run.git_ref) sidecar.push(["RUNVOY_GIT_REF", run.git_ref]);
     if (run.git_path) runner.push(["RUNVOY_GIT_PATH", run.git_path]);
   }

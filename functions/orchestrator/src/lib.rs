@@ -14,7 +14,7 @@ use std::convert::Infallible;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, State},
-    http::{HeaderName, HeaderValue, Method, Uri, header, request::Parts},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
     middleware::from_fn,
     response::IntoResponse,
 };
@@ -51,7 +51,12 @@ pub async fn handle(api: &Api, event: LambdaEvent<Value>) -> Result<Value, Diagn
 
 async fn answer(api: Api, request: Request) -> Result<Response<Body>, Infallible> {
     let encoding = compression::Encoding::accepted(request.headers());
+    let methods = routes::methods_of_image(request.uri().path());
     let (mut parts, body) = api.0.oneshot(request.map(incoming)).await?.into_parts();
+    let says_methods = parts.headers.contains_key(header::ALLOW) || parts.status == StatusCode::METHOD_NOT_ALLOWED;
+    if let Some(methods) = methods.filter(|_| says_methods) {
+        parts.headers.insert(header::ALLOW, HeaderValue::from_static(methods));
+    }
     // Every body is made in memory, so collecting it cannot fail.
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     let body = match compression::compress(encoding, &mut parts.headers, &bytes) {

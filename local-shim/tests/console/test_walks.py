@@ -217,6 +217,7 @@ def test_a_user_is_created_claims_the_key_by_a_button_and_is_revoked(visit, syst
     key = walker.get_by_label("API key").inner_text()
     assert system.api("GET", "/me", key=key)["email"] == "walker@example.com"
     walker.get_by_role("button", name="Copy").click()
+    expect(walker.get_by_text("copied").first).to_be_visible()
     assert walker.evaluate("navigator.clipboard.readText()") == key
     walker.get_by_role("button", name="Use it here").click()
     expect(walker.get_by_text("walker@example.com")).to_be_visible()
@@ -510,7 +511,7 @@ def test_a_run_is_repeated_by_one_press_and_the_tab_shows_how_it_went(visit):
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.locator("h1")).to_contain_text("Failed")
     expect(page.locator("link[rel=icon]")).to_have_attribute("href", re.compile("icon-failed.svg$"))
-    expect(page.locator(".unseen[role=status]")).to_have_text("Failed: exit code 3")
+    expect(page.locator(".unseen[role=status]")).to_have_text("Failed: the command ended with exit code 3")
     first = page.url
     page.get_by_role("button", name="Re-run").click()
     page.wait_for_url(lambda url: "execution_id=" in url and url != first)

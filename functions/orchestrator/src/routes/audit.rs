@@ -37,7 +37,7 @@ pub(super) struct ListParameters {
     /// RFC 3339, or seconds since 1970. Entries before this time.
     until: Option<String>,
     /// How many at most; 100 by default, and 1000 at most.
-    #[param(value_type = Option<i64>, minimum = 0, maximum = 4_294_967_295_i64)]
+    #[param(pattern = "^[0-9]{0,9}$")]
     limit: Option<String>,
     /// From the `Link` header of the previous page.
     cursor: Option<String>,

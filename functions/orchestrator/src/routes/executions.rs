@@ -37,7 +37,7 @@ use crate::{
 #[into_params(parameter_in = Query)]
 pub(super) struct ListParameters {
     /// How many at most; 10 by default, 0 for as many as one answer carries.
-    #[param(value_type = Option<i64>, minimum = 0, maximum = 4_294_967_295_i64)]
+    #[param(pattern = "^[0-9]{0,9}$")]
     limit: Option<String>,
     /// Only executions with one of these statuses, separated by commas.
     #[param(

@@ -19,6 +19,8 @@ use runvoy_core::App;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{PathItemExt, router::OpenApiRouter, routes};
 
+pub(crate) use owners::methods_of_image;
+
 use crate::{console, middleware};
 
 #[cfg(test)]

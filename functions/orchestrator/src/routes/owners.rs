@@ -14,7 +14,7 @@ use runvoy_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::tags;
+use super::{BASE, tags};
 use crate::{
     error::{self, ApiError, Result},
     extract::{Caller, JsonBody, Path},
@@ -165,5 +165,15 @@ pub(super) async fn change_image(
         Ok(share_image(State(app), caller, Path(name.to_owned()), body).await?.into_response())
     } else {
         Err(ApiError::MethodNotAllowed)
+    }
+}
+
+/// The methods of a path below that of an image, which the wildcard of its route does not tell apart. `None` for any other path.
+pub(crate) fn methods_of_image(path: &str) -> Option<&'static str> {
+    let image = path.trim_end_matches('/').strip_prefix(BASE)?.strip_prefix("/images/")?;
+    match image {
+        "register" => None,
+        _ if image.ends_with("/owners") || image.ends_with("/sharing") => Some("PUT"),
+        _ => Some("GET,HEAD,DELETE"),
     }
 }

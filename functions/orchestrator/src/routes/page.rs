@@ -16,7 +16,7 @@ use crate::error::Result;
 #[into_params(parameter_in = Query)]
 pub(super) struct PageParameters {
     /// How many at most; as many as one answer carries if absent or 0.
-    #[param(value_type = Option<i64>, minimum = 0, maximum = 4_294_967_295_i64)]
+    #[param(pattern = "^[0-9]{0,9}$")]
     pub(super) limit: Option<String>,
     /// From the `Link` header of the previous page.
     cursor: Option<String>,
@@ -42,12 +42,16 @@ impl PageParameters {
     }
 }
 
+/// Digits of a limit: no list has more items than that.
+const MAX_DIGITS: usize = 9;
+
 /// The limit of a page, if the caller sets one.
 pub(super) fn limit(text: Option<&str>) -> Result<Option<usize>> {
     match text {
         None | Some("") => Ok(None),
         Some(text) => {
-            let limit = text.parse::<u32>().map_err(|_| Error::invalid("invalid limit parameter"))?;
+            let number = Some(text).filter(|text| text.len() <= MAX_DIGITS).and_then(|text| text.parse::<u32>().ok());
+            let limit = number.ok_or_else(|| Error::invalid("invalid limit parameter").at_field("limit"))?;
             Ok(Some(limit.try_into().unwrap_or(usize::MAX)))
         }
     }

@@ -135,7 +135,8 @@ pub(super) async fn revoke(
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct UpdateUser {
-    #[schema(value_type = Option<Role>)]
+    /// admin, operator, developer or viewer.
+    #[schema(pattern = "^(admin|operator|developer|viewer)?$")]
     role: Option<String>,
     /// `true` revokes the user, and `false` lets a revoked user in again, with the keys of before.
     revoked: Option<bool>,
