@@ -15,7 +15,7 @@ use crate::{
     signals::Interrupts,
 };
 
-/// How long a stop may take when nothing else is waited for.
+/// The time that a stop may take when nothing else is waited for.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The end of `runvoy` for an execution.
@@ -96,7 +96,7 @@ impl ClientEnd {
     }
 }
 
-/// How long an answer is waited for after a signal, so that a command that was started can be stopped.
+/// The time that an answer is waited for after a signal, so that a command that was started can be stopped.
 const ANSWER_AFTER_SIGNAL: Duration = Duration::from_secs(5);
 
 /// Waits for the answer to a request that starts an execution. Returns it with a flag that is set if a signal came meanwhile, and no

@@ -18,7 +18,7 @@ use crate::{
     playbook, say,
 };
 
-/// How long a user waits for a completion.
+/// The time that a user waits for a completion.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Characters of a command beside the id of its execution.
 const COMMAND_WIDTH: usize = 40;

@@ -49,7 +49,7 @@ impl Failure {
         Self { remedy: Some(remedy.into()), ..self }
     }
 
-    /// Whether the output is lost, so that `runvoy` cannot do its work any more.
+    /// Tells whether the output is lost, so that `runvoy` cannot do its work any more.
     pub(crate) fn is_of_output(&self) -> bool {
         self.kind != Kind::Own
     }

@@ -205,7 +205,7 @@ pub(crate) fn short(text: &str, most: usize) -> String {
     line.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// How long ago a time was, such as `5 min ago`. Other texts stay as they are.
+/// The time since a moment, such as `5 min ago`. Other texts stay as they are.
 pub(crate) fn ago(text: &str) -> String {
     let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
     let seconds = Timestamp::now().duration_since(time).as_secs();
@@ -218,7 +218,7 @@ pub(crate) fn ago(text: &str) -> String {
     }
 }
 
-/// How long something took, such as `1 min 5 s`.
+/// The time that something took, such as `1 min 5 s`.
 pub(crate) fn took(seconds: i64) -> String {
     match seconds {
         ..60 => format!("{seconds} s"),

@@ -114,12 +114,12 @@ impl Drop for Waiting {
     }
 }
 
-/// Whether standard error is a terminal on which text can change.
+/// Tells whether standard error is a terminal on which text can change.
 fn is_lively() -> bool {
     io::stderr().is_terminal() && !is_dumb()
 }
 
-/// Whether the terminal says that it knows neither colours nor movements.
+/// Tells whether the terminal says that it knows neither colours nor movements.
 pub(crate) fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }

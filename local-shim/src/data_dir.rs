@@ -18,7 +18,7 @@ pub(crate) struct DataDir {
     directory: Option<PathBuf>,
     /// The folder of the workspaces when there is no data directory.
     scratch: PathBuf,
-    /// Whether an earlier start has left a database in the folder.
+    /// Tells whether an earlier start has left a database in the folder.
     has_state: bool,
     /// A lock that is held until this value is dropped.
     _lock: Option<File>,
@@ -84,7 +84,7 @@ impl DataDir {
         }
     }
 
-    /// Whether an earlier start has left a database here, and so may have made the files beside it.
+    /// Tells whether an earlier start has left a database here, and so may have made the files beside it.
     pub(crate) fn has_state(&self) -> bool {
         self.has_state
     }

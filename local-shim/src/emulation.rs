@@ -66,7 +66,7 @@ pub(crate) fn build(
     })
 }
 
-/// What the template allows each function.
+/// The permissions that the template gives each function.
 fn policies(stack: &Stack) -> Result<BTreeMap<&'static str, Vec<Statement>>> {
     let functions = [ORCHESTRATOR, EVENT_PROCESSOR].into_iter();
     functions.map(|name| Ok((name, Statement::all(&stack.function(name)?.policies)))).collect()

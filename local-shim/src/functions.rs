@@ -18,7 +18,7 @@ use crate::{
 pub const ORCHESTRATOR: &str = "Orchestrator";
 pub const EVENT_PROCESSOR: &str = "EventProcessor";
 
-/// What the template says of a function, and what the function reads of it.
+/// The settings of a function in the template, and the parts of them that the function reads.
 pub(crate) type Setup = (FunctionSettings, Config);
 
 pub(crate) struct Functions {

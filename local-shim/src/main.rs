@@ -1,3 +1,5 @@
+//! Starts the local system from its command line: reads flags and settings, prints the welcome, and ends on a signal.
+
 use std::{
     fmt::Write as _,
     io::{IsTerminal, Write as _},
@@ -49,7 +51,7 @@ struct Arguments {
     #[arg(long, value_name = "DIR", default_value = ".runvoy-local")]
     data_dir: PathBuf,
 
-    /// How commands run.
+    /// The way in which commands run.
     #[arg(long, value_enum, default_value_t)]
     runner: RunnerChoice,
 
@@ -156,7 +158,7 @@ fn run(arguments: Arguments, from_file: &[String]) -> Result<()> {
 struct StopSignals {
     signals: Vec<Signal>,
     hangup: Signal,
-    /// Whether the program was started under `nohup` and is to go on when its terminal is closed.
+    /// Tells whether the program was started under `nohup` and is to go on when its terminal is closed.
     ignores_hangup: bool,
 }
 
@@ -182,7 +184,7 @@ impl StopSignals {
     }
 }
 
-/// Whether this process was started with a signal ignored. `false` where there is no /proc.
+/// Tells whether this process was started with a signal ignored. `false` where there is no /proc.
 fn is_ignored(signal: u32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());

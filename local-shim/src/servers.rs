@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
-/// How often another free port is tried, when port 0 was asked for and the one that IPv4 gave is taken on IPv6.
+/// The number of times that another free port is tried, when port 0 was asked for and the one that IPv4 gave is taken on IPv6.
 const ATTEMPTS: u32 = 10;
 
 /// The pause after a connection could not be accepted, when the process has as many files open as it may have.

@@ -34,11 +34,11 @@ const PLAYBOOK_PREFIX: &str = "RUNVOY_USER_";
 /// Letters in which a misspelt name differs from the one that was meant, at most. More would take one setting for another.
 const MAX_MISSPELT: usize = 3;
 
-/// How long a client may leave a request unfinished or a connection unused. API Gateway closes an unused one after 10 minutes; less
+/// The time that a client may leave a request unfinished or a connection unused. API Gateway closes an unused one after 10 minutes; less
 /// keeps half-open connections from adding up, and clients open a new one.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How commands run.
+/// The way in which commands run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum RunnerChoice {
     /// In Docker if an engine answers, else as processes.
@@ -107,9 +107,9 @@ pub struct Settings {
     pub record: Option<PathBuf>,
     /// The clock of the functions, if it is not the system's.
     pub clock: Option<SharedTimeSource>,
-    /// How long the functions wait for an answer of AWS, if not as long as in AWS.
+    /// The time that the functions wait for an answer of AWS, if not as long as in AWS.
     pub call_timeout: Option<Duration>,
-    /// How long a client may leave a request unfinished or a connection unused.
+    /// The time that a client may leave a request unfinished or a connection unused.
     pub client_timeout: Duration,
 }
 

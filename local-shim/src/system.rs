@@ -36,13 +36,13 @@ use crate::{
     stack::{FunctionSettings, REGION, Stack},
 };
 
-/// How long running requests and commands have to end when the program ends.
+/// The time that running requests and commands have to end when the program ends.
 const GRACE: Duration = Duration::from_secs(10);
-/// How long viewers have to answer the close frame.
+/// The time that viewers have to answer the close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often expired items are deleted.
+/// The number of times that expired items are deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
-/// How long another AWS may take to accept a connection.
+/// The time that another AWS may take to accept a connection.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The file with the variables by which functions outside this process use this emulated AWS.
 pub const VARIABLES_FILE: &str = "functions.env";
@@ -59,9 +59,9 @@ pub struct Shim {
     pub function_environment: BTreeMap<String, String>,
     /// The admin's key.
     pub admin_key: ApiKey,
-    /// Whether this start has created the admin.
+    /// Tells whether this start has created the admin.
     pub is_first_start: bool,
-    /// How commands run.
+    /// The way in which commands run.
     pub runner: runner::Kind,
     /// The time from the call until the ports answered.
     pub started_in: Duration,
@@ -158,7 +158,7 @@ struct Serving {
     close_viewers: CancellationToken,
 }
 
-/// What both functions are set up with.
+/// The settings and clients of both functions.
 struct Configured {
     orchestrator: Setup,
     event_processor: Setup,
@@ -308,7 +308,7 @@ impl Shim {
         self.aws.faults.set(plan);
     }
 
-    /// How often a function, by its name in the template, has called each operation of AWS so far.
+    /// The number of times that a function, by its name in the template, has called each operation of AWS so far.
     pub fn aws_calls(&self, function: &str) -> BTreeMap<String, u64> {
         self.aws.calls.by(function)
     }

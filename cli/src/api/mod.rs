@@ -19,7 +19,7 @@ use crate::{
 
 pub(crate) use refusal::Refusal;
 
-/// How long a server may send nothing. Lambda's own limit for the API is 30 seconds.
+/// The time that a server may send nothing. Lambda's own limit for the API is 30 seconds.
 const SILENCE: Duration = Duration::from_secs(35);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// After this long, a request is not sent again.
@@ -37,7 +37,7 @@ const RETRY_AFTER: [Duration; 6] = [
 ];
 /// The pause before which a user is told why nothing happens.
 const TELL_BEFORE: Duration = Duration::from_secs(1);
-/// How many redirections a GET follows.
+/// The most redirections that a GET follows.
 const MAX_REDIRECTS: usize = 5;
 /// Characters that may stand in a segment of a path as they are.
 const SEGMENT: &AsciiSet =

@@ -179,7 +179,7 @@ pub(crate) enum Keys {
     Create {
         /// For whom or what the key is
         name: String,
-        /// How long the key works, such as 12h or 30d
+        /// The time that the key works, such as 12h or 30d
         #[arg(long, value_name = "DURATION", value_parser = duration)]
         expires: Option<u64>,
         /// Limit the key to this action, such as executions:run; may be repeated

@@ -29,7 +29,7 @@ pub(crate) struct RunOptions {
     #[arg(long = "secret", value_name = "NAME", value_delimiter = ',', add = completion::secrets())]
     pub(crate) secrets: Vec<String>,
 
-    /// How long the command may take, such as 90s, 10m, 1h30m or 1d; 0 for no limit
+    /// The time that the command may take, such as 90s, 10m, 1h30m or 1d; 0 for no limit
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<u64>,
 

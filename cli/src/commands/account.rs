@@ -19,7 +19,7 @@ use crate::{
     say,
 };
 
-/// How long `version` waits for the server's.
+/// The time that `version` waits for the server's.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) async fn configure(global: Global, configure: Configure) -> Result<()> {

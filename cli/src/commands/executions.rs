@@ -14,7 +14,7 @@ use crate::{
     output::{self, field},
 };
 
-/// How often an execution's end is asked for.
+/// The pause between two questions for an execution's end.
 const POLL_EVERY: Duration = Duration::from_millis(500);
 /// The same while the API cannot be reached.
 const POLL_EVERY_OUTAGE: Duration = Duration::from_secs(2);

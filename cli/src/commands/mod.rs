@@ -30,7 +30,7 @@ use crate::{
     output::{self, Columns, field},
 };
 
-/// What every command works with.
+/// The API, the settings and the terminal, which every command works with.
 pub(crate) struct Context {
     pub(crate) global: Global,
     pub(crate) config: Config,

@@ -29,13 +29,13 @@ use socket::{Refusal, Socket};
 
 /// The first and the longest pause before another connection.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(15));
-/// How long the server may need to send the first frame. It comes when an event of the new connection has been handled.
+/// The time that the server may need to send the first frame. It comes when an event of the new connection has been handled.
 const FIRST_FRAME: Duration = Duration::from_secs(10);
 /// The pause between two frames after which all stored lines have been sent, on a network without delay.
 const QUIET: Duration = Duration::from_secs(1);
 /// How many round trips a pause between two stored frames may last besides.
 const ROUND_TRIPS: u32 = 3;
-/// How long the record may take to show an end that the log has shown.
+/// The time that the record may take to show an end that the log has shown.
 const RECORD_LAGS: Duration = Duration::from_secs(10);
 
 /// An event of an execution that is followed.
@@ -362,7 +362,7 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    /// How the execution ended, after [`Event::End`].
+    /// The end of the execution, after [`Event::End`].
     ///
     /// # Errors
     /// The API fails, or does not know of the end soon.

@@ -18,7 +18,7 @@ use crate::api::{Api, causes};
 
 /// After this long without a frame, the server is asked for a sign of life.
 const SILENCE: Duration = Duration::from_secs(20);
-/// How long the sign of life may take.
+/// The time that the sign of life may take.
 const ANSWER: Duration = Duration::from_secs(10);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The server answers this with `{"type":"pong"}`.

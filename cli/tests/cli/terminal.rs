@@ -70,7 +70,7 @@ fn on_terminal_that(
     (code, seen())
 }
 
-/// Whether a terminal does not show what is typed.
+/// Tells whether a terminal does not show what is typed.
 pub(crate) fn is_hidden(terminal: &std::fs::File) -> bool {
     let modes = rustix::termios::tcgetattr(terminal).unwrap().local_modes;
     !modes.contains(rustix::termios::LocalModes::ECHO)

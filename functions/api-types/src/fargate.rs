@@ -36,7 +36,7 @@ pub const SIZES: [Size; 7] = [
     size(16_384, 32_768, 122_880, 8192),
 ];
 
-/// Whether Fargate has tasks of this CPU and memory.
+/// Tells whether Fargate has tasks of this CPU and memory.
 pub fn is_size(cpu: u32, memory: u32) -> bool {
     SIZES.iter().any(|size| size.cpu == cpu && size.takes(memory))
 }

@@ -5,7 +5,7 @@ use strum::VariantArray as _;
 
 use crate::Problem;
 
-/// What a user may do, as `policies.cedar` spells out.
+/// The role of a user, by which `policies.cedar` decides.
 #[derive(
     Clone,
     Copy,

@@ -5,7 +5,7 @@ use strum::VariantArray as _;
 
 use crate::Problem;
 
-/// How far an execution has come.
+/// The state of an execution.
 #[derive(
     Clone,
     Copy,
@@ -32,12 +32,12 @@ pub enum Status {
 }
 
 impl Status {
-    /// Whether the execution has ended: no other status can follow.
+    /// Tells whether the execution has ended: no other status can follow.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Stopped)
     }
 
-    /// Whether an event may move an execution from this status to `next`. The event of a task's end may arrive before that of its
+    /// Tells whether an event may move an execution from this status to `next`. The event of a task's end may arrive before that of its
     /// start, so every end status can follow every status that is not one.
     pub fn can_become(self, next: Self) -> bool {
         match next {

@@ -70,7 +70,7 @@ impl App {
         self.now().as_second().saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX))
     }
 
-    /// Whether an expiry (seconds since 1970) has passed. DynamoDB deletes expired items late, so every reader checks.
+    /// Tells whether an expiry (seconds since 1970) has passed. DynamoDB deletes expired items late, so every reader checks.
     pub(crate) fn is_past(&self, expires_at: i64) -> bool {
         self.now().as_second() >= expires_at
     }

@@ -7,9 +7,9 @@ use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 
 use crate::config::Config;
 
-/// How often the SDK tries a call before it reports the failure.
+/// The number of times that the SDK tries a call before it reports the failure.
 pub const MAX_ATTEMPTS: u32 = 3;
-/// How long one try of a call may take when a function is deployed.
+/// The time that one try of a call may take when a function is deployed.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 

@@ -16,7 +16,7 @@ use crate::{
     time, user,
 };
 
-/// How long a claim link works. An admin hands it over in person or by chat, and a link that lies in a mailbox must soon be worth nothing.
+/// The time that a claim link works. An admin hands it over in person or by chat, and a link that lies in a mailbox must soon be worth nothing.
 const LIFETIME: Duration = Duration::from_secs(15 * 60);
 
 /// An item of the claims table. The key itself is made when it is claimed, so that none waits in the clear.
@@ -34,7 +34,7 @@ struct Claim {
 /// A claim that is about to be written.
 #[derive(Debug)]
 pub(crate) struct NewClaim {
-    /// What the link contains. Only its hash is stored.
+    /// The token that the link contains. Only its hash is stored.
     pub(crate) token: String,
     pub(crate) token_hash: String,
     /// The write that stores the claim.

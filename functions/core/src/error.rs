@@ -8,10 +8,10 @@ use thiserror::Error;
 use runvoy_api_types::NotAnExecutionId;
 pub use runvoy_api_types::{ErrorCode, Problem};
 
-/// What the SDK's operations fail with.
+/// The error of the SDK's operations.
 pub type SdkError<E> = result::SdkError<E, HttpResponse>;
 
-/// What lies behind an error: another error, or a sentence.
+/// The cause of an error: another error, or a sentence.
 pub type Cause = Box<dyn StdError + Send + Sync>;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -75,7 +75,7 @@ pub enum Error {
     #[error("{service} {}", if *.unreachable { "cannot be reached" } else { "failed" })]
     Aws {
         service: Service,
-        /// Whether no connection to the service could be made.
+        /// Tells whether no connection to the service could be made.
         unreachable: bool,
         #[source]
         cause: Cause,

@@ -48,7 +48,7 @@ impl Cursor {
 /// The part of a list that a caller asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PageRequest {
-    /// How many items at most; `None` for as many as one answer carries.
+    /// The most items; `None` for as many as one answer carries.
     pub limit: Option<usize>,
     /// Where the previous page ended.
     pub cursor: Option<Cursor>,
@@ -62,7 +62,7 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Where the next page starts, if there is one.
     pub next: Option<Cursor>,
-    /// How many items there are in all, those that `q` leaves out included.
+    /// The number of items in all, those that `q` leaves out included.
     pub total: usize,
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// What stands in the place of what is left out.
+/// The text in the place of a value that is left out.
 const REDACTED: &str = "REDACTED";
 /// Headers, parameters and fields whose values are credentials, in lower case.
 const CREDENTIALS: [&str; 8] =
@@ -151,7 +151,7 @@ fn redacted_path(path: &str) -> String {
     }
 }
 
-/// Whether the name of an environment variable says that its value is a secret.
+/// Tells whether the name of an environment variable says that its value is a secret.
 pub(crate) fn says_secret(name: &str) -> bool {
     SECRET_WORDS.iter().any(|word| name.contains(word))
 }

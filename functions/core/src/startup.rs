@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 
 use crate::{App, config::Origin};
 
-/// How long an AWS outside AWS may take to accept a connection.
+/// The time that an AWS outside AWS may take to accept a connection.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(2);
 const ADVICE: &str =
     "Start `just run-local` first and take the variables from .runvoy-local/functions.env, or deploy with SAM";

@@ -18,7 +18,7 @@ pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// The largest item that DynamoDB keeps, names and values together ("Constraints in Amazon DynamoDB").
 pub(crate) const MAX_ITEM_BYTES: usize = 400 * 1024;
-/// How often a call is repeated that collides with another write, or leaves keys unprocessed.
+/// The number of times that a call is repeated that collides with another write, or leaves keys unprocessed.
 const ATTEMPTS: u32 = 8;
 /// The pause before the first repetition. Each further one is twice as long: 1.3 seconds in all.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -97,7 +97,7 @@ pub(crate) fn too_much_contention(what: &str) -> Error {
     Error::unavailable(Service::DynamoDb, format!("too many invocations write {what} at the same time"))
 }
 
-/// What DynamoDB's refusal of a single write means.
+/// Tells refusals of a single write by DynamoDB apart.
 pub(crate) trait Refusal {
     /// The write's own condition does not hold.
     fn condition_failed(&self) -> bool;
@@ -140,7 +140,7 @@ where
 const BUSY: [&str; 4] =
     ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded"];
 
-/// What came of a transaction.
+/// The result of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transacted {
     Done,
@@ -168,7 +168,7 @@ pub(crate) async fn transact_once(app: &App, writes: Vec<TransactWriteItem>) -> 
     if codes.any(|code| BUSY.contains(&code)) { Ok(Transacted::Conflict) } else { Err(error.into()) }
 }
 
-/// Whether a transaction failed because the items with one partition key have reached the 10 GB that DynamoDB allows in a table with a
+/// Tells whether a transaction failed because the items with one partition key have reached the 10 GB that DynamoDB allows in a table with a
 /// local index ("Item collections").
 pub(crate) fn is_full(error: &Error) -> bool {
     let Error::Aws { cause, .. } = error else { return false };

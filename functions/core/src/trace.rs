@@ -17,7 +17,7 @@ use crate::{
     user::{self, User},
 };
 
-/// How far back the search goes, in steps. Most requests that are traced are recent, and a search takes longer the more it covers.
+/// The spans of time that are searched, the latest first. Most requests that are traced are recent, and a search takes longer the more it covers.
 /// The last step is the longest retention that the template allows.
 const WINDOWS: [Duration; 3] =
     [Duration::from_secs(3600), Duration::from_secs(7 * 86_400), Duration::from_secs(365 * 86_400)];
@@ -32,7 +32,7 @@ pub struct Trace {
     pub related_resources: RelatedResources,
 }
 
-/// What the request created or changed, in its present state.
+/// The resources that the request created or changed, in their present state.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct RelatedResources {
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -40,13 +40,13 @@ struct Change {
 }
 
 impl Record {
-    /// Whether the key of the viewer was revoked or deleted.
+    /// Tells whether the key of the viewer was revoked or deleted.
     fn has_ended(&self) -> bool {
         let mark = self.change.new_image.as_ref().and_then(|image| image.get("key_ended"));
         mark == Some(&AttributeValue::Bool(true))
     }
 
-    /// Whether the record tells of a new viewer or of one that was handed over. The filter of the event source mapping says the
+    /// Tells whether the record tells of a new viewer or of one that was handed over. The filter of the event source mapping says the
     /// same.
     fn needs_delivery(&self) -> bool {
         let mark = self.change.new_image.as_ref().and_then(|image| image.get("handed_over"));

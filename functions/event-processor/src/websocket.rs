@@ -110,7 +110,7 @@ async fn connect(app: &App, connection_id: &str, event: &Event, request_id: &Req
     }
 }
 
-/// Whether a page of the event's origin may connect. A client that is no browser sends no origin. The API's own pages may: those
+/// Tells whether a page of the event's origin may connect. A client that is no browser sends no origin. The API's own pages may: those
 /// of the address at which the API issued the token, which may be one of several (localhost and 127.0.0.1, or a proxy's), those of
 /// the API's address, and, where WebSockets and the API have one address, those of that address.
 fn is_origin_allowed(app: &App, event: &Event, issued_at: Option<String>) -> bool {

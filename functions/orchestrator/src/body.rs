@@ -9,7 +9,7 @@ use utoipa::{
     openapi::{Object, RefOr, Schema},
 };
 
-/// How alike an unknown name and a known one must be, from 0 to 1, for the known one to be proposed.
+/// The likeness of an unknown name and a known one, from 0 to 1, from which on the known one is proposed.
 const LIKENESS: f64 = 0.75;
 
 const DESCRIPTION: &str = "GET /api/v1/docs describes the body";
@@ -50,7 +50,7 @@ pub(crate) fn parse<T: DeserializeOwned + ToSchema>(bytes: &[u8]) -> Result<T> {
     }
 }
 
-/// What is wrong with a body. The parser's own text may quote a value, so the only part of it that is used is the place.
+/// The error for a body that cannot be read. The parser's own text may quote a value, so the only part of it that is used is the place.
 fn describe(error: &serde_json::Error, path: &str) -> Error {
     let place = format!("line {} column {}", error.line(), error.column());
     if !error.is_data() {

@@ -96,7 +96,7 @@ async fn page(State(app): State<App>, headers: HeaderMap) -> Response {
     document(&app, &headers, StatusCode::OK, "index.html")
 }
 
-/// What a browser gets for a page that does not exist.
+/// The page that a browser gets for a path that does not exist.
 pub(crate) fn not_found(app: &App) -> Response {
     document(app, &HeaderMap::new(), StatusCode::NOT_FOUND, "not-found.html")
 }

@@ -77,7 +77,7 @@ pub(crate) async fn in_context(app: App, mut request: Request, next: Next) -> Re
     answered.instrument(span).await
 }
 
-/// What a caller was refused. It travels on the answer to [`in_context`], which writes it down.
+/// An action that a caller was refused. It travels on the answer to [`in_context`], which writes it to the audit.
 #[derive(Clone, Debug)]
 pub(crate) struct Denial {
     pub(crate) actor: Actor,

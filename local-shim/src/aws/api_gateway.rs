@@ -15,7 +15,7 @@ use super::{Answer, AwsError};
 const MAX_PAYLOAD: usize = 128 * 1024;
 /// Messages that may wait for a slow viewer.
 const BACKLOG: usize = 64;
-/// How long a call waits for a place among them.
+/// The time that a call waits for a place among them.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// An action on the socket of a connection.

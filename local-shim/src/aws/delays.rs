@@ -16,11 +16,11 @@ pub const TASK: Duration = Duration::from_secs(1);
 /// Until DescribeTasks shows the tags of such a task.
 pub const TAGS: Duration = Duration::from_secs(3);
 
-/// How long tasks can still be started from a task definition that was deregistered ("DeregisterTaskDefinition", Amazon ECS API
+/// The time that tasks can still be started from a task definition that was deregistered ("DeregisterTaskDefinition", Amazon ECS API
 /// Reference).
 pub const DEREGISTERED: Duration = Duration::from_secs(600);
 
-/// How long after a registration of a task definition others of the same family are refused.
+/// The time after a registration of a task definition in which others of the same family are refused.
 pub const REGISTRATION: Duration = Duration::from_millis(200);
 
 /// In each state of a task on Fargate in which its containers do not run ("Amazon ECS task lifecycle"). It takes many times longer in AWS.

@@ -8,7 +8,7 @@ use std::{
 
 use super::{Answer, AwsError};
 
-/// How a call fails.
+/// The way in which a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It has no effect, and an error is answered.

@@ -11,7 +11,7 @@ use crate::stack::ACCOUNT;
 #[derive(Clone)]
 pub struct Iam {
     roles: Arc<Vec<String>>,
-    /// What the policies of each function allow, by the function's name.
+    /// The statements that the policies of each function allow, by the function's name.
     policies: Arc<BTreeMap<&'static str, Vec<Statement>>>,
 }
 

@@ -38,11 +38,11 @@ pub struct Aws {
     pub permissions: permissions::Needed,
     pub faults: faults::Faults,
     pub quotas: quotas::Quotas,
-    /// Whether services show late what was written (see [`delays`]), and writes conflict.
+    /// Tells whether services show late what was written (see [`delays`]), and writes conflict.
     pub is_busy: bool,
 }
 
-/// How often each function has called each operation. Operations are named `service:Operation`, as IAM policies name them.
+/// The number of times that each function has called each operation. Operations are named `service:Operation`, as IAM policies name them.
 #[derive(Clone, Default)]
 pub struct CallLog(Arc<Mutex<HashMap<&'static str, BTreeMap<String, u64>>>>);
 
@@ -151,12 +151,12 @@ pub(crate) const EMULATED: &str = "DynamoDB: items, transactions, DescribeTable,
     CloudWatch Logs: FilterLogEvents. SSM: parameters and their tags. IAM: GetRole. STS: GetCallerIdentity. API Gateway: \
     @connections. Lambda: Invoke. CloudFormation: DescribeStacks.";
 
-/// Whether a chance of one in `many` comes up.
+/// Tells whether a chance of one in `many` comes up.
 fn one_in(many: u128) -> bool {
     uuid::Uuid::new_v4().as_u128().is_multiple_of(many)
 }
 
-/// Whether an operation fails when another call changes the same thing at the same time: a write to a table during a transaction, or
+/// Tells whether an operation fails when another call changes the same thing at the same time: a write to a table during a transaction, or
 /// a registration of a family during another.
 pub fn may_conflict(service: &str, operation: &str) -> bool {
     match service {

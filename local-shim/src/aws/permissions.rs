@@ -22,7 +22,7 @@ pub struct Access {
     pub conditions: BTreeMap<&'static str, String>,
 }
 
-/// What each caller has needed since it is watched.
+/// The permissions that each caller has needed since it is watched.
 #[derive(Clone, Default)]
 pub struct Needed(Arc<Inner>);
 
@@ -47,7 +47,7 @@ impl Needed {
         all.entry(caller).or_default().extend(accesses(service, operation, &request));
     }
 
-    /// What this caller has needed so far.
+    /// The permissions that this caller has needed so far.
     pub(crate) fn by(&self, caller: &str) -> BTreeSet<Access> {
         self.0.accesses.lock().unwrap_or_else(PoisonError::into_inner).get(caller).cloned().unwrap_or_default()
     }
@@ -112,7 +112,7 @@ impl Statement {
             .collect()
     }
 
-    /// Whether the statement allows this access. A condition of a kind that is not known here allows nothing.
+    /// Tells whether the statement allows this access. A condition of a kind that is not known here allows nothing.
     pub fn allows(&self, access: &Access) -> bool {
         let conditions = self.conditions.as_object().into_iter().flatten();
         self.actions.contains(&access.action)
@@ -130,7 +130,7 @@ impl Statement {
     }
 }
 
-/// Whether a pattern with `*` (any characters) and `?` (one character) matches a text.
+/// Tells whether a pattern with `*` (any characters) and `?` (one character) matches a text.
 fn matches(pattern: &str, text: &str) -> bool {
     match (pattern.chars().next(), text.chars().next()) {
         (None, None) => true,

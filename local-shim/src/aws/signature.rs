@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 const PATH: &percent_encoding::AsciiSet =
     &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
-/// How far the time of a signature may be from now.
+/// The largest difference between the time of a signature and now.
 const MAX_SKEW: Duration = Duration::from_secs(15 * 60);
 
 /// An access key. The program accepts requests that are signed with its own, and no other.

@@ -27,7 +27,7 @@ const MAX_BODY: usize = 16 * 1024 * 1024;
 /// The name by which a container reaches the machine that it runs on.
 const HOST_OF_CONTAINERS: &str = "host.docker.internal";
 
-/// What the endpoint answers with.
+/// The services that answer at the endpoint.
 #[derive(Clone)]
 pub(crate) struct Door {
     pub aws: Aws,

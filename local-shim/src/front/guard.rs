@@ -51,7 +51,7 @@ fn is_loopback(host: &str) -> bool {
         || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Whether a browser says that a page of another site sends the request.
+/// Tells whether a browser says that a page of another site sends the request.
 fn is_cross_site(headers: &HeaderMap) -> bool {
     let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let fetched_by_other_site = headers

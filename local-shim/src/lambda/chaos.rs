@@ -14,7 +14,7 @@ const MAX_DELAY: u64 = 1500;
 #[derive(Debug)]
 pub(super) struct Chaos(Mutex<u64>);
 
-/// What happens to one try of a delivery.
+/// The fate of one try of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Undisturbed,
@@ -39,12 +39,12 @@ impl Chaos {
         (z ^ (z >> 31)) % limit
     }
 
-    /// How often an event is delivered.
+    /// The number of times that an event is delivered.
     pub(super) fn copies(&self) -> u64 {
         if self.below(4) == 0 { 2 + self.below(2) } else { 1 }
     }
 
-    /// How long a delivery is delayed.
+    /// The time that a delivery is delayed.
     pub(super) fn delay(&self) -> Duration {
         let most = if self.below(3) == 0 { MAX_DELAY } else { 50 };
         Duration::from_millis(self.below(most))

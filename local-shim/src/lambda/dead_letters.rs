@@ -20,11 +20,11 @@ use crate::aws::{
 };
 
 const FOLDER: &str = "failed-events";
-/// How often the events are looked through, while there are any.
+/// The number of times that the events are looked through, while there are any.
 const TICK: Duration = Duration::from_secs(2);
 /// The pause before an event is tried again for the first time, which doubles with each try, and the longest one.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
-/// How long an event is kept, as `MessageRetentionPeriod` of the queue in AWS.
+/// The time that an event is kept, as `MessageRetentionPeriod` of the queue in AWS.
 const KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(14 * 24);
 /// Events that are kept. A further one takes the place of the oldest.
 const MOST: usize = 10_000;
@@ -58,7 +58,7 @@ struct Letter {
 /// An event in the queue.
 struct Kept {
     letter: Letter,
-    /// Whether its file is written.
+    /// Tells whether its file is written.
     is_written: bool,
     due: Instant,
     pause: Duration,
@@ -163,7 +163,7 @@ impl DeadLetters {
         }
     }
 
-    /// Whether files can be written.
+    /// Tells whether files can be written.
     fn has_room(&self) -> bool {
         let Some(folder) = &self.0.folder else { return true };
         let path = folder.join("room");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Whether an event matches a rule's pattern ("Amazon EventBridge event patterns"): it has each field that the pattern names, with
+/// Tells whether an event matches a rule's pattern ("Amazon EventBridge event patterns"): it has each field that the pattern names, with
 /// one of the values that the pattern lists.
 pub(super) fn matches(pattern: &Value, event: &Value) -> bool {
     match pattern {

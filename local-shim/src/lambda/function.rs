@@ -140,7 +140,7 @@ impl Function {
         &self.0.config.function_name
     }
 
-    /// Whether an event may overtake the previous one.
+    /// Tells whether an event may overtake the previous one.
     pub fn reorders(&self) -> bool {
         self.0.chaos.is_some()
     }

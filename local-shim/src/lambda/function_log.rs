@@ -14,7 +14,7 @@ use crate::aws::logs::LogGroup;
 
 /// Bytes after which a new stream begins, as another instance of the function would begin one.
 const MAX_STREAM_BYTES: usize = 4 * 1024 * 1024;
-/// How many streams a group keeps.
+/// The most streams that a group keeps.
 const MAX_STREAMS: usize = 8;
 
 tokio::task_local! {

@@ -22,7 +22,7 @@ use crate::{
     stack::ACCOUNT,
 };
 
-/// How long a batch waits for the previous one, so that lines are stored in the order in which they were printed. After that it is
+/// The time that a batch waits for the previous one, so that lines are stored in the order in which they were printed. After that it is
 /// sent, because a viewer that is slow to take one batch must not keep other viewers from the next.
 const IN_ORDER: Duration = Duration::from_secs(1);
 /// Lines and bytes of a batch. CloudWatch names no limits for subscriptions; these are those of "PutLogEvents".

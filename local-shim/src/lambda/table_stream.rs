@@ -37,7 +37,7 @@ impl Settings {
         }
     }
 
-    /// Whether a record is sent to the function.
+    /// Tells whether a record is sent to the function.
     pub fn wants(&self, record: &Value) -> bool {
         self.filters.is_empty() || self.filters.iter().any(|filter| event_bridge::matches(filter, record))
     }

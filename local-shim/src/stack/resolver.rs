@@ -75,7 +75,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// Whether the condition of this name holds.
+    /// Tells whether the condition of this name holds.
     pub(super) fn holds(&self, condition: &str) -> Result<bool> {
         let found = self.conditions.get(condition).ok_or_else(|| anyhow!("no condition is named {condition}"))?;
         Ok(self.resolve(found)? == Value::Bool(true))

@@ -100,7 +100,7 @@ struct Simulation {
     spawner: LocalSpawner,
     /// A seed without faults, repeats and long delays: everything is delivered once, and soon.
     calm: bool,
-    /// Whether a line must reach its viewers within seconds.
+    /// Tells whether a line must reach its viewers within seconds.
     prompt: bool,
     /// How many invocations may run at the same time, and how many do.
     concurrency: usize,
@@ -122,7 +122,7 @@ struct Chain {
     wants_status: bool,
     sessions: Vec<String>,
     opened: Vec<u64>,
-    /// Whether it stayed connected until the server closed the connection.
+    /// Tells whether it stayed connected until the server closed the connection.
     stayed: bool,
 }
 

@@ -84,7 +84,7 @@ pub struct State {
     let_go: HashSet<usize>,
     pub tasks: BTreeMap<String, Task>,
     definitions: BTreeMap<String, Value>,
-    /// How often CloudWatch Logs was asked for lines, with the calls that exceeded the quota.
+    /// The number of times that CloudWatch Logs was asked for lines, with the calls that exceeded the quota.
     pub reads_of_logs: u64,
     pub sockets: BTreeMap<String, Socket>,
     /// What happened, for the person who reads the log of a seed.
@@ -111,7 +111,7 @@ pub struct Stopped {
 /// A viewer's end of a connection.
 #[derive(Default)]
 pub struct Socket {
-    /// Whether the handshake is over and the viewer is connected.
+    /// Tells whether the handshake is over and the viewer is connected.
     pub open: bool,
     /// The greatest delay of a frame, in milliseconds.
     pub slowness: u64,
@@ -119,7 +119,7 @@ pub struct Socket {
     pub full: Option<(u64, u64)>,
     /// The frames, with the time of each.
     pub frames: Vec<(u64, Value)>,
-    /// Whether the server has closed the connection.
+    /// Tells whether the server has closed the connection.
     pub closed: bool,
 }
 

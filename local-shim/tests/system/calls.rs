@@ -33,7 +33,7 @@ fn expected(operations: &[(&str, u64)]) -> BTreeMap<String, u64> {
     operations.iter().map(|(operation, count)| ((*operation).to_owned(), *count)).collect()
 }
 
-/// Whether the log of an execution is stored up to this line.
+/// Tells whether the log of an execution is stored up to this line.
 async fn is_stored(system: &System, execution_id: &str, line: &str) -> bool {
     let found = aws_sdk_cloudwatchlogs::Client::new(system.shim.sdk())
         .filter_log_events()

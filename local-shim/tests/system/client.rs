@@ -67,7 +67,7 @@ pub struct Caller {
     pub api: String,
     pub events: String,
     pub key: String,
-    /// How long an answer may take.
+    /// The time that an answer may take.
     pub patience: Duration,
 }
 

@@ -74,7 +74,7 @@ async fn no_file_stays_open_for_a_run_that_has_ended() {
     assert_eq!(program.wait().0, Some(0));
 }
 
-/// Whether this process, and so those that it starts, ignore SIGHUP (signal 1), as under `nohup`.
+/// Tells whether this process, and so those that it starts, ignore SIGHUP (signal 1), as under `nohup`.
 fn is_hangup_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());

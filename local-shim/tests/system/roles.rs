@@ -25,7 +25,7 @@ struct Row {
     body: &'static str,
     /// The status for a caller who is allowed.
     status: u16,
-    /// Whether an operator, a developer and a viewer are allowed without owning the resource.
+    /// Tells whether an operator, a developer and a viewer are allowed without owning the resource.
     may: [bool; 3],
     /// The action that a refusal names in the audit.
     action: &'static str,

@@ -37,7 +37,7 @@ async fn each_frame_of_a_viewer_is_answered_and_invokes_nothing() {
     assert!(events.contains("$connect") && !events.contains("MESSAGE"), "{events}");
 }
 
-/// Whether a line fits a pattern of equalities and inequalities of fields, joined by `&&`.
+/// Tells whether a line fits a pattern of equalities and inequalities of fields, joined by `&&`.
 fn fits(pattern: &str, line: &Value) -> bool {
     let terms = pattern.trim().trim_start_matches('{').trim_end_matches('}').split("&&");
     terms.map(str::trim).all(|term| {

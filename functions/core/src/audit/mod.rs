@@ -47,13 +47,13 @@ impl Actor {
         }
     }
 
-    /// What acts without a user's key: an event of AWS, or the program itself.
+    /// An actor without a user's key: an event of AWS, or the program itself.
     pub fn program(name: &str, request_id: &RequestId) -> Self {
         Self { name: name.to_owned(), request_id: request_id.clone(), ..Self::default() }
     }
 }
 
-/// What came of an action.
+/// The result of an action.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display, strum::EnumString, utoipa::ToSchema,
 )]

@@ -18,7 +18,7 @@ const BY_ACTOR: &str = "by-actor";
 const BY_RESOURCE: &str = "by-resource";
 /// Entries that an answer has at most, which keeps it far below the 6 MB of a Lambda answer.
 pub const MAX_LIMIT: usize = 1000;
-/// How long one page looks for entries. Then it ends, even with nothing found, and its cursor goes on from there.
+/// The time that one page looks for entries. Then it ends, even with nothing found, and its cursor goes on from there.
 const PAGE_TIME: Duration = Duration::from_secs(1);
 /// Days that are looked through at the same time, after the first. Most questions are about today.
 const DAYS_AT_ONCE: usize = 8;

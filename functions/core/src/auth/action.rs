@@ -86,7 +86,7 @@ impl Action {
         format!("{kind}:{verb}")
     }
 
-    /// Whether there is an action of this name.
+    /// Tells whether there is an action of this name.
     pub fn is_permission(name: &str) -> bool {
         Self::VARIANTS.iter().any(|action| name.split_once(':') == Some(action.name()))
     }

@@ -11,9 +11,9 @@ use crate::{
     user,
 };
 
-/// How often `last_used` is refreshed at most.
+/// The shortest time between two refreshes of `last_used`.
 const LAST_USED_INTERVAL: Duration = Duration::from_secs(60);
-/// How long a request may wait for that refresh after its own work is done.
+/// The time that a request may wait for that refresh after its own work is done.
 const REFRESH_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The user that a request comes from, and the key that it presents.
@@ -23,7 +23,7 @@ pub struct Principal {
     pub role: Role,
     /// The id of the key, for the audit.
     pub key_id: Option<String>,
-    /// What the key is limited to.
+    /// The actions that the key is limited to.
     pub scope: Option<Scope>,
     /// Stands for the key in what the request makes, such as a WebSocket token, which ends with the key.
     pub key_hash: Option<ApiKeyHash>,
@@ -44,7 +44,7 @@ pub struct KeyUse {
     at: Timestamp,
 }
 
-/// What a presented key leads to.
+/// The result of looking a presented key up.
 #[derive(Debug)]
 pub enum Authenticated {
     /// The key works. The second part is there when `last_used` is older than a minute: the caller passes it to [`note_use`] beside
@@ -89,7 +89,7 @@ fn refusal(app: &App, record: &key::ApiKeyRecord) -> Option<Error> {
     }
 }
 
-/// Whether a key still works, with which something was made that ends with the key.
+/// Tells whether a key still works, with which something was made that ends with the key.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.

@@ -43,16 +43,16 @@ pub struct Config {
     pub ecs_cluster: String,
     pub subnets: Vec<String>,
     pub security_groups: Vec<String>,
-    /// Whether each task gets a public address. A task in a private subnet cannot have one.
+    /// Tells whether each task gets a public address. A task in a private subnet cannot have one.
     pub assign_public_ip: bool,
     /// The image of the container that clones repositories: any that has `sh` and `git`.
     pub sidecar_image: String,
     pub task_role_arn: String,
     pub task_execution_role_arn: String,
     pub log_group: String,
-    /// How long stored lines are kept. The template sets it to the retention of the CloudWatch log group.
+    /// The time that stored lines are kept. The template sets it to the retention of the CloudWatch log group.
     pub log_retention: Duration,
-    /// How long entries of the audit are kept.
+    /// The time that entries of the audit are kept.
     pub audit_retention: Duration,
     /// The log groups of the functions themselves, which tracing a request searches.
     pub function_log_groups: Vec<String>,
@@ -62,7 +62,7 @@ pub struct Config {
     pub web_url: Option<String>,
     /// The API's own address, for the function that does not serve it. Without a final slash.
     pub api_url: Option<String>,
-    /// How long the orchestrator works on one request before it answers 503; no limit if absent.
+    /// The time that the orchestrator works on one request before it answers 503; no limit if absent.
     pub request_timeout: Option<Duration>,
     pub region: String,
 }

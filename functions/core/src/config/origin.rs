@@ -66,7 +66,7 @@ impl fmt::Display for Origin {
 /// The origins whose pages may call the API and open WebSockets, besides the API's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowedOrigins {
-    /// Whether `*` is among them.
+    /// Tells whether `*` is among them.
     pub any: bool,
     listed: Vec<Origin>,
 }
@@ -92,7 +92,7 @@ impl AllowedOrigins {
         self.listed.extend(origin);
     }
 
-    /// Whether a page of this origin (the value of the header `Origin`) may call the API. `own` are the origins that the API
+    /// Tells whether a page of this origin (the value of the header `Origin`) may call the API. `own` are the origins that the API
     /// itself is reached by. CORS and the WebSocket handshake both ask here.
     pub fn allow(&self, origin: &str, own: &[Origin]) -> bool {
         self.any || Origin::parse(origin).is_some_and(|origin| self.listed.contains(&origin) || own.contains(&origin))

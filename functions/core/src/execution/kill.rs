@@ -18,7 +18,7 @@ const MAX_REASON: usize = 255;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_millis(1600);
 
-/// What came of a request to stop an execution.
+/// The result of a request to stop an execution.
 #[derive(Debug)]
 pub enum KillOutcome {
     /// The task gets SIGTERM. Holds the execution after the change.

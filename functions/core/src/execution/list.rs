@@ -22,7 +22,7 @@ const BY_IMAGE: &str = "by-image";
 /// Which executions to list.
 #[derive(Debug, Default)]
 pub struct ExecutionsPage {
-    /// How many at most; 0 for as many as one answer carries.
+    /// The largest number of items; 0 for as many as one answer carries.
     pub limit: usize,
     /// Only executions with one of these; all executions if empty.
     pub statuses: Vec<Status>,
@@ -57,7 +57,7 @@ fn name_in_image_id(id: &str) -> Option<&str> {
 }
 
 impl Filter {
-    /// Whether a query may return executions that the filter leaves out.
+    /// Tells whether a query may return executions that the filter leaves out.
     fn is_sparse(&self) -> bool {
         self.created_by.is_some() || self.image.is_some() || self.source.is_some() || !self.words.is_empty()
     }
@@ -78,7 +78,7 @@ impl Filter {
     }
 }
 
-/// How long a page looks for executions that its filter leaves in. What it has found then is the page, and the next one goes on.
+/// The time that a page looks for executions that its filter leaves in. What it has found then is the page, and the next one goes on.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(1);
 
 #[derive(serde::Deserialize)]

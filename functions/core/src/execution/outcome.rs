@@ -16,7 +16,7 @@ const NO_ACCESS: i32 = 77;
 /// The sidecar's exit code when git could not clone the repository or find the ref.
 const NOT_CLONED: i32 = 65;
 
-/// How a task ended.
+/// The end of a task.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stop {
     stop_code: Option<String>,
@@ -107,7 +107,7 @@ impl Stop {
         (status, with)
     }
 
-    /// Whether the runner can have printed its last line: it has an exit code, and was not ended by SIGKILL (137).
+    /// Tells whether the runner can have printed its last line: it has an exit code, and was not ended by SIGKILL (137).
     pub(crate) fn may_have_last_line(&self) -> bool {
         self.exit_code.is_some_and(|code| code != 137)
     }
@@ -117,9 +117,9 @@ impl Stop {
 struct Cause {
     /// A part of what ECS says, in lower case.
     mark: &'static str,
-    /// What has happened, in words for a person.
+    /// The event, in words for a person.
     words: &'static str,
-    /// What to do about it.
+    /// The remedy.
     hint: &'static str,
 }
 
@@ -227,7 +227,7 @@ fn reason_of_failure(record: &ExecutionRecord, told: Option<&str>) -> String {
     }
 }
 
-/// Whether an execution has lasted for its time limit. A command can end with the same exit code of its own accord.
+/// Tells whether an execution has lasted for its time limit. A command can end with the same exit code of its own accord.
 fn reached_time_limit(execution: &Execution) -> bool {
     let lasted = execution.completed_at.map(|at| at.duration_since(execution.started_at).as_secs());
     execution.asked.timeout.zip(lasted).is_some_and(|(limit, lasted)| lasted >= limit.try_into().unwrap_or(i64::MAX))

@@ -61,7 +61,7 @@ pub(crate) struct EarlierLog {
     pub(crate) log_last_event_id: Option<String>,
     #[serde(default, skip_serializing)]
     pub(crate) log_complete: bool,
-    /// How many viewers have ever connected.
+    /// The number of viewers that have ever connected.
     #[serde(default, skip_serializing)]
     pub(crate) viewers: u64,
 }
@@ -191,7 +191,7 @@ pub async fn set_owners(app: &App, id: &ExecutionId, owners: &[Email], actor: &A
     }
 }
 
-/// What a status change writes besides the status.
+/// The attributes that a status change writes besides the status.
 #[derive(Clone, Debug, Default)]
 pub struct Transition {
     pub exit_code: Option<i32>,
@@ -203,7 +203,7 @@ pub struct Transition {
     pub request_id: Option<RequestId>,
 }
 
-/// What came of a status change.
+/// The result of a status change.
 #[derive(Debug)]
 pub enum Changed {
     /// The status was written. Holds the record after the change.

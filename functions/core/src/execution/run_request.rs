@@ -147,7 +147,7 @@ fn check_git(request: &RunRequest) -> Result<()> {
     Ok(())
 }
 
-/// Whether git would reach a repository by SSH: `ssh://…`, or `user@host:path` ("GIT URLS", git's documentation).
+/// Tells whether git would reach a repository by SSH: `ssh://…`, or `user@host:path` ("GIT URLS", git's documentation).
 fn is_ssh(repo: &str) -> bool {
     match repo.split_once("://") {
         Some((scheme, _)) => ["ssh", "git+ssh", "ssh+git"].contains(&scheme),

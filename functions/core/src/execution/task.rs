@@ -24,11 +24,11 @@ pub(super) const TAG_REQUEST_ID: &str = "RequestId";
 pub(super) const TAG_IDEMPOTENCY_KEY: &str = "IdempotencyKey";
 pub(super) const TAG_REQUEST_HASH: &str = "RequestHash";
 
-/// How long DescribeTasks may not show a task yet that ECS has started or told of in an event. AWS gives no figure ("RunTask",
+/// The time in which DescribeTasks may not show a task yet that ECS has started or told of in an event. AWS gives no figure ("RunTask",
 /// eventual consistency); a minute is generous.
 pub(crate) const CONSISTENT_AFTER: Duration = Duration::from_secs(60);
 
-/// What ECS says about a task, in an event or in the answer of DescribeTasks.
+/// A task as ECS describes it, in an event or in the answer of DescribeTasks.
 #[derive(Clone, Debug, Default)]
 pub struct TaskReport {
     pub last_status: String,
@@ -41,7 +41,7 @@ pub struct TaskReport {
     pub reported_at: Option<Timestamp>,
 }
 
-/// What ECS says about a container of a task.
+/// A container of a task as ECS describes it.
 #[derive(Clone, Debug, Default)]
 pub struct ContainerReport {
     pub name: String,
@@ -102,7 +102,7 @@ pub enum Phase {
     Stopped(Stop),
 }
 
-/// What came of a task's event.
+/// The result of a task's event.
 #[derive(Debug)]
 pub enum Applied {
     /// The task is not one of runvoy's, or its state is none that an execution shows.
@@ -143,7 +143,7 @@ pub(super) fn not_known_yet(id: &ExecutionId) -> Error {
     Error::unavailable(Service::Ecs, format!("task {id} is not known yet"))
 }
 
-/// Whether DescribeTasks shows by now every task that existed at this time.
+/// Tells whether DescribeTasks shows by now every task that existed at this time.
 pub fn is_consistent(app: &App, since: Timestamp) -> bool {
     app.now().duration_since(since).unsigned_abs() > CONSISTENT_AFTER
 }

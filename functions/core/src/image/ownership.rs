@@ -11,7 +11,7 @@ use crate::{
     table::{Transacted, string},
 };
 
-/// How often a change reads again what other writes have changed meanwhile.
+/// The number of times that a change reads again what other writes have changed meanwhile.
 const ATTEMPTS: u32 = 5;
 
 /// Gives an image to other owners.

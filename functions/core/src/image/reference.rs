@@ -78,7 +78,7 @@ impl Reference {
         Ok(reference)
     }
 
-    /// Whether the text that this was parsed from says the registry.
+    /// Tells whether the text that this was parsed from says the registry.
     pub(super) fn names_registry(&self, text: &str) -> bool {
         self.registry != DEFAULT_REGISTRY || text.starts_with("docker.io/") || text.starts_with("index.docker.io/")
     }

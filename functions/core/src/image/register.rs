@@ -18,10 +18,10 @@ use crate::{
     table::{self, Transacted, string},
 };
 
-/// How often a removal reads again what other writes have changed meanwhile.
+/// The number of times that a removal reads again what other writes have changed meanwhile.
 const ATTEMPTS: u32 = 5;
 
-/// What an image is registered with. An absent setting means its default.
+/// The settings of a registration. An absent one means its default.
 #[derive(Clone, Debug, Default)]
 pub struct Registration {
     pub image: String,

@@ -229,7 +229,7 @@ fn roles(config: &Config, image: &Image) -> (String, String) {
     )
 }
 
-/// Whether a task definition is what this version of the program registers for an image, in this stack.
+/// Tells whether a task definition is what this version of the program registers for an image, in this stack.
 pub(crate) fn is_current(config: &Config, image: &Image, definition: &TaskDefinition) -> bool {
     let (task_role, execution_role) = roles(config, image);
     if definition.task_role_arn() != Some(&task_role) || definition.execution_role_arn() != Some(&execution_role) {
@@ -253,7 +253,7 @@ pub(crate) async fn retag(app: &App, image: &Image, arn: &str) -> Result<()> {
     tagged.map(drop).map_err(Error::aws(Service::Ecs))
 }
 
-/// Whether a family belongs to an image: its own, or one of those with secrets.
+/// Tells whether a family belongs to an image: its own, or one of those with secrets.
 pub(crate) fn belongs_to(family: &str, image: &Image) -> bool {
     family
         .strip_prefix(&image.task_definition_name)

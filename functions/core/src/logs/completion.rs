@@ -20,7 +20,7 @@ use crate::{
     execution::{self, ExecutionId, ExecutionRecord, outcome::Stop},
 };
 
-/// How long after a task's end its log may still grow: the log driver sends lines every 5 seconds, and CloudWatch shows them a
+/// The time after a task's end in which its log may still grow: the log driver sends lines every 5 seconds, and CloudWatch shows them a
 /// little later.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The same for a task that was killed before its runner could print the last line. The log driver sends what it has when the
@@ -30,11 +30,11 @@ const PATIENCE_WITHOUT_END: Duration = Duration::from_secs(5);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(4));
 /// The shortest pause after a comparison with CloudWatch.
 const PAUSE_OF_COMPARISON: Duration = Duration::from_secs(1);
-/// How long an invocation tries while CloudWatch refuses its calls. The rest of its 120 seconds is for the viewers.
+/// The time that an invocation tries while CloudWatch refuses its calls. The rest of its 120 seconds is for the viewers.
 const PERSISTENCE: Duration = Duration::from_secs(60);
-/// How long a comparison may take for an event. The newest lines are compared first.
+/// The time that a comparison may take for an event. The newest lines are compared first.
 const COMPARISON: Duration = Duration::from_secs(30);
-/// How long a reader waits for a comparison, and for the end of a log to appear. The pause between two looks doubles.
+/// The time that a reader waits for a comparison, and for the end of a log to appear. The pause between two looks doubles.
 const READER_WAITS: Duration = Duration::from_secs(5);
 const PAUSE_FOR_READER: Duration = Duration::from_millis(250);
 /// Lambda tries a failed batch again after one and after two more minutes ("How Lambda handles errors and retries with asynchronous
@@ -136,7 +136,7 @@ pub async fn complete_for_reader(app: &App, record: &ExecutionRecord) -> Result<
     Ok(head)
 }
 
-/// Whether the store lacks the last line of an execution whose log is not known to be complete.
+/// Tells whether the store lacks the last line of an execution whose log is not known to be complete.
 ///
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
@@ -234,7 +234,7 @@ fn spans(app: &App, head: &LogHead, stop: &Stop, newest: Option<&Batch>) -> Vec<
     .collect()
 }
 
-/// Whether CloudWatch names lines otherwise than its subscription does. That it does not is seen, not documented. If it did, every
+/// Tells whether CloudWatch names lines otherwise than its subscription does. That it does not is seen, not documented. If it did, every
 /// line would be stored twice.
 async fn are_named_otherwise(app: &App, id: &ExecutionId, newest: &Batch, shown: &[LogEvent]) -> Result<bool> {
     let shown = Shown::new(shown);
@@ -269,7 +269,7 @@ impl<'a> Shown<'a> {
         }
     }
 
-    /// Whether the ids of these stored lines are others than CloudWatch's. `None` if none of the lines is shown.
+    /// Tells whether the ids of these stored lines are others than CloudWatch's. `None` if none of the lines is shown.
     fn are_named_otherwise(&self, stored: &[LogEvent]) -> Option<bool> {
         if stored.iter().any(|event| self.ids.contains(event.event_id.as_str())) {
             return Some(false);

@@ -7,7 +7,7 @@ use super::LogEvent;
 /// Stands between the exit code and the nonce.
 const NONCE_MARK: &str = " nonce=";
 
-/// Whether any of the lines looks like the runner's last one, so that it is worth to read the run's nonce.
+/// Tells whether any of the lines looks like the runner's last one, so that it is worth to read the run's nonce.
 pub fn may_have_end(events: &[LogEvent]) -> bool {
     events.iter().any(|event| event.message.starts_with(END_LINE))
 }

@@ -14,10 +14,10 @@ use crate::{
 
 /// How many items one call of BatchGetItem may name ("BatchGetItem", DynamoDB API Reference).
 const HEADS_A_CALL: usize = 100;
-/// How often an update of a head is tried that loses a race with another writer.
+/// The number of times that an update of a head is tried that loses a race with another writer.
 const ATTEMPTS: u32 = 12;
 
-/// How far an execution's log has been stored.
+/// The place up to which an execution's log has been stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogHead {
     /// Counts the changes of the head. Each is conditional on the count that its writer has read. 0 if there is no item yet.
@@ -29,10 +29,10 @@ pub struct LogHead {
     /// The greatest event id stored so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_event_id: Option<String>,
-    /// Whether the log has been read to its end after the task stopped, so that no further batch is expected.
+    /// Tells whether the log has been read to its end after the task stopped, so that no further batch is expected.
     #[serde(default)]
     pub complete: bool,
-    /// Whether a viewer has ever connected.
+    /// Tells whether a viewer has ever connected.
     #[serde(default)]
     pub watched: bool,
 }

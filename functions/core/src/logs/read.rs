@@ -20,12 +20,12 @@ const MAX_COMPRESSED: usize = 4 * 1024 * 1024;
 /// Bytes of lines before compression: what a function of 256 MB can hold several copies of.
 const MAX_UNCOMPRESSED: usize = 40 * 1024 * 1024;
 
-/// How long a page of the store is filled. The API answers within 30 seconds, and clients ask for the next page.
+/// The time that a page of the store is filled. The API answers within 30 seconds, and clients ask for the next page.
 const LONGEST_PAGE: Duration = Duration::from_secs(5);
 /// After each of so many events, the clock is read.
 const EVENTS_A_LOOK: usize = 64;
 
-/// How the size of a page is limited.
+/// The limit of the size of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageLimit {
     /// The answer is sent as it is.
@@ -175,7 +175,7 @@ struct Page {
     size: usize,
     /// Compresses what is on the page, to learn how large it becomes.
     compressor: DeflateEncoder<ByteCount>,
-    /// How many lines are not on this page, where that is known.
+    /// The number of lines that are not on this page, where that is known.
     missing: Option<usize>,
     next: Option<After>,
 }
@@ -201,7 +201,7 @@ impl Page {
         Self { events: Vec::new(), limit, size: 0, compressor, missing: None, next: None }
     }
 
-    /// Whether the page has taken so long that it ends here. A page has one event at least, so that the next page is another one.
+    /// Tells whether the page has taken so long that it ends here. A page has one event at least, so that the next page is another one.
     fn is_overdue(&self, app: &App, ends: Timestamp) -> bool {
         self.events.len() % EVENTS_A_LOOK == 1 && app.now() >= ends
     }

@@ -23,7 +23,7 @@ use crate::{
 const BY_LAST_EVENT: &str = "by-last-event";
 /// Bytes of compressed lines in one transaction. DynamoDB allows 4 MB in all ("Constraints in Amazon DynamoDB").
 const MAX_TRANSACTION: usize = 3 * 1024 * 1024;
-/// How often an invocation that lost a race with another writer tries again.
+/// The number of times that an invocation that lost a race with another writer tries again.
 const ATTEMPTS: u32 = 12;
 
 /// The outcome of an append.
@@ -103,7 +103,7 @@ pub async fn append(app: &App, id: &ExecutionId, events: Vec<LogEvent>, complete
     }
 }
 
-/// Whether all of these lines come after every stored line.
+/// Tells whether all of these lines come after every stored line.
 fn comes_after<'a>(head: &LogHead, mut events: impl Iterator<Item = &'a LogEvent>) -> bool {
     match &head.last_event_id {
         None => true,
@@ -183,7 +183,7 @@ async fn without_stored(
 pub(super) struct Range {
     pub(super) sequence: u64,
     pub(super) first_event_id: String,
-    /// How many lines the batch has. Absent for batches of an earlier version.
+    /// The number of lines of the batch. Absent for batches of an earlier version.
     #[serde(default)]
     pub(super) lines: Option<usize>,
 }

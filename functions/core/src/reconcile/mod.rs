@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use crate::{App, Error, RequestId, Result, execution::list, image, secret, time};
 
-/// What was checked, found and mended.
+/// The report of a reconcile: what was checked, found and mended.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Report {
     #[serde(with = "time::as_rfc3339")]
@@ -26,9 +26,9 @@ pub struct Report {
     pub identity_status: IdentityStatus,
     pub authorizer_status: AuthorizerStatus,
     pub issues: Vec<Issue>,
-    /// How many things were mended.
+    /// The number of things that were mended.
     pub reconciled_count: usize,
-    /// How many things could not be checked or mended.
+    /// The number of things that could not be checked or mended.
     pub error_count: usize,
 }
 
@@ -86,7 +86,7 @@ pub struct Issue {
     pub resource_id: String,
     pub severity: Severity,
     pub message: String,
-    /// What was done about it, or what to do.
+    /// The action that was taken, or that is to be taken.
     pub action: &'static str,
 }
 

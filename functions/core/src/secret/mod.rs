@@ -29,7 +29,7 @@ use crate::{
     time,
 };
 
-/// How long a creation or deletion may be under way before it counts as abandoned. No invocation works on it for so long.
+/// The time that a creation or deletion may be under way before it counts as abandoned. No invocation works on it for so long.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
 /// The secret as the policies see it.
@@ -41,7 +41,7 @@ pub fn resource(secret: &Secret) -> Resource<'_> {
     }
 }
 
-/// What is under way with a secret.
+/// The change that is under way with a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
@@ -264,7 +264,7 @@ fn abandoned_before(app: &App) -> Timestamp {
     now.checked_sub(ABANDONED_AFTER).unwrap_or(now)
 }
 
-/// Whether there is a record of this name, in any state.
+/// Tells whether there is a record of this name, in any state.
 pub(crate) async fn is_known(app: &App, name: &SecretName) -> Result<bool> {
     Ok(read_record(app, name).await?.is_some())
 }

@@ -24,7 +24,7 @@ use crate::{
     time,
 };
 
-/// How often a change reads a user again whose record has changed meanwhile.
+/// The number of times that a change reads a user again whose record has changed meanwhile.
 const ATTEMPTS: u32 = 5;
 
 /// An item of the users table.

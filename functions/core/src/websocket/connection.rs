@@ -18,9 +18,9 @@ use crate::{
 
 /// The index of connections by their id alone, which is all that a `$disconnect` event contains.
 const BY_CONNECTION: &str = "by-connection";
-/// How long a connection's record lives. API Gateway closes every connection after two hours.
+/// The time that a connection's record lives. API Gateway closes every connection after two hours.
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
-/// How long the handshake of a connection may take after `connected_at`. Until then, API Gateway may not know the connection yet.
+/// The time that the handshake of a connection may take after `connected_at`. Until then, API Gateway may not know the connection yet.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(3);
 
 /// The key of a viewer's record.
@@ -35,9 +35,9 @@ pub struct ConnectionKey {
 pub struct Connection {
     #[serde(flatten)]
     pub(super) key: ConnectionKey,
-    /// Whether several lines may be sent in one frame.
+    /// Tells whether several lines may be sent in one frame.
     pub(super) batch: bool,
-    /// Whether the viewer receives the execution's status at each change.
+    /// Tells whether the viewer receives the execution's status at each change.
     #[serde(default)]
     pub(super) status: bool,
     /// The last status that was sent.
@@ -58,7 +58,7 @@ pub struct Connection {
     pub(super) expires_at: i64,
 }
 
-/// What a viewer asks for when it connects.
+/// The options of a viewer, which it sends when it connects.
 #[derive(Clone, Debug, Default)]
 pub struct ViewerOptions {
     /// Several lines in one frame.

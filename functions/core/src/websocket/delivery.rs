@@ -30,7 +30,7 @@ use crate::{
 
 /// Viewers that one invocation serves at the same time, so that a slow one does not hold up the others.
 const CONCURRENCY: usize = 128;
-/// How long an invocation serves one viewer before it hands the viewer over. The rest of the invocation's 120 seconds is for
+/// The time that an invocation serves one viewer before it hands the viewer over. The rest of the invocation's 120 seconds is for
 /// waiting: for the end of a log, or for the lease of an invocation that died.
 const TURN: Duration = Duration::from_secs(10);
 /// The first and the longest pause between two looks at a lease that another invocation holds.
@@ -39,7 +39,7 @@ const LEASE_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration:
 const HANDSHAKE_PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 /// The first and the longest pause while the buffer of a viewer is full.
 const FULL_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// How often a frame is sent that API Gateway fails to take for another reason, and the pause before the first repetition.
+/// The number of times that a frame is sent that API Gateway fails to take for another reason, and the pause before the first repetition.
 const POST_ATTEMPTS: u32 = 3;
 const POST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -166,7 +166,7 @@ async fn deliver_once(app: &App, key: &ConnectionKey, head: &LogHead, fresh: &[B
     }
 }
 
-/// How much of what a viewer lacked has been sent.
+/// The result of one turn of sending to a viewer.
 enum Progress {
     /// All of it.
     All,
@@ -305,9 +305,9 @@ async fn end(app: &App, connection: &Connection) -> Result<()> {
 /// The time that an invocation has for one viewer.
 struct Turn {
     ends: Timestamp,
-    /// Whether a batch is handled, which waits for no viewer whose buffer is full.
+    /// Tells whether a batch is handled, which waits for no viewer whose buffer is full.
     is_of_batch: bool,
-    /// Whether the viewer has taken a frame.
+    /// Tells whether the viewer has taken a frame.
     has_taken: bool,
 }
 
@@ -323,7 +323,7 @@ impl Turn {
     }
 }
 
-/// What came of sending a frame.
+/// The result of sending a frame.
 enum Sent {
     Yes,
     /// The viewer has left, and its record is removed.

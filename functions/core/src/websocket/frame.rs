@@ -36,7 +36,7 @@ pub(super) fn status(status: Status, exit_code: Option<i32>) -> Result<String> {
 #[derive(Default)]
 pub(super) struct Lines {
     pub(super) text: String,
-    /// How many lines the frame contains.
+    /// The number of lines in the frame.
     pub(super) count: usize,
 }
 

@@ -21,7 +21,7 @@ use crate::{
     table::{self, Refusal as _, number, string},
 };
 
-/// How long a lease lasts. It is longer than the longest call to AWS, so that an invocation still has its lease when a slow call
+/// The time that a lease lasts. It is longer than the longest call to AWS, so that an invocation still has its lease when a slow call
 /// returns.
 const LEASE: Duration = Duration::from_secs(20);
 
@@ -41,7 +41,7 @@ pub(super) struct LeaseHolder {
     lease_until: i64,
 }
 
-/// What came of an attempt to take a lease.
+/// The result of an attempt to take a lease.
 pub(super) enum LeaseAttempt {
     Taken(Box<Lease>),
     /// Another invocation has the lease.
@@ -88,7 +88,7 @@ impl Lease {
         Ok(LeaseAttempt::Taken(Box::new(Self { connection: table::from_item(item)?, owner, taken })))
     }
 
-    /// Whether the lease should be renewed before more is sent. A tenth of its time is early enough for waiting invocations to see
+    /// Tells whether the lease should be renewed before more is sent. A tenth of its time is early enough for waiting invocations to see
     /// within 2 seconds that its holder is alive.
     pub(super) fn is_aging(&self, app: &App) -> bool {
         app.now().duration_since(self.taken).unsigned_abs() > LEASE / 10

@@ -34,7 +34,7 @@ struct TokenRecord {
     expires_at: i64,
 }
 
-/// What a token is for.
+/// The execution and the viewer that a token is for.
 #[derive(Debug)]
 pub struct Token {
     pub execution_id: ExecutionId,

@@ -36,7 +36,7 @@ pub(super) struct ListParameters {
     since: Option<String>,
     /// RFC 3339, or seconds since 1970. Entries before this time.
     until: Option<String>,
-    /// How many at most; 100 by default, and 1000 at most.
+    /// The largest number of items; 100 by default, and 1000 at most.
     #[param(pattern = "^[0-9]{0,9}$")]
     limit: Option<String>,
     /// From the `Link` header of the previous page.

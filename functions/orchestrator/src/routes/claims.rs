@@ -51,7 +51,7 @@ pub(super) async fn claim(
     Ok((no_store, Json(Claimed { api_key: key.expose().to_owned(), user_email, message })).into_response())
 }
 
-/// Whether a browser loads the link before its user opens it ("Sec-Purpose", Fetch standard, and its older forms).
+/// Tells whether a browser loads the link before its user opens it ("Sec-Purpose", Fetch standard, and its older forms).
 fn is_prefetch(headers: &HeaderMap) -> bool {
     ["sec-purpose", "purpose", "x-purpose", "x-moz"].iter().any(|name| {
         headers.get(*name).and_then(|value| value.to_str().ok()).is_some_and(|value| {

@@ -36,7 +36,7 @@ use crate::{
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListParameters {
-    /// How many at most; 10 by default, 0 for as many as one answer carries.
+    /// The largest number of items; 10 by default, 0 for as many as one answer carries.
     #[param(pattern = "^[0-9]{0,9}$")]
     limit: Option<String>,
     /// Only executions with one of these statuses, separated by commas.

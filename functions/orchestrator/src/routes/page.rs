@@ -15,7 +15,7 @@ use crate::error::Result;
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct PageParameters {
-    /// How many at most; as many as one answer carries if absent or 0.
+    /// The largest number of items; as many as one answer carries if absent or 0.
     #[param(pattern = "^[0-9]{0,9}$")]
     pub(super) limit: Option<String>,
     /// From the `Link` header of the previous page.

@@ -59,7 +59,7 @@ impl SlowIndexes {
         Ok(Self { tables, past, writes: VecDeque::new() })
     }
 
-    /// Whether a query is of one of the indexes.
+    /// Tells whether a query is of one of the indexes.
     pub(super) fn are_queried(&self, query: &[u8]) -> bool {
         let query: Value = serde_json::from_slice(query).unwrap_or_default();
         let indexes = query["TableName"].as_str().and_then(|table| self.tables.get(table));

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-/// How long a client token is known.
+/// The time that a client token is known.
 const KEPT: Duration = Duration::from_secs(600);
 
 /// The transactions of the last ten minutes that had a client token and were carried out.
@@ -20,7 +20,7 @@ pub(super) struct Tokens {
     order: VecDeque<(Duration, String)>,
 }
 
-/// Whether a token has come before.
+/// Tells whether a token has come before.
 pub(super) enum Known {
     No,
     /// With the same request, which was answered so.

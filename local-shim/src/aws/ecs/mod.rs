@@ -41,7 +41,7 @@ const MAX_REASON: usize = 255;
 /// Items in one answer of ListTasks, ListTaskDefinitions and ListTaskDefinitionFamilies.
 const MAX_LISTED: usize = 100;
 
-/// What ECS says to a registration during another of the same family. AWS does not document it.
+/// The refusal of a registration during another of the same family. AWS does not document it.
 pub(super) const CONCURRENT_REGISTRATION: &str =
     "Too many concurrent attempts to create a new revision of the specified family.";
 
@@ -58,12 +58,12 @@ struct Inner {
     runner: Runner,
     ssm: Ssm,
     events: EventPublisher,
-    /// Whether it shows late what was written, and tasks take time to start and to end: see [`delays`].
+    /// Tells whether it shows late what was written, and tasks take time to start and to end: see [`delays`].
     is_slow: bool,
     /// When a revision of each family was registered last.
     registered: Mutex<HashMap<String, Instant>>,
     ended: tokio::sync::Notify,
-    /// What notes that the events of ends are handled.
+    /// The tasks of the runtime that record when an event of a task's end has been handled.
     telling: TaskTracker,
 }
 
@@ -342,7 +342,7 @@ impl Ecs {
         }
     }
 
-    /// Whether this long has passed since a task was started, where ECS shows late what was written.
+    /// Tells whether this long has passed since a task was started, where ECS shows late what was written.
     fn is_shown(&self, task: &Task, delay: Duration) -> bool {
         !self.0.is_slow || Timestamp::now().duration_since(task.created_at).unsigned_abs() >= delay
     }

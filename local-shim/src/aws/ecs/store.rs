@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{definition::TaskDefinition, task::Task};
 use crate::aws::state_file::{StateFile, database};
 
-/// How long ECS shows a task after it has stopped, with its client token ("DescribeTasks", Amazon ECS API Reference).
+/// The time that ECS shows a task after it has stopped, with its client token ("DescribeTasks", Amazon ECS API Reference).
 const SHOWN_AFTER_STOP: Duration = Duration::from_secs(3600);
 /// The file of the database.
 const FILE: &str = "ecs.sqlite";

@@ -39,7 +39,7 @@ pub(super) struct Task {
     pub(super) stop_code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stopped_reason: Option<String>,
-    /// Whether the event of the task's end has been handled. AWS shows no such field.
+    /// Tells whether the event of the task's end has been handled. AWS shows no such field.
     #[serde(default)]
     pub(super) end_told: bool,
     /// The client token of the RunTask request, and the hash of that request. AWS shows neither.

@@ -43,12 +43,12 @@ pub(super) struct FilterLogEvents {
     limit: Option<usize>,
 }
 
-/// What one call of `FilterLogEvents` shows.
+/// The lines that one call of `FilterLogEvents` shows.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown {
     /// Lines later than this, in milliseconds since 1970, are not shown yet.
     pub until: i64,
-    /// Whether the first page is empty and has a token. AWS may answer so, and the next page has the lines.
+    /// Tells whether the first page is empty and has a token. AWS may answer so, and the next page has the lines.
     pub begins_empty: bool,
 }
 

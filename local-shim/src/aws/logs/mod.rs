@@ -61,7 +61,7 @@ struct Inner {
     streams: Mutex<HashMap<String, Arc<Stream>>>,
     /// The next event id. It begins with the time in microseconds, so that ids ascend over restarts of the program.
     next: Arc<AtomicU64>,
-    /// How far a subscription of the group has come, if there is one.
+    /// The place that a subscription of the group has reached, if there is one.
     subscription: OnceLock<Arc<Positions>>,
 }
 

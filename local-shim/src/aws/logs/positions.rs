@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use crate::aws::state_file::{StateFile, replace_unsynced};
 
 const FILE: &str = "log-positions.json";
-/// How long changes are collected before they are written. What is lost with them is handed over once more.
+/// The time that changes are collected before they are written. What is lost with them is handed over once more.
 const WRITE_BEHIND: Duration = Duration::from_millis(200);
 /// Hand-overs of one stream at the same time.
 const IN_FLIGHT: usize = 8;
@@ -31,7 +31,7 @@ pub struct Positions {
     changed: Notify,
     /// Lines have been handled.
     progress: Notify,
-    /// Whether hand-overs of a stream need not wait for each other.
+    /// Tells whether hand-overs of a stream need not wait for each other.
     reorders: bool,
     path: Option<std::path::PathBuf>,
 }
@@ -55,7 +55,7 @@ struct Followed {
     handled: u64,
     /// Hand-overs after `handled`, by where they begin.
     under_way: BTreeMap<u64, HandOver>,
-    /// Whether it is in the queue, or is being read.
+    /// Tells whether it is in the queue, or is being read.
     is_queued: bool,
     has_ended: bool,
 }
@@ -63,7 +63,7 @@ struct Followed {
 struct HandOver {
     end: u64,
     is_done: bool,
-    /// Whether the next one need not wait for it any longer.
+    /// Tells whether the next one need not wait for it any longer.
     is_late: bool,
 }
 

@@ -34,11 +34,11 @@ const WORKSPACE: &str = "/workspace";
 /// without one.
 const OWNER: &str = "runvoy.owner";
 const EPHEMERAL: &str = "ephemeral:";
-/// How long an engine may take to answer when it is looked for.
+/// The time that an engine may take to answer when it is looked for.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
-/// How long the engine may take to begin its answer to a call, in seconds.
+/// The time that the engine may take to begin its answer to a call, in seconds.
 const CALL_SECONDS: u64 = 120;
-/// How often the progress of a pull is logged.
+/// The time between two log lines of the progress of a pull.
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]

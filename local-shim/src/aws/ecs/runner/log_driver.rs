@@ -23,7 +23,7 @@ const READ: usize = 128 * 1024;
 /// Bytes that are still read of an output that is cut off: as much as a pipe may hold (pipe(7)).
 const MAX_PIPE: usize = 1024 * 1024;
 
-/// How long lines are written again that could not be written, for example because the disk is full, while the container waits.
+/// The time that lines are written again that could not be written, for example because the disk is full, while the container waits.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The same after the container's end, for all lines that are left.
 const PATIENCE_AT_END: Duration = Duration::from_secs(30);

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use self::{docker::DockerRunner, log_driver::LogDriver, process::ProcessRunner};
 use crate::aws::logs::LogGroup;
 
-/// How long a command has to end after SIGTERM when the program itself is ending.
+/// The time that a command has to end after SIGTERM when the program itself is ending.
 const SHORT_STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A container that is to run.
@@ -46,7 +46,7 @@ pub struct TaskSpec {
     pub containers: Vec<ContainerSpec>,
 }
 
-/// How a task ended.
+/// The end of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskEnd {
     pub stop_code: &'static str,
@@ -55,7 +55,7 @@ pub struct TaskEnd {
     pub exit_codes: BTreeMap<String, i32>,
 }
 
-/// How a container ended.
+/// The end of a container.
 #[derive(Clone, Debug)]
 pub struct ContainerEnd {
     pub exit_code: i32,
@@ -76,7 +76,7 @@ impl fmt::Display for StartError {
     }
 }
 
-/// Whether a task may go on running. Each value is stronger than the one before.
+/// Tells whether a task may go on running. Each value is stronger than the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Demand {
     Run,
@@ -110,7 +110,7 @@ pub struct Runner {
     pub logs: LogGroup,
 }
 
-/// How containers run.
+/// The way in which containers run.
 #[derive(Clone)]
 pub enum Kind {
     Process(ProcessRunner),

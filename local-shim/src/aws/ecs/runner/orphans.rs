@@ -15,7 +15,7 @@ use std::{
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, test_kill_process_group, waitpid};
 use tokio::process::{Child, Command};
 
-/// How often processes that are being killed are looked for, and the pause between two looks.
+/// The number of times that processes that are being killed are looked for, and the pause between two looks.
 const LOOKS: usize = 100;
 const PAUSE: Duration = Duration::from_millis(1);
 

@@ -34,7 +34,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const WORKSPACE: &str = "RUNVOY_WORKSPACE";
 /// How soon a container's output ends after its processes, before the processes that keep it open are looked for.
 const AT_ONCE: Duration = Duration::from_millis(200);
-/// How long a container's output may stay open after its end, when a process that cannot be ended keeps it open. Then it is cut off.
+/// The time that a container's output may stay open after its end, when a process that cannot be ended keeps it open. Then it is cut off.
 const DRAIN: Duration = Duration::from_secs(3);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -167,7 +167,7 @@ async fn run_container(
 struct Output(PipeReader);
 
 impl Output {
-    /// Whether a process can still write to it.
+    /// Tells whether a process can still write to it.
     fn is_open(&self) -> bool {
         let mut polled = [PollFd::new(&self.0, PollFlags::IN)];
         let polling = poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
