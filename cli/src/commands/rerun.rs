@@ -31,15 +31,25 @@ fn merged(record: &Value, given: RunOptions) -> Result<RunOptions> {
     };
     let is_given =
         |name: &String| given.env.iter().any(|(given, _)| given == name) || run::user_variable(name).is_some();
-    let missing: Vec<String> = names("variables").into_iter().filter(|name| !is_given(name)).collect();
+    // Who may run it again is shown the values that the API keeps.
+    let kept = record["request"]["env"].as_object().into_iter().flatten();
+    let mut env: Vec<(String, String)> = kept
+        .filter(|(name, _)| !is_given(name))
+        .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+        .collect();
+    let is_kept = |name: &String| env.iter().any(|(kept, _)| kept == name);
+    let missing: Vec<String> =
+        names("variables").into_iter().filter(|name| !is_given(name) && !is_kept(name)).collect();
     if !missing.is_empty() {
         let options = missing.iter().map(|name| format!("-e {name}=…")).collect::<Vec<_>>().join(" ");
-        return Err(Failure::new(format!("the API does not keep the values of variables: {}", missing.join(", ")))
+        return Err(Failure::new(format!("the API has not kept the values of variables: {}", missing.join(", ")))
             .remedy(format!("give them once more: {options}")));
     }
+    env.extend(given.env);
     let mut secrets = names("secrets");
     secrets.extend(given.secrets.iter().filter(|name| !secrets.contains(name)).cloned().collect::<Vec<_>>());
     Ok(RunOptions {
+        env,
         image: given.image.or_else(|| text("image_id")),
         secrets,
         timeout: given.timeout.or_else(|| record["timeout"].as_u64()),

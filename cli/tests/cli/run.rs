@@ -223,6 +223,16 @@ fn an_execution_runs_once_more_from_its_record() {
     let edited =
         system.command(&["rerun", "--edit"]).env("EDITOR", format!("sh {} --wait", editor.display())).output().unwrap();
     assert_eq!(text(&edited.stdout), "edited\n", "{}", text(&edited.stderr));
+    // Values are kept, except those of variables whose names say that they are secrets.
+    system.prints(&["run", "-i", "tool:1", "-e", "STAGE=test", "-e", "API_TOKEN=hush", "echo $STAGE $API_TOKEN"]);
+    let refused = system.run(&["rerun"]);
+    assert!(
+        text(&refused.stderr).contains("API_TOKEN") && !text(&refused.stderr).contains("STAGE"),
+        "{}",
+        text(&refused.stderr)
+    );
+    let again = system.run(&["rerun", "-e", "API_TOKEN=given"]);
+    assert_eq!(text(&again.stdout), "test given\n", "{}", text(&again.stderr));
 }
 
 #[test]
