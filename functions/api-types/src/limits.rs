@@ -8,7 +8,7 @@ pub const MAX_TIMEOUT_SECONDS: u64 = 7 * 24 * 3600;
 pub const MAX_SECRET_BYTES: usize = 4096;
 /// Bytes of a secret's description: a few sentences.
 pub const MAX_DESCRIPTION_BYTES: usize = 1024;
-/// Secrets of one run, so that the entries of their use fit one transaction of the audit.
+/// Secrets of one run, so that the audit's entries of their use fit one transaction, of which DynamoDB takes 100 writes.
 pub const MAX_SECRETS_OF_A_RUN: usize = 50;
 /// Executions in a page where the caller names no limit.
 pub const DEFAULT_PAGE_SIZE: usize = 10;

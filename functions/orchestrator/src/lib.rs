@@ -20,7 +20,7 @@ use axum::{
 };
 use lambda_http::{Body, Request, Response};
 use lambda_runtime::{Diagnostic, LambdaEvent};
-use runvoy_api_types::limits::MAX_BODY_BYTES;
+use runvoy_api_types::{headers, limits::MAX_BODY_BYTES};
 use runvoy_core::{App, config::Origin, redaction::redacted};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -116,10 +116,10 @@ fn cors(app: &App) -> CorsLayer {
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS])
         .allow_headers([
             header::CONTENT_TYPE,
-            HeaderName::from_static("x-api-key"),
-            HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static(headers::API_KEY),
+            HeaderName::from_static(headers::IDEMPOTENCY_KEY),
         ])
-        .expose_headers([header::LINK, HeaderName::from_static("x-request-id")])
+        .expose_headers([header::LINK, HeaderName::from_static(headers::REQUEST_ID)])
         .max_age(std::time::Duration::from_secs(3600))
 }
 

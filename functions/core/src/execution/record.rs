@@ -1,7 +1,8 @@
 //! Reads and writes the items of the executions table.
 
-use aws_sdk_dynamodb::types::{
-    AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+use aws_sdk_dynamodb::{
+    operation::update_item::builders::UpdateItemFluentBuilder,
+    types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -89,6 +90,11 @@ fn started_key(started_at: Timestamp, id: &ExecutionId) -> String {
     format!("{}#{id}", time::rfc3339(started_at))
 }
 
+fn update_of(app: &App, id: &ExecutionId) -> UpdateItemFluentBuilder {
+    let update = app.aws.dynamodb.update_item();
+    update.table_name(&app.config.tables.executions).key("execution_id", string(id.as_str()))
+}
+
 /// Writes the record of a task that ECS has accepted. An event of the task may have made the record already; what it wrote
 /// stays.
 pub async fn create(app: &App, new: &NewExecution) -> Result<ExecutionRecord> {
@@ -99,12 +105,7 @@ pub async fn create(app: &App, new: &NewExecution) -> Result<ExecutionRecord> {
         started_at = if_not_exists(started_at, :started), started_key = if_not_exists(started_key, :started_key), \
         #status = if_not_exists(#status, :starting)"
         .to_owned();
-    let mut update = app
-        .aws
-        .dynamodb
-        .update_item()
-        .table_name(&app.config.tables.executions)
-        .key("execution_id", string(id.as_str()))
+    let mut update = update_of(app, id)
         .expression_attribute_names("#status", "status")
         .expression_attribute_values(":by", string(new.created_by.as_str()))
         .expression_attribute_values(":owners", AttributeValue::L(vec![string(new.created_by.as_str())]))
@@ -218,12 +219,7 @@ pub enum Changed {
 /// and any number of times therefore lead to the same end.
 pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -> Result<Changed> {
     let mut expression = "SET #status = :to".to_owned();
-    let mut update = app
-        .aws
-        .dynamodb
-        .update_item()
-        .table_name(&app.config.tables.executions)
-        .key("execution_id", string(id.as_str()))
+    let mut update = update_of(app, id)
         .condition_expression(condition(to))
         .expression_attribute_names("#status", "status")
         .expression_attribute_values(":to", string(to))
@@ -299,12 +295,7 @@ async fn note(
 ) -> Result<()> {
     let statuses: Vec<Status> = Status::VARIANTS.iter().copied().filter(|status| is_wanted(*status)).collect();
     let names: Vec<String> = statuses.iter().map(|status| format!(":from_{status}")).collect();
-    let mut update = app
-        .aws
-        .dynamodb
-        .update_item()
-        .table_name(&app.config.tables.executions)
-        .key("execution_id", string(id.as_str()))
+    let mut update = update_of(app, id)
         .update_expression("SET #attribute = :value")
         .condition_expression(format!("#status IN ({})", names.join(", ")))
         .expression_attribute_names("#attribute", attribute)

@@ -31,7 +31,7 @@ pub struct RunRequest {
 
 impl RunRequest {
     /// The part of the request that everyone may see who sees the execution.
-    pub(super) fn asked(&self) -> Asked {
+    pub fn asked(&self) -> Asked {
         Asked {
             variables: self.env.keys().cloned().collect(),
             secrets: self.secrets.clone(),

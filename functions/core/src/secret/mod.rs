@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use ownership::{set_owners, set_sharing};
+use runvoy_api_types::limits::MAX_SECRETS_OF_A_RUN;
 pub use runvoy_api_types::{Secret, SecretName};
 
 use crate::{
@@ -278,11 +279,9 @@ async fn read_record(app: &App, name: &SecretName) -> Result<Option<SecretRecord
 /// # Errors
 /// [`Error::Invalid`] that names the first unknown one, for more than 50 names, or for a secret whose variable steers programs.
 pub async fn find_all(app: &App, names: &[String]) -> Result<Vec<Secret>> {
-    // The audit entries of a run's secrets fit into one transaction, of which DynamoDB takes 100 writes.
-    const MOST: usize = 50;
     let distinct: BTreeSet<&str> = names.iter().map(String::as_str).collect();
-    if distinct.len() > MOST {
-        return Err(Error::invalid(format!("a run can name {MOST} secrets at most")));
+    if distinct.len() > MAX_SECRETS_OF_A_RUN {
+        return Err(Error::invalid(format!("a run can name {MAX_SECRETS_OF_A_RUN} secrets at most")));
     }
     if let Some(bad) = distinct.iter().find(|name| name.parse::<SecretName>().is_err()) {
         return Err(unknown(bad));

@@ -7,6 +7,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode, Uri},
 };
+use runvoy_api_types::{headers, limits::MAX_IDEMPOTENCY_KEY_CHARS};
 use runvoy_core::{
     App, Error, RequestId,
     audit::{self, Entry},
@@ -194,27 +195,27 @@ fn naming(error: ApiError, kind: &'static str, name: &str) -> ApiError {
 /// The audit's entry of a run: names only, and no value of a variable.
 fn entry_of_run(app: &App, caller: &Caller, request: &ValidRun, record: &ExecutionRecord) -> Entry {
     let resource = Resource::Execution { id: record.execution.execution_id.as_str(), owners: &[] }.name();
+    let asked = request.asked();
     Entry::done(app, &caller.actor, Action::Run, resource)
         .detail("image", record.execution.image_id.to_string())
-        .detail("variables", request.env.keys().cloned().collect::<Vec<_>>())
-        .detail("secrets", request.secrets.clone())
-        .detail("git_repo", request.git_repo.as_deref().map(without_credentials))
-        .detail("git_ref", request.git_ref.clone())
-        .detail("timeout", request.timeout)
-}
-
-/// A URL without the user and the password or token that it may have.
-fn without_credentials(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = host.rsplit('@').next().unwrap_or(host);
-    format!("{scheme}://{host}{path}")
+        .detail("variables", asked.variables)
+        .detail("secrets", asked.secrets)
+        .detail("git_repo", asked.git_repo)
+        .detail("git_ref", asked.git_ref)
+        .detail("timeout", asked.timeout)
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>> {
-    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    let Some(key) = headers.get(headers::IDEMPOTENCY_KEY) else { return Ok(None) };
     match key.to_str() {
-        Ok(key) if (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) => Ok(Some(key)),
-        _ => Err(Error::invalid("Idempotency-Key must be 1 to 255 visible ASCII characters").into()),
+        Ok(key)
+            if (1..=MAX_IDEMPOTENCY_KEY_CHARS).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) =>
+        {
+            Ok(Some(key))
+        }
+        _ => Err(Error::invalid(format!(
+            "Idempotency-Key must be 1 to {MAX_IDEMPOTENCY_KEY_CHARS} visible ASCII characters"
+        ))
+        .into()),
     }
 }
