@@ -1,5 +1,9 @@
 //! The stream of the connections table: a viewer that has just connected, or was handed over, is sent the lines that it lacks.
 
+use aws_lambda_events::{
+    dynamodb::{Event, EventRecord},
+    streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse},
+};
 use futures_util::{StreamExt, stream};
 use runvoy_core::{
     App, Error,
@@ -7,9 +11,8 @@ use runvoy_core::{
     logs::{completion, head},
     websocket::{ConnectionKey, connection, delivery},
 };
-use serde::Deserialize;
 use serde_dynamo::AttributeValue;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::EventError;
 
@@ -17,52 +20,26 @@ use crate::EventError;
 /// that died has ended.
 const CONCURRENCY: usize = 100;
 
-#[derive(Deserialize)]
-struct Event {
-    #[serde(rename = "Records")]
-    records: Vec<Record>,
+/// Tells whether the record's item has a mark, an attribute that is true.
+fn is_marked(record: &EventRecord, mark: &str) -> bool {
+    record.change.new_image.get(mark) == Some(&AttributeValue::Bool(true))
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Record {
-    event_name: String,
-    #[serde(rename = "dynamodb")]
-    change: Change,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Change {
-    keys: serde_dynamo::Item,
-    new_image: Option<serde_dynamo::Item>,
-    sequence_number: Option<String>,
-}
-
-impl Record {
-    /// Tells whether the key of the viewer was revoked or deleted.
-    fn has_ended(&self) -> bool {
-        let mark = self.change.new_image.as_ref().and_then(|image| image.get("key_ended"));
-        mark == Some(&AttributeValue::Bool(true))
-    }
-
-    /// Tells whether the record tells of a new viewer or of one that was handed over. The filter of the event source mapping says the
-    /// same.
-    fn needs_delivery(&self) -> bool {
-        let mark = self.change.new_image.as_ref().and_then(|image| image.get("handed_over"));
-        let is_handed_over = mark == Some(&AttributeValue::Bool(true));
-        self.event_name == "INSERT" || self.event_name == "MODIFY" && is_handed_over
-    }
+/// Tells whether the record tells of a new viewer or of one that was handed over. The filter of the event source mapping says the
+/// same.
+fn needs_delivery(record: &EventRecord) -> bool {
+    record.event_name == "INSERT" || record.event_name == "MODIFY" && is_marked(record, "handed_over")
 }
 
 /// Serves the viewers that the records name. Answers with the sequence numbers of the records that Lambda is to deliver again
 /// ("Reporting batch item failures", AWS Lambda Developer Guide).
 pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError> {
     let event: Event = serde_json::from_value(event).map_err(EventError::malformed("batch of stream records"))?;
-    let failures: Vec<Value> = stream::iter(event.records)
-        .filter(|record| std::future::ready(record.needs_delivery()))
+    let failures: Vec<DynamoDbBatchItemFailure> = stream::iter(event.records)
+        .filter(|record| std::future::ready(needs_delivery(record)))
         .map(|record| async move {
-            let has_ended = record.has_ended();
+            // The viewer's key was revoked or deleted.
+            let has_ended = is_marked(&record, "key_ended");
             let number = record.change.sequence_number;
             let handled =
                 if has_ended { end(app, record.change.keys).await } else { serve(app, record.change.keys).await };
@@ -70,7 +47,9 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError>
                 Ok(()) => None,
                 Err(error) => {
                     tracing::error!(error = %error.chain(), sequence_number = number, "a viewer was not served");
-                    Some(json!({"itemIdentifier": number}))
+                    let mut failure = DynamoDbBatchItemFailure::default();
+                    failure.item_identifier = number;
+                    Some(failure)
                 }
             }
         })
@@ -78,7 +57,9 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError>
         .filter_map(std::future::ready)
         .collect()
         .await;
-    Ok(json!({"batchItemFailures": failures}))
+    let mut answer = DynamoDbEventResponse::default();
+    answer.batch_item_failures = failures;
+    serde_json::to_value(answer).map_err(EventError::malformed("answer to stream records"))
 }
 
 async fn end(app: &App, keys: serde_dynamo::Item) -> Result<(), Error> {

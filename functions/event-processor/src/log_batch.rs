@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use aws_lambda_events::cloudwatch_logs::LogData;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flate2::read::GzDecoder;
 use jiff::Timestamp;
@@ -12,7 +13,6 @@ use runvoy_core::{
     logs::{LogEvent, end_line, store},
     websocket::delivery,
 };
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::EventError;
@@ -22,23 +22,6 @@ const MAX_UNPACKED: u64 = 64 * 1024 * 1024;
 
 /// The beginning of the sidecar's last line after a clone. The commit follows.
 const CHECKED_OUT: &str = "### runvoy sidecar: checked out ";
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Batch {
-    message_type: String,
-    #[serde(default)]
-    log_stream: String,
-    #[serde(default)]
-    log_events: Vec<Line>,
-}
-
-#[derive(Deserialize)]
-struct Line {
-    id: String,
-    timestamp: i64,
-    message: String,
-}
 
 /// Stores the lines of a batch and sends them to the execution's viewers.
 pub(crate) async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
@@ -96,8 +79,9 @@ fn checked_out(events: &[LogEvent]) -> Option<String> {
     is_hash.then(|| commit.to_owned())
 }
 
-/// Decodes the data of an event: JSON, compressed with gzip, in base64.
-fn unpack(data: &str) -> Result<Batch, EventError> {
+/// Decodes the data of an event: JSON, compressed with gzip, in base64. The library's own type of the whole event does the same without a
+/// bound on what is unpacked.
+fn unpack(data: &str) -> Result<LogData, EventError> {
     const KIND: &str = "CloudWatch Logs batch";
     let gzipped = STANDARD.decode(data).map_err(EventError::malformed(KIND))?;
     let mut json = Vec::new();

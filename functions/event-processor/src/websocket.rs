@@ -1,7 +1,10 @@
 //! WebSocket connections ("Working with WebSocket APIs", API Gateway): which clients may connect, and which have left.
 
-use std::collections::HashMap;
-
+use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
+use http::{
+    HeaderName,
+    header::{HOST, ORIGIN},
+};
 use runvoy_core::{
     App, Email, Error, RequestId,
     audit::{Actor, Entry},
@@ -9,7 +12,6 @@ use runvoy_core::{
     key::ApiKeyHash,
     websocket::{Connection, ConnectionKey, ViewerOptions, connection, token},
 };
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::EventError;
@@ -17,39 +19,15 @@ use crate::EventError;
 /// The longest event id that a viewer can come back with, in characters.
 const MAX_EVENT_ID: usize = 128;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Event {
-    request_context: RequestContext,
-    query_string_parameters: Option<HashMap<String, Option<String>>>,
-    headers: Option<HashMap<String, Value>>,
+type Event = ApiGatewayWebsocketProxyRequest;
+
+/// A parameter of the query that is not empty.
+fn parameter<'a>(event: &'a Event, name: &str) -> Option<&'a str> {
+    event.query_string_parameters.first(name).filter(|text| !text.is_empty())
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RequestContext {
-    route_key: String,
-    connection_id: Option<String>,
-    domain_name: Option<String>,
-    identity: Option<Identity>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Identity {
-    source_ip: Option<String>,
-}
-
-impl Event {
-    /// A parameter of the query that is not empty.
-    fn parameter(&self, name: &str) -> Option<&str> {
-        self.query_string_parameters.as_ref()?.get(name)?.as_deref().filter(|text| !text.is_empty())
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        let headers = self.headers.as_ref()?;
-        headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).and_then(|(_, value)| value.as_str())
-    }
+fn header(event: &Event, name: HeaderName) -> Option<&str> {
+    event.headers.get(name)?.to_str().ok()
 }
 
 /// Returns the status that API Gateway answers with. A handshake is refused with any status but 200.
@@ -58,7 +36,7 @@ pub(crate) async fn handle(app: &App, event: Value, request_id: &RequestId) -> R
     let Some(connection_id) = event.request_context.connection_id.as_deref().filter(|id| !id.is_empty()) else {
         return Ok(400);
     };
-    match event.request_context.route_key.as_str() {
+    match event.request_context.route_key.as_deref().unwrap_or_default() {
         "$connect" => connect(app, connection_id, &event, request_id).await,
         "$disconnect" => {
             connection::remove_by_id(app, connection_id).await?;
@@ -71,8 +49,8 @@ pub(crate) async fn handle(app: &App, event: Value, request_id: &RequestId) -> R
 }
 
 async fn connect(app: &App, connection_id: &str, event: &Event, request_id: &RequestId) -> Result<u16, EventError> {
-    let (Some(id), Some(token)) = (event.parameter("execution_id"), event.parameter("token")) else { return Ok(400) };
-    let last_event_id = event.parameter("last_event_id");
+    let (Some(id), Some(token)) = (parameter(event, "execution_id"), parameter(event, "token")) else { return Ok(400) };
+    let last_event_id = parameter(event, "last_event_id");
     if last_event_id.is_some_and(|id| id.len() > MAX_EVENT_ID || !id.bytes().all(|b| b.is_ascii_graphic())) {
         return Ok(400);
     }
@@ -87,8 +65,8 @@ async fn connect(app: &App, connection_id: &str, event: &Event, request_id: &Req
     }
     let key = ConnectionKey { execution_id: token.execution_id, connection_id: connection_id.to_owned() };
     let options = ViewerOptions {
-        batch: event.parameter("batch") == Some("true"),
-        status: event.parameter("status") == Some("true"),
+        batch: parameter(event, "batch") == Some("true"),
+        status: parameter(event, "status") == Some("true"),
         last_event_id: last_event_id.map(str::to_owned),
         key_hash: token.key_hash.clone(),
     };
@@ -97,7 +75,7 @@ async fn connect(app: &App, connection_id: &str, event: &Event, request_id: &Req
         name: token.issued_to.as_ref().map_or("unknown", Email::as_str).to_owned(),
         key_id: token.key_hash.as_ref().map(ApiKeyHash::id),
         request_id: request_id.clone(),
-        source_address: event.request_context.identity.as_ref().and_then(|identity| identity.source_ip.clone()),
+        source_address: event.request_context.identity.source_ip.clone(),
     };
     let entry = Entry::done(app, &actor, "executions:follow", format!("execution:{id}"));
     match connection::add(app, &connection, &entry).await {
@@ -114,8 +92,8 @@ async fn connect(app: &App, connection_id: &str, event: &Event, request_id: &Req
 /// of the address at which the API issued the token, which may be one of several (localhost and 127.0.0.1, or a proxy's), those of
 /// the API's address, and, where WebSockets and the API have one address, those of that address.
 fn is_origin_allowed(app: &App, event: &Event, issued_at: Option<String>) -> bool {
-    let Some(origin) = event.header("origin") else { return true };
-    let host = event.header("host").or(event.request_context.domain_name.as_deref()).unwrap_or_default();
+    let Some(origin) = header(event, ORIGIN) else { return true };
+    let host = header(event, HOST).or(event.request_context.domain_name.as_deref()).unwrap_or_default();
     let own: Vec<Origin> =
         [issued_at, app.config.api_url.clone(), Some(format!("http://{host}")), Some(format!("https://{host}"))]
             .into_iter()

@@ -46,7 +46,10 @@ pub fn log_batch(id: &str, lines: &[Line]) -> Value {
 /// An event of a WebSocket connection.
 pub fn websocket(route: &str, connection: &str, parameters: Value) -> Value {
     json!({
-        "requestContext": {"routeKey": route, "connectionId": connection, "stage": "live"},
+        "requestContext": {
+            "routeKey": route, "connectionId": connection, "stage": "live",
+            "connectedAt": 1_768_473_131_000_i64, "requestTimeEpoch": 1_768_473_131_000_i64,
+        },
         "queryStringParameters": parameters,
         "isBase64Encoded": false,
     })

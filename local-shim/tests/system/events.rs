@@ -1,5 +1,7 @@
 //! Tests of events: what each does, whatever their order and however often they come.
 
+use std::io::Write;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lambda_runtime::{Context, LambdaEvent};
 use local_shim::{AwsPort, Settings};
@@ -48,6 +50,21 @@ async fn each_end_of_a_task_has_its_status_and_exit_code() {
         let ended = system.admin.get(&format!("/executions/{id}/status")).await.json();
         assert_eq!((&ended["status"], &ended["exit_code"]), (&json!(status), &json!(code)), "{stop_code} {exit:?}");
     }
+    system.shim.shut_down().await;
+}
+
+/// The type of the library for the whole event unpacks it without a bound, so the function unpacks it by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_unpacks_to_more_than_cloudwatch_sends_is_refused() {
+    let system = System::start().await;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    for _ in 0..65 {
+        gzip.write_all(&vec![b' '; 1024 * 1024]).unwrap();
+    }
+    let event = json!({"awslogs": {"data": STANDARD.encode(gzip.finish().unwrap())}});
+    let refused = system.admin.process(event.to_string()).await;
+    let details = refused.json()["details"].as_str().unwrap().to_owned();
+    assert!(refused.status == 500 && details.contains("67108864 bytes"), "{details}");
     system.shim.shut_down().await;
 }
 
