@@ -68,3 +68,47 @@ impl fmt::Display for ImageId {
         f.write_str(&self.0)
     }
 }
+
+/// A page of images.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Images {
+    pub images: Vec<Image>,
+}
+
+/// An image to be registered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RegisterImage {
+    /// As `docker pull` takes it.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 255, example = "ubuntu:22.04"))]
+    pub image: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_default: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_role_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_execution_role_name: Option<String>,
+    /// CPU units; 1024 make one virtual CPU. 256 by default.
+    #[cfg_attr(feature = "openapi", schema(minimum = 256, maximum = 16_384))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<u32>,
+    /// MiB; 512 by default.
+    #[cfg_attr(feature = "openapi", schema(minimum = 512, maximum = 122_880))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u32>,
+    /// `Linux/ARM64`, the default, or `Linux/X86_64`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime_platform: Option<String>,
+}
+
+/// An image that was registered or removed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ImageAnswer {
+    /// The image as the request named it.
+    pub image: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub image_id: ImageId,
+    pub message: String,
+}

@@ -6,8 +6,8 @@ use axum::{
     http::{Extensions, HeaderMap, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use runvoy_core::{App, Email, Error, RequestId, claim};
-use serde::Serialize;
+use runvoy_api_types::Claimed;
+use runvoy_core::{App, Error, RequestId, claim};
 
 use super::tags;
 use crate::{
@@ -15,13 +15,6 @@ use crate::{
     extract::Path,
     middleware::client_address,
 };
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Claimed {
-    api_key: String,
-    user_email: Email,
-    message: &'static str,
-}
 
 /// Hands over a new user's API key
 ///
@@ -47,7 +40,7 @@ pub(super) async fn claim(
         return Err(Error::invalid("a prefetch claims no key").with_hint("open the link itself").into());
     }
     let (key, user_email) = claim::redeem(&app, &token, &id, client_address(&extensions)).await?;
-    let message = "Keep this key: it is not shown again. Send it as the X-API-Key header.";
+    let message = "Keep this key: it is not shown again. Send it as the X-API-Key header.".to_owned();
     Ok((no_store, Json(Claimed { api_key: key.expose().to_owned(), user_email, message })).into_response())
 }
 

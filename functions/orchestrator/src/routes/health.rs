@@ -1,19 +1,10 @@
 //! Answers that the API is up.
 
 use axum::{Json, extract::State};
+use runvoy_api_types::Health;
 use runvoy_core::App;
-use serde::Serialize;
 
 use super::tags;
-
-/// The version that answers, and its region.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Health {
-    status: &'static str,
-    version: &'static str,
-    provider: &'static str,
-    region: String,
-}
 
 /// Says that the API answers
 ///
@@ -22,9 +13,9 @@ pub(super) struct Health {
     responses((status = 200, body = Health, description = "It answers")))]
 pub(super) async fn health(State(app): State<App>) -> Json<Health> {
     Json(Health {
-        status: "ok",
-        version: env!("CARGO_PKG_VERSION"),
-        provider: "AWS",
+        status: "ok".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        provider: "AWS".to_owned(),
         region: app.config.region.clone(),
     })
 }

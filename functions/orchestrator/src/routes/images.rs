@@ -1,23 +1,18 @@
 //! Registers, lists, shows and deletes images.
 
 use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
+use runvoy_api_types::{ImageAnswer, Images, RegisterImage};
 use runvoy_core::{
     App, Error,
     auth::{Action, Resource},
-    image::{self, Image, ImageId, Registration},
+    image::{self, Image, Registration},
 };
-use serde::{Deserialize, Serialize};
 
 use super::{page::PageParameters, tags};
 use crate::{
     error::{self, Result},
     extract::{Caller, JsonBody, Path, Query},
 };
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Images {
-    images: Vec<Image>,
-}
 
 /// Lists images, oldest first
 ///
@@ -45,33 +40,6 @@ pub(super) async fn show(State(app): State<App>, caller: Caller, Path(name): Pat
     Ok(Json(image))
 }
 
-#[derive(Deserialize, utoipa::ToSchema)]
-pub(super) struct RegisterImage {
-    /// As `docker pull` takes it.
-    #[schema(min_length = 1, max_length = 255, example = "ubuntu:22.04")]
-    image: String,
-    is_default: Option<bool>,
-    task_role_name: Option<String>,
-    task_execution_role_name: Option<String>,
-    /// CPU units; 1024 make one virtual CPU. 256 by default.
-    #[schema(minimum = 256, maximum = 16_384)]
-    cpu: Option<u32>,
-    /// MiB; 512 by default.
-    #[schema(minimum = 512, maximum = 122_880)]
-    memory: Option<u32>,
-    /// `Linux/ARM64`, the default, or `Linux/X86_64`.
-    runtime_platform: Option<String>,
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct ImageAnswer {
-    /// The image as the request named it.
-    image: String,
-    #[schema(value_type = String)]
-    image_id: ImageId,
-    message: &'static str,
-}
-
 /// Registers an image, so that commands may run in it
 ///
 /// The first one becomes the default. The same registration again is the same image.
@@ -97,7 +65,7 @@ pub(super) async fn register(
     let image_id = image.image_id;
     Ok((
         StatusCode::CREATED,
-        Json(ImageAnswer { image: body.image, image_id, message: "Image registered successfully" }),
+        Json(ImageAnswer { image: body.image, image_id, message: "Image registered successfully".to_owned() }),
     ))
 }
 
@@ -116,5 +84,5 @@ pub(super) async fn delete(State(app): State<App>, caller: Caller, Path(name): P
     image::delete(&app, &image, &caller.actor).await?;
     let image_id = image.image_id;
     tracing::info!(%image_id, by = %caller.principal.email, "image deleted");
-    Ok(Json(ImageAnswer { image: name, image_id, message: "Image deleted successfully" }))
+    Ok(Json(ImageAnswer { image: name, image_id, message: "Image deleted successfully".to_owned() }))
 }

@@ -5,14 +5,14 @@ use axum::{
     extract::{FromRequest, Request, State},
     response::{IntoResponse, Response},
 };
+use runvoy_api_types::{Owners, SetOwners, SetSharing, Sharing};
 use runvoy_core::{
-    App, Email, Error,
+    App, Error,
     auth::{Action, Resource},
     execution,
     image::{self, Image},
     ownership, secret,
 };
-use serde::{Deserialize, Serialize};
 
 use super::{BASE, tags};
 use crate::{
@@ -20,34 +20,8 @@ use crate::{
     extract::{Caller, JsonBody, Path},
 };
 
-#[derive(Deserialize, utoipa::ToSchema)]
-pub(super) struct SetOwners {
-    /// E-mail addresses, at least one.
-    #[schema(min_items = 1, max_items = 100)]
-    owned_by: Vec<String>,
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Owners {
-    owned_by: Vec<Email>,
-}
-
-#[derive(Deserialize, utoipa::ToSchema)]
-pub(super) struct SetSharing {
-    /// E-mail addresses, and roles as `role:developer`. `null` shares with everyone whose role allows it.
-    #[schema(max_items = 100, example = json!(["role:developer", "ada@example.com"]))]
-    shared_with: Option<Vec<String>>,
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Sharing {
-    shared_with: Option<Vec<String>>,
-}
-
-impl SetSharing {
-    fn checked(&self) -> Result<Option<Vec<String>>> {
-        Ok(self.shared_with.as_deref().map(ownership::shared_with).transpose()?)
-    }
+fn checked(body: &SetSharing) -> Result<Option<Vec<String>>> {
+    Ok(body.shared_with.as_deref().map(ownership::shared_with).transpose()?)
 }
 
 /// Gives an execution to other owners, who may read its log and stop it
@@ -102,7 +76,7 @@ pub(super) async fn share_secret(
 ) -> Result<Json<Sharing>> {
     let found = secret::find(&app, &name).await?;
     caller.may(Action::ShareSecret, secret::resource(&found))?;
-    let shared_with = body.checked()?;
+    let shared_with = checked(&body)?;
     secret::set_sharing(&app, &found.name, shared_with.as_deref(), &caller.actor).await?;
     Ok(Json(Sharing { shared_with }))
 }
@@ -140,7 +114,7 @@ pub(super) async fn share_image(
 ) -> Result<Json<Sharing>> {
     let found = image_of(&app, &name).await?;
     caller.may(Action::ShareImage, image::resource(&found))?;
-    let shared_with = body.checked()?;
+    let shared_with = checked(&body)?;
     image::set_sharing(&app, &found, shared_with.as_deref(), &caller.actor).await?;
     Ok(Json(Sharing { shared_with }))
 }

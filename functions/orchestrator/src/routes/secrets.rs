@@ -6,25 +6,18 @@ use axum::{
     http::{StatusCode, header},
     response::IntoResponse,
 };
+use runvoy_api_types::{CreateSecret, DeletedSecret, Message, SecretAnswer, Secrets, UpdateSecret};
 use runvoy_core::{
     App,
     auth::{Action, Resource},
     secret::{self, NewSecret, Secret, SecretChange},
 };
-use serde::{Deserialize, Serialize};
 
 use super::{page::PageParameters, tags};
 use crate::{
     error::{self, Result},
     extract::{Caller, JsonBody, Path, Query},
 };
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Secrets {
-    secrets: Vec<Secret>,
-    /// Of all secrets, those of other pages included.
-    total: usize,
-}
 
 /// Lists secrets, without their values
 ///
@@ -40,11 +33,6 @@ pub(super) async fn list(
     caller.may(Action::ListSecrets, Resource::Account)?;
     let page = secret::page(&app, &query.request()?).await?;
     Ok((query.link("/secrets", page.next.as_ref()), Json(Secrets { total: page.total, secrets: page.items })))
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct SecretAnswer {
-    secret: Secret,
 }
 
 /// The secret that a path names, if the caller may do this to it.
@@ -65,25 +53,6 @@ pub(super) async fn show(State(app): State<App>, caller: Caller, Path(name): Pat
     Ok((no_store, Json(SecretAnswer { secret: Secret { value: Some(value), ..secret } })))
 }
 
-#[derive(Deserialize, utoipa::ToSchema)]
-pub(super) struct CreateSecret {
-    #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._-]+$", example = "database-url")]
-    name: String,
-    /// The environment variable under which a run sees the value.
-    #[schema(pattern = "^[A-Za-z_][A-Za-z0-9_]*$", example = "DATABASE_URL")]
-    key_name: String,
-    /// 1 to 4096 bytes.
-    #[schema(min_length = 1, max_length = 4096)]
-    value: String,
-    #[schema(max_length = 1024)]
-    description: Option<String>,
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Message {
-    message: &'static str,
-}
-
 /// Creates a secret
 #[utoipa::path(post, path = "/secrets", operation_id = "create_secret", tag = tags::SECRETS, request_body = CreateSecret,
     responses((status = 201, body = Message, description = "Done"), error::Malformed, error::TooLarge, error::Refused, error::Conflict, error::Unavailable))]
@@ -96,18 +65,7 @@ pub(super) async fn create(
     let CreateSecret { name, key_name, value, description } = body;
     let new = NewSecret { name: name.parse()?, key_name, value, description };
     secret::create(&app, new, &caller.principal.email, &caller.actor).await?;
-    Ok((StatusCode::CREATED, Json(Message { message: "Secret created successfully" })))
-}
-
-#[derive(Deserialize, utoipa::ToSchema)]
-pub(super) struct UpdateSecret {
-    #[schema(max_length = 1024)]
-    description: Option<String>,
-    #[schema(pattern = "^([A-Za-z_][A-Za-z0-9_]*)?$")]
-    key_name: Option<String>,
-    /// Empty means the same as absent.
-    #[schema(max_length = 4096)]
-    value: Option<String>,
+    Ok((StatusCode::CREATED, Json(Message { message: "Secret created successfully".to_owned() })))
 }
 
 /// Changes a secret; what is absent stays as it is
@@ -127,13 +85,7 @@ pub(super) async fn update(
         description: body.description,
     };
     secret::update(&app, &secret.name, change, &caller.principal.email, &caller.actor).await?;
-    Ok(Json(Message { message: "Secret updated successfully" }))
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct DeletedSecret {
-    name: String,
-    message: &'static str,
+    Ok(Json(Message { message: "Secret updated successfully".to_owned() }))
 }
 
 /// Deletes a secret, its value too
@@ -143,5 +95,5 @@ pub(super) struct DeletedSecret {
 pub(super) async fn delete(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<Json<DeletedSecret>> {
     let secret = permitted(&app, &caller, &name, Action::DeleteSecret).await?;
     secret::delete(&app, &secret.name, &caller.actor).await?;
-    Ok(Json(DeletedSecret { name, message: "Secret deleted successfully" }))
+    Ok(Json(DeletedSecret { name, message: "Secret deleted successfully".to_owned() }))
 }

@@ -6,12 +6,14 @@ use axum::{
     http::{StatusCode, Uri, header},
     response::IntoResponse,
 };
+use runvoy_api_types::{
+    CreateUser, CreatedUser, Me, RenewedClaim, RevokeUser, RevokedUser, UpdateUser, UpdatedUser, Users,
+};
 use runvoy_core::{
     App, Email, Error,
-    auth::{Action, Resource, Role, policy},
-    user::{self, Change, NewUser, User},
+    auth::{Action, Resource, policy},
+    user::{self, Change, NewUser},
 };
-use serde::{Deserialize, Serialize};
 
 use super::{page::PageParameters, tags};
 use crate::{
@@ -19,26 +21,12 @@ use crate::{
     extract::{self, Caller, JsonBody, Path, Query},
 };
 
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Me {
-    email: Email,
-    role: Role,
-    /// What the user may do to any resource, as `resource:verb`. An owner may do more to what they own.
-    #[schema(example = json!(["executions:list", "executions:status"]))]
-    permissions: Vec<String>,
-}
-
 /// Says who the caller is, and what the caller may do
 #[utoipa::path(get, path = "/me", operation_id = "me", tag = tags::USERS,
     responses((status = 200, body = Me, description = "The user that the key belongs to"), error::Malformed, error::Refused, error::Unavailable))]
 pub(super) async fn me(caller: Caller) -> Result<Json<Me>> {
     let permissions = policy::permissions(&caller.principal);
     Ok(Json(Me { email: caller.principal.email, role: caller.principal.role, permissions }))
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Users {
-    users: Vec<User>,
 }
 
 /// Lists users
@@ -55,26 +43,6 @@ pub(super) async fn list(
     caller.may(Action::ListUsers, Resource::Account)?;
     let page = user::page(&app, &query.request()?).await?;
     Ok((query.link("/users", page.next.as_ref()), Json(Users { users: page.items })))
-}
-
-#[derive(Deserialize, utoipa::ToSchema)]
-pub(super) struct CreateUser {
-    #[schema(format = "email", example = "dev@example.com")]
-    email: String,
-    #[schema(value_type = Role)]
-    role: String,
-    /// Refused unless it is empty: a key is generated when the user claims it, so that nobody else knows it.
-    #[schema(max_length = 0)]
-    api_key: Option<String>,
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct CreatedUser {
-    user: User,
-    /// For `GET /api/v1/claim/{token}`: works once, within 15 minutes.
-    claim_token: String,
-    /// The page on which the user claims the key, by the press of a button.
-    claim_url: String,
 }
 
 /// Creates a user, and the claim by which they get their API key
@@ -103,18 +71,6 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, no_store, Json(CreatedUser { user, claim_token, claim_url })))
 }
 
-#[derive(Deserialize, utoipa::ToSchema)]
-pub(super) struct RevokeUser {
-    #[schema(format = "email", example = "dev@example.com")]
-    email: String,
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct RevokedUser {
-    message: &'static str,
-    email: Email,
-}
-
 /// Revokes a user: their API keys stop working at once
 ///
 /// The last admin who has a key cannot be revoked.
@@ -130,21 +86,7 @@ pub(super) async fn revoke(
     let change = Change { revoked: Some(true), ..Change::default() };
     user::change(&app, &email, change, Action::RevokeUser, &caller.actor).await?;
     tracing::info!(%email, by = %caller.principal.email, "user revoked");
-    Ok(Json(RevokedUser { message: "User revoked: the API key no longer works", email }))
-}
-
-#[derive(Deserialize, utoipa::ToSchema)]
-pub(super) struct UpdateUser {
-    /// admin, operator, developer or viewer.
-    #[schema(pattern = "^(admin|operator|developer|viewer)?$")]
-    role: Option<String>,
-    /// `true` revokes the user, and `false` lets a revoked user in again, with the keys of before.
-    revoked: Option<bool>,
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct UpdatedUser {
-    user: User,
+    Ok(Json(RevokedUser { message: "User revoked: the API key no longer works".to_owned(), email }))
 }
 
 /// Changes what a user may do; what is absent stays as it is
@@ -165,14 +107,6 @@ pub(super) async fn update(
     let change = Change { role, revoked: body.revoked };
     let user = user::change(&app, &parse_email(&email)?, change, Action::UpdateUser, &caller.actor).await?;
     Ok(Json(UpdatedUser { user }))
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct RenewedClaim {
-    /// For `GET /api/v1/claim/{token}`: works once, within 15 minutes.
-    claim_token: String,
-    /// The page on which the user claims the key, by the press of a button.
-    claim_url: String,
 }
 
 /// Makes a new link for a user who has lost their key
