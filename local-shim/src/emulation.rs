@@ -21,7 +21,7 @@ use crate::{
         iam::Iam,
         logs::CloudWatchLogs,
         permissions::{Needed, Statement},
-        quotas::Quotas,
+        quotas::{self, Quotas},
         ssm::Ssm,
         state_file::StateFile,
     },
@@ -61,8 +61,9 @@ pub(crate) fn build(
         calls: CallLog::default(),
         permissions: Needed::default(),
         faults: Faults::default(),
-        quotas: if is_busy { Quotas::of_new_account() } else { Quotas::default() },
+        quotas: if is_busy { Quotas::of_new_account(quotas::STRICTEST_REGION) } else { Quotas::default() },
         is_busy,
+        task_starts: std::sync::Arc::default(),
     })
 }
 

@@ -44,6 +44,8 @@ pub enum ErrorCode {
     DatabaseError,
     /// Another AWS service failed or is throttling, or the request took too long.
     ServiceUnavailable,
+    /// AWS has no room for another task: Fargate has no capacity at the moment, or the account's quota of vCPUs is used.
+    CapacityUnavailable,
 }
 
 impl ErrorCode {
@@ -59,7 +61,7 @@ impl ErrorCode {
             Self::PayloadTooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::InternalError => 500,
-            Self::DatabaseError | Self::ServiceUnavailable => 503,
+            Self::DatabaseError | Self::ServiceUnavailable | Self::CapacityUnavailable => 503,
         }
     }
 }

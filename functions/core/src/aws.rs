@@ -3,7 +3,13 @@
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_ecs::operation::run_task::RunTaskError;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::{
+    interceptors::context::InterceptorContext,
+    retries::classifiers::{ClassifyRetry, RetryAction},
+};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
 use crate::config::Config;
 
@@ -33,12 +39,35 @@ impl Clients {
             .build();
         Self {
             dynamodb: aws_sdk_dynamodb::Client::new(sdk),
-            ecs: aws_sdk_ecs::Client::new(sdk),
+            ecs: aws_sdk_ecs::Client::from_conf(
+                aws_sdk_ecs::config::Builder::from(sdk).retry_classifier(ThrottledByEc2).build(),
+            ),
             logs: aws_sdk_cloudwatchlogs::Client::new(sdk),
             ssm: aws_sdk_ssm::Client::new(sdk),
             iam: aws_sdk_iam::Client::new(sdk),
             websocket: aws_sdk_apigatewaymanagement::Client::from_conf(websocket),
         }
+    }
+}
+
+/// Lets the SDK repeat a RunTask whose calls of EC2 were throttled. ECS answers with the code of a wrong request then, and only the
+/// message tells: `Error retrieving subnet information for […]: Rate exceeded (ErrorCode: Throttling)`.
+#[derive(Debug)]
+struct ThrottledByEc2;
+
+impl ClassifyRetry for ThrottledByEc2 {
+    fn classify_retry(&self, call: &InterceptorContext) -> RetryAction {
+        let error = call.output_or_error().and_then(|answer| answer.err()?.as_operation_error()?.downcast_ref());
+        let message = error.and_then(RunTaskError::message).unwrap_or_default();
+        if ["Rate exceeded", "Request limit exceeded"].iter().any(|words| message.contains(words)) {
+            RetryAction::throttling_error()
+        } else {
+            RetryAction::NoActionIndicated
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "throttled by EC2"
     }
 }
 

@@ -71,6 +71,9 @@ pub enum Error {
     Conflict(Problem),
     #[error("a secret {0:?} exists already")]
     SecretExists(String),
+    /// ECS has no room for a task. The same run may start later.
+    #[error("{0}")]
+    NoCapacity(Problem),
     /// An AWS service failed, throttled or could not be reached. The text is for the log, not for the caller.
     #[error("{service} {}", if *.unreachable { "cannot be reached" } else { "failed" })]
     Aws {
@@ -100,6 +103,11 @@ impl Error {
         Self::Conflict(Problem::new(message))
     }
 
+    /// A task for which AWS has no room.
+    pub fn no_capacity(message: impl Into<String>) -> Self {
+        Self::NoCapacity(Problem::new(message))
+    }
+
     pub fn not_found(kind: &'static str, id: impl Into<String>) -> Self {
         Self::NotFound { kind, id: id.into() }
     }
@@ -107,7 +115,7 @@ impl Error {
     /// Adds the remedy to a problem of the caller's. Other errors have a remedy of their own, and stay as they are.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        if let Self::Invalid(problem) | Self::Conflict(problem) = &mut self {
+        if let Self::Invalid(problem) | Self::Conflict(problem) | Self::NoCapacity(problem) = &mut self {
             problem.hint = Some(hint.into());
         }
         self
@@ -142,6 +150,7 @@ impl Error {
             Self::SecretNotFound(_) => ErrorCode::SecretNotFound,
             Self::Conflict(_) => ErrorCode::Conflict,
             Self::SecretExists(_) => ErrorCode::SecretAlreadyExists,
+            Self::NoCapacity(_) => ErrorCode::CapacityUnavailable,
             Self::Aws { service: Service::DynamoDb, .. } => ErrorCode::DatabaseError,
             Self::Aws { .. } => ErrorCode::ServiceUnavailable,
             Self::Internal { .. } => ErrorCode::InternalError,
@@ -151,7 +160,9 @@ impl Error {
     /// The remedy, in the words of the API. Clients may have words of their own for the code.
     pub fn hint(&self) -> Option<Cow<'_, str>> {
         Some(match self {
-            Self::Invalid(problem) | Self::Conflict(problem) => problem.hint.as_deref()?.into(),
+            Self::Invalid(problem) | Self::Conflict(problem) | Self::NoCapacity(problem) => {
+                problem.hint.as_deref()?.into()
+            }
             Self::ForbiddenUse { kind, .. } => format!("ask its owner to share the {kind} with you").into(),
             Self::NoApiKey | Self::Forbidden(_) | Self::UnknownWebSocketToken | Self::TokenOfAnotherExecution => {
                 return None;

@@ -81,7 +81,10 @@ pub(crate) struct TooLarge(ErrorBody);
 pub(crate) enum Unavailable {
     #[response(status = 500, description = "INTERNAL_ERROR: a bug; report it with the X-Request-Id")]
     Bug(ErrorBody),
-    #[response(status = 503, description = "DATABASE_ERROR, SERVICE_UNAVAILABLE: an AWS service failed; try again")]
+    #[response(
+        status = 503,
+        description = "DATABASE_ERROR, SERVICE_UNAVAILABLE, CAPACITY_UNAVAILABLE: an AWS service failed, or has no room; try again"
+    )]
     Failed(ErrorBody),
 }
 

@@ -23,6 +23,12 @@ pub enum Fault {
     /// It has no effect, because the items with its partition key have reached 10 GB. Calls other than transactions that put
     /// items are answered as usual.
     Full,
+    /// It has no effect, because EC2, which RunTask calls, throttles it. ECS hides that in an error of another kind. Calls other than
+    /// RunTask are answered as usual.
+    ThrottledByEc2,
+    /// RunTask starts no task, because Fargate has no room in these zones at the moment, and says so in an answer of status 200. Other
+    /// calls are answered as usual.
+    NoCapacity,
     /// It has no effect, and is never answered.
     Hangs,
 }
@@ -72,6 +78,8 @@ impl Fault {
             Self::Conflicts => conflict(operation),
             Self::Full => cancelled("ItemCollectionSizeLimitExceeded", "Collection size exceeded."),
             Self::Throttled => throttled(service, operation),
+            Self::ThrottledByEc2 => throttled_by_ec2(),
+            Self::NoCapacity => no_capacity(),
             Self::Fails | Self::Lost => AwsError::internal(&"planned").into_answer(),
         }
     }
@@ -98,6 +106,19 @@ pub fn throttled(service: &str, operation: &str) -> Answer {
         ("dynamodb", _) => AwsError::new("ProvisionedThroughputExceededException", "planned").into_answer(),
         _ => AwsError::new("ThrottlingException", "planned: rate exceeded").into_answer(),
     }
+}
+
+/// The answer to a RunTask whose calls of EC2 are throttled. The error's code is that of a wrong request, and only its message tells.
+/// AWS does not document it; users have met it (dagster-io/dagster, issue 33439; dask/dask-cloudprovider, issue 56).
+pub fn throttled_by_ec2() -> Answer {
+    let message = "Error retrieving subnet information for [subnet-0]: Rate exceeded (ErrorCode: Throttling)";
+    AwsError::new("InvalidParameterException", message).into_answer()
+}
+
+/// The answer to a RunTask for which Fargate has no room at the moment ("API failure reasons", Amazon ECS Developer Guide).
+pub fn no_capacity() -> Answer {
+    let reason = "Capacity is unavailable at this time. Please try again later or in a different availability zone";
+    Answer::json(serde_json::json!({"tasks": [], "failures": [{"reason": reason}]}).to_string().into_bytes())
 }
 
 /// The answer to a transaction that is cancelled for one of its writes.

@@ -20,7 +20,10 @@ pub(crate) mod state_file;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 pub use error::AwsError;
@@ -40,7 +43,14 @@ pub struct Aws {
     pub quotas: quotas::Quotas,
     /// Tells whether services show late what was written (see [`delays`]), and writes conflict.
     pub is_busy: bool,
+    /// The number of calls of RunTask, by which a busy AWS chooses those that it refuses.
+    pub task_starts: Arc<AtomicU64>,
 }
+
+/// In a busy AWS, each RunTask of this number is throttled by EC2, and each of the other finds no capacity. So a program that starts a
+/// few tasks meets the first, which the SDK repeats, and one that starts many meets both.
+const THROTTLED_BY_EC2: u64 = 7;
+const NO_CAPACITY: u64 = 50;
 
 /// The number of times that each function has called each operation. Operations are named `service:Operation`, as IAM policies name them.
 #[derive(Clone, Default)]
@@ -94,7 +104,7 @@ impl Aws {
         };
         let name = format!("{service}:{operation}");
         let call = faults::Call { operation: &name, invocation: request.invocation.unwrap_or_default() };
-        let fault = self.faults.of(call).or_else(|| self.conflict_by_chance());
+        let fault = self.faults.of(call).or_else(|| self.fault_by_chance(service, &operation));
         let refused = self.quotas.take(&name).err();
         if let Some(caller) = request.caller {
             self.calls.count(caller, name);
@@ -115,6 +125,9 @@ impl Aws {
             Some(faults::Fault::Full) if !puts_in_transaction(&operation, request.body) => {
                 self.answer(service, &operation, request).await
             }
+            Some(faults::Fault::ThrottledByEc2 | faults::Fault::NoCapacity) if operation != "RunTask" => {
+                self.answer(service, &operation, request).await
+            }
             Some(fault) => fault.answer(service, &operation).await,
         }
     }
@@ -127,9 +140,19 @@ impl Aws {
         logs::Shown { until, begins_empty: one_in(3) }
     }
 
-    /// Writes to tables meet transactions now and then.
-    fn conflict_by_chance(&self) -> Option<faults::Fault> {
-        (self.is_busy && one_in(50)).then_some(faults::Fault::Conflicts)
+    /// In a busy AWS, writes to tables meet transactions now and then, EC2 throttles some of ECS's calls, and Fargate lacks room at times.
+    fn fault_by_chance(&self, service: &str, operation: &str) -> Option<faults::Fault> {
+        if !self.is_busy {
+            return None;
+        }
+        if (service, operation) != ("ecs", "RunTask") {
+            return one_in(50).then_some(faults::Fault::Conflicts);
+        }
+        match self.task_starts.fetch_add(1, Ordering::Relaxed) + 1 {
+            number if number.is_multiple_of(NO_CAPACITY) => Some(faults::Fault::NoCapacity),
+            number if number.is_multiple_of(THROTTLED_BY_EC2) => Some(faults::Fault::ThrottledByEc2),
+            _ => None,
+        }
     }
 
     async fn answer(&self, service: &str, operation: &str, request: Request<'_>) -> Answer {

@@ -25,7 +25,7 @@ use local_shim::aws::{
     identify,
     logs::{CloudWatchLogs, Shown},
     may_conflict,
-    quotas::Quotas,
+    quotas::{self, Quotas},
 };
 use serde_json::{Value, json};
 
@@ -159,7 +159,7 @@ impl World {
             clock,
             dynamodb,
             logs,
-            quotas: Quotas::of_new_account(),
+            quotas: Quotas::of_new_account(quotas::STRICTEST_REGION),
             planted,
             state: Mutex::new(state),
         }))

@@ -5,6 +5,7 @@
 
 mod audit;
 mod calls;
+mod capacity;
 mod claims;
 mod client;
 mod clients;
