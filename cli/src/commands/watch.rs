@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use runvoy_api_types::plain_reason;
 use serde_json::json;
 
 use super::{Context, logs::Filter};
@@ -141,6 +142,7 @@ impl<'a> Watching<'a> {
             reason: None,
             started_at: None,
             completed_at: None,
+            ending: None,
         };
         let status = match self.ended.clone().map(known) {
             // Only a command that succeeded needs no more to be said.
@@ -169,7 +171,10 @@ impl<'a> Watching<'a> {
 
 /// Tells on standard error how the execution ended.
 fn report(status: &Status, seconds: Option<i64>) {
-    if let Some(reason) = status.reason.as_ref().or(status.stopped_reason.as_ref()) {
+    // The line below tells the exit code, so a reason that says no more is left out.
+    let plain = status.exit_code.and_then(|code| code.try_into().ok()).map(plain_reason);
+    let reason = status.reason.as_ref().or(status.stopped_reason.as_ref());
+    if let Some(reason) = reason.filter(|reason| Some(*reason) != plain.as_ref()) {
         say!("runvoy: {reason}");
     }
     let name = status_on_stderr(&status.status);

@@ -4,6 +4,7 @@
 //! line, and the server goes on after it. A line that comes twice is known by its id. The log of an execution that has ended comes in
 //! pages from the API.
 
+mod frame;
 mod socket;
 mod status;
 
@@ -25,6 +26,7 @@ use crate::{
     failure::{Failure, Result},
 };
 
+use frame::Brought;
 use socket::{Refusal, Socket};
 
 /// The first and the longest pause before another connection.
@@ -54,21 +56,6 @@ pub(crate) enum Event {
 struct Logs {
     events: Option<Vec<Line>>,
     websocket_url: Option<String>,
-}
-
-/// A frame, as the server sends it.
-#[derive(Deserialize)]
-struct Frame {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    #[serde(default)]
-    events: Vec<Line>,
-    reason: Option<String>,
-    status: Option<String>,
-    exit_code: Option<i64>,
-    event_id: Option<String>,
-    timestamp: Option<i64>,
-    message: Option<String>,
 }
 
 pub(crate) struct Follower<'a> {
@@ -334,27 +321,12 @@ impl<'a> Follower<'a> {
 
     /// Takes in a frame. The error says why the connection is of no use any more.
     fn take_frame(&mut self, text: &str) -> Result<(), String> {
-        let frame: Frame = serde_json::from_str(text).map_err(|error| format!("a frame is not runvoy's: {error}"))?;
+        let brought = frame::read(text)?;
         self.heard();
-        match (frame.kind.as_deref(), frame.status) {
-            (Some("logs"), _) => self.take(frame.events),
-            (Some("status"), Some(status)) => {
-                self.waiting.push_back(Event::Status { status, exit_code: frame.exit_code });
-            }
-            (Some("disconnect"), _) if frame.reason.as_deref() == Some("execution_completed") => {
-                self.waiting.push_back(Event::End);
-            }
-            (Some("disconnect"), _) => return Err(frame.reason.unwrap_or_else(|| "the server closes it".to_owned())),
-            (None, _) => {
-                if let (Some(event_id), Some(timestamp), Some(message)) =
-                    (frame.event_id, frame.timestamp, frame.message)
-                {
-                    let exit_code = frame.exit_code.and_then(|code| code.try_into().ok());
-                    self.take(vec![Line { event_id, timestamp, message, exit_code }]);
-                }
-            }
-            // The answer to a ping, or a kind of frame that a later server sends.
-            (Some(_), _) => return Ok(()),
+        match brought {
+            Brought::Lines(lines) => self.take(lines),
+            Brought::Events(events) => self.waiting.extend(events),
+            Brought::Nothing => return Ok(()),
         }
         if let Some(socket) = &mut self.socket {
             socket.has_frame = true;
@@ -371,8 +343,8 @@ impl<'a> Follower<'a> {
         let until = Instant::now() + RECORD_LAGS;
         loop {
             let status: Status = self.api.get(&path).await?.parse()?;
-            if status.is_end() {
-                return Ok(status);
+            if let Some(ended) = status.ended() {
+                return Ok(ended);
             }
             if Instant::now() > until {
                 return Err(Failure::new("the log has ended, and the execution has not")

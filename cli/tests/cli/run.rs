@@ -41,6 +41,29 @@ fn a_run_prints_the_lines_of_the_command_and_ends_with_its_exit_code() {
 }
 
 #[test]
+fn a_run_ends_with_its_command_and_not_with_its_task() {
+    for seed in 1..=3 {
+        // Under chaos a task takes seconds to end after its command, as on Fargate.
+        let system = System::start_with(Settings { chaos: Some(seed), ..Settings::ephemeral() });
+        let output = system.run(&["run", "-o", "json", "for i in $(seq 20); do echo $i; sleep 0.02; done; exit 3"]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "seed {seed}: {said}");
+        assert!(said.contains("FAILED, exit code 3") && !said.contains("ended with exit code 3"), "{said}");
+        let lines: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let mut printed: Vec<u32> = lines.iter().filter_map(|line| line["message"].as_str()?.parse().ok()).collect();
+        printed.sort_unstable();
+        assert_eq!(printed, (1..=20).collect::<Vec<u32>>(), "seed {seed}");
+        let last = lines.last().unwrap();
+        assert_eq!((&last["status"], &last["exit_code"]), (&json!("FAILED"), &json!(3)));
+        let id = last["execution_id"].as_str().unwrap();
+        let status = system.json(&["status", id, "-o", "json"]);
+        assert_eq!((&status["status"], &status["ending"]["exit_code"]), (&json!("RUNNING"), &json!(3)), "seed {seed}");
+        assert!(system.prints(&["status", id]).contains("the command ended with exit code 3"));
+        assert_eq!(system.run(&["status", "--wait", id]).status.code(), Some(3));
+    }
+}
+
+#[test]
 fn an_execution_is_started_found_watched_and_stopped() {
     let system = System::start();
     let id = system.prints(&["run", "--detach", "echo first; sleep 600"]);

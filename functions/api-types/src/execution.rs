@@ -50,11 +50,20 @@ pub struct Execution {
     pub asked: Asked,
 }
 
+/// The reason of a failure that tells the exit code and nothing more, so that a client that shows the code need not say it twice.
+pub fn plain_reason(exit_code: i32) -> String {
+    format!("the command ended with exit code {exit_code}")
+}
+
 /// The end of a command whose task has not ended yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Ending {
     pub exit_code: i32,
+    /// The time of the command's end.
+    #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = "date-time"))]
+    pub at: Option<Timestamp>,
 }
 
 /// The part of a run's request that everyone sees who sees the execution: names, and no values.

@@ -79,9 +79,12 @@ async fn serve(app: &App, keys: serde_dynamo::Item) -> Result<(), Error> {
         return Ok(());
     }
     let execution = execution::get(app, id).await?.execution;
-    if execution.status.is_terminal()
-        && let Some(head) = completion::complete(app, id, &Stop::of(&execution)).await?
-    {
+    let completed = match execution.ending {
+        _ if execution.status.is_terminal() => completion::complete(app, id, &Stop::of(&execution)).await?,
+        Some(ending) if head.ended_with.is_none() => completion::complete_up_to_end(app, id, ending.exit_code).await?,
+        _ => None,
+    };
+    if let Some(head) = completed {
         delivery::deliver_to_all(app, id, &head, &[]).await?;
     }
     Ok(())

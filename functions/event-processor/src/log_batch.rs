@@ -10,7 +10,7 @@ use runvoy_core::{
     App, Error,
     execution::{self, LogStream, task},
     image::task_definition::{RUNNER, SIDECAR},
-    logs::{LogEvent, end_line, store},
+    logs::{LogEvent, completion, end_line, store},
     websocket::delivery,
 };
 use serde_json::Value;
@@ -40,17 +40,20 @@ pub(crate) async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
         .into_iter()
         .map(|line| LogEvent { event_id: line.id, timestamp: line.timestamp, message: line.message, exit_code: None })
         .collect();
+    let mut ending = None;
     let stored = async {
-        let ending = if container == RUNNER && end_line::may_have_end(&events) {
-            end_line::mark_end(&mut events, task::resolve(app, &id).await?.nonce.as_deref())
-        } else {
-            None
-        };
+        if container == RUNNER && end_line::may_have_end(&events) {
+            ending = end_line::mark_end(&mut events, task::resolve(app, &id).await?.nonce.as_deref());
+        }
+        // The end is noted before its line is stored, so that whoever serves a viewer that line knows of the end.
+        if let Some(exit_code) = ending {
+            let line = events.iter().find(|event| event.exit_code.is_some());
+            let at =
+                line.and_then(|line| Timestamp::from_millisecond(line.timestamp).ok()).unwrap_or_else(|| app.now());
+            execution::note_ending(app, &id, exit_code, at).await?;
+        }
         let commit = if container == SIDECAR { checked_out(&events) } else { None };
         let appended = store::append(app, &id, events, false).await?;
-        if let Some(exit_code) = ending {
-            execution::note_ending(app, &id, exit_code).await?;
-        }
         if let Some(commit) = commit {
             execution::note_commit(app, &id, &commit).await?;
         }
@@ -68,7 +71,15 @@ pub(crate) async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
         Err(error) => return Err(error.into()),
     };
     // A repeated batch adds no line, but the invocation that stored it may have died before it sent the lines.
-    Ok(delivery::deliver_to_all(app, &id, &appended.head, &appended.batches).await?)
+    delivery::deliver_to_all(app, &id, &appended.head, &appended.batches).await?;
+    // Viewers have the last lines before CloudWatch is asked for lines of earlier batches that are late.
+    if let Some(exit_code) = ending
+        && appended.head.watched
+        && let Some(head) = completion::complete_up_to_end(app, &id, exit_code).await?
+    {
+        delivery::deliver_to_all(app, &id, &head, &[]).await?;
+    }
+    Ok(())
 }
 
 /// The commit that the sidecar says it has checked out.

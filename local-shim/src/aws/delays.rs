@@ -23,5 +23,8 @@ pub const DEREGISTERED: Duration = Duration::from_secs(600);
 /// The time after a registration of a task definition in which others of the same family are refused.
 pub const REGISTRATION: Duration = Duration::from_millis(200);
 
+/// The time in which Fargate takes back a task's network interface after its containers have ended. It is 15 to 60 seconds in AWS.
+pub const DEPROVISIONING: Duration = Duration::from_millis(2500);
+
 /// In each state of a task on Fargate in which its containers do not run ("Amazon ECS task lifecycle"). It takes many times longer in AWS.
 pub const TASK_STATE: Duration = Duration::from_millis(300);

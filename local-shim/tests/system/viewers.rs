@@ -110,11 +110,14 @@ async fn a_viewer_who_asks_is_told_each_status_and_one_who_does_not_is_not() {
     assert_eq!(system.admin.delete(&format!("/executions/{id}")).await.status, 200);
     system.admin.wait_for(&id, "STOPPED").await;
     let frames = told.await.unwrap().frames;
-    let kinds: Vec<&str> = frames.iter().map(|frame| frame["type"].as_str().unwrap_or("line")).collect();
+    let mut kinds: Vec<&str> = frames.iter().map(|frame| frame["type"].as_str().unwrap_or("line")).collect();
+    kinds.dedup();
     assert!(kinds.starts_with(&["status"]), "told before a log that may be long: {kinds:?}");
     assert!(kinds.ends_with(&["line", "status", "disconnect"]), "the end after the last line: {kinds:?}");
     let statuses: Vec<Value> = frames.into_iter().filter(|frame| frame["type"] == "status").collect();
-    let named: Vec<&str> = statuses.iter().map(|frame| frame["status"].as_str().unwrap()).collect();
+    let mut named: Vec<&str> = statuses.iter().map(|frame| frame["status"].as_str().unwrap()).collect();
+    // The end of the command may be told before that of the task.
+    named.dedup();
     // The viewer may have connected before the task ran, or after.
     let from_running = named.strip_prefix(&["STARTING"]).unwrap_or(&named);
     assert_eq!(from_running, ["RUNNING", "TERMINATING", "STOPPED"], "{statuses:?}");
@@ -122,6 +125,41 @@ async fn a_viewer_who_asks_is_told_each_status_and_one_who_does_not_is_not() {
     assert_eq!(*statuses.last().unwrap(), json!({"type": "status", "status": "STOPPED", "exit_code": 130}));
     assert!(untold.await.unwrap().frames.iter().all(|frame| frame["type"] != "status"));
     system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_command_is_told_after_its_last_line_and_before_its_task_ends() {
+    // Under chaos a task takes seconds to end after its command, as on Fargate.
+    let stories = (1..=4).map(|seed| async move {
+        let system = System::start_with(Settings { chaos: Some(seed), ..Settings::ephemeral() }).await;
+        let started = system.admin.run("for i in $(seq 20); do echo line $i; sleep 0.02; done; exit 5").await;
+        let id = id(&started);
+        let is_ending = |seen: &Seen| seen.frames.iter().any(|frame| frame["ending"]["exit_code"] == 5);
+        let mut seen = Seen::default();
+        let mut viewer = loop {
+            match connect(&format!("{}&status=true", url(&started))).await {
+                Ok(viewer) => break viewer,
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        };
+        seen.read_until(&mut viewer, is_ending).await;
+        let status = loop {
+            let answer = system.admin.get(&format!("/executions/{id}/status")).await;
+            if answer.status == 200 {
+                break answer.json();
+            }
+        };
+        let lines: HashSet<String> = seen.lines().into_iter().map(|(_, line)| line).collect();
+        assert!((1..=20).all(|line| lines.contains(&format!("line {line}"))), "seed {seed}: {lines:?}");
+        assert!(["RUNNING", "STARTING"].contains(&status["status"].as_str().unwrap()), "seed {seed}: {status}");
+        assert_eq!((&status["ending"]["exit_code"], &status["exit_code"]), (&json!(5), &Value::Null), "seed {seed}");
+        assert_eq!(status["reason"], "the command ended with exit code 5");
+        let frames = watch_on(seen, viewer).await.frames;
+        let ended = json!({"type": "status", "status": "FAILED", "exit_code": 5});
+        assert!(frames.contains(&ended), "seed {seed}: {frames:#?}");
+        system.shim.shut_down().await;
+    });
+    futures_util::future::join_all(stories).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -181,6 +181,11 @@ pub(super) fn reason(record: &ExecutionRecord) -> Option<String> {
             Some(killed.unwrap_or("stopped").to_owned())
         }
         Status::Failed => Some(reason_of_failure(record, told)),
+        // The command has ended, and its task goes on for a moment.
+        Status::Starting | Status::Running => {
+            let has_failed = execution.ending.is_some_and(|ending| ending.exit_code != 0);
+            has_failed.then(|| reason_of_failure(record, told))
+        }
         _ => None,
     }
 }
@@ -213,7 +218,7 @@ fn reason_of_failure(record: &ExecutionRecord, told: Option<&str>) -> String {
             None => told.to_owned(),
         };
     }
-    let code = execution.exit_code.unwrap_or(1);
+    let code = execution.exit_code.or(execution.ending.map(|ending| ending.exit_code)).unwrap_or(1);
     match code {
         TIMED_OUT if reached_time_limit(execution) => timed_out(),
         126 => "a command cannot be executed (exit code 126)".to_owned(),
@@ -223,13 +228,14 @@ fn reason_of_failure(record: &ExecutionRecord, told: Option<&str>) -> String {
             Some(name) => format!("ended by {name} (exit code {code})"),
             None => format!("ended by signal {} (exit code {code})", code - 128),
         },
-        code => format!("the command ended with exit code {code}"),
+        code => runvoy_api_types::plain_reason(code),
     }
 }
 
 /// Tells whether an execution has lasted for its time limit. A command can end with the same exit code of its own accord.
 fn reached_time_limit(execution: &Execution) -> bool {
-    let lasted = execution.completed_at.map(|at| at.duration_since(execution.started_at).as_secs());
+    let ended = execution.completed_at.or(execution.ending.and_then(|ending| ending.at));
+    let lasted = ended.map(|at| at.duration_since(execution.started_at).as_secs());
     execution.asked.timeout.zip(lasted).is_some_and(|(limit, lasted)| lasted >= limit.try_into().unwrap_or(i64::MAX))
 }
 
@@ -333,5 +339,10 @@ mod tests {
         let stopped = serde_json::json!({"status": "STOPPED", "stopped_reason": "killed by a@example.com"});
         assert_eq!(reason(&record(130, stopped)).unwrap(), "killed by a@example.com");
         assert_eq!(reason(&record(0, serde_json::json!({"status": "SUCCEEDED"}))), None);
+        let ending = serde_json::json!({
+            "status": "RUNNING", "exit_code": null, "completed_at": null, "timeout": 2,
+            "ending": {"exit_code": 124, "at": "2026-01-02T03:04:08.000Z"},
+        });
+        assert_eq!(reason(&record(0, ending)).unwrap(), "timed out after 2 s");
     }
 }

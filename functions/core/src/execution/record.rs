@@ -275,8 +275,9 @@ fn condition(to: Status) -> String {
 }
 
 /// Notes that the command has ended and its task has not. Changes nothing when the task has.
-pub async fn note_ending(app: &App, id: &ExecutionId, exit_code: i32) -> Result<()> {
-    let ending = AttributeValue::M([("exit_code".to_owned(), number(exit_code))].into());
+pub async fn note_ending(app: &App, id: &ExecutionId, exit_code: i32, at: Timestamp) -> Result<()> {
+    let fields = [("exit_code".to_owned(), number(exit_code)), ("at".to_owned(), string(time::rfc3339(at)))];
+    let ending = AttributeValue::M(fields.into());
     note(app, id, "ending", ending, |status| !status.is_terminal()).await
 }
 

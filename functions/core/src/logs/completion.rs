@@ -30,6 +30,9 @@ const PATIENCE_WITHOUT_END: Duration = Duration::from_secs(5);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(4));
 /// The shortest pause after a comparison with CloudWatch.
 const PAUSE_OF_COMPARISON: Duration = Duration::from_secs(1);
+/// The pause between a command's last line and the first comparison. CloudWatch shows lines a little later than it delivers them, and a
+/// task that ends meanwhile has its log compared by the event of its end.
+const PAUSE_AFTER_END: Duration = Duration::from_millis(250);
 /// The time that an invocation tries while CloudWatch refuses its calls. The rest of its 120 seconds is for the viewers.
 const PERSISTENCE: Duration = Duration::from_secs(60);
 /// The time that a comparison may take for an event. The newest lines are compared first.
@@ -62,6 +65,9 @@ pub async fn complete(app: &App, id: &ExecutionId, stop: &Stop) -> Result<Option
         let head = head::get(app, id).await?;
         if head.complete {
             return Ok(Some(head));
+        }
+        if head.ended_with.is_some() {
+            return close(app, id, stop, true).await.map(Some);
         }
         let is_watched = head.watched;
         let newest = store::newest(app, id, &head).await?;
@@ -96,6 +102,38 @@ pub async fn complete(app: &App, id: &ExecutionId, stop: &Stop) -> Result<Option
     }
 }
 
+/// After a command's end, whose task may go on for a minute: makes a log that is watched complete up to the runner's last line. An earlier
+/// batch may be late, and viewers that take the last line for the end must not miss it. Returns the head, whose viewers are then to be
+/// told; `None` if the log is not watched, or CloudWatch does not show the last line soon, and the task's end is waited for.
+///
+/// # Errors
+/// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
+pub async fn complete_up_to_end(app: &App, id: &ExecutionId, exit_code: i32) -> Result<Option<LogHead>> {
+    let gives_up = app.now() + PATIENCE;
+    let mut pause = PAUSE_AFTER_END;
+    loop {
+        app.sleep(pause).await;
+        let head = head::get(app, id).await?;
+        if head.complete || !head.watched {
+            return Ok(None);
+        }
+        if head.ended_with.is_some() {
+            return Ok(Some(head));
+        }
+        let newest = store::newest(app, id, &head).await?;
+        let now = app.now();
+        match compare(app, id, &head, &Stop::at(now), newest.as_ref(), now + COMPARISON).await {
+            Ok(true) => return head::mark_ended(app, id, exit_code).await.map(Some),
+            Ok(false) => {}
+            Err(error) => tracing::info!(execution_id = %id, error = %error.chain(), "CloudWatch will be asked again"),
+        }
+        if app.now() >= gives_up {
+            return Ok(None);
+        }
+        pause = (pause * 2).min(PAUSE_OF_COMPARISON);
+    }
+}
+
 /// For a reader of an execution that has ended: the head after the log has been compared with CloudWatch, if it had not been. Waits
 /// a little for the end of the log, which may be on its way. When CloudWatch refuses the call, the reader gets what the store has, and
 /// the next reader tries again.
@@ -109,6 +147,9 @@ pub async fn complete_for_reader(app: &App, record: &ExecutionRecord) -> Result<
     let gives_up = app.now() + READER_WAITS;
     let mut pause = PAUSE_FOR_READER;
     while !head.complete {
+        if head.ended_with.is_some() {
+            return close(app, id, &stop, true).await;
+        }
         let newest = store::newest(app, id, &head).await?;
         let now = app.now();
         let is_late = now >= end_of_patience(app, &stop);

@@ -35,6 +35,10 @@ pub struct LogHead {
     /// Tells whether a viewer has ever connected.
     #[serde(default)]
     pub watched: bool,
+    /// The command's exit code, once the log has been compared with CloudWatch up to the runner's last line. The task may go on for a
+    /// minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_with: Option<i32>,
 }
 
 impl LogHead {
@@ -48,6 +52,7 @@ impl LogHead {
             last_event_id: earlier.log_last_event_id.clone(),
             complete: earlier.log_complete,
             watched: earlier.viewers > 0,
+            ended_with: None,
         }
     }
 
@@ -66,6 +71,10 @@ impl LogHead {
         if let Some(last) = &to.last_event_id {
             expression.push_str(", last_event_id = :last");
             update = update.expression_attribute_values(":last", string(last));
+        }
+        if let Some(exit_code) = to.ended_with {
+            expression.push_str(", ended_with = :ended_with");
+            update = update.expression_attribute_values(":ended_with", number(exit_code));
         }
         let update = if self.version == 0 {
             update.condition_expression("attribute_not_exists(execution_id)")
@@ -137,13 +146,27 @@ pub(crate) async fn incomplete(app: &App, records: Vec<ExecutionRecord>) -> Resu
 /// # Errors
 /// [`Error::NotFound`] when there is no such execution; [`Error::Aws`] when DynamoDB fails.
 pub async fn mark_watched(app: &App, id: &ExecutionId) -> Result<()> {
+    mark(app, id, |head| LogHead { watched: true, ..head }).await.map(drop)
+}
+
+/// Notes that every line up to the runner's last one is stored. Returns the head.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such execution; [`Error::Aws`] when DynamoDB fails.
+pub(super) async fn mark_ended(app: &App, id: &ExecutionId, exit_code: i32) -> Result<LogHead> {
+    mark(app, id, |head| LogHead { ended_with: Some(exit_code), ..head }).await
+}
+
+/// Changes a head, unless the change is there already. Returns the head after the change.
+async fn mark(app: &App, id: &ExecutionId, change: impl Fn(LogHead) -> LogHead) -> Result<LogHead> {
     for attempt in 0..ATTEMPTS {
         let head = get(app, id).await?;
-        if head.watched {
-            return Ok(());
+        let to = change(head.clone());
+        if to == head {
+            return Ok(head);
         }
-        if write(app, head.replace(app, id, &LogHead { watched: true, ..head.clone() })?).await? {
-            return Ok(());
+        if write(app, head.replace(app, id, &to)?).await? {
+            return Ok(LogHead { version: head.version + 1, ..to });
         }
         app.sleep(table::pause(app, attempt)).await;
     }

@@ -133,6 +133,7 @@ fn next_head(head: &LogHead, fresh: &[Packed], complete: bool) -> LogHead {
         last_event_id: greatest.max(head.last_event_id.as_deref()).map(str::to_owned),
         complete: head.complete || complete,
         watched: head.watched,
+        ended_with: head.ended_with,
     }
 }
 

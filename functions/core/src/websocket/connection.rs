@@ -43,6 +43,9 @@ pub struct Connection {
     /// The last status that was sent.
     #[serde(default, rename = "told", skip_serializing_if = "Option::is_none")]
     pub(super) sent_status: Option<Status>,
+    /// Tells whether the command's end was sent.
+    #[serde(default)]
+    pub(super) sent_ending: bool,
     /// The last line that the viewer has: from an earlier connection, or of the batch after `served`, which was sent in part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) last_event_id: Option<String>,
@@ -76,7 +79,18 @@ impl Connection {
         let ViewerOptions { batch, status, last_event_id, key_hash } = options;
         let connected_at = app.now().as_millisecond();
         let expires_at = app.expiry(LIFETIME);
-        Self { key, batch, status, sent_status: None, last_event_id, served: None, key_hash, connected_at, expires_at }
+        Self {
+            key,
+            batch,
+            status,
+            sent_status: None,
+            sent_ending: false,
+            last_event_id,
+            served: None,
+            key_hash,
+            connected_at,
+            expires_at,
+        }
     }
 }
 

@@ -152,7 +152,7 @@ async fn deliver_once(app: &App, key: &ConnectionKey, head: &LogHead, fresh: &[B
             }
         }
         let (served, sent_status) = (lease.connection.served, lease.connection.sent_status);
-        let wants_status = lease.connection.status;
+        let (wants_status, sent_ending) = (lease.connection.status, lease.connection.sent_ending);
         lease.release(app).await?;
         // Another invocation may have stored lines while this one held the lease, and left them to it.
         let head = newer.insert(head::get(app, &key.execution_id).await?);
@@ -160,7 +160,8 @@ async fn deliver_once(app: &App, key: &ConnectionKey, head: &LogHead, fresh: &[B
             let record = execution::get(app, &key.execution_id).await?;
             sent_status.is_some_and(|sent| sent.can_become(record.execution.status))
         };
-        if Some(head.sequence) <= served && !head.complete && !has_new_status {
+        let has_new_ending = wants_status && head.ended_with.is_some() && !sent_ending;
+        if Some(head.sequence) <= served && !head.complete && !has_new_status && !has_new_ending {
             return Ok(Delivery::Done);
         }
     }
@@ -216,10 +217,19 @@ async fn send_all(app: &App, lease: &mut Lease, head: &LogHead, fresh: &[Batch],
         }
         lease.connection.served = Some(served);
     }
-    if let Some(record) = &record
-        && let Some(progress) = send_status(app, lease, record, turn).await?
-    {
-        return Ok(progress);
+    if let Some(record) = &record {
+        if let Some(progress) = send_status(app, lease, record, turn).await? {
+            return Ok(progress);
+        }
+        if let Some(exit_code) = head.ended_with.filter(|_| !lease.connection.sent_ending) {
+            let status = record.execution.status;
+            if !status.is_terminal()
+                && let Some(progress) = send_control(app, lease, frame::ending(status, exit_code)?, turn).await?
+            {
+                return Ok(progress);
+            }
+            lease.connection.sent_ending = true;
+        }
     }
     if head.complete {
         return close(app, &lease.connection, turn).await;
@@ -265,13 +275,21 @@ async fn send_status(
     if !lease.connection.status || !is_new {
         return Ok(None);
     }
-    match post(app, &lease.connection, frame::status(execution.status, execution.exit_code)?, turn).await? {
-        Sent::Yes => {}
-        Sent::Left => return Ok(Some(Progress::Over)),
-        Sent::Full => return Ok(Some(turn.when_full())),
+    let frame = frame::status(execution.status, execution.exit_code)?;
+    if let Some(progress) = send_control(app, lease, frame, turn).await? {
+        return Ok(Some(progress));
     }
     lease.connection.sent_status = Some(execution.status);
     Ok(None)
+}
+
+/// Sends a frame that is no line. Returns why the viewer cannot be sent more now.
+async fn send_control(app: &App, lease: &Lease, frame: String, turn: &mut Turn) -> Result<Option<Progress>> {
+    Ok(match post(app, &lease.connection, frame, turn).await? {
+        Sent::Yes => None,
+        Sent::Left => Some(Progress::Over),
+        Sent::Full => Some(turn.when_full()),
+    })
 }
 
 /// Sends the disconnect frame, closes the connection and removes its record, in this order. If the invocation dies before the last

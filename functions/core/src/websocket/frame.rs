@@ -1,6 +1,7 @@
 //! The frames that viewers receive. Existing clients print any other frame as a blank line, so no other is sent unless the viewer
 //! asks for it.
 
+use runvoy_api_types::Ending;
 use serde::Serialize;
 
 use crate::{Result, execution::Status, logs::LogEvent};
@@ -19,6 +20,8 @@ enum Control {
         status: Status,
         #[serde(skip_serializing_if = "Option::is_none")]
         exit_code: Option<i32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ending: Option<Ending>,
     },
 }
 
@@ -29,7 +32,12 @@ pub(super) fn disconnect() -> Result<String> {
 
 /// The execution's status, for viewers that asked for it.
 pub(super) fn status(status: Status, exit_code: Option<i32>) -> Result<String> {
-    json(&Control::Status { status, exit_code })
+    json(&Control::Status { status, exit_code, ending: None })
+}
+
+/// The end of the command, whose task goes on for a moment, for viewers that asked for the status. It comes after the last line.
+pub(super) fn ending(status: Status, exit_code: i32) -> Result<String> {
+    json(&Control::Status { status, exit_code: None, ending: Some(Ending { exit_code, at: None }) })
 }
 
 /// A frame of lines.

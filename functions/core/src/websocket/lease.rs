@@ -128,7 +128,11 @@ impl Lease {
             .set_key(Some(item_key(&self.connection.key)))
             .condition_expression("lease_owner = :owner")
             .expression_attribute_values(":owner", string(&self.owner));
-        let Connection { served, last_event_id, sent_status, .. } = &self.connection;
+        let Connection { served, last_event_id, sent_status, sent_ending, .. } = &self.connection;
+        if *sent_ending {
+            set.push("sent_ending = :true");
+            update = update.expression_attribute_values(":true", AttributeValue::Bool(true));
+        }
         if let Some(served) = served {
             set.push("served = :served");
             update = update.expression_attribute_values(":served", number(*served));

@@ -278,6 +278,9 @@ impl Ecs {
             }
         };
         self.pass_through(&id, ["STOPPING", "DEPROVISIONING"]).await;
+        if self.0.is_slow {
+            tokio::time::sleep(delays::DEPROVISIONING).await;
+        }
         self.change(&id, |task| task.stop(end.stop_code, &end.reason, &end.exit_codes, Timestamp::now()));
         self.send_end(&id);
         self.demands().remove(&id);
