@@ -38,5 +38,6 @@ pub use secret_name::SecretName;
 pub use sharing::{Owners, SetOwners, SetSharing, Sharing};
 pub use status::Status;
 pub use user::{
-    Claimed, CreateUser, CreatedUser, Me, RenewedClaim, RevokeUser, RevokedUser, UpdateUser, UpdatedUser, User, Users,
+    Claimed, CreateUser, CreatedUser, ListedUser, Me, RenewedClaim, RevokeUser, RevokedUser, UpdateUser, UpdatedUser,
+    User, Users,
 };

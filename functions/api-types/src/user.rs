@@ -39,7 +39,18 @@ pub struct Me {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Users {
-    pub users: Vec<User>,
+    pub users: Vec<ListedUser>,
+}
+
+/// A user as the list has one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ListedUser {
+    #[serde(flatten)]
+    pub user: User,
+    /// The user has an API key. One who has none has not claimed it yet, or has deleted the last one.
+    #[serde(default)]
+    pub claimed: bool,
 }
 
 /// A user to be created.

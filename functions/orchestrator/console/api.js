@@ -18,10 +18,12 @@ const PASSING = [429, 502, 503, 504];
  *   git_path?: string, git_commit?: string, timeout?: number}} Execution
  * @typedef {{execution_id: string, log_url: string, status: Status}} Started
  * @typedef {{image_id: string, image: string, is_default: boolean, task_role_name?: string, task_execution_role_name?: string,
- *   cpu: number, memory: number, runtime_platform: string, created_by: string, created_at: string}} Image
+ *   cpu: number, memory: number, runtime_platform: string, created_by: string, created_at: string, owned_by: string[], shared_with?: string[] | null}} Image
  * @typedef {{name: string, key_name: string, description?: string, value?: string, created_by: string, owned_by: string[],
- *   created_at: string, updated_at: string, updated_by: string}} Secret
- * @typedef {{email: string, role: string, created_at: string, revoked: boolean, last_used?: string}} User
+ *   created_at: string, updated_at: string, updated_by: string, shared_with?: string[] | null}} Secret
+ * @typedef {{email: string, role: string, created_at: string, revoked: boolean, last_used?: string, claimed: boolean}} User
+ * @typedef {{key_id: string, name: string, email: string, created_at: string, last_used?: string, expires_at?: string,
+ *   scope?: {actions?: string[], playbooks?: string[]}}} Key
  * @typedef {{email: string, role: string, permissions: string[]}} Me
  * @typedef {{event_id: string, timestamp: number, message: string}} LogEvent
  * @typedef {{execution_id: string, status: Status, events: LogEvent[] | null, websocket_url?: string}} Logs

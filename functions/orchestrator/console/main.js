@@ -1,14 +1,18 @@
 /** Starts the console: who is signed in, which page is shown, and the frame around it. */
 
 import { Api, ApiError, describe } from "./api.js";
-import { element, fill, icon } from "./ui/dom.js";
 import { Connection } from "./connection.js";
+import { frame } from "./frame.js";
 import { adoptKey, forgetKey, keepKey, keyOfOthers, shareSession, storedKey, tellSignedIn, tellSignedOut } from "./session.js";
+import { applyTheme } from "./theme.js";
+import { element, fill } from "./ui/dom.js";
+import { auditPage } from "./pages/audit.js";
 import { claimPage } from "./pages/claim.js";
 import { docsPage } from "./pages/docs.js";
 import { executionPage } from "./pages/execution.js";
 import { executionsPage } from "./pages/executions.js";
 import { imagesPage } from "./pages/images.js";
+import { keysPage } from "./pages/keys.js";
 import { operationsPage } from "./pages/operations.js";
 import { runPage } from "./pages/run.js";
 import { secretsPage } from "./pages/secrets.js";
@@ -30,15 +34,20 @@ import { usersPage } from "./pages/users.js";
  */
 /** @typedef {{title: string, body: HTMLElement, shown?: () => void, isWide?: boolean}} Page */
 
-/** @type {{path: string, name: string, icon: string, needs?: string[], page: (context: Context) => Page}[]} */
+/**
+ * The places of the console, as the navigation has them. A place with `needs` is for people with one of these permissions.
+ * @type {(import("./frame.js").Place & {needs?: string[], page: (context: Context) => Page})[]}
+ */
 const PLACES = [
-  { path: "/", name: "Executions", icon: "executions", page: (context) => executionsPage(context) },
-  { path: "/run", name: "Run", icon: "run", needs: ["executions:run"], page: (context) => runPage(context) },
-  { path: "/images", name: "Images", icon: "images", needs: ["images:list"], page: (context) => imagesPage(context) },
-  { path: "/secrets", name: "Secrets", icon: "secrets", needs: ["secrets:list"], page: (context) => secretsPage(context) },
-  { path: "/users", name: "Users", icon: "users", needs: ["users:list"], page: (context) => usersPage(context) },
-  { path: "/operations", name: "Operations", icon: "operations", needs: ["health:reconcile", "requests:trace"], page: (context) => operationsPage(context) },
-  { path: "/docs", name: "API", icon: "docs", page: (context) => docsPage(context.api) },
+  { path: "/", name: "Executions", icon: "executions", group: "Runs", page: (context) => executionsPage(context) },
+  { path: "/run", name: "Run", icon: "run", group: "Runs", needs: ["executions:run"], page: (context) => runPage(context) },
+  { path: "/images", name: "Images", icon: "images", group: "Resources", needs: ["images:list"], page: (context) => imagesPage(context) },
+  { path: "/secrets", name: "Secrets", icon: "secrets", group: "Resources", needs: ["secrets:list"], page: (context) => secretsPage(context) },
+  { path: "/users", name: "Users", icon: "users", group: "Administration", needs: ["users:list"], page: (context) => usersPage(context) },
+  { path: "/audit", name: "Audit", icon: "audit", group: "Administration", needs: ["audit:read"], page: (context) => auditPage(context) },
+  { path: "/operations", name: "Operations", icon: "operations", group: "Administration", needs: ["health:reconcile", "requests:trace"], page: (context) => operationsPage(context) },
+  { path: "/keys", name: "Keys", icon: "keys", group: "You", page: (context) => keysPage(context) },
+  { path: "/docs", name: "API", icon: "docs", group: "You", page: (context) => docsPage(context.api) },
 ];
 
 const app = /** @type {HTMLElement} */ (document.getElementById("app"));
@@ -51,6 +60,8 @@ const connection = new Connection();
 let api;
 /** @type {import("./api.js").Me | undefined} */
 let me;
+/** @type {ReturnType<typeof frame> | undefined} */
+let bar;
 
 /** Signs in with the key that is kept, and shows the page of the address. @param {string} [message] for the page on which one signs in */
 async function start(message) {
@@ -81,7 +92,7 @@ async function start(message) {
     connection.addEventListener("back", () => start(), { signal });
     return alone(troublePage(describe(error)));
   }
-  frame();
+  showFrame();
   show();
 }
 
@@ -119,22 +130,12 @@ const troublePage = (problem) => ({
     element("div", { class: "buttons" }, element("button", { class: "primary", onclick: () => start() }, "Try again"))),
 });
 
-/** The frame: the places of the console, and who is signed in. */
-function frame() {
+/** Shows the frame around the pages. */
+function showFrame() {
+  if (!me) return;
   const places = PLACES.filter(({ needs }) => !needs || needs.some(may));
-  const nav = element("nav", { "aria-label": "Console" },
-    ...places.map((place) => element("a", { href: place.path, "data-path": place.path }, icon(place.icon), element("span", {}, place.name))));
-  fill(app,
-    element("a", { class: "skip", href: "#content" }, "Skip to the content"),
-    element("div", { class: "frame" },
-      element("header", { class: "bar" },
-        element("a", { class: "brand", href: "/" }, brand(), "runvoy"),
-        nav,
-        element("div", { class: "person" },
-          element("span", { class: "email", title: me?.email }, me?.email ?? ""),
-          element("span", { class: "role" }, me?.role ?? ""),
-          element("button", { class: "quiet", type: "button", onclick: () => (history.replaceState(null, "", "/"), signOut()) }, "Sign out"))),
-      element("div", { class: "page" }, connection.element, content)));
+  bar = frame({ places, me, connection: connection.element, content, signOut: () => (history.replaceState(null, "", "/"), signOut()) });
+  fill(app, ...bar.elements);
 }
 
 /** @param {() => Promise<void>} load @param {(text: string) => void} report @param {AbortSignal} left */
@@ -148,12 +149,6 @@ async function loadFor(load, report, left) {
       connection.addEventListener("back", () => loadFor(load, report, left), { once: true, signal: left });
     }
   }
-}
-
-function brand() {
-  const mark = element("span", { class: "mark", "aria-hidden": true });
-  mark.append("›_");
-  return mark;
 }
 
 /** @param {string} permission */
@@ -171,11 +166,7 @@ function show() {
   document.title = `${page.title} · runvoy`;
   content.className = page.isWide ? "content wide" : "content";
   fill(content, page.body);
-  for (const link of app.querySelectorAll("nav a")) {
-    const isHere = link.getAttribute("data-path") === (isDocs(address) ? "/docs" : address.pathname.replace(/^\/logs$/, "/"));
-    if (isHere) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  }
+  bar?.show(isDocs(address) ? "/docs" : address.pathname.replace(/^\/logs$/, "/"));
   page.shown?.();
 }
 
@@ -220,4 +211,5 @@ shareSession(() => start());
 // Signing out in one tab signs out all that share the key.
 addEventListener("storage", ({ key }) => (key === "runvoy.key" || key === null) && storedKey() !== api.key && start());
 
+applyTheme();
 start();

@@ -14,8 +14,21 @@ use runvoy_core::App;
 use sha2::{Digest, Sha256};
 
 /// The paths of the console's pages. All are the same document, whose script shows what the path says.
-const PAGES: [&str; 10] =
-    ["/", "/logs", "/run", "/images", "/secrets", "/users", "/operations", "/docs", "/api/v1/docs", "/claim/{token}"];
+const PAGES: &[&str] = &[
+    "/",
+    "/logs",
+    "/overview",
+    "/run",
+    "/images",
+    "/secrets",
+    "/users",
+    "/audit",
+    "/operations",
+    "/keys",
+    "/docs",
+    "/api/v1/docs",
+    "/claim/{token}",
+];
 
 /// Names files below `console/`, with their contents.
 macro_rules! files {
@@ -30,6 +43,7 @@ const FILES: &[(&str, &str)] = files![
     "console.css",
     "env.js",
     "format.js",
+    "frame.js",
     "icon-failed.svg",
     "icon-running.svg",
     "icon-stopped.svg",
@@ -50,20 +64,27 @@ const FILES: &[(&str, &str)] = files![
     "log/worker.js",
     "main.js",
     "not-found.html",
+    "pages/audit-entries.js",
+    "pages/audit.js",
     "pages/claim.js",
     "pages/docs.js",
     "pages/execution-list.js",
     "pages/execution.js",
     "pages/executions.js",
+    "pages/image.js",
     "pages/images.js",
+    "pages/keys.js",
     "pages/operations.js",
     "pages/paged-list.js",
     "pages/run.js",
+    "pages/secret.js",
     "pages/secrets.js",
     "pages/sign-in.js",
+    "pages/user.js",
     "pages/users.js",
     "pages/variables.js",
     "session.js",
+    "theme.js",
     "ui/copy.js",
     "ui/dialog.js",
     "ui/dom.js",

@@ -1,12 +1,17 @@
 import contextlib
+import mimetypes
 import os
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from system import PATIENCE, System
 
+# Where the console's files are taken from. Without it, they are those of the program, which has to be built after each change.
+FILES = os.environ.get("CONSOLE")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 # Nothing that a browser does of its own accord may reach for the network.
 FLAGS = [
@@ -33,6 +38,12 @@ def system(tmp_path_factory):
     system.stop()
 
 
+def _serve(route):
+    """Answers with a file of the folder."""
+    path = Path(FILES) / route.request.url.split("?")[0].split("/", 5)[5]
+    route.fulfill(content_type=mimetypes.guess_type(path.name)[0], body=path.read_bytes())
+
+
 class Visitor:
     """A person at a browser. What goes wrong on a page is kept, and fails the test."""
 
@@ -42,6 +53,8 @@ class Visitor:
         self.context = browser.new_context(**{**usual, **context})
         self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=system.url)
         self.context.set_default_timeout(PATIENCE * 1000)
+        if FILES:
+            self.context.route(re.compile("/console/[0-9a-f]+/"), _serve)
         self.problems = []
         # A server that is down on purpose, and an answer of 400 or more, show in the browser's own list of errors.
         self.expected = ["Failed to load resource", "WebSocket connection to"]

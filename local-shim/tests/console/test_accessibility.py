@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from system import ROOT
 
 AXE = Path(os.environ.get("AXE", ROOT / "target/ci/console/node_modules/axe-core/axe.min.js"))
-PAGES = ["/", "/run", "/images", "/secrets", "/users", "/operations", "/docs", "/no-such-page"]
+PAGES = ["/", "/run", "/images", "/secrets", "/users", "/audit", "/keys", "/operations", "/docs", "/no-such-page"]
 
 
 def violations(page):
@@ -32,7 +32,7 @@ def test_pages_are_accessible(visit, system, scheme, width, tmp_path):
     problems = {"/sign-in": violations(page)}
     visitor.sign_in()
     created = system.api("POST", "/users/create", {"email": f"{name}@example.com", "role": "viewer"})
-    for path in [*PAGES, f"/logs?execution_id={execution}", f"/claim/{created['claim_token']}"]:
+    for path in [*PAGES, f"/secrets?name=axe-{name}", f"/users?email={name}@example.com", f"/logs?execution_id={execution}", f"/claim/{created['claim_token']}"]:
         page.goto(path)
         expect(page.locator("h1").first).to_be_visible()
         page.wait_for_load_state("networkidle")

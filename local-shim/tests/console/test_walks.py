@@ -235,10 +235,10 @@ def test_a_user_is_created_claims_the_key_by_a_button_and_is_revoked(visit, syst
 @pytest.mark.parametrize(
     ("role", "places"),
     [
-        ("admin", ["Executions", "Run", "Images", "Secrets", "Users", "Operations", "API"]),
-        ("operator", ["Executions", "Run", "Images", "Secrets", "Users", "Operations", "API"]),
-        ("developer", ["Executions", "Run", "Images", "Secrets", "API"]),
-        ("viewer", ["Executions", "API"]),
+        ("admin", ["Executions", "Run", "Images", "Secrets", "Users", "Audit", "Operations", "Keys", "API"]),
+        ("operator", ["Executions", "Run", "Images", "Secrets", "Users", "Operations", "Keys", "API"]),
+        ("developer", ["Executions", "Run", "Images", "Secrets", "Keys", "API"]),
+        ("viewer", ["Executions", "Keys", "API"]),
     ],
 )
 def test_each_role_sees_what_it_may_use(visit, system, role, places):
@@ -531,9 +531,20 @@ def test_the_log_and_the_places_have_room_in_a_small_window(visit, system, width
         return Math.floor((Math.min(box.bottom, innerHeight) - Math.max(0, box.top)) / 20);
     }""")
     assert lines >= (12 if height < 500 else 18), lines
-    for link in page.get_by_role("navigation", name="Console").get_by_role("link").all():
+    places = page.get_by_role("navigation", name="Console").get_by_role("link")
+    expect(places).to_have_count(0)
+    page.get_by_role("button", name="Menu").click()
+    assert places.count() >= 9
+    for link in places.all():
+        link.scroll_into_view_if_needed()
         box = link.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= width, link.inner_text()
+    page.keyboard.press("Escape")
+    expect(places).to_have_count(0)
+    page.get_by_role("button", name="Menu").click()
+    places.filter(has_text="Secrets").click()
+    expect(page.locator("h1")).to_have_text("Secrets")
+    expect(places).to_have_count(0)
 
 
 def test_lists_are_paged_and_searched_and_their_forms_come_first(visit, system):

@@ -60,6 +60,10 @@ pub async fn page(
     let until = time::rfc3339(until);
     let before = cursor.map_or(until.as_str(), |key| key.min(until.as_str()));
     let range = Range { from: time::rfc3339(since), before: before.to_owned() };
+    // DynamoDB refuses a range that ends before it begins.
+    if range.before <= range.from {
+        return Ok((Vec::new(), None));
+    }
     match (&filter.resource, &filter.actor) {
         (Some(resource), _) => of_index(app, (BY_RESOURCE, "resource", resource), filter, limit, range).await,
         (None, Some(actor)) => of_index(app, (BY_ACTOR, "actor", actor), filter, limit, range).await,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use change::{Change, change, renew_claim};
 pub use keys::{create_key, delete_key, find_key, list_keys};
 
-pub use runvoy_api_types::User;
+pub use runvoy_api_types::{ListedUser, User};
 
 use crate::{
     App, Email, Error, RequestId, Result,
@@ -214,8 +214,14 @@ pub async fn list(app: &App) -> Result<Vec<User>> {
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
-pub async fn page(app: &App, request: &PageRequest) -> Result<Page<User>> {
-    request.of(list(app).await?, |user| user.email.to_string(), |user| user.email.to_string())
+pub async fn page(app: &App, request: &PageRequest) -> Result<Page<ListedUser>> {
+    let listed = |record: UserRecord| {
+        let claimed = record.keys().next().is_some();
+        ListedUser { user: record.user, claimed }
+    };
+    let mut users: Vec<ListedUser> = records(app).await?.into_iter().map(listed).collect();
+    users.sort_by(|a, b| a.user.email.cmp(&b.user.email));
+    request.of(users, |one| one.user.email.to_string(), |one| one.user.email.to_string())
 }
 
 async fn records(app: &App) -> Result<Vec<UserRecord>> {

@@ -11,6 +11,7 @@ import { element, fill } from "../ui/dom.js";
 import { imageName } from "../ui/image-name.js";
 import { reason, statusBadge, statusWord } from "../ui/status.js";
 import { toast } from "../ui/toast.js";
+import { auditOf } from "./audit-entries.js";
 
 /** @typedef {import("../api.js").Execution} Execution */
 
@@ -18,7 +19,9 @@ import { toast } from "../ui/toast.js";
 const REFRESH = 5000;
 
 /** @param {import("../main.js").Context} context @param {string} id @returns {import("../main.js").Page} */
-export function executionPage({ api, me, may, go, left, connection, load: loaded }, id) {
+export function executionPage(context, id) {
+  const { api, me, may, go, left, connection, load: loaded } = context;
+  const audit = auditOf(context, `execution:${id}`);
   const path = `/executions/${encodeURIComponent(id)}`;
   const head = element("div", { class: "execution" });
   const announced = element("p", { class: "unseen", role: "status" });
@@ -159,7 +162,15 @@ export function executionPage({ api, me, may, go, left, connection, load: loaded
     });
   }
 
-  return { title: "Execution", body, shown: () => loaded(open, (text) => fill(head, element("p", { class: "note" }, text))), isWide: true };
+  return {
+    title: "Execution",
+    body: element("div", {}, body, audit.element),
+    shown: () => {
+      loaded(open, (text) => fill(head, element("p", { class: "note" }, text)));
+      audit.load();
+    },
+    isWide: true,
+  };
 }
 
 /** The run that an execution was, as far as the record tells. Values of variables are not in it. @param {Execution} execution */

@@ -7,6 +7,7 @@ import { element, fill } from "../ui/dom.js";
 import { field, form, input, select } from "../ui/form.js";
 import { row } from "../ui/table.js";
 import { toast } from "../ui/toast.js";
+import { imagePage, makeDefault } from "./image.js";
 import { pagedList } from "./paged-list.js";
 
 /** @typedef {import("../api.js").Image} Image */
@@ -20,6 +21,12 @@ const MEMORY = /** @type {Record<string, [from: number, to: number, step: number
 
 /** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */
 export function imagesPage(context) {
+  const id = context.address.searchParams.get("image");
+  return id ? imagePage(context, id) : listPage(context);
+}
+
+/** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */
+function listPage(context) {
   const { api, me, may } = context;
   const list = pagedList(/** @type {Parameters<typeof pagedList<Image>>[0]} */ ({
     context, label: "Images", path: "/images", field: "images", heads: HEADS, row: imageRow, text: ({ image_id, image }) => `${image_id} ${image}`,
@@ -29,15 +36,28 @@ export function imagesPage(context) {
   /** @param {Image} image */
   function imageRow(image) {
     const { image_id, is_default, cpu, memory, runtime_platform, task_role_name, task_execution_role_name, created_at, created_by } = image;
-    const mayDelete = may("images:delete") || created_by === me.email;
+    const mayDelete = may("images:delete") || image.owned_by.includes(me.email);
     return row([
-      [element("strong", {}, image.image), is_default && element("span", { class: "tag" }, "default"), element("span", { class: "sub" }, image_id)],
+      [element("a", { href: `/images?${new URLSearchParams({ image: image_id })}` }, element("strong", {}, image.image)), is_default && element("span", { class: "tag" }, "default"), element("span", { class: "sub" }, image_id)],
       `${cpu / 1024} vCPU, ${memory} MiB`,
       runtime_platform,
       [task_role_name, task_execution_role_name].filter(Boolean).join(", ") || "default",
       element("time", { datetime: created_at, title: `${local(created_at)} by ${created_by}` }, ago(created_at)),
-      mayDelete && element("button", { class: "quiet", type: "button", "aria-label": `Remove ${image.image}`, onclick: () => remove(image) }, "Remove"),
+      element("span", { class: "buttons" },
+        may("images:register") && !is_default && element("button", { class: "quiet", type: "button", "aria-label": `Make ${image.image} the default`, onclick: () => setDefault(image) }, "Make default"),
+        mayDelete && element("button", { class: "quiet", type: "button", "aria-label": `Remove ${image.image}`, onclick: () => remove(image) }, "Remove")),
     ]);
+  }
+
+  /** @param {Image} image */
+  async function setDefault(image) {
+    try {
+      await makeDefault(api, image);
+      toast(`${image.image} is the default now`);
+      await list.load();
+    } catch (error) {
+      toast(describe(error), "problem");
+    }
   }
 
   /** @param {Image} image */

@@ -166,8 +166,10 @@ export function runPage({ api, address, may, go, left }) {
       if (may("images:list")) suggestImages().catch(report);
       if (may("secrets:list")) picker.load().then((count) => (secrets.element.hidden = count === 0 && picker.read().length === 0));
       const id = address.searchParams.get("again");
+      const asked = address.searchParams.get("image");
       if (id) again(id).catch(report);
       else resume();
+      if (asked) image.control.value = asked;
       measure();
       command.control.focus();
     },

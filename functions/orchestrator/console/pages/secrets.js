@@ -2,23 +2,26 @@
 
 import { describe } from "../api.js";
 import { ago, local } from "../format.js";
-import { copyButton } from "../ui/copy.js";
 import { confirm } from "../ui/dialog.js";
 import { element, fill } from "../ui/dom.js";
 import { field, form, input } from "../ui/form.js";
 import { row } from "../ui/table.js";
 import { toast } from "../ui/toast.js";
 import { pagedList } from "./paged-list.js";
+import { secretPage, secretValue } from "./secret.js";
 
 /** @typedef {import("../api.js").Secret} Secret */
 
 const HEADS = ["Name", "Variable", "Description", "Changed", "Value", ""];
-/** How long a value stays on the page, in milliseconds. */
-const SHOWN = 30_000;
-
 /** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */
 export function secretsPage(context) {
-  const { api, me, may, left } = context;
+  const name = context.address.searchParams.get("name");
+  return name ? secretPage(context, name) : listPage(context);
+}
+
+/** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */
+function listPage(context) {
+  const { api, me, may } = context;
   const list = pagedList(/** @type {Parameters<typeof pagedList<Secret>>[0]} */ ({
     context, label: "Secrets", path: "/secrets", field: "secrets", heads: HEADS, row: secretRow, text: ({ name }) => name, empty: "There are no secrets yet.",
   }));
@@ -32,35 +35,15 @@ export function secretsPage(context) {
     const { name, key_name, description, updated_at, updated_by, owned_by } = secret;
     const owns = owned_by.includes(me.email);
     return row([
-      element("strong", {}, name),
+      element("a", { href: `/secrets?${new URLSearchParams({ name })}` }, element("strong", {}, name)),
       element("code", {}, key_name),
       description ?? "",
       element("time", { datetime: updated_at, title: `${local(updated_at)} by ${updated_by}` }, ago(updated_at)),
-      owns || may("secrets:read") ? value(name) : "hidden",
+      owns || may("secrets:read") ? secretValue(context, name) : "hidden",
       element("span", { class: "buttons" },
         (owns || may("secrets:update")) && element("button", { class: "quiet", type: "button", "aria-label": `Change ${name}`, onclick: () => change(secret) }, "Change"),
         (owns || may("secrets:delete")) && element("button", { class: "quiet", type: "button", "aria-label": `Delete ${name}`, onclick: () => remove(secret) }, "Delete")),
     ]);
-  }
-
-  /** A button that shows the value, for a while. @param {string} name */
-  function value(name) {
-    const cell = element("span", { class: "secret-value" });
-    const hide = () => fill(cell, element("button", { class: "quiet", type: "button", "aria-label": `Show the value of ${name}`, onclick: show }, "Show"));
-    const show = async () => {
-      try {
-        const { secret } = await api.get(path(name), left);
-        const timer = setTimeout(hide, SHOWN);
-        fill(cell,
-          element("code", { class: "value" }, secret.value),
-          copyButton("Copy", () => secret.value, "Value"),
-          element("button", { class: "quiet", type: "button", onclick: () => (clearTimeout(timer), hide()) }, "Hide"));
-      } catch (error) {
-        toast(describe(error), "problem");
-      }
-    };
-    hide();
-    return cell;
   }
 
   /** @param {Secret} secret */
@@ -113,7 +96,7 @@ export function secretsPage(context) {
  * @param {{secret?: Secret, action: string, send: (secret: {name: string, key_name: string, value?: string, description?: string}) => Promise<void>,
  *   beside?: HTMLElement[]}} parts
  */
-function secretForm({ secret, action, send, beside }) {
+export function secretForm({ secret, action, send, beside }) {
   const name = field("Name", input({ value: secret?.name ?? "", placeholder: "database-password", disabled: secret !== undefined }));
   const key = field("Variable", input({ value: secret?.key_name ?? "", placeholder: "DATABASE_PASSWORD" }), "The environment variable in which a command finds the value.");
   const value = field("Value", element("textarea", { rows: 2, spellcheck: "false", autocomplete: "off", class: "masked" }), secret ? "Empty: the value stays as it is." : "At most 4 KB.");

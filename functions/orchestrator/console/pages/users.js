@@ -2,26 +2,25 @@
 
 import { describe } from "../api.js";
 import { ago, local } from "../format.js";
-import { copyButton } from "../ui/copy.js";
 import { confirm } from "../ui/dialog.js";
 import { element, fill } from "../ui/dom.js";
 import { field, form, input, select } from "../ui/form.js";
 import { row } from "../ui/table.js";
 import { toast } from "../ui/toast.js";
 import { pagedList } from "./paged-list.js";
+import { claimLink, ROLES, stateOf, userPage } from "./user.js";
 
 /** @typedef {import("../api.js").User} User */
 
 const HEADS = ["Email", "Role", "Created", "Last used", ""];
-const ROLES = /** @type {[string, string][]} */ ([
-  ["viewer", "viewer: lists executions and sees their status"],
-  ["developer", "developer: runs commands, uses images and secrets"],
-  ["operator", "operator: also reads and stops all executions, registers images"],
-  ["admin", "admin: everything"],
-]);
-
 /** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */
 export function usersPage(context) {
+  const email = context.address.searchParams.get("email");
+  return email ? userPage(context, email) : listPage(context);
+}
+
+/** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */
+function listPage(context) {
   const { api, me, may } = context;
   const list = pagedList(/** @type {Parameters<typeof pagedList<User>>[0]} */ ({
     context, label: "Users", path: "/users", field: "users", heads: HEADS, row: userRow, text: ({ email }) => email, empty: "There are no users.",
@@ -29,10 +28,12 @@ export function usersPage(context) {
   const load = () => list.load();
 
   /** @param {User} user */
-  function userRow({ email, role, created_at, last_used, revoked }) {
+  function userRow(user) {
+    const { email, role, created_at, last_used, revoked } = user;
     const mayRevoke = may("users:revoke") && !revoked && email !== me.email;
+    const state = stateOf(user);
     return row([
-      [element("strong", {}, email), revoked && element("span", { class: "tag" }, "revoked")],
+      [element("a", { href: `/users?${new URLSearchParams({ email })}` }, element("strong", {}, email)), state && element("span", { class: "tag" }, state)],
       role,
       element("time", { datetime: created_at, title: local(created_at) }, ago(created_at)),
       last_used ? element("time", { datetime: last_used, title: local(last_used) }, ago(last_used)) : "never",
@@ -72,10 +73,7 @@ function creation(api, load) {
     send: async () => {
       fill(result);
       const { user, claim_url: link } = await api.post("/users/create", { email: email.control.value.trim(), role: role.control.value });
-      fill(result,
-        element("p", {}, `Give this link to ${user.email}. It gives them their API key, once, within 15 minutes.`),
-        element("p", {}, element("output", { class: "key", "aria-label": "Claim link" }, link)),
-        copyButton("Copy the link", () => link, "Claim link"));
+      fill(result, ...claimLink(user.email, link));
       made.reset();
       await load();
     },
