@@ -8,6 +8,7 @@ mod logs;
 mod manage;
 mod playbooks;
 mod proxy;
+mod reworded;
 mod run;
 mod screens;
 mod system;

@@ -1,0 +1,130 @@
+//! Runs commands that the API refuses, once as it answers and once with every sentence of the answer replaced. The program decides by
+//! code and field, so that nothing else differs.
+
+use std::net::{TcpListener, TcpStream};
+
+use crate::prelude::*;
+
+const PROBLEM: &str = "The problem in other words";
+const HINT: &str = "another hint";
+
+/// Passes requests on to a port, replaces the sentences of each refusal, and notes what it replaced.
+fn rewording_proxy(to: u16) -> (u16, std::sync::mpsc::Receiver<(String, Option<String>)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                let request = message(&mut client);
+                let mut server = TcpStream::connect(("127.0.0.1", to)).unwrap();
+                server.write_all(&request).unwrap();
+                let answer = text(&message(&mut server));
+                let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+                let mut body = body.to_owned();
+                if let Ok(Value::Object(mut refusal)) = serde_json::from_str(&body)
+                    && let Some(error) = refusal.get("error").and_then(Value::as_str).map(str::to_owned)
+                {
+                    let hint = refusal.get("hint").and_then(Value::as_str).map(str::to_owned);
+                    refusal["error"] = json!(PROBLEM);
+                    refusal["details"] = json!(PROBLEM);
+                    if hint.is_some() {
+                        refusal["hint"] = json!(HINT);
+                    }
+                    body = Value::from(refusal).to_string();
+                    sender.send((error, hint)).unwrap();
+                }
+                let kept = head.lines().filter(|line| {
+                    let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+                    !["content-length", "connection", "transfer-encoding"].contains(&name.as_str())
+                });
+                let head: String = kept.map(|line| format!("{line}\r\n")).collect();
+                let length = body.len();
+                let _ = write!(client, "{head}content-length: {length}\r\nconnection: close\r\n\r\n{body}");
+            });
+        }
+    });
+    (port, receiver)
+}
+
+/// A request or an answer, head and body.
+fn message(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        bytes.extend(byte);
+    }
+    let head = text(&bytes).to_ascii_lowercase();
+    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()).unwrap_or("0");
+    let mut body = vec![0; length.parse().unwrap()];
+    stream.read_exact(&mut body).unwrap();
+    bytes.extend(body);
+    bytes
+}
+
+#[test]
+fn no_command_depends_on_the_words_of_a_refusal() {
+    let system = System::start();
+    system.prints(&["secrets", "create", "taken", "TAKEN", "value"]);
+    system.prints(&["users", "create", "taken@example.com", "--role", "viewer"]);
+    let (proxy, replaced) = rewording_proxy(system.shim.as_ref().unwrap().orchestrator.port());
+    let unknown = "0123456789abcdef0123456789abcdef";
+    let commands: &[&[&str]] = &[
+        &["run", "-i", "unregistered:1", "true"],
+        &["run", "--secret", "unknown", "true"],
+        &["run", "--timeout", "30d", "true"],
+        &["run", "-e", "RUNVOY_X=1", "true"],
+        &["status", unknown],
+        &["describe", unknown],
+        &["logs", unknown],
+        &["kill", unknown],
+        &["list", "--status", "NONE"],
+        &["images", "show", "unknown:1"],
+        &["images", "unregister", "unknown:1"],
+        &["images", "register", "no image"],
+        &["images", "register", "a:1", "--cpu", "1"],
+        &["secrets", "get", "unknown"],
+        &["secrets", "create", "taken", "TAKEN", "value"],
+        &["secrets", "create", "other", "1X", "value"],
+        &["secrets", "create", "other", "PATH", "value"],
+        &["secrets", "update", "unknown", "--value", "x"],
+        &["secrets", "delete", "--yes", "unknown"],
+        &["users", "create", "nobody", "--role", "viewer"],
+        &["users", "create", "b@example.com", "--role", "king"],
+        &["users", "role", "unknown@example.com", "viewer"],
+        &["users", "revoke", "--yes", "unknown@example.com"],
+        &["users", "renew", "unknown@example.com"],
+        &["keys", "delete", "--yes", "unknown"],
+        &["claim", "unknown"],
+    ];
+    let mut refused = 0;
+    for key in [system.key.as_str(), "not-a-key", ""] {
+        let ask = |endpoint: &str, arguments: &[&str]| {
+            let mut command = system.command(arguments);
+            command.env("RUNVOY_ENDPOINT", endpoint).env("RUNVOY_API_KEY", key).output().unwrap()
+        };
+        for arguments in commands {
+            let proxied = ask(&format!("http://localhost:{proxy}"), arguments);
+            let words: Vec<(String, Option<String>)> = replaced.try_iter().collect();
+            let direct = ask(&system.endpoint, arguments);
+            let mut expected = text(&direct.stderr).replace(&system.endpoint, "ENDPOINT");
+            let mut shown = text(&proxied.stderr).replace(&format!("http://localhost:{proxy}"), "ENDPOINT");
+            for (problem, hint) in &words {
+                // The program's own hint may have the same words.
+                if let Some(hint) = hint {
+                    expected = expected.replace(hint.as_str(), HINT);
+                    shown = shown.replace(hint.as_str(), HINT);
+                }
+                expected = expected.replace(problem.as_str(), PROBLEM);
+            }
+            assert_eq!(shown, expected, "{arguments:?}, refused with {words:?}");
+            assert_eq!(proxied.status.code(), direct.status.code(), "{arguments:?}");
+            assert_eq!(text(&proxied.stdout), text(&direct.stdout), "{arguments:?}");
+            refused += usize::from(!words.is_empty());
+        }
+    }
+    assert!(refused > 2 * commands.len(), "only {refused} commands were refused by the API");
+}
