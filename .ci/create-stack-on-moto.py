@@ -64,7 +64,7 @@ expect("its outputs name what clients need", {"WebSocketUrl", "EventProcessor"} 
 
 dynamodb = client("dynamodb")
 tables = set(dynamodb.list_tables()["TableNames"])
-named = {f"runvoy-{name}" for name in ("executions", "execution-logs", "log-heads", "requests", "audit", "users", "api-keys", "claims", "images", "secrets", "websocket-connections", "websocket-tokens")}
+named = {f"runvoy-{name}" for name in ("executions", "execution-logs", "log-heads", "requests", "playbooks", "audit", "users", "api-keys", "claims", "images", "secrets", "websocket-connections", "websocket-tokens")}
 expect("the tables", named <= tables, tables)
 for name in sorted(named):
     table = dynamodb.describe_table(TableName=name)["Table"]
@@ -72,7 +72,7 @@ for name in sorted(named):
 stream = dynamodb.describe_table(TableName="runvoy-websocket-connections")["Table"].get("StreamSpecification", {})
 expect("the stream shows which viewer is handed over", stream.get("StreamViewType") == "NEW_IMAGE", stream)
 indexes = {index["IndexName"] for index in dynamodb.describe_table(TableName="runvoy-executions")["Table"]["GlobalSecondaryIndexes"]}
-expect("executions have their indexes", indexes == {"by-started-at", "by-status", "by-created-by", "by-image", "by-created-by-request", "by-modified-by-request", "by-idempotency-key"}, indexes)
+expect("executions have their indexes", indexes == {"by-started-at", "by-status", "by-created-by", "by-image", "by-playbook", "by-created-by-request", "by-modified-by-request", "by-idempotency-key"}, indexes)
 expect("the cluster is there", client("ecs").describe_clusters(clusters=["runvoy"])["clusters"], None)
 groups = {group["logGroupName"] for group in client("logs").describe_log_groups()["logGroups"]}
 expect("log groups are there", {"/runvoy/runvoy/tasks", "/runvoy/runvoy/orchestrator", "/runvoy/runvoy/event-processor"} <= groups, groups)

@@ -2,16 +2,16 @@
 //!
 //! The shell calls this program for each completion. A slow API completes nothing, and nothing is said.
 
-use std::{ffi::OsStr, time::Duration};
+use std::{collections::BTreeMap, ffi::OsStr, time::Duration};
 
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use reqwest::Method;
-use runvoy_api_types::Status;
+use runvoy_api_types::{Parameter, Status};
 use serde_json::Value;
 use strum::VariantArray;
 
 use crate::{
-    api::{Api, Repeat},
+    api::{Api, Repeat, segment},
     arguments::Global,
     config::{Config, File},
     output::short,
@@ -103,15 +103,61 @@ pub(crate) fn statuses() -> ArgValueCompleter {
     ArgValueCompleter::new(move |typed: &OsStr| candidates(typed.to_ascii_uppercase().as_os_str(), all()))
 }
 
+/// The names of playbooks in files, and of those that are published.
 pub(crate) fn playbooks() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| {
         say::mute();
-        let all = playbook::all().into_iter().map(|(name, path)| {
+        let mut all: BTreeMap<String, String> = published().collect();
+        all.extend(playbook::all().into_iter().map(|(name, path)| {
             let description = playbook::read(&path).map(|playbook| playbook.description).unwrap_or_default();
             (name, short(&description, COMMAND_WIDTH))
-        });
-        candidates(typed, all)
+        }));
+        candidates(typed, all.into_iter())
     })
+}
+
+pub(crate) fn published_playbooks() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| candidates(typed, published()))
+}
+
+fn published() -> impl Iterator<Item = (String, String)> {
+    let answer = ask("/playbooks").unwrap_or_default();
+    let list = answer["playbooks"].as_array().cloned().unwrap_or_default();
+    list.into_iter().filter_map(|one| {
+        let description = short(one["description"].as_str().unwrap_or_default(), COMMAND_WIDTH);
+        Some((one["name"].as_str()?.to_owned(), description))
+    })
+}
+
+/// The parameters of the playbook that is being typed, and the values that they may have.
+pub(crate) fn parameters() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| {
+        say::mute();
+        let Some(parameters) = typed_playbook().and_then(|name| parameters_of(&name)) else { return Vec::new() };
+        let pairs = parameters.into_iter().flat_map(|Parameter { name, description, allowed, .. }| {
+            let help = short(&description, COMMAND_WIDTH);
+            let value = move |value: String| (format!("{name}={value}"), help.clone());
+            if allowed.is_empty() { vec![value(String::new())] } else { allowed.into_iter().map(value).collect() }
+        });
+        candidates(typed, pairs)
+    })
+}
+
+/// The name of the playbook among the words that a shell completes: the first after `playbook run`.
+fn typed_playbook() -> Option<String> {
+    let words: Vec<String> = std::env::args().collect();
+    let at = words.windows(2).position(|two| {
+        ["playbook", "playbooks"].contains(&two[0].as_str()) && ["run", "show"].contains(&two[1].as_str())
+    })?;
+    words.into_iter().skip(at + 2).find(|word| !word.starts_with('-'))
+}
+
+fn parameters_of(name: &str) -> Option<Vec<Parameter>> {
+    if let Some(path) = playbook::all().get(name) {
+        return playbook::read(path).ok().map(|playbook| playbook.parameters);
+    }
+    let mut answer = ask(&format!("/playbooks/{}", segment(name.split('@').next().unwrap_or_default())))?;
+    serde_json::from_value(answer["playbook"]["parameters"].take()).ok()
 }
 
 pub(crate) fn profiles() -> ArgValueCompleter {

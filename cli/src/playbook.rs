@@ -1,4 +1,4 @@
-//! Finds and reads playbooks: commands that a repository describes in `.runvoy/*.yaml` or `.yml`.
+//! Finds and reads the files of playbooks, `.runvoy/*.yaml` or `.yml`, and collects the values of parameters.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use runvoy_api_types::{Parameter, ParameterType, Playbook, Problem, playbook::from_yaml};
 
 use crate::{
     arguments::{PlaybookOptions, RunOptions},
@@ -18,65 +18,6 @@ use crate::{
 };
 
 const FOLDER: &str = ".runvoy";
-
-/// The fields of a playbook's file.
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Playbook {
-    #[serde(default)]
-    pub(crate) description: String,
-    image: Option<String>,
-    git_repo: Option<String>,
-    git_ref: Option<String>,
-    git_path: Option<String>,
-    #[serde(default)]
-    secrets: Vec<String>,
-    #[serde(default)]
-    env: BTreeMap<String, Scalar>,
-    /// Seconds, or a duration such as `10m`.
-    timeout: Option<Scalar>,
-    #[serde(default)]
-    pub(crate) parameters: Vec<Parameter>,
-    commands: Vec<String>,
-}
-
-/// A parameter of a playbook. The command gets its value in the variable of its name.
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Parameter {
-    pub(crate) name: String,
-    #[serde(default)]
-    pub(crate) description: String,
-    pub(crate) default: Option<Scalar>,
-    #[serde(default)]
-    pub(crate) allowed: Vec<Scalar>,
-}
-
-/// A value as the file has it: `1.10` is not 1.1, and `0x1F` is not 31.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub(crate) struct Scalar(String);
-
-impl std::fmt::Display for Scalar {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-const FIELDS: [&str; 10] =
-    ["description", "image", "git_repo", "git_ref", "git_path", "secrets", "env", "timeout", "parameters", "commands"];
-const PARAMETER_FIELDS: [&str; 4] = ["name", "description", "default", "allowed"];
-
-/// The keys of a playbook's file that mean nothing, such as `commmands` or `parameters[].defualt`.
-fn unknown_keys(text: &str) -> Vec<String> {
-    let Ok(file) = yaml_serde::from_str::<yaml_serde::Value>(text) else { return Vec::new() };
-    let keys = |value: &yaml_serde::Value, known: &[&str], before: &str| -> Vec<String> {
-        let names = value.as_mapping().into_iter().flat_map(|mapping| mapping.keys()).filter_map(|key| key.as_str());
-        names.filter(|name| !known.contains(name)).map(|name| format!("{before}{name}")).collect()
-    };
-    let mut unknown = keys(&file, &FIELDS, "");
-    for parameter in file.get("parameters").and_then(|list| list.as_sequence()).into_iter().flatten() {
-        unknown.extend(keys(parameter, &PARAMETER_FIELDS, "parameters[]."));
-    }
-    unknown
-}
 
 /// The folders in which playbooks are looked for: this one and those above it, up to the root of the repository; then the home.
 fn folders() -> Vec<PathBuf> {
@@ -135,23 +76,42 @@ pub(crate) fn load(name: &str) -> Result<(PathBuf, Playbook)> {
 /// # Errors
 /// The file cannot be read, or is wrong.
 pub(crate) fn read(path: &Path) -> Result<Playbook> {
+    let (playbook, unknown) = read_with_unknown(path)?;
+    if !unknown.is_empty() {
+        say!("runvoy: {}: unknown, and ignored: {}", path.display(), unknown.join(", "));
+    }
+    Ok(playbook)
+}
+
+/// The playbook of a file, and its keys that mean nothing.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_with_unknown(path: &Path) -> Result<(Playbook, Vec<String>)> {
     let name = path.display();
     let text = fs::read_to_string(path).map_err(|error| Failure::new(format!("{name} cannot be read: {error}")))?;
-    let text = text.trim_start_matches('\u{feff}');
-    let unknown = unknown_keys(text);
-    if !unknown.is_empty() {
-        say!("runvoy: {name}: unknown, and ignored: {}", unknown.join(", "));
-    }
-    let playbook: Playbook = yaml_serde::from_str(text).map_err(|error| Failure::new(format!("{name}: {error}")))?;
-    if playbook.commands.iter().all(|command| command.trim().is_empty()) {
-        return Err(Failure::new(format!("{name}: `commands` has no command")));
-    }
+    let wrong = |problem: Problem| {
+        let place = problem.field.map(|field| format!(" ({field})")).unwrap_or_default();
+        let failure = Failure::new(format!("{name}: {}{place}", problem.message));
+        match problem.hint {
+            Some(hint) => failure.remedy(hint),
+            None => failure,
+        }
+    };
+    let (playbook, unknown) = from_yaml(&text).map_err(wrong)?;
     if let Some(parameter) = playbook.parameters.iter().find(|parameter| !is_variable(&parameter.name)) {
         let wrong = &parameter.name;
         return Err(Failure::new(format!("{name}: the parameter {wrong:?} cannot be a variable"))
             .remedy("use letters, digits and _, and no digit first"));
     }
-    Ok(playbook)
+    if let Err(problem) = playbook.check() {
+        // The keys may be the reason.
+        if !unknown.is_empty() {
+            say!("runvoy: {name}: unknown, and ignored: {}", unknown.join(", "));
+        }
+        return Err(wrong(problem));
+    }
+    Ok((playbook, unknown))
 }
 
 fn is_variable(name: &str) -> bool {
@@ -159,67 +119,67 @@ fn is_variable(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-impl Playbook {
-    /// The commands as a script, each as it is written. The shell that runs it ends at the first that fails.
-    pub(crate) fn command(&self) -> String {
-        self.commands.iter().map(|command| command.strip_suffix('\n').unwrap_or(command)).collect::<Vec<_>>().join("\n")
-    }
-
-    /// The playbook's options and the user's together. The user's win.
-    ///
-    /// # Errors
-    /// A parameter is missing, unknown, or has a value that is not allowed.
-    pub(crate) fn options(&self, given: PlaybookOptions, missing: Missing) -> Result<RunOptions> {
-        let PlaybookOptions { parameters, run } = given;
-        let run = with_files(run)?;
-        if let Some((name, _)) =
-            parameters.iter().find(|(name, _)| !self.parameters.iter().any(|known| known.name == *name))
-        {
-            let known: Vec<&str> = self.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+/// The values that a user gives to the parameters of a playbook, by name. One that is given several times has the last value, and one of
+/// several choices has all.
+///
+/// # Errors
+/// There is no such parameter.
+pub(crate) fn given(playbook: &Playbook, values: &[(String, String)]) -> Result<BTreeMap<String, String>> {
+    let mut given = BTreeMap::new();
+    for (name, value) in values {
+        let Some(parameter) = playbook.parameters.iter().find(|known| known.name == *name) else {
+            let known: Vec<&str> = playbook.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
             let remedy = if known.is_empty() {
                 "it has none".to_owned()
             } else {
                 format!("its parameters: {}", known.join(", "))
             };
             return Err(Failure::new(format!("the playbook has no parameter {name:?}")).remedy(remedy));
-        }
-        let mut base_env: Vec<(String, String)> =
-            self.env.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
-        let mut env = Vec::new();
-        for parameter in &self.parameters {
-            let name = parameter.name.clone();
-            let given = parameters.iter().rfind(|(given, _)| *given == name).map(|(_, value)| value.clone());
-            match given.or_else(|| user_variable(&name)) {
-                Some(value) => env.push((name, parameter.checked(value)?)),
-                None => match (&parameter.default, missing) {
-                    (Some(default), _) => base_env.push((name, parameter.checked(default.to_string())?)),
-                    (None, Missing::LeaveOut) => {}
-                    (None, Missing::Ask) => env.push((name, parameter.ask()?)),
-                },
+        };
+        match given.get_mut(name) {
+            Some(chosen) if parameter.kind == ParameterType::Choices => *chosen = format!("{chosen}\n{value}"),
+            _ => {
+                given.insert(name.clone(), value.clone());
             }
         }
-        env.extend(run.env);
-        let timeout = match (&run.timeout, &self.timeout) {
-            (Some(seconds), _) => Some(*seconds),
-            (None, Some(text)) => Some(crate::arguments::duration(&text.to_string()).map_err(|wants| {
-                Failure::new(format!("the playbook's `timeout` is {:?}", text.to_string())).remedy(wants)
-            })?),
-            (None, None) => None,
-        };
-        let mut secrets = self.secrets.clone();
-        secrets.extend(run.secrets.into_iter().filter(|name| !self.secrets.contains(name)));
-        Ok(RunOptions {
-            image: run.image.or_else(|| self.image.clone()),
-            env_file: Vec::new(),
-            env,
-            base_env,
-            secrets,
-            timeout,
-            git_repo: run.git_repo.or_else(|| self.git_repo.clone()),
-            git_ref: run.git_ref.or_else(|| self.git_ref.clone()),
-            git_path: run.git_path.or_else(|| self.git_path.clone()),
-        })
     }
+    Ok(given)
+}
+
+/// The options of a playbook and the user's together. The user's win.
+///
+/// # Errors
+/// A parameter is missing, unknown, or has a value that does not fit.
+pub(crate) fn options(playbook: &Playbook, options: PlaybookOptions, missing: Missing) -> Result<RunOptions> {
+    let PlaybookOptions { parameters, run } = options;
+    let run = with_files(run)?;
+    let given = given(playbook, &parameters)?;
+    let mut base_env: Vec<(String, String)> =
+        playbook.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let mut env = Vec::new();
+    for parameter in &playbook.parameters {
+        let name = parameter.name.clone();
+        match given.get(&name).cloned().or_else(|| user_variable(&name)) {
+            Some(value) => env.push((name, checked(parameter, Some(&value))?)),
+            None if !parameter.is_required() => base_env.push((name, checked(parameter, None)?)),
+            None if missing == Missing::LeaveOut => {}
+            None => env.push((name, ask(parameter)?)),
+        }
+    }
+    env.extend(run.env);
+    let mut secrets = playbook.secrets.clone();
+    secrets.extend(run.secrets.into_iter().filter(|name| !playbook.secrets.contains(name)));
+    Ok(RunOptions {
+        image: run.image.or_else(|| playbook.image.clone()),
+        env_file: Vec::new(),
+        env,
+        base_env,
+        secrets,
+        timeout: run.timeout.or(playbook.timeout.map(|timeout| timeout.0)),
+        git_repo: run.git_repo.or_else(|| playbook.git_repo.clone()),
+        git_ref: run.git_ref.or_else(|| playbook.git_ref.clone()),
+        git_path: run.git_path.or_else(|| playbook.git_path.clone()),
+    })
 }
 
 /// Says what to do about a parameter without a value.
@@ -230,34 +190,52 @@ pub(crate) enum Missing {
     LeaveOut,
 }
 
-impl Parameter {
-    fn checked(&self, value: String) -> Result<String> {
-        let allowed: Vec<&str> = self.allowed.iter().map(|each| each.0.as_str()).collect();
-        if allowed.is_empty() || allowed.contains(&value.as_str()) {
-            return Ok(value);
+/// The value that the command gets.
+///
+/// # Errors
+/// It is missing, or does not fit the parameter.
+pub(crate) fn checked(parameter: &Parameter, value: Option<&str>) -> Result<String> {
+    parameter.value(value).map_err(|problem| {
+        let failure = Failure::new(problem.message);
+        match problem.hint {
+            Some(hint) => failure.remedy(hint),
+            None => failure,
         }
-        Err(Failure::new(format!("{value:?} is not allowed for the parameter {:?}", self.name))
-            .remedy(format!("it may be: {}", allowed.join(", "))))
-    }
+    })
+}
 
-    fn ask(&self) -> Result<String> {
-        let name = &self.name;
-        if !io::stdin().is_terminal() {
-            return Err(Failure::new(format!("the playbook wants a value for its parameter {name:?}"))
-                .remedy(format!("add -P {name}=…   {}", self.description)));
-        }
-        if !self.description.is_empty() {
-            say!("{name}: {}", self.description);
-        }
-        if !self.allowed.is_empty() {
-            let allowed: Vec<&str> = self.allowed.iter().map(|each| each.0.as_str()).collect();
-            say!("  it may be: {}", allowed.join(", "));
-        }
+/// Asks for the value of a parameter, and asks again for one that does not fit.
+///
+/// # Errors
+/// There is no terminal, or it is at its end.
+pub(crate) fn ask(parameter: &Parameter) -> Result<String> {
+    let name = &parameter.name;
+    let description = &parameter.description;
+    if !io::stdin().is_terminal() {
+        return Err(Failure::new(format!("the playbook wants a value for its parameter {name:?}"))
+            .remedy(format!("add -P {name}=…   {description}")));
+    }
+    match (&parameter.label, description.is_empty()) {
+        (Some(label), true) => say!("{name}: {label}"),
+        (Some(label), false) => say!("{name}: {label}: {description}"),
+        (None, true) => {}
+        (None, false) => say!("{name}: {description}"),
+    }
+    if !parameter.allowed.is_empty() {
+        say!("  it may be: {}", parameter.allowed.join(", "));
+    }
+    loop {
         say::ask(&format!("{name}: "));
         let mut line = String::new();
-        io::stdin()
+        let read = io::stdin()
             .read_line(&mut line)
             .map_err(|error| Failure::new(format!("the terminal cannot be read: {error}")))?;
-        self.checked(line.trim_end_matches(['\n', '\r']).to_owned())
+        if read == 0 {
+            return Err(Failure::new(format!("the playbook wants a value for its parameter {name:?}")));
+        }
+        match checked(parameter, Some(line.trim_end_matches(['\n', '\r']))) {
+            Ok(value) => return Ok(value),
+            Err(failure) => say!("{failure}"),
+        }
     }
 }

@@ -15,7 +15,7 @@ pub(crate) use manage::{
     Audit, Claim, Configuration, Configure, Confirmation, Health, HealthAction, Images, Keys, Secrets, Users,
     ValueSource,
 };
-pub(crate) use run::{OnInterrupt, Playbook, PlaybookOptions, Run, RunOptions, WatchOptions, duration};
+pub(crate) use run::{OnInterrupt, Playbook, PlaybookOptions, Run, RunOptions, WatchOptions};
 
 /// Run commands in containers on AWS, and watch them.
 ///
@@ -112,7 +112,7 @@ pub(crate) enum Command {
     Rerun(Rerun),
     /// Open the page of an execution in a browser
     Open(Which),
-    /// Run commands that are described in files of a repository
+    /// Run commands that are described in files of a repository, or published for others
     #[command(subcommand, alias = "playbooks")]
     Playbook(Playbook),
     /// Manage the images that commands may run in

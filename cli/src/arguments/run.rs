@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::manage::Confirmation;
 use crate::completion;
 
 /// The parts of a run besides its command.
@@ -124,34 +125,97 @@ pub(crate) struct Run {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Playbook {
-    /// List the playbooks of this folder, of those above it, and of ~/.runvoy
-    List,
+    /// List the playbooks that are published, and those in files of this folder, of those above it, and of ~/.runvoy
+    #[command(visible_alias = "ls")]
+    List {
+        /// Only published playbooks with this in their names
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
+    },
     /// Show what a playbook runs
     Show {
+        /// The name of a file or of a published playbook; NAME@VERSION for an earlier version
         #[arg(add = completion::playbooks())]
         name: String,
         /// Show the request as a curl command
         #[arg(long)]
         curl: bool,
+        /// Take the published playbook, although there is a file
+        #[arg(long)]
+        published: bool,
         #[command(flatten)]
         options: PlaybookOptions,
     },
     /// Run a playbook
-    #[command(after_help = "Example: runvoy playbook run restore -P database=orders -i postgres:17")]
+    #[command(after_help = "\
+Examples:
+  runvoy playbook run restore -P database=orders -i postgres:17
+  runvoy playbook run release -P notes=@CHANGELOG.md -P zones=eu -P zones=us
+
+A file of this name comes before a published playbook, whose image, secrets and
+variables are fixed. Missing values are asked for on a terminal.")]
     Run {
+        /// The name of a file or of a published playbook; NAME@VERSION for an earlier version
         #[arg(add = completion::playbooks())]
         name: String,
+        /// Run the published playbook, although there is a file
+        #[arg(long)]
+        published: bool,
         #[command(flatten)]
         options: PlaybookOptions,
         #[command(flatten)]
         watch: WatchOptions,
     },
+    /// Publish a playbook's file, as the next version if it is published already
+    #[command(after_help = "\
+Examples:
+  runvoy playbook publish .runvoy/restart.yml
+  runvoy playbook share restart role:runner")]
+    Publish {
+        file: PathBuf,
+        /// The name [default: the file's, without .yml]
+        #[arg(long)]
+        name: Option<String>,
+        /// Publish only if this is the newest version; 0 if there is none
+        #[arg(long, value_name = "VERSION")]
+        if_version: Option<u64>,
+    },
+    /// List the versions of a published playbook, and who published each
+    Versions {
+        #[arg(add = completion::published_playbooks())]
+        name: String,
+    },
+    /// Say who may see and run a published playbook
+    #[command(after_help = "\
+Examples:
+  runvoy playbook share restart role:runner ana@example.com
+  runvoy playbook share restart --everyone      all whose role allows it
+  runvoy playbook share restart --nobody        owners, operators and admins only")]
+    Share {
+        #[arg(add = completion::published_playbooks())]
+        name: String,
+        /// E-mail addresses, and roles as role:runner
+        #[arg(value_name = "WHO", required_unless_present_any = ["everyone", "nobody"])]
+        with: Vec<String>,
+        #[arg(long, conflicts_with_all = ["with", "nobody"])]
+        everyone: bool,
+        #[arg(long, conflicts_with = "with")]
+        nobody: bool,
+    },
+    /// Delete a published playbook
+    #[command(visible_alias = "rm")]
+    Delete {
+        #[arg(add = completion::published_playbooks())]
+        name: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
+    },
 }
 
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct PlaybookOptions {
-    /// The value of a parameter; may be repeated
-    #[arg(short = 'P', long = "parameter", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    /// The value of a parameter, or @FILE for the file's text (@@ for one that begins with @); may be repeated
+    #[arg(short = 'P', long = "parameter", value_name = "NAME=VALUE", value_parser = parameter, add = completion::parameters())]
     pub(crate) parameters: Vec<(String, String)>,
 
     #[command(flatten)]
@@ -174,6 +238,21 @@ pub(super) fn name_and_value(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("it wants NAME=VALUE".to_owned()),
     }
+}
+
+/// A parameter with its value, which is a file's text for `@FILE`.
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = name_and_value(text)?;
+    let value = match value.strip_prefix('@') {
+        None => value,
+        Some(literal) if literal.starts_with('@') => literal.to_owned(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| format!("{path} cannot be read: {error}"))?;
+            // An editor ends the last line, which is not part of the value.
+            text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text).to_owned()).unwrap_or(text)
+        }
+    };
+    Ok((name, value))
 }
 
 /// Seconds, from a duration such as `90`, `90s`, `10m`, `1h30m` or `1d`. 0 is no limit.

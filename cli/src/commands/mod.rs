@@ -11,6 +11,7 @@ mod keys;
 mod list;
 mod logs;
 mod playbooks;
+mod published;
 mod rerun;
 mod run;
 mod secrets;

@@ -1,15 +1,16 @@
-//! `runvoy playbook`.
+//! `runvoy playbook`: playbooks in files, and which of a file and a published playbook is meant.
 
 use std::path::Path;
 
+use runvoy_api_types::Parameter;
 use serde_json::{Value, json};
 
 use super::{
-    Context,
+    Context, published,
     run::{quoted, request, start},
 };
 use crate::{
-    arguments::{Format, Global, Playbook},
+    arguments::{Format, Global, Playbook, PlaybookOptions},
     config::Config,
     escape,
     failure::Result,
@@ -19,49 +20,93 @@ use crate::{
 
 pub(crate) async fn run(global: Global, command: Playbook) -> Result<u8> {
     match command {
-        Playbook::List => list(&global).map(|()| 0),
-        Playbook::Show { name, curl, options } => {
-            let (path, playbook) = playbook::load(&name)?;
-            let body = request(&playbook.command(), &playbook.options(options, Missing::LeaveOut)?);
-            if curl {
-                output::print(&curl_line(&global, &body))?;
-            } else if global.output == Format::Json {
-                output::print_json(&body.to_string())?;
-            } else {
-                show(&name, &path, &playbook, &body)?;
+        Playbook::List { search } => list(&global, search.as_deref()).await.map(|()| 0),
+        Playbook::Show { name, curl, published, options } => {
+            if published || is_published(&global, &name) {
+                return published::show(&Context::load(global)?, &name, curl, options).await.map(|()| 0);
             }
-            for parameter in playbook.parameters.iter().filter(|parameter| body["env"][&parameter.name].is_null()) {
-                say!("runvoy: the parameter {0} has no value yet: -P {0}=…", parameter.name);
-            }
-            Ok(0)
+            show_file(&global, &name, curl, options).map(|()| 0)
         }
-        Playbook::Run { name, options, watch } => {
+        Playbook::Run { name, published, options, watch } => {
+            if published || is_published(&global, &name) {
+                return published::run(Context::load(global)?, &name, options, &watch).await;
+            }
             let (path, playbook) = playbook::load(&name)?;
-            say!("runvoy: playbook {}", path.display());
-            let body = request(&playbook.command(), &playbook.options(options, Missing::Ask)?);
+            say!("runvoy: playbook {} (a file)", path.display());
+            let body = request(&playbook.command(), &playbook::options(&playbook, options, Missing::Ask)?);
             if watch.dry_run {
                 return output::print_json(&format!("{body:#}")).map(|()| 0);
             }
             start(Context::load(global)?, &body, &watch).await
         }
+        Playbook::Publish { file, name, if_version } => {
+            published::publish(&Context::load(global)?, &file, name, if_version).await.map(|()| 0)
+        }
+        Playbook::Versions { name } => published::versions(&Context::load(global)?, &name).await.map(|()| 0),
+        Playbook::Share { name, with, everyone, .. } => {
+            let with = (!everyone).then_some(with);
+            published::share(&Context::load(global)?, &name, with).await.map(|()| 0)
+        }
+        Playbook::Delete { name, confirmation } => {
+            published::delete(&Context::load(global)?, &name, confirmation).await.map(|()| 0)
+        }
     }
 }
 
-fn list(global: &Global) -> Result<()> {
-    let playbooks: Vec<_> =
-        playbook::all().into_iter().map(|(name, path)| (name, playbook::read(&path), path)).collect();
+/// Tells whether a name is not that of a file, and there is an API that may know it.
+fn is_published(global: &Global, name: &str) -> bool {
+    !playbook::all().contains_key(name) && Config::load(global).is_ok()
+}
+
+fn show_file(global: &Global, name: &str, curl: bool, options: PlaybookOptions) -> Result<()> {
+    let (path, playbook) = playbook::load(name)?;
+    let body = request(&playbook.command(), &playbook::options(&playbook, options, Missing::LeaveOut)?);
+    if curl {
+        output::print(&curl_line(global, "/run", &body))?;
+    } else if global.output == Format::Json {
+        output::print_json(&body.to_string())?;
+    } else {
+        show(name, &path, &playbook, &body)?;
+    }
+    for parameter in playbook.parameters.iter().filter(|parameter| body["env"][&parameter.name].is_null()) {
+        say!("runvoy: the parameter {0} has no value yet: -P {0}=…", parameter.name);
+    }
+    Ok(())
+}
+
+/// Lists those in files first, then those that are published.
+async fn list(global: &Global, search: Option<&str>) -> Result<()> {
+    let files: Vec<_> = playbook::all()
+        .into_iter()
+        .filter(|(name, _)| search.is_none_or(|text| name.contains(text)))
+        .map(|(name, path)| (name, playbook::read(&path), path))
+        .collect();
+    let published = match Context::load(global.clone()) {
+        Ok(context) => match published::all(&context, search).await {
+            Ok(published) => published,
+            Err(failure) if files.is_empty() => return Err(failure),
+            Err(failure) => {
+                say!("runvoy: the published playbooks are not known: {}", failure.what());
+                Vec::new()
+            }
+        },
+        Err(failure) if files.is_empty() => return Err(failure),
+        // Files need no API.
+        Err(_) => Vec::new(),
+    };
     if global.output == Format::Json {
-        let list: Vec<Value> = playbooks
+        let mut list: Vec<Value> = files
             .iter()
             .map(|(name, read, path)| match read {
                 Ok(playbook) => json!({"name": name, "file": path, "description": playbook.description}),
                 Err(failure) => json!({"name": name, "file": path, "error": failure.what()}),
             })
             .collect();
+        list.extend(published);
         return output::print_json(&json!({"playbooks": list}).to_string());
     }
-    let mut columns = Columns::new(&["NAME", "FILE", "DESCRIPTION"]);
-    for (name, read, path) in playbooks {
+    let mut columns = Columns::new(&["NAME", "FROM", "DESCRIPTION"]);
+    for (name, read, path) in files {
         let description = match read {
             Ok(playbook) => output::short(&escape::text(&playbook.description), 80),
             Err(failure) => format!("cannot be used: {failure}"),
@@ -72,10 +117,19 @@ fn list(global: &Global) -> Result<()> {
             description,
         ]);
     }
-    columns.print("there are no playbooks: write .runvoy/NAME.yaml")
+    for playbook in &published {
+        let (version, by) = (output::field(playbook, "version"), output::field(playbook, "published_by"));
+        let description = playbook["description"].as_str().unwrap_or_default();
+        columns.row([
+            output::field(playbook, "name"),
+            format!("version {version} by {by}"),
+            output::short(&escape::text(description), 80),
+        ]);
+    }
+    columns.print("there are no playbooks: write .runvoy/NAME.yaml, or publish one: runvoy playbook publish FILE")
 }
 
-fn show(name: &str, path: &Path, playbook: &playbook::Playbook, request: &Value) -> Result<()> {
+fn show(name: &str, path: &Path, playbook: &runvoy_api_types::Playbook, request: &Value) -> Result<()> {
     let mut text = format!("{name}: {}\n  {}\n", playbook.description, path.display());
     let command = request["command"].as_str().unwrap_or_default();
     text.push_str(&format!("\ncommand:\n  {}\n", command.replace('\n', "\n  ")));
@@ -94,23 +148,30 @@ fn show(name: &str, path: &Path, playbook: &playbook::Playbook, request: &Value)
             None => text.push_str(&format!("{key}: {}\n", output::field(request, key))),
         }
     }
-    if !playbook.parameters.is_empty() {
-        text.push_str("\nparameters:\n");
-    }
-    for parameter in &playbook.parameters {
-        let default = parameter.default.as_ref().map(|value| format!(" [default: {value}]")).unwrap_or_default();
-        let allowed: Vec<String> = parameter.allowed.iter().map(ToString::to_string).collect();
-        let allowed = if allowed.is_empty() { String::new() } else { format!(" [{}]", allowed.join(", ")) };
-        text.push_str(&format!("  {:<16} {}{allowed}{default}\n", parameter.name, parameter.description));
-    }
+    text.push_str(&parameters(&playbook.parameters));
     output::print(&escape::text(&text))
 }
 
+/// The parameters of a playbook, as a part of a text.
+pub(super) fn parameters(parameters: &[Parameter]) -> String {
+    let mut text = String::new();
+    if !parameters.is_empty() {
+        text.push_str("\nparameters:\n");
+    }
+    for parameter in parameters {
+        let default = parameter.default.as_ref().map(|value| format!(" [default: {value}]")).unwrap_or_default();
+        let allowed = &parameter.allowed;
+        let allowed = if allowed.is_empty() { String::new() } else { format!(" [{}]", allowed.join(", ")) };
+        text.push_str(&format!("  {:<16} {}{allowed}{default}\n", parameter.name, parameter.description));
+    }
+    text
+}
+
 /// The request as a line for a shell. The key stays a variable, so that the line can be shown to others.
-fn curl_line(global: &Global, request: &Value) -> String {
+pub(super) fn curl_line(global: &Global, path: &str, request: &Value) -> String {
     let endpoint = Config::load(global).map_or_else(|_| "$RUNVOY_ENDPOINT".to_owned(), |config| config.endpoint);
     format!(
-        "curl -X POST \"{endpoint}/api/v1/run\" -H \"X-API-Key: $RUNVOY_API_KEY\" -H 'Content-Type: application/json' -d {}",
+        "curl -X POST \"{endpoint}/api/v1{path}\" -H \"X-API-Key: $RUNVOY_API_KEY\" -H 'Content-Type: application/json' -d {}",
         quoted(&request.to_string())
     )
 }

@@ -150,12 +150,17 @@ struct Started {
 
 /// Starts a run and watches it as the options say.
 pub(crate) async fn start(context: Context, request: &Value, watch: &WatchOptions) -> Result<u8> {
+    start_by(context, "/run", request, watch).await
+}
+
+/// Starts a run by the route with this path, and watches it as the options say.
+pub(crate) async fn start_by(context: Context, path: &str, request: &Value, watch: &WatchOptions) -> Result<u8> {
     if watch.dry_run {
         return dry_run(request);
     }
     let mut interrupts = Interrupts::listen()?;
     let waiting = Waiting::begin("starting");
-    let answer = client_end::started(send(&context.api, request), &mut interrupts).await;
+    let answer = client_end::started(send(&context.api, path, request), &mut interrupts).await;
     drop(waiting);
     let Some((started, was_interrupted)) = answer else { return Ok(exit_code::INTERRUPTED) };
     let started = started?;
@@ -188,12 +193,12 @@ pub(crate) async fn start(context: Context, request: &Value, watch: &WatchOption
     if was_interrupted { watching.interrupted().await } else { watching.until_the_end().await }
 }
 
-async fn send(api: &Api, request: &Value) -> Result<Started> {
+async fn send(api: &Api, path: &str, request: &Value) -> Result<Started> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| Failure::new(format!("no random numbers: {error}")))?;
     let key = format!("runvoy-{:032x}", u128::from_be_bytes(random));
     let headers = [(IDEMPOTENCY_KEY, key.as_str())];
-    match api.send(Method::POST, "/run", Some(request), &headers, Repeat::Safe).await {
+    match api.send(Method::POST, path, Some(request), &headers, Repeat::Safe).await {
         Ok(answer) => answer.parse(),
         Err(RequestError::Refused { status: StatusCode::BAD_REQUEST, field, failure })
             if field.as_deref().is_none_or(|field| field == "image") =>

@@ -109,3 +109,103 @@ fn a_missing_parameter_is_asked_for_on_a_terminal() {
     assert_eq!(code, Some(0), "{seen}");
     assert!(seen.contains("a planet") && seen.contains("hello mars"), "{seen}");
 }
+
+const RESTART: &str = "description: restarts a service\nparameters:\n- {name: SERVICE, type: choice, allowed: [web, worker], description: which one}\n- {name: ZONES, type: choices, allowed: [eu, us], default: eu}\n- {name: NOTE, type: text, required: false}\ncommands:\n- 'echo \"$SERVICE in \"$ZONES\": $NOTE\"'\n";
+
+/// A system with the file `restart.yml`, which is not where playbooks are looked for.
+fn with_file() -> (System, String) {
+    let system = System::start();
+    let file = system.home.path().join("restart.yml");
+    std::fs::write(&file, RESTART).unwrap();
+    (system, file.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_published_playbook_is_run_by_its_name_until_there_is_a_file_of_that_name() {
+    let (system, file) = with_file();
+    assert_eq!(system.prints(&["playbook", "publish", &file]), "restart@1\n");
+    assert_eq!(system.prints(&["playbook", "publish", &file]), "restart@1\n", "the same again is the same version");
+    let list = system.prints(&["playbook", "list"]);
+    assert!(list.contains("restart") && list.contains("version 1 by admin@runvoy.local"), "{list}");
+    std::fs::write(system.home.path().join("note.txt"), "a 'note'\nof $(two) lines\n").unwrap();
+    let run = |arguments: &[&str]| system.run(&[&["playbook", "run", "restart"], arguments].concat());
+    let output = run(&["-P", "SERVICE=web", "-P", "ZONES=us", "-P", "ZONES=eu", "-P", "NOTE=@note.txt"]);
+    assert_eq!(text(&output.stdout), "web in us eu: a 'note'\nof $(two) lines\n", "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("published playbook restart, version 1"), "{}", text(&output.stderr));
+    for (arguments, word) in [
+        (&[][..], "SERVICE"),
+        (&["-P", "SERVICE=db"], "worker"),
+        (&["-P", "X=1"], "ZONES"),
+        (&["-P", "SERVICE=web", "-i", "x"], "fixes its image"),
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(125), "{arguments:?}");
+        assert!(text(&output.stderr).contains(word), "{arguments:?}: {}", text(&output.stderr));
+    }
+    let shown = system.prints(&["playbook", "show", "restart"]);
+    assert!(shown.contains("published by admin@runvoy.local") && shown.contains("[web, worker]"), "{shown}");
+
+    let stale = system.run(&["playbook", "publish", &file, "--if-version", "7"]);
+    assert!(!stale.status.success() && text(&stale.stderr).contains("version 1"), "{}", text(&stale.stderr));
+    std::fs::write(&file, RESTART.replace("echo", "echo changed")).unwrap();
+    assert_eq!(system.prints(&["playbook", "publish", &file]), "restart@2\n");
+    assert_eq!(system.prints(&["playbook", "versions", "restart"]).lines().count(), 3);
+    let old = system.run(&["playbook", "run", "restart@1", "-P", "SERVICE=web"]);
+    assert_eq!(text(&old.stdout), "web in eu: \n");
+    let shared = system.prints(&["playbook", "share", "restart", "role:runner"]);
+    assert_eq!(shared, "restart is shared with role:runner\n");
+
+    let folder = system.home.path().join(".runvoy");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("restart.yml"), "commands: [echo from a file]\n").unwrap();
+    let of_file = run(&[]);
+    assert_eq!(text(&of_file.stdout), "from a file\n");
+    assert!(text(&of_file.stderr).contains("restart.yml (a file)"), "{}", text(&of_file.stderr));
+    assert_eq!(text(&run(&["--published", "-P", "SERVICE=web"]).stdout), "changed web in eu: \n");
+    assert!(system.prints(&["playbook", "delete", "restart", "--yes"]).contains("deleted"));
+    assert!(!run(&["--published"]).status.success());
+}
+
+#[test]
+fn a_file_with_an_unknown_key_or_a_wrong_value_is_not_published() {
+    let (system, file) = with_file();
+    for (text_of_file, word) in [
+        (RESTART.replace("description: restarts", "descripton: restarts"), "descripton"),
+        (RESTART.replace("[web, worker]", "[]"), "parameters[0].allowed"),
+        (RESTART.replace("SERVICE,", "LD_PRELOAD,"), "reserved"),
+    ] {
+        std::fs::write(&file, text_of_file).unwrap();
+        let refused = system.run(&["playbook", "publish", &file]);
+        assert!(!refused.status.success() && text(&refused.stderr).contains(word), "{word}: {}", text(&refused.stderr));
+    }
+    assert!(system.prints(&["playbook", "list"]).is_empty());
+}
+
+#[test]
+fn a_missing_value_of_a_published_playbook_is_asked_for_until_it_fits() {
+    let (system, file) = with_file();
+    system.prints(&["playbook", "publish", &file]);
+    let (code, seen) =
+        answers_on_terminal(system.command(&["playbook", "run", "restart"]), 80, "SERVICE: ", "mail\nworker\n");
+    assert_eq!(code, Some(0), "{seen}");
+    assert!(seen.contains("web, worker") && seen.contains("worker in eu"), "{seen}");
+}
+
+#[test]
+fn names_of_published_playbooks_and_their_parameters_are_completed() {
+    let (system, file) = with_file();
+    system.prints(&["playbook", "publish", &file]);
+    let completed = |words: &[&str]| {
+        let mut command = system.command(&[&["--", "runvoy"], words].concat());
+        command
+            .env("COMPLETE", "bash")
+            .env("_CLAP_COMPLETE_INDEX", words.len().to_string())
+            .env("_CLAP_COMPLETE_COMP_TYPE", "9");
+        command.env("_CLAP_COMPLETE_SPACE", "true").env("_CLAP_IFS", "\n");
+        text(&command.output().unwrap().stdout)
+    };
+    assert!(completed(&["playbook", "run", "re"]).contains("restart"));
+    assert!(completed(&["playbook", "delete", ""]).contains("restart"));
+    let parameters = completed(&["playbook", "run", "restart", "-P", ""]);
+    assert!(parameters.contains("SERVICE=web") && parameters.contains("NOTE="), "{parameters}");
+}

@@ -13,6 +13,7 @@ mod health;
 mod image;
 pub mod limits;
 mod log_event;
+pub mod playbook;
 mod request_id;
 mod role;
 mod runtime_platform;
@@ -30,6 +31,10 @@ pub use execution_id::{ExecutionId, NotAnExecutionId};
 pub use health::Health;
 pub use image::{Image, ImageAnswer, ImageId, Images, RegisterImage};
 pub use log_event::{END_LINE, LogEvent};
+pub use playbook::{
+    CheckPlaybook, CheckedPlaybook, DeletedPlaybook, Parameter, ParameterType, Playbook, PlaybookAnswer, PlaybookName,
+    PlaybookSummary, PlaybookVersion, PlaybookVersions, Playbooks, PublishedPlaybook, RunPlaybook,
+};
 pub use request_id::RequestId;
 pub use role::Role;
 pub use runtime_platform::RuntimePlatform;

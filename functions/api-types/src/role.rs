@@ -26,6 +26,8 @@ pub enum Role {
     Admin,
     Operator,
     Developer,
+    /// Runs the playbooks that are shared with it, and nothing else.
+    Runner,
     Viewer,
 }
 

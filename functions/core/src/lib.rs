@@ -17,6 +17,7 @@ pub mod key;
 pub mod logs;
 pub mod ownership;
 pub mod page;
+pub mod playbook;
 pub mod random;
 pub mod reconcile;
 pub mod redaction;

@@ -15,7 +15,10 @@ const PASSING = [429, 502, 503, 504];
  * @typedef {{execution_id: string, created_by: string, owned_by: string[], command: string, image_id: string, started_at: string,
  *   completed_at?: string, status: Status, exit_code: number | null, duration_seconds?: number, created_by_request_id: string,
  *   stopped_reason?: string, reason?: string, variables?: string[], secrets?: string[], git_repo?: string, git_ref?: string,
- *   git_path?: string, git_commit?: string, timeout?: number}} Execution
+ *   git_path?: string, git_commit?: string, timeout?: number, source?: string}} Execution
+ * @typedef {{name: string, version: number, published_by: string, published_at: string, description?: string, created_by: string, owned_by: string[],
+ *   shared_with?: string[]}} PlaybookSummary
+ * @typedef {PlaybookSummary & import("./playbook-file.js").Playbook} PublishedPlaybook
  * @typedef {{execution_id: string, log_url: string, status: Status}} Started
  * @typedef {{image_id: string, image: string, is_default: boolean, task_role_name?: string, task_execution_role_name?: string,
  *   cpu: number, memory: number, runtime_platform: string, created_by: string, created_at: string, owned_by: string[], shared_with?: string[] | null}} Image
@@ -180,6 +183,15 @@ export class Api {
   async run(run) {
     const headers = { "Idempotency-Key": randomKey() };
     return (await this.send("POST", "/run", run, { headers, repeatable: true })).data;
+  }
+
+  /**
+   * Runs a playbook, once, however often the request has to be repeated.
+   * @param {string} name @param {{parameters: Record<string, unknown>, version: number}} run @returns {Promise<Started>}
+   */
+  async runPlaybook(name, run) {
+    const headers = { "Idempotency-Key": randomKey() };
+    return (await this.send("POST", `/playbooks/${encodeURIComponent(name)}/run`, run, { headers, repeatable: true })).data;
   }
 }
 

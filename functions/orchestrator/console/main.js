@@ -14,6 +14,7 @@ import { executionsPage } from "./pages/executions.js";
 import { imagesPage } from "./pages/images.js";
 import { keysPage } from "./pages/keys.js";
 import { operationsPage } from "./pages/operations.js";
+import { playbooksPage } from "./pages/playbooks.js";
 import { runPage } from "./pages/run.js";
 import { secretsPage } from "./pages/secrets.js";
 import { signInPage } from "./pages/sign-in.js";
@@ -41,6 +42,7 @@ import { usersPage } from "./pages/users.js";
 const PLACES = [
   { path: "/", name: "Executions", icon: "executions", group: "Runs", page: (context) => executionsPage(context) },
   { path: "/run", name: "Run", icon: "run", group: "Runs", needs: ["executions:run"], page: (context) => runPage(context) },
+  { path: "/playbooks", name: "Playbooks", icon: "playbooks", group: "Runs", needs: ["playbooks:list"], page: (context) => playbooksPage(context) },
   { path: "/images", name: "Images", icon: "images", group: "Resources", needs: ["images:list"], page: (context) => imagesPage(context) },
   { path: "/secrets", name: "Secrets", icon: "secrets", group: "Resources", needs: ["secrets:list"], page: (context) => secretsPage(context) },
   { path: "/users", name: "Users", icon: "users", group: "Administration", needs: ["users:list"], page: (context) => usersPage(context) },

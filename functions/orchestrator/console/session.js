@@ -97,6 +97,18 @@ export function choice(name, fallback) {
   };
 }
 
+/** The names of the playbooks that a person likes, kept on this device. @param {string} person @returns {Set<string>} */
+export function favourites(person) {
+  try {
+    return new Set(JSON.parse(device?.getItem(`runvoy.favourites.${person}`) ?? "[]"));
+  } catch {
+    return new Set();
+  }
+}
+
+/** @param {string} person @param {Set<string>} names */
+export const setFavourite = (person, names) => device?.setItem(`runvoy.favourites.${person}`, JSON.stringify([...names]));
+
 /** The form of a run that has not been sent, kept for this tab. @param {Record<string, unknown> | undefined} run */
 export function keepDraft(run) {
   if (run === undefined) tab?.removeItem(DRAFT);

@@ -118,8 +118,9 @@ fn cors(app: &App) -> CorsLayer {
             header::CONTENT_TYPE,
             HeaderName::from_static(headers::API_KEY),
             HeaderName::from_static(headers::IDEMPOTENCY_KEY),
+            header::IF_MATCH,
         ])
-        .expose_headers([header::LINK, HeaderName::from_static(headers::REQUEST_ID)])
+        .expose_headers([header::LINK, header::ETAG, HeaderName::from_static(headers::REQUEST_ID)])
         .max_age(std::time::Duration::from_secs(3600))
 }
 

@@ -129,6 +129,17 @@ async fn each_request_makes_the_calls_it_must_and_no_more() {
     let body = json!({"command": "sleep 60", "secrets": ["s"]});
     let (_, made) = calls(&system, system.admin.run_with(body)).await;
     assert_eq!(made, expected(&with_secret), "run with a secret");
+    // A playbook: its newest version and its publisher are read too.
+    let playbook = json!({"commands": ["sleep 60"]});
+    let (_, made) = calls(&system, system.admin.put("/playbooks/p", &playbook)).await;
+    let publish = [("dynamodb:GetItem", 2), ("dynamodb:BatchGetItem", 1), ("dynamodb:TransactWriteItems", 1)];
+    assert_eq!(made, expected(&publish), "publish a playbook");
+    let mut of_playbook = run;
+    of_playbook[0].1 = 3;
+    let (_, made) = calls(&system, system.admin.post("/playbooks/p/run", &json!({}))).await;
+    assert_eq!(made, expected(&of_playbook), "run a playbook");
+    let (_, made) = calls(&system, get(&system.admin, "/playbooks")).await;
+    assert_eq!(made, expected(&[key, ("dynamodb:Query", 1)]), "playbooks");
     // A query for the execution that has the idempotency key. Where one has it, the repeat reads it and makes a token.
     let keyed =
         || system.admin.request(Method::POST, "/run", &[("idempotency-key", "k")], r#"{"command": "sleep 60"}"#);

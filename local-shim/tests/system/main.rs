@@ -27,6 +27,7 @@ mod machine;
 mod operations;
 mod owners;
 mod permissions;
+mod playbooks;
 mod process;
 mod records;
 mod roles;

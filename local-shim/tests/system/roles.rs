@@ -14,6 +14,9 @@ enum About {
     Execution,
     Image,
     Secret,
+    Playbook,
+    /// A playbook that is shared with developers and runners.
+    SharedPlaybook,
 }
 
 /// A route with an example of a request.
@@ -25,18 +28,19 @@ struct Row {
     body: &'static str,
     /// The status for a caller who is allowed.
     status: u16,
-    /// Tells whether an operator, a developer and a viewer are allowed without owning the resource.
-    may: [bool; 3],
+    /// Tells whether an operator, a developer, a viewer and a runner are allowed without owning the resource.
+    may: [bool; 4],
     /// The action that a refusal names in the audit.
     action: &'static str,
     /// The actions of the entries that the audit has when the caller is allowed.
     done: &'static [&'static str],
 }
 
-const ALL: [bool; 3] = [true; 3];
-const OPERATOR: [bool; 3] = [true, false, false];
-const DEVELOPER: [bool; 3] = [true, true, false];
-const ADMIN: [bool; 3] = [false; 3];
+const ALL: [bool; 4] = [true; 4];
+const OPERATOR: [bool; 4] = [true, false, false, false];
+const DEVELOPER: [bool; 4] = [true, true, false, false];
+const RUNNER: [bool; 4] = [true, true, false, true];
+const ADMIN: [bool; 4] = [false; 4];
 
 fn rows() -> Vec<Row> {
     use About::*;
@@ -51,6 +55,7 @@ fn rows() -> Vec<Row> {
     let unknown = r#"{"email": "unknown@example.com"}"#;
     let owners = r#"{"owned_by": ["admin@runvoy.local"]}"#;
     let sharing = r#"{"shared_with": ["role:developer"]}"#;
+    let playbook = r#"{"commands": ["true", "true"]}"#;
     let ran: &[&str] = &["executions:run", "images:use"];
     let ran_with_secret: &[&str] = &["executions:run", "images:use", "secrets:use"];
     vec![
@@ -62,8 +67,8 @@ fn rows() -> Vec<Row> {
         row("POST", "/run", Image, run_image, 202, DEVELOPER, "executions:run", ran),
         row("POST", "/run", Secret, run_secret, 202, DEVELOPER, "executions:run", ran_with_secret),
         row("GET", "/executions", Account, "", 200, ALL, "executions:list", &[]),
-        row("GET", "/executions/{}", Execution, "", 200, ALL, "executions:read", &[]),
-        row("GET", "/executions/{}/status", Execution, "", 200, [true, false, true], "executions:status", &[]),
+        row("GET", "/executions/{}", Execution, "", 200, [true, true, true, false], "executions:read", &[]),
+        row("GET", "/executions/{}/status", Execution, "", 200, [true, false, true, false], "executions:status", &[]),
         row("GET", "/executions/{}/logs", Execution, "", 200, OPERATOR, "executions:logs", &[]),
         row("DELETE", "/executions/{}", Execution, "", 204, OPERATOR, "executions:kill", &[]),
         row("PUT", "/executions/{}/owners", Execution, owners, 200, ADMIN, "executions:own", &["executions:own"]),
@@ -98,6 +103,29 @@ fn rows() -> Vec<Row> {
         row("PUT", "/secrets/{}/owners", Secret, owners, 200, ADMIN, "secrets:own", &["secrets:own"]),
         row("PUT", "/secrets/{}/sharing", Secret, sharing, 200, OPERATOR, "secrets:share", &["secrets:share"]),
         row("DELETE", "/secrets/{}", Secret, "", 200, OPERATOR, "secrets:delete", &["secrets:delete"]),
+        row("GET", "/executions?user=me", Account, "", 200, ALL, "executions:list", &[]),
+        row(
+            "GET",
+            "/executions?user=admin@runvoy.local",
+            Account,
+            "",
+            200,
+            [true, true, true, false],
+            "executions:list",
+            &[],
+        ),
+        row("GET", "/playbooks", Account, "", 200, RUNNER, "playbooks:list", &[]),
+        row("POST", "/playbooks", Account, r#"{"file": "commands: [true]"}"#, 200, DEVELOPER, "playbooks:publish", &[]),
+        row("PUT", "/playbooks/new-{}", Account, playbook, 200, DEVELOPER, "playbooks:publish", &["playbooks:publish"]),
+        row("PUT", "/playbooks/{}", Playbook, playbook, 200, OPERATOR, "playbooks:update", &["playbooks:publish"]),
+        row("GET", "/playbooks/{}", Playbook, "", 200, DEVELOPER, "playbooks:read", &[]),
+        row("GET", "/playbooks/{}", SharedPlaybook, "", 200, RUNNER, "playbooks:read", &[]),
+        row("GET", "/playbooks/{}/versions", Playbook, "", 200, DEVELOPER, "playbooks:read", &[]),
+        row("POST", "/playbooks/{}/run", Playbook, "{ }", 202, DEVELOPER, "playbooks:run", ran),
+        row("POST", "/playbooks/{}/run", SharedPlaybook, "{ }", 202, RUNNER, "playbooks:run", ran),
+        row("PUT", "/playbooks/{}/owners", Playbook, owners, 200, ADMIN, "playbooks:own", &["playbooks:own"]),
+        row("PUT", "/playbooks/{}/sharing", Playbook, sharing, 200, OPERATOR, "playbooks:share", &["playbooks:share"]),
+        row("DELETE", "/playbooks/{}", SharedPlaybook, "", 200, OPERATOR, "playbooks:delete", &["playbooks:delete"]),
         row("POST", "/health/reconcile", Account, "", 200, OPERATOR, "health:reconcile", &["health:reconcile"]),
         row("GET", "/trace/unknown", Account, "", 200, ADMIN, "requests:trace", &[]),
         row("GET", "/audit", Account, "", 200, ADMIN, "audit:read", &[]),
@@ -138,6 +166,7 @@ impl Maker<'_> {
     async fn make(&mut self, about: About, owner: &str) -> String {
         self.made += 1;
         let number = self.made;
+        let mut version = None;
         let (table, key, id, owners) = match about {
             About::Account => return number.to_string(),
             About::Execution => ("executions", "execution_id", self.execution.clone(), "owned_by"),
@@ -152,11 +181,24 @@ impl Maker<'_> {
                 assert_eq!(self.admin.post("/secrets", &secret).await.status, 201);
                 ("secrets", "name", format!("made-{number}"), "owned_by")
             }
+            About::Playbook | About::SharedPlaybook => {
+                let name = format!("made-{number}");
+                let published = self.admin.put(&format!("/playbooks/{name}"), &json!({"commands": ["true"]})).await;
+                assert_eq!(published.status, 200, "{}", published.text);
+                if about == About::SharedPlaybook {
+                    let sharing = json!({"shared_with": ["role:developer", "role:runner"]});
+                    assert_eq!(self.admin.put(&format!("/playbooks/{name}/sharing"), &sharing).await.status, 200);
+                }
+                version = Some(AttributeValue::N("0".to_owned()));
+                ("playbooks", "name", name, "owned_by")
+            }
         };
+        let mut key = std::collections::HashMap::from([(key.to_owned(), AttributeValue::S(id.clone()))]);
+        key.extend(version.map(|version| ("version".to_owned(), version)));
         self.dynamodb
             .update_item()
             .table_name(format!("runvoy-local-{table}"))
-            .key(key, AttributeValue::S(id.clone()))
+            .set_key(Some(key))
             .update_expression(format!("SET {owners} = :owners"))
             .expression_attribute_values(":owners", AttributeValue::L(vec![AttributeValue::S(owner.to_owned())]))
             .send()
@@ -172,7 +214,7 @@ async fn every_role_may_do_on_every_route_what_the_contract_says_and_the_audit_h
     let (execution, _) = system.admin.run_to_end(json!({"command": "true"})).await;
     let dynamodb = aws_sdk_dynamodb::Client::new(system.shim.sdk());
     let mut maker = Maker { admin: &system.admin, dynamodb, execution, made: 0 };
-    let roles = ["operator", "developer", "viewer"];
+    let roles = ["operator", "developer", "viewer", "runner"];
     for (at, role) in roles.into_iter().enumerate() {
         let email = format!("{role}@example.com");
         let caller = system.user(role, &email).await;
@@ -182,8 +224,10 @@ async fn every_role_may_do_on_every_route_what_the_contract_says_and_the_audit_h
                     continue;
                 }
                 let thing = maker.make(row.about, if owned { &email } else { "other@example.com" }).await;
-                // Owning an image or a secret is not enough to run a command: the role must allow runs, too.
-                let allowed = row.may[at] || owned && row.path != "/run";
+                // Owning an image, a secret or a playbook is not enough to run other commands: the role must allow runs, too.
+                let publishes = row.method == Method::PUT && row.path == "/playbooks/{}";
+                let may_run = ["operator", "developer"].contains(&role);
+                let allowed = row.may[at] || owned && row.path != "/run" && (may_run || !publishes);
                 let (path, body) = (row.path.replace("{}", &thing), row.body.replace("{}", &thing));
                 let answer = caller.request(row.method.clone(), &path, &[], body).await;
                 let what = format!("{role} {} {path} owned: {owned}", row.method);
@@ -193,7 +237,8 @@ async fn every_role_may_do_on_every_route_what_the_contract_says_and_the_audit_h
                 } else {
                     let refusal = answer.json();
                     assert_eq!((&refusal["error"], &refusal["code"]), (&json!("Forbidden"), &json!("FORBIDDEN")));
-                    vec![(row.action.to_owned(), "refused".to_owned())]
+                    let action = if owned && publishes { "executions:run" } else { row.action };
+                    vec![(action.to_owned(), "refused".to_owned())]
                 };
                 assert_eq!(entries(&system, &email, &answer).await, expected, "{what}");
             }

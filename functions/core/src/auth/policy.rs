@@ -14,7 +14,7 @@ use cedar_policy::{
 use strum::VariantArray as _;
 
 use super::{Action, Principal, Role};
-use crate::{Email, Error, Result, error::Cause};
+use crate::{Email, Error, Result, error::Cause, playbook};
 
 /// The names of users and roles with which a resource is shared: e-mail addresses, and `role:developer`. With `None`, everyone whose role
 /// allows it may use it.
@@ -39,6 +39,22 @@ pub enum Resource<'a> {
         owners: &'a [Email],
         shared_with: SharedWith<'a>,
     },
+    /// An execution with what it was started by, which keys can be limited to.
+    ExecutionFrom {
+        id: &'a str,
+        owners: &'a [Email],
+        source: &'a str,
+    },
+    /// The executions that a user started, all or those of a playbook.
+    ExecutionsOf {
+        user: &'a Email,
+        playbook: Option<&'a str>,
+    },
+    Playbook {
+        name: &'a str,
+        owners: &'a [Email],
+        shared_with: SharedWith<'a>,
+    },
     /// The keys of a user.
     Keys {
         of: &'a Email,
@@ -50,9 +66,11 @@ impl Resource<'_> {
     pub fn name(&self) -> String {
         match self {
             Self::Account => "runvoy".to_owned(),
-            Self::Execution { id, .. } => format!("execution:{id}"),
+            Self::Execution { id, .. } | Self::ExecutionFrom { id, .. } => format!("execution:{id}"),
             Self::Image { id, .. } => format!("image:{id}"),
             Self::Secret { name, .. } => format!("secret:{name}"),
+            Self::ExecutionsOf { user, .. } => format!("user:{user}"),
+            Self::Playbook { name, .. } => format!("playbook:{name}"),
             Self::Keys { of } => format!("user:{of}"),
         }
     }
@@ -82,24 +100,29 @@ static PERMISSIONS: LazyLock<HashMap<Role, Vec<Action>>> = LazyLock::new(|| {
     let of = |role: Role| {
         let email = Email::parse("somebody@example.com").ok()?;
         let principal = Principal::without_key(email, role);
-        let is_permitted = |action: &&Action| is_permitted(&principal, **action, of_others(**action)).unwrap_or(false);
+        let is_permitted =
+            |action: &&Action| is_permitted(&principal, **action, of_others(**action, "")).unwrap_or(false);
         Some((role, Action::VARIANTS.iter().filter(is_permitted).copied().collect()))
     };
     Role::VARIANTS.iter().filter_map(|role| of(*role)).collect()
 });
 
-/// A resource of another user, to which an action can be done.
-fn of_others(action: Action) -> Resource<'static> {
+/// A resource of another user, to which an action can be done. Playbooks are shared with all roles.
+fn of_others(action: Action, playbook: &str) -> Resource<'_> {
     static OTHER: LazyLock<Option<Email>> = LazyLock::new(|| Email::parse("other@example.com").ok());
+    static ALL_ROLES: LazyLock<Vec<String>> =
+        LazyLock::new(|| Role::VARIANTS.iter().map(|role| format!("role:{role}")).collect());
     let owners = &[];
     match action {
         Action::Run | Action::ListExecutions => Resource::Account,
         Action::ListImages | Action::RegisterImage => Resource::Account,
         Action::ListSecrets | Action::CreateSecret => Resource::Account,
+        Action::ListPlaybooks | Action::PublishPlaybook => Resource::Account,
         _ => match (action.name().0, OTHER.as_ref()) {
             ("executions", _) => Resource::Execution { id: "", owners },
             ("images", _) => Resource::Image { id: "", owners, shared_with: None },
             ("secrets", _) => Resource::Secret { name: "", owners, shared_with: None },
+            ("playbooks", _) => Resource::Playbook { name: playbook, owners, shared_with: Some(&ALL_ROLES) },
             ("keys", Some(of)) => Resource::Keys { of },
             _ => Resource::Account,
         },
@@ -111,8 +134,10 @@ fn of_others(action: Action) -> Resource<'static> {
 pub fn permissions(principal: &Principal) -> Vec<String> {
     let permitted: Vec<Action> = match &principal.scope {
         None => PERMISSIONS.get(&principal.role).cloned().unwrap_or_default(),
-        Some(_) => {
-            let is_permitted = |action: &Action| is_permitted(principal, *action, of_others(*action)).unwrap_or(false);
+        Some(scope) => {
+            let playbook = scope.playbooks.iter().flatten().next().map_or("", String::as_str);
+            let is_permitted =
+                |action: &Action| is_permitted(principal, *action, of_others(*action, playbook)).unwrap_or(false);
             Action::VARIANTS.iter().copied().filter(is_permitted).collect()
         }
     };
@@ -150,15 +175,28 @@ fn evaluate(principal: &Principal, action: Action, resource: Resource<'_>) -> st
 }
 
 fn resource_entity(resource: Resource<'_>) -> std::result::Result<Entity, Cause> {
+    let playbook = match resource {
+        Resource::ExecutionFrom { source, .. } => playbook::name_in_source(source),
+        Resource::ExecutionsOf { playbook, .. } => playbook,
+        Resource::Playbook { name, .. } => Some(name),
+        _ => None,
+    };
     let (kind, id, owners, shared_with) = match resource {
         Resource::Account => return Ok(Entity::new(uid("Account", "runvoy")?, HashMap::new(), HashSet::new())?),
-        Resource::Execution { id, owners } => ("Execution", id, owners, None),
+        Resource::Execution { id, owners } | Resource::ExecutionFrom { id, owners, .. } => {
+            ("Execution", id, owners, None)
+        }
+        Resource::ExecutionsOf { user, .. } => ("Executions", user.as_str(), std::slice::from_ref(user), None),
+        Resource::Playbook { name, owners, shared_with } => ("Playbook", name, owners, shared_with),
         Resource::Image { id, owners, shared_with } => ("Image", id, owners, shared_with),
         Resource::Secret { name, owners, shared_with } => ("Secret", name, owners, shared_with),
         Resource::Keys { of } => ("Keys", of.as_str(), std::slice::from_ref(of), None),
     };
     let owners = owners.iter().map(|owner| RestrictedExpression::new_string(owner.to_string()));
     let mut attributes = HashMap::from([("owners".to_owned(), RestrictedExpression::new_set(owners))]);
+    if let Some(name) = playbook {
+        attributes.insert("playbook".to_owned(), RestrictedExpression::new_string(name.to_owned()));
+    }
     if let Some(names) = shared_with {
         let names = names.iter().map(|name| RestrictedExpression::new_string(name.clone()));
         attributes.insert("shared_with".to_owned(), RestrictedExpression::new_set(names));
@@ -196,6 +234,8 @@ mod tests {
         Action::UpdateUser,
         Action::RevokeUser,
         Action::RenewClaim,
+        Action::ListPlaybooks,
+        Action::PublishPlaybook,
         Action::ReadAudit,
         Action::Reconcile,
         Action::Trace,
@@ -211,6 +251,14 @@ mod tests {
         Action::UseSecret,
         Action::OwnSecret,
         Action::ShareSecret,
+    ];
+    const ON_PLAYBOOK: &[Action] = &[
+        Action::ReadPlaybook,
+        Action::UpdatePlaybook,
+        Action::DeletePlaybook,
+        Action::RunPlaybook,
+        Action::OwnPlaybook,
+        Action::SharePlaybook,
     ];
     const ON_KEYS: &[Action] = &[Action::ListKeys, Action::CreateKey, Action::DeleteKey];
 
@@ -231,13 +279,27 @@ mod tests {
                     | OwnExecution
                     | OwnImage
                     | OwnSecret
+                    | OwnPlaybook
                     | ReadAudit
                     | Trace
             ),
             Role::Developer => matches!(
                 action,
-                ListExecutions | ListImages | ReadImage | UseImage | Run | ListSecrets | CreateSecret | UseSecret
+                ListExecutions
+                    | ListImages
+                    | ReadImage
+                    | UseImage
+                    | Run
+                    | ListSecrets
+                    | CreateSecret
+                    | UseSecret
+                    | ListPlaybooks
+                    | PublishPlaybook
+                    | ReadPlaybook
+                    | RunPlaybook
             ),
+            // Nothing of others, unless it is shared with the runner.
+            Role::Runner => matches!(action, ListPlaybooks),
             Role::Viewer => matches!(action, ListExecutions | ReadStatus),
         }
     }
@@ -251,7 +313,7 @@ mod tests {
                 let allowed = authorize(&principal, *action, Resource::Account).is_ok();
                 assert_eq!(allowed, expected(role, *action), "{role} {action:?}");
             }
-            for (actions, kind) in [(ON_EXECUTION, 0), (ON_IMAGE, 1), (ON_SECRET, 2), (ON_KEYS, 3)] {
+            for (actions, kind) in [(ON_EXECUTION, 0), (ON_IMAGE, 1), (ON_SECRET, 2), (ON_KEYS, 3), (ON_PLAYBOOK, 4)] {
                 for action in actions {
                     for (owner, owned) in [(&mine, true), (&theirs, false)] {
                         let owners = std::slice::from_ref(owner);
@@ -259,6 +321,7 @@ mod tests {
                             0 => Resource::Execution { id: "x", owners },
                             1 => Resource::Image { id: "x", owners, shared_with: None },
                             2 => Resource::Secret { name: "x", owners, shared_with: None },
+                            4 => Resource::Playbook { name: "x", owners, shared_with: None },
                             _ => Resource::Keys { of: owner },
                         };
                         let allowed = authorize(&principal, *action, resource).is_ok();
@@ -297,6 +360,50 @@ mod tests {
         assert!(may("o@example.com", Role::Operator) && may("a@example.com", Role::Admin));
         assert!(!may("other@example.com", Role::Developer));
         assert!(!may("other@example.com", Role::Viewer), "sharing gives no role more than it has");
+    }
+
+    #[test]
+    fn a_runner_runs_what_is_shared_with_it_and_others_do_not() {
+        let email = |text: &str| Email::parse(text).unwrap();
+        let owners = [email("owner@example.com")];
+        let may = |who: &str, role, shared_with: Option<&[String]>, action| {
+            let playbook = Resource::Playbook { name: "p", owners: &owners, shared_with };
+            authorize(&Principal::without_key(email(who), role), action, playbook).is_ok()
+        };
+        let by_name = ["r@example.com".to_owned()];
+        let by_role = ["role:runner".to_owned()];
+        for action in [Action::ReadPlaybook, Action::RunPlaybook] {
+            assert!(!may("r@example.com", Role::Runner, None, action));
+            assert!(!may("r@example.com", Role::Runner, Some(&[]), action));
+            assert!(may("r@example.com", Role::Runner, Some(&by_name), action));
+            assert!(may("r@example.com", Role::Runner, Some(&by_role), action));
+            assert!(!may("s@example.com", Role::Runner, Some(&by_name), action));
+            assert!(!may("d@example.com", Role::Developer, Some(&by_role), action));
+            assert!(may("o@example.com", Role::Operator, Some(&by_role), action));
+            assert!(!may("v@example.com", Role::Viewer, Some(&["role:viewer".to_owned()]), action));
+        }
+        assert!(!may("r@example.com", Role::Runner, Some(&by_role), Action::UpdatePlaybook));
+    }
+
+    #[test]
+    fn a_key_that_is_limited_to_playbooks_runs_those_and_follows_their_executions() {
+        let me = Email::parse("me@example.com").unwrap();
+        let scope = Some(Scope { actions: None, playbooks: Some(vec!["p".to_owned()]) });
+        let key = Principal { scope, ..Principal::without_key(me.clone(), Role::Admin) };
+        let may = |action, resource| authorize(&key, action, resource).is_ok();
+        let (owners, playbook) = (&[me.clone()], |name| Resource::Playbook { name, owners: &[], shared_with: None });
+        assert!(may(Action::ListPlaybooks, Resource::Account) && may(Action::RunPlaybook, playbook("p")));
+        assert!(!may(Action::RunPlaybook, playbook("q")) && !may(Action::UpdatePlaybook, playbook("p")));
+        assert!(!may(Action::Run, Resource::Account) && !may(Action::ListSecrets, Resource::Account));
+        for (source, is_its) in [("playbook:p@3", true), ("playbook:q@3", false), ("api", false)] {
+            for action in [Action::ReadStatus, Action::ReadLogs, Action::KillExecution] {
+                assert_eq!(may(action, Resource::ExecutionFrom { id: "x", owners, source }), is_its, "{source}");
+            }
+        }
+        assert!(!may(Action::ReadLogs, Resource::Execution { id: "x", owners }));
+        assert!(may(Action::ListExecutions, Resource::ExecutionsOf { user: &me, playbook: Some("p") }));
+        assert!(!may(Action::ListExecutions, Resource::ExecutionsOf { user: &me, playbook: None }));
+        assert_eq!(permissions(&key), ["playbooks:list", "playbooks:read", "playbooks:run"]);
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub struct Tables {
     pub log_heads: String,
     pub requests: String,
     pub audit: String,
+    pub playbooks: String,
 }
 
 /// Every setting of both functions.
@@ -110,6 +111,7 @@ impl Config {
                 log_heads: table("RUNVOY_LOG_HEADS_TABLE")?,
                 requests: table("RUNVOY_REQUESTS_TABLE")?,
                 audit: table("RUNVOY_AUDIT_TABLE")?,
+                playbooks: table("RUNVOY_PLAYBOOKS_TABLE")?,
             },
             websocket_api_endpoint: variables.url("RUNVOY_WEBSOCKET_API_ENDPOINT")?,
             secrets_prefix: variables.secrets_prefix()?,
@@ -268,6 +270,7 @@ mod tests {
             ("RUNVOY_LOG_HEADS_TABLE", "log-heads"),
             ("RUNVOY_REQUESTS_TABLE", "requests"),
             ("RUNVOY_AUDIT_TABLE", "audit"),
+            ("RUNVOY_PLAYBOOKS_TABLE", "playbooks"),
             ("RUNVOY_WEBSOCKET_API_ENDPOINT", "https://abc.example.com/prod/"),
             ("RUNVOY_ECS_CLUSTER", "runvoy"),
             ("RUNVOY_SUBNETS", "subnet-1, subnet-2"),

@@ -10,6 +10,7 @@ use super::{Execution, ExecutionId, ExecutionRecord, Status, record::LISTING};
 use crate::{
     App, Email, RequestId, Result,
     page::{Cursor, MAX_PAGE_BYTES},
+    playbook,
     table::{self, string},
     time,
 };
@@ -17,6 +18,7 @@ use crate::{
 const BY_STARTED_AT: &str = "by-started-at";
 const BY_STATUS: &str = "by-status";
 const BY_CREATED_BY: &str = "by-created-by";
+const BY_PLAYBOOK: &str = "by-playbook";
 const BY_IMAGE: &str = "by-image";
 
 /// Which executions to list.
@@ -38,6 +40,8 @@ pub struct Filter {
     /// An image's id, or its name with or without tag, as the id begins with it.
     pub image: Option<String>,
     pub source: Option<String>,
+    /// The name of the playbook that it was started by.
+    pub playbook: Option<String>,
     /// Started at this time or later.
     pub since: Option<Timestamp>,
     /// Started at this time or earlier.
@@ -72,6 +76,7 @@ impl Filter {
         self.created_by.as_ref().is_none_or(|by| *by == execution.created_by)
             && self.image.as_ref().is_none_or(is_image)
             && self.source.as_ref().is_none_or(|source| *source == execution.asked.source)
+            && self.playbook.as_ref().is_none_or(|name| playbook::name_in_source(&execution.asked.source) == Some(name))
             && self.since.is_none_or(|since| since <= execution.started_at)
             && self.until.is_none_or(|until| until >= execution.started_at)
             && self.words.iter().all(|word| command.contains(&word.to_lowercase()))
@@ -95,6 +100,9 @@ pub async fn page(app: &App, page: &ExecutionsPage) -> Result<(Vec<Execution>, O
     let image_id = filter.image.as_deref().filter(|image| name_in_image_id(image).is_some());
     // The narrowest index is read, and the rest is the filter of what it returns.
     match (&filter.created_by, image_id) {
+        _ if filter.playbook.is_some() => {
+            sources.push(Source::new(BY_PLAYBOOK, "playbook", filter.playbook.as_deref().unwrap_or_default()));
+        }
         (Some(by), _) => sources.push(Source::new(BY_CREATED_BY, "created_by", by.as_str())),
         (None, Some(id)) => sources.push(Source::new(BY_IMAGE, "image_id", id)),
         (None, None) if page.statuses.is_empty() => sources.push(Source::new(BY_STARTED_AT, "listing", LISTING)),

@@ -18,6 +18,7 @@ pub use log_stream::LogStream;
 pub use record::{
     Changed, ExecutionRecord, NewExecution, Transition, change, create, find, get, note_commit, note_ending, set_owners,
 };
+pub(crate) use run_request::without_credentials;
 pub use run_request::{RunRequest, ValidRun};
 pub use runvoy_api_types::{Asked, Execution, ExecutionId, Status};
 pub use start::{RunContext, start};

@@ -100,6 +100,7 @@ pub(super) fn tags(request: &RunRequest, image: &Image, context: RunContext<'_>)
         tag(task::TAG_CREATED_BY, context.principal.email.as_str()),
         tag(task::TAG_IMAGE_ID, image.image_id.as_str()),
         tag(task::TAG_REQUEST_ID, context.request_id.as_str()),
+        tag(task::TAG_SOURCE, context.source),
         tag("HasGitRepo", if request.git_repo.is_some() { "true" } else { "false" }),
     ];
     if let Some(idempotency) = context.idempotency {

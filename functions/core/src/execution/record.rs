@@ -14,6 +14,7 @@ use crate::{
     audit::{self, Actor, Entry},
     auth::Action,
     image::{ImageId, task_definition::RUNNER},
+    playbook,
     table::{self, Refusal as _, Transacted, number, string},
     time,
 };
@@ -141,6 +142,7 @@ pub async fn create(app: &App, new: &NewExecution) -> Result<ExecutionRecord> {
         ("git_path", asked.git_path.as_ref().map(string)),
         ("timeout", asked.timeout.map(number)),
         ("source", Some(string(&asked.source))),
+        ("playbook", playbook::name_in_source(&asked.source).map(string)),
     ] {
         if let Some(value) = value {
             expression.push_str(&format!(", #{name} = :{name}"));

@@ -45,7 +45,7 @@ impl RunRequest {
 }
 
 /// A repository's URL without the credentials before the `@` of its authority.
-pub(super) fn without_credentials(repo: &str) -> String {
+pub(crate) fn without_credentials(repo: &str) -> String {
     let Some((scheme, rest)) = repo.split_once("://") else { return repo.to_owned() };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);

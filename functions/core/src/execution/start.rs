@@ -10,7 +10,7 @@ use aws_sdk_ecs::{
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
 use super::{
-    ExecutionId, ExecutionRecord, Idempotency, NewExecution, RunRequest, ValidRun,
+    Asked, ExecutionId, ExecutionRecord, Idempotency, NewExecution, RunRequest, ValidRun,
     idempotency::{digest, first_of_conflict},
     overrides,
 };
@@ -33,6 +33,8 @@ pub struct RunContext<'a> {
     pub principal: &'a Principal,
     pub request_id: &'a RequestId,
     pub idempotency: Option<&'a Idempotency>,
+    /// Where the run comes from, such as `api` or `playbook:name@3`.
+    pub source: &'a str,
 }
 
 /// Random bytes of the text that proves the runner's last line: too many to be guessed.
@@ -78,7 +80,7 @@ pub async fn start(
         started_at: app.now(),
         request_id: context.request_id.clone(),
         idempotency: context.idempotency.cloned(),
-        asked: request.asked(),
+        asked: Asked { source: context.source.to_owned(), ..request.asked() },
         nonce: Some(nonce),
     };
     let (record, ()) = tokio::join!(super::create(app, &new), super::request::keep(app, &new.execution_id, request));

@@ -20,6 +20,7 @@ use crate::{
 
 pub(crate) const TAG_CREATED_BY: &str = "CreatedBy";
 pub(super) const TAG_IMAGE_ID: &str = "ImageId";
+pub(super) const TAG_SOURCE: &str = "Source";
 pub(super) const TAG_REQUEST_ID: &str = "RequestId";
 pub(super) const TAG_IDEMPOTENCY_KEY: &str = "IdempotencyKey";
 pub(super) const TAG_REQUEST_HASH: &str = "RequestHash";
@@ -230,6 +231,7 @@ pub(crate) async fn recover(app: &App, id: &ExecutionId) -> Result<Option<Execut
         git_ref: variable(SIDECAR, overrides::GIT_REF),
         git_path: variable(RUNNER, overrides::GIT_PATH),
         timeout: variable(RUNNER, overrides::TIMEOUT).and_then(|seconds| seconds.parse().ok()),
+        source: tag(TAG_SOURCE).map_or_else(|| Asked::default().source, str::to_owned),
         ..Asked::default()
     };
     let new = NewExecution {

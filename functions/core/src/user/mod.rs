@@ -16,7 +16,7 @@ pub use runvoy_api_types::{ListedUser, User};
 use crate::{
     App, Email, Error, RequestId, Result,
     audit::{self, Actor, Entry},
-    auth::{Action, Role},
+    auth::{Action, Principal, Role},
     claim::{self, NewClaim},
     key::{self, ApiKey, ApiKeyHash, NewKey},
     page::{Page, PageRequest},
@@ -222,6 +222,15 @@ pub async fn page(app: &App, request: &PageRequest) -> Result<Page<ListedUser>> 
     let mut users: Vec<ListedUser> = records(app).await?.into_iter().map(listed).collect();
     users.sort_by(|a, b| a.user.email.cmp(&b.user.email));
     request.of(users, |one| one.user.email.to_string(), |one| one.user.email.to_string())
+}
+
+/// A user as the principal of what happens in the user's name without a key. `None` for a user who does not exist or is revoked.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub async fn principal(app: &App, email: &Email) -> Result<Option<Principal>> {
+    let user = find(app, email).await?.map(|record| record.user).filter(|user| !user.revoked);
+    Ok(user.map(|user| Principal::without_key(user.email, user.role)))
 }
 
 async fn records(app: &App) -> Result<Vec<UserRecord>> {

@@ -57,6 +57,8 @@ export function executionPage(context, id) {
             element("button", { class: "danger", type: "button", disabled: status === "TERMINATING", onclick: stop }, "Stop"),
           may("executions:run") && Object.values(run().env ?? {}).every((value) => value !== undefined) &&
             element("button", { type: "button", title: "Runs the same once more", onclick: (/** @type {Event} */ event) => rerun(event, run()) }, "Re-run"),
+          owns && playbookOf(execution.source ?? "") !== undefined &&
+            element("button", { type: "button", onclick: () => go(`/playbooks?name=${encodeURIComponent(playbookOf(execution.source ?? "") ?? "")}&again=${encodeURIComponent(id)}`) }, "Same values again"),
           may("executions:run") &&
             element("button", { type: "button", onclick: () => go(`/run?again=${encodeURIComponent(id)}`) }, "Run again"))),
       why && element("p", { class: "reason", "data-status": status }, why),
@@ -191,11 +193,21 @@ function facts(execution, requestLink) {
   const all = [
     ["Image", imageName(image_id)], ["Run by", created_by], ["Started", local(started_at)], ["Ended", completed_at ? local(completed_at) : ""],
     ["Variables", variables.join(", ")], ["Secrets", secrets.join(", ")], ["Timeout", timeout ? duration(timeout) : ""],
+    ["Playbook", playbookLink(execution)],
     ["Repository", [git_repo, git_ref, git_path, git_commit?.slice(0, 12)].filter(Boolean).join(" ")],
     ["Request id", requestLink(execution.created_by_request_id)], ["Execution id", execution.execution_id],
   ];
   return all.filter(([, value]) => value !== "");
 }
+
+/** The playbook that it was started by, if one. @param {Execution} execution */
+function playbookLink({ source = "" }) {
+  const name = playbookOf(source);
+  return name === undefined ? "" : element("a", { href: `/playbooks?name=${encodeURIComponent(name)}` }, source.slice("playbook:".length));
+}
+
+/** @param {string} source @returns {string | undefined} */
+const playbookOf = (source) => /^playbook:(.+)@\d+$/.exec(source)?.[1];
 
 /** Shows in the browser's tab how the execution is going. @param {Execution["status"] | undefined} status */
 function setFavicon(status) {

@@ -61,7 +61,7 @@ export function form({ body, fields = {}, action, send, beside = [] }) {
     try {
       await send();
     } catch (error) {
-      const named = error instanceof ApiError ? fields[error.field.split(/[.[]/)[0] ?? ""] : undefined;
+      const named = error instanceof ApiError ? (fields[error.field] ?? fields[error.field.split(/[.[]/)[0] ?? ""]) : undefined;
       if (named) {
         named.say(sentence(describe(error)));
         (named.control.querySelector("input") ?? named.control).focus();

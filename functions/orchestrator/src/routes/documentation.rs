@@ -37,6 +37,10 @@ pub(super) fn outline() -> OpenApi {
             tag(tags::EXECUTIONS, "Commands that run or have run"),
             tag(tags::IMAGES, "What commands may run in"),
             tag(tags::SECRETS, "Values that commands receive and that no table holds"),
+            tag(
+                tags::PLAYBOOKS,
+                "Commands with parameters, which others may run without the right to run anything else",
+            ),
             tag(tags::USERS, "The users of the API and their roles"),
             tag(tags::OPERATIONS, "The system itself"),
         ]))

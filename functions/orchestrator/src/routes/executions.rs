@@ -11,7 +11,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use runvoy_api_types::{AskedAgain, Ending, Problem, limits::DEFAULT_PAGE_SIZE};
 use runvoy_core::{
     App, Email, Error,
-    auth::{Action, Resource},
+    auth::{Action, Resource, policy},
     execution::{
         self, Execution, ExecutionId, ExecutionRecord, KillOutcome, Status,
         list::{ExecutionsPage, Filter},
@@ -53,6 +53,8 @@ pub(super) struct ListParameters {
     image: Option<String>,
     /// Only executions with this source, such as `api`.
     source: Option<String>,
+    /// Only executions of this playbook.
+    playbook: Option<String>,
     /// Only executions that were started at this time or later: RFC 3339, or seconds since 1970.
     since: Option<String>,
     /// Only executions that were started at this time or earlier.
@@ -80,6 +82,7 @@ impl ListParameters {
             created_by,
             image: given(&self.image),
             source: given(&self.source),
+            playbook: given(&self.playbook),
             since: time_parameter("since", given(&self.since))?,
             until: time_parameter("until", given(&self.until))?,
             words: words.flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect(),
@@ -87,13 +90,14 @@ impl ListParameters {
     }
 
     /// The parameters that the next page has too.
-    fn kept(&self) -> [(&'static str, Option<&str>); 9] {
+    fn kept(&self) -> [(&'static str, Option<&str>); 10] {
         [
             ("status", self.status.as_deref()),
             ("user", self.user.as_deref()),
             ("created_by", self.created_by.as_deref()),
             ("image", self.image.as_deref()),
             ("source", self.source.as_deref()),
+            ("playbook", self.playbook.as_deref()),
             ("since", self.since.as_deref()),
             ("until", self.until.as_deref()),
             ("q", self.q.as_deref()),
@@ -129,7 +133,14 @@ pub(super) async fn list(
     caller: Caller,
     Query(query): Query<ListParameters>,
 ) -> Result<Response> {
-    caller.may(Action::ListExecutions, Resource::Account)?;
+    let mut filter = query.filter(&caller)?;
+    let may_list_all = policy::authorize(&caller.principal, Action::ListExecutions, Resource::Account).is_ok();
+    if !may_list_all {
+        // Everyone may list their own, and without a filter sees those.
+        let user = filter.created_by.get_or_insert_with(|| caller.principal.email.clone());
+        let own = Resource::ExecutionsOf { user, playbook: filter.playbook.as_deref() };
+        caller.may(Action::ListExecutions, own)?;
+    }
     let wanted = ExecutionsPage {
         limit: page::limit(query.limit.as_deref())?.unwrap_or(DEFAULT_PAGE_SIZE),
         statuses: match query.status.as_deref() {
@@ -138,7 +149,7 @@ pub(super) async fn list(
                 list.split(',').map(|status| status.trim().parse()).collect::<std::result::Result<_, Problem>>()?
             }
         },
-        filter: query.filter(&caller)?,
+        filter,
         cursor: page::cursor(query.cursor.as_deref())?,
     };
     let (executions, next) = execution::list::page(&app, &wanted).await?;
@@ -170,14 +181,13 @@ pub(super) struct ExecutionInFull {
     params(("id" = String, Path, description = "Id of the execution")),
     responses((status = 200, body = ExecutionInFull, description = "The execution, as the list has it"), error::Malformed, error::Refused, error::NotFound, error::Unavailable))]
 pub(super) async fn show(State(app): State<App>, caller: Caller, Path(id): Path) -> Result<Json<ExecutionInFull>> {
-    let may_list = caller.may(Action::ListExecutions, Resource::Account).is_ok();
+    let may_list = policy::authorize(&caller.principal, Action::ListExecutions, Resource::Account).is_ok();
     let record = if may_list {
         execution::get(&app, &id.parse()?).await?
     } else {
         permitted(&app, &caller, &id, Action::ReadExecution).await?
     };
-    let resource = Resource::Execution { id: &id, owners: &record.execution.owned_by };
-    let request = match caller.may(Action::ReadExecution, resource) {
+    let request = match policy::authorize(&caller.principal, Action::ReadExecution, resource(&record)) {
         Ok(()) => Some(execution::request::again(&app, &record).await?),
         Err(_) => None,
     };
@@ -187,8 +197,14 @@ pub(super) async fn show(State(app): State<App>, caller: Caller, Path(id): Path)
 /// The execution that a path names, if the caller may do this to it.
 async fn permitted(app: &App, caller: &Caller, id: &str, action: Action) -> Result<ExecutionRecord> {
     let record = execution::get(app, &id.parse()?).await?;
-    caller.may(action, Resource::Execution { id, owners: &record.execution.owned_by })?;
+    caller.may(action, resource(&record))?;
     Ok(record)
+}
+
+/// The execution as the policies see it.
+fn resource(record: &ExecutionRecord) -> Resource<'_> {
+    let Execution { execution_id, owned_by, asked, .. } = &record.execution;
+    Resource::ExecutionFrom { id: execution_id.as_str(), owners: owned_by, source: &asked.source }
 }
 
 #[derive(Serialize, utoipa::ToSchema)]

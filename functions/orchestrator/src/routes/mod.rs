@@ -10,6 +10,7 @@ mod keys;
 mod operations;
 mod owners;
 mod page;
+mod playbooks;
 mod runs;
 mod secrets;
 mod users;
@@ -31,6 +32,7 @@ mod tags {
     pub(super) const EXECUTIONS: &str = "Executions";
     pub(super) const IMAGES: &str = "Images";
     pub(super) const SECRETS: &str = "Secrets";
+    pub(super) const PLAYBOOKS: &str = "Playbooks";
     pub(super) const USERS: &str = "Users";
     pub(super) const OPERATIONS: &str = "Operations";
 }
@@ -66,6 +68,15 @@ macro_rules! for_all_handlers {
             owners::own_execution,
             owners::own_secret,
             owners::share_secret,
+            playbooks::list,
+            playbooks::check,
+            playbooks::show,
+            playbooks::publish,
+            playbooks::delete,
+            playbooks::versions,
+            playbooks::run,
+            playbooks::own,
+            playbooks::share,
             operations::reconcile,
             operations::trace,
             audit::list,

@@ -20,7 +20,7 @@ use crate::{
     extract::{Caller, JsonBody, Path},
 };
 
-fn checked(body: &SetSharing) -> Result<Option<Vec<String>>> {
+pub(super) fn checked(body: &SetSharing) -> Result<Option<Vec<String>>> {
     Ok(body.shared_with.as_deref().map(ownership::shared_with).transpose()?)
 }
 

@@ -13,8 +13,8 @@ use runvoy_core::{
     audit::{self, Entry},
     auth::{Action, Resource},
     execution::{self, ExecutionId, ExecutionRecord, Idempotency, RunContext, RunRequest, Status, ValidRun},
-    image::{self, ImageId},
-    secret,
+    image::{self, Image, ImageId},
+    secret::{self, Secret},
     websocket::token,
 };
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,9 @@ use crate::{
     error::{self, ApiError, Result},
     extract::{self, Caller, JsonBody},
 };
+
+/// The source of a run that its caller describes in full.
+const API: &str = "api";
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct Run {
@@ -112,22 +115,34 @@ pub(super) async fn run(
         Some(record) => (record, Vec::new()),
         None => start(&app, &caller, &id, &request, idempotency.as_ref()).await?,
     };
+    answer(&app, &caller, &uri, &headers, record, &entries).await
+}
 
+/// Writes the entries of a run that has been started, and answers with where to follow it.
+pub(super) async fn answer(
+    app: &App,
+    caller: &Caller,
+    uri: &Uri,
+    headers: &HeaderMap,
+    record: ExecutionRecord,
+    entries: &[Entry],
+) -> Result<(StatusCode, Json<Started>)> {
     let execution = record.execution;
     let execution_id = execution.execution_id;
-    let own_address = extract::own_address(&uri);
+    let own_address = extract::own_address(uri);
+    let key = idempotency_key(headers)?;
     let principal = &caller.principal;
     let websocket_url = async {
-        match (key, extract::api_key(&headers)) {
+        match (key, extract::api_key(headers)) {
             // A repeated request gets the same answer as the first, with the same token.
             (Some(key), Some(api_key)) => {
-                token::issue_again(&app, &execution_id, &own_address, principal, &[api_key, key]).await
+                token::issue_again(app, &execution_id, &own_address, principal, &[api_key, key]).await
             }
-            _ => token::issue(&app, &execution_id, &own_address, principal).await,
+            _ => token::issue(app, &execution_id, &own_address, principal).await,
         }
     };
-    let (websocket_url, ()) = tokio::try_join!(websocket_url, audit::write_all(&app, &entries))?;
-    let web_url = extract::web_url(&app, &uri);
+    let (websocket_url, ()) = tokio::try_join!(websocket_url, audit::write_all(app, entries))?;
+    let web_url = extract::web_url(app, uri);
     let started = Started {
         log_url: format!("{web_url}/logs?execution_id={execution_id}"),
         execution_id,
@@ -160,21 +175,37 @@ async fn start(
         let may = caller.may(Action::UseSecret, secret::resource(secret));
         may.map_err(|error| naming(error, "secret", secret.name.as_str()))?;
     }
+    let context = RunContext { principal: &caller.principal, request_id: id, idempotency, source: API };
+    start_task(app, caller, context, request, &image, &secrets).await
+}
 
-    let context = RunContext { principal: &caller.principal, request_id: id, idempotency };
-    let mut entries = vec![Entry::done(app, &caller.actor, Action::UseImage, image::resource(&image).name())];
+/// Starts the task of a run whose image and secrets may be used. Returns the entries of the audit that are still to be written before the
+/// answer.
+pub(super) async fn start_task(
+    app: &App,
+    caller: &Caller,
+    context: RunContext<'_>,
+    request: &ValidRun,
+    image: &Image,
+    secrets: &[Secret],
+) -> Result<(ExecutionRecord, Vec<Entry>)> {
+    let id = context.request_id;
+    let from_elsewhere = (context.source != API).then_some(context.source);
+    let use_of_image = Entry::done(app, &caller.actor, Action::UseImage, image::resource(image).name());
+    let mut entries = vec![use_of_image.detail("source", from_elsewhere)];
     entries.extend(secrets.iter().map(|secret| {
         Entry::done(app, &caller.actor, Action::UseSecret, secret::resource(secret).name())
             .detail("key_name", secret.key_name.clone())
+            .detail("source", from_elsewhere)
     }));
     if !secrets.is_empty() {
         // RunTask hands the values over, so their use is written down before it.
         audit::write_all(app, &entries).await?;
         entries.clear();
     }
-    let record = execution::start(app, request, &image, &secrets, context).await?;
+    let record = execution::start(app, request, image, secrets, context).await?;
     if record.execution.created_by_request_id == *id {
-        entries.push(entry_of_run(app, caller, request, &record));
+        entries.push(entry_of_run(app, caller, request, &record).detail("source", from_elsewhere));
     } else {
         // An earlier request under the same idempotency key has started it.
         entries.clear();
@@ -205,7 +236,7 @@ fn entry_of_run(app: &App, caller: &Caller, request: &ValidRun, record: &Executi
         .detail("timeout", asked.timeout)
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>> {
     let Some(key) = headers.get(headers::IDEMPOTENCY_KEY) else { return Ok(None) };
     match key.to_str() {
         Ok(key)

@@ -1,0 +1,185 @@
+//! `runvoy playbook`: playbooks that are published on the server.
+
+use std::{collections::BTreeMap, path::Path};
+
+use reqwest::Method;
+use runvoy_api_types::{PlaybookAnswer, PublishedPlaybook};
+use serde_json::{Value, json};
+
+use super::{
+    Context,
+    playbooks::{curl_line, parameters},
+    run::start_by,
+};
+use crate::{
+    api::{Repeat, segment},
+    arguments::{Confirmation, PlaybookOptions, RunOptions, WatchOptions},
+    escape,
+    failure::{Failure, Result},
+    output::{self, Columns, ago, field},
+    playbook::{self, Missing},
+};
+
+/// All published playbooks that the user may see, as the API lists them.
+pub(super) async fn all(context: &Context, search: Option<&str>) -> Result<Vec<Value>> {
+    let q = search.map(|text| format!("?q={}", segment(text))).unwrap_or_default();
+    let mut all = Vec::new();
+    let mut path = Some(format!("/playbooks{q}"));
+    while let Some(page) = path {
+        let answer = context.api.get(&page).await?;
+        if let Value::Array(playbooks) = answer.json()?["playbooks"].take() {
+            all.extend(playbooks);
+        }
+        path = answer.next_page();
+    }
+    Ok(all)
+}
+
+/// The playbook that `NAME` or `NAME@VERSION` names.
+async fn find(context: &Context, name: &str) -> Result<PublishedPlaybook> {
+    let (name, version) = name.split_once('@').map_or((name, None), |(name, version)| (name, Some(version)));
+    let version = version.map(|version| format!("?version={}", segment(version))).unwrap_or_default();
+    let answer = context.api.get(&format!("/playbooks/{}{version}", segment(name))).await?;
+    answer.parse().map(|shown: PlaybookAnswer| shown.playbook)
+}
+
+/// The values of the parameters for a run's request. Those that are missing are asked for, or left out.
+fn values(
+    playbook: &PublishedPlaybook,
+    options: &PlaybookOptions,
+    missing: Missing,
+) -> Result<BTreeMap<String, String>> {
+    let RunOptions { image, env, env_file, base_env: _, secrets, timeout, git_repo, git_ref, git_path } = &options.run;
+    let is_plain = image.is_none()
+        && env.is_empty()
+        && env_file.is_empty()
+        && secrets.is_empty()
+        && timeout.is_none()
+        && git_repo.is_none()
+        && git_ref.is_none()
+        && git_path.is_none();
+    if !is_plain {
+        return Err(Failure::new("a published playbook fixes its image, variables, secrets and repository")
+            .remedy("give values of its parameters only: -P NAME=VALUE"));
+    }
+    let mut values = playbook::given(&playbook.playbook, &options.parameters)?;
+    for parameter in &playbook.playbook.parameters {
+        match values.get(&parameter.name) {
+            Some(value) => drop(playbook::checked(parameter, Some(value))?),
+            None if parameter.is_required() && missing == Missing::Ask => {
+                values.insert(parameter.name.clone(), playbook::ask(parameter)?);
+            }
+            None => {}
+        }
+    }
+    Ok(values)
+}
+
+fn path_of_run(playbook: &PublishedPlaybook) -> String {
+    format!("/playbooks/{}/run", segment(playbook.name.as_str()))
+}
+
+pub(super) async fn run(context: Context, name: &str, options: PlaybookOptions, watch: &WatchOptions) -> Result<u8> {
+    let playbook = find(&context, name).await?;
+    let version = playbook.version.version;
+    say!("runvoy: published playbook {}, version {version} by {}", playbook.name, playbook.version.published_by);
+    let values = values(&playbook, &options, Missing::Ask)?;
+    // The version that the values were asked for.
+    let body = json!({"parameters": values, "version": version});
+    if watch.dry_run {
+        return output::print_json(&format!("{body:#}")).map(|()| 0);
+    }
+    start_by(context, &path_of_run(&playbook), &body, watch).await
+}
+
+pub(super) async fn show(context: &Context, name: &str, curl: bool, options: PlaybookOptions) -> Result<()> {
+    let shown = find(context, name).await?;
+    if curl {
+        let body = json!({"parameters": values(&shown, &options, Missing::LeaveOut)?});
+        return output::print(&curl_line(&context.global, &path_of_run(&shown), &body));
+    }
+    if context.is_json() {
+        let json = serde_json::to_string(&shown).map_err(|error| Failure::new(error.to_string()))?;
+        return output::print_json(&json);
+    }
+    let PublishedPlaybook { name, version, playbook, owned_by, shared_with, .. } = &shown;
+    let mut text = format!("{name}: {}\n", playbook.description);
+    text.push_str(&format!("  version {}, published by {}\n", version.version, version.published_by));
+    text.push_str(&format!("\ncommand:\n  {}\n\n", playbook.command().replace('\n', "\n  ")));
+    let list = |names: Vec<String>| if names.is_empty() { None } else { Some(names.join(", ")) };
+    for (key, value) in [
+        ("image", playbook.image.clone()),
+        ("secrets", list(playbook.secrets.clone())),
+        ("variables", list(playbook.env.iter().map(|(name, value)| format!("{name}={value}")).collect())),
+        ("timeout", playbook.timeout.map(|timeout| format!("{} s", timeout.0))),
+        ("git_repo", playbook.git_repo.clone()),
+        ("git_ref", playbook.git_ref.clone()),
+        ("git_path", playbook.git_path.clone()),
+        ("owned_by", list(owned_by.iter().map(ToString::to_string).collect())),
+        ("shared_with", shared_with.clone().map(|names| list(names).unwrap_or_else(|| "nobody".to_owned()))),
+    ] {
+        if let Some(value) = value {
+            text.push_str(&format!("{key}: {value}\n"));
+        }
+    }
+    text.push_str(&parameters(&playbook.parameters));
+    output::print(&escape::text(&text))
+}
+
+pub(super) async fn publish(
+    context: &Context,
+    file: &Path,
+    name: Option<String>,
+    if_version: Option<u64>,
+) -> Result<()> {
+    let (playbook, unknown) = playbook::read_with_unknown(file)?;
+    if !unknown.is_empty() {
+        return Err(Failure::new(format!("{}: unknown: {}", file.display(), unknown.join(", ")))
+            .remedy("correct them: what is published means all that it says"));
+    }
+    let stem = file.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
+    let name = name.or(stem).ok_or_else(|| Failure::new("the file has no name").remedy("give one: --name NAME"))?;
+    let body = serde_json::to_value(&playbook).map_err(|error| Failure::new(error.to_string()))?;
+    let version = if_version.map(|version| version.to_string());
+    let headers: Vec<(&str, &str)> = version.iter().map(|version| ("if-match", version.as_str())).collect();
+    let path = format!("/playbooks/{}", segment(&name));
+    // The same playbook again is the same version.
+    let answer = context.api.send(Method::PUT, &path, Some(&body), &headers, Repeat::Safe).await?;
+    context.show(&answer, |answer| {
+        let playbook = &answer["playbook"];
+        output::print(&format!("{}@{}", field(playbook, "name"), field(playbook, "version")))
+    })
+}
+
+pub(super) async fn versions(context: &Context, name: &str) -> Result<()> {
+    let answer = context.api.get(&format!("/playbooks/{}/versions", segment(name))).await?;
+    context.show(&answer, |answer| {
+        let mut columns = Columns::new(&["VERSION", "PUBLISHED BY", "PUBLISHED"]);
+        for version in answer["versions"].as_array().into_iter().flatten() {
+            let cell = |name| field(version, name);
+            columns.row([cell("version"), cell("published_by"), ago(&cell("published_at"))]);
+        }
+        columns.print("there are no versions")
+    })
+}
+
+pub(super) async fn share(context: &Context, name: &str, with: Option<Vec<String>>) -> Result<()> {
+    let path = format!("/playbooks/{}/sharing", segment(name));
+    let answer = context.api.put(&path, &json!({"shared_with": with})).await?;
+    context.show(&answer, |answer| {
+        let names: Option<Vec<&str>> =
+            answer["shared_with"].as_array().map(|names| names.iter().filter_map(Value::as_str).collect());
+        let with = match names.as_deref() {
+            None => "everyone whose role allows it".to_owned(),
+            Some([]) => "nobody: its owners, operators and admins may run it".to_owned(),
+            Some(names) => names.join(", "),
+        };
+        output::print(&escape::text(&format!("{name} is shared with {with}")))
+    })
+}
+
+pub(super) async fn delete(context: &Context, name: &str, confirmation: Confirmation) -> Result<()> {
+    confirmation.ask(&format!("Delete the published playbook {name}?"))?;
+    let answer = context.api.delete(&format!("/playbooks/{}", segment(name))).await?;
+    context.done(&answer)
+}

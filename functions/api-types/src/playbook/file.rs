@@ -1,0 +1,70 @@
+//! Reads the files of playbooks, which are YAML.
+
+use super::Playbook;
+use crate::Problem;
+
+/// Bytes of a playbook's file.
+const MAX_FILE_BYTES: usize = 128 * 1024;
+const FIELDS: [&str; 10] =
+    ["description", "image", "git_repo", "git_ref", "git_path", "secrets", "env", "timeout", "parameters", "commands"];
+const PARAMETER_FIELDS: [&str; 10] =
+    ["name", "type", "label", "description", "default", "required", "allowed", "pattern", "min_length", "max_length"];
+
+/// The text is no playbook.
+pub type FileError = Problem;
+
+/// The playbook of a file, and its keys that mean nothing, such as `commmands` or `parameters[].defualt`. A scalar is the text that the file
+/// has: `1.10` is not 1.1.
+///
+/// # Errors
+/// The text is not YAML, or lacks what a playbook has. The message names the line.
+pub fn from_yaml(text: &str) -> Result<(Playbook, Vec<String>), FileError> {
+    if text.len() > MAX_FILE_BYTES {
+        return Err(Problem::new(format!("a playbook's file has at most {MAX_FILE_BYTES} bytes")));
+    }
+    let text = text.trim_start_matches('\u{feff}');
+    let unknown = unknown_keys(text);
+    match yaml_serde::from_str(text) {
+        Ok(playbook) => Ok((playbook, unknown)),
+        // A misspelt key is often why one is missing.
+        Err(error) if !unknown.is_empty() => {
+            Err(Problem::new(error.to_string()).with_hint(format!("unknown, and ignored: {}", unknown.join(", "))))
+        }
+        Err(error) => Err(Problem::new(error.to_string())),
+    }
+}
+
+fn unknown_keys(text: &str) -> Vec<String> {
+    let Ok(file) = yaml_serde::from_str::<yaml_serde::Value>(text) else { return Vec::new() };
+    let keys = |value: &yaml_serde::Value, known: &[&str], before: &str| -> Vec<String> {
+        let names = value.as_mapping().into_iter().flat_map(|mapping| mapping.keys()).filter_map(|key| key.as_str());
+        names.filter(|name| !known.contains(name)).map(|name| format!("{before}{name}")).collect()
+    };
+    let mut unknown = keys(&file, &FIELDS, "");
+    for parameter in file.get("parameters").and_then(|list| list.as_sequence()).into_iter().flatten() {
+        unknown.extend(keys(parameter, &PARAMETER_FIELDS, "parameters[]."));
+    }
+    unknown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::playbook::{ParameterType, Span};
+
+    #[test]
+    fn a_file_keeps_its_scalars_as_they_are_written() {
+        let text = "timeout: 15m\nenv: {A: 1.10, B: 0x1F, C: null, D: yes}\nparameters:\n- {name: V, type: choice, allowed: [1.10, 2]}\n- {name: N, required: false}\ncommands: [true]\ntimout: 5\n";
+        let (playbook, unknown) = from_yaml(text).unwrap();
+        assert_eq!(playbook.timeout, Some(Span(900)));
+        assert_eq!(playbook.env.values().collect::<Vec<_>>(), ["1.10", "0x1F", "null", "yes"]);
+        assert_eq!(
+            (playbook.parameters[0].kind, playbook.parameters[0].allowed[0].as_str()),
+            (ParameterType::Choice, "1.10")
+        );
+        assert_eq!(playbook.parameters[1].required, Some(false));
+        assert_eq!(playbook.commands, ["true"]);
+        assert_eq!(unknown, ["timout"]);
+        assert!(from_yaml("commands: 5: 6").is_err() && from_yaml("description: x").is_err());
+    }
+}

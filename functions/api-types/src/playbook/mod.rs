@@ -1,0 +1,175 @@
+//! Defines a playbook: commands with what they need and the parameters that callers fill in.
+//!
+//! The same words are in a file (YAML) and in the API (JSON). The server, the command line and, through the server, the console check
+//! playbooks and values by the rules here.
+
+mod check;
+#[cfg(feature = "yaml")]
+mod file;
+mod parameter;
+mod requests;
+mod span;
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "yaml")]
+pub use file::{FileError, from_yaml};
+pub use parameter::{Parameter, ParameterType, RequestedValue};
+pub use requests::{
+    CheckPlaybook, CheckedPlaybook, DeletedPlaybook, PlaybookAnswer, PlaybookVersions, Playbooks, RunPlaybook,
+};
+pub use span::Span;
+
+use crate::{Email, Problem, RequestId, time};
+
+/// Commands with what they need, and the parameters that callers fill in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Playbook {
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_length = 1024))]
+    pub description: String,
+    /// An image id or name; the default image if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_repo: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_ref: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_path: Option<String>,
+    /// Names of secrets, which the command gets in their variables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
+    /// Environment variables of each run.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Seconds, or a duration such as `15m`, after which the command is stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "15m"))]
+    pub timeout: Option<Span>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<Parameter>,
+    /// Run one after the other by one shell, which ends at the first that fails.
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, example = json!(["systemctl restart \"$SERVICE\""])))]
+    pub commands: Vec<String>,
+}
+
+impl Playbook {
+    /// The commands as a script, each as it is written.
+    pub fn command(&self) -> String {
+        self.commands.iter().map(|command| command.strip_suffix('\n').unwrap_or(command)).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The variables of a run: those of the playbook, and the values of its parameters, which come before them.
+    ///
+    /// # Errors
+    /// The first value that is missing, unknown or wrong, at `parameters.NAME`.
+    pub fn variables(&self, given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Problem> {
+        if let Some(unknown) = given.keys().find(|name| !self.parameters.iter().any(|one| one.name == **name)) {
+            let known: Vec<&str> = self.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+            let shown: String = unknown.chars().take(64).collect();
+            return Err(Problem::new(format!("the playbook has no parameter {shown:?}"))
+                .with_hint(if known.is_empty() {
+                    "it has none".to_owned()
+                } else {
+                    format!("its parameters are {}", known.join(", "))
+                })
+                .at_field(format!("parameters.{shown}")));
+        }
+        let mut variables = self.env.clone();
+        for parameter in &self.parameters {
+            let value = parameter.value(given.get(&parameter.name).map(String::as_str))?;
+            variables.insert(parameter.name.clone(), value);
+        }
+        Ok(variables)
+    }
+}
+
+/// The name of a published playbook. It has 1 to 64 letters, digits, dots, hyphens and underscores, and begins with a letter or digit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PlaybookName(String);
+
+impl PlaybookName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PlaybookName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for PlaybookName {
+    type Err = Problem;
+
+    fn from_str(name: &str) -> Result<Self, Problem> {
+        let well_formed = (1..=64).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+            && name.starts_with(|first: char| first.is_ascii_alphanumeric());
+        if well_formed {
+            return Ok(Self(name.to_owned()));
+        }
+        Err(Problem::new("a playbook's name must be 1 to 64 letters, digits, dots, hyphens or underscores, and begin with a letter or digit")
+            .at_field("name"))
+    }
+}
+
+/// A playbook as the API shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PublishedPlaybook {
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub name: PlaybookName,
+    #[serde(flatten)]
+    pub version: PlaybookVersion,
+    pub created_by: Email,
+    pub owned_by: Vec<Email>,
+    /// Users and roles (`role:runner`) that may see and run it. If absent, everyone whose role allows it, which the role runner does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_with: Option<Vec<String>>,
+    #[serde(with = "time::as_rfc3339")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "date-time"))]
+    pub created_at: Timestamp,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub created_by_request_id: RequestId,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub modified_by_request_id: RequestId,
+    #[serde(flatten)]
+    pub playbook: Playbook,
+}
+
+/// A version of a playbook: who published it, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PlaybookVersion {
+    /// Counts from 1.
+    pub version: u64,
+    /// The user with whose rights its runs use the image and the secrets.
+    pub published_by: Email,
+    #[serde(with = "time::as_rfc3339")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "date-time"))]
+    pub published_at: Timestamp,
+}
+
+/// A playbook in the list of all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PlaybookSummary {
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub name: PlaybookName,
+    #[serde(flatten)]
+    pub version: PlaybookVersion,
+    #[serde(default)]
+    pub description: String,
+    pub created_by: Email,
+    pub owned_by: Vec<Email>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_with: Option<Vec<String>>,
+}

@@ -1,0 +1,211 @@
+//! Keeps published playbooks: an item for each version, which never changes, and one with the newest version, its owners and its sharing.
+//!
+//! The name of a playbook outlives it: a deleted one leaves its item and its versions, so that another user cannot take a name that
+//! schedules and people trust, and the version that an execution names is always the same.
+
+mod ownership;
+mod publish;
+mod rights;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::{Deserialize, Serialize};
+
+pub use ownership::{set_owners, set_sharing};
+pub use publish::{Publication, delete, publish};
+pub use rights::{Usable, request, usable};
+pub use runvoy_api_types::{Playbook, PlaybookName, PlaybookSummary, PlaybookVersion, PublishedPlaybook};
+
+use crate::{
+    App, Error, Result,
+    auth::Resource,
+    page::{Page, PageRequest},
+    table::{self, number, string},
+};
+
+/// The version of the item that has the newest version, the owners and the sharing.
+const HEAD: u64 = 0;
+/// The partition of the index that lists the playbooks that are not deleted.
+const LISTING: &str = "playbooks";
+const BY_NAME: &str = "by-name";
+
+/// An item with the version 0: the newest version of a playbook.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Head {
+    /// The newest version, which `playbook` is of.
+    latest: u64,
+    /// Absent for a playbook that is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    listing: Option<String>,
+    #[serde(flatten)]
+    shown: PublishedPlaybook,
+}
+
+impl Head {
+    /// Tells whether the playbook is deleted.
+    pub fn is_deleted(&self) -> bool {
+        self.listing.is_none()
+    }
+
+    /// The newest version of the playbook.
+    pub fn playbook(&self) -> &PublishedPlaybook {
+        &self.shown
+    }
+
+    fn with_latest(mut self) -> Self {
+        self.shown.version.version = self.latest;
+        self
+    }
+}
+
+/// The item of one version. It is put once and never changed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct VersionItem {
+    name: PlaybookName,
+    #[serde(flatten)]
+    version: PlaybookVersion,
+    #[serde(flatten)]
+    playbook: Playbook,
+}
+
+/// The playbook as the policies see it.
+pub fn resource(playbook: &PublishedPlaybook) -> Resource<'_> {
+    Resource::Playbook {
+        name: playbook.name.as_str(),
+        owners: &playbook.owned_by,
+        shared_with: playbook.shared_with.as_deref(),
+    }
+}
+
+/// The playbook in the list, as the policies see it.
+pub fn resource_of_summary(playbook: &PlaybookSummary) -> Resource<'_> {
+    Resource::Playbook {
+        name: playbook.name.as_str(),
+        owners: &playbook.owned_by,
+        shared_with: playbook.shared_with.as_deref(),
+    }
+}
+
+/// The name of a playbook in entries of the audit.
+fn audit_name(name: &PlaybookName) -> String {
+    format!("playbook:{name}")
+}
+
+/// The source of executions of this version.
+pub fn source(name: &PlaybookName, version: u64) -> String {
+    format!("{SOURCE}{name}@{version}")
+}
+
+const SOURCE: &str = "playbook:";
+
+/// The name of the playbook in the source of an execution, if it has one.
+pub fn name_in_source(source: &str) -> Option<&str> {
+    source.strip_prefix(SOURCE)?.rsplit_once('@').map(|(name, _)| name)
+}
+
+/// The playbook with this name, deleted or not, strongly consistent.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub async fn head(app: &App, name: &PlaybookName) -> Result<Option<Head>> {
+    Ok(item::<Head>(app, name, HEAD).await?.map(Head::with_latest))
+}
+
+/// The newest version of a playbook.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none, or it is deleted.
+pub async fn find(app: &App, name: &str) -> Result<PublishedPlaybook> {
+    let missing = || Error::not_found("playbook", name);
+    let parsed: PlaybookName = name.parse().map_err(|_| missing())?;
+    head(app, &parsed).await?.filter(|head| !head.is_deleted()).map(|head| head.shown).ok_or_else(missing)
+}
+
+/// The playbook as another of its versions has it.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such version.
+pub async fn at_version(app: &App, playbook: PublishedPlaybook, version: u64) -> Result<PublishedPlaybook> {
+    if version == playbook.version.version {
+        return Ok(playbook);
+    }
+    let missing = || Error::not_found("playbook", format!("{}@{version}", playbook.name));
+    if version == HEAD {
+        return Err(missing());
+    }
+    let item: VersionItem = item(app, &playbook.name, version).await?.ok_or_else(missing)?;
+    Ok(PublishedPlaybook { version: item.version, playbook: item.playbook, ..playbook })
+}
+
+async fn item<T: serde::de::DeserializeOwned>(app: &App, name: &PlaybookName, version: u64) -> Result<Option<T>> {
+    let get = app.aws.dynamodb.get_item().table_name(&app.config.tables.playbooks).consistent_read(true);
+    let found = get.key("name", string(name.as_str())).key("version", number(version)).send().await?;
+    found.item.map(table::from_item).transpose()
+}
+
+/// The versions of a playbook, newest first.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub async fn versions(app: &App, name: &PlaybookName) -> Result<Vec<PlaybookVersion>> {
+    let mut items = app
+        .aws
+        .dynamodb
+        .query()
+        .table_name(&app.config.tables.playbooks)
+        .consistent_read(true)
+        .scan_index_forward(false)
+        .key_condition_expression("#name = :name AND version > :head")
+        .projection_expression("version, published_by, published_at")
+        .expression_attribute_names("#name", "name")
+        .expression_attribute_values(":name", string(name.as_str()))
+        .expression_attribute_values(":head", number(HEAD))
+        .into_paginator()
+        .items()
+        .send();
+    let mut versions = Vec::new();
+    while let Some(item) = items.next().await {
+        versions.push(table::from_item(item?)?);
+    }
+    Ok(versions)
+}
+
+/// A page of the playbooks that the caller may see, by name.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub async fn page(
+    app: &App,
+    request: &PageRequest,
+    is_visible: impl Fn(&PlaybookSummary) -> bool,
+) -> Result<Page<PlaybookSummary>> {
+    #[derive(Deserialize)]
+    struct Listed {
+        latest: u64,
+        #[serde(flatten)]
+        summary: PlaybookSummary,
+    }
+    let mut items = app
+        .aws
+        .dynamodb
+        .query()
+        .table_name(&app.config.tables.playbooks)
+        .index_name(BY_NAME)
+        .key_condition_expression("listing = :listing")
+        .expression_attribute_values(":listing", AttributeValue::S(LISTING.to_owned()))
+        .into_paginator()
+        .items()
+        .send();
+    let mut visible = Vec::new();
+    while let Some(item) = items.next().await {
+        let Listed { latest, mut summary } = table::from_item(item?)?;
+        summary.version.version = latest;
+        if is_visible(&summary) {
+            visible.push(summary);
+        }
+    }
+    request.of(
+        visible,
+        |playbook| playbook.name.to_string(),
+        |playbook| format!("{} {}", playbook.name, playbook.description),
+    )
+}

@@ -1,0 +1,118 @@
+//! Publishes versions of playbooks, and deletes playbooks.
+
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
+
+use super::{HEAD, Head, LISTING, Playbook, PlaybookName, PlaybookVersion, PublishedPlaybook, VersionItem, audit_name};
+use crate::{
+    App, Email, Error, Result,
+    audit::{self, Actor, Entry},
+    auth::Action,
+    table::{self, Transacted, number, string},
+};
+
+/// A version of a playbook that is to be published.
+pub struct Publication<'a> {
+    pub name: &'a PlaybookName,
+    pub playbook: Playbook,
+    /// The playbook as the caller's rights were decided from.
+    pub before: Option<&'a Head>,
+    /// The version that the caller has changed; 0 if there must be none. Any if absent.
+    pub expected: Option<u64>,
+    pub by: &'a Email,
+}
+
+/// Publishes the next version of a playbook. The same words by the same user again are the same version.
+///
+/// # Errors
+/// [`Error::Conflict`] when the playbook is not at the version that the caller expects, or another request changes it at the same time.
+pub async fn publish(app: &App, new: Publication<'_>, actor: &Actor) -> Result<PublishedPlaybook> {
+    let Publication { name, playbook, before, expected, by } = new;
+    let latest = before.map_or(0, |head| head.latest);
+    let shown = before.filter(|head| !head.is_deleted()).map_or(0, |head| head.latest);
+    if expected.is_some_and(|expected| expected != shown) {
+        return Err(changed(name, shown));
+    }
+    if let Some(head) = before.filter(|head| !head.is_deleted())
+        && head.shown.playbook == playbook
+        && head.shown.version.published_by == *by
+    {
+        return Ok(head.shown.clone());
+    }
+    let version = PlaybookVersion { version: latest + 1, published_by: by.clone(), published_at: app.now() };
+    let base = before.map(|head| &head.shown);
+    let published = PublishedPlaybook {
+        name: name.clone(),
+        version: version.clone(),
+        created_by: base.map_or_else(|| by.clone(), |base| base.created_by.clone()),
+        owned_by: base.map_or_else(|| vec![by.clone()], |base| base.owned_by.clone()),
+        shared_with: base.and_then(|base| base.shared_with.clone()),
+        created_at: base.map_or(version.published_at, |base| base.created_at),
+        created_by_request_id: base.map_or_else(|| actor.request_id.clone(), |base| base.created_by_request_id.clone()),
+        modified_by_request_id: actor.request_id.clone(),
+        playbook: playbook.clone(),
+    };
+    let head = Head { latest: version.version, listing: Some(LISTING.to_owned()), shown: published.clone() };
+    let mut head = table::to_item(&head)?;
+    head.insert("version".to_owned(), number(HEAD));
+    let put = Put::builder().table_name(&app.config.tables.playbooks).set_item(Some(head));
+    let put = match base {
+        None => put.condition_expression("attribute_not_exists(#name)").expression_attribute_names("#name", "name"),
+        // The owners and the sharing are part of the item, so they must be those that were read.
+        Some(base) => put
+            .condition_expression("latest = :latest AND modified_by_request_id = :request")
+            .expression_attribute_values(":latest", number(latest))
+            .expression_attribute_values(":request", string(base.modified_by_request_id.as_str())),
+    };
+    let item = VersionItem { name: name.clone(), version: version.clone(), playbook };
+    let put_version = Put::builder()
+        .table_name(&app.config.tables.playbooks)
+        .set_item(Some(table::to_item(&item)?))
+        .condition_expression("attribute_not_exists(#name)")
+        .expression_attribute_names("#name", "name")
+        .build()?;
+    let writes = vec![
+        TransactWriteItem::builder().put(put.build()?).build(),
+        TransactWriteItem::builder().put(put_version).build(),
+    ];
+    let entry = Entry::done(app, actor, Action::PublishPlaybook, audit_name(name))
+        .detail("version", version.version)
+        .detail("image", published.playbook.image.clone())
+        .detail("secrets", published.playbook.secrets.clone())
+        .detail("git_repo", published.playbook.git_repo.as_deref().map(crate::execution::without_credentials));
+    match audit::transact(app, writes, &[entry]).await? {
+        Transacted::Done => Ok(published),
+        Transacted::Refused(_) | Transacted::Conflict => Err(changed(name, shown)),
+    }
+}
+
+fn changed(name: &PlaybookName, shown: u64) -> Error {
+    let now = match shown {
+        0 => "there is none".to_owned(),
+        version => format!("it was at version {version} when this request came"),
+    };
+    Error::conflict(format!("the playbook {name} has been changed meanwhile: {now}"))
+        .with_hint("read it again, and publish your change of what is there now")
+}
+
+/// Deletes a playbook. Its versions stay for the executions that name them, and its name for its owners, operators and admins.
+///
+/// # Errors
+/// [`Error::NotFound`] when another request has deleted it meanwhile.
+pub async fn delete(app: &App, playbook: &PublishedPlaybook, actor: &Actor) -> Result<()> {
+    let update = Update::builder()
+        .table_name(&app.config.tables.playbooks)
+        .key("name", string(playbook.name.as_str()))
+        .key("version", number(HEAD))
+        .update_expression("SET modified_by_request_id = :request REMOVE listing")
+        .condition_expression("listing = :listing")
+        .expression_attribute_values(":listing", AttributeValue::S(LISTING.to_owned()))
+        .expression_attribute_values(":request", string(actor.request_id.as_str()))
+        .build()?;
+    let entry = Entry::done(app, actor, Action::DeletePlaybook, audit_name(&playbook.name))
+        .detail("version", playbook.version.version);
+    let write = TransactWriteItem::builder().update(update).build();
+    match audit::transact(app, vec![write], &[entry]).await? {
+        Transacted::Done => Ok(()),
+        Transacted::Refused(_) | Transacted::Conflict => Err(Error::not_found("playbook", playbook.name.as_str())),
+    }
+}

@@ -1,0 +1,89 @@
+//! Checks that a playbook can run with the rights of the user who published it: at publication, and again at each run.
+
+use std::collections::BTreeMap;
+
+use super::Playbook;
+use crate::{
+    App, Error, Result,
+    auth::{Action, Principal, Resource, policy},
+    environment,
+    execution::{RunRequest, ValidRun},
+    image::{self, Image},
+    redaction::says_secret,
+    secret::{self, Secret},
+};
+
+/// The image and the secrets that the runs of a playbook use.
+#[derive(Debug)]
+pub struct Usable {
+    pub image: Image,
+    pub secrets: Vec<Secret>,
+}
+
+/// Checks a playbook with all that it names, and that this user may use it. It is the publisher, and not the caller of a run, whose rights
+/// count.
+///
+/// # Errors
+/// [`Error::Invalid`] with the field that is wrong, [`Error::ForbiddenUse`] for an image or a secret that the publisher may not use.
+pub async fn usable(app: &App, playbook: &Playbook, publisher: &Principal) -> Result<Usable> {
+    playbook.check()?;
+    for (at, parameter) in playbook.parameters.iter().enumerate() {
+        let field = format!("parameters[{at}].name");
+        environment::check_shared_name(&parameter.name).map_err(|error| error.at_field(field.clone()))?;
+        if says_secret(&parameter.name.to_ascii_uppercase()) {
+            return Err(Error::invalid(format!(
+                "the name of the parameter {} says that it is a secret",
+                parameter.name
+            ))
+            .with_hint("values of parameters are kept and shown: use a secret, or another name")
+            .at_field(field));
+        }
+    }
+    request(playbook, playbook.env.clone())?;
+    policy::authorize(publisher, Action::Run, Resource::Account)?;
+    let secrets = async {
+        match playbook.secrets.as_slice() {
+            [] => Ok(Vec::new()),
+            names => secret::find_all(app, names).await,
+        }
+    };
+    let (image, secrets) = tokio::try_join!(image::resolve(app, playbook.image.as_deref()), secrets)
+        .map_err(|error| error.at_field("image"))?;
+    policy::authorize(publisher, Action::UseImage, image::resource(&image))
+        .map_err(|error| naming(error, "image", image.image_id.as_str()))?;
+    for secret in &secrets {
+        policy::authorize(publisher, Action::UseSecret, secret::resource(secret))
+            .map_err(|error| naming(error, "secret", secret.name.as_str()))?;
+        let is_its_variable = |parameter: &runvoy_api_types::Parameter| parameter.name == secret.key_name;
+        if let Some(at) = playbook.parameters.iter().position(is_its_variable) {
+            let problem =
+                format!("the parameter {} would take the place of the secret {}", secret.key_name, secret.name);
+            return Err(Error::invalid(problem).at_field(format!("parameters[{at}].name")));
+        }
+    }
+    Ok(Usable { image, secrets })
+}
+
+fn naming(error: Error, kind: &'static str, name: &str) -> Error {
+    match error {
+        Error::Forbidden(_) => Error::ForbiddenUse { kind, name: name.to_owned() },
+        error => error,
+    }
+}
+
+/// The run of a playbook with these variables.
+///
+/// # Errors
+/// [`Error::Invalid`] with the field that is wrong.
+pub fn request(playbook: &Playbook, variables: BTreeMap<String, String>) -> Result<ValidRun> {
+    ValidRun::try_from(RunRequest {
+        command: playbook.command(),
+        image: playbook.image.clone(),
+        env: variables,
+        secrets: playbook.secrets.clone(),
+        timeout: playbook.timeout.map(|timeout| timeout.0),
+        git_repo: playbook.git_repo.clone(),
+        git_ref: playbook.git_ref.clone(),
+        git_path: playbook.git_path.clone(),
+    })
+}

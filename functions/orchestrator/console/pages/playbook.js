@@ -1,0 +1,177 @@
+/** Shows one playbook: the form of its parameters, what it runs, who ran it, and its versions. */
+
+import { describe, isEnd } from "../api.js";
+import { ago, duration, local } from "../format.js";
+import { confirm } from "../ui/dialog.js";
+import { element, fill } from "../ui/dom.js";
+import { field, form, input, select } from "../ui/form.js";
+import { row, table } from "../ui/table.js";
+import { statusBadge } from "../ui/status.js";
+import { toast } from "../ui/toast.js";
+
+/** @typedef {import("../api.js").PublishedPlaybook} PublishedPlaybook @typedef {import("../playbook-file.js").Parameter} Parameter @typedef {import("../api.js").Execution} Execution */
+
+/** Executions in the history. */
+const HISTORY = 20;
+
+/** @param {import("../main.js").Context} context @param {string} name @returns {import("../main.js").Page} */
+export function playbookPage(context, name) {
+  const { api, me, may, go, left, address, load: loaded } = context;
+  const path = `/playbooks/${encodeURIComponent(name)}`;
+  const version = address.searchParams.get("version");
+  const body = element("div", {}, element("h1", {}, name), element("p", { class: "note" }, "Loading…"));
+  const history = table("History", ["Result", "Version", "Run by", "Started", ""]);
+  const historyNote = element("p", { class: "note", role: "status" });
+  const versions = table("Versions", ["Version", "Published by", "Published", ""]);
+
+  async function open() {
+    const { playbook } = await api.get(version ? `${path}?version=${encodeURIComponent(version)}` : path, left);
+    const again = address.searchParams.get("again");
+    const values = again ? await valuesOf(again) : {};
+    draw(playbook, values);
+    await Promise.all([drawHistory(), drawVersions(playbook.version)]);
+  }
+
+  /** The values with which an execution was started, as far as they are kept. @param {string} id @returns {Promise<Record<string, string>>} */
+  async function valuesOf(id) {
+    const { request } = await api.get(`/executions/${encodeURIComponent(id)}`, left);
+    return request?.env ?? {};
+  }
+
+  /** @param {PublishedPlaybook} playbook @param {Record<string, string>} values */
+  function draw(playbook, values) {
+    const owns = playbook.owned_by.includes(me.email);
+    const fields = (playbook.parameters ?? []).map((parameter) => ({ parameter, ...control(parameter, values[parameter.name]) }));
+    const made = form({
+      body: fields.map(({ field }) => field.element),
+      fields: Object.fromEntries(fields.map(({ parameter, field }) => [`parameters.${parameter.name}`, field])),
+      action: "Run",
+      send: async () => {
+        const parameters = Object.fromEntries(fields.map(({ parameter, read }) => [parameter.name, read()]));
+        const started = await api.runPlaybook(name, { parameters, version: playbook.version });
+        go(`/logs?execution_id=${encodeURIComponent(started.execution_id)}`);
+      },
+    });
+    fill(body,
+      element("div", { class: "heading" }, element("h1", {}, name),
+        element("span", { class: "buttons" },
+          (owns || may("playbooks:update")) && element("a", { class: "button", href: `/playbooks?edit=${encodeURIComponent(name)}` }, "Edit"),
+          (owns || may("playbooks:share")) && element("button", { type: "button", onclick: () => share(playbook) }, "Share"),
+          (owns || may("playbooks:delete")) && element("button", { type: "button", class: "danger", onclick: remove }, "Delete"))),
+      playbook.description && element("p", {}, playbook.description),
+      version !== null && element("p", { class: "note" }, `This is version ${playbook.version}. `, element("a", { href: `/playbooks?name=${encodeURIComponent(name)}` }, "The newest")),
+      sharing,
+      element("section", { class: "narrow" }, made),
+      element("details", { class: "fold" }, element("summary", {}, "What it runs"), whatRuns(playbook)),
+      element("section", {}, element("h2", {}, "History"), history.element, historyNote),
+      element("section", {}, element("h2", {}, "Versions"), versions.element));
+    const first = fields[0]?.field.control;
+    (first?.matches("input, select, textarea") ? first : first?.querySelector("input"))?.focus();
+  }
+
+  const sharing = element("section", { class: "narrow" });
+
+  /** @param {PublishedPlaybook} playbook */
+  function share(playbook) {
+    const who = field("Shared with", input({ value: playbook.shared_with?.join(", ") ?? "", placeholder: "everyone whose role allows it, which runners do not" }),
+      "Addresses and roles such as role:runner, separated by commas. Empty: everyone whose role allows it. A dash: nobody but owners, operators and admins.");
+    fill(sharing, element("h2", {}, "Share"), form({
+      body: [who.element],
+      fields: { shared_with: who },
+      action: "Share",
+      beside: [element("button", { type: "button", onclick: () => fill(sharing) }, "Cancel")],
+      send: async () => {
+        const text = who.control.value.trim();
+        const names = text.split(/[\s,]+/).filter((one) => one !== "" && one !== "-");
+        const { shared_with } = await api.put(`${path}/sharing`, { shared_with: text === "" ? null : names });
+        playbook.shared_with = shared_with ?? undefined;
+        fill(sharing);
+        toast("The sharing is changed");
+      },
+    }));
+    who.control.focus();
+  }
+
+  async function remove() {
+    const sure = await confirm({ title: `Delete ${name}?`, text: "Nobody can run it any more. Its executions stay.", action: "Delete" });
+    if (!sure) return;
+    try {
+      await api.delete(path);
+      toast(`${name} is deleted`);
+      go("/playbooks");
+    } catch (error) {
+      toast(describe(error), "problem");
+    }
+  }
+
+  async function drawHistory() {
+    const executions = /** @type {Execution[]} */ (await api.get(`/executions?limit=${HISTORY}&playbook=${encodeURIComponent(name)}`, left));
+    const isMine = (/** @type {Execution} */ one) => one.owned_by.includes(me.email) || may("executions:read");
+    fill(history.body, ...executions.map((one) => row([
+      element("a", { href: `/logs?execution_id=${encodeURIComponent(one.execution_id)}` }, statusBadge(one.status)),
+      one.source?.split("@")[1] ?? "",
+      one.created_by,
+      element("time", { datetime: one.started_at, title: local(one.started_at) }, ago(one.started_at)),
+      isEnd(one.status) && isMine(one) && element("a", { class: "button quiet", href: `/playbooks?name=${encodeURIComponent(name)}&again=${encodeURIComponent(one.execution_id)}` }, "Same values again"),
+    ])));
+    historyNote.textContent = executions.length > 0 ? "" : "It has not been run yet, as far as you may see.";
+  }
+
+  /** @param {number} shown */
+  async function drawVersions(shown) {
+    const { versions: list } = await api.get(`${path}/versions`, left);
+    fill(versions.body, ...list.map((/** @type {{version: number, published_by: string, published_at: string}} */ one) => row([
+      String(one.version), one.published_by, element("time", { datetime: one.published_at, title: local(one.published_at) }, ago(one.published_at)),
+      one.version === shown ? "shown here" : element("a", { href: `/playbooks?name=${encodeURIComponent(name)}&version=${one.version}` }, "Show"),
+    ])));
+  }
+
+  return {
+    title: name,
+    body,
+    shown: () => loaded(open, (text) => fill(body, element("h1", {}, name), element("p", { class: "problem" }, text), element("p", {}, element("a", { href: "/playbooks" }, "All playbooks")))),
+  };
+}
+
+/** The command, and what it gets. @param {PublishedPlaybook} playbook */
+export function whatRuns(playbook) {
+  const { image, secrets = [], env = {}, timeout, git_repo, git_ref, git_path, published_by } = playbook;
+  /** @type {[string, string][]} */
+  const facts = [
+    ["Image", image ?? "the default image"], ["Secrets", secrets.join(", ")], ["Variables", Object.entries(env).map(([name, value]) => `${name}=${value}`).join(", ")],
+    ["Timeout", timeout ? duration(timeout) : ""], ["Repository", [git_repo, git_ref, git_path].filter(Boolean).join(" ")], ["Published by", published_by],
+  ];
+  return element("div", {},
+    element("pre", { class: "command", tabindex: 0, "aria-label": "Command" }, playbook.commands.join("\n")),
+    element("dl", { class: "facts" }, ...facts.filter(([, value]) => value !== "").map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)))));
+}
+
+/**
+ * The field of a parameter. Nothing is chosen that the playbook does not choose.
+ * @param {Parameter} parameter @param {string | undefined} value
+ * @returns {{field: import("../ui/form.js").Field, read: () => string | boolean | string[]}}
+ */
+function control({ name, type = "string", label, description, default: usual, required, allowed = [], max_length }, value) {
+  const given = value ?? usual ?? "";
+  const isRequired = required ?? usual === undefined;
+  const title = `${label ?? name}${isRequired || type === "boolean" ? "" : " (optional)"}`;
+  if (type === "boolean") {
+    const box = input({ type: "checkbox", checked: given === "true" });
+    const group = element("div", {}, element("label", { class: "check" }, box, "yes"));
+    return { field: field(title, group, description), read: () => box.checked };
+  }
+  if (type === "choices") {
+    const chosen = given.split(/[,\n]/).map((one) => one.trim());
+    const boxes = allowed.map((one) => ({ one, box: input({ type: "checkbox", checked: chosen.includes(one) }) }));
+    const group = element("div", { class: "choices" }, ...boxes.map(({ one, box }) => element("label", { class: "check" }, box, one)));
+    return { field: field(title, group, description), read: () => boxes.filter(({ box }) => box.checked).map(({ one }) => one) };
+  }
+  if (allowed.length > 0) {
+    const made = select([["", isRequired ? "Choose…" : "none"], ...allowed.map((one) => /** @type {[string, string]} */ ([one, one]))], allowed.includes(given) ? given : "");
+    return { field: field(title, made, description), read: () => made.value };
+  }
+  const made = type === "text"
+    ? element("textarea", { rows: 4, spellcheck: "false" }, given)
+    : input({ value: given, ...(type === "date" && { type: "date" }), ...(type === "number" && { inputmode: "decimal" }), ...(max_length && { maxlength: max_length }) });
+  return { field: field(title, made, description), read: () => made.value };
+}

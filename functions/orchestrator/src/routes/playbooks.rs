@@ -1,0 +1,295 @@
+//! Publishes, shows, runs and deletes playbooks.
+
+use axum::{
+    Extension, Json,
+    extract::State,
+    http::{HeaderMap, HeaderName, StatusCode, Uri, header},
+    response::IntoResponse,
+};
+use runvoy_api_types::{
+    CheckPlaybook, CheckedPlaybook, DeletedPlaybook, Owners, PlaybookAnswer, PlaybookVersions, Playbooks, Problem,
+    RunPlaybook, SetOwners, SetSharing, Sharing, playbook::from_yaml,
+};
+use runvoy_core::{
+    App, Error, RequestId,
+    auth::{Action, Principal, Resource, policy},
+    execution::{Idempotency, RunContext},
+    ownership,
+    playbook::{self, Playbook, PlaybookName, PlaybookSummary, Publication, PublishedPlaybook, Usable},
+    user,
+};
+use serde::Deserialize;
+
+use super::{
+    owners::checked,
+    page::PageParameters,
+    runs::{self, Started},
+    tags,
+};
+use crate::{
+    error::{self, ApiError, Result},
+    extract::{Caller, JsonBody, Path, Query},
+    middleware::Denial,
+};
+
+/// Lists the playbooks that the caller may see
+///
+/// When there is more, the header `Link: <…>; rel="next"` names the next page.
+#[utoipa::path(get, path = "/playbooks", operation_id = "list_playbooks", tag = tags::PLAYBOOKS, params(PageParameters),
+    responses((status = 200, body = Playbooks, description = "Playbooks, by name", headers(("Link" = Option<String>, description = "The next page, if there is one"))),
+        error::Malformed, error::Refused, error::Unavailable))]
+pub(super) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<PageParameters>,
+) -> Result<impl IntoResponse> {
+    caller.may(Action::ListPlaybooks, Resource::Account)?;
+    let is_visible = |playbook: &PlaybookSummary| {
+        let resource = playbook::resource_of_summary(playbook);
+        policy::authorize(&caller.principal, Action::ReadPlaybook, resource).is_ok()
+    };
+    let page = playbook::page(&app, &query.request()?, is_visible).await?;
+    Ok((query.link("/playbooks", page.next.as_ref()), Json(Playbooks { playbooks: page.items })))
+}
+
+/// The playbook that a path names, if the caller may do this to it.
+async fn permitted(app: &App, caller: &Caller, name: &str, action: Action) -> Result<PublishedPlaybook> {
+    let playbook = playbook::find(app, name).await?;
+    caller.may(action, playbook::resource(&playbook))?;
+    Ok(playbook)
+}
+
+/// The answer with a playbook, whose version `If-Match` of a change may name.
+fn shown(playbook: PublishedPlaybook) -> ([(HeaderName, String); 1], Json<PlaybookAnswer>) {
+    ([(header::ETAG, format!("\"{}\"", playbook.version.version))], Json(PlaybookAnswer { playbook }))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ShowParameters {
+    /// The newest if absent.
+    #[param(pattern = "^[0-9]{0,9}$")]
+    version: Option<String>,
+}
+
+/// Shows a playbook
+#[utoipa::path(get, path = "/playbooks/{name}", operation_id = "show_playbook", tag = tags::PLAYBOOKS,
+    params(("name" = String, Path, description = "Name of the playbook"), ShowParameters),
+    responses((status = 200, body = PlaybookAnswer, description = "The playbook", headers(("ETag" = String, description = "Its version"))),
+        error::Malformed, error::Refused, error::NotFound, error::Unavailable))]
+pub(super) async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path,
+    Query(query): Query<ShowParameters>,
+) -> Result<impl IntoResponse> {
+    let playbook = permitted(&app, &caller, &name, Action::ReadPlaybook).await?;
+    let version = match query.version.as_deref().filter(|version| !version.is_empty()) {
+        None => playbook.version.version,
+        Some(text) => version(text).ok_or_else(|| Error::invalid("invalid version parameter").at_field("version"))?,
+    };
+    Ok(shown(playbook::at_version(&app, playbook, version).await?))
+}
+
+fn version(text: &str) -> Option<u64> {
+    let digits = Some(text).filter(|text| (1..=9).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()));
+    digits.and_then(|text| text.parse().ok())
+}
+
+/// Publishes a playbook, or the next version of one
+///
+/// Its runs use the image and the secrets with the rights of the user who published the version, which are checked now and at each run. With
+/// `If-Match`, a playbook that has another version meanwhile is not changed. The same playbook again is the same version.
+#[utoipa::path(put, path = "/playbooks/{name}", operation_id = "publish_playbook", tag = tags::PLAYBOOKS, request_body = Playbook,
+    params(("name" = String, Path, description = "Name of the playbook: 1 to 64 letters, digits, dots, hyphens and underscores"),
+        ("If-Match" = Option<String>, Header, pattern = "^\"?[0-9]{1,9}\"?$", description = "The version that the caller has changed; 0 if there must be none")),
+    responses((status = 200, body = PlaybookAnswer, description = "The playbook with its version", headers(("ETag" = String, description = "Its version"))),
+        error::Malformed, error::TooLarge, error::Refused, error::Conflict, error::Unavailable))]
+pub(super) async fn publish(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<Playbook>,
+) -> Result<impl IntoResponse> {
+    let parsed = name.parse::<PlaybookName>();
+    let head = match &parsed {
+        Ok(name) => playbook::head(&app, name).await?,
+        Err(_) => None,
+    };
+    match &head {
+        Some(head) => caller.may(Action::UpdatePlaybook, playbook::resource(head.playbook()))?,
+        None => caller.may(Action::PublishPlaybook, Resource::Account)?,
+    }
+    let name = parsed?;
+    let expected = expected_version(&headers)?;
+    check_rights(&app, &caller, &body).await?;
+    let publication =
+        Publication { name: &name, playbook: body, before: head.as_ref(), expected, by: &caller.principal.email };
+    Ok(shown(playbook::publish(&app, publication, &caller.actor).await?))
+}
+
+/// Checks a playbook, and that the caller may use what it names. The audit keeps a refusal.
+async fn check_rights(app: &App, caller: &Caller, playbook: &Playbook) -> Result<()> {
+    // Who publishes a playbook runs commands by it.
+    caller.may(Action::Run, Resource::Account)?;
+    playbook::usable(app, playbook, &caller.principal).await.map(drop).map_err(|error| match &error {
+        Error::ForbiddenUse { kind, name } => {
+            let (action, resource) = (format!("{kind}s:use"), format!("{kind}:{name}"));
+            ApiError::Denied(error, Box::new(Denial { actor: caller.actor.clone(), action, resource }))
+        }
+        _ => error.into(),
+    })
+}
+
+/// The version in the header `If-Match`.
+fn expected_version(headers: &HeaderMap) -> Result<Option<u64>> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    let text = text.strip_prefix("W/").unwrap_or(text).trim_matches('"');
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let wrong = || Error::invalid("If-Match must be a version of the playbook").with_hint("GET shows it in ETag");
+    Ok(Some(version(text).ok_or_else(wrong)?))
+}
+
+/// Checks the text of a playbook's file, and publishes nothing
+///
+/// What is wrong is what publishing it would be refused for.
+#[utoipa::path(post, path = "/playbooks", operation_id = "check_playbook", tag = tags::PLAYBOOKS, request_body = CheckPlaybook,
+    responses((status = 200, body = CheckedPlaybook, description = "The caller could publish it"), error::Malformed, error::TooLarge, error::Refused, error::Unavailable))]
+pub(super) async fn check(
+    State(app): State<App>,
+    caller: Caller,
+    JsonBody(body): JsonBody<CheckPlaybook>,
+) -> Result<Json<CheckedPlaybook>> {
+    caller.may(Action::PublishPlaybook, Resource::Account)?;
+    let (playbook, unknown) = from_yaml(&body.file).map_err(|problem| problem.at_field("file"))?;
+    if let Some(key) = unknown.first() {
+        let problem = Problem::new(format!("there is no field {key:?} in a playbook"));
+        return Err(problem.with_hint("docs/PLAYBOOKS.md lists the fields").at_field(key.as_str()).into());
+    }
+    check_rights(&app, &caller, &playbook).await?;
+    Ok(Json(CheckedPlaybook { playbook }))
+}
+
+/// Lists the versions of a playbook, newest first
+#[utoipa::path(get, path = "/playbooks/{name}/versions", operation_id = "playbook_versions", tag = tags::PLAYBOOKS,
+    params(("name" = String, Path, description = "Name of the playbook")),
+    responses((status = 200, body = PlaybookVersions, description = "The versions"), error::Malformed, error::Refused, error::NotFound, error::Unavailable))]
+pub(super) async fn versions(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path,
+) -> Result<Json<PlaybookVersions>> {
+    let playbook = permitted(&app, &caller, &name, Action::ReadPlaybook).await?;
+    Ok(Json(PlaybookVersions { versions: playbook::versions(&app, &playbook.name).await? }))
+}
+
+/// Deletes a playbook
+///
+/// Its name stays for its owners, operators and admins, who may publish it again.
+#[utoipa::path(delete, path = "/playbooks/{name}", operation_id = "delete_playbook", tag = tags::PLAYBOOKS,
+    params(("name" = String, Path, description = "Name of the playbook")),
+    responses((status = 200, body = DeletedPlaybook, description = "It is gone"), error::Malformed, error::Refused, error::NotFound, error::Unavailable))]
+pub(super) async fn delete(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<Json<DeletedPlaybook>> {
+    let playbook = permitted(&app, &caller, &name, Action::DeletePlaybook).await?;
+    playbook::delete(&app, &playbook, &caller.actor).await?;
+    Ok(Json(DeletedPlaybook { name, message: "Playbook deleted successfully".to_owned() }))
+}
+
+/// Runs a playbook
+///
+/// The values of parameters are environment variables of the command, and never part of its text. The image and the secrets are used with
+/// the rights of the user who published the version. A header `Idempotency-Key` has the same meaning as for `/run`.
+#[utoipa::path(post, path = "/playbooks/{name}/run", operation_id = "run_playbook", tag = tags::PLAYBOOKS, request_body = RunPlaybook,
+    params(("name" = String, Path, description = "Name of the playbook"),
+        ("Idempotency-Key" = Option<String>, Header, max_length = 255, pattern = "^[!-~]*$", description = "A text that the caller chooses for this one run")),
+    responses((status = 202, body = Started, description = "The task is on its way"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Conflict, error::Unavailable))]
+pub(super) async fn run(
+    State(app): State<App>,
+    caller: Caller,
+    Extension(id): Extension<RequestId>,
+    Path(name): Path,
+    uri: Uri,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<RunPlaybook>,
+) -> Result<(StatusCode, Json<Started>)> {
+    let playbook = permitted(&app, &caller, &name, Action::RunPlaybook).await?;
+    let key = runs::idempotency_key(&headers)?;
+    let idempotency = key.map(|key| Idempotency::new(&caller.principal, key, &(&playbook.name, &body))).transpose()?;
+    if let Some(idempotency) = &idempotency
+        && let Some(record) = idempotency.find_first(&app).await?
+    {
+        return runs::answer(&app, &caller, &uri, &headers, record, &[]).await;
+    }
+    let playbook = match body.version {
+        None | Some(0) => playbook,
+        Some(version) => playbook::at_version(&app, playbook, version).await?,
+    };
+    let given = body.parameters.into_iter().map(|(name, value)| (name, value.0)).collect();
+    let request = playbook::request(&playbook.playbook, playbook.playbook.variables(&given)?)?;
+    let Usable { image, secrets } = with_rights_of_publisher(&app, &playbook).await?;
+    let source = playbook::source(&playbook.name, playbook.version.version);
+    let context = RunContext {
+        principal: &caller.principal,
+        request_id: &id,
+        idempotency: idempotency.as_ref(),
+        source: &source,
+    };
+    let (record, entries) = runs::start_task(&app, &caller, context, &request, &image, &secrets).await?;
+    runs::answer(&app, &caller, &uri, &headers, record, &entries).await
+}
+
+/// The image and the secrets of a version, if its publisher may still use them. It is not the caller who lacks a right if not.
+async fn with_rights_of_publisher(app: &App, playbook: &PublishedPlaybook) -> Result<Usable> {
+    let by = &playbook.version.published_by;
+    let refused = |what: String| {
+        Error::conflict(format!("{} was published by {by}, who {what}", playbook.name))
+            .with_hint("have it published again by someone who may use what it names")
+    };
+    let publisher: Principal =
+        user::principal(app, by).await?.ok_or_else(|| refused("is not a user any more".to_owned()))?;
+    playbook::usable(app, &playbook.playbook, &publisher).await.map_err(|error| match error {
+        Error::ForbiddenUse { kind, name } => refused(format!("may not use the {kind} {name:?} any more")).into(),
+        Error::Forbidden(_) => refused("may not run commands any more".to_owned()).into(),
+        error => error.into(),
+    })
+}
+
+/// Gives a playbook to other owners
+///
+/// For its owners and for admins.
+#[utoipa::path(put, path = "/playbooks/{name}/owners", operation_id = "own_playbook", tag = tags::PLAYBOOKS, request_body = SetOwners,
+    params(("name" = String, Path, description = "Name of the playbook")),
+    responses((status = 200, body = Owners, description = "The owners after the change"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Unavailable))]
+pub(super) async fn own(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path,
+    JsonBody(body): JsonBody<SetOwners>,
+) -> Result<Json<Owners>> {
+    let playbook = permitted(&app, &caller, &name, Action::OwnPlaybook).await?;
+    let owned_by = ownership::owners(&body.owned_by)?;
+    playbook::set_owners(&app, &playbook.name, &owned_by, &caller.actor).await?;
+    Ok(Json(Owners { owned_by }))
+}
+
+/// Says who may see and run a playbook
+///
+/// For its owners, operators and admins, who may in any case. Users with the role `runner` may only if they or their role are named.
+#[utoipa::path(put, path = "/playbooks/{name}/sharing", operation_id = "share_playbook", tag = tags::PLAYBOOKS, request_body = SetSharing,
+    params(("name" = String, Path, description = "Name of the playbook")),
+    responses((status = 200, body = Sharing, description = "With whom it is shared after the change"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Unavailable))]
+pub(super) async fn share(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path,
+    JsonBody(body): JsonBody<SetSharing>,
+) -> Result<Json<Sharing>> {
+    let playbook = permitted(&app, &caller, &name, Action::SharePlaybook).await?;
+    let shared_with = checked(&body)?;
+    playbook::set_sharing(&app, &playbook.name, shared_with.as_deref(), &caller.actor).await?;
+    Ok(Json(Sharing { shared_with }))
+}
