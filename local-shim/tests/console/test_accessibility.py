@@ -1,6 +1,7 @@
 """Every page, light and dark, wide and narrow: axe-core finds nothing, and nothing is wider than the window."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from playwright.sync_api import expect
 from system import ROOT
 
 AXE = Path(os.environ.get("AXE", ROOT / "target/ci/console/node_modules/axe-core/axe.min.js"))
-PAGES = ["/", "/run", "/images", "/secrets", "/users", "/audit", "/keys", "/operations", "/docs", "/no-such-page"]
+PAGES = ["/", "/run", "/playbooks", "/playbooks?edit=", "/playbooks?name=axe", "/images", "/secrets", "/users", "/audit", "/keys", "/operations", "/docs", "/no-such-page"]
 
 
 def violations(page):
@@ -23,6 +24,10 @@ def violations(page):
 def test_pages_are_accessible(visit, system, scheme, width, tmp_path):
     name = f"{scheme}-{width}"
     system.api("POST", "/secrets", {"name": f"axe-{name}", "key_name": "AXE", "value": "x"})
+    parameters = [{"name": "STAGE", "type": "choice", "allowed": ["test", "live"]}, {"name": "ZONES", "type": "choices", "allowed": ["a", "b"]},
+                  {"name": "DRY", "type": "boolean"}, {"name": "NOTE", "type": "text", "description": "Why"}, {"name": "DAY", "type": "date", "required": False}]
+    system.api("PUT", "/playbooks/axe", {"description": "For the checker", "commands": ["echo $NOTE"], "parameters": parameters})
+    system.api("POST", "/playbooks/axe/run", {"parameters": {"STAGE": "test", "ZONES": ["a"], "DRY": True, "NOTE": "x"}})
     execution = system.run("printf '\\033[31mred\\033[0m \\033[32mgreen\\033[0m \\033[33myellow\\033[0m \\033[90mgrey\\033[0m\\n'; echo plain; exit 3")
     # Trusted Types would refuse the text of the checker.
     visitor = visit(color_scheme=scheme, viewport={"width": width, "height": 800}, bypass_csp=True)
@@ -41,7 +46,7 @@ def test_pages_are_accessible(visit, system, scheme, width, tmp_path):
         if overflow > 0:
             problems[path].append(f"{overflow} pixels are outside the window")
         if folder := os.environ.get("SCREENSHOTS"):
-            page.screenshot(path=f"{folder}/{name}{path.split('?')[0].replace('/', '-')}.png")
+            page.screenshot(path=f"{folder}/{name}{re.sub('[^a-z]+', '-', path)}.png", full_page=True)
     page.get_by_role("button", name="Claim the key").click()
     expect(page.get_by_label("API key")).to_be_visible()
     problems["/claimed"] = violations(page)
