@@ -1,4 +1,7 @@
-//! The running system: the emulated AWS, the functions, their event sources and the front doors.
+//! Starts the running system: the emulated AWS, the functions, their event sources and the front doors.
+
+mod doors;
+mod shutdown;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,19 +11,18 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use axum::Router;
 use runvoy_core::{
     App,
     config::{Config, Origin},
     key::ApiKey,
 };
 use tokio::task::JoinHandle;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::doors::{Doors, Serving};
 use crate::{
     aws::{
-        Aws, ecs::runner, events::EventPublisher, faults, logs::positions::Positions, permissions::Access,
-        signature::AccessKey,
+        Aws, dynamodb::write_units::Partition, ecs::runner, events::EventPublisher, faults, logs::positions::Positions,
+        permissions::Access, signature::AccessKey,
     },
     bootstrap,
     data_dir::DataDir,
@@ -31,16 +33,11 @@ use crate::{
         Function, dead_letters::DeadLetters, dispatcher::Dispatcher, log_subscription::Subscription,
         schedule::Schedule, table_stream,
     },
-    servers::Listeners,
-    settings::{self, AwsPort, Settings},
+    settings::{self, Settings},
     stack::{FunctionSettings, REGION, Stack},
 };
 
-/// The time that running requests and commands have to end when the program ends.
-const GRACE: Duration = Duration::from_secs(10);
-/// The time that viewers have to answer the close frame.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// The number of times that expired items are deleted.
+/// The time between two deletions of expired items.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 /// The time that another AWS may take to accept a connection.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -74,88 +71,6 @@ pub struct Shim {
     background: Vec<JoinHandle<()>>,
     /// Locked for as long as the system runs.
     data: DataDir,
-}
-
-/// The sockets of the front doors.
-struct Doors {
-    orchestrator: Listeners,
-    event_processor: Listeners,
-    aws: Option<Listeners>,
-}
-
-impl Doors {
-    async fn open(settings: &Settings) -> Result<Self> {
-        let orchestrator = Listeners::bind(settings.orchestrator_port, settings::ORCHESTRATOR_PORT).await?;
-        let event_processor = Listeners::bind(settings.event_processor_port, settings::EVENT_PROCESSOR_PORT).await?;
-        let Some((port, address)) = settings.aws_port.parts() else {
-            return Ok(Self { orchestrator, event_processor, aws: None });
-        };
-        let aws = match Listeners::bind(port, settings::AWS_PORT).await {
-            Ok(mut listeners) => {
-                if let Some(address) = address {
-                    listeners.add(address).await?;
-                }
-                Some(listeners)
-            }
-            Err(error) if settings.aws_port == AwsPort::IfFree => {
-                tracing::warn!(
-                    "{error:#}. The system runs without it: cargo lambda, sam local and the AWS CLI cannot use its emulated AWS"
-                );
-                None
-            }
-            Err(error) => return Err(error),
-        };
-        Ok(Self { orchestrator, event_processor, aws })
-    }
-
-    /// Answers at every door.
-    fn serve(
-        self,
-        orchestrator: Function,
-        event_processor: Function,
-        aws: front::aws::Door,
-        app: Arc<App>,
-        settings: &Settings,
-        viewer_answer: Option<String>,
-    ) -> Serving {
-        let patience = settings.client_timeout;
-        let (stop_listening, close_viewers) = (CancellationToken::new(), CancellationToken::new());
-        let viewers = TaskTracker::new();
-        let gateway = front::websocket::Gateway {
-            connections: aws.aws.api_gateway.clone(),
-            function: event_processor.clone(),
-            stage: "live".to_owned(),
-            answer: viewer_answer,
-            closing: close_viewers.clone(),
-            open: viewers.clone(),
-        };
-        let port = front::orchestrator::Port { orchestrator, websocket: Arc::new(gateway) };
-        tracing::info!(address = %self.orchestrator.address, "starting orchestrator server");
-        let mut api: Router = front::orchestrator::router(port);
-        if self.aws.is_some() {
-            api = api.merge(front::aws::connections(aws.clone()));
-        }
-        let mut servers = self.orchestrator.serve(&api, patience, &stop_listening);
-        tracing::info!(address = %self.event_processor.address, "starting async processor server");
-        let process = front::event_processor::router(front::event_processor::Port { event_processor, app });
-        servers.extend(self.event_processor.serve(&process, patience, &stop_listening));
-        if let Some(listeners) = self.aws {
-            servers.extend(listeners.serve(
-                &front::aws::router(aws, settings.aws_port.parts()),
-                patience,
-                &stop_listening,
-            ));
-        }
-        Serving { servers, stop_listening, viewers, close_viewers }
-    }
-}
-
-/// The servers of the front doors, and the connections of viewers.
-struct Serving {
-    servers: Vec<JoinHandle<()>>,
-    stop_listening: CancellationToken,
-    viewers: TaskTracker,
-    close_viewers: CancellationToken,
 }
 
 /// The settings and clients of both functions.
@@ -308,6 +223,19 @@ impl Shim {
         self.aws.faults.set(plan);
     }
 
+    /// Counts from now on the write units of each partition of a table or an index.
+    ///
+    /// # Errors
+    /// The template cannot be read.
+    pub fn count_write_units(&self) -> Result<()> {
+        self.aws.dynamodb.count_write_units()
+    }
+
+    /// The write units that each partition has taken since they are counted.
+    pub fn write_units(&self) -> BTreeMap<Partition, f64> {
+        self.aws.dynamodb.write_units()
+    }
+
     /// The number of times that a function, by its name in the template, has called each operation of AWS so far.
     pub fn aws_calls(&self, function: &str) -> BTreeMap<String, u64> {
         self.aws.calls.by(function)
@@ -317,56 +245,6 @@ impl Shim {
     pub async fn events_handled(&self) {
         self.log_positions.all_handled().await;
         self.event_processor_function.settle().await;
-    }
-
-    /// Stops the system: takes no new work, lets running requests end, stops commands and closes their executions, and closes the
-    /// connections of viewers.
-    pub async fn shut_down(mut self) {
-        self.serving.stop_listening.cancel();
-        let commands = self.aws.ecs.running();
-        if commands > 0 {
-            tracing::info!(commands, "stopping commands");
-        }
-        let servers = std::mem::take(&mut self.serving.servers);
-        let in_order = async {
-            self.aws.ecs.stop_all("local-shim was stopped").await;
-            self.log_positions.all_handled().await;
-            self.event_processor_function.settle().await;
-            // Events that failed are tried again at the next start.
-            self.dead_letters.close();
-            self.aws.ecs.ends_told().await;
-            self.serving.close_viewers.cancel();
-            self.serving.viewers.close();
-            // A viewer that does not read is not waited for any longer.
-            let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.serving.viewers.wait()).await;
-            for server in servers {
-                let _ = server.await;
-            }
-        };
-        if tokio::time::timeout(GRACE, in_order).await.is_err() {
-            tracing::warn!(
-                seconds = GRACE.as_secs(),
-                "some work did not end in time; the next start closes its executions"
-            );
-        }
-        if let Err(error) = self.log_positions.write() {
-            tracing::warn!(error = format!("{error:#}"), "the positions in the logs were not written");
-        }
-    }
-}
-
-impl Drop for Shim {
-    fn drop(&mut self) {
-        self.serving.stop_listening.cancel();
-        self.serving.close_viewers.cancel();
-        for task in self.background.iter().chain(&self.serving.servers) {
-            task.abort();
-        }
-        if let runner::Kind::Process(_) = self.runner
-            && self.aws.ecs.running() > 0
-        {
-            runner::process::kill_leftovers(&self.data.workspaces());
-        }
     }
 }
 

@@ -183,6 +183,12 @@ async fn trace(context: &Context, request_id: &str) -> Result<()> {
         for line in trace["logs"].as_array().into_iter().flatten() {
             output::print(&field(line, "message"))?;
         }
+        if trace["searched_since"].is_string() {
+            say!(
+                "lines before {} were not looked for, which would have taken too long",
+                field(&trace, "searched_since")
+            );
+        }
         let ids = ["execution_id", "name", "email", "image_id"];
         for (kind, resources) in trace["related_resources"].as_object().into_iter().flatten() {
             for resource in resources.as_array().into_iter().flatten() {

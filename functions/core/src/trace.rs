@@ -3,32 +3,46 @@
 use std::time::Duration;
 
 use aws_sdk_cloudwatchlogs::{operation::filter_log_events::FilterLogEventsError, types::FilteredLogEvent};
+use futures_util::future;
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    App, Error, RequestId, Result,
+    App, Error, RequestId, Result, audit,
     error::Service,
     execution::{self, Execution, list},
     image::{self, Image},
     logs::LogEvent,
     secret::{self, Secret},
+    time,
     user::{self, User},
 };
 
-/// The spans of time that are searched, the latest first. Most requests that are traced are recent, and a search takes longer the more it covers.
-/// The last step is the longest retention that the template allows.
-const WINDOWS: [Duration; 3] =
-    [Duration::from_secs(3600), Duration::from_secs(7 * 86_400), Duration::from_secs(365 * 86_400)];
-/// The longest time that an invocation may last ("Lambda quotas"). If the first line found is this close to the beginning of the
-/// window, the request may have begun before the window.
+/// The ages up to which lines are searched of a request whose time is not known, one after the other. Most requests that are traced are
+/// recent, and a search takes longer the more it covers. The last is the longest retention that the template allows.
+const AGES: [Duration; 4] = [
+    Duration::from_secs(3600),
+    Duration::from_secs(86_400),
+    Duration::from_secs(7 * 86_400),
+    Duration::from_secs(365 * 86_400),
+];
+/// The time that such a search may take. CloudWatch reads about a gigabyte of lines a second, and the request itself has 30 seconds.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(15);
+/// The longest time that an invocation may last ("Lambda quotas").
 const INVOCATION: Duration = Duration::from_secs(15 * 60);
+/// The time after a request in which its last line comes. An event's retries have its request id, and come within minutes unless the
+/// function is throttled.
+const RETRIES: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Trace {
     /// Sorted by time.
     pub logs: Vec<LogEvent>,
+    /// How far back lines were searched, when the search of older ones would have taken too long.
+    #[serde(skip_serializing_if = "Option::is_none", with = "time::as_optional_rfc3339")]
+    #[schema(value_type = Option<String>, format = "date-time", required = false)]
+    pub searched_since: Option<Timestamp>,
     pub related_resources: RelatedResources,
 }
 
@@ -55,44 +69,93 @@ pub struct RelatedResources {
 /// [`Error::Aws`] when a table or CloudWatch Logs cannot be read.
 pub async fn request(app: &App, request_id: &RequestId) -> Result<Trace> {
     let of_request = |created: &RequestId, modified: &RequestId| created == request_id || modified == request_id;
-    let mut executions = Vec::new();
-    for id in list::of_request(app, request_id).await? {
-        executions.extend(execution::find(app, &id).await?.map(|record| record.execution));
-    }
-    let secrets = secret::list(app).await?;
-    let users = user::list(app).await?;
-    let images = image::list(app).await?;
+    let (executions, secrets, users, images, audited) = tokio::try_join!(
+        executions(app, request_id),
+        secret::list(app),
+        user::list(app),
+        image::list(app),
+        audit::read::time_of(app, request_id),
+    )?;
     let related_resources = RelatedResources {
         executions,
         secrets: kept(secrets, |one| of_request(&one.created_by_request_id, &one.modified_by_request_id)),
         users: kept(users, |one| of_request(&one.created_by_request_id, &one.modified_by_request_id)),
         images: kept(images, |one| of_request(&one.created_by_request_id, &one.modified_by_request_id)),
     };
-    Ok(Trace { logs: log_lines(app, request_id).await?, related_resources })
+    let (mut logs, searched_since) = match audited.or_else(|| related_resources.time_of(request_id)) {
+        Some(time) => (lines_around(app, request_id, time).await?, None),
+        None => search(app, request_id).await?,
+    };
+    logs.sort_by(|a: &LogEvent, b| (a.timestamp, &a.event_id).cmp(&(b.timestamp, &b.event_id)));
+    Ok(Trace { logs, searched_since, related_resources })
+}
+
+async fn executions(app: &App, request_id: &RequestId) -> Result<Vec<Execution>> {
+    let mut executions = Vec::new();
+    for id in list::of_request(app, request_id).await? {
+        executions.extend(execution::find(app, &id).await?.map(|record| record.execution));
+    }
+    Ok(executions)
+}
+
+impl RelatedResources {
+    /// The time of the request, from what it created.
+    fn time_of(&self, request_id: &RequestId) -> Option<Timestamp> {
+        let executions = self.executions.iter().map(|one| (&one.created_by_request_id, one.started_at));
+        let secrets = self.secrets.iter().map(|one| (&one.created_by_request_id, one.created_at));
+        let users = self.users.iter().map(|one| (&one.created_by_request_id, one.created_at));
+        let images = self.images.iter().map(|one| (&one.created_by_request_id, one.created_at));
+        let mut all = executions.chain(secrets).chain(users).chain(images);
+        all.find(|(id, _)| *id == request_id).map(|(_, time)| time)
+    }
 }
 
 fn kept<T>(all: Vec<T>, keep: impl Fn(&T) -> bool) -> Vec<T> {
     all.into_iter().filter(keep).collect()
 }
 
-async fn log_lines(app: &App, request_id: &RequestId) -> Result<Vec<LogEvent>> {
-    let now = app.now();
-    let mut lines = Vec::new();
-    for window in WINDOWS {
-        let from = now.checked_sub(window).unwrap_or(Timestamp::UNIX_EPOCH).as_millisecond().max(0);
-        lines.clear();
-        for group in &app.config.function_log_groups {
-            lines.extend(search(app, group, request_id, from).await?);
-        }
-        lines.sort_by(|a: &LogEvent, b| (a.timestamp, &a.event_id).cmp(&(b.timestamp, &b.event_id)));
-        if lines.first().is_some_and(|first| first.timestamp > from + INVOCATION.as_millis() as i64) {
-            break;
-        }
-    }
-    Ok(lines)
+/// The lines of a request whose time is known.
+async fn lines_around(app: &App, request_id: &RequestId, time: Timestamp) -> Result<Vec<LogEvent>> {
+    let from = time.checked_sub(INVOCATION).unwrap_or(Timestamp::UNIX_EPOCH);
+    lines(app, request_id, from, time.checked_add(RETRIES).unwrap_or(Timestamp::MAX)).await
 }
 
-async fn search(app: &App, group: &str, request_id: &RequestId, from: i64) -> Result<Vec<LogEvent>> {
+/// The lines of a request whose time is not known, and how far back they were searched, if the time did not suffice for all.
+async fn search(app: &App, request_id: &RequestId) -> Result<(Vec<LogEvent>, Option<Timestamp>)> {
+    let now = app.now();
+    let gives_up = now + SEARCH_TIMEOUT;
+    let mut found = Vec::new();
+    let mut until = Timestamp::MAX;
+    for age in AGES {
+        let from = now.checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH).max(Timestamp::UNIX_EPOCH);
+        found.extend(lines(app, request_id, from, until).await?);
+        let first = found.iter().map(|line: &LogEvent| line.timestamp).min();
+        // If the first line is this close to the beginning, the request may have begun before it.
+        if first.is_some_and(|first| first > from.as_millisecond() + INVOCATION.as_millis() as i64) {
+            break;
+        }
+        if app.now() >= gives_up {
+            return Ok((found, Some(from)));
+        }
+        until = from;
+    }
+    Ok((found, None))
+}
+
+/// The lines of a request in this span of time, its end left out, from the logs of both functions.
+async fn lines(app: &App, request_id: &RequestId, from: Timestamp, until: Timestamp) -> Result<Vec<LogEvent>> {
+    let groups = app.config.function_log_groups.iter();
+    let found = future::try_join_all(groups.map(|group| lines_of(app, group, request_id, from, until))).await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+async fn lines_of(
+    app: &App,
+    group: &str,
+    request_id: &RequestId,
+    from: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<LogEvent>> {
     let mut token = None;
     let mut found = Vec::new();
     loop {
@@ -102,7 +165,8 @@ async fn search(app: &App, group: &str, request_id: &RequestId, from: i64) -> Re
             .filter_log_events()
             .log_group_name(group)
             .filter_pattern(format!("\"{request_id}\""))
-            .start_time(from)
+            .start_time(from.as_millisecond())
+            .set_end_time((until < Timestamp::MAX).then(|| until.as_millisecond() - 1))
             .set_next_token(token)
             .send()
             .await;

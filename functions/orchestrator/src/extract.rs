@@ -10,6 +10,7 @@ use runvoy_core::{
     App, Error, RequestId,
     audit::Actor,
     auth::{self, Action, Authenticated, Principal, Resource, policy},
+    key::ApiKeyHash,
 };
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
@@ -53,14 +54,36 @@ impl Caller {
     }
 }
 
-impl FromRequestParts<App> for Caller {
+/// A caller whose key has not been looked up yet: for a handler that reads what the request is about at the same time.
+pub(crate) struct Presented {
+    key: ApiKeyHash,
+    request_id: RequestId,
+    source_address: Option<String>,
+    key_uses: Option<KeyUses>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Presented {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let authenticated = auth::authenticate(app, api_key(&parts.headers)).await?;
-        let request_id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
-        let actor_of = |principal: &Principal| Actor::user(principal, &request_id, client_address(&parts.extensions));
-        let (principal, key_use) = match authenticated {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Ok(Self {
+            key: auth::presented(api_key(&parts.headers))?,
+            request_id: parts.extensions.get::<RequestId>().cloned().unwrap_or_default(),
+            source_address: client_address(&parts.extensions),
+            key_uses: parts.extensions.get::<KeyUses>().cloned(),
+        })
+    }
+}
+
+impl Presented {
+    /// Looks the key up.
+    ///
+    /// # Errors
+    /// 401, and 503 when DynamoDB fails.
+    pub(crate) async fn caller(self, app: &App) -> Result<Caller, ApiError> {
+        let Self { key, request_id, source_address, key_uses } = self;
+        let actor_of = |principal: &Principal| Actor::user(principal, &request_id, source_address.clone());
+        let (principal, key_use) = match auth::authenticate_hash(app, key).await? {
             Authenticated::Yes(principal, key_use) => (principal, key_use),
             Authenticated::No(principal, error) => {
                 let actor = actor_of(&principal);
@@ -74,11 +97,29 @@ impl FromRequestParts<App> for Caller {
         span.record("user", actor.name.as_str());
         span.record("key_id", actor.key_id.as_deref());
         tracing::debug!(role = %principal.role, "authenticated");
-        if let Some((key_use, key_uses)) = key_use.zip(parts.extensions.get::<KeyUses>()) {
+        if let Some((key_use, key_uses)) = key_use.zip(key_uses) {
             // The receiver lives as long as the request.
             let _ = key_uses.send(key_use);
         }
-        Ok(Self { principal, actor })
+        Ok(Caller { principal, actor })
+    }
+
+    /// Looks the key up while `read` runs, so that both take one round trip. What was read says nothing to a caller whom the key, or the
+    /// policies afterwards, refuse.
+    ///
+    /// # Errors
+    /// As [`Presented::caller`].
+    pub(crate) async fn and<T>(self, app: &App, read: impl Future<Output = T>) -> Result<(Caller, T), ApiError> {
+        let (caller, read) = tokio::join!(self.caller(app), read);
+        Ok((caller?, read))
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        Presented::from_request_parts(parts, app).await?.caller(app).await
     }
 }
 

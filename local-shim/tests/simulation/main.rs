@@ -114,6 +114,25 @@ fn a_log_has_each_line_once_where_cloudwatch_names_lines_otherwise_than_its_subs
     }
 }
 
+/// Calls that do not depend on each other are made at once.
+#[test]
+fn a_request_waits_for_as_few_calls_in_a_row_as_it_can() {
+    let taken = scenario::round_trips();
+    let calls = |name: &str| taken[name] / scenario::CALL;
+    let expected = [
+        ("health", 0),
+        ("status", 1),
+        ("list", 1),
+        ("logs", 4),
+        ("me", 1),
+        ("run", 5),
+        // The audit has the use of the secrets before the task has their values.
+        ("run with secrets", 7),
+    ];
+    let found: Vec<(&str, u64)> = expected.iter().map(|(name, _)| (*name, calls(name))).collect();
+    assert_eq!(found, expected);
+}
+
 #[test]
 fn a_seed_tells_the_same_story_again() {
     for seed in [1, 2, 3] {

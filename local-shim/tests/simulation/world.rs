@@ -72,6 +72,8 @@ struct Shared {
 
 pub struct State {
     pub random: Random,
+    /// The milliseconds that each call takes, where all take the same.
+    pub latency: Option<u64>,
     /// How many more faults may happen.
     pub faults: u32,
     /// How many of these faults may lead to a repeated line at a viewer.
@@ -143,6 +145,7 @@ impl World {
     ) -> Self {
         let state = State {
             random,
+            latency: None,
             faults: 0,
             repeats_allowed: false,
             invocations: 0,
@@ -246,6 +249,11 @@ impl World {
         let Some((service, operation)) = identify(&request.borrow()) else {
             return AwsError::unknown_operation().into_answer();
         };
+        let latency = self.state().latency;
+        if let Some(latency) = latency {
+            self.wait(latency).await;
+            return self.answer(invocation, service, &operation, request).await;
+        }
         // The latency of a call, on each way. One invocation in eight has a slow connection to its tables.
         let slowest = if service == "dynamodb" && invocation.is_multiple_of(8) { 300 } else { 15 };
         self.wait(self.between(0, slowest)).await;

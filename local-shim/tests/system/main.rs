@@ -37,3 +37,4 @@ mod template;
 mod upgrade;
 mod users;
 mod viewers;
+mod write_units;

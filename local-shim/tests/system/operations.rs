@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_ecs::types::ContainerDefinition;
 use axum::http::Method;
-use local_shim::Settings;
+use local_shim::{ORCHESTRATOR, Settings, aws::faults::Call};
 use serde_json::{Value, json};
 
-use crate::client::{Caller, PATIENCE, System};
+use crate::client::{Caller, MovedClock, PATIENCE, System};
 
 async fn reconcile(caller: &Caller) -> Value {
     let answer = caller.request(Method::POST, "/health/reconcile", &[], "").await;
@@ -272,5 +272,48 @@ async fn the_log_has_the_address_that_aws_saw_and_not_one_that_the_caller_writes
         (&json!("admin@runvoy.local"), &json!("/api/v1/users"))
     );
     assert!(answered["span"]["key_id"].as_str().is_some_and(|id| id.len() == 16), "{answered}");
+    system.shim.shut_down().await;
+}
+
+fn with_clock(clock: &MovedClock) -> Settings {
+    Settings { clock: Some(aws_smithy_async::time::SharedTimeSource::new(clock.clone())), ..Settings::ephemeral() }
+}
+
+/// CloudWatch reads all lines of a span of time for a search, and months of them take longer than a request may.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_request_is_traced_by_a_search_around_its_own_time() {
+    let clock = MovedClock::default();
+    let system = System::start_with(with_clock(&clock)).await;
+    let admin = &system.admin;
+    let secret = json!({"name": "s", "key_name": "S", "value": "v"});
+    assert_eq!(admin.post("/secrets", &secret).await.status, 201);
+    // What this request did is in the audit only.
+    let read = admin.get("/secrets/s").await;
+    let request = read.headers["x-request-id"].to_str().unwrap().to_owned();
+    clock.move_on(Duration::from_secs(40 * 86_400));
+    let searches = || system.shim.aws_calls(ORCHESTRATOR).get("logs:FilterLogEvents").copied().unwrap_or_default();
+    let before = searches();
+    let trace = admin.get(&format!("/trace/{request}")).await.json();
+    assert!(!trace["logs"].as_array().unwrap().is_empty(), "{trace}");
+    assert_eq!(searches() - before, 2, "one for each function");
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_for_a_request_without_a_time_ends_and_says_how_far_it_came() {
+    let clock = MovedClock::default();
+    let system = System::start_with(with_clock(&clock)).await;
+    let moved = clock.clone();
+    system.shim.plan_faults(Some(std::sync::Arc::new(move |call: Call<'_>| {
+        if call.operation == "logs:FilterLogEvents" {
+            moved.move_on(Duration::from_secs(4));
+        }
+        None
+    })));
+    let trace = system.admin.get("/trace/00000000-0000-4000-8000-000000000000").await.json();
+    assert_eq!(trace["logs"], json!([]));
+    let since: jiff::Timestamp = trace["searched_since"].as_str().unwrap().parse().unwrap();
+    let age = jiff::Timestamp::now().duration_since(since).as_hours();
+    assert!((23..=24).contains(&age), "{age} hours");
     system.shim.shut_down().await;
 }

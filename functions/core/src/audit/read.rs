@@ -8,7 +8,7 @@ use jiff::{Timestamp, civil::Date};
 
 use super::{DAY_CHARS, Entry, Outcome, Record, SHARDS, day_shard};
 use crate::{
-    App, Error, Result,
+    App, Error, RequestId, Result,
     page::Cursor,
     table::{self, string},
     time,
@@ -16,6 +16,7 @@ use crate::{
 
 const BY_ACTOR: &str = "by-actor";
 const BY_RESOURCE: &str = "by-resource";
+const BY_REQUEST: &str = "by-request";
 /// Entries that an answer has at most, which keeps it far below the 6 MB of a Lambda answer.
 pub const MAX_LIMIT: usize = 1000;
 /// The time that one page looks for entries. Then it ends, even with nothing found, and its cursor goes on from there.
@@ -69,6 +70,26 @@ pub async fn page(
         (None, Some(actor)) => of_index(app, (BY_ACTOR, "actor", actor), filter, limit, range).await,
         (None, None) => of_days(app, filter, limit, range).await,
     }
+}
+
+/// The time of the first entry of a request. `None` for a request that has left none, as most reads.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub(crate) async fn time_of(app: &App, request_id: &RequestId) -> Result<Option<Timestamp>> {
+    let found = app
+        .aws
+        .dynamodb
+        .query()
+        .table_name(&app.config.tables.audit)
+        .index_name(BY_REQUEST)
+        .key_condition_expression("request_id = :request")
+        .expression_attribute_values(":request", string(request_id.as_str()))
+        .limit(1)
+        .send()
+        .await?;
+    let key = found.items().first().and_then(|item| item.get("time_id")?.as_s().ok());
+    Ok(key.and_then(|key| key.split('#').next()?.parse().ok()))
 }
 
 /// The sort key in a cursor. A text that another list has given has no day at its beginning.

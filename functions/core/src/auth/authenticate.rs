@@ -54,13 +54,28 @@ pub enum Authenticated {
     No(Principal, Error),
 }
 
+/// The hash of the key that a request presents. Reads nothing, so that a request without a key, or with a mistyped one, costs nothing.
+///
+/// # Errors
+/// [`Error::NoApiKey`], [`Error::UnknownApiKey`].
+pub fn presented(key: Option<&str>) -> Result<ApiKeyHash> {
+    let key = key.map(str::trim).filter(|key| !key.is_empty()).ok_or(Error::NoApiKey)?;
+    Ok(ApiKey::presented(key)?.hash())
+}
+
 /// Finds the user that a key belongs to, by one strongly consistent read, so that a revoked key stops working at once.
 ///
 /// # Errors
 /// [`Error::NoApiKey`], [`Error::UnknownApiKey`]; [`Error::Aws`] when DynamoDB fails.
 pub async fn authenticate(app: &App, key: Option<&str>) -> Result<Authenticated> {
-    let key = key.map(str::trim).filter(|key| !key.is_empty()).ok_or(Error::NoApiKey)?;
-    let hash = ApiKey::presented(key)?.hash();
+    authenticate_hash(app, presented(key)?).await
+}
+
+/// As [`authenticate`], for a key that was [`presented`].
+///
+/// # Errors
+/// [`Error::UnknownApiKey`]; [`Error::Aws`] when DynamoDB fails.
+pub async fn authenticate_hash(app: &App, hash: ApiKeyHash) -> Result<Authenticated> {
     let record = key::find(app, &hash).await?.ok_or(Error::UnknownApiKey)?;
     let now = app.now();
     let is_fresh = record.last_used.is_some_and(|last| now.duration_since(last).unsigned_abs() < LAST_USED_INTERVAL);

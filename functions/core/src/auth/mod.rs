@@ -6,6 +6,6 @@ pub mod policy;
 
 pub use action::Action;
 pub(crate) use authenticate::still_works;
-pub use authenticate::{Authenticated, KeyUse, Principal, authenticate, note_use};
+pub use authenticate::{Authenticated, KeyUse, Principal, authenticate, authenticate_hash, note_use, presented};
 pub use policy::Resource;
 pub use runvoy_api_types::Role;

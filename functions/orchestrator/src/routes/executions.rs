@@ -29,8 +29,8 @@ use serde::{Deserialize, Serialize};
 use super::{page, tags};
 use crate::{
     compression::Encoding,
-    error::{self, Result},
-    extract::{Caller, Path, Query, own_address},
+    error::{self, ApiError, Result},
+    extract::{Caller, Path, Presented, Query, own_address},
 };
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -68,13 +68,34 @@ pub(super) struct ListParameters {
 }
 
 impl ListParameters {
+    /// Tells whether the list is that of the caller's own executions.
+    fn names_caller(&self) -> bool {
+        [&self.user, &self.created_by].into_iter().flatten().any(|user| user == "me")
+    }
+
+    /// # Errors
+    /// 400 for a parameter that is none.
+    fn page(&self, me: Option<&Email>) -> Result<ExecutionsPage> {
+        Ok(ExecutionsPage {
+            limit: page::limit(self.limit.as_deref())?.unwrap_or(DEFAULT_PAGE_SIZE),
+            statuses: match self.status.as_deref() {
+                None | Some("") => Vec::new(),
+                Some(list) => {
+                    list.split(',').map(|status| status.trim().parse()).collect::<std::result::Result<_, Problem>>()?
+                }
+            },
+            filter: self.filter(me)?,
+            cursor: page::cursor(self.cursor.as_deref())?,
+        })
+    }
+
     /// # Errors
     /// 400 for an email or a time that is none.
-    fn filter(&self, caller: &Caller) -> Result<Filter> {
+    fn filter(&self, me: Option<&Email>) -> Result<Filter> {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let created_by = match given(&self.user).or_else(|| given(&self.created_by)) {
             None => None,
-            Some(me) if me == "me" => Some(caller.principal.email.clone()),
+            Some(name) if name == "me" => me.cloned(),
             Some(email) => Some(Email::parse(&email).map_err(|problem| Error::from(problem).at_field("user"))?),
         };
         let words = [given(&self.q), given(&self.command)].into_iter().flatten();
@@ -130,29 +151,35 @@ fn time_parameter(name: &'static str, text: Option<String>) -> Result<Option<Tim
     ))]
 pub(super) async fn list(
     State(app): State<App>,
-    caller: Caller,
+    presented: Presented,
     Query(query): Query<ListParameters>,
 ) -> Result<Response> {
-    let mut filter = query.filter(&caller)?;
-    let may_list_all = policy::authorize(&caller.principal, Action::ListExecutions, Resource::Account).is_ok();
-    if !may_list_all {
-        // Everyone may list their own, and without a filter sees those.
-        let user = filter.created_by.get_or_insert_with(|| caller.principal.email.clone());
-        let own = Resource::ExecutionsOf { user, playbook: filter.playbook.as_deref() };
-        caller.may(Action::ListExecutions, own)?;
-    }
-    let wanted = ExecutionsPage {
-        limit: page::limit(query.limit.as_deref())?.unwrap_or(DEFAULT_PAGE_SIZE),
-        statuses: match query.status.as_deref() {
-            None | Some("") => Vec::new(),
-            Some(list) => {
-                list.split(',').map(|status| status.trim().parse()).collect::<std::result::Result<_, Problem>>()?
-            }
-        },
-        filter,
-        cursor: page::cursor(query.cursor.as_deref())?,
+    let read = async |me: Option<&Email>, otherwise_of: Option<&Email>| {
+        let mut wanted = query.page(me)?;
+        if wanted.filter.created_by.is_none() {
+            wanted.filter.created_by = otherwise_of.cloned();
+        }
+        let (executions, next) = execution::list::page(&app, &wanted).await?;
+        Ok::<_, ApiError>((wanted, executions, next))
     };
-    let (executions, next) = execution::list::page(&app, &wanted).await?;
+    let (caller, mut found) = if query.names_caller() {
+        let caller = presented.caller(&app).await?;
+        let me = caller.principal.email.clone();
+        (caller, read(Some(&me), None).await)
+    } else {
+        presented.and(&app, read(None, None)).await?
+    };
+    if policy::authorize(&caller.principal, Action::ListExecutions, Resource::Account).is_err() {
+        // Everyone may list their own, and without a filter sees those.
+        let me = &caller.principal.email;
+        let filter = query.filter(Some(me))?;
+        let user = filter.created_by.as_ref().unwrap_or(me);
+        caller.may(Action::ListExecutions, Resource::ExecutionsOf { user, playbook: filter.playbook.as_deref() })?;
+        if filter.created_by.is_none() {
+            found = read(Some(me), Some(me)).await;
+        }
+    }
+    let (wanted, executions, next) = found?;
     Ok(match next {
         None => Json(executions).into_response(),
         Some(cursor) => {
@@ -180,25 +207,34 @@ pub(super) struct ExecutionInFull {
 #[utoipa::path(get, path = "/executions/{id}", operation_id = "show_execution", tag = tags::EXECUTIONS,
     params(("id" = String, Path, description = "Id of the execution")),
     responses((status = 200, body = ExecutionInFull, description = "The execution, as the list has it"), error::Malformed, error::Refused, error::NotFound, error::Unavailable))]
-pub(super) async fn show(State(app): State<App>, caller: Caller, Path(id): Path) -> Result<Json<ExecutionInFull>> {
-    let may_list = policy::authorize(&caller.principal, Action::ListExecutions, Resource::Account).is_ok();
-    let record = if may_list {
-        execution::get(&app, &id.parse()?).await?
-    } else {
-        permitted(&app, &caller, &id, Action::ReadExecution).await?
-    };
-    let request = match policy::authorize(&caller.principal, Action::ReadExecution, resource(&record)) {
+pub(super) async fn show(
+    State(app): State<App>,
+    presented: Presented,
+    Path(id): Path,
+) -> Result<Json<ExecutionInFull>> {
+    let (caller, record) = presented.and(&app, find(&app, &id)).await?;
+    let record = record?;
+    let request = match caller.may(Action::ReadExecution, resource(&record)) {
         Ok(()) => Some(execution::request::again(&app, &record).await?),
-        Err(_) => None,
+        Err(error) => {
+            policy::authorize(&caller.principal, Action::ListExecutions, Resource::Account).map_err(|_| error)?;
+            None
+        }
     };
     Ok(Json(ExecutionInFull { execution: record.execution, request }))
 }
 
-/// The execution that a path names, if the caller may do this to it.
-async fn permitted(app: &App, caller: &Caller, id: &str, action: Action) -> Result<ExecutionRecord> {
-    let record = execution::get(app, &id.parse()?).await?;
+/// The execution that a path names.
+async fn find(app: &App, id: &str) -> Result<ExecutionRecord> {
+    Ok(execution::get(app, &id.parse()?).await?)
+}
+
+/// The execution that a path names, and the caller, if the caller may do this to it.
+async fn permitted(app: &App, presented: Presented, id: &str, action: Action) -> Result<(Caller, ExecutionRecord)> {
+    let (caller, record) = presented.and(app, find(app, id)).await?;
+    let record = record?;
     caller.may(action, resource(&record))?;
-    Ok(record)
+    Ok((caller, record))
 }
 
 /// The execution as the policies see it.
@@ -237,8 +273,12 @@ pub(super) struct ExecutionStatus {
 #[utoipa::path(get, path = "/executions/{id}/status", operation_id = "execution_status", tag = tags::EXECUTIONS,
     params(("id" = String, Path, description = "Id of the execution")),
     responses((status = 200, body = ExecutionStatus, description = "Its present status"), error::Malformed, error::Refused, error::NotFound, error::Unavailable))]
-pub(super) async fn status(State(app): State<App>, caller: Caller, Path(id): Path) -> Result<Json<ExecutionStatus>> {
-    let execution = permitted(&app, &caller, &id, Action::ReadStatus).await?.execution;
+pub(super) async fn status(
+    State(app): State<App>,
+    presented: Presented,
+    Path(id): Path,
+) -> Result<Json<ExecutionStatus>> {
+    let (_, ExecutionRecord { execution, .. }) = permitted(&app, presented, &id, Action::ReadStatus).await?;
     Ok(Json(ExecutionStatus {
         execution_id: execution.execution_id,
         status: execution.status,
@@ -285,13 +325,13 @@ pub(super) struct Logs {
     ))]
 pub(super) async fn logs(
     State(app): State<App>,
-    caller: Caller,
+    presented: Presented,
     uri: Uri,
     headers: HeaderMap,
     Path(id): Path,
     Query(query): Query<LogsParameters>,
 ) -> Result<Response> {
-    let record = permitted(&app, &caller, &id, Action::ReadLogs).await?;
+    let (caller, record) = permitted(&app, presented, &id, Action::ReadLogs).await?;
     let status = record.execution.status;
     let execution_id = record.execution.execution_id.clone();
     if !status.is_terminal() {
@@ -340,8 +380,8 @@ pub(super) struct Killed {
         (status = 204, description = "It has ended, or is being stopped already"),
         error::Malformed, error::Refused, error::NotFound, error::Unavailable,
     ))]
-pub(super) async fn kill(State(app): State<App>, caller: Caller, Path(id): Path) -> Result<Response> {
-    let record = permitted(&app, &caller, &id, Action::KillExecution).await?;
+pub(super) async fn kill(State(app): State<App>, presented: Presented, Path(id): Path) -> Result<Response> {
+    let (caller, record) = permitted(&app, presented, &id, Action::KillExecution).await?;
     let record = match execution::kill(&app, &record, &caller.principal, &caller.actor).await? {
         KillOutcome::Initiated(record) => record,
         KillOutcome::NothingToStop => return Ok(StatusCode::NO_CONTENT.into_response()),

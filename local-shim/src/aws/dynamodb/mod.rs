@@ -3,8 +3,10 @@
 mod slow_indexes;
 mod stream;
 mod tokens;
+pub mod write_units;
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -26,6 +28,7 @@ use self::{
     slow_indexes::SlowIndexes,
     stream::Streams,
     tokens::{Known, Tokens},
+    write_units::{Partition, WriteUnits},
 };
 use super::{Answer, state_file::database};
 use crate::{data_dir::DATABASE, stack::Stack};
@@ -43,16 +46,18 @@ pub struct DynamoDb {
     written: Arc<Notify>,
     /// Present where indexes follow their tables late.
     slow_indexes: Option<Arc<Mutex<SlowIndexes>>>,
+    /// Present where write units are counted.
+    write_units: Arc<Mutex<Option<WriteUnits>>>,
     opened: Instant,
 }
 
 impl DynamoDb {
-    /// Opens the database, and creates those of the stack's tables and indexes that do not exist yet. With `slow_indexes`, a global
-    /// index follows its table late.
+    /// Opens the database, and creates those of the stack's tables and indexes that do not exist yet. In a busy AWS, a global index
+    /// follows its table late, and a partition key takes as many write units a second as in AWS.
     ///
     /// # Errors
     /// The database file cannot be opened, is empty or is no database. It is never replaced.
-    pub fn open(directory: Option<&Path>, stack: &Stack, slow_indexes: bool) -> Result<Self> {
+    pub fn open(directory: Option<&Path>, stack: &Stack, is_busy: bool) -> Result<Self> {
         let path = match directory {
             Some(directory) => database(directory, DATABASE, false)?,
             // A name below which SQLite keeps a database in memory that several connections of this process share.
@@ -78,16 +83,34 @@ impl DynamoDb {
                 database.update_time_to_live(update)?;
             }
         }
-        let slow_indexes = slow_indexes.then(|| SlowIndexes::new(&database, stack)).transpose()?;
+        let slow_indexes = is_busy.then(|| SlowIndexes::new(&database, stack)).transpose()?;
         let slow_indexes = slow_indexes.map(|indexes| Arc::new(Mutex::new(indexes)));
+        let write_units = is_busy.then(|| WriteUnits::new(stack, true));
         Ok(Self {
             database,
             streams,
             tokens: Arc::default(),
             written: Arc::default(),
             slow_indexes,
+            write_units: Arc::new(Mutex::new(write_units)),
             opened: Instant::now(),
         })
+    }
+
+    /// Counts write units from now on. Without this, they are counted where a key has a quota only, because it takes time.
+    ///
+    /// # Errors
+    /// The template cannot be read.
+    pub fn count_write_units(&self) -> Result<()> {
+        let units = WriteUnits::new(&Stack::bundled(&BTreeMap::new())?, false);
+        self.write_units.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(units);
+        Ok(())
+    }
+
+    /// The write units that each partition of a table or an index has taken since they are counted.
+    pub fn write_units(&self) -> BTreeMap<Partition, f64> {
+        let units = self.write_units.lock().unwrap_or_else(PoisonError::into_inner);
+        units.as_ref().map(|units| units.taken().clone()).unwrap_or_default()
     }
 
     /// Answers one call.
@@ -104,13 +127,30 @@ impl DynamoDb {
         {
             return answer(indexes.at(now), operation, body);
         }
-        let answer = match operation {
+        let mut is_repeated = false;
+        let mut make = |body: &[u8]| match operation {
             "TransactWriteItems" => match self.transact(body, now) {
                 Transacted::New(answer) => answer,
-                Transacted::Before(answer) => return answer,
+                Transacted::Before(answer) => {
+                    is_repeated = true;
+                    answer
+                }
             },
             _ => answer(&self.database, operation, body),
         };
+        let mut units = is_write(operation).then(|| self.write_units.lock().unwrap_or_else(PoisonError::into_inner));
+        let made = match units.as_mut().and_then(|units| units.as_mut()) {
+            Some(units) => units.watch(&self.database, operation, body, now, &mut make),
+            None => {
+                units = None;
+                Some(make(body))
+            }
+        };
+        drop(units);
+        let Some(answer) = made else { return super::faults::throttled("dynamodb", operation) };
+        if is_repeated {
+            return answer;
+        }
         // The lock is held during the call, so that writes are noted in the order in which they take effect.
         if is_write(operation)
             && answer.status == 200
