@@ -46,6 +46,12 @@ pub struct Execution {
     /// The command has ended and its task has not. `exit_code` has the same code once the task has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
+    /// The number of the present attempt, for an execution that waited before its task was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// What it waits for, while it is `WAITING` or `QUEUED`, in words for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
     #[serde(flatten)]
     pub asked: Asked,
 }
@@ -92,6 +98,18 @@ pub struct Asked {
     /// Where the request came from: `api`.
     #[serde(default = "api")]
     pub source: String,
+}
+
+/// What becomes of a run that cannot start at once, because a lock is held or there is no capacity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum OnConflict {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// It waits for its turn as `QUEUED`.
+    Queue,
 }
 
 /// A run's request as it can be sent again, with `left_out` given anew.

@@ -23,6 +23,11 @@ use crate::Problem;
 #[serde(rename_all = "UPPERCASE")]
 #[strum(serialize_all = "UPPERCASE")]
 pub enum Status {
+    /// It waits until people have approved it. It has no task.
+    Waiting,
+    /// It waits for its turn, for capacity, or for its next attempt. It has no task.
+    Queued,
+    /// Its task is being started.
     Starting,
     Running,
     Terminating,
@@ -37,11 +42,19 @@ impl Status {
         matches!(self, Self::Succeeded | Self::Failed | Self::Stopped)
     }
 
+    /// Tells whether the execution has no task: it waits, and its end is not that of a task.
+    pub fn is_without_task(self) -> bool {
+        matches!(self, Self::Waiting | Self::Queued)
+    }
+
     /// Tells whether an event may move an execution from this status to `next`. The event of a task's end may arrive before that of its
     /// start, so every end status can follow every status that is not one.
     pub fn can_become(self, next: Self) -> bool {
         match next {
-            Self::Starting => false,
+            Self::Waiting => false,
+            // An attempt that failed may be followed by another one, for which the execution waits again.
+            Self::Queued => matches!(self, Self::Waiting | Self::Starting | Self::Running),
+            Self::Starting => matches!(self, Self::Waiting | Self::Queued),
             Self::Running => self == Self::Starting,
             Self::Terminating => matches!(self, Self::Starting | Self::Running),
             Self::Succeeded | Self::Failed | Self::Stopped => !self.is_terminal(),
@@ -87,10 +100,12 @@ mod tests {
         for &to in Status::VARIANTS {
             let from: Vec<Status> = Status::VARIANTS.iter().copied().filter(|from| from.can_become(to)).collect();
             let expected: &[Status] = match to {
-                Starting => &[],
+                Waiting => &[],
+                Queued => &[Waiting, Starting, Running],
+                Starting => &[Waiting, Queued],
                 Running => &[Starting],
                 Terminating => &[Starting, Running],
-                Succeeded | Failed | Stopped => &[Starting, Running, Terminating],
+                Succeeded | Failed | Stopped => &[Waiting, Queued, Starting, Running, Terminating],
             };
             assert_eq!(from, expected, "→ {to}");
         }

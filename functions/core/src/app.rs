@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use crate::{
     aws,
     config::{Config, ConfigError},
+    execution::task::KnownTasks,
 };
 
 /// Settings, clients and clock, built once at start and shared by all invocations. Cheap to clone.
@@ -21,6 +22,7 @@ use crate::{
 pub struct App {
     pub config: Arc<Config>,
     pub aws: Arc<aws::Clients>,
+    pub(crate) known_tasks: KnownTasks,
     clock: SharedTimeSource,
     sleep: SharedAsyncSleep,
 }
@@ -31,7 +33,7 @@ impl App {
         let aws = Arc::new(aws::Clients::new(sdk, &config));
         let clock = sdk.time_source().unwrap_or_default();
         let sleep = sdk.sleep_impl().unwrap_or_else(|| SharedAsyncSleep::new(TokioSleep::new()));
-        Self { config: Arc::new(config), aws, clock, sleep }
+        Self { config: Arc::new(config), aws, known_tasks: KnownTasks::default(), clock, sleep }
     }
 
     /// As a Lambda function starts: settings from the environment, credentials and region from the SDK's own chain.

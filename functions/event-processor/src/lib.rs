@@ -8,7 +8,7 @@ mod task_state;
 mod websocket;
 
 use lambda_runtime::{Context, LambdaEvent};
-use runvoy_core::{App, RequestId, reconcile, redaction::redacted};
+use runvoy_core::{App, RequestId, reconcile, redaction::redacted, run};
 use serde_json::{Value, json};
 use thiserror::Error;
 use tracing::Instrument;
@@ -121,6 +121,9 @@ async fn event_bridge(app: &App, event: Value, request_id: &RequestId) -> Result
         (Some("aws.ecs"), Some("ECS Task State Change")) => task_state::handle(app, event).await?,
         (Some("aws.events"), Some("Scheduled Event")) if event["detail"]["runvoy_event"] == "health_reconcile" => {
             reconcile::run(app, request_id).await?;
+        }
+        (Some("aws.events"), Some("Scheduled Event")) if event["detail"]["runvoy_event"] == "sweep" => {
+            run::sweep(app).await?;
         }
         (Some("runvoy"), Some("Create Admin")) => return create_admin::handle(app, event, request_id).await,
         (source, detail_type) => {

@@ -30,7 +30,7 @@ pub(crate) async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
         tracing::debug!(message_type = batch.message_type, "ignored: the message has no lines");
         return Ok(());
     }
-    let Some(LogStream { execution_id: id, container }) = LogStream::parse(&batch.log_stream) else {
+    let Some(LogStream { task_id, container }) = LogStream::parse(&batch.log_stream) else {
         tracing::debug!(log_stream = batch.log_stream, "ignored: the stream belongs to no execution");
         return Ok(());
     };
@@ -42,30 +42,31 @@ pub(crate) async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
         .collect();
     let mut ending = None;
     let stored = async {
+        let id = task::execution_of(app, &task_id).await?;
         if container == RUNNER && end_line::may_have_end(&events) {
-            ending = end_line::mark_end(&mut events, task::resolve(app, &id).await?.nonce.as_deref());
+            ending = end_line::mark_end(&mut events, execution::get(app, &id).await?.nonce.as_deref());
         }
         // The end is noted before its line is stored, so that whoever serves a viewer that line knows of the end.
         if let Some(exit_code) = ending {
             let line = events.iter().find(|event| event.exit_code.is_some());
             let at =
                 line.and_then(|line| Timestamp::from_millisecond(line.timestamp).ok()).unwrap_or_else(|| app.now());
-            execution::note_ending(app, &id, exit_code, at).await?;
+            execution::note_ending(app, &id, &task_id, exit_code, at).await?;
         }
         let commit = if container == SIDECAR { checked_out(&events) } else { None };
         let appended = store::append(app, &id, events, false).await?;
         if let Some(commit) = commit {
-            execution::note_commit(app, &id, &commit).await?;
+            execution::note_commit(app, &id, &task_id, &commit).await?;
         }
-        Ok(appended)
+        Ok((id, appended))
     };
-    let appended = match stored.await {
-        Ok(appended) => appended,
+    let (id, appended) = match stored.await {
+        Ok(stored) => stored,
         // Before that, ECS may not show the task of these lines yet, and the batch is delivered again.
         Err(Error::NotFound { .. })
             if Timestamp::from_millisecond(newest).is_ok_and(|newest| task::is_consistent(app, newest)) =>
         {
-            tracing::warn!(execution_id = %id, "ignored: neither runvoy nor ECS knows the task that these lines are from");
+            tracing::warn!(%task_id, "ignored: neither runvoy nor ECS knows the task that these lines are from");
             return Ok(());
         }
         Err(error) => return Err(error.into()),

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use runvoy_core::{
     App, Error,
     execution::{
-        ExecutionId,
+        TaskId,
         task::{self, Applied, ContainerReport, Phase, TaskReport, TaskState},
     },
     logs::{completion, head},
@@ -26,6 +26,7 @@ struct Event {
 struct Detail {
     task_arn: String,
     last_status: String,
+    started_by: Option<String>,
     stop_code: Option<String>,
     stopped_reason: Option<String>,
     started_at: Option<Timestamp>,
@@ -46,10 +47,11 @@ impl TryFrom<Event> for TaskState {
 
     fn try_from(event: Event) -> Result<Self, Error> {
         let detail = event.detail;
-        let id = ExecutionId::from_task_arn(&detail.task_arn)?;
+        let id = TaskId::from_arn(&detail.task_arn)?;
         let containers = detail.containers.unwrap_or_default().into_iter();
         let report = TaskReport {
             last_status: detail.last_status,
+            started_by: detail.started_by,
             stop_code: detail.stop_code,
             stopped_reason: detail.stopped_reason,
             started_at: detail.started_at,
@@ -72,7 +74,7 @@ impl TryFrom<Event> for TaskState {
 pub(crate) async fn handle(app: &App, event: Value) -> Result<(), EventError> {
     let event: Event = serde_json::from_value(event).map_err(EventError::malformed("ECS task state change"))?;
     let state = TaskState::try_from(event)?;
-    let id = &state.execution_id;
+    let id = state.execution_id();
     let (record, changed) = match task::apply(app, &state).await? {
         Applied::Ignored => return Ok(()),
         Applied::Known { record, changed } => (record, changed),
@@ -83,8 +85,10 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<(), EventError> {
         tracing::info!(execution_id = %id, status = %execution.status, exit_code, reason, "execution changed");
     }
     match &state.phase {
+        // The task is an earlier attempt, or the execution was ended without it.
+        _ if record.task().as_ref() != Some(&state.task_id) => {}
         // Without viewers, the end of the log may be left to its first reader.
-        Phase::Stopped(stop) => {
+        Phase::Stopped(stop) if record.execution.status.is_terminal() => {
             if let Some(head) = completion::complete(app, id, stop).await? {
                 delivery::deliver_to_all(app, id, &head, &[]).await?;
             }

@@ -54,6 +54,17 @@ impl Caller {
     }
 }
 
+impl Caller {
+    /// The answer to a run that failed. If the caller may not use what the run names, it carries the refusal to the audit.
+    pub(crate) fn denied_use(&self, error: Error) -> ApiError {
+        let Error::ForbiddenUse { kind, name } = &error else { return ApiError::Core(error) };
+        let action = if *kind == "image" { Action::UseImage } else { Action::UseSecret };
+        let denial =
+            Denial { actor: self.actor.clone(), action: action.permission(), resource: format!("{kind}:{name}") };
+        ApiError::Denied(error, Box::new(denial))
+    }
+}
+
 /// A caller whose key has not been looked up yet: for a handler that reads what the request is about at the same time.
 pub(crate) struct Presented {
     key: ApiKeyHash,

@@ -216,6 +216,7 @@ fn of_tasks(own: &str, operation: &str, request: &Value) -> Vec<Access> {
             tasks.map(|id| on(own, task(text(id)))).collect()
         }
         "TagResource" => vec![on(own, text(&request["resourceArn"]))],
+        "ListTasks" => vec![on(own, "*").under("ecs:cluster", arn("ecs", &format!("cluster/{cluster}")))],
         _ => vec![on(own, "*")],
     }
 }

@@ -434,6 +434,12 @@ impl World {
                 let tasks: Vec<Value> = request["tasks"].as_array().unwrap().iter().filter_map(shown).collect();
                 json!({"tasks": tasks, "failures": []})
             }
+            "ListTasks" => {
+                let is_wanted =
+                    |task: &Task| task.stopped.is_none() && task.request["startedBy"] == request["startedBy"];
+                let tasks = state.tasks.iter().filter(|(_, task)| is_wanted(task) && task.is_older(now, delays::TASK));
+                json!({"taskArns": tasks.map(|(id, _)| Task::arn(id)).collect::<Vec<_>>()})
+            }
             "StopTask" => {
                 let id = request["task"].as_str().unwrap();
                 let task = state.tasks.get_mut(id).unwrap();
@@ -474,6 +480,9 @@ impl Task {
             "taskArn": Self::arn(id), "lastStatus": self.last_status(), "createdAt": seconds(self.created_at),
             "tags": self.request["tags"], "overrides": self.request["overrides"], "containers": self.containers(),
         });
+        if self.request["startedBy"].is_string() {
+            task["startedBy"] = self.request["startedBy"].clone();
+        }
         if let Some(at) = self.started_at {
             task["startedAt"] = seconds(at);
         }
@@ -495,6 +504,9 @@ impl Task {
     pub fn event(&self, id: &str, status: &str) -> Value {
         let time = |at: u64| json!(jiff::Timestamp::from_millisecond(at as i64).unwrap());
         let mut detail = json!({"taskArn": Self::arn(id), "lastStatus": status, "containers": []});
+        if self.request["startedBy"].is_string() {
+            detail["startedBy"] = self.request["startedBy"].clone();
+        }
         if let Some(at) = self.started_at {
             detail["startedAt"] = time(at);
         }

@@ -29,6 +29,7 @@ mod owners;
 mod permissions;
 mod playbooks;
 mod process;
+mod queue;
 mod records;
 mod roles;
 mod secrets;

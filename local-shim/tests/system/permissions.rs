@@ -4,7 +4,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use local_shim::{EVENT_PROCESSOR, ORCHESTRATOR, aws::permissions::Statement, stack::Stack};
 use serde_json::{Value, json};
 
-use crate::client::{Seen, System, connect, id, watch_on};
+use crate::{
+    client::{Seen, System, connect, id, watch_on},
+    queue,
+};
 
 /// Damages what reconcile repairs: a task definition, tags, and an abandoned secret.
 async fn spoil(system: &System, number: u32) {
@@ -39,6 +42,17 @@ async fn spoil(system: &System, number: u32) {
         .send()
         .await
         .unwrap();
+}
+
+/// Lets the event processor start a run that waited, and stop the task of one that was killed while it was being started.
+async fn queue(system: &System) {
+    let queued =
+        queue::run_without_capacity(system, json!({"command": "true", "image": "ubuntu:22.04", "secrets": ["s"]}))
+            .await;
+    assert_eq!(system.admin.process(queue::SWEEP).await.status, 200);
+    system.admin.wait_for(&queued, "SUCCEEDED").await;
+    queue::leave_half_started(system, "TERMINATING").await;
+    assert_eq!(system.admin.process(queue::SWEEP).await.status, 200);
 }
 
 /// Sends everything that the functions can be asked for.
@@ -82,6 +96,7 @@ async fn walk(system: &System) {
     assert_eq!(admin.put(&format!("/executions/{}/owners", id(&started)), &owners).await.status, 200);
     assert_eq!(admin.put("/secrets/s/sharing", &json!({"shared_with": []})).await.status, 200);
     assert_eq!(admin.put("/images/ubuntu:22.04/owners", &owners).await.status, 200);
+    queue(system).await;
     assert_eq!(admin.delete("/secrets/s").await.status, 200);
     let open = admin.run_with(json!({"command": "sleep 60", "image": "ubuntu:22.04"})).await;
     spoil(system, 1).await;

@@ -14,7 +14,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{ExecutionId, ExecutionRecord, list, task};
+use super::{ExecutionRecord, TaskId, list, task};
 use crate::{App, Error, Result, auth::Principal, error::Service};
 
 const BY_KEY: &str = "by-idempotency-key";
@@ -47,7 +47,7 @@ impl Idempotency {
         super::find(app, id).await?.map(|record| self.confirm(record)).transpose()
     }
 
-    fn confirm(&self, record: ExecutionRecord) -> Result<ExecutionRecord> {
+    pub(crate) fn confirm(&self, record: ExecutionRecord) -> Result<ExecutionRecord> {
         if record.request_hash.as_ref() == Some(&self.request_hash) { Ok(record) } else { Err(conflict()) }
     }
 }
@@ -66,8 +66,8 @@ pub(super) async fn first_of_conflict(
         (Some(RunTaskError::ConflictException(used)), Some(idempotency)) => (used.resource_ids().first(), idempotency),
         _ => return Err(Error::aws(Service::Ecs)(error)),
     };
-    let id = ExecutionId::from_task_arn(first.ok_or_else(conflict)?).map_err(|_| conflict())?;
-    let record = match super::find(app, &id).await? {
+    let id = TaskId::from_arn(first.ok_or_else(conflict)?).map_err(|_| conflict())?;
+    let record = match super::find(app, id.as_execution()).await? {
         Some(record) => record,
         None => match task::recover(app, &id).await {
             // ECS remembers a token no longer than its task, so it knows the task and does not show it yet. With another answer, the

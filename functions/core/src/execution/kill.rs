@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use aws_sdk_ecs::operation::stop_task::StopTaskError;
+use jiff::Timestamp;
 
-use super::{Changed, ExecutionRecord, Status, Transition, task};
+use super::{Changed, ExecutionRecord, Status, TaskId, Transition, task, waiting};
 use crate::{
     App, Error, Result,
     audit::{self, Actor, Entry},
@@ -23,6 +24,8 @@ const LAST_PAUSE: Duration = Duration::from_millis(1600);
 pub enum KillOutcome {
     /// The task gets SIGTERM. Holds the execution after the change.
     Initiated(Box<ExecutionRecord>),
+    /// It had no task, and has ended. Holds the execution after the change.
+    Ended(Box<ExecutionRecord>),
     /// There was nothing to stop: the execution has ended, or is being stopped already.
     NothingToStop,
 }
@@ -32,14 +35,34 @@ pub enum KillOutcome {
 /// # Errors
 /// [`Error::Aws`] when ECS or DynamoDB fails; the call can be repeated.
 pub async fn kill(app: &App, record: &ExecutionRecord, by: &Principal, actor: &Actor) -> Result<KillOutcome> {
-    let id = &record.execution.execution_id;
+    let id = &record.execution.execution_id.clone();
+    let entry = Entry::done(app, actor, Action::KillExecution, format!("execution:{id}"));
+    let mut fresh;
+    let mut record = record;
+    while record.execution.status.is_without_task() {
+        let from = [Status::Waiting, Status::Queued];
+        let entries = std::slice::from_ref(&entry);
+        if let Some(ended) = waiting::end(app, id, &from, Status::Stopped, &reason(by), entries).await? {
+            return Ok(KillOutcome::Ended(Box::new(ended)));
+        }
+        // It has begun meanwhile, and is stopped as any other, or has ended.
+        fresh = super::get(app, id).await?;
+        record = &fresh;
+    }
     if !record.execution.status.can_become(Status::Terminating) {
         return Ok(KillOutcome::NothingToStop);
     }
     // ECS takes part in no transaction, so the entry comes first.
-    audit::write(app, &Entry::done(app, actor, Action::KillExecution, format!("execution:{id}"))).await?;
-    stop_task(app, record, by).await?;
-    let transition = Transition { request_id: Some(actor.request_id.clone()), ..Transition::default() };
+    audit::write(app, &entry).await?;
+    let mut transition = Transition { request_id: Some(actor.request_id.clone()), ..Transition::default() };
+    match record.task() {
+        Some(task) => {
+            stop_task(app, &task, record.begun_at(), &reason(by)).await?;
+            transition.task = Some(task);
+        }
+        // The invocation that starts the task finds the status, and stops the task.
+        None => transition.stopped_reason = Some(reason(by)),
+    }
     Ok(match super::change(app, id, Status::Terminating, transition).await? {
         // If the task's end was written meanwhile, it stands.
         Changed::Yes(record) | Changed::No(record) => KillOutcome::Initiated(record),
@@ -47,16 +70,22 @@ pub async fn kill(app: &App, record: &ExecutionRecord, by: &Principal, actor: &A
     })
 }
 
-/// Calls StopTask, again if ECS does not know yet a task that it has just started.
-async fn stop_task(app: &App, record: &ExecutionRecord, by: &Principal) -> Result<()> {
-    let id = &record.execution.execution_id;
+fn reason(by: &Principal) -> String {
+    format!("killed by {}", by.email)
+}
+
+/// Calls StopTask, again if ECS does not know yet a task that it has just started, at `since`.
+///
+/// # Errors
+/// [`Error::Aws`] when ECS fails; the call can be repeated.
+pub(crate) async fn stop_task(app: &App, task: &TaskId, since: Timestamp, reason: &str) -> Result<()> {
     let call = app
         .aws
         .ecs
         .stop_task()
         .cluster(&app.config.ecs_cluster)
-        .task(id.as_str())
-        .reason(format!("killed by {}", by.email).chars().take(MAX_REASON).collect::<String>());
+        .task(task.as_str())
+        .reason(reason.chars().take(MAX_REASON).collect::<String>());
     let mut pause = FIRST_PAUSE;
     loop {
         match call.clone().send().await {
@@ -64,12 +93,12 @@ async fn stop_task(app: &App, record: &ExecutionRecord, by: &Principal) -> Resul
             Err(error) if matches!(error.as_service_error(), Some(StopTaskError::InvalidParameterException(_))) => {}
             Err(error) => return Err(Error::aws(Service::Ecs)(error)),
         }
-        if task::is_consistent(app, record.execution.started_at) {
+        if task::is_consistent(app, since) {
             // ECS forgets a task an hour after its end. The events of this one were lost, and reconcile will close the execution.
             return Ok(());
         }
         if pause > LAST_PAUSE {
-            return Err(task::not_known_yet(id));
+            return Err(task::not_known_yet(task));
         }
         app.sleep(pause).await;
         pause *= 2;

@@ -156,16 +156,22 @@ pub async fn page(app: &App, page: &ExecutionsPage) -> Result<(Vec<Execution>, O
 
 /// All executions that have not ended, by status, newest first.
 pub(crate) async fn open(app: &App) -> Result<Vec<ExecutionRecord>> {
-    let mut open = Vec::new();
-    for status in Status::VARIANTS.iter().filter(|status| !status.is_terminal()) {
+    let open: Vec<Status> = Status::VARIANTS.iter().copied().filter(|status| !status.is_terminal()).collect();
+    with_status(app, &open).await
+}
+
+/// All executions with one of these statuses, by status, newest first.
+pub(crate) async fn with_status(app: &App, statuses: &[Status]) -> Result<Vec<ExecutionRecord>> {
+    let mut found = Vec::new();
+    for status in statuses {
         let mut source = Source::new(BY_STATUS, "status", status.into());
         loop {
             source.fill(app, 0, &Range::default()).await?;
             let Some(next) = source.ready.pop_front() else { break };
-            open.push(next.record);
+            found.push(next.record);
         }
     }
-    Ok(open)
+    Ok(found)
 }
 
 /// Executions that have ended, of those started since this time.

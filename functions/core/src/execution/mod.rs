@@ -1,7 +1,9 @@
 //! Runs commands as executions, each in an ECS task, and keeps what is known of them.
 
+mod attempt;
 pub mod idempotency;
 mod kill;
+mod launch;
 pub mod list;
 mod log_stream;
 pub mod outcome;
@@ -11,14 +13,21 @@ pub mod request;
 mod run_request;
 mod start;
 pub mod task;
+mod task_id;
+pub(crate) mod waiting;
 
+pub use attempt::StartedAttempt;
+pub(crate) use attempt::{start_attempt, stop_started_task};
 pub use idempotency::Idempotency;
 pub use kill::{KillOutcome, kill};
 pub use log_stream::LogStream;
+pub use overrides::API;
 pub use record::{
     Changed, ExecutionRecord, NewExecution, Transition, change, create, find, get, note_commit, note_ending, set_owners,
 };
 pub(crate) use run_request::without_credentials;
 pub use run_request::{RunRequest, ValidRun};
 pub use runvoy_api_types::{Asked, Execution, ExecutionId, Status};
-pub use start::{RunContext, start};
+pub use start::{RunContext, Started, start};
+pub use task_id::{Attempt, TaskId};
+pub(crate) use waiting::{begin, end as end_without_task};

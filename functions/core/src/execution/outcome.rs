@@ -102,7 +102,7 @@ impl Stop {
             stopped_reason: self.failure.clone(),
             stop_code: self.stop_code.clone(),
             sidecar_exit_code: self.sidecar_exit_code,
-            request_id: None,
+            ..Transition::default()
         };
         (status, with)
     }
@@ -220,7 +220,7 @@ fn reason_of_failure(record: &ExecutionRecord, told: Option<&str>) -> String {
     }
     let code = execution.exit_code.or(execution.ending.map(|ending| ending.exit_code)).unwrap_or(1);
     match code {
-        TIMED_OUT if reached_time_limit(execution) => timed_out(),
+        TIMED_OUT if reached_time_limit(record) => timed_out(),
         126 => "a command cannot be executed (exit code 126)".to_owned(),
         127 => "a command was not found (exit code 127)".to_owned(),
         137 => "killed by SIGKILL, often because memory ran out (exit code 137)".to_owned(),
@@ -233,9 +233,10 @@ fn reason_of_failure(record: &ExecutionRecord, told: Option<&str>) -> String {
 }
 
 /// Tells whether an execution has lasted for its time limit. A command can end with the same exit code of its own accord.
-fn reached_time_limit(execution: &Execution) -> bool {
+fn reached_time_limit(record: &ExecutionRecord) -> bool {
+    let execution = &record.execution;
     let ended = execution.completed_at.or(execution.ending.and_then(|ending| ending.at));
-    let lasted = ended.map(|at| at.duration_since(execution.started_at).as_secs());
+    let lasted = ended.map(|at| at.duration_since(record.begun_at()).as_secs());
     execution.asked.timeout.zip(lasted).is_some_and(|(limit, lasted)| lasted >= limit.try_into().unwrap_or(i64::MAX))
 }
 

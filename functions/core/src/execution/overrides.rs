@@ -2,7 +2,7 @@
 
 use aws_sdk_ecs::types::{ContainerOverride, KeyValuePair, Tag, TaskOverride};
 
-use super::{RunContext, RunRequest, task};
+use super::{Attempt, RunContext, RunRequest, task};
 use crate::{
     Error, Result,
     image::{
@@ -13,6 +13,9 @@ use crate::{
 
 /// Characters that all overrides of a task may have, JSON included ("TaskOverride", Amazon ECS API Reference).
 const MAX_OVERRIDES: usize = 8192;
+
+/// The source of a run that someone asked for by `POST /run`.
+pub const API: &str = "api";
 
 /// The variables of the scripts that an execution's record can be made from.
 pub(super) const COMMAND: &str = "RUNVOY_COMMAND";
@@ -92,7 +95,12 @@ fn size(containers: &[(&str, Vec<(&str, String)>)]) -> usize {
 }
 
 /// The tags of a task. They hold all that [`task::recover`] needs to make the execution's record.
-pub(super) fn tags(request: &RunRequest, image: &Image, context: RunContext<'_>) -> Vec<Tag> {
+pub(super) fn tags(
+    request: &RunRequest,
+    image: &Image,
+    context: RunContext<'_>,
+    attempt: Option<&Attempt>,
+) -> Vec<Tag> {
     let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
     let mut tags = vec![
         tag("Application", "runvoy"),
@@ -103,6 +111,10 @@ pub(super) fn tags(request: &RunRequest, image: &Image, context: RunContext<'_>)
         tag(task::TAG_SOURCE, context.source),
         tag("HasGitRepo", if request.git_repo.is_some() { "true" } else { "false" }),
     ];
+    if let Some(attempt) = attempt {
+        tags.push(tag("ExecutionId", attempt.execution_id.as_str()));
+        tags.push(tag("Attempt", &attempt.number.to_string()));
+    }
     if let Some(idempotency) = context.idempotency {
         tags.push(tag(task::TAG_IDEMPOTENCY_KEY, &idempotency.key));
         tags.push(tag(task::TAG_REQUEST_HASH, &idempotency.request_hash));

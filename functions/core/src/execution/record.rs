@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use strum::VariantArray as _;
 
-use super::{Asked, Execution, ExecutionId, Idempotency, LogStream, Status, outcome};
+use super::{Asked, Execution, ExecutionId, Idempotency, LogStream, Status, TaskId, outcome};
 use crate::{
     App, Email, Error, RequestId, Result,
     audit::{self, Actor, Entry},
@@ -38,9 +38,31 @@ pub struct ExecutionRecord {
     pub(super) sidecar_exit_code: Option<i32>,
     #[serde(flatten)]
     pub(crate) earlier_log: EarlierLog,
+    /// For an execution that exists before its task: the task of its present attempt. Absent while there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) task_id: Option<TaskId>,
+    /// The user whose rights to the image and the secrets count, if they are not the creator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rights_of: Option<Email>,
+    /// When the task of the present attempt was asked for.
+    #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
+    pub(super) starting_at: Option<Timestamp>,
 }
 
 impl ExecutionRecord {
+    /// The task of the present attempt. An execution without attempts started at once, and has its task's id.
+    pub fn task(&self) -> Option<TaskId> {
+        match self.execution.attempt {
+            None => Some(TaskId::from(&self.execution.execution_id)),
+            Some(_) => self.task_id.clone(),
+        }
+    }
+
+    /// When the present attempt was begun: the time of the request, for an execution that started at once.
+    pub fn begun_at(&self) -> Timestamp {
+        self.starting_at.unwrap_or(self.execution.started_at)
+    }
+
     /// The record in an item, with the reason of its end in words.
     pub(super) fn from_item(item: table::Item) -> Result<Self> {
         Ok(table::from_item::<Self>(item)?.with_reason())
@@ -87,7 +109,7 @@ pub struct NewExecution {
 pub(super) const LISTING: &str = "executions";
 
 /// A sort key by start time, then by id. Its text order is its time order.
-fn started_key(started_at: Timestamp, id: &ExecutionId) -> String {
+pub(super) fn started_key(started_at: Timestamp, id: &ExecutionId) -> String {
     format!("{}#{id}", time::rfc3339(started_at))
 }
 
@@ -113,7 +135,7 @@ pub async fn create(app: &App, new: &NewExecution) -> Result<ExecutionRecord> {
         .expression_attribute_values(":command", string(&new.command))
         .expression_attribute_values(":image", string(new.image_id.as_str()))
         .expression_attribute_values(":listing", string(LISTING))
-        .expression_attribute_values(":stream", string(LogStream::new(RUNNER, id).to_string()))
+        .expression_attribute_values(":stream", string(LogStream::new(RUNNER, &TaskId::from(id)).to_string()))
         .expression_attribute_values(":request", string(new.request_id.as_str()))
         .expression_attribute_values(":cloud", string("AWS"))
         .expression_attribute_values(":started", string(time::rfc3339(new.started_at)))
@@ -158,9 +180,31 @@ pub async fn create(app: &App, new: &NewExecution) -> Result<ExecutionRecord> {
 
 /// The execution with this id, strongly consistent.
 pub async fn find(app: &App, id: &ExecutionId) -> Result<Option<ExecutionRecord>> {
-    let found: Option<ExecutionRecord> =
-        table::get(&app.aws.dynamodb, &app.config.tables.executions, "execution_id", id.as_str()).await?;
-    Ok(found.map(ExecutionRecord::with_reason))
+    match locate(app, id).await? {
+        Some(Located::Execution(record)) => Ok(Some(*record)),
+        Some(Located::Pointer(_)) | None => Ok(None),
+    }
+}
+
+/// An item of the executions table.
+pub(super) enum Located {
+    Execution(Box<ExecutionRecord>),
+    /// The item leads from a task's id to its execution. It has no attribute of an index, so that no list shows it.
+    Pointer(ExecutionId),
+}
+
+/// The attribute of an item that leads from a task's id to its execution.
+pub(super) const POINTER: &str = "task_of";
+
+/// The item with this id, strongly consistent.
+pub(super) async fn locate(app: &App, id: &ExecutionId) -> Result<Option<Located>> {
+    let get = app.aws.dynamodb.get_item().table_name(&app.config.tables.executions);
+    let found = get.key("execution_id", string(id.as_str())).consistent_read(true).send().await?;
+    let Some(item) = found.item else { return Ok(None) };
+    Ok(Some(match item.get(POINTER).and_then(|of| of.as_s().ok()) {
+        Some(of) => Located::Pointer(of.parse()?),
+        None => Located::Execution(Box::new(ExecutionRecord::from_item(item)?)),
+    }))
 }
 
 /// The execution with this id, strongly consistent.
@@ -204,6 +248,8 @@ pub struct Transition {
     pub stop_code: Option<String>,
     pub sidecar_exit_code: Option<i32>,
     pub request_id: Option<RequestId>,
+    /// The task whose event makes the change. An execution that has another task by now does not change.
+    pub task: Option<TaskId>,
 }
 
 /// The result of a status change.
@@ -221,8 +267,8 @@ pub enum Changed {
 /// and any number of times therefore lead to the same end.
 pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -> Result<Changed> {
     let mut expression = "SET #status = :to".to_owned();
+    let mut condition = condition(to);
     let mut update = update_of(app, id)
-        .condition_expression(condition(to))
         .expression_attribute_names("#status", "status")
         .expression_attribute_values(":to", string(to))
         .return_values(ReturnValue::AllNew)
@@ -247,7 +293,11 @@ pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -
     if to.is_terminal() {
         expression.push_str(" REMOVE ending");
     }
-    let update = update.update_expression(expression);
+    if let Some(task) = &with.task {
+        condition.push_str(OF_TASK);
+        update = update.expression_attribute_values(":task", string(task.as_str()));
+    }
+    let update = update.update_expression(expression).condition_expression(condition);
     match table::write(app, || update.clone().send()).await {
         Ok(written) => {
             let record = ExecutionRecord::from_item(written.attributes.unwrap_or_default())?;
@@ -266,6 +316,9 @@ pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -
     }
 }
 
+/// The condition that the present task of an execution is `:task`. An execution without attempts has one task only.
+const OF_TASK: &str = " AND (attribute_not_exists(attempt) OR task_id = :task)";
+
 /// DynamoDB's condition under which a write may set a status. The values are named `:from_STATUS`.
 fn condition(to: Status) -> String {
     let before: Vec<String> = Status::VARIANTS
@@ -277,21 +330,22 @@ fn condition(to: Status) -> String {
 }
 
 /// Notes that the command has ended and its task has not. Changes nothing when the task has.
-pub async fn note_ending(app: &App, id: &ExecutionId, exit_code: i32, at: Timestamp) -> Result<()> {
+pub async fn note_ending(app: &App, id: &ExecutionId, task: &TaskId, exit_code: i32, at: Timestamp) -> Result<()> {
     let fields = [("exit_code".to_owned(), number(exit_code)), ("at".to_owned(), string(time::rfc3339(at)))];
     let ending = AttributeValue::M(fields.into());
-    note(app, id, "ending", ending, |status| !status.is_terminal()).await
+    note(app, id, task, "ending", ending, |status| !status.is_terminal()).await
 }
 
 /// Notes the commit that the sidecar has checked out.
-pub async fn note_commit(app: &App, id: &ExecutionId, commit: &str) -> Result<()> {
-    note(app, id, "git_commit", string(commit), |_| true).await
+pub async fn note_commit(app: &App, id: &ExecutionId, task: &TaskId, commit: &str) -> Result<()> {
+    note(app, id, task, "git_commit", string(commit), |_| true).await
 }
 
-/// Sets one attribute of an execution that has one of these statuses.
+/// Sets one attribute of an execution that has one of these statuses and this task.
 async fn note(
     app: &App,
     id: &ExecutionId,
+    task: &TaskId,
     attribute: &str,
     value: AttributeValue,
     is_wanted: impl Fn(Status) -> bool,
@@ -300,7 +354,8 @@ async fn note(
     let names: Vec<String> = statuses.iter().map(|status| format!(":from_{status}")).collect();
     let mut update = update_of(app, id)
         .update_expression("SET #attribute = :value")
-        .condition_expression(format!("#status IN ({})", names.join(", ")))
+        .condition_expression(format!("#status IN ({}){OF_TASK}", names.join(", ")))
+        .expression_attribute_values(":task", string(task.as_str()))
         .expression_attribute_names("#attribute", attribute)
         .expression_attribute_names("#status", "status")
         .expression_attribute_values(":value", value);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use runvoy_api_types::AskedAgain;
 use serde::{Deserialize, Serialize};
 
@@ -18,14 +19,17 @@ struct Kept {
     expires_at: i64,
 }
 
-/// Keeps a request for as long as the log. When that fails, the run goes on, and can be repeated without the values only.
-pub(super) async fn keep(app: &App, id: &ExecutionId, request: &RunRequest) {
+/// The values that are kept of a request. `None` if there are none.
+fn kept(app: &App, id: &ExecutionId, request: &RunRequest) -> Option<Kept> {
     let env: BTreeMap<String, String> =
         request.env.iter().filter(|(name, _)| !says_secret(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
-    if env.is_empty() {
-        return;
-    }
-    let kept = Kept { execution_id: id.clone(), env, expires_at: app.expiry(app.config.log_retention) };
+    let expires_at = app.expiry(app.config.log_retention);
+    Some(Kept { execution_id: id.clone(), env, expires_at }).filter(|kept| !kept.env.is_empty())
+}
+
+/// Keeps a request for as long as the log. When that fails, the run goes on, and can be repeated without the values only.
+pub(super) async fn keep(app: &App, id: &ExecutionId, request: &RunRequest) {
+    let Some(kept) = kept(app, id, request) else { return };
     let written = async {
         let item = table::to_item(&kept)?;
         app.aws.dynamodb.put_item().table_name(&app.config.tables.requests).set_item(Some(item)).send().await?;
@@ -34,6 +38,27 @@ pub(super) async fn keep(app: &App, id: &ExecutionId, request: &RunRequest) {
     if let Err(error) = written.await {
         tracing::warn!(execution_id = %id, error = %error.chain(), "what was asked could not be kept");
     }
+}
+
+/// The write that keeps a request, in the transaction that makes an execution which is started later.
+pub(super) fn write(app: &App, id: &ExecutionId, request: &RunRequest) -> Result<Option<TransactWriteItem>> {
+    let Some(kept) = kept(app, id, request) else { return Ok(None) };
+    let put = Put::builder().table_name(&app.config.tables.requests).set_item(Some(table::to_item(&kept)?)).build()?;
+    Ok(Some(TransactWriteItem::builder().put(put).build()))
+}
+
+/// The request that a waiting execution is started with.
+///
+/// # Errors
+/// [`Error::Invalid`](crate::Error::Invalid) when the time for which values are kept is over.
+pub(crate) async fn to_start(app: &App, record: &ExecutionRecord) -> Result<RunRequest> {
+    let AskedAgain { command, image, env, left_out, secrets, timeout, git_repo, git_ref, git_path } =
+        again(app, record).await?;
+    if let Some(name) = left_out.first() {
+        return Err(crate::Error::invalid(format!("the value of {name} is not kept any more")));
+    }
+    let image = Some(image);
+    Ok(RunRequest { command, image, env, secrets, timeout, git_repo, git_ref, git_path, ..RunRequest::default() })
 }
 
 /// The request by which an execution can be asked for again. For its owners and for those who may read all executions, because it has

@@ -6,7 +6,7 @@ use std::{
 };
 
 use runvoy_api_types::{
-    Asked,
+    Asked, OnConflict,
     limits::{MAX_SECRETS_OF_A_RUN, MAX_TIMEOUT_SECONDS},
 };
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use crate::{Error, Result, environment};
 
 /// A command to run, with what it needs.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RunRequest {
     pub command: String,
     /// An image id or name; the default image if absent.
@@ -27,11 +28,19 @@ pub struct RunRequest {
     pub git_repo: Option<String>,
     pub git_ref: Option<String>,
     pub git_path: Option<String>,
+    /// What becomes of the run if it cannot start at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<OnConflict>,
 }
 
 impl RunRequest {
+    /// Tells whether the run waits if it cannot start at once.
+    pub fn waits(&self) -> bool {
+        self.on_conflict == Some(OnConflict::Queue)
+    }
+
     /// The part of the request that everyone may see who sees the execution.
-    pub fn asked(&self) -> Asked {
+    pub fn asked(&self, source: &str) -> Asked {
         Asked {
             variables: self.env.keys().cloned().collect(),
             secrets: self.secrets.clone(),
@@ -39,6 +48,7 @@ impl RunRequest {
             git_ref: self.git_ref.clone(),
             git_path: self.git_path.clone(),
             timeout: self.timeout,
+            source: source.to_owned(),
             ..Asked::default()
         }
     }

@@ -1,13 +1,21 @@
 //! Moves an execution to the state that ECS reports of its task, and makes the record of a task that has none.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use aws_sdk_ecs::types::Task;
 use jiff::Timestamp;
 
 use super::{
-    Asked, Changed, ExecutionId, ExecutionRecord, Idempotency, NewExecution, Status, Transition, outcome::Stop,
-    overrides, run_request::without_credentials,
+    API, Asked, Attempt, Changed, ExecutionId, ExecutionRecord, Idempotency, NewExecution, Status, TaskId, Transition,
+    outcome::Stop,
+    overrides,
+    record::{self, Located},
+    run_request::without_credentials,
+    waiting,
 };
 use crate::{
     App, Email, Error, RequestId, Result,
@@ -33,6 +41,7 @@ pub(crate) const CONSISTENT_AFTER: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, Default)]
 pub struct TaskReport {
     pub last_status: String,
+    pub started_by: Option<String>,
     pub stop_code: Option<String>,
     pub stopped_reason: Option<String>,
     pub started_at: Option<Timestamp>,
@@ -56,6 +65,7 @@ impl From<&Task> for TaskReport {
             |at: Option<&aws_sdk_ecs::primitives::DateTime>| Timestamp::from_millisecond(at?.to_millis().ok()?).ok();
         Self {
             last_status: task.last_status().unwrap_or_default().to_owned(),
+            started_by: task.started_by().map(str::to_owned),
             stop_code: task.stop_code().map(|code| code.as_str().to_owned()),
             stopped_reason: task.stopped_reason().map(str::to_owned),
             started_at: time(task.started_at()),
@@ -77,21 +87,29 @@ impl From<&Task> for TaskReport {
 /// The part of an ECS task's state that an execution follows.
 #[derive(Clone, Debug)]
 pub struct TaskState {
-    pub execution_id: ExecutionId,
+    pub task_id: TaskId,
+    /// The attempt that the task is, of an execution that exists before its task.
+    attempt: Option<Attempt>,
     pub phase: Phase,
     started_at: Option<Timestamp>,
     reported_at: Option<Timestamp>,
 }
 
 impl TaskState {
-    pub fn new(execution_id: ExecutionId, report: TaskReport) -> Self {
+    pub fn new(task_id: TaskId, report: TaskReport) -> Self {
         let TaskReport { started_at, reported_at, .. } = report;
+        let attempt = report.started_by.as_deref().and_then(Attempt::parse);
         let phase = match report.last_status.as_str() {
             "RUNNING" => Phase::Running,
             "STOPPED" => Phase::Stopped(Stop::new(report)),
             _ => Phase::Other,
         };
-        Self { execution_id, phase, started_at, reported_at }
+        Self { task_id, attempt, phase, started_at, reported_at }
+    }
+
+    /// The execution whose task this is.
+    pub fn execution_id(&self) -> &ExecutionId {
+        self.attempt.as_ref().map_or_else(|| self.task_id.as_execution(), |attempt| &attempt.execution_id)
     }
 }
 
@@ -123,8 +141,13 @@ pub async fn apply(app: &App, state: &TaskState) -> Result<Applied> {
     if let Some(applied) = write(app, state).await? {
         return Ok(applied);
     }
-    let id = &state.execution_id;
-    match recover(app, id).await {
+    let id = state.execution_id();
+    if state.attempt.is_some() {
+        // The record of such an execution is written before its task is asked for.
+        tracing::warn!(execution_id = %id, "ignored: the task is of an execution that does not exist");
+        return Ok(Applied::Ignored);
+    }
+    match recover(app, &state.task_id).await {
         Ok(Some(_)) => {}
         Ok(None) => return Ok(Applied::Ignored),
         Err(Error::NotFound { .. }) => {
@@ -132,7 +155,7 @@ pub async fn apply(app: &App, state: &TaskState) -> Result<Applied> {
                 tracing::warn!(execution_id = %id, "ignored: neither runvoy nor ECS knows this task");
                 return Ok(Applied::Ignored);
             }
-            return Err(not_known_yet(id));
+            return Err(not_known_yet(&state.task_id));
         }
         Err(error) => return Err(error),
     }
@@ -140,7 +163,7 @@ pub async fn apply(app: &App, state: &TaskState) -> Result<Applied> {
 }
 
 /// The failure of a call about a task that ECS has just started and does not show yet. The caller's repetition mends it.
-pub(super) fn not_known_yet(id: &ExecutionId) -> Error {
+pub(super) fn not_known_yet(id: &TaskId) -> Error {
     Error::unavailable(Service::Ecs, format!("task {id} is not known yet"))
 }
 
@@ -151,44 +174,90 @@ pub fn is_consistent(app: &App, since: Timestamp) -> bool {
 
 /// Writes a task's state to its execution. `None` when the execution has no record yet.
 async fn write(app: &App, state: &TaskState) -> Result<Option<Applied>> {
-    let (to, with) = match &state.phase {
+    let applied = write_once(app, state).await?;
+    let Some(Applied::Known { record, changed: false }) = &applied else { return Ok(applied) };
+    match &state.attempt {
+        // The event came before the invocation that started the task has written whose task it is.
+        Some(attempt) if waiting::lacks_task(record, attempt) => {
+            waiting::adopt(app, attempt, &state.task_id).await?;
+            write_once(app, state).await
+        }
+        _ => Ok(applied),
+    }
+}
+
+async fn write_once(app: &App, state: &TaskState) -> Result<Option<Applied>> {
+    let id = state.execution_id();
+    let (to, mut with) = match &state.phase {
         Phase::Other => return Ok(Some(Applied::Ignored)),
         Phase::Running => (Status::Running, Transition::default()),
         Phase::Stopped(stop) => {
             let started = match state.started_at {
                 Some(started) => started,
-                None => match super::find(app, &state.execution_id).await? {
-                    Some(record) => record.execution.started_at,
+                None => match super::find(app, id).await? {
+                    Some(record) => record.begun_at(),
                     None => return Ok(None),
                 },
             };
             stop.transition(started, app.now())
         }
     };
-    Ok(match super::change(app, &state.execution_id, to, with).await? {
+    with.task = Some(state.task_id.clone());
+    Ok(match super::change(app, id, to, with).await? {
         Changed::Yes(record) => Some(Applied::Known { record, changed: true }),
         Changed::No(record) => Some(Applied::Known { record, changed: false }),
         Changed::Missing => None,
     })
 }
 
-/// The execution of a task: its record, which is made if it lacks.
+/// The execution of a task, by its record or by the pointer that leads to it. What is missing is made.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is no such execution and ECS knows no such task of runvoy's: not yet, or not any more.
-pub async fn resolve(app: &App, id: &ExecutionId) -> Result<ExecutionRecord> {
-    match super::find(app, id).await? {
-        Some(record) => Ok(record),
-        None => recover(app, id).await?.ok_or_else(|| Error::not_found("execution", id.as_str())),
+pub async fn execution_of(app: &App, task: &TaskId) -> Result<ExecutionId> {
+    if let Some(id) = app.known_tasks.get(task) {
+        return Ok(id);
+    }
+    let id = match record::locate(app, task.as_execution()).await? {
+        Some(Located::Execution(record)) => record.execution.execution_id,
+        Some(Located::Pointer(id)) => id,
+        None => match recover(app, task).await? {
+            Some(record) => record.execution.execution_id,
+            None => return Err(Error::not_found("execution", task.as_str())),
+        },
+    };
+    app.known_tasks.note(task, &id);
+    Ok(id)
+}
+
+/// Executions of tasks that this program has met. Whose a task is never changes, so that a warm function reads it once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KnownTasks(Arc<Mutex<HashMap<TaskId, ExecutionId>>>);
+
+/// The largest number of tasks that a function keeps in mind: about 1 MB.
+const MAX_KNOWN_TASKS: usize = 5000;
+
+impl KnownTasks {
+    fn get(&self, task: &TaskId) -> Option<ExecutionId> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(task).cloned()
+    }
+
+    fn note(&self, task: &TaskId, id: &ExecutionId) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_KNOWN_TASKS {
+            known.clear();
+        }
+        known.insert(task.clone(), id.clone());
     }
 }
 
-/// Makes the record of an execution from its task's tags and overrides, when the task's event came before the record, or the
-/// orchestrator died before it wrote one. `None` when the task is not one of runvoy's.
+/// Makes what a task's record lacks: for an execution that started at once, the record, from the task's tags and overrides; for another
+/// one, the pointer from the task. Needed when the task's event came first, or the program died before it wrote the record. `None` when
+/// the task is not one of runvoy's.
 ///
 /// # Errors
 /// [`Error::NotFound`] when ECS does not know the task or its tags: not yet, or not any more (an hour after its end).
-pub(crate) async fn recover(app: &App, id: &ExecutionId) -> Result<Option<ExecutionRecord>> {
+pub(crate) async fn recover(app: &App, id: &TaskId) -> Result<Option<ExecutionRecord>> {
     let answer = app
         .aws
         .ecs
@@ -202,6 +271,10 @@ pub(crate) async fn recover(app: &App, id: &ExecutionId) -> Result<Option<Execut
     let Some(task) = answer.tasks().first() else {
         return Err(Error::not_found("execution", id.as_str()));
     };
+    // ECS shows this with the task, and its tags later.
+    if let Some(attempt) = task.started_by().and_then(Attempt::parse) {
+        return waiting::adopt(app, &attempt, id).await;
+    }
     let tag = |key: &str| task.tags().iter().find(|tag| tag.key() == Some(key)).and_then(|tag| tag.value());
     let started_at = task
         .created_at()
@@ -231,11 +304,11 @@ pub(crate) async fn recover(app: &App, id: &ExecutionId) -> Result<Option<Execut
         git_ref: variable(SIDECAR, overrides::GIT_REF),
         git_path: variable(RUNNER, overrides::GIT_PATH),
         timeout: variable(RUNNER, overrides::TIMEOUT).and_then(|seconds| seconds.parse().ok()),
-        source: tag(TAG_SOURCE).map_or_else(|| Asked::default().source, str::to_owned),
+        source: tag(TAG_SOURCE).unwrap_or(API).to_owned(),
         ..Asked::default()
     };
     let new = NewExecution {
-        execution_id: id.clone(),
+        execution_id: id.as_execution().clone(),
         created_by: Email::parse(created_by)
             .map_err(|error| Error::internal_with("a task is tagged with a creator that is no user", error))?,
         command: variable(RUNNER, overrides::COMMAND).unwrap_or_default(),

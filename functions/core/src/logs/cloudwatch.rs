@@ -9,7 +9,7 @@ use super::{LogEvent, end_line};
 use crate::{
     App, Error, Result,
     error::Service,
-    execution::{ExecutionId, LogStream},
+    execution::{LogStream, TaskId},
     image::task_definition::{RUNNER, SIDECAR},
 };
 
@@ -57,13 +57,13 @@ pub(super) struct Span {
 /// there is one. A page may be empty although more follow.
 pub(super) async fn page(
     app: &App,
-    id: &ExecutionId,
+    task: &TaskId,
     span: Span,
     place: Place,
     nonce: Option<&str>,
 ) -> Result<(Vec<LogEvent>, Option<Place>)> {
     let Some(containers) = STREAMS.get(place.streams) else { return Ok((Vec::new(), None)) };
-    let streams = containers.iter().map(|container| LogStream::new(container, id).to_string()).collect();
+    let streams = containers.iter().map(|container| LogStream::new(container, task).to_string()).collect();
     let answer = app
         .aws
         .logs

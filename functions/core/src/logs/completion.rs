@@ -144,6 +144,9 @@ pub async fn complete_for_reader(app: &App, record: &ExecutionRecord) -> Result<
     let id = &record.execution.execution_id;
     let stop = Stop::of(&record.execution);
     let mut head = head::of(app, record).await?;
+    if record.task().is_none() && !head.complete {
+        return close_without_task(app, record).await;
+    }
     let gives_up = app.now() + READER_WAITS;
     let mut pause = PAUSE_FOR_READER;
     while !head.complete {
@@ -175,6 +178,14 @@ pub async fn complete_for_reader(app: &App, record: &ExecutionRecord) -> Result<
         }
     }
     Ok(head)
+}
+
+/// Completes the log of an execution that has ended without a task: there is nothing to compare. Its last line says why it ended.
+///
+/// # Errors
+/// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
+pub async fn close_without_task(app: &App, record: &ExecutionRecord) -> Result<LogHead> {
+    close(app, &record.execution.execution_id, &Stop::of(&record.execution), false).await
 }
 
 /// Tells whether the store lacks the last line of an execution whose log is not known to be complete.
@@ -226,7 +237,9 @@ async fn compare(
     newest: Option<&Batch>,
     until: Timestamp,
 ) -> Result<bool> {
-    let nonce = execution::find(app, id).await?.and_then(|record| record.nonce);
+    let record = execution::find(app, id).await?;
+    let Some(task) = record.as_ref().and_then(ExecutionRecord::task) else { return Ok(false) };
+    let nonce = record.and_then(|record| record.nonce);
     let mut unsure_of_ids = newest;
     let mut seen_end = false;
     for span in spans(app, head, stop, newest) {
@@ -236,7 +249,7 @@ async fn compare(
                 tracing::warn!(execution_id = %id, ?span, "the log is too long to be compared as a whole");
                 return Ok(seen_end);
             }
-            let (events, next) = cloudwatch::page(app, id, span, at, nonce.as_deref()).await?;
+            let (events, next) = cloudwatch::page(app, &task, span, at, nonce.as_deref()).await?;
             seen_end |= events.iter().any(is_end);
             if let Some(newest) = unsure_of_ids.take_if(|_| !events.is_empty())
                 && are_named_otherwise(app, id, newest, &events).await?

@@ -149,9 +149,10 @@ async fn from_cloudwatch(
     limit: PageLimit,
 ) -> Result<Page> {
     let mut page = Page::new(limit);
-    let id = &record.execution.execution_id;
+    let Some(task) = record.task() else { return Ok(page) };
     loop {
-        let (events, next) = cloudwatch::page(app, id, Span::default(), place.clone(), record.nonce.as_deref()).await?;
+        let (events, next) =
+            cloudwatch::page(app, &task, Span::default(), place.clone(), record.nonce.as_deref()).await?;
         let before = page.events.len();
         for event in events.into_iter().flat_map(event::split) {
             // The next page begins where an answer of CloudWatch does, so a part of one is taken back.

@@ -56,7 +56,7 @@ pub async fn append(app: &App, id: &ExecutionId, events: Vec<LogEvent>, complete
         let head = match head::find(app, id).await? {
             Some(head) => head,
             None => {
-                task::recover(app, id).await?.ok_or_else(|| Error::not_found("execution", id.as_str()))?;
+                task::recover(app, &id.into()).await?.ok_or_else(|| Error::not_found("execution", id.as_str()))?;
                 LogHead::default()
             }
         };

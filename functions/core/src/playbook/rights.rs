@@ -85,5 +85,6 @@ pub fn request(playbook: &Playbook, variables: BTreeMap<String, String>) -> Resu
         git_repo: playbook.git_repo.clone(),
         git_ref: playbook.git_ref.clone(),
         git_path: playbook.git_path.clone(),
+        ..RunRequest::default()
     })
 }

@@ -10,7 +10,7 @@ use crate::{
     App, Error, Result,
     error::Service,
     execution::{
-        self, Changed, ExecutionId, ExecutionRecord, list,
+        self, Changed, ExecutionRecord, TaskId, list,
         outcome::Stop,
         task::{self, Applied, Phase, TaskReport, TaskState},
     },
@@ -60,7 +60,9 @@ pub(super) async fn check(
             Ok(tasks) => {
                 for record in executions {
                     let id = &record.execution.execution_id;
-                    match follow(app, record, tasks.get(id.as_str()), findings).await {
+                    // What has no task is moved on each minute: see `run::sweep`.
+                    let Some(task) = record.task() else { continue };
+                    match follow(app, record, tasks.get(task.as_str()), findings).await {
                         Ok(true) => status.verified_count += 1,
                         Ok(false) => {}
                         Err(error) => findings.failed("execution", id.as_str(), &error),
@@ -128,26 +130,29 @@ async fn orphans(app: &App, images: &[Image]) -> Result<Vec<String>> {
 }
 
 async fn describe(app: &App, executions: &[ExecutionRecord]) -> Result<HashMap<String, Task>> {
-    let ids = executions.iter().map(|record| record.execution.execution_id.as_str().to_owned()).collect();
+    let tasks: Vec<String> = executions.iter().filter_map(|record| Some(record.task()?.to_string())).collect();
+    if tasks.is_empty() {
+        return Ok(HashMap::new());
+    }
     let described = app
         .aws
         .ecs
         .describe_tasks()
         .cluster(&app.config.ecs_cluster)
-        .set_tasks(Some(ids))
+        .set_tasks(Some(tasks))
         .include(TaskField::Tags)
         .send()
         .await
         .map_err(Error::aws(Service::Ecs))?;
-    let by_id = |task: Task| Some((ExecutionId::from_task_arn(task.task_arn()?).ok()?.to_string(), task));
+    let by_id = |task: Task| Some((TaskId::from_arn(task.task_arn()?).ok()?.to_string(), task));
     Ok(described.tasks.unwrap_or_default().into_iter().filter_map(by_id).collect())
 }
 
 /// Moves an execution to the state of its task. Returns whether it was there already.
 async fn follow(app: &App, record: &ExecutionRecord, task: Option<&Task>, findings: &mut Findings) -> Result<bool> {
     let id = &record.execution.execution_id;
-    let Some(task) = task else { return close(app, record, findings).await };
-    let state = TaskState::new(id.clone(), TaskReport::from(task));
+    let (Some(task), Some(task_id)) = (task, record.task()) else { return close(app, record, findings).await };
+    let state = TaskState::new(task_id, TaskReport::from(task));
     if let Phase::Stopped(stop) = &state.phase {
         // The log is completed before the status is written, because an execution that has ended is checked for a few hours only.
         completion::complete(app, id, stop).await?;
@@ -180,14 +185,15 @@ async fn finish(app: &App, record: &ExecutionRecord, findings: &mut Findings) ->
 async fn close(app: &App, record: &ExecutionRecord, findings: &mut Findings) -> Result<bool> {
     let execution = &record.execution;
     let now = app.now();
-    if !task::is_consistent(app, execution.started_at) {
+    if !task::is_consistent(app, record.begun_at()) {
         return Ok(true);
     }
-    let (status, with) = Stop::unknown(execution.status, now).transition(execution.started_at, now);
+    let (status, mut with) = Stop::unknown(execution.status, now).transition(record.begun_at(), now);
+    with.task = record.task();
     let id = &execution.execution_id;
     // ECS forgets a task an hour after its end, so CloudWatch shows its whole log by now. The log is completed before the status is
     // written, because an execution that has ended is checked for a few hours only.
-    completion::complete(app, id, &Stop::at(execution.started_at)).await?;
+    completion::complete(app, id, &Stop::at(record.begun_at())).await?;
     if let Changed::Yes(record) = execution::change(app, id, status, with).await? {
         delivery::notify_viewers(app, &record.execution.execution_id).await;
         findings.mended("execution", id.as_str(), "ECS no longer knows its task", "closed it");

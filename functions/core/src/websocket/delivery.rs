@@ -158,7 +158,7 @@ async fn deliver_once(app: &App, key: &ConnectionKey, head: &LogHead, fresh: &[B
         let head = newer.insert(head::get(app, &key.execution_id).await?);
         let has_new_status = wants_status && {
             let record = execution::get(app, &key.execution_id).await?;
-            sent_status.is_some_and(|sent| sent.can_become(record.execution.status))
+            sent_status.is_some_and(|sent| !sent.is_terminal() && sent != record.execution.status)
         };
         let has_new_ending = wants_status && head.ended_with.is_some() && !sent_ending;
         if Some(head.sequence) <= served && !head.complete && !has_new_status && !has_new_ending {

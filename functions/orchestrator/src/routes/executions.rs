@@ -21,7 +21,7 @@ use runvoy_core::{
         LogEvent, completion, head,
         read::{self, After, PageLimit},
     },
-    time,
+    run, time,
     websocket::{delivery, token},
 };
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ pub(super) struct ListParameters {
     /// Only executions with one of these statuses, separated by commas.
     #[param(
         example = "RUNNING,FAILED",
-        pattern = "^$|^(STARTING|RUNNING|TERMINATING|SUCCEEDED|FAILED|STOPPED)(,(STARTING|RUNNING|TERMINATING|SUCCEEDED|FAILED|STOPPED))*$"
+        pattern = "^$|^(WAITING|QUEUED|STARTING|RUNNING|TERMINATING|SUCCEEDED|FAILED|STOPPED)(,(WAITING|QUEUED|STARTING|RUNNING|TERMINATING|SUCCEEDED|FAILED|STOPPED))*$"
     )]
     status: Option<String>,
     /// Only executions of this user: an email, or `me`.
@@ -384,6 +384,12 @@ pub(super) async fn kill(State(app): State<App>, presented: Presented, Path(id):
     let (caller, record) = permitted(&app, presented, &id, Action::KillExecution).await?;
     let record = match execution::kill(&app, &record, &caller.principal, &caller.actor).await? {
         KillOutcome::Initiated(record) => record,
+        KillOutcome::Ended(record) => {
+            run::finish(&app, &record).await?;
+            tracing::info!(execution_id = id, by = %caller.principal.email, "execution left its queue");
+            let execution_id = record.execution.execution_id;
+            return Ok(Json(Killed { execution_id, message: "Execution stopped before it started" }).into_response());
+        }
         KillOutcome::NothingToStop => return Ok(StatusCode::NO_CONTENT.into_response()),
     };
     delivery::notify_viewers(&app, &record.execution.execution_id).await;

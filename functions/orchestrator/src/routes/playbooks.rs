@@ -1,7 +1,7 @@
 //! Publishes, shows, runs and deletes playbooks.
 
 use axum::{
-    Extension, Json,
+    Json,
     extract::State,
     http::{HeaderMap, HeaderName, StatusCode, Uri, header},
     response::IntoResponse,
@@ -11,11 +11,12 @@ use runvoy_api_types::{
     RunPlaybook, SetOwners, SetSharing, Sharing, playbook::from_yaml,
 };
 use runvoy_core::{
-    App, Error, RequestId,
+    App, Error,
     auth::{Action, Principal, Resource, policy},
-    execution::{Idempotency, RunContext},
+    execution::Idempotency,
     ownership,
     playbook::{self, Playbook, PlaybookName, PlaybookSummary, Publication, PublishedPlaybook, Usable},
+    run::{self, Submission},
     user,
 };
 use serde::Deserialize;
@@ -210,7 +211,6 @@ pub(super) async fn delete(State(app): State<App>, caller: Caller, Path(name): P
 pub(super) async fn run(
     State(app): State<App>,
     caller: Caller,
-    Extension(id): Extension<RequestId>,
     Path(name): Path,
     uri: Uri,
     headers: HeaderMap,
@@ -232,13 +232,16 @@ pub(super) async fn run(
     let request = playbook::request(&playbook.playbook, playbook.playbook.variables(&given)?)?;
     let Usable { image, secrets } = with_rights_of_publisher(&app, &playbook).await?;
     let source = playbook::source(&playbook.name, playbook.version.version);
-    let context = RunContext {
+    let submission = Submission {
+        request: &request,
         principal: &caller.principal,
-        request_id: &id,
-        idempotency: idempotency.as_ref(),
+        actor: &caller.actor,
         source: &source,
+        idempotency: idempotency.as_ref(),
+        rights_of: Some(&playbook.version.published_by),
+        needs_approval: false,
     };
-    let (record, entries) = runs::start_task(&app, &caller, context, &request, &image, &secrets).await?;
+    let (record, entries) = run::submit_with(&app, submission, &image, &secrets).await?;
     runs::answer(&app, &caller, &uri, &headers, record, &entries).await
 }
 

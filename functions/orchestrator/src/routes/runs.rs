@@ -3,30 +3,27 @@
 use std::collections::BTreeMap;
 
 use axum::{
-    Extension, Json,
+    Json,
     extract::State,
     http::{HeaderMap, StatusCode, Uri},
 };
-use runvoy_api_types::{headers, limits::MAX_IDEMPOTENCY_KEY_CHARS};
+use runvoy_api_types::{OnConflict, headers, limits::MAX_IDEMPOTENCY_KEY_CHARS};
 use runvoy_core::{
-    App, Error, RequestId,
+    App, Error,
     audit::{self, Entry},
     auth::{Action, Resource},
-    execution::{self, ExecutionId, ExecutionRecord, Idempotency, RunContext, RunRequest, Status, ValidRun},
-    image::{self, Image, ImageId},
-    secret::{self, Secret},
+    execution::{self, ExecutionId, ExecutionRecord, Idempotency, RunRequest, Status, ValidRun},
+    image::ImageId,
+    run::{self, Submission},
     websocket::token,
 };
 use serde::{Deserialize, Serialize};
 
 use super::tags;
 use crate::{
-    error::{self, ApiError, Result},
+    error::{self, Result},
     extract::{self, Caller, JsonBody},
 };
-
-/// The source of a run that its caller describes in full.
-const API: &str = "api";
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct Run {
@@ -52,6 +49,8 @@ pub(super) struct Run {
     git_ref: Option<String>,
     /// Directory of the repository in which the command runs.
     git_path: Option<String>,
+    /// What becomes of the run if it cannot start at once. By default, it is refused. With `queue` it waits as `QUEUED`.
+    on_conflict: Option<OnConflict>,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -76,11 +75,10 @@ pub(super) struct Started {
 #[utoipa::path(post, path = "/run", operation_id = "run", tag = tags::EXECUTIONS, request_body = Run,
     params(("Idempotency-Key" = Option<String>, Header, max_length = 255, pattern = "^[!-~]*$",
         description = "A text that the caller chooses for this one run")),
-    responses((status = 202, body = Started, description = "The task is on its way"), error::Malformed, error::TooLarge, error::Refused, error::Conflict, error::Unavailable))]
+    responses((status = 202, body = Started, description = "The task is on its way, or the run waits as `QUEUED` because it asked for that"), error::Malformed, error::TooLarge, error::Refused, error::Conflict, error::Unavailable))]
 pub(super) async fn run(
     State(app): State<App>,
     caller: Caller,
-    Extension(id): Extension<RequestId>,
     uri: Uri,
     headers: HeaderMap,
     JsonBody(body): JsonBody<Run>,
@@ -104,17 +102,20 @@ pub(super) async fn run(
         git_repo: body.git_repo,
         git_ref: body.git_ref,
         git_path: body.git_path,
+        on_conflict: body.on_conflict,
     })?;
     let key = idempotency_key(&headers)?;
     let idempotency = key.map(|key| Idempotency::new(&caller.principal, key, &*request)).transpose()?;
-    let earlier = match &idempotency {
-        Some(idempotency) => idempotency.find_first(&app).await?,
-        None => None,
+    let submission = Submission {
+        request: &request,
+        principal: &caller.principal,
+        actor: &caller.actor,
+        source: execution::API,
+        idempotency: idempotency.as_ref(),
+        rights_of: None,
+        needs_approval: false,
     };
-    let (record, entries) = match earlier {
-        Some(record) => (record, Vec::new()),
-        None => start(&app, &caller, &id, &request, idempotency.as_ref()).await?,
-    };
+    let (record, entries) = run::submit(&app, submission).await.map_err(|error| caller.denied_use(error))?;
     answer(&app, &caller, &uri, &headers, record, &entries).await
 }
 
@@ -143,97 +144,17 @@ pub(super) async fn answer(
     };
     let (websocket_url, ()) = tokio::try_join!(websocket_url, audit::write_all(app, entries))?;
     let web_url = extract::web_url(app, uri);
+    // A repeated request is answered as the first one was.
+    let status = if execution.status.is_without_task() { execution.status } else { Status::Starting };
     let started = Started {
         log_url: format!("{web_url}/logs?execution_id={execution_id}"),
         execution_id,
-        status: Status::Starting,
+        status,
         command: execution.command,
         image_id: execution.image_id,
         websocket_url,
     };
     Ok((StatusCode::ACCEPTED, Json(started)))
-}
-
-/// Finds the image and the secrets of a run, checks that the caller may use them, and starts the task. Returns the entries of the audit
-/// that are still to be written before the answer.
-async fn start(
-    app: &App,
-    caller: &Caller,
-    id: &RequestId,
-    request: &ValidRun,
-    idempotency: Option<&Idempotency>,
-) -> Result<(ExecutionRecord, Vec<Entry>)> {
-    let image = image::resolve(app, request.image.as_deref()).await.map_err(|error| error.at_field("image"))?;
-    caller
-        .may(Action::UseImage, image::resource(&image))
-        .map_err(|error| naming(error, "image", image.image_id.as_str()))?;
-    let secrets = match request.secrets.as_slice() {
-        [] => Vec::new(),
-        names => secret::find_all(app, names).await?,
-    };
-    for secret in &secrets {
-        let may = caller.may(Action::UseSecret, secret::resource(secret));
-        may.map_err(|error| naming(error, "secret", secret.name.as_str()))?;
-    }
-    let context = RunContext { principal: &caller.principal, request_id: id, idempotency, source: API };
-    start_task(app, caller, context, request, &image, &secrets).await
-}
-
-/// Starts the task of a run whose image and secrets may be used. Returns the entries of the audit that are still to be written before the
-/// answer.
-pub(super) async fn start_task(
-    app: &App,
-    caller: &Caller,
-    context: RunContext<'_>,
-    request: &ValidRun,
-    image: &Image,
-    secrets: &[Secret],
-) -> Result<(ExecutionRecord, Vec<Entry>)> {
-    let id = context.request_id;
-    let from_elsewhere = (context.source != API).then_some(context.source);
-    let use_of_image = Entry::done(app, &caller.actor, Action::UseImage, image::resource(image).name());
-    let mut entries = vec![use_of_image.detail("source", from_elsewhere)];
-    entries.extend(secrets.iter().map(|secret| {
-        Entry::done(app, &caller.actor, Action::UseSecret, secret::resource(secret).name())
-            .detail("key_name", secret.key_name.clone())
-            .detail("source", from_elsewhere)
-    }));
-    if !secrets.is_empty() {
-        // RunTask hands the values over, so their use is written down before it.
-        audit::write_all(app, &entries).await?;
-        entries.clear();
-    }
-    let record = execution::start(app, request, image, secrets, context).await?;
-    if record.execution.created_by_request_id == *id {
-        entries.push(entry_of_run(app, caller, request, &record).detail("source", from_elsewhere));
-    } else {
-        // An earlier request under the same idempotency key has started it.
-        entries.clear();
-    }
-    let execution_id = &record.execution.execution_id;
-    tracing::info!(%execution_id, image_id = %image.image_id, by = %caller.principal.email, "execution started");
-    Ok((record, entries))
-}
-
-/// A refusal that names which of the things that a run uses is not the caller's to use.
-fn naming(error: ApiError, kind: &'static str, name: &str) -> ApiError {
-    match error {
-        ApiError::Denied(_, denial) => ApiError::Denied(Error::ForbiddenUse { kind, name: name.to_owned() }, denial),
-        error => error,
-    }
-}
-
-/// The audit's entry of a run: names only, and no value of a variable.
-fn entry_of_run(app: &App, caller: &Caller, request: &ValidRun, record: &ExecutionRecord) -> Entry {
-    let resource = Resource::Execution { id: record.execution.execution_id.as_str(), owners: &[] }.name();
-    let asked = request.asked();
-    Entry::done(app, &caller.actor, Action::Run, resource)
-        .detail("image", record.execution.image_id.to_string())
-        .detail("variables", asked.variables)
-        .detail("secrets", asked.secrets)
-        .detail("git_repo", asked.git_repo)
-        .detail("git_ref", asked.git_ref)
-        .detail("timeout", asked.timeout)
 }
 
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>> {

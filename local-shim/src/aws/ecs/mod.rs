@@ -38,6 +38,8 @@ use super::{
 const MAX_OVERRIDES: usize = 8192;
 /// Characters of the reason of a stop ("StopTask").
 const MAX_REASON: usize = 255;
+/// Characters of `startedBy` ("RunTask", as it was in older versions; today it is 128).
+const MAX_STARTED_BY: usize = 36;
 /// Items in one answer of ListTasks, ListTaskDefinitions and ListTaskDefinitionFamilies.
 const MAX_LISTED: usize = 100;
 
@@ -207,6 +209,9 @@ impl Ecs {
         if request.network_configuration.is_none() {
             return Err(invalid("Network Configuration must be provided when networkMode 'awsvpc' is specified."));
         }
+        if request.started_by.as_ref().is_some_and(|by| by.len() > MAX_STARTED_BY) {
+            return Err(invalid(format!("startedBy must have at most {MAX_STARTED_BY} characters.")));
+        }
         let is_token = |token: &String| token.len() <= 64 && token.bytes().all(|b| (33..=126).contains(&b));
         if !request.client_token.as_ref().is_none_or(is_token) {
             return Err(invalid("clientToken must have at most 64 characters in the range of 33-126."));
@@ -247,6 +252,7 @@ impl Ecs {
         let spec = self.spec(&id, &definition, &request.overrides)?;
         let mut task = Task::new(&self.0.cluster, &id, &definition, request.overrides, request.tags);
         (task.client_token, task.request_hash) = (request.client_token, digest);
+        task.started_by = request.started_by;
         state.add_task(&id, task.clone());
         drop(state);
         let (sender, receiver) = watch::channel(Demand::Run);
@@ -416,8 +422,7 @@ impl Ecs {
             .filter(|task| task.desired_status == wanted)
             .filter(|task| group.as_ref().is_none_or(|group| *group == task.group))
             .filter(|task| request.launch_type.as_ref().is_none_or(|launch_type| *launch_type == task.launch_type))
-            // RunTask does not take `startedBy` here, so no task has one.
-            .filter(|_| request.started_by.is_none())
+            .filter(|task| request.started_by.is_none() || request.started_by == task.started_by)
             .map(|task| task.task_arn.as_str());
         let (arns, next_token) = page(arns, request.max_results, request.next_token)?;
         write(&json!({"taskArns": arns, "nextToken": next_token}))

@@ -26,6 +26,7 @@ pub(super) struct RunTask {
     pub(super) count: Option<u32>,
     pub(super) launch_type: Option<String>,
     pub(super) client_token: Option<String>,
+    pub(super) started_by: Option<String>,
     #[serde(default)]
     pub(super) overrides: Overrides,
     #[serde(default)]

@@ -39,6 +39,8 @@ pub(super) struct Task {
     pub(super) stop_code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stopped_reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) started_by: Option<String>,
     /// Tells whether the event of the task's end has been handled. AWS shows no such field.
     #[serde(default)]
     pub(super) end_told: bool,
@@ -104,6 +106,7 @@ impl Task {
             stopped_at: None,
             stop_code: None,
             stopped_reason: None,
+            started_by: None,
             end_told: false,
             client_token: None,
             request_hash: String::new(),

@@ -1,0 +1,111 @@
+//! Starts the task of an attempt, for an execution that exists before its tasks.
+
+use super::{
+    Attempt, ExecutionRecord, RunContext, RunRequest, Status, TaskId,
+    kill::stop_task,
+    launch::{Launch, Launched},
+    waiting,
+};
+use crate::{
+    App, Error, Result,
+    auth::{Principal, Role},
+    error::Service,
+    image::Image,
+    secret::Secret,
+};
+use aws_sdk_ecs::operation::run_task::RunTaskError;
+
+/// The result of a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartedAttempt {
+    Task,
+    /// Fargate has no room. The execution is `QUEUED` again.
+    NoCapacity,
+}
+
+/// Starts the task of the present attempt, and notes whose it is. RunTask has the same client token each time, so that the attempt has
+/// one task, however often this is called. If the execution was killed meanwhile, its task is stopped.
+///
+/// # Errors
+/// [`Error::Invalid`] and [`Error::Conflict`] when the task cannot be started, [`Error::Aws`] when AWS fails.
+pub(crate) async fn start_attempt(
+    app: &App,
+    record: &ExecutionRecord,
+    request: &RunRequest,
+    image: &Image,
+    secrets: &[Secret],
+) -> Result<StartedAttempt> {
+    let execution = &record.execution;
+    let attempt = Attempt { execution_id: execution.execution_id.clone(), number: execution.attempt.unwrap_or(1) };
+    let by = Principal::without_key(execution.created_by.clone(), Role::Viewer);
+    let context = RunContext {
+        principal: &by,
+        request_id: &execution.created_by_request_id,
+        source: &execution.asked.source,
+        idempotency: None,
+    };
+    let launch = Launch {
+        request,
+        image,
+        secrets,
+        context,
+        nonce: record.nonce.as_deref().unwrap_or_default(),
+        client_token: &attempt.client_token(),
+        attempt: Some(&attempt),
+    };
+    let task = match launch.run(app).await? {
+        Launched::Task(task) => task,
+        Launched::NoCapacity(_) => {
+            waiting::wait_for_capacity(app, &attempt).await?;
+            return Ok(StartedAttempt::NoCapacity);
+        }
+        // The image or a secret has been changed since an earlier call for this attempt started the task.
+        Launched::TokenUsed(error) => match error.as_service_error() {
+            Some(RunTaskError::ConflictException(used)) => used
+                .resource_ids()
+                .first()
+                .and_then(|arn| TaskId::from_arn(arn).ok())
+                .ok_or_else(|| Error::internal("ECS does not say which task has the client token of an attempt"))?,
+            _ => return Err(Error::aws(Service::Ecs)(error)),
+        },
+    };
+    settle(app, &attempt, &task).await?;
+    Ok(StartedAttempt::Task)
+}
+
+/// Notes that an attempt has this task, and stops the task if the execution does not want it any more.
+async fn settle(app: &App, attempt: &Attempt, task: &TaskId) -> Result<()> {
+    let Some(record) = waiting::adopt(app, attempt, task).await? else { return Ok(()) };
+    let execution = &record.execution;
+    let is_present = record.task().as_ref() == Some(task);
+    if is_present && execution.status != Status::Terminating {
+        return Ok(());
+    }
+    if is_present && execution.status.is_terminal() {
+        return Ok(());
+    }
+    let reason = execution.stopped_reason.as_deref().unwrap_or("the execution does not want this task any more");
+    stop_task(app, task, record.begun_at(), reason).await
+}
+
+/// Stops the task of an execution that was killed while its task was being started, if ECS shows one. `false` if it shows none.
+///
+/// # Errors
+/// [`Error::Aws`] when AWS fails.
+pub(crate) async fn stop_started_task(app: &App, record: &ExecutionRecord) -> Result<bool> {
+    let execution = &record.execution;
+    let Some(number) = execution.attempt else { return Ok(false) };
+    let attempt = Attempt { execution_id: execution.execution_id.clone(), number };
+    let listed = app
+        .aws
+        .ecs
+        .list_tasks()
+        .cluster(&app.config.ecs_cluster)
+        .started_by(attempt.started_by())
+        .send()
+        .await
+        .map_err(Error::aws(Service::Ecs))?;
+    let Some(task) = listed.task_arns().first().and_then(|arn| TaskId::from_arn(arn).ok()) else { return Ok(false) };
+    settle(app, &attempt, &task).await?;
+    Ok(true)
+}

@@ -1,0 +1,235 @@
+//! Calls RunTask for an execution, and tells its refusals apart.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_ecs::{
+    error::SdkError,
+    operation::run_task::{RunTaskError, RunTaskOutput},
+    types::{AssignPublicIp, AwsVpcConfiguration, LaunchType, NetworkConfiguration, Tag, TaskOverride},
+};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
+
+use super::{Attempt, RunContext, RunRequest, TaskId, idempotency::digest, overrides};
+use crate::{
+    App, Error, Result,
+    config::Config,
+    error::Service,
+    image::{
+        Image,
+        task_definition::{self, SecretVariable},
+    },
+    secret::Secret,
+};
+
+/// All that a task is started with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Launch<'a> {
+    pub(super) request: &'a RunRequest,
+    pub(super) image: &'a Image,
+    pub(super) secrets: &'a [Secret],
+    pub(super) context: RunContext<'a>,
+    /// The text that proves the runner's last line.
+    pub(super) nonce: &'a str,
+    pub(super) client_token: &'a str,
+    /// The attempt that the task is, of an execution that exists before its task.
+    pub(super) attempt: Option<&'a Attempt>,
+}
+
+/// The result of RunTask.
+pub(super) enum Launched {
+    Task(TaskId),
+    /// Fargate has no room at this moment, or the account's quota of vCPUs is used up. The error says so to a caller who does not wait.
+    NoCapacity(Error),
+    /// The client token was used for another request.
+    TokenUsed(SdkError<RunTaskError>),
+}
+
+impl Launch<'_> {
+    /// Starts the task. Registers the task definition first if ECS does not know it, as for the first run with a set of secrets.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the run needs more overrides than ECS carries, [`Error::Conflict`] when the account does not allow the
+    /// task, [`Error::Aws`] when ECS fails.
+    pub(super) async fn run(self, app: &App) -> Result<Launched> {
+        let variables = secret_variables(self.request, self.secrets)?;
+        let overrides = overrides::overrides(self.request, self.image, self.context, self.nonce)?;
+        let tags = overrides::tags(self.request, self.image, self.context, self.attempt);
+        let answer = match self.call(app, &variables, overrides, tags).await? {
+            Ok(answer) => answer,
+            Err(error) => return refused(error, self.image),
+        };
+        let Some(task_arn) = answer.tasks().first().and_then(|task| task.task_arn()) else {
+            let reasons: Vec<&str> = answer.failures().iter().filter_map(|failure| failure.reason()).collect();
+            let error = Error::no_capacity(format!("no task was started: {}", reasons.join(", ")));
+            return Ok(Launched::NoCapacity(error));
+        };
+        let task = TaskId::from_arn(task_arn)
+            .map_err(|error| Error::internal_with("ECS named a task in an unknown way", error.to_string()))?;
+        Ok(Launched::Task(task))
+    }
+
+    /// Calls RunTask. The inner result is RunTask's own.
+    async fn call(
+        &self,
+        app: &App,
+        variables: &[SecretVariable],
+        overrides: TaskOverride,
+        tags: Vec<Tag>,
+    ) -> Result<Result<RunTaskOutput, SdkError<RunTaskError>>> {
+        let family = family_with(&app.config, self.image, variables);
+        let call = app
+            .aws
+            .ecs
+            .run_task()
+            .cluster(&app.config.ecs_cluster)
+            .task_definition(&family)
+            .launch_type(LaunchType::Fargate)
+            .count(1)
+            .client_token(self.client_token)
+            .set_started_by(self.attempt.map(Attempt::started_by))
+            .network_configuration(network(&app.config)?)
+            .overrides(overrides)
+            .set_tags(Some(tags));
+        match call.clone().send().await {
+            Err(error) if is_missing_task_definition(&error) => {
+                task_definition::register(app, self.image, &family, variables).await?;
+                Ok(call.send().await)
+            }
+            answer => Ok(answer),
+        }
+    }
+}
+
+/// A refusal of RunTask, with what a caller or an admin can do about those that a repetition does not mend.
+fn refused(error: SdkError<RunTaskError>, image: &Image) -> Result<Launched> {
+    let Some(service) = error.as_service_error() else { return Err(Error::aws(Service::Ecs)(error)) };
+    if matches!(service, RunTaskError::ConflictException(_)) {
+        return Ok(Launched::TokenUsed(error));
+    }
+    let message = service.message().unwrap_or_default();
+    if service.code() == Some("AccessDeniedException") && message.contains("iam:PassRole") {
+        return Err(Error::conflict(format!("runvoy may not give tasks the roles of image {}", image.image_id))
+            .with_hint("register the image with roles whose names fit the stack's parameter CustomTaskRoles"));
+    }
+    if message.contains("limit on the number of vCPUs") {
+        let full = Error::conflict("the account's limit of vCPUs on Fargate is reached").with_hint(
+            "wait for other executions to end, or have the quota \"Fargate On-Demand vCPU resource count\" raised",
+        );
+        return Ok(Launched::NoCapacity(full));
+    }
+    Err(Error::aws(Service::Ecs)(error))
+}
+
+/// The network of a task. A public address is for public subnets: Fargate refuses to start a task that asks for one elsewhere.
+fn network(config: &Config) -> Result<NetworkConfiguration> {
+    let assign_public_ip = if config.assign_public_ip { AssignPublicIp::Enabled } else { AssignPublicIp::Disabled };
+    let vpc = AwsVpcConfiguration::builder()
+        .set_subnets(Some(config.subnets.clone()))
+        .set_security_groups(Some(config.security_groups.clone()))
+        .assign_public_ip(assign_public_ip)
+        .build()?;
+    Ok(NetworkConfiguration::builder().awsvpc_configuration(vpc).build())
+}
+
+/// The variables that ECS fills from secrets. A variable in `env` wins over a secret of the same name.
+///
+/// # Errors
+/// [`Error::Invalid`] when two secrets have the same variable, because one value would be lost.
+fn secret_variables(request: &RunRequest, secrets: &[Secret]) -> Result<Vec<SecretVariable>> {
+    let mut by_variable: BTreeMap<&str, &Secret> = BTreeMap::new();
+    for secret in secrets.iter().filter(|secret| !request.env.contains_key(&secret.key_name)) {
+        if let Some(other) = by_variable.insert(&secret.key_name, secret)
+            && other.name != secret.name
+        {
+            let problem =
+                format!("the secrets {} and {} have the same variable, {}", other.name, secret.name, secret.key_name);
+            return Err(Error::invalid(problem)
+                .with_hint("name one of them, or give one another key_name")
+                .at_field("secrets"));
+        }
+    }
+    let variable = |(key_name, secret): (&str, &Secret)| SecretVariable {
+        key_name: key_name.to_owned(),
+        secret: secret.name.clone(),
+    };
+    Ok(by_variable.into_iter().map(variable).collect())
+}
+
+/// The family of the task definition for an image and a set of secrets.
+fn family_with(config: &Config, image: &Image, variables: &[SecretVariable]) -> String {
+    if variables.is_empty() {
+        return image.task_definition_name.clone();
+    }
+    // With the version in the hash, no run uses a task definition that an earlier version of the program, or a stack that is gone, has
+    // left behind.
+    let mut parts = task_definition::version(config).to_vec();
+    parts.extend(variables.iter().flat_map(|v| [v.key_name.as_str(), v.secret.as_str()]));
+    let digest = &digest(&parts)[..task_definition::SECRETS_DIGITS];
+    format!("{}{}{digest}", image.task_definition_name, task_definition::SECRETS_INFIX)
+}
+
+fn is_missing_task_definition(error: &SdkError<RunTaskError>) -> bool {
+    error.as_service_error().is_some_and(|error| {
+        error.code() == Some("ClientException")
+            && error.message().is_some_and(|message| {
+                // AWS documents the code only. The message has been "TaskDefinition not found." and "Unable to find task
+                // definition".
+                message.to_ascii_lowercase().replace(' ', "").contains("taskdefinition")
+            })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RequestId;
+
+    #[test]
+    fn tasks_get_a_public_address_unless_the_stack_says_no() {
+        for (setting, expected) in [
+            ("", AssignPublicIp::Enabled),
+            ("ENABLED", AssignPublicIp::Enabled),
+            ("DISABLED", AssignPublicIp::Disabled),
+        ] {
+            let config = Config::from_lookup(|name| match name {
+                "RUNVOY_ASSIGN_PUBLIC_IP" => Some(setting.to_owned()),
+                "RUNVOY_SUBNETS" => Some("subnet-1,subnet-2".to_owned()),
+                "RUNVOY_WEBSOCKET_API_ENDPOINT" => Some("https://example.com/live".to_owned()),
+                name if name.ends_with("_TABLE") => Some(name.to_owned()),
+                "RUNVOY_SIDECAR_IMAGE"
+                | "RUNVOY_ECS_CLUSTER"
+                | "RUNVOY_LOG_GROUP"
+                | "RUNVOY_SECURITY_GROUPS"
+                | "RUNVOY_TASK_ROLE_ARN"
+                | "RUNVOY_TASK_EXECUTION_ROLE_ARN" => Some("x".to_owned()),
+                _ => None,
+            });
+            let network = network(&config.unwrap()).unwrap().awsvpc_configuration.unwrap();
+            assert_eq!(network.assign_public_ip, Some(expected), "{setting}");
+            assert_eq!(network.subnets, ["subnet-1", "subnet-2"]);
+        }
+    }
+
+    #[test]
+    fn env_wins_over_a_secret_of_the_same_name() {
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let by = crate::Email::parse("a@example.com").unwrap();
+        let secret = |name: &str, key_name: &str| Secret {
+            name: name.parse().unwrap(),
+            key_name: key_name.into(),
+            description: None,
+            value: None,
+            created_by: by.clone(),
+            owned_by: vec![by.clone()],
+            shared_with: None,
+            created_at: now,
+            updated_at: now,
+            updated_by: by.clone(),
+            created_by_request_id: RequestId::default(),
+            modified_by_request_id: RequestId::default(),
+        };
+        let request = RunRequest { env: [("A".to_owned(), "1".to_owned())].into(), ..RunRequest::default() };
+        let variables = secret_variables(&request, &[secret("one", "A"), secret("two", "B")]).unwrap();
+        assert_eq!(variables, [SecretVariable { key_name: "B".into(), secret: "two".parse().unwrap() }]);
+    }
+}

@@ -1,0 +1,299 @@
+//! Writes the records of executions that exist before their tasks: they wait, get tasks, and end without one.
+
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use sha2::{Digest, Sha256};
+
+use super::{
+    Attempt, Execution, ExecutionId, ExecutionRecord, Idempotency, LogStream, RunContext, RunRequest, Status, TaskId,
+    record::{EarlierLog, LISTING, POINTER, started_key},
+    request, start,
+};
+use crate::{
+    App, Error, Result,
+    audit::{self, Entry},
+    image::{Image, ImageId, task_definition::RUNNER},
+    item_update::ItemUpdate,
+    redaction::says_secret,
+    table::{self, Item, Transacted, number, string},
+    time,
+};
+
+/// The exit code of an execution that was stopped.
+const STOPPED: i32 = 130;
+
+/// A new record of an execution that has no task, with the first attempt before it.
+///
+/// # Errors
+/// [`Error::Invalid`] for a run that cannot wait, because a value that it needs must not be kept.
+pub(crate) fn record(
+    app: &App,
+    request: &RunRequest,
+    image: &Image,
+    context: RunContext<'_>,
+    status: Status,
+    waits_for: &str,
+) -> Result<ExecutionRecord> {
+    check_can_wait(request)?;
+    let mut record = record_of(app, request, image.image_id.clone(), context, status)?;
+    record.execution.waits_for = Some(waits_for.to_owned());
+    Ok(record)
+}
+
+/// As [`record`], with the name of an image that may not exist.
+///
+/// # Errors
+/// [`Error::Internal`] when the operating system gives no random bytes.
+pub(crate) fn record_of(
+    app: &App,
+    request: &RunRequest,
+    image_id: ImageId,
+    context: RunContext<'_>,
+    status: Status,
+) -> Result<ExecutionRecord> {
+    let now = app.now();
+    let execution_id = match context.idempotency {
+        Some(idempotency) => id_of(&["execution", &idempotency.key]),
+        None => id_of(&["execution", &start::nonce()?]),
+    }?;
+    let execution = Execution {
+        execution_id,
+        created_by: context.principal.email.clone(),
+        owned_by: vec![context.principal.email.clone()],
+        command: request.command.clone(),
+        image_id,
+        started_at: now,
+        completed_at: None,
+        status,
+        exit_code: None,
+        duration_seconds: None,
+        log_stream_name: None,
+        created_by_request_id: context.request_id.clone(),
+        modified_by_request_id: context.request_id.clone(),
+        cloud: "AWS".to_owned(),
+        stopped_reason: None,
+        reason: None,
+        ending: None,
+        attempt: Some(1),
+        waits_for: None,
+        asked: request.asked(context.source),
+    };
+    Ok(ExecutionRecord {
+        execution,
+        request_hash: context.idempotency.map(|idempotency| idempotency.request_hash.clone()),
+        nonce: Some(start::nonce()?),
+        stop_code: None,
+        sidecar_exit_code: None,
+        earlier_log: EarlierLog::default(),
+        task_id: None,
+        rights_of: None,
+        starting_at: (status == Status::Starting).then_some(now),
+    })
+}
+
+impl ExecutionRecord {
+    /// Ends a new record that has FAILED.
+    pub(crate) fn end_without_task(&mut self, app: &App, reason: &str) {
+        let execution = &mut self.execution;
+        execution.status = Status::Failed;
+        (execution.exit_code, execution.duration_seconds) = (Some(1), Some(0));
+        execution.completed_at = Some(app.now());
+        execution.stopped_reason = Some(reason.to_owned());
+    }
+
+    /// Tells whether the present attempt has no task that is known.
+    pub(crate) fn is_without_task(&self) -> bool {
+        self.task().is_none()
+    }
+
+    /// Tells whether the task of the present attempt is to be started.
+    pub(crate) fn is_to_start(&self) -> bool {
+        self.execution.status == Status::Starting && self.is_without_task()
+    }
+
+    pub(crate) fn waits_for_capacity(&self) -> bool {
+        self.execution.waits_for.as_deref() == Some(CAPACITY)
+    }
+}
+
+/// An id of 32 hexadecimal digits, as ECS gives its tasks. The same texts give the same id.
+fn id_of(parts: &[&str]) -> Result<ExecutionId> {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part);
+    }
+    let id: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    id.parse().map_err(|error: runvoy_api_types::NotAnExecutionId| {
+        Error::internal_with("an id of ours is none", error.to_string())
+    })
+}
+
+/// # Errors
+/// [`Error::Invalid`] for a run with values that are not kept, because their names say that they are secrets.
+fn check_can_wait(request: &RunRequest) -> Result<()> {
+    let hint = "create a secret (POST /api/v1/secrets) and name it in secrets";
+    if let Some(name) = request.env.keys().find(|name| says_secret(name)) {
+        let problem = format!("a run that waits cannot have {name} in env, because values of such names are not kept");
+        return Err(Error::invalid(problem).with_hint(hint).at_field(format!("env.{name}")));
+    }
+    let shown = request.git_repo.as_deref().map(super::run_request::without_credentials);
+    if shown != request.git_repo {
+        return Err(Error::invalid("a run that waits cannot have credentials in git_repo, because they are not kept")
+            .with_hint(format!("{hint}, with the key_name GIT_TOKEN"))
+            .at_field("git_repo"));
+    }
+    Ok(())
+}
+
+/// The writes that make a new execution: its record, and the request that its task is started from.
+pub(crate) fn writes(
+    app: &App,
+    record: &ExecutionRecord,
+    request: &RunRequest,
+    idempotency: Option<&Idempotency>,
+) -> Result<Vec<TransactWriteItem>> {
+    let execution = &record.execution;
+    let mut item = table::to_item(record)?;
+    item.insert("listing".to_owned(), string(LISTING));
+    item.insert("started_key".to_owned(), string(started_key(execution.started_at, &execution.execution_id)));
+    if let Some(idempotency) = idempotency {
+        item.insert("idempotency_key".to_owned(), string(&idempotency.key));
+    }
+    // The index of finished attributes has no null.
+    item.retain(|_, value| !value.is_null());
+    let put = Put::builder()
+        .table_name(&app.config.tables.executions)
+        .set_item(Some(item))
+        .condition_expression("attribute_not_exists(execution_id)")
+        .build()?;
+    let mut writes = vec![TransactWriteItem::builder().put(put).build()];
+    writes.extend(request::write(app, &execution.execution_id, request)?);
+    Ok(writes)
+}
+
+/// Writes a new execution that has no task, and the entries of the audit. An execution that the same idempotency key has made is
+/// returned as it is.
+///
+/// # Errors
+/// [`Error::Conflict`] when the key was used for another request; [`Error::Aws`] when DynamoDB fails.
+pub(crate) async fn create(
+    app: &App,
+    record: ExecutionRecord,
+    request: &RunRequest,
+    idempotency: Option<&Idempotency>,
+    entries: &[Entry],
+) -> Result<ExecutionRecord> {
+    match audit::transact(app, writes(app, &record, request, idempotency)?, entries).await? {
+        Transacted::Done => Ok(record),
+        Transacted::Refused(_) | Transacted::Conflict => {
+            let first = super::get(app, &record.execution.execution_id).await?;
+            match idempotency {
+                Some(idempotency) => idempotency.confirm(first),
+                None => Ok(first),
+            }
+        }
+    }
+}
+
+pub(crate) fn key(id: &ExecutionId) -> Item {
+    Item::from([("execution_id".to_owned(), string(id.as_str()))])
+}
+
+/// A change of an execution's record that is made only if it has one of these statuses.
+pub(crate) fn change_from(app: &App, id: &ExecutionId, from: &[Status]) -> ItemUpdate {
+    ItemUpdate::new(&app.config.tables.executions, key(id)).only_if("status", from.iter().map(|from| string(*from)))
+}
+
+/// Marks an execution that waits as being started. The caller starts its task. `false` when it waits no more.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub(crate) async fn begin(app: &App, id: &ExecutionId, entries: &[Entry]) -> Result<bool> {
+    let begin = change_from(app, id, &[Status::Waiting, Status::Queued])
+        .set("status", string(Status::Starting))
+        .set("starting_at", string(time::rfc3339(app.now())))
+        .remove("waits_for");
+    Ok(audit::transact(app, vec![begin.write()?], entries).await? == Transacted::Done)
+}
+
+/// Lets an execution wait again that was being started and has no task, because there is no capacity for it.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub(crate) async fn wait_for_capacity(app: &App, attempt: &Attempt) -> Result<bool> {
+    let wait = change_from(app, &attempt.execution_id, &[Status::Starting])
+        .only_if("attempt", [number(attempt.number)])
+        .only_if_absent("task_id")
+        .set("status", string(Status::Queued))
+        .set("waits_for", string(CAPACITY))
+        .remove("starting_at");
+    Ok(table::transact(app, vec![wait.write()?]).await? == Transacted::Done)
+}
+
+/// What an execution waits for that Fargate has no room for.
+pub(crate) const CAPACITY: &str = "capacity";
+
+/// Tells whether this is the present attempt of an execution, and its task is not known yet.
+pub(super) fn lacks_task(record: &ExecutionRecord, attempt: &Attempt) -> bool {
+    record.execution.attempt == Some(attempt.number)
+        && record.task_id.is_none()
+        && matches!(record.execution.status, Status::Starting | Status::Terminating)
+}
+
+/// Notes that a task is an attempt of an execution: on the record, and by a pointer from the task's id. The invocation that has started
+/// the task calls this, and so does any that meets the task first. Returns the execution, `None` if there is none. Its task is another
+/// one if it has ended or has begun its next attempt by now.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub(super) async fn adopt(app: &App, attempt: &Attempt, task: &TaskId) -> Result<Option<ExecutionRecord>> {
+    let id = &attempt.execution_id;
+    let note = change_from(app, id, &[Status::Starting, Status::Terminating])
+        .only_if("attempt", [number(attempt.number)])
+        .only_if_absent("task_id")
+        .set("task_id", string(task.as_str()))
+        .set("log_stream_name", string(LogStream::new(RUNNER, task).to_string()));
+    let pointer = Item::from([
+        ("execution_id".to_owned(), string(task.as_str())),
+        (POINTER.to_owned(), string(id.as_str())),
+        ("attempt".to_owned(), number(attempt.number)),
+    ]);
+    let point = Put::builder().table_name(&app.config.tables.executions).set_item(Some(pointer)).build()?;
+    let point = TransactWriteItem::builder().put(point).build();
+    if table::transact(app, vec![note.write()?, point.clone()]).await? != Transacted::Done {
+        // The lines of the task find the execution all the same, if there is one.
+        if super::find(app, id).await?.is_none() {
+            return Ok(None);
+        }
+        table::transact(app, vec![point]).await?;
+    }
+    super::find(app, id).await
+}
+
+/// Ends an execution that has no task. `None` when it has one by now, or has ended.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub(crate) async fn end(
+    app: &App,
+    id: &ExecutionId,
+    from: &[Status],
+    to: Status,
+    reason: &str,
+    entries: &[Entry],
+) -> Result<Option<ExecutionRecord>> {
+    let now = app.now();
+    let end = change_from(app, id, from)
+        .only_if_absent("task_id")
+        .set("status", string(to))
+        .set("exit_code", number(if to == Status::Stopped { STOPPED } else { 1 }))
+        .set("completed_at", string(time::rfc3339(now)))
+        .set("duration_seconds", number(0))
+        .set("stopped_reason", string(reason))
+        .remove("waits_for")
+        .remove("ending");
+    match audit::transact(app, vec![end.write()?], entries).await? {
+        Transacted::Done => super::find(app, id).await,
+        Transacted::Refused(_) | Transacted::Conflict => Ok(None),
+    }
+}

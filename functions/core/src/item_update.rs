@@ -1,0 +1,91 @@
+//! Builds conditional updates of items: what they set, and what must hold before.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+
+use crate::{Result, table::Item};
+
+/// An update of one item, as a part of a transaction. Attributes are named as they are; no name is a reserved word.
+#[derive(Clone, Debug)]
+pub(crate) struct ItemUpdate {
+    table: String,
+    key: Item,
+    set: Vec<String>,
+    remove: Vec<String>,
+    conditions: Vec<String>,
+    names: HashMap<String, String>,
+    values: HashMap<String, AttributeValue>,
+}
+
+impl ItemUpdate {
+    pub(crate) fn new(table: &str, key: impl Into<Item>) -> Self {
+        Self {
+            table: table.to_owned(),
+            key: key.into(),
+            set: Vec::new(),
+            remove: Vec::new(),
+            conditions: Vec::new(),
+            names: HashMap::new(),
+            values: HashMap::new(),
+        }
+    }
+
+    fn name(&mut self, attribute: &str) -> String {
+        let name = format!("#{attribute}");
+        self.names.insert(name.clone(), attribute.to_owned());
+        name
+    }
+
+    fn value(&mut self, value: AttributeValue) -> String {
+        let name = format!(":v{}", self.values.len());
+        self.values.insert(name.clone(), value);
+        name
+    }
+
+    pub(crate) fn set(mut self, attribute: &str, value: AttributeValue) -> Self {
+        let (name, value) = (self.name(attribute), self.value(value));
+        self.set.push(format!("{name} = {value}"));
+        self
+    }
+
+    pub(crate) fn remove(mut self, attribute: &str) -> Self {
+        let name = self.name(attribute);
+        self.remove.push(name);
+        self
+    }
+
+    /// The update is made only if the attribute has one of these values.
+    pub(crate) fn only_if(mut self, attribute: &str, values: impl IntoIterator<Item = AttributeValue>) -> Self {
+        let name = self.name(attribute);
+        let values: Vec<String> = values.into_iter().map(|value| self.value(value)).collect();
+        self.conditions.push(format!("{name} IN ({})", values.join(", ")));
+        self
+    }
+
+    pub(crate) fn only_if_absent(mut self, attribute: &str) -> Self {
+        let name = self.name(attribute);
+        self.conditions.push(format!("attribute_not_exists({name})"));
+        self
+    }
+
+    pub(crate) fn build(self) -> Result<Update> {
+        let part = |word: &str, list: &[String]| {
+            if list.is_empty() { String::new() } else { format!("{word} {} ", list.join(", ")) }
+        };
+        let expression = [part("SET", &self.set), part("REMOVE", &self.remove)].concat().trim_end().to_owned();
+        let condition = Some(self.conditions.join(" AND ")).filter(|text| !text.is_empty());
+        Ok(Update::builder()
+            .table_name(self.table)
+            .set_key(Some(self.key))
+            .update_expression(expression)
+            .set_condition_expression(condition)
+            .set_expression_attribute_names(Some(self.names))
+            .set_expression_attribute_values(Some(self.values).filter(|values| !values.is_empty()))
+            .build()?)
+    }
+
+    pub(crate) fn write(self) -> Result<TransactWriteItem> {
+        Ok(TransactWriteItem::builder().update(self.build()?).build())
+    }
+}

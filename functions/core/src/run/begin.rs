@@ -1,0 +1,55 @@
+//! Starts the tasks of executions that waited.
+
+use crate::{
+    App, Error, Result,
+    audit::Entry,
+    execution::{self, ExecutionId, ExecutionRecord, StartedAttempt},
+    user,
+};
+
+use super::submit::resources;
+
+/// Lets an execution go on that is `WAITING`, or `QUEUED` for capacity, and starts its task. Does nothing if it goes on already, or has
+/// ended. The entries are written in the same transaction, if the execution waited.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such execution; [`Error::Aws`] when AWS fails. [`sweep`](super::sweep) starts the task then.
+pub async fn release(app: &App, id: &ExecutionId, entries: &[Entry]) -> Result<ExecutionRecord> {
+    execution::begin(app, id, entries).await?;
+    start_attempt(app, id).await?;
+    execution::get(app, id).await
+}
+
+/// Starts the task of an execution that is `STARTING` and has none. Whether another invocation does the same at this moment, or has died
+/// doing it, does not matter: ECS starts one task for each attempt. An execution whose image, secret or user is gone has failed.
+///
+/// # Errors
+/// [`Error::Aws`] when AWS fails, so that the caller's event is delivered again.
+pub async fn start_attempt(app: &App, id: &ExecutionId) -> Result<()> {
+    let Some(record) = execution::find(app, id).await?.filter(ExecutionRecord::is_to_start) else { return Ok(()) };
+    match try_to_start(app, &record).await {
+        Ok(StartedAttempt::Task) => {
+            tracing::info!(execution_id = %id, attempt = record.execution.attempt, "execution started");
+            Ok(())
+        }
+        Ok(StartedAttempt::NoCapacity) => {
+            tracing::info!(execution_id = %id, "there is no capacity; the execution waits");
+            Ok(())
+        }
+        Err(error @ (Error::Aws { .. } | Error::Internal { .. })) => Err(error),
+        Err(error) => {
+            let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+            super::fail(app, id, &format!("it could not be started: {error}{hint}")).await
+        }
+    }
+}
+
+async fn try_to_start(app: &App, record: &ExecutionRecord) -> Result<StartedAttempt> {
+    let by = record.rights_of.as_ref().unwrap_or(&record.execution.created_by);
+    // What the user may do is asked again, because it may have changed while the execution waited.
+    let principal =
+        user::principal(app, by).await?.ok_or_else(|| Error::conflict(format!("the user {by} has been revoked")))?;
+    let request = execution::request::to_start(app, record).await?;
+    let (image, secrets) = resources(app, &request, &principal).await?;
+    execution::start_attempt(app, record, &request, &image, &secrets).await
+}

@@ -1,0 +1,59 @@
+//! Looks each minute for executions without a task that nothing else moves on: whose program has died, or that wait for capacity.
+
+use jiff::SignedDuration;
+
+use crate::{
+    App, Error, Result,
+    execution::{self, ExecutionRecord, Status, list},
+};
+
+use super::begin::{release, start_attempt};
+
+/// After this long, the invocation that starts a task is taken for dead. If it is not, ECS still starts one task.
+const START_TAKES: SignedDuration = SignedDuration::from_secs(20);
+/// After this long, no invocation is alive that may still start a task: twice the event processor's time limit.
+const NO_STARTER_LIVES: SignedDuration = SignedDuration::from_mins(4);
+
+/// Moves on what has stopped. A failure of one execution does not hold up the others.
+///
+/// # Errors
+/// The first error, after all executions have been tried.
+pub async fn sweep(app: &App) -> Result<()> {
+    let mut failed = None;
+    let statuses = [Status::Queued, Status::Starting, Status::Terminating];
+    for record in list::with_status(app, &statuses).await? {
+        // Indexes lag behind. Each step reads the record itself, or changes it by a condition.
+        if record.is_without_task()
+            && let Err(error) = move_on(app, &record).await
+        {
+            tracing::warn!(execution_id = %record.execution.execution_id, error = %error.chain(), "not moved on");
+            failed.get_or_insert(error);
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+async fn move_on(app: &App, record: &ExecutionRecord) -> Result<()> {
+    let id = &record.execution.execution_id;
+    let age = app.now().duration_since(record.begun_at());
+    match record.execution.status {
+        Status::Queued if record.waits_for_capacity() => release(app, id, &[]).await.map(drop),
+        Status::Starting if age >= START_TAKES => start_attempt(app, id).await,
+        Status::Terminating if age >= NO_STARTER_LIVES => stop_unstarted(app, record).await,
+        _ => Ok(()),
+    }
+}
+
+/// Ends an execution that was killed while its task was being started, by an invocation that has died.
+async fn stop_unstarted(app: &App, record: &ExecutionRecord) -> Result<()> {
+    let id = &record.execution.execution_id;
+    if execution::stop_started_task(app, record).await? {
+        return Ok(());
+    }
+    let reason = record.execution.stopped_reason.as_deref().unwrap_or("killed");
+    let ended = execution::end_without_task(app, id, &[Status::Terminating], Status::Stopped, reason, &[]).await?;
+    match ended {
+        Some(record) => super::finish(app, &record).await,
+        None => Ok::<(), Error>(()),
+    }
+}

@@ -1,0 +1,224 @@
+//! Tests of runs that wait before they have a task.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_ecs::types::{AwsVpcConfiguration, LaunchType, NetworkConfiguration};
+use local_shim::aws::faults::{Call, Fault};
+use serde_json::{Value, json};
+
+use crate::client::{Seen, System, connect, id, watch};
+
+/// The event that each minute brings.
+pub const SWEEP: &str =
+    r#"{"source": "aws.events", "detail-type": "Scheduled Event", "detail": {"runvoy_event": "sweep"}}"#;
+
+/// Lets calls of RunTask fail this way, as many as `tries`.
+fn fail_run_task(system: &System, fault: Fault, tries: usize) {
+    let tried = AtomicUsize::new(0);
+    system.shim.plan_faults(Some(Arc::new(move |call: Call<'_>| {
+        (call.operation == "ecs:RunTask" && tried.fetch_add(1, Ordering::Relaxed) < tries).then_some(fault)
+    })));
+}
+
+/// A run that is QUEUED because Fargate has no room for it. There is room after it.
+pub async fn run_without_capacity(system: &System, mut body: Value) -> String {
+    fail_run_task(system, Fault::NoCapacity, usize::MAX);
+    body["on_conflict"] = json!("queue");
+    let answer = system.admin.post("/run", &body).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["status"]), (202, &json!("QUEUED")), "{}", answer.text);
+    system.shim.plan_faults(None);
+    id(&answer.json())
+}
+
+/// An execution whose task was started by an invocation that died before it wrote down which task it is, an hour ago.
+pub async fn leave_half_started(system: &System, status: &str) -> String {
+    let queued = run_without_capacity(system, json!({"command": "sleep 60", "image": "ubuntu:22.04"})).await;
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    aws_sdk_dynamodb::Client::new(system.shim.sdk())
+        .update_item()
+        .table_name("runvoy-local-executions")
+        .key("execution_id", text(&queued))
+        .update_expression("SET #status = :status, starting_at = :then REMOVE waits_for")
+        .expression_attribute_names("#status", "status")
+        .expression_attribute_values(":status", text(status))
+        .expression_attribute_values(":then", text("2026-01-01T00:00:00.000Z"))
+        .send()
+        .await
+        .unwrap();
+    let images = system.admin.get("/images").await.json()["images"].clone();
+    let vpc = AwsVpcConfiguration::builder().subnets("subnet-1").build().unwrap();
+    aws_sdk_ecs::Client::new(system.shim.sdk())
+        .run_task()
+        .task_definition(images[0]["task_definition_name"].as_str().unwrap())
+        .cluster("runvoy-local")
+        .launch_type(LaunchType::Fargate)
+        .network_configuration(NetworkConfiguration::builder().awsvpc_configuration(vpc).build())
+        .started_by(format!("{queued}-1"))
+        .send()
+        .await
+        .unwrap();
+    queued
+}
+
+async fn show(system: &System, id: &str) -> Value {
+    system.admin.get(&format!("/executions/{id}")).await.json()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_waits_for_capacity_starts_when_there_is_room_and_its_log_is_as_any_other() {
+    let system = System::start().await;
+    fail_run_task(&system, Fault::NoCapacity, usize::MAX);
+    let refused = system.admin.post("/run", &json!({"command": "true"})).await;
+    assert_eq!(refused.status, 503, "without on_conflict, it does not wait: {}", refused.text);
+
+    let body = json!({"command": "echo hello; echo $COLOUR", "env": {"COLOUR": "blue"}, "on_conflict": "queue"});
+    let started = system.admin.post("/run", &body).await.json();
+    let queued = id(&started);
+    assert!(queued.len() == 32 && queued.bytes().all(|b| b.is_ascii_hexdigit()), "{queued}");
+    let shown = show(&system, &queued).await;
+    assert_eq!(
+        (&shown["status"], &shown["waits_for"], &shown["attempt"]),
+        (&json!("QUEUED"), &json!("capacity"), &json!(1))
+    );
+    let listed = system.admin.get("/executions?status=QUEUED").await.json();
+    assert_eq!(listed[0]["execution_id"], json!(queued));
+    let logs = system.admin.get(&format!("/executions/{queued}/logs")).await.json();
+    assert!(logs["events"].is_null() && logs["websocket_url"].is_string(), "{logs}");
+    let url = format!("{}&status=true", started["websocket_url"].as_str().unwrap());
+    let viewer = tokio::spawn(watch(connect(&url).await.unwrap()));
+
+    assert_eq!(system.admin.process(SWEEP).await.status, 200);
+    assert_eq!(show(&system, &queued).await["status"], "QUEUED", "there is no room yet");
+    system.shim.plan_faults(None);
+    assert_eq!(system.admin.process(SWEEP).await.status, 200);
+    let ended = system.admin.wait_for(&queued, "SUCCEEDED").await;
+    assert_eq!(ended["exit_code"], 0);
+    let log = system.admin.log(&queued).await;
+    assert!(log.contains(&"hello".to_owned()) && log.contains(&"blue".to_owned()), "{log:?}");
+    let seen: Seen = viewer.await.unwrap();
+    assert_eq!(seen.messages(), log);
+    let told: Vec<&str> = seen.frames.iter().filter_map(|frame| frame["status"].as_str()).collect();
+    assert_eq!((told.first(), told.last()), (Some(&"QUEUED"), Some(&"SUCCEEDED")), "{told:?}");
+
+    // The item that leads from the task to the execution is in no list, and is no execution.
+    assert_eq!(system.admin.get("/executions?limit=0").await.json().as_array().unwrap().len(), 1);
+    let stream = show(&system, &queued).await["log_stream_name"].as_str().unwrap().to_owned();
+    let task = stream.rsplit('/').next().unwrap();
+    assert_ne!(task, queued);
+    assert_eq!(system.admin.get(&format!("/executions/{task}/status")).await.status, 404);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queued_run_that_is_killed_never_starts_and_its_viewers_are_sent_off() {
+    let system = System::start().await;
+    let marker = tempfile::tempdir().unwrap().keep().join("started");
+    let queued = run_without_capacity(&system, json!({"command": format!("touch {}", marker.display())})).await;
+    let logs = system.admin.get(&format!("/executions/{queued}/logs")).await.json();
+    let viewer = tokio::spawn(watch(connect(logs["websocket_url"].as_str().unwrap()).await.unwrap()));
+    let killed = system.admin.delete(&format!("/executions/{queued}")).await;
+    assert_eq!(
+        (killed.status.as_u16(), killed.json()["message"].as_str()),
+        (200, Some("Execution stopped before it started"))
+    );
+    let ended = show(&system, &queued).await;
+    assert_eq!((&ended["status"], &ended["exit_code"]), (&json!("STOPPED"), &json!(130)));
+    assert!(ended["reason"].as_str().unwrap().starts_with("killed by "), "{ended}");
+    assert_eq!(system.admin.process(SWEEP).await.status, 200);
+    let seen = tokio::time::timeout(Duration::from_secs(5), viewer).await.unwrap().unwrap();
+    assert_eq!(seen.close_code, Some(1000));
+    let log = system.admin.log(&queued).await;
+    assert_eq!((seen.messages(), log.len()), (log.clone(), 1));
+    assert!(log[0].contains("killed by "), "{log:?}");
+    assert_eq!(system.admin.delete(&format!("/executions/{queued}")).await.status, 204);
+    assert!(!marker.exists());
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_values_must_not_be_kept_cannot_wait() {
+    let system = System::start().await;
+    fail_run_task(&system, Fault::NoCapacity, usize::MAX);
+    for (body, field) in [
+        (json!({"command": "true", "env": {"API_TOKEN": "hidden"}}), "env.API_TOKEN"),
+        (json!({"command": "true", "git_repo": "https://user:hidden@example.com/r.git"}), "git_repo"),
+    ] {
+        let mut body = body;
+        body["on_conflict"] = json!("queue");
+        let refused = system.admin.post("/run", &body).await;
+        assert_eq!((refused.status.as_u16(), refused.json()["field"].as_str()), (400, Some(field)), "{}", refused.text);
+        assert!(refused.json()["hint"].as_str().unwrap().contains("secret"), "{}", refused.text);
+        assert!(!refused.text.contains("hidden"));
+    }
+    system.shim.shut_down().await;
+}
+
+/// RunTask is answered late, twice, or not at all, and the sweep comes twice at the same time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queued_run_starts_one_task_however_often_its_start_is_tried() {
+    let system = System::start().await;
+    for fault in [Fault::Lost, Fault::Fails, Fault::Throttled] {
+        let count = tempfile::tempdir().unwrap().keep().join("count");
+        let command = format!("echo once >> {}", count.display());
+        let queued = run_without_capacity(&system, json!({"command": command})).await;
+        fail_run_task(&system, fault, 3);
+        let (one, other) = tokio::join!(system.admin.process(SWEEP), system.admin.process(SWEEP));
+        assert!(one.status.as_u16() < 500 || other.status.as_u16() < 500 || one.status == other.status);
+        system.shim.plan_faults(None);
+        // An attempt that has just begun is left to the invocation that began it.
+        let begun = show(&system, &queued).await;
+        if begun["status"] == "STARTING" {
+            age(&system, &queued).await;
+        }
+        tokio::join!(system.admin.process(SWEEP), system.admin.process(SWEEP));
+        system.admin.wait_for(&queued, "SUCCEEDED").await;
+        assert_eq!(std::fs::read_to_string(&count).unwrap(), "once\n", "{fault:?}");
+    }
+    system.shim.shut_down().await;
+}
+
+/// Lets the start of an execution be a while ago.
+async fn age(system: &System, id: &str) {
+    aws_sdk_dynamodb::Client::new(system.shim.sdk())
+        .update_item()
+        .table_name("runvoy-local-executions")
+        .key("execution_id", AttributeValue::S(id.to_owned()))
+        .update_expression("SET starting_at = :then")
+        .expression_attribute_values(":then", AttributeValue::S("2026-01-01T00:00:00.000Z".to_owned()))
+        .send()
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_was_killed_while_its_starter_died_is_stopped() {
+    let system = System::start().await;
+    let half = leave_half_started(&system, "TERMINATING").await;
+    assert_eq!(system.admin.process(SWEEP).await.status, 200);
+    let ended = system.admin.wait_for(&half, "STOPPED").await;
+    assert_eq!(ended["exit_code"], 130);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queued_run_whose_image_or_user_is_gone_fails_and_says_why() {
+    let system = System::start().await;
+    let image = system.admin.post("/images/register", &json!({"image": "gone:1"})).await.json();
+    let queued = run_without_capacity(&system, json!({"command": "true", "image": "gone:1"})).await;
+    let image = image["image_id"].as_str().map(str::to_owned).unwrap_or_else(|| "gone:1".to_owned());
+    let deleted = system.admin.delete(&format!("/images/{image}")).await;
+    assert_eq!(deleted.status, 200, "{}", deleted.text);
+    assert_eq!(system.admin.process(SWEEP).await.status, 200);
+    let ended = system.admin.wait_for(&queued, "FAILED").await;
+    assert!(ended["reason"].as_str().unwrap().contains("is not registered"), "{ended}");
+    let log = system.admin.log(&queued).await;
+    assert!(log[0].contains("is not registered"), "{log:?}");
+    system.shim.shut_down().await;
+}
