@@ -7,6 +7,7 @@
 mod say;
 mod api;
 mod arguments;
+mod backoff;
 mod client_end;
 mod commands;
 mod completion;
@@ -18,6 +19,7 @@ mod follow;
 mod output;
 mod playbook;
 mod signals;
+mod table;
 
 use std::process::ExitCode;
 

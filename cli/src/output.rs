@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use console::{Alignment, Style, Term, measure_text_width, pad_str, truncate_str};
+use console::Style;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -14,14 +14,10 @@ use crate::{
     say,
 };
 
+pub(crate) use crate::table::{Columns, Fields};
+
 /// How the lines begin that runvoy adds to those of the command. They go to standard error.
 const OWN_LINE: &str = "### runvoy ";
-/// Blanks between two columns of a table.
-const GAP: usize = 2;
-/// Characters that the last column of a table has at least: other columns are left out until it has them.
-const MIN_LAST_COLUMN: usize = 16;
-/// Columns before the last that are never left out.
-const MIN_COLUMNS: usize = 2;
 
 /// Decides about colours once, for everything that is printed.
 pub(crate) fn set_colors(color: Color) {
@@ -123,60 +119,6 @@ pub(crate) fn print(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// A table. On a terminal, each row has one line: columns before the last are left out if they do not fit, and cells of the last are
-/// cut.
-pub(crate) struct Columns {
-    rows: Vec<Vec<String>>,
-}
-
-impl Columns {
-    pub(crate) fn new(names: &[&str]) -> Self {
-        let bold = Style::new().bold();
-        Self { rows: vec![names.iter().map(|name| bold.apply_to(name).to_string()).collect()] }
-    }
-
-    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.into());
-    }
-
-    /// Prints the table, or a sentence on standard error in its place if it has no rows.
-    pub(crate) fn print(self, if_empty: &str) -> Result<()> {
-        if self.rows.len() == 1 {
-            say!("{if_empty}");
-            return Ok(());
-        }
-        let width = io::stdout().is_terminal().then(|| usize::from(Term::stdout().size().1));
-        print(&self.render(width))
-    }
-
-    fn render(&self, width: Option<usize>) -> String {
-        let count = self.rows[0].len();
-        let widest =
-            |column: usize| self.rows.iter().map(|row| measure_text_width(&row[column])).max().unwrap_or_default();
-        let widths: Vec<usize> = (0..count).map(widest).collect();
-        let mut shown: Vec<usize> = (0..count - 1).collect();
-        let before_last = |shown: &[usize]| shown.iter().map(|column| widths[*column] + GAP).sum::<usize>();
-        while shown.len() > MIN_COLUMNS && width.is_some_and(|width| before_last(&shown) + MIN_LAST_COLUMN > width) {
-            shown.pop();
-        }
-        let last = width.map(|width| width.saturating_sub(before_last(&shown)).max(1));
-        let mut text = String::new();
-        for row in &self.rows {
-            let mut line = String::new();
-            for column in &shown {
-                line.push_str(&pad_str(&row[*column], widths[*column] + GAP, Alignment::Left, None));
-            }
-            match last {
-                Some(width) => line.push_str(&truncate_str(&row[count - 1], width, "…")),
-                None => line.push_str(&row[count - 1]),
-            }
-            text.push_str(line.trim_end());
-            text.push('\n');
-        }
-        text
-    }
-}
-
 /// A field of a JSON object as text, escaped. Absent fields and `null` are a dash.
 pub(crate) fn field(value: &Value, name: &str) -> String {
     escape::text(&raw_field(value, name)).into_owned()
@@ -215,6 +157,23 @@ pub(crate) fn ago(text: &str) -> String {
         60..3600 => format!("{} min ago", seconds / 60),
         3600..86_400 => format!("{} h ago", seconds / 3600),
         _ => format!("{} d ago", seconds / 86_400),
+    }
+}
+
+/// A moment without fractions of a second. Other texts stay as they are.
+pub(crate) fn to_the_second(text: &str) -> String {
+    text.parse::<Timestamp>().map_or_else(|_| text.to_owned(), |time| format!("{time:.0}"))
+}
+
+/// The time until a moment, such as `in 30 d`. Other texts stay as they are.
+pub(crate) fn until(text: &str) -> String {
+    let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
+    let seconds = time.duration_since(Timestamp::now()).as_secs();
+    match seconds {
+        ..=0 => "expired".to_owned(),
+        1..3600 => format!("in {} min", seconds / 60 + 1),
+        3600..86_400 => format!("in {} h", (seconds + 1800) / 3600),
+        _ => format!("in {} d", (seconds + 43_200) / 86_400),
     }
 }
 
@@ -257,15 +216,6 @@ mod tests {
     fn texts_are_cut_at_characters() {
         assert_eq!(short("a  b\nc", 10), "a b c");
         assert_eq!(short("日本語日本語", 4), "日本語…");
-    }
-
-    #[test]
-    fn a_table_fits_the_terminal() {
-        let mut columns = Columns::new(&["A", "COMMAND"]);
-        columns.row([format!("\u{1b}[32m{}\u{1b}[0m", "日本"), "make migrate and all that".to_owned()]);
-        let text = columns.render(Some(24));
-        let plain = console::strip_ansi_codes(&text).into_owned();
-        assert_eq!(plain, "A     COMMAND\n日本  make migrate and …\n");
     }
 
     #[test]

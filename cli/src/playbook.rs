@@ -47,10 +47,9 @@ pub(crate) fn all() -> BTreeMap<String, PathBuf> {
         // Of two files with one name, `.yaml` comes first.
         paths.sort();
         for path in paths {
-            let is_yaml = path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml");
             let name = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
             // ~/.runvoy/config.yaml is the configuration.
-            if let Some(name) = name.filter(|name| is_yaml && name != "config") {
+            if let Some(name) = name.filter(|name| is_yaml(&path) && name != "config") {
                 found.entry(name).or_insert(path);
             }
         }
@@ -61,11 +60,16 @@ pub(crate) fn all() -> BTreeMap<String, PathBuf> {
 /// # Errors
 /// There is no such playbook, or its file is wrong; the message names the line.
 pub(crate) fn load(name: &str) -> Result<(PathBuf, Playbook)> {
+    // A file may lie anywhere.
+    let file = Path::new(name);
+    if is_yaml(file) {
+        return Ok((file.to_owned(), read(file)?));
+    }
     let all = all();
     let Some(path) = all.get(name) else {
         let names = all.into_keys().collect::<Vec<_>>().join(", ");
         let remedy = match names.as_str() {
-            "" => format!("write {FOLDER}/{name}.yml"),
+            "" => format!("write {FOLDER}/{name}.yaml, or name a file"),
             names => format!("there are: {names}"),
         };
         return Err(Failure::new(format!("there is no playbook {name:?}")).remedy(remedy));
@@ -112,6 +116,10 @@ pub(crate) fn read_with_unknown(path: &Path) -> Result<(Playbook, Vec<String>)> 
         return Err(wrong(problem));
     }
     Ok((playbook, unknown))
+}
+
+fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml")
 }
 
 fn is_variable(name: &str) -> bool {

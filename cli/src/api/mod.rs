@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
+    backoff::Pauses,
     config::{Config, is_loopback},
     failure::{Failure, Result},
 };
@@ -26,17 +27,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// After this long without an answer, users are told what is waited for.
 const TELL_AFTER: Duration = Duration::from_secs(5);
-/// The pauses before a request is sent again.
-const RETRY_AFTER: [Duration; 6] = [
-    Duration::from_millis(200),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-];
-/// The pause before which a user is told why nothing happens.
-const TELL_BEFORE: Duration = Duration::from_secs(1);
+/// The pauses before a request is sent again, and the number of them.
+const PAUSES: Pauses = Pauses::new(Duration::from_millis(250), Duration::from_secs(8));
+const REPETITIONS: u32 = 6;
+/// The repetition before which a user is told why nothing happens: it comes after about a second.
+const TOLD_REPETITION: u32 = 3;
 /// The most redirections that a GET follows.
 const MAX_REDIRECTS: usize = 5;
 /// Characters that may stand in a segment of a path as they are.
@@ -192,7 +187,8 @@ impl Api {
         repeat: Repeat,
     ) -> Result<Answer, RequestError> {
         let begun = Instant::now();
-        let mut pauses = RETRY_AFTER.into_iter();
+        let mut pauses = PAUSES;
+        let mut repetitions = 0;
         let mut may_have_arrived = false;
         loop {
             let sent = self.send_once(&method, path, body, extra);
@@ -225,13 +221,14 @@ impl Api {
                     (self.unreachable(&error), may_repeat)
                 }
             };
-            let Some(pause) = pauses.next().filter(|_| may_repeat && begun.elapsed() < PATIENCE) else {
+            repetitions += 1;
+            if !may_repeat || repetitions > REPETITIONS || begun.elapsed() >= PATIENCE {
                 return Err(RequestError::Unreachable { failure, may_have_arrived });
-            };
-            if self.is_verbose || pause == TELL_BEFORE {
+            }
+            if self.is_verbose || repetitions == TOLD_REPETITION {
                 say!("runvoy: {}; trying again", failure.what());
             }
-            tokio::time::sleep(pause).await;
+            pauses.wait().await;
         }
     }
 

@@ -1,7 +1,8 @@
 //! Tells users why the API refuses a request, and which command helps. Decides by the error's code and field.
 
 use reqwest::StatusCode;
-use runvoy_api_types::{ErrorBody, ErrorCode};
+use runvoy_api_types::{ErrorBody, ErrorCode, Role};
+use strum::VariantArray;
 
 use super::{Answer, Api};
 use crate::failure::Failure;
@@ -50,11 +51,14 @@ fn remedy(status: StatusCode, path: &str, code: Option<ErrorCode>, body: &ErrorB
             Some("`runvoy images list` lists the images, and `runvoy images register NAME` adds one")
         }
         (_, "timeout") => Some("give a duration such as 90s, 10m, 1h30m or 1d"),
-        (_, "role") => Some("the roles are admin, operator, developer, runner and viewer"),
         _ => None,
     };
     if let Some(command) = command {
         return command.to_owned();
+    }
+    if body.field.as_deref() == Some("role") {
+        let roles: Vec<String> = Role::VARIANTS.iter().map(ToString::to_string).collect();
+        return format!("the roles are {}", roles.join(", "));
     }
     if status == StatusCode::INTERNAL_SERVER_ERROR {
         return "this is a fault of runvoy: report it, with the request id that `--verbose` shows".to_owned();

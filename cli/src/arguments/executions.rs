@@ -9,8 +9,8 @@ use crate::completion;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  runvoy logs ID                       print the lines so far
-  runvoy logs -f ID                    go on until the end, and exit with the command's exit code
+  runvoy logs ID                print the lines so far
+  runvoy logs -f ID             go on until the end, with its exit code
   runvoy logs @last --tail 20 --timestamps
   runvoy logs ID --since 10m --grep 'error|failed'
 
@@ -123,12 +123,12 @@ pub(crate) struct Which {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  runvoy rerun                         the last execution that you started, once more
+  runvoy rerun                         your last execution, once more
   runvoy rerun ID -e STAGE=production  with another value of a variable
   runvoy rerun --edit                  change the command in an editor first
 
-The API keeps the names of variables and not their values: give them by -e
-NAME=VALUE, or from this environment by -e NAME.")]
+Values of variables whose names say that they are secrets are not kept: give
+them by -e NAME=VALUE, or from this environment by -e NAME.")]
 pub(crate) struct Rerun {
     #[command(flatten)]
     pub(crate) which: Which,

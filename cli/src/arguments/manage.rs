@@ -84,30 +84,35 @@ pub(crate) enum Secrets {
     /// Create a secret; asks for its value
     #[command(after_help = "\
 Examples:
-  runvoy secrets create database DATABASE_URL                         asks for the value
-  runvoy secrets create database DATABASE_URL --value-file url.txt
-  pass show database | runvoy secrets create database DATABASE_URL -")]
+  runvoy secrets create db DATABASE_URL                       asks for the value
+  runvoy secrets create db DATABASE_URL --value-file url.txt
+  pass show database | runvoy secrets create db DATABASE_URL -")]
     Create {
+        /// The name by which runs ask for it
         name: String,
         /// The variable that commands get the value in
         key_name: String,
         /// The value, or - for standard input. Other users of this machine can see the arguments of a program
         value: Option<String>,
-        #[arg(long)]
+        /// A sentence for others
+        #[arg(long, value_name = "TEXT")]
         description: Option<String>,
         #[command(flatten)]
         source: ValueSource,
     },
     /// Change a secret; what is not given stays as it is
     Update {
+        /// The secret
         #[arg(add = completion::secrets())]
         name: String,
-        #[arg(long)]
+        /// The variable that commands get the value in
+        #[arg(long, value_name = "VARIABLE")]
         key_name: Option<String>,
         /// The value, or - for standard input; without a value, asks for it
         #[arg(long, num_args = 0..=1, default_missing_value = "")]
         value: Option<String>,
-        #[arg(long)]
+        /// A sentence for others
+        #[arg(long, value_name = "TEXT")]
         description: Option<String>,
         #[command(flatten)]
         source: ValueSource,

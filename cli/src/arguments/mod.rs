@@ -28,11 +28,11 @@ pub(crate) use run::{OnInterrupt, Playbook, PlaybookOptions, Run, RunOptions, Wa
     max_term_width = 80,
     after_help = "\
 Examples:
-  runvoy run 'make migrate'               run a command, watch it, end with its exit code
-  runvoy run --detach 'sleep 600'         start a command and print its id
-  runvoy logs -f ID                       watch an execution
-  runvoy list --mine --since 1d           what you ran since yesterday
-  runvoy rerun --edit                     change your last command, and run it once more
+  runvoy run 'make migrate'          run, watch, end with the exit code
+  runvoy run --detach 'sleep 600'    start a command and print its id
+  runvoy logs -f ID                  watch an execution
+  runvoy list --mine --since 1d      what you ran since yesterday
+  runvoy rerun --edit                change your last command, run it again
 
 Configuration, in this order: --profile; RUNVOY_ENDPOINT and RUNVOY_API_KEY;
 RUNVOY_PROFILE; a local system's folder .runvoy-local here or above;
@@ -48,12 +48,29 @@ pub(crate) struct Arguments {
 
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Global {
-    /// How results are printed
-    #[arg(short, long, global = true, value_enum, default_value_t, help_heading = "Global options")]
+    /// How results are printed: text for people, or the API's json
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT",
+        hide_possible_values = true,
+        help_heading = "Global options"
+    )]
     pub(crate) output: Format,
 
-    /// When to use colours; NO_COLOR is honoured too
-    #[arg(long, global = true, value_enum, default_value_t, help_heading = "Global options")]
+    /// Colours: auto (on a terminal, without NO_COLOR), always or never
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        hide_possible_values = true,
+        help_heading = "Global options"
+    )]
     pub(crate) color: Color,
 
     /// The profile of the configuration

@@ -94,8 +94,13 @@ pub(crate) fn config(global: &Global, command: Configuration) -> Result<()> {
         }
         Configuration::Use { name } => {
             if file.profile(&name).is_none() {
-                return Err(Failure::new(format!("there is no profile {name:?}"))
-                    .remedy(format!("there are: {}", file.names().join(", "))));
+                let names = file.names().join(", ");
+                let remedy = if names.is_empty() {
+                    "there are none: `runvoy configure`".to_owned()
+                } else {
+                    format!("there are: {names}")
+                };
+                return Err(Failure::new(format!("there is no profile {name:?}")).remedy(remedy));
             }
             config::use_profile(&name)?;
             say!("runvoy: the profile {name} is used from now on");

@@ -10,7 +10,7 @@ use crate::{
     arguments::Audit,
     escape,
     failure::Result,
-    output::{Columns, field, short},
+    output::{self, Columns, field, short},
 };
 
 /// Characters of an entry's details in a table.
@@ -36,7 +36,10 @@ pub(crate) async fn audit(context: &Context, audit: Audit) -> Result<()> {
         }
     }
     let mut out = io::BufWriter::new(io::stdout());
-    let mut columns = Columns::new(&["TIME", "ACTOR", "ACTION", "RESOURCE", "OUTCOME", "FROM", "DETAILS"]);
+    let mut columns = Columns::leaving_out(
+        &["TIME", "OUTCOME", "ACTOR", "ACTION", "RESOURCE", "FROM", "DETAILS"],
+        &["FROM", "DETAILS"],
+    );
     let mut taken = 0;
     'pages: loop {
         let answer = context.api.get(&path).await?;
@@ -51,11 +54,11 @@ pub(crate) async fn audit(context: &Context, audit: Audit) -> Result<()> {
                     _ => String::new(),
                 };
                 columns.row([
-                    cell("time"),
+                    output::to_the_second(&cell("time")),
+                    cell("outcome"),
                     cell("actor"),
                     cell("action"),
                     cell("resource"),
-                    cell("outcome"),
                     cell("source_address"),
                     details,
                 ]);

@@ -3,26 +3,27 @@
 use std::{process::Stdio, time::Duration};
 
 use reqwest::{Method, StatusCode};
+use serde_json::Value;
 
 use super::{Context, ids, list};
 use crate::{
     api::{Repeat, RequestError, segment},
     arguments::{Kill, Status, Which},
+    backoff::Pauses,
     config, escape,
     failure::{Failure, Result},
     follow,
-    output::{self, field},
+    output::{self, Fields, field},
 };
 
-/// The pause between two questions for an execution's end.
-const POLL_EVERY: Duration = Duration::from_millis(500);
-/// The same while the API cannot be reached.
-const POLL_EVERY_OUTAGE: Duration = Duration::from_secs(2);
+/// The pauses between two questions for an execution's end.
+const PAUSES: Pauses = Pauses::new(Duration::from_millis(250), Duration::from_secs(2));
 
 pub(crate) async fn status(context: &Context, status: Status) -> Result<u8> {
     let id = ids::execution_id(context, &status.id).await?;
     let path = format!("/executions/{}/status", segment(&id));
     let mut lost = false;
+    let mut pauses = PAUSES;
     loop {
         let answer = match context.api.send(Method::GET, &path, None, &[], Repeat::Safe).await {
             Ok(answer) => answer,
@@ -31,7 +32,7 @@ pub(crate) async fn status(context: &Context, status: Status) -> Result<u8> {
                     say!("runvoy: {}; trying again until the execution ends", failure.what());
                 }
                 lost = true;
-                tokio::time::sleep(POLL_EVERY_OUTAGE).await;
+                pauses.wait().await;
                 continue;
             }
             Err(error) => return Err(error.into()),
@@ -39,12 +40,11 @@ pub(crate) async fn status(context: &Context, status: Status) -> Result<u8> {
         lost = false;
         let now: follow::Status = answer.parse()?;
         if status.wait && !now.is_end() {
-            tokio::time::sleep(POLL_EVERY).await;
+            pauses.wait().await;
             continue;
         }
         context.show(&answer, |value| {
-            let cell = |name| field(&value, name);
-            let mut text = format!("{}  {}\n", output::status(&now.status), cell("execution_id"));
+            let mut fields = Fields::new("  ");
             for (label, name) in [
                 ("command", "command"),
                 ("image", "image_id"),
@@ -54,11 +54,13 @@ pub(crate) async fn status(context: &Context, status: Status) -> Result<u8> {
                 ("reason", "reason"),
                 ("stopped", "stopped_reason"),
             ] {
-                if !value[name].is_null() {
-                    text.push_str(&format!("  {label:<10} {}\n", cell(name).replace('\n', "\n             ")));
-                }
+                fields.add(label, field(&value, name));
             }
-            output::print(&text)
+            if let Some(ending) = now.ending {
+                fields.add("ending", ending_text(ending.exit_code));
+            }
+            let id = field(&value, "execution_id");
+            output::print(&format!("{}  {id}\n{}", output::status(&now.status), fields.render()))
         })?;
         return Ok(if status.wait { now.exit_code() } else { 0 });
     }
@@ -91,8 +93,13 @@ pub(crate) async fn kill(context: &Context, kill: Kill) -> Result<u8> {
     }
 }
 
+/// The end of a command whose task has not ended.
+fn ending_text(exit_code: i32) -> String {
+    format!("the command has ended with exit code {exit_code}, and its task is ending")
+}
+
 /// The fields of an execution, in the order in which people look for them, with the names that they are shown by.
-const FIELDS: [(&str, &str); 25] = [
+const FIELDS: [(&str, &str); 22] = [
     ("execution_id", "id"),
     ("status", "status"),
     ("exit_code", "exit code"),
@@ -104,9 +111,7 @@ const FIELDS: [(&str, &str); 25] = [
     ("owned_by", "owners"),
     ("source", "source"),
     ("started_at", "started"),
-    ("completed_at", "completed"),
     ("timeout", "timeout"),
-    ("variables", "variables"),
     ("secrets", "secrets"),
     ("git_repo", "git repo"),
     ("git_ref", "git ref"),
@@ -117,10 +122,10 @@ const FIELDS: [(&str, &str); 25] = [
     ("cost_estimate_usd", "cost in USD"),
     ("log_stream_name", "log stream"),
     ("created_by_request_id", "request id"),
-    ("request", "asked"),
 ];
 /// Fields that are shown otherwise, or say nothing to a person.
-const HIDDEN: [&str; 3] = ["modified_by_request_id", "cloud", "duration_seconds"];
+const HIDDEN: [&str; 7] =
+    ["modified_by_request_id", "cloud", "duration_seconds", "completed_at", "variables", "request", "ending"];
 
 /// Prints all that the record of an execution knows.
 pub(crate) async fn describe(context: &Context, which: Which) -> Result<()> {
@@ -132,22 +137,42 @@ pub(crate) async fn describe(context: &Context, which: Which) -> Result<()> {
             |name: &&String| !FIELDS.iter().any(|(known, _)| known == name) && !HIDDEN.contains(&name.as_str());
         let others = execution.as_object().into_iter().flatten().map(|(name, _)| name).filter(is_other);
         let others = others.map(|name| (name.clone(), escape::text(name).replace('_', " ")));
-        let mut text = String::new();
+        let mut fields = Fields::new("");
         for (name, label) in known.chain(others) {
             let value = field(&execution, &name);
-            if value == "-" {
-                continue;
-            }
-            let value =
-                if name == "status" { output::status(&value) } else { value.replace('\n', "\n               ") };
-            text.push_str(&format!("{label:<13}  {value}\n"));
-            if name == "completed_at" {
-                text.push_str(&format!("{:<13}  {}\n", "took", list::duration(&execution)));
+            match name.as_str() {
+                "status" => {
+                    fields.add(&label, output::status(&value));
+                    if let Some(code) = execution["ending"]["exit_code"].as_i64() {
+                        fields.add("ending", ending_text(code.try_into().unwrap_or(1)));
+                    }
+                }
+                "started_at" => {
+                    fields.add(&label, value);
+                    fields.add("completed", field(&execution, "completed_at"));
+                    fields.add("took", list::duration(&execution));
+                }
+                "timeout" => {
+                    fields.add(&label, execution["timeout"].as_i64().map(output::took).unwrap_or_default());
+                    fields.add("variables", variables(&execution));
+                }
+                _ => fields.add(&label, value),
             }
         }
-        text.push_str(&format!("{:<13}  {}\n", "page", page_of(context, &id)));
-        output::print(&text)
+        fields.add("page", page_of(context, &id));
+        output::print(&fields.render())
     })
+}
+
+/// The variables of a run: each with its value where the API has kept it and shows it, on a line of its own.
+fn variables(execution: &Value) -> String {
+    let kept = &execution["request"]["env"];
+    let names = execution["variables"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let lines = names.map(|name| match kept[name].as_str() {
+        Some(value) => format!("{name}={value}"),
+        None => name.to_owned(),
+    });
+    escape::text(&lines.collect::<Vec<_>>().join("\n")).into_owned()
 }
 
 /// The page of an execution in the console that the API serves.

@@ -8,7 +8,7 @@ use crate::{
     api::{Repeat, RequestError, segment},
     arguments::Images,
     failure::{Failure, Result},
-    output::{self, Columns, field},
+    output::{self, Columns, Fields, field},
 };
 
 pub(crate) async fn run(context: &Context, command: Images) -> Result<()> {
@@ -16,7 +16,10 @@ pub(crate) async fn run(context: &Context, command: Images) -> Result<()> {
         Images::List { search } => {
             let path = search.map_or_else(|| "/images".to_owned(), |search| format!("/images?q={}", segment(&search)));
             let table = |images: &[serde_json::Value]| {
-                let mut columns = Columns::new(&["IMAGE", "CPU", "MEMORY", "PLATFORM", "DEFAULT", "ID"]);
+                let mut columns = Columns::leaving_out(
+                    &["IMAGE", "CPU", "MEMORY", "PLATFORM", "DEFAULT", "ID"],
+                    &["MEMORY", "CPU", "PLATFORM"],
+                );
                 for image in images {
                     let cell = |name| field(image, name);
                     let default = if image["is_default"] == true { "yes" } else { "" };
@@ -91,9 +94,9 @@ async fn only_id_of(context: &Context, name: &str, failure: Failure) -> Result<S
 
 /// Prints every field of an object on a line.
 pub(crate) fn fields(value: &Value) -> Result<()> {
-    let names: Vec<&String> = value.as_object().into_iter().flatten().map(|(name, _)| name).collect();
-    let width = names.iter().map(|name| name.len()).max().unwrap_or_default();
-    let lines: Vec<String> =
-        names.iter().map(|name| format!("{:<width$}  {}", crate::escape::text(name), field(value, name))).collect();
-    output::print(&lines.join("\n"))
+    let mut fields = Fields::new("");
+    for (name, _) in value.as_object().into_iter().flatten() {
+        fields.add(&crate::escape::text(name), field(value, name));
+    }
+    output::print(&fields.render())
 }

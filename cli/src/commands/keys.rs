@@ -16,7 +16,10 @@ pub(crate) async fn run(context: &Context, command: Keys) -> Result<()> {
             let of = user.map(|email| format!("?email={}", segment(&email))).unwrap_or_default();
             context
                 .list(&format!("/keys{of}"), "keys", |keys| {
-                    let mut columns = Columns::new(&["ID", "NAME", "USER", "CREATED", "LAST USED", "EXPIRES"]);
+                    let mut columns = Columns::leaving_out(
+                        &["ID", "NAME", "USER", "CREATED", "LAST USED", "EXPIRES"],
+                        &["CREATED", "USER", "LAST USED"],
+                    );
                     for key in keys {
                         let cell = |name| field(key, name);
                         columns.row([
@@ -25,7 +28,7 @@ pub(crate) async fn run(context: &Context, command: Keys) -> Result<()> {
                             cell("email"),
                             ago(&cell("created_at")),
                             ago(&cell("last_used")),
-                            cell("expires_at"),
+                            output::until(&cell("expires_at")),
                         ]);
                     }
                     columns.print("there are no keys")

@@ -15,7 +15,10 @@ pub(crate) async fn run(context: &Context, command: Users) -> Result<()> {
         Users::List { search } => {
             let path = search.map_or_else(|| "/users".to_owned(), |search| format!("/users?q={}", segment(&search)));
             let table = |users: &[serde_json::Value]| {
-                let mut columns = Columns::new(&["EMAIL", "ROLE", "STATE", "CREATED", "LAST USED"]);
+                let mut columns = Columns::leaving_out(
+                    &["EMAIL", "ROLE", "STATE", "CREATED", "LAST USED"],
+                    &["CREATED", "LAST USED"],
+                );
                 for user in users {
                     let cell = |name| field(user, name);
                     let state = if user["revoked"] == true { "revoked" } else { "active" };

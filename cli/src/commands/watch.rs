@@ -156,6 +156,10 @@ impl<'a> Watching<'a> {
             &json!({"execution_id": id, "status": status.status, "exit_code": status.exit_code, "stopped_reason": status.stopped_reason}),
         )?;
         let watched = i64::try_from(self.begun.elapsed().as_secs()).ok().filter(|_| self.is_ours);
+        let late = self.follower.late();
+        if late > 0 {
+            say!("runvoy: {late} lines came late, after later ones; in their order: runvoy logs {id}");
+        }
         report(&status, status.seconds().or(watched));
         Ok(if self.client_end.is_stopping { exit_code::INTERRUPTED } else { status.exit_code() })
     }

@@ -23,14 +23,17 @@ use tokio::time::Instant;
 
 use crate::{
     api::{Api, Repeat, RequestError, segment},
+    backoff::Pauses,
     failure::{Failure, Result},
 };
 
 use frame::Brought;
 use socket::{Refusal, Socket};
 
-/// The first and the longest pause before another connection.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(15));
+/// The pauses before another connection.
+const PAUSES: Pauses = Pauses::new(Duration::from_millis(100), Duration::from_secs(15));
+/// The pauses between two looks for the end in the record.
+const RECORD_PAUSES: Pauses = Pauses::new(Duration::from_millis(100), Duration::from_secs(1));
 /// The time that the server may need to send the first frame. It comes when an event of the new connection has been handled.
 const FIRST_FRAME: Duration = Duration::from_secs(10);
 /// The pause between two frames after which all stored lines have been sent, on a network without delay.
@@ -67,16 +70,20 @@ pub(crate) struct Follower<'a> {
     page: Option<String>,
     socket: Option<Socket>,
     last_event_id: Option<String>,
+    /// The greatest id so far.
+    newest: String,
     seen: Seen,
     /// Received and not returned yet.
     waiting: VecDeque<Event>,
-    pause: Duration,
+    pauses: Pauses,
     /// The user has been told that the connection is lost.
     told: bool,
     /// Connect to the place that the endpoint names, and not to the one that the server names.
     by_endpoint: bool,
     /// A WebSocket has been opened where the last one was looked for.
     has_connected: bool,
+    /// Lines that came after a later one, because a batch of them was late.
+    late: usize,
     /// The time of the server, or of this machine, when the log was asked for.
     begun: Timestamp,
 }
@@ -104,9 +111,11 @@ impl<'a> Follower<'a> {
             page: None,
             socket: None,
             last_event_id: None,
+            newest: String::new(),
             seen: Seen::default(),
             waiting: VecDeque::new(),
-            pause: PAUSES.0,
+            pauses: PAUSES,
+            late: 0,
             told: false,
             by_endpoint: false,
             has_connected: false,
@@ -155,6 +164,11 @@ impl<'a> Follower<'a> {
         self.waiting.push_back(Event::End);
     }
 
+    /// The number of lines that came after a later line.
+    pub(crate) fn late(&self) -> usize {
+        self.late
+    }
+
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
@@ -183,7 +197,7 @@ impl<'a> Follower<'a> {
         if let Err(why) = taken {
             self.socket = None;
             self.tell(&why);
-            self.wait().await;
+            self.pauses.wait().await;
         }
         Ok(true)
     }
@@ -198,11 +212,6 @@ impl<'a> Follower<'a> {
             self.told = true;
             say!("runvoy: the connection is lost ({why}); connecting again");
         }
-    }
-
-    async fn wait(&mut self) {
-        tokio::time::sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(PAUSES.1);
     }
 
     async fn connect(&mut self) -> Result<()> {
@@ -227,7 +236,7 @@ impl<'a> Follower<'a> {
                     Refusal::Refused => "the server does not accept the token any more",
                     Refusal::Absent(why) | Refusal::Failed(why) => why,
                 });
-                self.wait().await;
+                self.pauses.wait().await;
                 // The token may have expired. The API knows whether the execution is still there.
                 self.url = None;
             }
@@ -273,7 +282,7 @@ impl<'a> Follower<'a> {
             Err(RequestError::Refused { failure, .. }) => return Err(failure),
             Err(RequestError::Unreachable { failure, .. }) => {
                 self.tell(failure.what());
-                self.wait().await;
+                self.pauses.wait().await;
                 return Ok(());
             }
         };
@@ -302,6 +311,13 @@ impl<'a> Follower<'a> {
 
     fn take(&mut self, lines: Vec<Line>) {
         let lines: Vec<Line> = lines.into_iter().filter(|line| self.seen.is_new(&line.event_id)).collect();
+        for line in &lines {
+            // The text order of ids is the order in which the command printed.
+            self.late += usize::from(line.event_id < self.newest);
+            if line.event_id > self.newest {
+                self.newest.clone_from(&line.event_id);
+            }
+        }
         if let Some(last) = lines.last() {
             self.last_event_id = Some(last.event_id.clone());
             if let Some(socket) = &mut self.socket {
@@ -312,7 +328,7 @@ impl<'a> Follower<'a> {
     }
 
     fn heard(&mut self) {
-        self.pause = PAUSES.0;
+        self.pauses.reset();
         if self.told {
             self.told = false;
             say!("runvoy: connected again");
@@ -341,6 +357,7 @@ impl<'a> Follower<'a> {
     pub(crate) async fn final_status(&self) -> Result<Status> {
         let path = format!("/executions/{}/status", segment(&self.id));
         let until = Instant::now() + RECORD_LAGS;
+        let mut pauses = RECORD_PAUSES;
         loop {
             let status: Status = self.api.get(&path).await?.parse()?;
             if let Some(ended) = status.ended() {
@@ -350,7 +367,7 @@ impl<'a> Follower<'a> {
                 return Err(Failure::new("the log has ended, and the execution has not")
                     .remedy(format!("look at `runvoy status {}`", self.id)));
             }
-            tokio::time::sleep(PAUSES.0).await;
+            pauses.wait().await;
         }
     }
 }

@@ -8,6 +8,8 @@ mod logs;
 mod manage;
 mod playbooks;
 mod proxy;
+#[cfg(unix)]
+mod readme;
 mod reworded;
 mod run;
 mod screens;

@@ -32,8 +32,12 @@ fn the_example_playbooks_can_be_used() {
     let home = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(examples.canonicalize().unwrap(), home.path().join(".runvoy")).unwrap();
     let list = text(&bare(home.path(), &["playbook", "list"]).output().unwrap().stdout);
-    assert_eq!(list.lines().count(), 7, "{list}");
+    assert_eq!(list.lines().count(), 1 + examples.read_dir().unwrap().count(), "{list}");
     assert!(!list.contains("cannot be used"), "{list}");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = examples.join("hello.yml");
+    let by_path = bare(elsewhere.path(), &["playbook", "run", file.to_str().unwrap(), "--dry-run"]).output().unwrap();
+    assert!(text(&by_path.stdout).contains("hello, $NAME"), "{}", text(&by_path.stderr));
 }
 
 /// A system with one playbook, `p`.

@@ -205,9 +205,11 @@ fn an_execution_is_named_by_the_beginning_of_its_id_or_as_the_last() {
     let unknown = system.run(&["status", "0000"]);
     assert!(text(&unknown.stderr).contains("begins with 0000"), "{}", text(&unknown.stderr));
     let described = system.prints(&["describe", &first[..12]]);
-    for words in ["id             ", "command        echo first", "took           ", "/logs?execution_id="] {
+    for words in ["id          ", "command     echo first", "took        ", "/logs?execution_id="] {
         assert!(described.contains(words), "{words}: {described}");
     }
+    assert!(!described.contains('{'), "no JSON: {described}");
+    assert!(described.lines().all(|line| line.split_whitespace().count() > 1), "no empty fields: {described}");
     let opened = system.command(&["open"]).env("BROWSER", "true").output().unwrap();
     assert_eq!(text(&opened.stdout), format!("{}/logs?execution_id={last}\n", system.endpoint));
 }

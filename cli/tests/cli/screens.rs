@@ -96,6 +96,33 @@ fn a_terminal_gets_colours_a_spinner_and_tables_that_fit() {
 }
 
 #[test]
+fn what_matters_most_is_shown_at_eighty_columns() {
+    let system = System::start();
+    system.prints(&["users", "create", "somebody-with-a-long-name@subdomain.example.com", "--role", "developer"]);
+    system.prints(&["users", "revoke", "somebody-with-a-long-name@subdomain.example.com"]);
+    system.prints(&["keys", "create", "ci", "--expires", "30d"]);
+    let command = format!("echo {}", "word ".repeat(40));
+    system.prints(&["run", "-e", "STAGE=test", "-e", "API_TOKEN=hush", &command]);
+    for (arguments, words) in [
+        (&["users", "list"][..], &["STATE", "revoked"][..]),
+        (&["images", "list"], &["DEFAULT", "yes", "ID"]),
+        (&["keys", "list"], &["EXPIRES", "in 30 d"]),
+        (&["audit"], &["OUTCOME", "ACTION", "RESOURCE", "users:revoke"]),
+        (&["describe"], &["STAGE=test", "API_TOKEN", "word word"]),
+        (&["status", "@last"], &["word word"]),
+        (&["whoami"], &["executions"]),
+        (&["doctor"], &["connection"]),
+    ] {
+        let (code, seen) = on_terminal(system.command(arguments), 80, None);
+        assert_eq!(code, Some(0), "{seen}");
+        let plain = console::strip_ansi_codes(&seen).into_owned();
+        assert!(words.iter().all(|word| plain.contains(word)), "{arguments:?}: {plain}");
+        let too_long = |line: &&str| line.trim_end().chars().count() > 80 && !line.contains("http");
+        assert_eq!(plain.lines().find(too_long), None, "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_secret_is_typed_without_being_shown() {
     let system = System::start();
     let (code, seen) = on_terminal(
