@@ -102,10 +102,11 @@ undeploy STACK="runvoy":
 package-stack:
     .ci/package-stack
 
-# Write the API's description from the handlers.
+# Write the API's description from the handlers, and from it the console's types and limits.
 openapi:
     cargo run --locked -q -p orchestrator --example openapi > target/openapi.json
     mv target/openapi.json docs/openapi.json
+    .ci/console-types
 
 # Prepare a release: set the version, date the changelog, and print the commands that publish it. See docs/RELEASING.md.
 release VERSION:

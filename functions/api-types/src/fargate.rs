@@ -14,6 +14,11 @@ pub struct Size {
 }
 
 impl Size {
+    /// The memory that it may have, in MiB, the least first.
+    pub fn memory_sizes(&self) -> Vec<u32> {
+        self.memory.clone().step_by(self.step as usize).filter(|memory| self.takes(*memory)).collect()
+    }
+
     pub fn takes(&self, memory: u32) -> bool {
         self.memory.contains(&memory) && memory.is_multiple_of(self.step)
             // The smallest size takes 512, 1024 and 2048 MiB.

@@ -11,35 +11,32 @@ const READ_TIMEOUT = 10_000;
 const PASSING = [429, 502, 503, 504];
 
 /**
- * @typedef {"WAITING" | "QUEUED" | "STARTING" | "RUNNING" | "TERMINATING" | "SUCCEEDED" | "FAILED" | "STOPPED"} Status
- * @typedef {{execution_id: string, created_by: string, owned_by: string[], command: string, image_id: string, started_at: string,
- *   completed_at?: string, status: Status, exit_code: number | null, duration_seconds?: number, created_by_request_id: string,
- *   stopped_reason?: string, reason?: string, variables?: string[], secrets?: string[], git_repo?: string, git_ref?: string,
- *   git_path?: string, git_commit?: string, timeout?: number, source?: string}} Execution
+ * What travels, as docs/openapi.json describes it. `timing` is of servers that have it.
+ * @typedef {import("./api-types.js").Status} Status
+ * @typedef {Omit<import("./api-types.js").ExecutionInFull, "timing"> & {timing?: Record<string, number | null> | null}} Execution
+ * @typedef {import("./api-types.js").Started} Started
+ * @typedef {import("./api-types.js").Image} Image
+ * @typedef {import("./api-types.js").Secret} Secret
+ * @typedef {import("./api-types.js").ListedUser} User
+ * @typedef {import("./api-types.js").Key} Key
+ * @typedef {import("./api-types.js").AuditEntry} AuditEntry
+ * @typedef {import("./api-types.js").Me} Me
+ * @typedef {import("./api-types.js").LogEvent} LogEvent
+ * @typedef {import("./api-types.js").Logs} Logs
  * @typedef {{name: string, version: number, published_by: string, published_at: string, description?: string, created_by: string, owned_by: string[],
  *   shared_with?: string[]}} PlaybookSummary
  * @typedef {PlaybookSummary & import("./playbook-file.js").Playbook} PublishedPlaybook
- * @typedef {{execution_id: string, log_url: string, status: Status}} Started
- * @typedef {{image_id: string, image: string, is_default: boolean, task_role_name?: string, task_execution_role_name?: string,
- *   cpu: number, memory: number, runtime_platform: string, created_by: string, created_at: string, owned_by: string[], shared_with?: string[] | null}} Image
- * @typedef {{name: string, key_name: string, description?: string, value?: string, created_by: string, owned_by: string[],
- *   created_at: string, updated_at: string, updated_by: string, shared_with?: string[] | null}} Secret
- * @typedef {{email: string, role: string, created_at: string, revoked: boolean, last_used?: string, claimed: boolean}} User
- * @typedef {{key_id: string, name: string, email: string, created_at: string, last_used?: string, expires_at?: string,
- *   scope?: {actions?: string[], playbooks?: string[]}}} Key
- * @typedef {{email: string, role: string, permissions: string[]}} Me
- * @typedef {{event_id: string, timestamp: number, message: string}} LogEvent
- * @typedef {{execution_id: string, status: Status, events: LogEvent[] | null, websocket_url?: string}} Logs
  */
 
 /** A request that was not answered with a success. `message` is the sentence for people. */
 export class ApiError extends Error {
-  /** @param {number} status 0 when there was no answer @param {{error?: string, code?: string, details?: string, field?: string}} body */
+  /** @param {number} status 0 when there was no answer @param {{error?: string, code?: string, details?: string, field?: string, hint?: string}} body */
   constructor(status, body) {
     super(body.error ?? `the server answered ${status}`);
     this.status = status;
     this.code = body.code ?? "";
     this.details = body.details ?? this.message;
+    this.hint = body.hint ?? "";
     /** The path of the input that is wrong, such as `env.PORT`. */
     this.field = body.field ?? "";
   }
@@ -54,15 +51,20 @@ export class ApiError extends Error {
 const REMEDIES = {
   "image INVALID_REQUEST": "Choose one of the list, or register it under Images.",
   "secrets INVALID_REQUEST": "Choose from the list, or create it under Secrets.",
+  "scope INVALID_REQUEST": "Choose from the actions of the list.",
   "email CONFLICT": "Choose another address, or see the users above.",
 };
+
+const ROUTE = /\b(GET|POST|PUT|DELETE) \/api\//;
 
 /** The sentence for a person: what is wrong, and what to do in the console. @param {unknown} error */
 export function describe(error) {
   if (!(error instanceof ApiError)) return error instanceof Error ? error.message : String(error);
   const field = error.field.split(/[.[]/)[0] ?? "";
   const remedy = REMEDIES[`${field} ${error.code}`];
-  return remedy === undefined ? error.details : `${error.message}. ${remedy}`;
+  if (remedy !== undefined) return `${error.message}. ${remedy}`;
+  // A remedy that names a route is for programs.
+  return ROUTE.test(error.details) ? error.message : error.details;
 }
 
 export const isEnd = (/** @type {Status} */ status) => ["SUCCEEDED", "FAILED", "STOPPED"].includes(status);

@@ -83,11 +83,8 @@ export function asCommandLine(run) {
   return words.join(" ");
 }
 
-/** Characters that ECS takes for a run's command, variables and git settings ("TaskOverride", Amazon ECS API Reference). */
-export const MAX_OVERRIDES = 8192;
-
 /**
- * The characters that a run needs of those. The server adds the request's id and the image's, whose lengths are estimated.
+ * The characters that a run needs of those that ECS takes for its command, variables and git settings. The server adds the request's id and the image's, whose lengths are estimated.
  * @param {Run} run
  */
 export function overridesSize(run) {

@@ -9,9 +9,9 @@ import { element, icon } from "./ui/dom.js";
  * @param {object} parts
  * @param {Place[]} parts.places in the order of the groups
  * @param {import("./api.js").Me} parts.me
- * @param {HTMLElement} parts.connection @param {HTMLElement} parts.content @param {() => void} parts.signOut
+ * @param {HTMLElement} parts.connection @param {HTMLElement} parts.content @param {() => void} parts.signOut @param {() => void} parts.palette
  */
-export function frame({ places, me, connection, content, signOut }) {
+export function frame({ places, me, connection, content, signOut, palette }) {
   const groups = [...new Set(places.map(({ group }) => group))];
   const nav = element("nav", { "aria-label": "Console" },
     ...groups.map((group) => element("div", { class: "places" },
@@ -21,7 +21,8 @@ export function frame({ places, me, connection, content, signOut }) {
     element("div", { class: "person" },
       element("span", { class: "email", title: me.email }, me.email),
       element("span", { class: "role" }, me.role),
-      themeChoice()));
+      themeChoice(),
+      element("button", { class: "quiet keys-button", type: "button", title: "Commands (Ctrl+K)", onclick: palette }, icon("search"), "Commands")));
   const button = element("button", { class: "menu-button quiet", type: "button", "aria-expanded": "false", "aria-controls": "menu", onclick: () => setOpen(button.getAttribute("aria-expanded") !== "true") },
     icon("menu"), element("span", { class: "here" }, "Menu"));
   /** @param {boolean} isOpen */

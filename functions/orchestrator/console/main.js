@@ -4,6 +4,7 @@ import { Api, ApiError, describe } from "./api.js";
 import { Connection } from "./connection.js";
 import { frame } from "./frame.js";
 import { adoptKey, forgetKey, keepKey, keyOfOthers, shareSession, storedKey, tellSignedIn, tellSignedOut } from "./session.js";
+import { listenForKeys, showPalette } from "./palette.js";
 import { applyTheme } from "./theme.js";
 import { element, fill } from "./ui/dom.js";
 import { auditPage } from "./pages/audit.js";
@@ -14,6 +15,7 @@ import { executionsPage } from "./pages/executions.js";
 import { imagesPage } from "./pages/images.js";
 import { keysPage } from "./pages/keys.js";
 import { operationsPage } from "./pages/operations.js";
+import { overviewPage } from "./pages/overview.js";
 import { playbooksPage } from "./pages/playbooks.js";
 import { runPage } from "./pages/run.js";
 import { secretsPage } from "./pages/secrets.js";
@@ -41,6 +43,7 @@ import { usersPage } from "./pages/users.js";
  */
 const PLACES = [
   { path: "/", name: "Executions", icon: "executions", group: "Runs", page: (context) => executionsPage(context) },
+  { path: "/overview", name: "Overview", icon: "overview", group: "Runs", needs: ["executions:list"], page: (context) => overviewPage(context) },
   { path: "/run", name: "Run", icon: "run", group: "Runs", needs: ["executions:run"], page: (context) => runPage(context) },
   { path: "/playbooks", name: "Playbooks", icon: "playbooks", group: "Runs", needs: ["playbooks:list"], page: (context) => playbooksPage(context) },
   { path: "/images", name: "Images", icon: "images", group: "Resources", needs: ["images:list"], page: (context) => imagesPage(context) },
@@ -132,11 +135,22 @@ const troublePage = (problem) => ({
     element("div", { class: "buttons" }, element("button", { class: "primary", onclick: () => start() }, "Try again"))),
 });
 
+/** The places that the person may use. */
+const places = () => PLACES.filter(({ needs }) => !needs || needs.some(may));
+
+function leaveConsole() {
+  history.replaceState(null, "", "/");
+  signOut();
+}
+
+function palette() {
+  if (me) showPalette({ places: places(), api, may, go, signOut: leaveConsole });
+}
+
 /** Shows the frame around the pages. */
 function showFrame() {
   if (!me) return;
-  const places = PLACES.filter(({ needs }) => !needs || needs.some(may));
-  bar = frame({ places, me, connection: connection.element, content, signOut: () => (history.replaceState(null, "", "/"), signOut()) });
+  bar = frame({ places: places(), me, connection: connection.element, content, signOut: leaveConsole, palette });
   fill(app, ...bar.elements);
 }
 
@@ -213,5 +227,6 @@ shareSession(() => start());
 // Signing out in one tab signs out all that share the key.
 addEventListener("storage", ({ key }) => (key === "runvoy.key" || key === null) && storedKey() !== api.key && start());
 
+listenForKeys(palette);
 applyTheme();
 start();

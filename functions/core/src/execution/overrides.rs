@@ -2,6 +2,8 @@
 
 use aws_sdk_ecs::types::{ContainerOverride, KeyValuePair, Tag, TaskOverride};
 
+use runvoy_api_types::limits::MAX_OVERRIDES_CHARACTERS as MAX_OVERRIDES;
+
 use super::{Attempt, RunContext, RunRequest, task};
 use crate::{
     Error, Result,
@@ -10,9 +12,6 @@ use crate::{
         task_definition::{RUNNER, SIDECAR},
     },
 };
-
-/// Characters that all overrides of a task may have, JSON included ("TaskOverride", Amazon ECS API Reference).
-const MAX_OVERRIDES: usize = 8192;
 
 /// The source of a run that someone asked for by `POST /run`.
 pub const API: &str = "api";

@@ -142,6 +142,9 @@ export class Follower {
   #take(events) {
     this.#lastId = events.at(-1)?.event_id ?? this.#lastId;
     if (events.length > 0) this.listener.lines(events);
+    // The server says so of the runner's last line, and of no line that a command has printed.
+    const last = events.find(({ exit_code }) => exit_code !== undefined && exit_code !== null);
+    if (last) this.listener.status("RUNNING", last.exit_code ?? null);
   }
 
   /** Follows by WebSocket. Returns whether the log is complete, after the connection has ended. @param {string} url */
@@ -188,7 +191,11 @@ export class Follower {
   /** Takes in a frame. Returns whether it is the last. @param {any} frame */
   #frame(frame) {
     if (frame.type === "logs") this.#take(frame.events);
-    else if (frame.type === "status") this.listener.status(frame.status, frame.exit_code ?? null);
+    else if (frame.type === "status") {
+      this.listener.status(frame.status, frame.exit_code ?? null);
+      // The command has ended, and all of its lines have come. Its task may take a minute to end.
+      return frame.ending !== undefined && frame.ending !== null;
+    }
     else if (frame.type === "disconnect") return frame.reason === "execution_completed";
     else if (frame.type === undefined && frame.event_id !== undefined) this.#take([frame]);
     return false;

@@ -4,10 +4,7 @@ import { local } from "../format.js";
 import { element, fill } from "../ui/dom.js";
 import { nameCells, row, table } from "../ui/table.js";
 
-/**
- * @typedef {{time: string, actor: string, key_id?: string, action: string, resource: string, outcome: "done" | "refused" | "failed",
- *   request_id: string, source_address?: string, details: Record<string, unknown>}} Entry
- */
+/** @typedef {import("../api.js").AuditEntry} Entry */
 
 const HEADS = ["Time", "Who", "Action", "Resource", "Details"];
 const PAGE = 50;
@@ -47,7 +44,7 @@ export function auditEntries({ api, may, left, load: loaded }, label) {
       [element("code", {}, action), outcome !== "done" && element("span", { class: "tag", "data-severity": outcome === "refused" ? "warning" : "error" }, outcome)],
       page ? element("a", { href: page }, resource) : resource,
       [
-        ...Object.entries(details).map(([name, value]) => element("span", { class: "detail" }, element("span", { class: "hint" }, `${name} `), text(value))),
+        ...Object.entries(details ?? {}).map(([name, value]) => element("span", { class: "detail" }, element("span", { class: "hint" }, `${name} `), text(value))),
         may("requests:trace") && element("a", { class: "sub", href: `/operations?request=${encodeURIComponent(request_id)}`, title: "Trace the request" }, request_id),
       ],
     ], { class: "entry" }), HEADS);

@@ -1,6 +1,7 @@
 /** Keeps the list of executions as the server has it: its pages, what is new, and what has ended since. */
 
 import { isEnd } from "../api.js";
+import { asShown } from "../ui/status.js";
 
 /** @typedef {import("../api.js").Execution} Execution */
 
@@ -9,6 +10,7 @@ export const PAGE = 50;
 const JOIN_PAGES = 10;
 /** Executions that run, of which one request is to tell whether they still do. */
 const OPEN = 200;
+const OPEN_STATUSES = "STARTING,RUNNING,TERMINATING";
 /** How long a request of the list that is made again and again may take, in milliseconds. */
 const REFRESH_TIMEOUT = 10_000;
 
@@ -53,7 +55,7 @@ export class ExecutionList {
     // An answer that was on its way when a later one came must not undo an end.
     if (known && isEnd(known.status) && !isEnd(execution.status)) return;
     this.#known.set(execution.execution_id, execution);
-    this.listener.put(execution);
+    this.listener.put(asShown(execution));
   }
 
   /** Reads the next page. Returns its executions. @returns {Promise<Execution[]>} */
@@ -110,7 +112,7 @@ export class ExecutionList {
   async #end(fresh) {
     const open = this.executions.filter(({ execution_id, status }) => !isEnd(status) && !fresh.has(execution_id));
     if (open.length === 0) return;
-    const { data, next } = await this.#ask(`/executions?limit=${OPEN}&status=STARTING,RUNNING,TERMINATING`);
+    const { data, next } = await this.#ask(`/executions?limit=${OPEN}&status=${OPEN_STATUSES}`);
     const running = new Map(data.map((/** @type {Execution} */ one) => [one.execution_id, one]));
     const oldest = next === undefined ? "" : (data.at(-1)?.started_at ?? "");
     for (const { execution_id, started_at } of open) {

@@ -2,16 +2,16 @@
 
 import { ApiError, describe, isEnd } from "../api.js";
 import { asCommandLine, asCurl, duration, local, took } from "../format.js";
-import { keepRun, keptRun } from "../session.js";
 import { unordered } from "../log/text.js";
 import { LogView } from "../log/view.js";
 import { copyButton } from "../ui/copy.js";
 import { confirm } from "../ui/dialog.js";
 import { element, fill } from "../ui/dom.js";
 import { imageName } from "../ui/image-name.js";
-import { reason, statusBadge, statusWord } from "../ui/status.js";
+import { asShown, reason, statusBadge, statusWord } from "../ui/status.js";
 import { toast } from "../ui/toast.js";
 import { auditOf } from "./audit-entries.js";
+import { missing, runOf, send } from "./rerun.js";
 
 /** @typedef {import("../api.js").Execution} Execution */
 
@@ -28,13 +28,17 @@ export function executionPage(context, id) {
   const body = element("div", { class: "execution-page" }, head, announced);
   /** @type {Execution | undefined} */
   let execution;
+  /** Whether the task runs, which it does for a while after its command has ended. */
+  let isOpen = true;
   const clock = element("span", { class: "clock" });
   // In a narrow window the log has more use for the room.
   const isWide = matchMedia("(min-width: 56rem)");
 
   async function load() {
     const before = execution;
-    execution = /** @type {Execution} */ (await api.get(path, left));
+    const record = /** @type {Execution} */ (await api.get(path, left));
+    isOpen = !isEnd(record.status);
+    execution = asShown(record);
     if (JSON.stringify(before) !== JSON.stringify(execution)) draw(execution);
   }
 
@@ -44,7 +48,7 @@ export function executionPage(context, id) {
     document.title = unordered(`${statusWord(status)}: ${command.trim().split("\n")[0]} · runvoy`);
     setFavicon(status);
     if (isEnd(status)) announced.textContent = [statusWord(status), reason(execution)].filter(Boolean).join(": ");
-    const run = () => /** @type {import("../format.js").Run} */ (keptRun(id) ?? asRun(execution));
+    const run = () => runOf(execution);
     const why = execution.reason ?? execution.stopped_reason;
     const owns = owned_by.includes(me.email);
     const focused = head.contains(document.activeElement) ? document.activeElement?.textContent : undefined;
@@ -55,12 +59,12 @@ export function executionPage(context, id) {
         element("div", { class: "buttons" },
           !isEnd(status) && (owns || may("executions:kill")) &&
             element("button", { class: "danger", type: "button", disabled: status === "TERMINATING", onclick: stop }, "Stop"),
-          may("executions:run") && Object.values(run().env ?? {}).every((value) => value !== undefined) &&
-            element("button", { type: "button", title: "Runs the same once more", onclick: (/** @type {Event} */ event) => rerun(event, run()) }, "Re-run"),
           owns && playbookOf(execution.source ?? "") !== undefined &&
             element("button", { type: "button", onclick: () => go(`/playbooks?name=${encodeURIComponent(playbookOf(execution.source ?? "") ?? "")}&again=${encodeURIComponent(id)}`) }, "Same values again"),
           may("executions:run") &&
-            element("button", { type: "button", onclick: () => go(`/run?again=${encodeURIComponent(id)}`) }, "Run again"))),
+            element("button", { type: "button", title: missing(run()).length > 0 ? "Asks for the values that are not known, and runs the same once more" : "Runs the same once more", onclick: (/** @type {Event} */ event) => rerun(event, execution) }, "Re-run"),
+          may("executions:run") &&
+            element("button", { type: "button", title: "Opens the form with what was asked, to change it and run it", onclick: () => go(`/run?again=${encodeURIComponent(id)}`) }, "Run again"))),
       why && element("p", { class: "reason", "data-status": status }, why),
       commandText(command),
       element("details", { class: "fold", open: isWide.matches || Boolean(head.querySelector(".fold")?.hasAttribute("open")) }, element("summary", {}, "Details"), element("div", { class: "execution-foot" },
@@ -82,14 +86,14 @@ export function executionPage(context, id) {
     clock.textContent = took(execution, connection.now());
   }
 
-  /** @param {Event} event @param {import("../format.js").Run} run */
-  async function rerun({ currentTarget }, run) {
+  /** @param {Event} event @param {Execution} execution */
+  async function rerun({ currentTarget }, execution) {
     const button = /** @type {HTMLButtonElement} */ (currentTarget);
+    const run = runOf(execution);
+    if (missing(run).length > 0) return go(`/run?again=${encodeURIComponent(id)}`);
     button.disabled = true;
     try {
-      const started = await api.run(/** @type {Record<string, unknown>} */ (run));
-      keepRun(started.execution_id, /** @type {Record<string, unknown>} */ (run));
-      go(`/logs?execution_id=${encodeURIComponent(started.execution_id)}`);
+      go(`/logs?execution_id=${encodeURIComponent(await send(api, run))}`);
     } catch (error) {
       button.disabled = false;
       toast(describe(error), "problem");
@@ -154,7 +158,7 @@ export function executionPage(context, id) {
     });
     body.append(log.element);
     log.attached();
-    const timers = [setInterval(tick, 1000), setInterval(() => execution && !isEnd(execution.status) && !connection.isLost && reload(), REFRESH)];
+    const timers = [setInterval(tick, 1000), setInterval(() => isOpen && !connection.isLost && reload(), REFRESH)];
     connection.addEventListener("lost", tick, { signal: left });
     connection.addEventListener("back", () => (reload(), log.reconnect()), { signal: left });
     left.addEventListener("abort", () => {
@@ -172,17 +176,6 @@ export function executionPage(context, id) {
       audit.load();
     },
     isWide: true,
-  };
-}
-
-/** The run that an execution was, as far as the record tells. Values of variables are not in it. @param {Execution} execution */
-function asRun({ command, image_id, variables = [], secrets = [], timeout, git_repo, git_ref, git_path }) {
-  const given = { image: image_id, timeout, git_repo, git_ref, git_path };
-  return {
-    command,
-    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value)),
-    ...(variables.length > 0 && { env: Object.fromEntries(variables.map((name) => [name, undefined])) }),
-    ...(secrets.length > 0 && { secrets }),
   };
 }
 

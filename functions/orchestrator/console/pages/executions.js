@@ -8,6 +8,8 @@ import { imageName } from "../ui/image-name.js";
 import { reason, STATUSES, statusBadge, statusWord } from "../ui/status.js";
 import { isTyping, moveFocus, nameCells, row, table } from "../ui/table.js";
 import { ExecutionList } from "./execution-list.js";
+import { exportButtons } from "./export.js";
+import { Selection } from "./selection.js";
 
 /** @typedef {import("../api.js").Execution} Execution */
 
@@ -17,7 +19,7 @@ const REFRESH = 2500;
 const TYPING = 300;
 /** Pages in which nothing was found, after which the person is asked whether to search on. */
 const EMPTY_PAGES = 5;
-const HEADS = ["Status", "Command", "By", "Image", "Started", "Duration"];
+const HEADS = ["Status", "Command", "By", "Image", "Started", "Duration", ""];
 const SINCE = /** @type {[string, string][]} */ ([["", "Any time"], ["3600", "Last hour"], ["86400", "Last day"], ["604800", "Last 7 days"], ["2592000", "Last 30 days"]]);
 
 /** Lists that were left, by the place in the browser's history, so that going back finds them as they were. @type {Map<string, {executions: Execution[], next: string | undefined, top: number, person: string}>} */
@@ -25,7 +27,9 @@ const left = new Map();
 const LEFT = 10;
 
 /** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */
-export function executionsPage({ api, me, address, may, left: leaving, connection }) {
+export function executionsPage(context) {
+  const { api, me, address, may, left: leaving, connection } = context;
+  const selection = new Selection(context, () => refresh());
   const asked = address.searchParams;
   const text = input({ type: "search", placeholder: "Words of the command", "aria-label": "Filter by text", "aria-keyshortcuts": "/", value: asked.get("q") ?? "" });
   const status = select([["", "Any status"], ...STATUSES.map((one) => /** @type {[string, string]} */ ([one, statusWord(one)]))], asked.get("status") ?? "", { "aria-label": "Status" });
@@ -71,7 +75,7 @@ export function executionsPage({ api, me, address, may, left: leaving, connectio
   /** @param {Execution} execution */
   function put(execution) {
     const known = shown.get(execution.execution_id);
-    const made = executionRow(execution, connection.now());
+    const made = executionRow(execution, connection.now(), selection.box(execution));
     made.hidden = !isWanted(execution);
     if (known) {
       const hadFocus = known.row.contains(document.activeElement);
@@ -214,9 +218,9 @@ export function executionsPage({ api, me, address, may, left: leaving, connectio
     body: element("div", {},
       element("header", { class: "head" },
         element("h1", {}, "Executions"),
-        may("executions:run") && element("a", { class: "button primary", href: "/run" }, "Run a command")),
+        element("div", { class: "buttons" }, exportButtons(api, query), may("executions:run") && element("a", { class: "button primary", href: "/run" }, "Run a command"))),
       element("div", { class: "filters" }, text, status, since, image, user, element("label", { class: "check" }, mine, "Mine")),
-      heads.element, note, end),
+      selection.element, heads.element, note, end),
     shown: () => {
       const kept = left.get(place);
       history.replaceState({ ...history.state, place }, "", location.href);
@@ -231,9 +235,9 @@ export function executionsPage({ api, me, address, may, left: leaving, connectio
   };
 }
 
-/** @param {Execution} execution @param {number} now */
-function executionRow(execution, now) {
-  const { execution_id, command, image_id, created_by, started_at, status } = execution;
+/** @param {Execution} execution @param {number} now @param {HTMLElement} box by which it is chosen */
+function executionRow(execution, now, box) {
+  const { execution_id, command, image_id, created_by, started_at, completed_at, status } = execution;
   const [firstLine = "", ...rest] = command.trim().split("\n");
   const outcome = reason(execution);
   const made = row(
@@ -246,7 +250,8 @@ function executionRow(execution, now) {
       element("span", { title: created_by }, created_by),
       imageName(image_id),
       element("time", { datetime: started_at, title: local(started_at) }, ago(started_at, now)),
-      element("span", { class: "took" }, took(execution, now)),
+      element("span", { class: "took", title: completed_at && `Ended ${local(completed_at)}` }, took(execution, now)),
+      box,
     ],
     { "data-started": started_at, "data-id": execution_id },
   );

@@ -2,6 +2,7 @@
 
 import { describe } from "../api.js";
 import { ago, local } from "../format.js";
+import { DEFAULT_CPU, DEFAULT_MEMORY, FARGATE_SIZES } from "../limits.js";
 import { confirm } from "../ui/dialog.js";
 import { element, fill } from "../ui/dom.js";
 import { field, form, input, select } from "../ui/form.js";
@@ -13,12 +14,6 @@ import { pagedList } from "./paged-list.js";
 /** @typedef {import("../api.js").Image} Image */
 
 const HEADS = ["Image", "CPU and memory", "Platform", "Roles", "Registered", ""];
-/** Memory in MiB that Fargate takes with each CPU ("Task definition parameters for Fargate", Amazon ECS). */
-const MEMORY = /** @type {Record<string, [from: number, to: number, step: number]>} */ ({
-  256: [512, 2048, 512], 512: [1024, 4096, 1024], 1024: [2048, 8192, 1024], 2048: [4096, 16_384, 1024],
-  4096: [8192, 30_720, 1024], 8192: [16_384, 61_440, 4096], 16384: [32_768, 122_880, 8192],
-});
-
 /** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */
 export function imagesPage(context) {
   const id = context.address.searchParams.get("image");
@@ -44,7 +39,7 @@ function listPage(context) {
       [task_role_name, task_execution_role_name].filter(Boolean).join(", ") || "default",
       element("time", { datetime: created_at, title: `${local(created_at)} by ${created_by}` }, ago(created_at)),
       element("span", { class: "buttons" },
-        may("images:register") && !is_default && element("button", { class: "quiet", type: "button", "aria-label": `Make ${image.image} the default`, onclick: () => setDefault(image) }, "Make default"),
+        may("images:register") && !is_default && element("button", { class: "quiet", type: "button", "aria-label": `Make default ${image.image}`, onclick: () => setDefault(image) }, "Make default"),
         mayDelete && element("button", { class: "quiet", type: "button", "aria-label": `Remove ${image.image}`, onclick: () => remove(image) }, "Remove")),
     ]);
   }
@@ -77,7 +72,7 @@ function listPage(context) {
     title: "Images",
     body: element("div", {},
       element("h1", {}, "Images"),
-      may("images:register") && registration(async (image) => {
+      may("images:register") && registration(context, async (image) => {
         const { image: name } = await api.post("/images/register", image);
         toast(`${name} is registered`);
         await list.load();
@@ -87,20 +82,25 @@ function listPage(context) {
   };
 }
 
-/** @param {(image: Record<string, unknown>) => Promise<void>} register */
-function registration(register) {
+/** @param {import("../main.js").Context} context @param {(image: Record<string, unknown>) => Promise<void>} register */
+function registration({ api, left }, register) {
   const name = field("Image", input({ placeholder: "ubuntu:24.04" }), "As docker pull takes it.");
-  const cpu = field("CPU", select(Object.keys(MEMORY).map((units) => [units, `${Number(units) / 1024} vCPU`]), "256"));
+  const cpu = field("CPU", select(FARGATE_SIZES.map((size) => [String(size.cpu), `${size.cpu / 1024} vCPU`]), String(DEFAULT_CPU)));
   const memory = field("Memory", select([], ""));
   const platform = field("Platform", select([["Linux/ARM64", "Linux/ARM64"], ["Linux/X86_64", "Linux/X86_64"]], "Linux/ARM64"),
     "An image that exists for one platform only runs on no other.");
   const taskRole = field("Task role", input({ placeholder: "the default role" }), "What the command may do in AWS.");
   const executionRole = field("Execution role", input({ placeholder: "the default role" }), "By which ECS pulls the image.");
   const isDefault = input({ type: "checkbox" });
+  let preset = "Linux/ARM64";
+  // Images of the system that is used run on the machines that it has.
+  api.get("/images?limit=50", left).then(({ images }) => {
+    const usual = /** @type {Image[]} */ (images).find((one) => one.is_default);
+    if (usual && name.control.value === "") platform.control.value = preset = usual.runtime_platform;
+  }, () => {});
   const fillMemory = () => {
-    const [from, to, step] = MEMORY[cpu.control.value] ?? [512, 512, 512];
-    const sizes = Array.from({ length: (to - from) / step + 1 }, (_, at) => String(from + at * step));
-    fill(memory.control, ...sizes.map((size) => element("option", { value: size }, `${size} MiB`)));
+    const sizes = FARGATE_SIZES.find((size) => String(size.cpu) === cpu.control.value)?.memory ?? [DEFAULT_MEMORY];
+    fill(memory.control, ...sizes.map((size) => element("option", { value: size, selected: size === DEFAULT_MEMORY }, `${size} MiB`)));
   };
   cpu.control.addEventListener("change", fillMemory);
   fillMemory();
@@ -120,6 +120,7 @@ function registration(register) {
         is_default: isDefault.checked || undefined,
       });
       made.reset();
+      platform.control.value = preset;
       fillMemory();
     },
   });

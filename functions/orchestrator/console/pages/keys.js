@@ -50,14 +50,14 @@ export function keyList({ api, left, load: loaded }, email) {
   function keyRow(key) {
     const { key_id, name, scope, created_at, last_used, expires_at } = key;
     const limits = [...(scope?.actions ?? []), ...(scope?.playbooks ?? []).map((one) => `playbook ${one}`)];
-    const isOver = expires_at !== undefined && Date.parse(expires_at) < Date.now();
-    const time = (/** @type {string | undefined} */ at, /** @type {string} */ none) => (at ? element("time", { datetime: at, title: local(at) }, ago(at)) : none);
+    const isOver = expires_at && Date.parse(expires_at) < Date.now();
+    const time = (/** @type {string | null | undefined} */ at, /** @type {string} */ none) => (at ? element("time", { datetime: at, title: local(at) }, ago(at)) : none);
     return row([
       [element("strong", {}, name), element("span", { class: "sub" }, key_id)],
       limits.length > 0 ? limits.join(", ") : "all that the role may",
       time(created_at, ""),
       time(last_used, "never"),
-      expires_at ? element("span", { title: local(expires_at), class: isOver ? "problem" : "" }, isOver ? `expired ${ago(expires_at)}` : local(expires_at)) : "never",
+      expires_at ? element("span", { title: local(expires_at), class: isOver && "problem" }, isOver ? `expired ${ago(expires_at)}` : local(expires_at)) : "never",
       element("button", { class: "quiet", type: "button", "aria-label": `Delete the key ${name}`, onclick: () => remove(key) }, "Delete"),
     ]);
   }

@@ -96,11 +96,34 @@ function traceParts(logs, related) {
   }
   if (logs.length === 0) parts.push(element("p", { class: "note" }, "No log line has this id. Lines appear in CloudWatch some seconds after the request."));
   else {
-    const lines = table("Log lines", ["Time", "Line"]);
-    fill(lines.body, ...logs.map(({ timestamp, message }) => row([new Date(timestamp).toISOString(), element("code", { class: "wrap" }, message)])));
+    const lines = table("Log lines", ["Time", "Level", "What happened"]);
+    fill(lines.body, ...logs.map(logRow));
     parts.push(lines.element);
   }
   return parts;
+}
+
+/** A line of a function's log: JSON with a level, a message and fields. Any other line is shown as it is. @param {import("../api.js").LogEvent} line */
+function logRow({ timestamp, message }) {
+  const time = element("time", { datetime: new Date(timestamp).toISOString(), title: new Date(timestamp).toISOString() }, local(new Date(timestamp).toISOString()));
+  /** @type {Record<string, unknown>} */
+  let parts;
+  try {
+    parts = JSON.parse(message);
+  } catch {
+    return row([time, "", element("code", { class: "wrap" }, message)]);
+  }
+  const { level, fields, target, span, spans, timestamp: _, message: plain, ...others } = /** @type {any} */ (parts);
+  const { message: said = plain ?? "", ...named } = { ...others, ...fields };
+  const severity = { ERROR: "error", WARN: "warning" }[/** @type {string} */ (level)] ?? "info";
+  return row([
+    time, element("span", { class: "tag", "data-severity": severity }, String(level ?? "").toLowerCase()),
+    [
+      element("span", {}, said),
+      element("dl", { class: "fields-of-line" }, ...Object.entries(named).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, typeof value === "string" ? value : JSON.stringify(value))])),
+      element("details", {}, element("summary", { class: "hint" }, "As it was written"), element("code", { class: "wrap" }, message)),
+    ],
+  ]);
 }
 
 /** @param {any} one */

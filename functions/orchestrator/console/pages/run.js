@@ -1,11 +1,13 @@
 /** Shows the form of a run, with a draft that outlives the page, or filled with an execution that ran before. */
 
 import { describe } from "../api.js";
-import { MAX_OVERRIDES, overridesSize, seconds } from "../format.js";
-import { keepDraft, keepRun, keptDraft, keptRun } from "../session.js";
+import { overridesSize, seconds } from "../format.js";
+import { MAX_OVERRIDES_CHARACTERS as MAX_OVERRIDES } from "../limits.js";
+import { keepDraft, keptDraft } from "../session.js";
 import { element, fill } from "../ui/dom.js";
 import { field, form, input } from "../ui/form.js";
 import { Picker } from "../ui/picker.js";
+import { missing, runOf, send as sendRun } from "./rerun.js";
 import { Variables } from "./variables.js";
 
 /** Images that are suggested. */
@@ -78,11 +80,10 @@ export function runPage({ api, address, may, go, left }) {
     if (timeout.control.value.trim() !== "" && run.timeout === undefined) return refuse(timeout, "This is not a duration. Write 600, 10m or 1h30m.");
     const problem = variables.problem();
     if (problem) return refuse(env, problem);
-    const started = await api.run(/** @type {Record<string, unknown>} */ (run));
+    const execution = await sendRun(api, run);
     keepDraft(undefined);
     isSent = true;
-    keepRun(started.execution_id, /** @type {Record<string, unknown>} */ (run));
-    go(`/logs?execution_id=${encodeURIComponent(started.execution_id)}`);
+    go(`/logs?execution_id=${encodeURIComponent(execution)}`);
   }
 
   /** @param {import("../ui/form.js").Field} field @param {string} text */
@@ -112,13 +113,13 @@ export function runPage({ api, address, may, go, left }) {
 
   /** Fills the form with an execution that ran before. @param {string} id */
   async function again(id) {
-    const kept = keptRun(id);
-    if (kept) return write(kept);
-    const { command, image_id, variables: names = [], secrets: used = [], timeout: limit, git_repo, git_ref, git_path } =
-      /** @type {import("../api.js").Execution} */ (await api.get(`/executions/${encodeURIComponent(id)}`, left));
-    write({ command, image: image_id, secrets: used, timeout: limit, git_repo, git_ref, git_path }, names);
+    const execution = /** @type {import("../api.js").Execution} */ (await api.get(`/executions/${encodeURIComponent(id)}`, left));
+    const run = runOf(execution);
+    const names = missing(run);
+    write({ ...run, env: Object.fromEntries(Object.entries(run.env ?? {}).filter(([, value]) => value !== undefined)) }, names);
     if (names.length === 0) return;
-    notice.textContent = `Values of variables are not kept. Enter those of ${names.join(", ")}.`;
+    const why = execution.request ? "Some values are not kept." : `You may not see the values that ${execution.created_by} gave.`;
+    notice.textContent = `${why} Enter those of ${names.join(", ")}.`;
     notice.hidden = false;
   }
 

@@ -2,14 +2,14 @@
 
 import { unordered } from "../log/text.js";
 
-/** @typedef {Node | string | undefined | false} Child */
+/** @typedef {Node | string | undefined | null | false} Child */
 
 /**
- * An element with attributes, listeners (functions whose names start with "on") and children. An attribute that is undefined or
+ * An element with attributes, listeners (functions whose names start with "on") and children. An attribute that is undefined, null or
  * false is left out.
  * @template {keyof HTMLElementTagNameMap} N
  * @param {N} name
- * @param {Record<string, string | number | boolean | undefined | ((event: any) => void)>} [attributes]
+ * @param {Record<string, string | number | boolean | undefined | null | ((event: any) => void)>} [attributes]
  * @param {(Child | Child[])[]} children
  * @returns {HTMLElementTagNameMap[N]}
  */
@@ -17,7 +17,7 @@ export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (typeof value === "function") made.addEventListener(key.slice(2), value);
-    else if (value !== undefined && value !== false) made.setAttribute(key, value === true ? "" : SHOWN.includes(key) ? unordered(String(value)) : String(value));
+    else if (value !== undefined && value !== null && value !== false) made.setAttribute(key, value === true ? "" : SHOWN.includes(key) ? unordered(String(value)) : String(value));
   }
   // The text of a field is what will be sent.
   made.append(...(name === "textarea" ? present(children) : present(children).map(asShown)));
@@ -32,7 +32,7 @@ const asShown = (child) => (typeof child === "string" ? unordered(child) : child
 
 /** @param {(Child | Child[])[]} children @returns {(Node | string)[]} */
 const present = (children) =>
-  /** @type {(Node | string)[]} */ (children.flat().filter((child) => child !== undefined && child !== false && child !== ""));
+  /** @type {(Node | string)[]} */ (children.flat().filter((child) => child !== undefined && child !== null && child !== false && child !== ""));
 
 /** Replaces the children of an element. @param {Element} parent @param {(Child | Child[])[]} children */
 export const fill = (parent, ...children) => parent.replaceChildren(...present(children).map(asShown));
@@ -45,7 +45,6 @@ const ICONS = {
   executions: "M2.5 4h11M2.5 8h11M2.5 12h7",
   run: "M5 3.2v9.6L12.5 8z",
   images: "M8 1.8 13.5 5v6L8 14.2 2.5 11V5zM2.8 5 8 8l5.2-3M8 8v6",
-  playbooks: "M3 2.5h10v11H3zM5.5 6h5M5.5 8.5h5M5.5 11h3",
   secrets: "M10.5 2a3.5 3.5 0 1 0 0 7 3.5 3.5 0 0 0 0-7M8 8l-5.5 5.5M4.5 11.5l1.7 1.7",
   users: "M6 7.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5M1.5 13.5c0-2.5 2-4 4.5-4s4.5 1.5 4.5 4M10.5 2.8a2.5 2.5 0 0 1 0 4.4M12 9.9c1.6.5 2.5 1.8 2.5 3.6",
   operations: "M2 8h3l2-5 2.5 10 2-5H14",

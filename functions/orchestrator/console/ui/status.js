@@ -1,5 +1,6 @@
 /** Shows how an execution is going, in words, colour and shape, and why it ended as it did. */
 
+import { isEnd } from "../api.js";
 import { element } from "./dom.js";
 
 /** @type {Record<string, string>} */
@@ -11,6 +12,17 @@ export const STATUSES = /** @type {import("../api.js").Status[]} */ (Object.keys
 
 /** @param {import("../api.js").Status} status */
 export const statusWord = (status) => WORDS[status] ?? status;
+
+/**
+ * An execution as it is shown: its command has ended as soon as the runner's last line says so, although its task goes on for a while.
+ * @template {import("../api.js").Execution} E @param {E} execution @returns {E}
+ */
+export function asShown(execution) {
+  const { status, ending } = execution;
+  if (!ending || isEnd(status)) return execution;
+  const ended = status === "TERMINATING" ? "STOPPED" : ending.exit_code === 0 ? "SUCCEEDED" : "FAILED";
+  return { ...execution, status: /** @type {import("../api.js").Status} */ (ended), exit_code: ending.exit_code, completed_at: execution.completed_at ?? ending.at };
+}
 
 /** @param {import("../api.js").Status} status */
 export const statusBadge = (status) => element("span", { class: "status", "data-status": status }, statusWord(status));

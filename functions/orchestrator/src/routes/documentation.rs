@@ -4,11 +4,13 @@ use axum::{Router, http::header, routing::get};
 use runvoy_core::App;
 use utoipa::openapi::{
     Info, OpenApi, OpenApiBuilder, SecurityRequirement,
+    extensions::ExtensionsBuilder,
     security::{ApiKey, ApiKeyValue, SecurityScheme},
 };
 
 use super::tags;
-use runvoy_api_types::ErrorBody;
+use runvoy_api_types::{ErrorBody, fargate, limits};
+use serde_json::json;
 
 /// The description as `just openapi` writes it. A test compares it with the handlers.
 pub(crate) const DOCUMENT: &str = include_str!("../../../../docs/openapi.json");
@@ -31,7 +33,7 @@ pub(super) fn outline() -> OpenApi {
     )));
     let components =
         utoipa::openapi::ComponentsBuilder::new().schema_from::<ErrorBody>().security_scheme(SCHEME, key).build();
-    OpenApiBuilder::new()
+    let mut document = OpenApiBuilder::new()
         .info(info)
         .tags(Some([
             tag(tags::EXECUTIONS, "Commands that run or have run"),
@@ -46,7 +48,25 @@ pub(super) fn outline() -> OpenApi {
         ]))
         .components(Some(components))
         .security(Some([SecurityRequirement::new(SCHEME, Vec::<String>::new())]))
-        .build()
+        .build();
+    document.extensions = Some(ExtensionsBuilder::new().add("x-limits", limits_for_clients()).build());
+    document
+}
+
+/// Limits for clients that check before they send, among them the console.
+fn limits_for_clients() -> serde_json::Value {
+    let fargate: Vec<_> =
+        fargate::SIZES.iter().map(|size| json!({"cpu": size.cpu, "memory": size.memory_sizes()})).collect();
+    json!({
+        "max_overrides_characters": limits::MAX_OVERRIDES_CHARACTERS,
+        "max_timeout_seconds": limits::MAX_TIMEOUT_SECONDS,
+        "max_secret_bytes": limits::MAX_SECRET_BYTES,
+        "max_description_bytes": limits::MAX_DESCRIPTION_BYTES,
+        "max_secrets_of_a_run": limits::MAX_SECRETS_OF_A_RUN,
+        "default_cpu": limits::DEFAULT_CPU,
+        "default_memory": limits::DEFAULT_MEMORY,
+        "fargate_sizes": fargate,
+    })
 }
 
 /// `/openapi.json`. The console has a page that shows it.

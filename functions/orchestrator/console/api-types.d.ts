@@ -1,0 +1,673 @@
+// Written by .ci/console-types from docs/openapi.json.
+
+/** The part of a run's request that everyone sees who sees the execution: names, and no values. */
+export type Asked = {
+  /** The commit that was checked out. */
+  git_commit?: string | null;
+  git_path?: string | null;
+  git_ref?: string | null;
+  /** Without the credentials that the URL may have had. */
+  git_repo?: string | null;
+  /** Names of the secrets. */
+  secrets?: string[];
+  /** Where the request came from: `api`. */
+  source?: string;
+  /** Seconds after which the command is stopped. */
+  timeout?: number | null;
+  /** Names of the environment variables. */
+  variables?: string[];
+};
+
+/** A run's request as it can be sent again, with `left_out` given anew. */
+export type AskedAgain = {
+  command: string;
+  env: Record<string, string>;
+  git_path?: string | null;
+  git_ref?: string | null;
+  git_repo?: string | null;
+  /** The id of the image. */
+  image: string;
+  /** Names of variables whose values are not kept, because the names say that they are secrets or because the time for which values are kept is over. */
+  left_out: string[];
+  secrets: string[];
+  timeout?: number | null;
+};
+
+export type Audit = {
+  entries: AuditEntry[];
+};
+
+/** One entry, as the API shows it. */
+export type AuditEntry = {
+  /** As `resource:verb`, such as `secrets:read`. */
+  action: string;
+  /** An e-mail address, or the name of what acts without a user. */
+  actor: string;
+  /** Names that say more: of variables, of a repository, of an image. */
+  details?: Record<string, unknown>;
+  key_id?: string | null;
+  outcome: Outcome;
+  request_id: string;
+  /** As `kind:name`, such as `secret:prod`. */
+  resource: string;
+  source_address?: string | null;
+  time: string;
+};
+
+/** Users, and the owners of images, secrets and executions that have not ended. Resources are named `kind:id`. */
+export type AuthorizerStatus = {
+  /** Creators who do not own what they created: `kind:id:creator`. */
+  missing_ownerships: string[];
+  /** Owners who are not users: `kind:id:owner`. */
+  orphaned_ownerships: string[];
+  resources_with_missing_owners: string[];
+  total_resources_checked: number;
+  total_users_checked: number;
+  users_with_invalid_roles: string[];
+  users_with_missing_roles: string[];
+};
+
+/** The text of a file that is to be checked. */
+export type CheckPlaybook = {
+  /** The text of a playbook's file, in YAML. */
+  file: string;
+};
+
+/** A file that is right. */
+export type CheckedPlaybook = {
+  /** The playbook as it can be published. */
+  playbook: Playbook;
+};
+
+/** The key that a claim hands over, once. */
+export type Claimed = {
+  api_key: string;
+  message: string;
+  user_email: Email;
+};
+
+/** Task definitions of images, and tasks of executions that have not ended. */
+export type ComputeStatus = {
+  orphaned_count: number;
+  /** Families of task definitions that belong to no image. */
+  orphaned_resources: string[];
+  recreated_count: number;
+  tag_updated_count: number;
+  total_resources: number;
+  verified_count: number;
+};
+
+export type CreateKey = {
+  /** Seconds after which the key stops working; never if absent or 0. */
+  expires_in?: number | null;
+  /** For whom or what the key is. */
+  name: string;
+  scope?: KeyScope | null;
+};
+
+/** A secret to be created. */
+export type CreateSecret = {
+  description?: string | null;
+  /** The environment variable under which a run sees the value. */
+  key_name: string;
+  name: string;
+  /** 1 to 4096 bytes. */
+  value: string;
+};
+
+/** A user to be created. */
+export type CreateUser = {
+  /** Refused unless it is empty: a key is generated when the user claims it, so that nobody else knows it. */
+  api_key?: string | null;
+  email: string;
+  role: Role;
+};
+
+export type CreatedKey = {
+  /** The key itself. It is not shown again. */
+  api_key: string;
+  key: Key;
+};
+
+/** A new user, with the claim of their key. */
+export type CreatedUser = {
+  /** For `GET /api/v1/claim/{token}`: works once, within 15 minutes. */
+  claim_token: string;
+  /** The page on which the user claims the key, by the press of a button. */
+  claim_url: string;
+  user: User;
+};
+
+export type DeletedKey = {
+  key_id: string;
+  message: string;
+};
+
+/** A playbook that is deleted. */
+export type DeletedPlaybook = {
+  message: string;
+  name: string;
+};
+
+/** The secret that is gone. */
+export type DeletedSecret = {
+  message: string;
+  name: string;
+};
+
+/** An e-mail address in lower case. It has only characters that the value of an ECS tag may have, because tasks are tagged with it, and 254 characters at most. */
+export type Email = string;
+
+/** The end of a command whose task has not ended yet. */
+export type Ending = {
+  /** The time of the command's end. */
+  at?: string | null;
+  exit_code: number;
+};
+
+/** The body of every answer that is not a success. */
+export type ErrorBody = {
+  /** The kind of error, for programs. */
+  code?: string | null;
+  /** What is wrong and what to do next, for people. */
+  details?: string | null;
+  /** What is wrong, in a short sentence. */
+  error: string;
+  /** The path of the input that is wrong, such as `env.PORT`, for programs. */
+  field?: string | null;
+  /** What to do next, for people. `details` repeats it. */
+  hint?: string | null;
+};
+
+/** An execution as the API lists it. */
+export type Execution = Asked & ({
+  /** The number of the present attempt, for an execution that waited before its task was started. */
+  attempt?: number | null;
+  cloud: string;
+  command: string;
+  completed_at?: string | null;
+  created_by: Email;
+  created_by_request_id: string;
+  duration_seconds?: number | null;
+  ending?: Ending | null;
+  execution_id: string;
+  /** `null` until completed. */
+  exit_code?: number | null;
+  image_id: string;
+  log_stream_name?: string | null;
+  modified_by_request_id: string;
+  owned_by: Email[];
+  /** Why the execution failed or was stopped, in words for a person. */
+  reason?: string | null;
+  started_at: string;
+  status: Status;
+  /** Why the task failed, when it was not its command that did, in the words of ECS. */
+  stopped_reason?: string | null;
+  /** What it waits for, while it is `WAITING` or `QUEUED`, in words for a person. */
+  waits_for?: string | null;
+});
+
+export type ExecutionInFull = Execution & ({
+  request?: AskedAgain | null;
+});
+
+export type ExecutionStatus = {
+  command: string;
+  completed_at?: string | null;
+  ending?: Ending | null;
+  execution_id: string;
+  exit_code?: number | null;
+  image_id: string;
+  /** Why the execution failed or was stopped, in words for a person. */
+  reason?: string | null;
+  started_at: string;
+  status: Status;
+  /** Why the task failed, when it was not its command that did. */
+  stopped_reason?: string | null;
+};
+
+/** The version that answers, and its region. */
+export type Health = {
+  provider: string;
+  region: string;
+  status: string;
+  version: string;
+};
+
+/** IAM roles that tasks use. */
+export type IdentityStatus = {
+  custom_roles_total: number;
+  custom_roles_verified: number;
+  default_roles_verified: boolean;
+  missing_roles: string[];
+};
+
+/** A registered image, as the API shows it. */
+export type Image = {
+  /** CPU units; 1024 make one virtual CPU. */
+  cpu: number;
+  created_at: string;
+  created_by: Email;
+  created_by_request_id: string;
+  /** The image as ECS pulls it. */
+  image: string;
+  /** `name:tag-xxxxxxxx`; the same registration twice has the same id. */
+  image_id: string;
+  image_name: string;
+  image_registry: string;
+  image_tag: string;
+  is_default?: boolean;
+  /** MiB. */
+  memory: number;
+  modified_by_request_id: string;
+  owned_by: Email[];
+  /** `Linux/ARM64` or `Linux/X86_64`. */
+  runtime_platform: string;
+  /** Users and roles (`role:developer`) that may use it; everyone whose role allows it if absent. */
+  shared_with?: string[] | null;
+  /** Family of the ECS task definition. */
+  task_definition_name: string;
+  task_execution_role_name?: string | null;
+  task_role_name?: string | null;
+};
+
+/** An image that was registered or removed. */
+export type ImageAnswer = {
+  /** The image as the request named it. */
+  image: string;
+  image_id: string;
+  message: string;
+};
+
+/** A page of images. */
+export type Images = {
+  images: Image[];
+};
+
+/** One thing that is not as it should be. */
+export type Issue = {
+  /** The action that was taken, or that is to be taken. */
+  action: string;
+  message: string;
+  resource_id: string;
+  resource_type: string;
+  severity: Severity;
+};
+
+/** A key as the API lists it, which never shows the key itself. */
+export type Key = {
+  created_at: string;
+  email: Email;
+  expires_at?: string | null;
+  key_id: string;
+  last_used?: string | null;
+  name: string;
+  scope?: KeyScope | null;
+};
+
+/** The actions that a key may be used for, besides what its user's role allows. An absent part limits nothing. */
+export type KeyScope = {
+  /** As `GET /me` names them, such as `executions:run`. */
+  actions?: string[] | null;
+  /** Names of playbooks. */
+  playbooks?: string[] | null;
+};
+
+export type Keys = {
+  keys: Key[];
+};
+
+export type Killed = {
+  execution_id: string;
+  message: string;
+};
+
+/** A user as the list has one. */
+export type ListedUser = User & {
+  /** The user has an API key. One who has none has not claimed it yet, or has deleted the last one. */
+  claimed?: boolean;
+};
+
+/** One line of a log. */
+export type LogEvent = {
+  /** CloudWatch's id of the line. The text order of ids is the order of the lines. */
+  event_id: string;
+  /** The command's exit code, on the runner's last line only. A line that the command printed itself never has it. */
+  exit_code?: number | null;
+  message: string;
+  /** Milliseconds since 1970. */
+  timestamp: number;
+};
+
+export type Logs = {
+  /** `null` until the execution ends or is being stopped. */
+  events?: LogEvent[] | null;
+  execution_id: string;
+  status: Status;
+  /** The WebSocket on which to follow an execution that has not ended. */
+  websocket_url?: string | null;
+};
+
+/** Who the caller is, and what they may do. */
+export type Me = {
+  email: Email;
+  /** What the user may do to any resource, as `resource:verb`. An owner may do more to what they own. */
+  permissions: string[];
+  role: Role;
+};
+
+/** An answer that says that something was done. */
+export type Message = {
+  message: string;
+};
+
+/** What becomes of a run that cannot start at once, because a lock is held or there is no capacity. */
+export type OnConflict = "refuse" | "queue";
+
+/** The result of an action. */
+export type Outcome = "done" | "refused" | "failed";
+
+/** The owners of a resource. */
+export type Owners = {
+  owned_by: Email[];
+};
+
+/** A parameter of a playbook. The command gets its value in the environment variable of its name. */
+export type Parameter = {
+  /** The only values that are taken, of any type but `boolean`. */
+  allowed?: string[];
+  /** The value for callers who give none. Those of `choices` are separated by commas. */
+  default?: string | null;
+  description?: string;
+  /** The name for people; `name` if absent. */
+  label?: string | null;
+  max_length?: number | null;
+  /** Characters of a `string` or `text`. */
+  min_length?: number | null;
+  name: string;
+  /** A regular expression that the whole value of a `string` or `text` matches. */
+  pattern?: string | null;
+  /** Refuses a run without a value; `true` if absent, unless there is a default. A value that is not required is empty. */
+  required?: boolean | null;
+  type?: ParameterType;
+};
+
+/** The kind of a parameter's values. */
+export type ParameterType = "string" | "text" | "number" | "boolean" | "choice" | "choices" | "date";
+
+/** Commands with what they need, and the parameters that callers fill in. */
+export type Playbook = {
+  /** Run one after the other by one shell, which ends at the first that fails. */
+  commands: string[];
+  description?: string;
+  /** Environment variables of each run. */
+  env?: Record<string, string>;
+  git_path?: string | null;
+  git_ref?: string | null;
+  git_repo?: string | null;
+  /** An image id or name; the default image if absent. */
+  image?: string | null;
+  parameters?: Parameter[];
+  /** Names of secrets, which the command gets in their variables. */
+  secrets?: string[];
+  /** Seconds, or a duration such as `15m`, after which the command is stopped. */
+  timeout?: string | null;
+};
+
+/** One playbook. */
+export type PlaybookAnswer = {
+  playbook: PublishedPlaybook;
+};
+
+/** A playbook in the list of all. */
+export type PlaybookSummary = PlaybookVersion & ({
+  created_by: Email;
+  description?: string;
+  name: string;
+  owned_by: Email[];
+  shared_with?: string[] | null;
+});
+
+/** A version of a playbook: who published it, and when. */
+export type PlaybookVersion = {
+  published_at: string;
+  /** The user with whose rights its runs use the image and the secrets. */
+  published_by: Email;
+  /** Counts from 1. */
+  version: number;
+};
+
+/** The versions of a playbook, newest first. */
+export type PlaybookVersions = {
+  versions: PlaybookVersion[];
+};
+
+/** The playbooks that the caller may see. */
+export type Playbooks = {
+  playbooks: PlaybookSummary[];
+};
+
+/** A playbook as the API shows it. */
+export type PublishedPlaybook = PlaybookVersion & Playbook & ({
+  created_at: string;
+  created_by: Email;
+  created_by_request_id: string;
+  modified_by_request_id: string;
+  name: string;
+  owned_by: Email[];
+  /** Users and roles (`role:runner`) that may see and run it. If absent, everyone whose role allows it, which the role runner does not. */
+  shared_with?: string[] | null;
+});
+
+export type Reconciled = {
+  report: Report;
+  status: string;
+};
+
+/** An image to be registered. */
+export type RegisterImage = {
+  /** CPU units; 1024 make one virtual CPU. 256 by default. */
+  cpu?: number | null;
+  /** As `docker pull` takes it. */
+  image: string;
+  is_default?: boolean | null;
+  /** MiB; 512 by default. */
+  memory?: number | null;
+  /** `Linux/ARM64`, the default, or `Linux/X86_64`. */
+  runtime_platform?: string | null;
+  task_execution_role_name?: string | null;
+  task_role_name?: string | null;
+};
+
+/** The resources that the request created or changed, in their present state. */
+export type RelatedResources = {
+  executions?: Execution[];
+  images?: Image[];
+  secrets?: Secret[];
+  users?: User[];
+};
+
+/** A new claim of a user who has lost their key. */
+export type RenewedClaim = {
+  /** For `GET /api/v1/claim/{token}`: works once, within 15 minutes. */
+  claim_token: string;
+  /** The page on which the user claims the key, by the press of a button. */
+  claim_url: string;
+};
+
+/** The report of a reconcile: what was checked, found and mended. */
+export type Report = {
+  authorizer_status: AuthorizerStatus;
+  compute_status: ComputeStatus;
+  /** The number of things that could not be checked or mended. */
+  error_count: number;
+  identity_status: IdentityStatus;
+  issues: Issue[];
+  /** The number of things that were mended. */
+  reconciled_count: number;
+  secrets_status: SecretsStatus;
+  timestamp: string;
+};
+
+/** A user to be revoked. */
+export type RevokeUser = {
+  email: string;
+};
+
+/** The user whose keys no longer work. */
+export type RevokedUser = {
+  email: Email;
+  message: string;
+};
+
+/** The role of a user, by which `policies.cedar` decides. */
+export type Role = "admin" | "operator" | "developer" | "runner" | "viewer";
+
+export type Run = {
+  /** The script that `/bin/sh -e` runs. Not blank. */
+  command: string;
+  /** Environment variables; they win over secrets of the same name. */
+  env?: Record<string, string> | null;
+  /** Directory of the repository in which the command runs. */
+  git_path?: string | null;
+  /** Branch, tag or commit. By default, the one that the repository's HEAD names. */
+  git_ref?: string | null;
+  /** A repository to clone first; the command runs inside it. */
+  git_repo?: string | null;
+  /** An image id, or a name with or without tag and registry. The default image if absent. */
+  image?: string | null;
+  /** The same as `image`. */
+  imageUri?: string | null;
+  on_conflict?: OnConflict | null;
+  /** Names of secrets. The value of each is in the variable that its `key_name` names. */
+  secrets?: string[] | null;
+  /** Seconds after which the command is stopped. */
+  timeout?: number | null;
+};
+
+/** A run of a playbook. */
+export type RunPlaybook = {
+  /** Values by the names of parameters: texts, numbers, booleans, and lists of texts for several choices. */
+  parameters?: Record<string, unknown>;
+  /** The newest if absent. */
+  version?: number | null;
+};
+
+/** A secret as the API shows it. Only the route that shows one secret fills in the value. */
+export type Secret = {
+  created_at: string;
+  created_by: Email;
+  created_by_request_id: string;
+  description?: string | null;
+  /** The environment variable that holds the value in a run. */
+  key_name: string;
+  modified_by_request_id: string;
+  name: string;
+  owned_by: Email[];
+  /** Users and roles (`role:developer`) that may use it; everyone whose role allows it if absent. */
+  shared_with?: string[] | null;
+  updated_at: string;
+  updated_by: Email;
+  value?: string | null;
+};
+
+/** One secret, with its value. */
+export type SecretAnswer = {
+  secret: Secret;
+};
+
+/** A page of secrets, without values. */
+export type Secrets = {
+  secrets: Secret[];
+  /** Of all secrets, those of other pages included. */
+  total: number;
+};
+
+/** Values of secrets. */
+export type SecretsStatus = {
+  missing_count: number;
+  orphaned_count: number;
+  /** Parameters that belong to no secret. */
+  orphaned_parameters: string[];
+  tag_updated_count: number;
+  total_secrets: number;
+  verified_count: number;
+};
+
+/** The owners that a resource is to have. */
+export type SetOwners = {
+  /** E-mail addresses, at least one. */
+  owned_by: string[];
+};
+
+/** Who is to be able to use a resource. */
+export type SetSharing = {
+  /** E-mail addresses, and roles as `role:developer`. `null` shares with everyone whose role allows it. */
+  shared_with?: string[] | null;
+};
+
+export type Severity = "info" | "warning" | "error";
+
+/** Who may use a resource, besides owners, operators and admins. */
+export type Sharing = {
+  shared_with?: string[] | null;
+};
+
+export type Started = {
+  command: string;
+  execution_id: string;
+  image_id: string;
+  /** The page on which a person reads the log. */
+  log_url: string;
+  status: Status;
+  /** The WebSocket on which a program follows the log. Works for 24 hours. */
+  websocket_url: string;
+};
+
+/** The state of an execution. */
+export type Status = "WAITING" | "QUEUED" | "STARTING" | "RUNNING" | "TERMINATING" | "SUCCEEDED" | "FAILED" | "STOPPED";
+
+export type Trace = {
+  /** Sorted by time. */
+  logs: LogEvent[];
+  related_resources: RelatedResources;
+  /** How far back lines were searched, when the search of older ones would have taken too long. */
+  searched_since?: string | null;
+};
+
+/** A change of a secret. An absent field stays as it is. */
+export type UpdateSecret = {
+  description?: string | null;
+  key_name?: string | null;
+  /** Empty means the same as absent. */
+  value?: string | null;
+};
+
+/** A change of a user. An absent field stays as it is. */
+export type UpdateUser = {
+  /** `true` revokes the user, and `false` lets a revoked user in again, with the keys of before. */
+  revoked?: boolean | null;
+  /** admin, operator, developer or viewer. */
+  role?: string | null;
+};
+
+/** A user after a change. */
+export type UpdatedUser = {
+  user: User;
+};
+
+/** A user as the API shows one. It has no key. */
+export type User = {
+  created_at: string;
+  created_by_request_id: string;
+  email: Email;
+  last_used?: string | null;
+  modified_by_request_id: string;
+  revoked: boolean;
+  role: Role;
+};
+
+/** A page of users. */
+export type Users = {
+  users: ListedUser[];
+};
