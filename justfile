@@ -104,7 +104,7 @@ package-stack:
 
 # Write the API's description from the handlers, and from it the console's types and limits.
 openapi:
-    cargo run --locked -q -p orchestrator --example openapi > target/openapi.json
+    cargo run --locked -q --example openapi > target/openapi.json
     mv target/openapi.json docs/openapi.json
     .ci/console-types
 
