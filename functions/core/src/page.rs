@@ -32,6 +32,7 @@ impl Cursor {
             .map(Self)
             .ok_or_else(|| {
                 Error::invalid("invalid cursor parameter: take it from the Link header of the previous page")
+                    .at_field("cursor")
             })
     }
 

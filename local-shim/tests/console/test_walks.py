@@ -149,6 +149,43 @@ def test_what_the_server_refuses_is_shown_at_its_field(visit):
     assert abs(counted - shown) <= 5, (refused, shown)
 
 
+def test_no_field_depends_on_the_words_of_a_refusal(visit):
+    page = visit().sign_in("/run")
+
+    def reword(route):
+        answer = route.fetch()
+        if answer.status < 400:
+            return route.fulfill(response=answer)
+        body = {**answer.json(), "error": "Words.", "details": "Other words.", "hint": "A hint."}
+        return route.fulfill(response=answer, json=body)
+
+    page.route("**/api/v1/**", reword)
+
+    def refused(label, button):
+        page.get_by_role("button", name=button, exact=True).click()
+        expect(page.get_by_label(label, exact=True)).to_have_attribute("aria-invalid", "true")
+        expect(page.get_by_label(label, exact=True)).to_have_accessible_description(re.compile("ords"))
+
+    page.get_by_label("Command").fill("true")
+    page.get_by_label("Image").fill("not-registered:1")
+    refused("Image", "Run")
+    page.get_by_label("Image").fill("")
+    page.get_by_label("Timeout").fill("9999999")
+    refused("Timeout", "Run")
+    page.get_by_label("Timeout").fill("")
+    page.get_by_text("Git repository").click()
+    page.get_by_label("Repository", exact=True).fill("no-url")
+    refused("Repository", "Run")
+    page.goto("/images")
+    page.get_by_label("Image", exact=True).fill("no image")
+    refused("Image", "Register")
+    page.goto("/secrets")
+    page.get_by_label("Name", exact=True).fill("reworded")
+    page.get_by_label("Variable", exact=True).fill("not a name")
+    page.get_by_label("Value", exact=True).fill("x")
+    refused("Variable", "Create")
+
+
 def test_images_are_registered_and_removed(visit):
     page = visit().sign_in("/images")
     page.get_by_label("Image", exact=True).fill("example/tool:1.2")

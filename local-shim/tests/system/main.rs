@@ -18,6 +18,7 @@ mod docker;
 mod events;
 mod executions;
 mod faults;
+mod fields;
 mod guard;
 mod images;
 mod kept_lines;

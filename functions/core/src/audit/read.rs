@@ -100,7 +100,8 @@ fn checked(cursor: &Cursor) -> Result<&str> {
     if is_key {
         Ok(key)
     } else {
-        Err(Error::invalid("invalid cursor parameter: take it from the Link header of the previous page"))
+        Err(Error::invalid("invalid cursor parameter: take it from the Link header of the previous page")
+            .at_field("cursor"))
     }
 }
 

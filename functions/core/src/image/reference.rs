@@ -26,7 +26,7 @@ impl Reference {
     /// # Errors
     /// [`Error::Invalid`], saying which part of the name is wrong.
     pub fn parse(text: &str) -> Result<Self> {
-        let bad = |why: &str| Error::invalid(format!("image {text:?} is not an image name: {why}"));
+        let bad = |why: &str| Error::invalid(format!("image {text:?} is not an image name: {why}")).at_field("image");
         if text.is_empty() || text.len() > MAX_LENGTH {
             return Err(bad("it must have 1 to 255 characters"));
         }

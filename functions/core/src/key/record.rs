@@ -91,7 +91,8 @@ impl NewKey {
         if !fits {
             return Err(Error::invalid(format!(
                 "name must have 1 to {MAX_NAME_BYTES} bytes, and no control characters"
-            )));
+            ))
+            .at_field("name"));
         }
         if self.expires_in.is_some_and(|time| time > MAX_LIFETIME) {
             return Err(Error::invalid(format!("expires_in must be at most {} seconds", MAX_LIFETIME.as_secs()))

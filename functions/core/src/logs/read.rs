@@ -57,7 +57,9 @@ impl After {
             _ => None,
         }
         .ok_or_else(|| {
-            Error::invalid("invalid after parameter").with_hint("take it from the Link header of the previous page")
+            Error::invalid("invalid after parameter")
+                .with_hint("take it from the Link header of the previous page")
+                .at_field("after")
         })
     }
 

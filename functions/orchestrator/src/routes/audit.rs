@@ -68,9 +68,9 @@ pub(super) async fn list(
         resource: given(&query.resource),
         outcome: given(&query.outcome)
             .map(|outcome| {
-                outcome
-                    .parse()
-                    .map_err(|_| Error::invalid(format!("outcome {outcome:?} is none of done, refused, failed")))
+                outcome.parse().map_err(|_| {
+                    Error::invalid(format!("outcome {outcome:?} is none of done, refused, failed")).at_field("outcome")
+                })
             })
             .transpose()?,
         since: given(&query.since).map(|time| time_of("since", &time)).transpose()?,
@@ -95,6 +95,8 @@ pub(super) async fn list(
 fn time_of(name: &str, text: &str) -> Result<Timestamp> {
     let seconds = text.parse::<i64>().ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
     seconds.or_else(|| text.parse().ok()).ok_or_else(|| {
-        Error::invalid(format!("{name} must be a time such as 2026-01-31T12:00:00Z, or seconds since 1970")).into()
+        Error::invalid(format!("{name} must be a time such as 2026-01-31T12:00:00Z, or seconds since 1970"))
+            .at_field(name)
+            .into()
     })
 }

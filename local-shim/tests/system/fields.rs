@@ -1,0 +1,117 @@
+//! Tests that each refusal of an input names the input, so that clients show it at its field.
+
+use serde_json::{Value, json};
+
+use crate::client::System;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_wrong_field_of_a_body_is_named() {
+    let system = System::start().await;
+    let long = "x".repeat(5000);
+    let run = |field: &str, value: Value| {
+        let mut body = json!({"command": "true"});
+        body[field] = value;
+        body
+    };
+    let image = |field: &str, value: Value| {
+        let mut body = json!({"image": "a:1"});
+        body[field] = value;
+        body
+    };
+    let secret = |field: &str, value: Value| {
+        let mut body = json!({"name": "a", "key_name": "A", "value": "x"});
+        body[field] = value;
+        body
+    };
+    let key = |field: &str, value: Value| {
+        let mut body = json!({"name": "a"});
+        body[field] = value;
+        body
+    };
+    let cases: Vec<(&str, Value, &str)> = vec![
+        ("/run", run("command", json!(" ")), "command"),
+        ("/run", run("command", json!("# ".repeat(8000))), "command"),
+        ("/run", run("image", json!("no image")), "image"),
+        ("/run", run("image", json!("unregistered:1")), "image"),
+        ("/run", run("env", json!({"1X": "x"})), "env.1X"),
+        ("/run", run("env", json!({"RUNVOY_COMMAND": "x"})), "env.RUNVOY_COMMAND"),
+        ("/run", run("secrets", json!(["unknown"])), "secrets"),
+        ("/run", run("secrets", json!((0..51).map(|n| format!("s{n}")).collect::<Vec<_>>())), "secrets"),
+        ("/run", run("timeout", json!(604_801)), "timeout"),
+        ("/run", run("git_repo", json!("no-url")), "git_repo"),
+        ("/run", run("git_ref", json!("main")), "git_repo"),
+        ("/images/register", image("image", json!("no image")), "image"),
+        ("/images/register", image("image", json!("")), "image"),
+        ("/images/register", image("image", json!(long)), "image"),
+        ("/images/register", image("cpu", json!(300)), "cpu"),
+        ("/images/register", image("memory", json!(513)), "memory"),
+        ("/images/register", image("runtime_platform", json!("Amiga")), "runtime_platform"),
+        ("/images/register", image("task_role_name", json!("no-such-role")), "task_role_name"),
+        ("/images/register", image("task_role_name", json!("no role")), "task_role_name"),
+        ("/images/register", image("task_execution_role_name", json!("no-such-role")), "task_execution_role_name"),
+        ("/secrets", secret("name", json!("a b")), "name"),
+        ("/secrets", secret("name", json!("..")), "name"),
+        ("/secrets", secret("key_name", json!("1X")), "key_name"),
+        ("/secrets", secret("key_name", json!("LD_PRELOAD")), "key_name"),
+        ("/secrets", secret("value", json!("")), "value"),
+        ("/secrets", secret("value", json!(long)), "value"),
+        ("/secrets", secret("description", json!(long)), "description"),
+        ("/users/create", json!({"email": "nobody", "role": "viewer"}), "email"),
+        ("/users/create", json!({"email": "a@example.com", "role": "king"}), "role"),
+        ("/users/create", json!({"email": "a@example.com", "role": "viewer", "api_key": "x"}), "api_key"),
+        ("/users/revoke", json!({"email": "nobody"}), "email"),
+        ("/keys", key("name", json!(" ")), "name"),
+        ("/keys", key("name", json!(long)), "name"),
+        ("/keys", key("expires_in", json!(999_999_999)), "expires_in"),
+        ("/keys", key("scope", json!({"actions": ["no:action"]})), "scope"),
+    ];
+    let mut wrong = Vec::new();
+    for (path, body, field) in cases {
+        let answer = system.admin.post(path, &body).await;
+        let named = answer.json()["field"].as_str().unwrap_or_default().to_owned();
+        if answer.status != 400
+            || !(named == field || named.starts_with(&format!("{field}[")) || named.starts_with(&format!("{field}.")))
+        {
+            let start: String = body.to_string().chars().take(80).collect();
+            wrong.push(format!("{path} {start}: {} {named:?}, not {field:?}", answer.status));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_wrong_parameter_of_a_query_is_named() {
+    let system = System::start().await;
+    let (ended, _) = system.admin.run_to_end(json!({"command": "true"})).await;
+    let logs = format!("/executions/{ended}/logs");
+    let cases = [
+        ("/executions", "limit", "many"),
+        ("/executions", "cursor", "nonsense"),
+        ("/executions", "status", "NONE"),
+        ("/executions", "since", "soon"),
+        ("/executions", "until", "soon"),
+        ("/executions", "user", "nobody"),
+        (logs.as_str(), "after", "nonsense"),
+        ("/images", "limit", "many"),
+        ("/images", "cursor", "nonsense"),
+        ("/secrets", "limit", "-1"),
+        ("/users", "cursor", "nonsense"),
+        ("/keys", "email", "nobody"),
+        ("/audit", "limit", "many"),
+        ("/audit", "cursor", "nonsense"),
+        ("/audit", "outcome", "maybe"),
+        ("/audit", "since", "soon"),
+        ("/audit", "until", "soon"),
+    ];
+    let mut wrong = Vec::new();
+    for (path, parameter, value) in cases {
+        let answer = system.admin.get(&format!("{path}?{parameter}={value}")).await;
+        let named = answer.json()["field"].clone();
+        if answer.status != 400 || named != parameter {
+            wrong.push(format!("{path}?{parameter}={value}: {} {named}", answer.status));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    system.shim.shut_down().await;
+}
