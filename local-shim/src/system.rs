@@ -267,7 +267,13 @@ fn event_sources(
             sources.push(tokio::spawn(schedule.run(event_processor.clone())));
         }
         if kind == "DynamoDB" {
-            let stream = aws.dynamodb.follow(&config.tables.websocket_connections)?;
+            let source = properties["Stream"].as_str().unwrap_or_default();
+            let table = if source.contains(&config.tables.locks) {
+                &config.tables.locks
+            } else {
+                &config.tables.websocket_connections
+            };
+            let stream = aws.dynamodb.follow(table)?;
             let mapping = table_stream::Settings::from_template(properties);
             sources.push(tokio::spawn(table_stream::run(event_processor.clone(), stream, mapping)));
         }

@@ -12,6 +12,7 @@ pub mod headers;
 mod health;
 mod image;
 pub mod limits;
+mod lock;
 mod log_event;
 pub mod playbook;
 mod request_id;
@@ -30,6 +31,7 @@ pub use execution::{Asked, AskedAgain, Ending, Execution, OnConflict, plain_reas
 pub use execution_id::{ExecutionId, NotAnExecutionId};
 pub use health::Health;
 pub use image::{Image, ImageAnswer, ImageId, Images, RegisterImage};
+pub use lock::{Lock, LockInFull, LockUse, Locks, SetLock};
 pub use log_event::{END_LINE, LogEvent};
 pub use playbook::{
     CheckPlaybook, CheckedPlaybook, DeletedPlaybook, Parameter, ParameterType, Playbook, PlaybookAnswer, PlaybookName,

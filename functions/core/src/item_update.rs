@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 
-use crate::{Result, table::Item};
+use crate::{
+    Result,
+    table::{Item, number},
+};
 
 /// An update of one item, as a part of a transaction. Attributes are named as they are; no name is a reserved word.
 #[derive(Clone, Debug)]
@@ -12,6 +15,7 @@ pub(crate) struct ItemUpdate {
     table: String,
     key: Item,
     set: Vec<String>,
+    add: Vec<String>,
     remove: Vec<String>,
     conditions: Vec<String>,
     names: HashMap<String, String>,
@@ -24,6 +28,7 @@ impl ItemUpdate {
             table: table.to_owned(),
             key: key.into(),
             set: Vec::new(),
+            add: Vec::new(),
             remove: Vec::new(),
             conditions: Vec::new(),
             names: HashMap::new(),
@@ -46,6 +51,32 @@ impl ItemUpdate {
     pub(crate) fn set(mut self, attribute: &str, value: AttributeValue) -> Self {
         let (name, value) = (self.name(attribute), self.value(value));
         self.set.push(format!("{name} = {value}"));
+        self
+    }
+
+    /// Sets an attribute unless the item has it.
+    pub(crate) fn set_default(mut self, attribute: &str, value: AttributeValue) -> Self {
+        let (name, value) = (self.name(attribute), self.value(value));
+        self.set.push(format!("{name} = if_not_exists({name}, {value})"));
+        self
+    }
+
+    /// Adds to a number, which is 0 if the item lacks it.
+    pub(crate) fn add(mut self, attribute: &str, by: i64) -> Self {
+        let (name, value) = (self.name(attribute), self.value(number(by)));
+        self.add.push(format!("{name} {value}"));
+        self
+    }
+
+    /// Names a value for [`ItemUpdate::only_if_expression`].
+    pub(crate) fn with_value(mut self, name: &str, value: AttributeValue) -> Self {
+        self.values.insert(name.to_owned(), value);
+        self
+    }
+
+    /// The update is made only if this holds.
+    pub(crate) fn only_if_expression(mut self, expression: &str) -> Self {
+        self.conditions.push(expression.to_owned());
         self
     }
 
@@ -73,7 +104,10 @@ impl ItemUpdate {
         let part = |word: &str, list: &[String]| {
             if list.is_empty() { String::new() } else { format!("{word} {} ", list.join(", ")) }
         };
-        let expression = [part("SET", &self.set), part("REMOVE", &self.remove)].concat().trim_end().to_owned();
+        let expression = [part("SET", &self.set), part("ADD", &self.add), part("REMOVE", &self.remove)]
+            .concat()
+            .trim_end()
+            .to_owned();
         let condition = Some(self.conditions.join(" AND ")).filter(|text| !text.is_empty());
         Ok(Update::builder()
             .table_name(self.table)

@@ -15,6 +15,7 @@ pub mod execution;
 pub mod image;
 mod item_update;
 pub mod key;
+pub mod lock;
 pub mod logs;
 pub mod ownership;
 pub mod page;

@@ -3,6 +3,7 @@
 
 mod connection_stream;
 mod create_admin;
+mod lock_stream;
 mod log_batch;
 mod task_state;
 mod websocket;
@@ -66,6 +67,9 @@ pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Value, Event
             Some(Shape::LogBatch) => Box::pin(log_batch::handle(app, &payload)).await.map(|()| Value::Null),
             Some(Shape::WebSocket) => {
                 Box::pin(websocket::handle(app, payload, &request_id)).await.map(|status| json!({"statusCode": status}))
+            }
+            Some(Shape::StreamRecords) if lock_stream::is_of_locks(&payload) => {
+                Box::pin(lock_stream::handle(app, payload)).await
             }
             Some(Shape::StreamRecords) => Box::pin(connection_stream::handle(app, payload)).await,
             None => Err(EventError::UnknownShape),

@@ -24,6 +24,7 @@ mod images;
 mod kept_lines;
 mod keys;
 mod lines;
+mod locks;
 mod machine;
 mod operations;
 mod owners;

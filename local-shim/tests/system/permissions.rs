@@ -51,6 +51,18 @@ async fn queue(system: &System) {
             .await;
     assert_eq!(system.admin.process(queue::SWEEP).await.status, 200);
     system.admin.wait_for(&queued, "SUCCEEDED").await;
+    // One waits for the other, whose end lets it start.
+    let pipe = tempfile::tempdir().unwrap().keep().join("go");
+    let holds = json!({"command": format!("until [ -e {} ]; do sleep 0.05; done", pipe.display()), "image": "ubuntu:22.04", "lock": "l"});
+    let held = id(&system.admin.run_with(holds).await);
+    let waits = json!({"command": "true", "image": "ubuntu:22.04", "lock": "l", "on_conflict": "queue"});
+    let waits = id(&system.admin.run_with(waits).await);
+    assert_eq!(system.admin.get("/locks/l").await.json()["waiting"], 1);
+    std::fs::write(&pipe, "").unwrap();
+    system.admin.wait_for(&held, "SUCCEEDED").await;
+    system.admin.wait_for(&waits, "SUCCEEDED").await;
+    assert_eq!(system.admin.put("/locks/l", &json!({"slots": 2})).await.status, 200);
+    assert_eq!(system.admin.get("/locks").await.status, 200);
     queue::leave_half_started(system, "TERMINATING").await;
     assert_eq!(system.admin.process(queue::SWEEP).await.status, 200);
 }

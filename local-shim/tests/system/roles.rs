@@ -103,6 +103,9 @@ fn rows() -> Vec<Row> {
         row("PUT", "/secrets/{}/owners", Secret, owners, 200, ADMIN, "secrets:own", &["secrets:own"]),
         row("PUT", "/secrets/{}/sharing", Secret, sharing, 200, OPERATOR, "secrets:share", &["secrets:share"]),
         row("DELETE", "/secrets/{}", Secret, "", 200, OPERATOR, "secrets:delete", &["secrets:delete"]),
+        row("GET", "/locks", Account, "", 200, DEVELOPER, "locks:list", &[]),
+        row("GET", "/locks/unknown", Account, "", 404, DEVELOPER, "locks:read", &[]),
+        row("PUT", "/locks/l", Account, r#"{"slots": 2}"#, 200, OPERATOR, "locks:set", &["locks:set"]),
         row("GET", "/executions?user=me", Account, "", 200, ALL, "executions:list", &[]),
         row(
             "GET",

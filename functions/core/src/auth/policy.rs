@@ -236,6 +236,9 @@ mod tests {
         Action::RenewClaim,
         Action::ListPlaybooks,
         Action::PublishPlaybook,
+        Action::ListLocks,
+        Action::ReadLock,
+        Action::SetLock,
         Action::ReadAudit,
         Action::Reconcile,
         Action::Trace,
@@ -297,6 +300,8 @@ mod tests {
                     | PublishPlaybook
                     | ReadPlaybook
                     | RunPlaybook
+                    | ListLocks
+                    | ReadLock
             ),
             // Nothing of others, unless it is shared with the runner.
             Role::Runner => matches!(action, ListPlaybooks),

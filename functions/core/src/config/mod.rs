@@ -27,6 +27,7 @@ pub struct Tables {
     pub requests: String,
     pub audit: String,
     pub playbooks: String,
+    pub locks: String,
 }
 
 /// Every setting of both functions.
@@ -112,6 +113,7 @@ impl Config {
                 requests: table("RUNVOY_REQUESTS_TABLE")?,
                 audit: table("RUNVOY_AUDIT_TABLE")?,
                 playbooks: table("RUNVOY_PLAYBOOKS_TABLE")?,
+                locks: table("RUNVOY_LOCKS_TABLE")?,
             },
             websocket_api_endpoint: variables.url("RUNVOY_WEBSOCKET_API_ENDPOINT")?,
             secrets_prefix: variables.secrets_prefix()?,
@@ -271,6 +273,7 @@ mod tests {
             ("RUNVOY_REQUESTS_TABLE", "requests"),
             ("RUNVOY_AUDIT_TABLE", "audit"),
             ("RUNVOY_PLAYBOOKS_TABLE", "playbooks"),
+            ("RUNVOY_LOCKS_TABLE", "locks"),
             ("RUNVOY_WEBSOCKET_API_ENDPOINT", "https://abc.example.com/prod/"),
             ("RUNVOY_ECS_CLUSTER", "runvoy"),
             ("RUNVOY_SUBNETS", "subnet-1, subnet-2"),

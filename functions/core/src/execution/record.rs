@@ -14,7 +14,7 @@ use crate::{
     audit::{self, Actor, Entry},
     auth::Action,
     image::{ImageId, task_definition::RUNNER},
-    playbook,
+    lock, playbook,
     table::{self, Refusal as _, Transacted, number, string},
     time,
 };
@@ -44,6 +44,12 @@ pub struct ExecutionRecord {
     /// The user whose rights to the image and the secrets count, if they are not the creator's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rights_of: Option<Email>,
+    /// The number of its locks that it holds, in the order of its list.
+    #[serde(default)]
+    pub(crate) locks_held: u32,
+    /// Its place in the line of the next lock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) place: Option<String>,
     /// When the task of the present attempt was asked for.
     #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
     pub(super) starting_at: Option<Timestamp>,
@@ -293,11 +299,17 @@ pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -
     if to.is_terminal() {
         expression.push_str(" REMOVE ending");
     }
+    let mut may_hold_locks = "";
     if let Some(task) = &with.task {
         condition.push_str(OF_TASK);
         update = update.expression_attribute_values(":task", string(task.as_str()));
     }
-    let update = update.update_expression(expression).condition_expression(condition);
+    if to.is_terminal() {
+        may_hold_locks = " AND attribute_not_exists(#locks)";
+    }
+    let with_locks = update.clone().update_expression(&expression).condition_expression(&condition);
+    let update = update.update_expression(expression).condition_expression(condition + may_hold_locks);
+    let update = if may_hold_locks.is_empty() { update } else { update.expression_attribute_names("#locks", "locks") };
     match table::write(app, || update.clone().send()).await {
         Ok(written) => {
             let record = ExecutionRecord::from_item(written.attributes.unwrap_or_default())?;
@@ -307,13 +319,35 @@ pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -
             use aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException;
             match error.into_service_error() {
                 ConditionalCheckFailedException(refused) if refused.item().is_some_and(|item| !item.is_empty()) => {
-                    Ok(Changed::No(Box::new(ExecutionRecord::from_item(refused.item.unwrap_or_default())?)))
+                    let record = ExecutionRecord::from_item(refused.item.unwrap_or_default())?;
+                    if to.is_terminal() && !record.execution.locks.is_empty() && record.execution.status.can_become(to)
+                    {
+                        return end_with_locks(app, record, with_locks).await;
+                    }
+                    Ok(Changed::No(Box::new(record)))
                 }
                 _ => Ok(Changed::Missing),
             }
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Ends an execution, and gives its locks back in the same transaction.
+async fn end_with_locks(app: &App, record: ExecutionRecord, update: UpdateItemFluentBuilder) -> Result<Changed> {
+    let input = update.as_input();
+    let update = Update::builder()
+        .set_table_name(input.get_table_name().clone())
+        .set_key(input.get_key().clone())
+        .set_update_expression(input.get_update_expression().clone())
+        .set_condition_expression(input.get_condition_expression().clone())
+        .set_expression_attribute_names(input.get_expression_attribute_names().clone())
+        .set_expression_attribute_values(input.get_expression_attribute_values().clone())
+        .build()?;
+    let id = &record.execution.execution_id;
+    let ended = lock::end(app, &record, &update, &[]).await?;
+    let Some(record) = find(app, id).await? else { return Ok(Changed::Missing) };
+    Ok(if ended == lock::End::Done { Changed::Yes(Box::new(record)) } else { Changed::No(Box::new(record)) })
 }
 
 /// The condition that the present task of an execution is `:task`. An execution without attempts has one task only.

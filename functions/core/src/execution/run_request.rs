@@ -11,7 +11,10 @@ use runvoy_api_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, environment};
+use crate::{
+    Error, Result, environment,
+    lock::{self, MAX_LOCKS_OF_A_RUN, MAX_SLOTS},
+};
 
 /// A command to run, with what it needs.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -28,6 +31,12 @@ pub struct RunRequest {
     pub git_repo: Option<String>,
     pub git_ref: Option<String>,
     pub git_path: Option<String>,
+    /// The names of the locks that the run holds until it ends, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lock: Vec<String>,
+    /// The number of runs that may hold the lock at the same time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u32>,
     /// What becomes of the run if it cannot start at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
@@ -114,7 +123,25 @@ impl TryFrom<RunRequest> for ValidRun {
             return Err(Error::invalid(problem).at_field("secrets"));
         }
         check_git(&request)?;
+        check_locks(&mut request)?;
         Ok(Self(request))
+    }
+}
+
+fn check_locks(request: &mut RunRequest) -> Result<()> {
+    request.lock.sort();
+    request.lock.dedup();
+    request.lock.iter().try_for_each(|name| lock::check_name(name))?;
+    if request.lock.len() > MAX_LOCKS_OF_A_RUN {
+        return Err(Error::invalid(format!("a run has {MAX_LOCKS_OF_A_RUN} locks at most")).at_field("lock"));
+    }
+    match request.slots {
+        None => Ok(()),
+        Some(_) if request.lock.len() != 1 => {
+            Err(Error::invalid("slots needs one lock, whose slots it says").at_field("slots"))
+        }
+        Some(1..=MAX_SLOTS) => Ok(()),
+        Some(_) => Err(Error::invalid(format!("slots must be 1 to {MAX_SLOTS}")).at_field("slots")),
     }
 }
 

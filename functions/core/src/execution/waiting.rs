@@ -13,6 +13,7 @@ use crate::{
     audit::{self, Entry},
     image::{Image, ImageId, task_definition::RUNNER},
     item_update::ItemUpdate,
+    lock,
     redaction::says_secret,
     table::{self, Item, Transacted, number, string},
     time,
@@ -74,6 +75,7 @@ pub(crate) fn record_of(
         reason: None,
         ending: None,
         attempt: Some(1),
+        locks: request.lock.clone(),
         waits_for: None,
         asked: request.asked(context.source),
     };
@@ -86,6 +88,8 @@ pub(crate) fn record_of(
         earlier_log: EarlierLog::default(),
         task_id: None,
         rights_of: None,
+        locks_held: 0,
+        place: None,
         starting_at: (status == Status::Starting).then_some(now),
     })
 }
@@ -100,6 +104,11 @@ impl ExecutionRecord {
         execution.stopped_reason = Some(reason.to_owned());
     }
 
+    /// Makes a new record one that is not being started yet.
+    pub(crate) fn clear_start(&mut self) {
+        self.starting_at = None;
+    }
+
     /// Tells whether the present attempt has no task that is known.
     pub(crate) fn is_without_task(&self) -> bool {
         self.task().is_none()
@@ -108,6 +117,13 @@ impl ExecutionRecord {
     /// Tells whether the task of the present attempt is to be started.
     pub(crate) fn is_to_start(&self) -> bool {
         self.execution.status == Status::Starting && self.is_without_task()
+    }
+
+    /// Tells whether it is QUEUED, has no place in line, and lacks a lock.
+    pub(crate) fn needs_lock(&self) -> bool {
+        self.execution.status == Status::Queued
+            && self.place.is_none()
+            && (self.locks_held as usize) < self.execution.locks.len()
     }
 
     pub(crate) fn waits_for_capacity(&self) -> bool {
@@ -208,8 +224,16 @@ pub(crate) fn change_from(app: &App, id: &ExecutionId, from: &[Status]) -> ItemU
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
-pub(crate) async fn begin(app: &App, id: &ExecutionId, entries: &[Entry]) -> Result<bool> {
+pub(crate) async fn begin(app: &App, record: &ExecutionRecord, entries: &[Entry]) -> Result<bool> {
+    let execution = &record.execution;
+    let id = &execution.execution_id;
+    if record.locks_held as usize != execution.locks.len() {
+        // It needs its locks first.
+        let queue = change_from(app, id, &[Status::Waiting]).set("status", string(Status::Queued)).remove("waits_for");
+        return Ok(audit::transact(app, vec![queue.write()?], entries).await? == Transacted::Done);
+    }
     let begin = change_from(app, id, &[Status::Waiting, Status::Queued])
+        .only_if("locks_held", [number(record.locks_held)])
         .set("status", string(Status::Starting))
         .set("starting_at", string(time::rfc3339(app.now())))
         .remove("waits_for");
@@ -291,9 +315,13 @@ pub(crate) async fn end(
         .set("duration_seconds", number(0))
         .set("stopped_reason", string(reason))
         .remove("waits_for")
+        .remove("place")
         .remove("ending");
-    match audit::transact(app, vec![end.write()?], entries).await? {
-        Transacted::Done => super::find(app, id).await,
-        Transacted::Refused(_) | Transacted::Conflict => Ok(None),
+    let Some(record) = super::find(app, id).await?.filter(|record| from.contains(&record.execution.status)) else {
+        return Ok(None);
+    };
+    match lock::end(app, &record, &end.build()?, entries).await? {
+        lock::End::Done => super::find(app, id).await,
+        lock::End::Refused => Ok(None),
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     App, Error, Result,
     audit::Entry,
     execution::{self, ExecutionId, ExecutionRecord, StartedAttempt},
-    user,
+    lock, user,
 };
 
 use super::submit::resources;
@@ -15,9 +15,20 @@ use super::submit::resources;
 /// # Errors
 /// [`Error::NotFound`] when there is no such execution; [`Error::Aws`] when AWS fails. [`sweep`](super::sweep) starts the task then.
 pub async fn release(app: &App, id: &ExecutionId, entries: &[Entry]) -> Result<ExecutionRecord> {
-    execution::begin(app, id, entries).await?;
-    start_attempt(app, id).await?;
+    let record = execution::get(app, id).await?;
+    execution::begin(app, &record, entries).await?;
+    go_on(app, id, None).await?;
     execution::get(app, id).await
+}
+
+/// Takes the locks that a QUEUED execution needs, as far as they are free, and starts its task once it has them all. Does nothing if it has
+/// a place in line.
+///
+/// # Errors
+/// As [`start_attempt`].
+pub async fn go_on(app: &App, id: &ExecutionId, slots: Option<u32>) -> Result<()> {
+    lock::advance(app, id, slots).await?;
+    start_attempt(app, id).await
 }
 
 /// Starts the task of an execution that is `STARTING` and has none. Whether another invocation does the same at this moment, or has died

@@ -8,7 +8,7 @@ mod begin;
 mod submit;
 mod sweep;
 
-pub use begin::{release, start_attempt};
+pub use begin::{go_on, release, start_attempt};
 pub use submit::{Submission, submit, submit_failed, submit_with};
 pub use sweep::sweep;
 

@@ -6,8 +6,11 @@ use crate::{
     auth::{Action, Principal, Resource, policy},
     execution::{self, ExecutionRecord, Idempotency, RunContext, Started, Status, ValidRun, waiting},
     image::{self, Image},
+    lock::{self, Taken},
     secret::{self, Secret},
 };
+
+use super::begin;
 
 /// A request, and who makes it.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +84,10 @@ pub async fn submit_with(
         entries.push(entry(&record));
         return Ok((waiting::create(app, record, request, idempotency, &entries).await?, Vec::new()));
     }
+    if !request.lock.is_empty() {
+        let record = submit_with_locks(app, submission, image, entries).await?;
+        return Ok((record, Vec::new()));
+    }
     if !secrets.is_empty() {
         // RunTask hands the values over, so their use is written down before it.
         audit::write_all(app, &entries).await?;
@@ -104,6 +111,44 @@ pub async fn submit_with(
     let execution_id = &record.execution.execution_id;
     tracing::info!(%execution_id, image_id = %image.image_id, by = %principal.email, "execution started");
     Ok((record, entries))
+}
+
+/// Makes an execution that holds locks while it runs. If they are not all free, it waits for them or is refused.
+async fn submit_with_locks(
+    app: &App,
+    submission: Submission<'_>,
+    image: &Image,
+    mut entries: Vec<Entry>,
+) -> Result<ExecutionRecord> {
+    let Submission { request, idempotency, .. } = submission;
+    for name in &request.lock {
+        lock::check_slots(app, name, request.slots).await?;
+    }
+    let mut record = submission.waiting(app, image, Status::Starting, "")?;
+    record.execution.waits_for = None;
+    record.locks_held = u32::try_from(request.lock.len()).unwrap_or(u32::MAX);
+    entries.push(entry_of_run(app, submission, &record).detail("lock", request.lock.clone()));
+    let id = record.execution.execution_id.clone();
+    let writes = waiting::writes(app, &record, request, idempotency)?;
+    match lock::take_all(app, &record, request.slots, &writes, &entries).await? {
+        Taken::Yes | Taken::Exists => {}
+        Taken::No(refusal) if !request.waits() => return Err(refusal),
+        Taken::No(_) => {
+            lock::check_line(app, &request.lock).await?;
+            (record.execution.status, record.locks_held) = (Status::Queued, 0);
+            record.clear_start();
+            waiting::create(app, record, request, idempotency, &entries).await?;
+        }
+    }
+    // The execution exists. What fails from here on, the sweep does in a minute.
+    if let Err(error) = begin::go_on(app, &id, request.slots).await {
+        tracing::warn!(execution_id = %id, error = %error.chain(), "the execution goes on with the next sweep");
+    }
+    let record = execution::get(app, &id).await?;
+    match idempotency {
+        Some(idempotency) => idempotency.confirm(record),
+        None => Ok(record),
+    }
 }
 
 /// Makes an execution that has FAILED without a task, so that a run which nobody waits for and which could not be made is seen all the

@@ -5,9 +5,10 @@ use jiff::SignedDuration;
 use crate::{
     App, Error, Result,
     execution::{self, ExecutionRecord, Status, list},
+    lock,
 };
 
-use super::begin::{release, start_attempt};
+use super::begin::{go_on, release, start_attempt};
 
 /// After this long, the invocation that starts a task is taken for dead. If it is not, ECS still starts one task.
 const START_TAKES: SignedDuration = SignedDuration::from_secs(20);
@@ -30,6 +31,9 @@ pub async fn sweep(app: &App) -> Result<()> {
             failed.get_or_insert(error);
         }
     }
+    if let Err(error) = lock::sweep(app).await {
+        failed.get_or_insert(error);
+    }
     failed.map_or(Ok(()), Err)
 }
 
@@ -38,6 +42,7 @@ async fn move_on(app: &App, record: &ExecutionRecord) -> Result<()> {
     let age = app.now().duration_since(record.begun_at());
     match record.execution.status {
         Status::Queued if record.waits_for_capacity() => release(app, id, &[]).await.map(drop),
+        Status::Queued if record.needs_lock() => go_on(app, id, None).await,
         Status::Starting if age >= START_TAKES => start_attempt(app, id).await,
         Status::Terminating if age >= NO_STARTER_LIVES => stop_unstarted(app, record).await,
         _ => Ok(()),

@@ -43,6 +43,7 @@ pub(super) fn outline() -> OpenApi {
                 tags::PLAYBOOKS,
                 "Commands with parameters, which others may run without the right to run anything else",
             ),
+            tag(tags::LOCKS, "What executions hold while they run, and wait for"),
             tag(tags::USERS, "The users of the API and their roles"),
             tag(tags::OPERATIONS, "The system itself"),
         ]))

@@ -17,6 +17,7 @@ use runvoy_core::{
         list::{ExecutionsPage, Filter},
     },
     image::ImageId,
+    lock,
     logs::{
         LogEvent, completion, head,
         read::{self, After, PageLimit},
@@ -199,6 +200,9 @@ pub(super) struct ExecutionInFull {
     /// For owners, operators and admins: the request by which the same can be run again, with the values of variables.
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<AskedAgain>,
+    /// Its place in the line of the lock that it waits for, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place_in_line: Option<usize>,
 }
 
 /// Shows an execution
@@ -221,7 +225,8 @@ pub(super) async fn show(
             None
         }
     };
-    Ok(Json(ExecutionInFull { execution: record.execution, request }))
+    let place_in_line = lock::place_in_line(&app, &record).await?;
+    Ok(Json(ExecutionInFull { execution: record.execution, request, place_in_line }))
 }
 
 /// The execution that a path names.

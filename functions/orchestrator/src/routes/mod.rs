@@ -7,6 +7,7 @@ mod executions;
 mod health;
 mod images;
 mod keys;
+mod locks;
 mod operations;
 mod owners;
 mod page;
@@ -34,6 +35,7 @@ mod tags {
     pub(super) const SECRETS: &str = "Secrets";
     pub(super) const PLAYBOOKS: &str = "Playbooks";
     pub(super) const USERS: &str = "Users";
+    pub(super) const LOCKS: &str = "Locks";
     pub(super) const OPERATIONS: &str = "Operations";
 }
 
@@ -80,6 +82,9 @@ macro_rules! for_all_handlers {
             operations::reconcile,
             operations::trace,
             audit::list,
+            locks::list,
+            locks::show,
+            locks::set,
             secrets::list,
             secrets::create,
             secrets::show,

@@ -49,8 +49,32 @@ pub(super) struct Run {
     git_ref: Option<String>,
     /// Directory of the repository in which the command runs.
     git_path: Option<String>,
+    /// A lock that the run holds until it ends, or several: all or none.
+    #[schema(value_type = Option<OneOrMore>)]
+    lock: Option<OneOrMore>,
+    /// The number of runs that may hold the lock at the same time; 1 by default. The first run with a lock sets it, and a different number later
+    /// is a conflict.
+    #[schema(minimum = 1, maximum = 1000)]
+    slots: Option<u32>,
     /// What becomes of the run if it cannot start at once. By default, it is refused. With `queue` it waits as `QUEUED`.
     on_conflict: Option<OnConflict>,
+}
+
+/// One name, or a list of names.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub(super) enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    fn list(self) -> Vec<String> {
+        match self {
+            Self::One(name) => vec![name],
+            Self::More(names) => names,
+        }
+    }
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -102,6 +126,8 @@ pub(super) async fn run(
         git_repo: body.git_repo,
         git_ref: body.git_ref,
         git_path: body.git_path,
+        lock: body.lock.map(OneOrMore::list).unwrap_or_default(),
+        slots: body.slots,
         on_conflict: body.on_conflict,
     })?;
     let key = idempotency_key(&headers)?;

@@ -1,0 +1,26 @@
+//! Locks that executions hold while they run, and the lines of executions that wait for them.
+//!
+//! A lock is an item with counts, an item for each holder, and an item for each place in line. Each change is one transaction with the
+//! change of the execution's status, so that a lock is held exactly as long as an execution that has not ended says so. An execution takes
+//! several locks in the order of their names, which prevents deadlocks, and keeps those that it has while it waits for the next one. The
+//! end of a holder gives the lock to the first in line in the same transaction. The table's stream then starts what has got its
+//! last lock, and a sweep each minute goes on where a program has died.
+
+mod items;
+mod release;
+mod set;
+mod take;
+
+pub use items::check_name;
+pub(crate) use release::{End, end, nudge};
+pub(crate) use set::sweep;
+pub use set::{list, place_in_line, set, show};
+pub(crate) use take::{Taken, advance, check_line, check_slots, take_all};
+
+/// Locks of one execution. A release changes five items for each, and a transaction takes 100.
+pub const MAX_LOCKS_OF_A_RUN: usize = 5;
+/// Executions that may hold a lock at the same time.
+pub const MAX_SLOTS: u32 = 1000;
+/// The number of times that a transaction which lost a race is made again. The pauses are half a second at most, so that this takes
+/// 15 seconds.
+const ATTEMPTS: u32 = 40;

@@ -1,0 +1,170 @@
+//! Takes locks, or a place in line for the next one.
+
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
+
+use super::{
+    ATTEMPTS,
+    items::{self, Claim, Head},
+};
+use crate::{
+    App, Error, Result,
+    audit::{self, Entry},
+    execution::{self, ExecutionId, ExecutionRecord, Status, waiting},
+    table::{self, Transacted, number, string},
+    time,
+};
+
+/// # Errors
+/// [`Error::Conflict`] when a lock has another number of slots.
+pub(crate) async fn check_slots(app: &App, name: &str, slots: Option<u32>) -> Result<()> {
+    let Some(wanted) = slots else { return Ok(()) };
+    match items::head(app, name).await? {
+        Some(head) if head.slots != wanted => {
+            Err(Error::conflict(format!("lock {name} has {} slots, not {wanted}", head.slots))
+                .with_hint(format!("leave slots out, or change them: PUT /api/v1/locks/{name}"))
+                .at_field("slots"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// # Errors
+/// [`Error::Conflict`] when as many wait for a lock as may. Some that come at the same time may still get in.
+pub(crate) async fn check_line(app: &App, names: &[String]) -> Result<()> {
+    for name in names {
+        if let Some(head) = items::head(app, name).await?.filter(Head::is_full) {
+            return Err(Error::conflict(format!("{} executions wait for lock {name}, as many as may", head.waiting))
+                .with_hint(format!("try again later, or raise max_queue: PUT /api/v1/locks/{name}"))
+                .at_field("lock"));
+        }
+    }
+    Ok(())
+}
+
+/// The result of an attempt to take all locks at once.
+pub(crate) enum Taken {
+    Yes,
+    /// The execution exists already.
+    Exists,
+    /// A lock is not free. The error names its holder.
+    No(Error),
+}
+
+/// Takes all locks of a new execution, which is made in the same transaction, or none.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails or too many take the locks at the same time.
+pub(crate) async fn take_all(
+    app: &App,
+    record: &ExecutionRecord,
+    slots: Option<u32>,
+    writes: &[TransactWriteItem],
+    entries: &[Entry],
+) -> Result<Taken> {
+    for attempt in 0..ATTEMPTS {
+        let mut all = writes.to_vec();
+        for (index, name) in record.execution.locks.iter().enumerate() {
+            let head = items::head(app, name).await?;
+            if head.as_ref().is_some_and(|head| !head.is_free()) {
+                return Ok(Taken::No(is_held(app, name).await?));
+            }
+            all.push(take(app, name, slots)?);
+            all.push(Claim::new(app, record, index).put(app)?);
+        }
+        match audit::transact_once(app, all, entries).await? {
+            Transacted::Done => return Ok(Taken::Yes),
+            Transacted::Refused(0) => return Ok(Taken::Exists),
+            Transacted::Refused(_) | Transacted::Conflict => app.sleep(table::pause(app, attempt)).await,
+        }
+    }
+    Err(table::too_much_contention("a lock"))
+}
+
+/// The refusal of a run that does not wait.
+async fn is_held(app: &App, name: &str) -> Result<Error> {
+    let holder = items::claims(app, name, items::HOLDER, Some(1)).await?.pop();
+    let problem = match holder {
+        Some(Claim { execution_id, by, since, .. }) => {
+            format!("lock {name} is held by execution {execution_id} of {by} since {}", time::rfc3339(since))
+        }
+        None => format!("lock {name} is paused, or others wait for it"),
+    };
+    let hint = format!("wait for it with \"on_conflict\": \"queue\"; GET /api/v1/locks/{name} shows it");
+    Ok(Error::conflict(problem).with_hint(hint).at_field("lock"))
+}
+
+/// The change of a lock that is taken by an execution which comes now.
+fn take(app: &App, name: &str, slots: Option<u32>) -> Result<TransactWriteItem> {
+    items::change(app, name)
+        .set_default("slots", number(slots.unwrap_or(1)))
+        .set_default("waiting", number(0))
+        .add("held", 1)
+        .with_value(":zero", number(0))
+        .with_value(":false", AttributeValue::Bool(false))
+        .only_if_expression(
+            "(attribute_not_exists(held) OR (held < slots AND waiting = :zero AND (attribute_not_exists(paused) OR \
+             paused = :false)))",
+        )
+        .write()
+}
+
+/// The change of a lock for which another execution waits from now on.
+fn queue(app: &App, name: &str) -> Result<TransactWriteItem> {
+    items::change(app, name)
+        .add("waiting", 1)
+        .with_value(":zero", number(0))
+        .with_value(":true", AttributeValue::Bool(true))
+        .only_if_expression("(held >= slots OR waiting > :zero OR paused = :true)")
+        .write()
+}
+
+/// What an execution waits for that has a place in a lock's line.
+fn waits_for(name: &str) -> String {
+    format!("lock {name}")
+}
+
+/// Takes the next locks of a QUEUED execution as far as they are free, or a place in line for the first that is not. An execution with all
+/// its locks is STARTING. Does nothing if it has a place already.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails, or too many take the lock at the same time.
+pub(crate) async fn advance(app: &App, id: &ExecutionId, slots: Option<u32>) -> Result<()> {
+    let mut attempt = 0;
+    while attempt < ATTEMPTS {
+        let Some(record) = execution::find(app, id).await?.filter(ExecutionRecord::needs_lock) else { return Ok(()) };
+        let index = record.locks_held as usize;
+        let name = &record.execution.locks[index];
+        let head = items::head(app, name).await?;
+        let is_free = head.as_ref().is_none_or(Head::is_free);
+        let claim = Claim::new(app, &record, index);
+        let change = waiting::change_from(app, id, &[Status::Queued])
+            .only_if("locks_held", [number(record.locks_held)])
+            .only_if_absent("place");
+        let writes = if is_free {
+            vec![take(app, name, slots)?, claim.put(app)?, got(app, change, &claim).write()?]
+        } else {
+            let claim = claim.in_line();
+            let change = change.set("place", string(&claim.place)).set("waits_for", string(waits_for(name)));
+            vec![queue(app, name)?, claim.put(app)?, change.write()?]
+        };
+        match table::transact_once(app, writes).await? {
+            Transacted::Done if is_free => attempt = 0,
+            Transacted::Done => return Ok(()),
+            Transacted::Refused(_) | Transacted::Conflict => {
+                app.sleep(table::pause(app, attempt)).await;
+                attempt += 1;
+            }
+        }
+    }
+    Err(table::too_much_contention("a lock"))
+}
+
+/// The change of an execution that gets a lock. With its last one, it is being started.
+pub(super) fn got(app: &App, change: crate::item_update::ItemUpdate, claim: &Claim) -> crate::item_update::ItemUpdate {
+    let change = change.set("locks_held", number(claim.nth)).remove("waits_for");
+    if claim.last {
+        change.set("status", string(Status::Starting)).set("starting_at", string(time::rfc3339(app.now())))
+    } else {
+        change
+    }
+}

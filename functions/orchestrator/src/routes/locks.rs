@@ -1,0 +1,50 @@
+//! Shows and changes locks.
+
+use axum::{Json, extract::State};
+use runvoy_api_types::{LockInFull, Locks, SetLock};
+use runvoy_core::{
+    App,
+    auth::{Action, Resource},
+    lock,
+};
+
+use super::tags;
+use crate::{
+    error::{self, Result},
+    extract::{Caller, JsonBody, Path},
+};
+
+/// Lists the locks
+#[utoipa::path(get, path = "/locks", operation_id = "list_locks", tag = tags::LOCKS,
+    responses((status = 200, body = Locks, description = "All locks, by name"), error::Malformed, error::Refused, error::Unavailable))]
+pub(super) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Locks>> {
+    caller.may(Action::ListLocks, Resource::Account)?;
+    Ok(Json(Locks { locks: lock::list(&app).await? }))
+}
+
+/// Shows a lock, who holds it, and who waits for it
+///
+/// To remove an execution from the line, stop it: `DELETE /executions/{id}`.
+#[utoipa::path(get, path = "/locks/{name}", operation_id = "show_lock", tag = tags::LOCKS,
+    params(("name" = String, Path, description = "Name of the lock")),
+    responses((status = 200, body = LockInFull, description = "The lock"), error::Malformed, error::Refused, error::NotFound, error::Unavailable))]
+pub(super) async fn show(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<Json<LockInFull>> {
+    caller.may(Action::ReadLock, Resource::Account)?;
+    Ok(Json(lock::show(&app, &name).await?))
+}
+
+/// Sets the slots of a lock, the limit of its line, or pauses it
+///
+/// A lock that is paused is given to no execution. Those that hold it keep it until they end.
+#[utoipa::path(put, path = "/locks/{name}", operation_id = "set_lock", tag = tags::LOCKS, request_body = SetLock,
+    params(("name" = String, Path, description = "Name of the lock")),
+    responses((status = 200, body = LockInFull, description = "The lock after the change"), error::Malformed, error::TooLarge, error::Refused, error::Unavailable))]
+pub(super) async fn set(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path,
+    JsonBody(body): JsonBody<SetLock>,
+) -> Result<Json<LockInFull>> {
+    caller.may(Action::SetLock, Resource::Account)?;
+    Ok(Json(lock::set(&app, &name, &body, &caller.actor).await?))
+}

@@ -1,0 +1,151 @@
+//! Tests of locks: who holds one, who waits for it, and in which order they get it.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::{
+    client::{System, id},
+    queue::SWEEP,
+};
+
+/// A command that goes on until a file is there, and the file.
+fn gate() -> (String, PathBuf) {
+    let gate = tempfile::tempdir().unwrap().keep().join("gate");
+    (format!("until [ -e {} ]; do sleep 0.02; done", gate.display()), gate)
+}
+
+fn open(gate: &PathBuf) {
+    std::fs::write(gate, "").unwrap();
+}
+
+async fn run(system: &System, command: &str, more: Value) -> (String, Value) {
+    let mut body = more;
+    body["command"] = json!(command);
+    let answer = system.admin.post("/run", &body).await;
+    assert_eq!(answer.status, 202, "{}", answer.text);
+    (id(&answer.json()), answer.json())
+}
+
+async fn lock(system: &System, name: &str) -> Value {
+    system.admin.get(&format!("/locks/{name}")).await.json()
+}
+
+async fn show(system: &System, id: &str) -> Value {
+    system.admin.get(&format!("/executions/{id}")).await.json()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_that_is_held_refuses_the_next_run_and_names_its_holder() {
+    let system = System::start().await;
+    let (command, gate) = gate();
+    let (holder, started) = run(&system, &command, json!({"lock": "tf-prod"})).await;
+    assert_eq!(started["status"], "STARTING");
+    system.admin.wait_for(&holder, "RUNNING").await;
+    let refused = system.admin.post("/run", &json!({"command": "true", "lock": "tf-prod"})).await;
+    let body = refused.json();
+    assert_eq!((refused.status.as_u16(), &body["code"], &body["field"]), (409, &json!("CONFLICT"), &json!("lock")));
+    assert!(body["error"].as_str().unwrap().contains(&holder), "{body}");
+    assert!(body["hint"].as_str().unwrap().contains("queue"), "{body}");
+    assert_eq!(show(&system, &holder).await["locks"], json!(["tf-prod"]));
+    // All or none: a run that needs a free lock too does not take it.
+    let both = system.admin.post("/run", &json!({"command": "true", "lock": ["a-free-one", "tf-prod"]})).await;
+    assert_eq!(both.status, 409);
+    assert_eq!(system.admin.get("/locks/a-free-one").await.status, 404);
+    assert_eq!(system.admin.get("/executions?limit=0").await.json().as_array().unwrap().len(), 1);
+    open(&gate);
+    system.admin.wait_for(&holder, "SUCCEEDED").await;
+    let free = lock(&system, "tf-prod").await;
+    assert_eq!((&free["held"], &free["waiting"], &free["holders"]), (&json!(0), &json!(0), &json!([])));
+    let (next, _) = run(&system, "true", json!({"lock": "tf-prod"})).await;
+    system.admin.wait_for(&next, "SUCCEEDED").await;
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_that_wait_get_the_lock_in_the_order_in_which_they_came() {
+    let system = System::start().await;
+    let (command, gate) = gate();
+    let order = tempfile::tempdir().unwrap().keep().join("order");
+    let (holder, _) = run(&system, &command, json!({"lock": "l"})).await;
+    let mut waiting = Vec::new();
+    for number in 1..=4 {
+        let command = format!("echo {number} >> {}", order.display());
+        let (id, started) = run(&system, &command, json!({"lock": "l", "on_conflict": "queue"})).await;
+        assert_eq!(started["status"], "QUEUED");
+        let shown = show(&system, &id).await;
+        assert_eq!((&shown["place_in_line"], &shown["waits_for"]), (&json!(number), &json!("lock l")));
+        waiting.push(id);
+    }
+    // The second leaves the line.
+    assert_eq!(system.admin.delete(&format!("/executions/{}", waiting[1])).await.status, 200);
+    assert_eq!(show(&system, &waiting[1]).await["status"], "STOPPED");
+    assert_eq!(show(&system, &waiting[2]).await["place_in_line"], 2);
+    let shown = lock(&system, "l").await;
+    assert_eq!((&shown["held"], &shown["waiting"]), (&json!(1), &json!(3)));
+    assert_eq!(shown["holders"][0]["execution_id"], json!(holder));
+    assert_eq!(shown["queue"][0]["execution_id"], json!(waiting[0]));
+    open(&gate);
+    for at in [0, 2, 3] {
+        system.admin.wait_for(&waiting[at], "SUCCEEDED").await;
+    }
+    assert_eq!(std::fs::read_to_string(&order).unwrap(), "1\n3\n4\n");
+    let free = lock(&system, "l").await;
+    assert_eq!((&free["held"], &free["waiting"]), (&json!(0), &json!(0)));
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_pauses_and_limits_are_set_by_the_first_run_or_by_hand() {
+    let system = System::start().await;
+    let (command, gate) = gate();
+    let queue = |slots: u32| json!({"lock": "l", "slots": slots, "on_conflict": "queue"});
+    let (first, _) = run(&system, &command, queue(2)).await;
+    let (second, started) = run(&system, &command, queue(2)).await;
+    assert_eq!(started["status"], "STARTING");
+    let (third, started) = run(&system, "true", queue(2)).await;
+    assert_eq!(started["status"], "QUEUED");
+    let other = system.admin.post("/run", &json!({"command": "true", "lock": "l", "slots": 3})).await;
+    assert_eq!((other.status.as_u16(), other.json()["field"].as_str()), (409, Some("slots")), "{}", other.text);
+
+    let paused = system.admin.put("/locks/l", &json!({"paused": true, "max_queue": 1})).await.json();
+    assert_eq!((&paused["paused"], &paused["slots"], &paused["waiting"]), (&json!(true), &json!(2), &json!(1)));
+    let full = system.admin.post("/run", &json!({"command": "true", "lock": "l", "on_conflict": "queue"})).await;
+    assert_eq!(full.status, 409, "{}", full.text);
+    open(&gate);
+    for id in [&first, &second] {
+        system.admin.wait_for(id, "SUCCEEDED").await;
+    }
+    assert_eq!(system.admin.process(SWEEP).await.status, 200);
+    assert_eq!(show(&system, &third).await["status"], "QUEUED", "the lock is paused");
+    let resumed = system.admin.put("/locks/l", &json!({"paused": false})).await.json();
+    assert_eq!(resumed["waiting"], 0);
+    system.admin.wait_for(&third, "SUCCEEDED").await;
+    for (body, field) in [(json!({"slots": 0}), "slots"), (json!({"slots": 1001}), "slots")] {
+        let refused = system.admin.put("/locks/l", &body).await;
+        assert_eq!((refused.status.as_u16(), refused.json()["field"].as_str()), (400, Some(field)));
+    }
+    assert_eq!(system.admin.put("/locks/%23running", &json!({"slots": 1})).await.status, 400);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_keeps_the_locks_that_it_has_while_it_waits_for_the_next_and_the_others_cannot_block_each_other() {
+    let system = System::start().await;
+    let (command, gate) = gate();
+    let (holder, _) = run(&system, &command, json!({"lock": "b"})).await;
+    let both = json!({"lock": ["b", "a"], "on_conflict": "queue"});
+    let (one, _) = run(&system, "true", both.clone()).await;
+    let (other, _) = run(&system, "true", both).await;
+    assert_eq!(show(&system, &one).await["waits_for"], "lock b");
+    assert_eq!(show(&system, &other).await["waits_for"], "lock a");
+    open(&gate);
+    for id in [&holder, &one, &other] {
+        system.admin.wait_for(id, "SUCCEEDED").await;
+    }
+    for name in ["a", "b"] {
+        let free = lock(&system, name).await;
+        assert_eq!((&free["held"], &free["waiting"]), (&json!(0), &json!(0)), "{name}");
+    }
+    system.shim.shut_down().await;
+}
