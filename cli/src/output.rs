@@ -119,6 +119,11 @@ pub(crate) fn print(text: &str) -> Result<()> {
     Ok(())
 }
 
+/// A text of others in a table, escaped.
+pub(crate) fn cell(text: impl std::fmt::Display) -> String {
+    escape::text(&text.to_string()).into_owned()
+}
+
 /// A field of a JSON object as text, escaped. Absent fields and `null` are a dash.
 pub(crate) fn field(value: &Value, name: &str) -> String {
     escape::text(&raw_field(value, name)).into_owned()

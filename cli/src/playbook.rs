@@ -61,9 +61,10 @@ pub(crate) fn all() -> BTreeMap<String, PathBuf> {
 /// There is no such playbook, or its file is wrong; the message names the line.
 pub(crate) fn load(name: &str) -> Result<(PathBuf, Playbook)> {
     // A file may lie anywhere.
-    let file = Path::new(name);
-    if is_yaml(file) {
-        return Ok((file.to_owned(), read(file)?));
+    if is_file(name) {
+        let file = PathBuf::from(name);
+        let playbook = read(&file)?;
+        return Ok((file, playbook));
     }
     let all = all();
     let Some(path) = all.get(name) else {
@@ -116,6 +117,12 @@ pub(crate) fn read_with_unknown(path: &Path) -> Result<(Playbook, Vec<String>)> 
         return Err(wrong(problem));
     }
     Ok((playbook, unknown))
+}
+
+/// Tells that a name is the path of a playbook's file.
+pub(crate) fn is_file(name: &str) -> bool {
+    let path = Path::new(name);
+    is_yaml(path) && path.is_file()
 }
 
 fn is_yaml(path: &Path) -> bool {

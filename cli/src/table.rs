@@ -43,7 +43,8 @@ impl Columns {
     }
 
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.into());
+        // A row is one line, whatever others have written into a description.
+        self.rows.push(cells.map(|cell| cell.replace(['\n', '\r', '\t'], " ")).into());
     }
 
     /// Prints the table, or a sentence on standard error in its place if it has no rows.
@@ -186,6 +187,9 @@ mod tests {
         fields.add("command", "echo one two three four\nfive".to_owned());
         fields.add("id", "0123456789abcdef0123456789".to_owned());
         fields.add("empty", String::new());
+        let mut columns = Columns::new(&["A", "B"]);
+        columns.row(["one\ntwo".to_owned(), "three\tfour".to_owned()]);
+        assert!(columns.render(None).ends_with("one two  three four\n"));
         assert_eq!(
             fields.render_within(Some(24)),
             "command  echo one two\n         three four\n         five\nid       0123456789abcdef0123456789\n"

@@ -260,6 +260,7 @@ fn welcome(shim: &Shim, data_dir: Option<&Path>, chaos: Option<u64>, from_file: 
         Kind::Process(_) => line("Runner", "process: commands run on this machine, with your own rights"),
         Kind::Docker(docker) => line("Runner", &format!("docker: commands run in their images ({})", docker.engine)),
     }
+    line("It needs", "no AWS account, no Docker, no network");
     if let Some(seed) = chaos {
         line(
             "Chaos",

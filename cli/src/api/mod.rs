@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, Response, StatusCode, Url, header, header::HeaderMap, redirect::Policy};
 use runvoy_api_types::headers;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -169,12 +169,12 @@ impl Api {
         Ok(self.send(Method::DELETE, path, None, &[], Repeat::Safe).await?)
     }
 
-    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Answer> {
-        Ok(self.send(Method::PUT, path, Some(body), &[], Repeat::Safe).await?)
+    pub(crate) async fn put(&self, path: &str, body: &impl Serialize) -> Result<Answer> {
+        Ok(self.send(Method::PUT, path, Some(&json_of(body)?), &[], Repeat::Safe).await?)
     }
 
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Answer> {
-        Ok(self.send(Method::POST, path, Some(body), &[], Repeat::Unsafe).await?)
+    pub(crate) async fn post(&self, path: &str, body: &impl Serialize) -> Result<Answer> {
+        Ok(self.send(Method::POST, path, Some(&json_of(body)?), &[], Repeat::Unsafe).await?)
     }
 
     /// Sends a request, and sends it again if it did not get through or the API is overloaded.
@@ -304,6 +304,10 @@ impl Api {
         };
         Failure::new(format!("{} cannot be reached: {causes}", self.endpoint)).remedy(remedy)
     }
+}
+
+fn json_of(body: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(body).map_err(|error| Failure::new(format!("the request cannot be written: {error}")))
 }
 
 fn redirection(response: &Response) -> Option<Url> {

@@ -81,6 +81,7 @@ fn list_of(path: &str) -> Option<&'static str> {
         "secrets" => "`runvoy secrets list` lists the secrets",
         "users" => "`runvoy users list` lists the users",
         "keys" => "`runvoy keys list` lists the keys",
+        "playbooks" => "`runvoy playbook list` lists the playbooks",
         "claim" => "ask an admin for a new link",
         _ => return None,
     })

@@ -18,7 +18,7 @@ ID is an execution's id, the beginning of one that no other has, or @last for
 the last that you started.")]
 pub(crate) struct Logs {
     /// The execution's id, its beginning, or @last
-    #[arg(add = completion::executions())]
+    #[arg(default_value = "@last", add = completion::executions())]
     pub(crate) id: String,
 
     /// Go on until the execution ends, and exit with its exit code
@@ -37,7 +37,7 @@ pub(crate) struct Logs {
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Lines {
     /// Only the last lines of those so far
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = count)]
     pub(crate) tail: Option<usize>,
 
     /// Only lines since then: a duration such as 10m, or a time such as 2030-01-31T12:00:00Z
@@ -56,7 +56,7 @@ Examples:
   runvoy status --wait ID && echo done")]
 pub(crate) struct Status {
     /// The execution's id, its beginning, or @last
-    #[arg(add = completion::executions())]
+    #[arg(default_value = "@last", add = completion::executions())]
     pub(crate) id: String,
 
     /// Wait until the execution ends, and exit with its exit code
@@ -73,7 +73,7 @@ Examples:
   runvoy list --limit 0 -o json | jq -r '.[].execution_id'")]
 pub(crate) struct List {
     /// How many; 0 for all
-    #[arg(short, long, default_value_t = 10)]
+    #[arg(short, long, default_value_t = 10, value_name = "N", allow_negative_numbers = true, value_parser = count)]
     pub(crate) limit: usize,
 
     /// Only executions with one of these statuses, separated by commas
@@ -152,6 +152,11 @@ pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     let ago = text.parse::<Span>().ok().and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
     ago.and_then(|ago| Timestamp::now().checked_sub(ago.abs()).ok())
         .ok_or_else(|| "it wants a duration such as 10m or 2d, or a time such as 2030-01-31T12:00:00Z".to_owned())
+}
+
+/// A number of things.
+pub(super) fn count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "it wants a number such as 10".to_owned())
 }
 
 fn pattern(text: &str) -> Result<regex_lite::Regex, String> {

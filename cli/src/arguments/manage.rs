@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
-use super::{executions::moment, run::duration};
+use super::{
+    executions::{count, moment},
+    run::duration,
+};
 use crate::completion;
 
 #[derive(Debug, Subcommand)]
@@ -236,7 +239,7 @@ pub(crate) struct Audit {
     pub(crate) until: Option<Timestamp>,
 
     /// How many; 0 for all
-    #[arg(short, long, default_value_t = 50)]
+    #[arg(short, long, default_value_t = 50, value_name = "N", allow_negative_numbers = true, value_parser = count)]
     pub(crate) limit: usize,
 }
 

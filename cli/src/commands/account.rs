@@ -126,6 +126,7 @@ pub(crate) fn ask(what: &str, default: Option<&str>) -> Result<String> {
     })
 }
 
+/// The answer to a claim. The link works once, so that nothing is asked of the answer besides the key and its user.
 #[derive(Deserialize)]
 struct Claimed {
     api_key: String,

@@ -3,7 +3,7 @@
 use std::{process::Stdio, time::Duration};
 
 use reqwest::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Context, ids, list};
 use crate::{
@@ -78,7 +78,13 @@ pub(crate) async fn kill(context: &Context, kill: Kill) -> Result<u8> {
             }
         };
         match context.api.delete(&format!("/executions/{}", segment(id))).await {
-            Ok(answer) if answer.status == StatusCode::NO_CONTENT => say!("runvoy: {id} has ended, or is ending"),
+            Ok(answer) if answer.status == StatusCode::NO_CONTENT => {
+                if context.is_json() {
+                    output::print(&json!({"execution_id": id, "message": "has ended, or is ending"}).to_string())?;
+                } else {
+                    say!("runvoy: {id} has ended, or is ending");
+                }
+            }
             Ok(answer) if context.is_json() => output::print(&answer.text)?,
             Ok(_) => say!("runvoy: {id} is being stopped"),
             Err(failure) => {

@@ -21,6 +21,7 @@ mod watch;
 pub(crate) use run::{user_variable, with_files};
 
 use clap::CommandFactory;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
@@ -83,6 +84,21 @@ impl Context {
         let mut whole = first;
         whole[name] = entries.into();
         output::print_json(&whole.to_string())
+    }
+
+    /// Prints a list whose entries are of a type of the API.
+    pub(crate) async fn resources<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        name: &str,
+        text: impl FnOnce(&[T]) -> Result<()>,
+    ) -> Result<()> {
+        let typed = |entries: &[Value]| {
+            let read: Result<Vec<T>, _> = entries.iter().map(T::deserialize).collect();
+            let entries = read.map_err(|error| Failure::new(format!("the answer is not runvoy's: {error}")))?;
+            text(&entries)
+        };
+        self.list(path, name, typed).await
     }
 
     /// Prints the sentence with which the API says that something is done.

@@ -55,7 +55,8 @@ pub(crate) async fn run(global: Global, command: Playbook) -> Result<u8> {
 
 /// Tells whether a name is not that of a file, and there is an API that may know it.
 fn is_published(global: &Global, name: &str) -> bool {
-    !playbook::all().contains_key(name) && Config::load(global).is_ok()
+    let is_file = playbook::is_file(name) || playbook::all().contains_key(name);
+    !is_file && Config::load(global).is_ok()
 }
 
 fn show_file(global: &Global, name: &str, curl: bool, options: PlaybookOptions) -> Result<()> {

@@ -6,14 +6,14 @@ use std::{
 };
 
 use console::Term;
-use serde_json::{Map, Value, json};
+use runvoy_api_types::{CreateSecret, Secret, SecretAnswer, UpdateSecret};
 
 use super::Context;
 use crate::{
     api::segment,
     arguments::{Secrets, ValueSource},
     failure::{Failure, Result},
-    output::{self, Columns, ago, field},
+    output::{self, Columns, ago, cell},
     say,
 };
 
@@ -22,25 +22,25 @@ pub(crate) async fn run(context: &Context, command: Secrets) -> Result<()> {
         Secrets::List { search } => {
             let path =
                 search.map_or_else(|| "/secrets".to_owned(), |search| format!("/secrets?q={}", segment(&search)));
-            let table = |secrets: &[serde_json::Value]| {
+            let table = |secrets: &[Secret]| {
                 let mut columns = Columns::new(&["NAME", "VARIABLE", "CHANGED", "BY", "DESCRIPTION"]);
                 for secret in secrets {
-                    let cell = |name| field(secret, name);
                     columns.row([
-                        cell("name"),
-                        cell("key_name"),
-                        ago(&cell("updated_at")),
-                        cell("updated_by"),
-                        cell("description"),
+                        cell(&secret.name),
+                        cell(&secret.key_name),
+                        ago(&secret.updated_at.to_string()),
+                        cell(&secret.updated_by),
+                        secret.description.as_ref().map_or_else(|| "-".to_owned(), cell),
                     ]);
                 }
                 columns.print("there are no secrets: `runvoy secrets create NAME VARIABLE`")
             };
-            context.list(&path, "secrets", table).await
+            context.resources(&path, "secrets", table).await
         }
         Secrets::Get { name } => {
             let answer = context.api.get(&format!("/secrets/{}", segment(&name))).await?;
-            context.show(&answer, |answer| match answer["secret"]["value"].as_str() {
+            let read: SecretAnswer = answer.parse()?;
+            context.show(&answer, |_| match &read.secret.value {
                 Some(value) => output::print(value),
                 None => Err(Failure::new("the answer has no value of the secret")
                     .remedy("check the endpoint: `runvoy config list`")),
@@ -51,10 +51,7 @@ pub(crate) async fn run(context: &Context, command: Secrets) -> Result<()> {
                 Some(value) => value,
                 None => ask(&name)?,
             };
-            let mut body = json!({"name": name, "key_name": key_name, "value": value});
-            if let Some(description) = description {
-                body["description"] = description.into();
-            }
+            let body = CreateSecret { name, key_name, value, description };
             let answer = context.api.post("/secrets", &body).await?;
             context.done(&answer)
         }
@@ -63,15 +60,13 @@ pub(crate) async fn run(context: &Context, command: Secrets) -> Result<()> {
                 Some(value) if value.is_empty() => Some(ask(&name)?),
                 value => value,
             };
-            let values = [("key_name", key_name), ("value", value), ("description", description)];
-            let body: Map<String, Value> =
-                values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect();
-            if body.is_empty() {
+            let body = UpdateSecret { description, key_name, value };
+            if body.description.is_none() && body.key_name.is_none() && body.value.is_none() {
                 return Err(
                     Failure::new("nothing is to be changed").remedy("give --value, --key-name or --description")
                 );
             }
-            let answer = context.api.put(&format!("/secrets/{}", segment(&name)), &Value::from(body)).await?;
+            let answer = context.api.put(&format!("/secrets/{}", segment(&name)), &body).await?;
             context.done(&answer)
         }
         Secrets::Delete { name, confirmation } => {

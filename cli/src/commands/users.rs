@@ -1,5 +1,6 @@
 //! `runvoy users`.
 
+use runvoy_api_types::{CreateUser, RevokeUser, UpdateUser};
 use serde_json::json;
 
 use super::Context;
@@ -35,16 +36,17 @@ pub(crate) async fn run(context: &Context, command: Users) -> Result<()> {
             context.list(&path, "users", table).await
         }
         Users::Create { email, role } => {
-            let answer = context.api.post("/users/create", &json!({"email": email, "role": role})).await?;
+            let answer =
+                context.api.post("/users/create", &CreateUser { email: email.clone(), role, api_key: None }).await?;
             show_claim(context, &answer, &email)
         }
         Users::Revoke { email, confirmation } => {
             confirmation.ask(&format!("Take away the access of {email}?"))?;
-            let answer = context.api.post("/users/revoke", &json!({"email": email})).await?;
+            let answer = context.api.post("/users/revoke", &RevokeUser { email }).await?;
             context.done(&answer)
         }
-        Users::Restore { email } => change(context, &email, &json!({"revoked": false})).await,
-        Users::Role { email, role } => change(context, &email, &json!({"role": role})).await,
+        Users::Restore { email } => change(context, &email, &UpdateUser { role: None, revoked: Some(false) }).await,
+        Users::Role { email, role } => change(context, &email, &UpdateUser { role: Some(role), revoked: None }).await,
         Users::Claim { email } => {
             let answer = context.api.post(&format!("/users/{}/claim", segment(&email)), &json!({})).await?;
             show_claim(context, &answer, &email)
@@ -52,7 +54,7 @@ pub(crate) async fn run(context: &Context, command: Users) -> Result<()> {
     }
 }
 
-async fn change(context: &Context, email: &str, body: &serde_json::Value) -> Result<()> {
+async fn change(context: &Context, email: &str, body: &UpdateUser) -> Result<()> {
     let answer = context.api.put(&format!("/users/{}", segment(email)), body).await?;
     context.show(&answer, |answer| {
         let user = if answer["user"].is_object() { &answer["user"] } else { &answer };

@@ -201,6 +201,11 @@ fn an_execution_is_named_by_the_beginning_of_its_id_or_as_the_last() {
     }
     assert_eq!(system.prints(&["logs", &first[..12]]), "first\n");
     assert_eq!(system.prints(&["logs", "@last"]), "last\n");
+    assert_eq!(system.prints(&["logs"]), "last\n");
+    assert!(system.prints(&["status"]).contains(&last));
+    assert_eq!(system.json(&["kill", &last, "-o", "json"])["execution_id"], last);
+    let negative = text(&system.run(&["list", "--limit", "-1"]).stderr);
+    assert!(negative.contains("it wants a number"), "{negative}");
     assert_eq!(system.json(&["status", "@last", "-o", "json"])["execution_id"], last);
     let unknown = system.run(&["status", "0000"]);
     assert!(text(&unknown.stderr).contains("begins with 0000"), "{}", text(&unknown.stderr));

@@ -161,6 +161,11 @@ fn texts_of_others_cannot_steer_a_terminal_and_log_lines_keep_their_colours() {
             assert!(!seen.contains(sequence), "{seen:?}");
         }
     }
+    // A description stays on its row.
+    system.prints(&["secrets", "create", "evil", "EVIL", "v", "--description", "one\ntwo\tthree\u{1b}[2J"]);
+    let list = system.prints(&["secrets", "list"]);
+    assert_eq!(list.lines().count(), 2, "{list}");
+    assert!(list.contains("one two three\\x1b[2J"), "{list}");
     // A program that reads the lines gets them as they are.
     let plain = system.prints(&["run", evil]);
     assert_eq!(plain, "\u{1b}[31mred\u{1b}[0m\u{1b}]0;title\u{7}\u{1b}[2J\n");
