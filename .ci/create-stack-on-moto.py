@@ -40,7 +40,11 @@ expect("a rule for task states, a schedule for reconcile", sorted(rule.get("Sche
 pattern = next(rule["EventPattern"] for rule in rules if "EventPattern" in rule)
 expect("only this cluster's tasks", pattern["detail"]["lastStatus"] == ["RUNNING", "STOPPED"] and "clusterArn" in pattern["detail"], pattern)
 expect("a subscription of the tasks' log group", kinds.count("AWS::Logs::SubscriptionFilter") == 1, kinds)
-expect("the stream of new viewers", kinds.count("AWS::Lambda::EventSourceMapping") == 1, kinds)
+expect("the streams of new viewers, of locks and of changes of status, and the queue of notifications", kinds.count("AWS::Lambda::EventSourceMapping") == 4, kinds)
+mappings = [resource["Properties"] for resource in resources.values() if resource["Type"] == "AWS::Lambda::EventSourceMapping"]
+expect("each mapping takes answers about single records", all(mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for mapping in mappings), mappings)
+queue = resources["NotificationsQueue"]["Properties"]
+expect("a message stays hidden while a function may handle it", queue["VisibilityTimeout"] > resources["EventProcessor"]["Properties"]["Timeout"], queue)
 roles = {name: resource["Properties"] for name, resource in resources.items() if resource["Type"] == "AWS::IAM::Role"}
 statements = [
     statement
@@ -64,13 +68,15 @@ expect("its outputs name what clients need", {"WebSocketUrl", "EventProcessor"} 
 
 dynamodb = client("dynamodb")
 tables = set(dynamodb.list_tables()["TableNames"])
-named = {f"runvoy-{name}" for name in ("executions", "execution-logs", "log-heads", "requests", "playbooks", "locks", "audit", "users", "api-keys", "claims", "images", "secrets", "websocket-connections", "websocket-tokens")}
+named = {f"runvoy-{name}" for name in ("executions", "execution-logs", "log-heads", "requests", "playbooks", "locks", "audit", "users", "api-keys", "claims", "images", "secrets", "websocket-connections", "websocket-tokens", "notifications", "deliveries")}
 expect("the tables", named <= tables, tables)
 for name in sorted(named):
     table = dynamodb.describe_table(TableName=name)["Table"]
     expect(f"{name} is paid by request", table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST", table)
 stream = dynamodb.describe_table(TableName="runvoy-websocket-connections")["Table"].get("StreamSpecification", {})
 expect("the stream shows which viewer is handed over", stream.get("StreamViewType") == "NEW_IMAGE", stream)
+stream = dynamodb.describe_table(TableName="runvoy-executions")["Table"].get("StreamSpecification", {})
+expect("the stream shows the status before a change", stream.get("StreamViewType") == "NEW_AND_OLD_IMAGES", stream)
 indexes = {index["IndexName"] for index in dynamodb.describe_table(TableName="runvoy-executions")["Table"]["GlobalSecondaryIndexes"]}
 expect("executions have their indexes", indexes == {"by-started-at", "by-status", "by-created-by", "by-image", "by-playbook", "by-created-by-request", "by-modified-by-request", "by-idempotency-key"}, indexes)
 expect("the cluster is there", client("ecs").describe_clusters(clusters=["runvoy"])["clusters"], None)

@@ -90,6 +90,10 @@ pub(crate) fn secrets() -> ArgValueCompleter {
     from_api(Source { path: "/secrets", list: "secrets", value: "name", help: "description" })
 }
 
+pub(crate) fn notifications() -> ArgValueCompleter {
+    from_api(Source { path: "/notifications", list: "notifications", value: "name", help: "state" })
+}
+
 pub(crate) fn users() -> ArgValueCompleter {
     from_api(Source { path: "/users", list: "users", value: "email", help: "role" })
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
+use aws_smithy_async::time::SharedTimeSource;
 use runvoy_core::config::Config;
 use serde_json::Value;
 
@@ -20,8 +21,11 @@ use crate::{
         faults::Faults,
         iam::Iam,
         logs::CloudWatchLogs,
+        outbox::Outbox,
         permissions::{Needed, Statement},
         quotas::{self, Quotas},
+        sns::Sns,
+        sqs::Sqs,
         ssm::Ssm,
         state_file::StateFile,
     },
@@ -38,6 +42,7 @@ pub(crate) fn build(
     data: &DataDir,
     runner: Kind,
     events: EventPublisher,
+    clock: Option<SharedTimeSource>,
     is_busy: bool,
 ) -> Result<Aws> {
     let directory = data.persistent();
@@ -45,6 +50,7 @@ pub(crate) fn build(
     let logs = CloudWatchLogs::open(directory.map(|directory| directory.join("logs")), groups)?;
     let task_logs = logs.group(&config.log_group).context("the log group of the tasks was just created")?.clone();
     let ssm = Ssm::open(StateFile::new(directory, "parameters.json"))?;
+    let outbox = Outbox::open(StateFile::new(directory, "outbox.json"))?;
     let runner = Runner { kind: runner, logs: task_logs };
     let ecs =
         Ecs::open(name_of(&config.ecs_cluster), ecs::Store::open(directory)?, runner, ssm.clone(), events, is_busy);
@@ -56,6 +62,9 @@ pub(crate) fn build(
         ecs,
         logs,
         ssm,
+        sqs: Sqs::open(directory, stack.queues(), clock.unwrap_or_default())?,
+        sns: Sns::open(StateFile::new(directory, "topics.json"), outbox.clone())?,
+        outbox,
         iam: Iam::new(stack.roles().into_iter().chain(configured).collect(), policies(stack)?),
         api_gateway: ApiGateway::default(),
         calls: CallLog::default(),

@@ -57,7 +57,8 @@ fn build_orchestrator(
     sdk: &SdkConfig,
     recorder: Option<Recorder>,
 ) -> Result<Function> {
-    let api = orchestrator::service(App::new(config, sdk));
+    let outbox = aws.outbox.clone();
+    let api = orchestrator::service(App::new(config, sdk).with_receivers(|receivers| outbox.receivers(receivers)));
     let handler: Handler = Arc::new(move |event: LambdaEvent<Vec<u8>>| {
         let (api, recorder) = (api.clone(), recorder.clone());
         Box::pin(async move {
@@ -81,7 +82,7 @@ fn build_event_processor(
     chaos: Option<u64>,
     recorder: Option<Recorder>,
 ) -> Result<Function> {
-    let app = App::new(config, sdk);
+    let app = App::new(config, sdk).with_receivers(|receivers| aws.outbox.receivers(receivers));
     let handler: Handler = Arc::new(move |event: LambdaEvent<Vec<u8>>| {
         let (app, recorder) = (app.clone(), recorder.clone());
         Box::pin(async move {

@@ -8,6 +8,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 use yaml_serde::Value as Yaml;
 
+use crate::aws::sqs::Queue;
+
 pub use resolver::physical_name;
 use resolver::{Resolver, name_property};
 
@@ -124,6 +126,13 @@ impl Stack {
                 }
                 (request, time_to_live)
             })
+            .collect()
+    }
+
+    /// The queues of SQS.
+    pub fn queues(&self) -> Vec<Queue> {
+        self.named("AWS::SQS::Queue")
+            .map(|(name, properties)| Queue::from_template(&physical_name(name), properties))
             .collect()
     }
 

@@ -30,7 +30,7 @@ use crate::{
     front::{self, cloudformation::LocalStack},
     functions::{self, EVENT_PROCESSOR, Functions, ORCHESTRATOR, Setup},
     lambda::{
-        Function, dead_letters::DeadLetters, dispatcher::Dispatcher, log_subscription::Subscription,
+        Function, dead_letters::DeadLetters, dispatcher::Dispatcher, log_subscription::Subscription, queue,
         schedule::Schedule, table_stream,
     },
     settings::{self, Settings},
@@ -92,6 +92,7 @@ impl Configured {
             if function.environment.contains_key("RUNVOY_API_URL") {
                 function.environment.insert("RUNVOY_API_URL".to_owned(), format!("http://localhost:{port}"));
             }
+            function.environment.insert("RUNVOY_ALLOW_PRIVATE_WEBHOOKS".to_owned(), "loopback".to_owned());
             function.environment.extend(settings.overrides.clone());
             let config = Config::from_lookup(|name| function.environment.get(name).cloned())?;
             Ok((function, config))
@@ -127,7 +128,15 @@ impl Shim {
         let access_key = data.access_key()?;
 
         let (publisher, events) = EventPublisher::channel();
-        let aws = emulation::build(&stack, &config, &data, runner.clone(), publisher, settings.chaos.is_some())?;
+        let aws = emulation::build(
+            &stack,
+            &config,
+            &data,
+            runner.clone(),
+            publisher,
+            settings.clock.clone(),
+            settings.chaos.is_some(),
+        )?;
         let sdk = functions::sdk_config(&aws, &settings).await;
         let function_environment = match aws_endpoint {
             Some(endpoint) if settings.other_endpoint().is_none() => {
@@ -248,7 +257,7 @@ impl Shim {
     }
 }
 
-/// Starts what invokes the event processor besides the events of services: schedules, and the stream of a table.
+/// Starts what invokes the event processor besides the events of services: schedules, streams of tables, and queues.
 fn event_sources(
     settings: &FunctionSettings,
     event_processor: &Function,
@@ -267,15 +276,16 @@ fn event_sources(
             sources.push(tokio::spawn(schedule.run(event_processor.clone())));
         }
         if kind == "DynamoDB" {
-            let source = properties["Stream"].as_str().unwrap_or_default();
-            let table = if source.contains(&config.tables.locks) {
-                &config.tables.locks
-            } else {
-                &config.tables.websocket_connections
-            };
-            let stream = aws.dynamodb.follow(table)?;
             let mapping = table_stream::Settings::from_template(properties);
-            sources.push(tokio::spawn(table_stream::run(event_processor.clone(), stream, mapping)));
+            // A viewer's connection ends with the program. A change of status is told after the next start.
+            let (table, is_kept) = (mapping.table(), mapping.table() == config.tables.executions);
+            let stream = if is_kept { aws.dynamodb.follow_from_oldest(table)? } else { aws.dynamodb.follow(table)? };
+            sources.push(tokio::spawn(table_stream::run(event_processor.clone(), stream, mapping, is_kept)));
+        }
+        if kind == "SQS"
+            && let Some(mapping) = queue::Mapping::from_template(properties, event_processor.clone(), aws.sqs.clone())
+        {
+            sources.push(tokio::spawn(mapping.run()));
         }
     }
     Ok(sources)

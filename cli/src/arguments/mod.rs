@@ -2,6 +2,7 @@
 
 mod executions;
 mod manage;
+mod notifications;
 mod run;
 
 use std::{ffi::OsString, path::PathBuf};
@@ -15,6 +16,7 @@ pub(crate) use manage::{
     Audit, Claim, Configuration, Configure, Confirmation, Health, HealthAction, Images, Keys, Secrets, Users,
     ValueSource,
 };
+pub(crate) use notifications::{ChannelOptions, CreateNotification, Notifications};
 pub(crate) use run::{OnInterrupt, Playbook, PlaybookOptions, Run, RunOptions, WatchOptions};
 
 /// Run commands in containers on AWS, and watch them.
@@ -138,6 +140,9 @@ pub(crate) enum Command {
     /// Manage secrets
     #[command(subcommand, alias = "secret")]
     Secrets(Secrets),
+    /// Be told of what becomes of executions
+    #[command(subcommand, alias = "notification")]
+    Notifications(Notifications),
     /// Manage users
     #[command(subcommand, alias = "user")]
     Users(Users),

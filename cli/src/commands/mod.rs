@@ -10,6 +10,7 @@ mod images;
 mod keys;
 mod list;
 mod logs;
+mod notifications;
 mod playbooks;
 mod published;
 mod rerun;
@@ -137,6 +138,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<u8> {
         Command::Audit(audit) => audit::audit(&context, audit).await?,
         Command::Images(images) => images::run(&context, images).await?,
         Command::Secrets(secrets) => secrets::run(&context, secrets).await?,
+        Command::Notifications(notifications) => notifications::run(&context, notifications).await?,
         Command::Users(users) => users::run(&context, users).await?,
         Command::Whoami => account::whoami(&context).await?,
         Command::Health(health) => self::health(&context, health).await?,

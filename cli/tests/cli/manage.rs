@@ -45,6 +45,38 @@ fn images_secrets_and_users_are_managed() {
 }
 
 #[test]
+fn notifications_are_made_tried_paused_and_deleted() {
+    let system = System::start();
+    let made = ["notifications", "create", "on-call", "--webhook", "https://example.com/hook", "--on", "failed,slow"];
+    let secret = system.prints(&made);
+    assert!(secret.starts_with("whsec_"), "{secret}");
+    let list = system.prints(&["notifications", "list"]);
+    assert!(
+        list.contains("on-call") && list.contains("failed,slow") && list.contains("webhook https://example.com/hook")
+    );
+    assert!(system.prints(&["notifications", "test", "on-call"]).starts_with("delivered: 202"));
+    assert!(system.prints(&["notifications", "deliveries", "on-call"]).contains("delivered"));
+    assert_eq!(system.prints(&["notifications", "pause", "on-call"]), "on-call: paused\n");
+    assert!(system.prints(&["notifications", "show", "on-call"]).contains("paused by admin@runvoy.local"));
+    assert_eq!(system.prints(&["notifications", "resume", "on-call"]), "on-call: active\n");
+    let rotated = system.prints(&["notifications", "rotate", "on-call"]);
+    assert!(rotated.starts_with("whsec_") && rotated != secret);
+
+    let mail =
+        system.run(&["notifications", "create", "me", "--email", "a@example.com", "--user", "admin@runvoy.local"]);
+    assert!(text(&mail.stderr).contains("confirm the address"), "{}", text(&mail.stderr));
+    let tried = system.run(&["notifications", "test", "me"]);
+    assert_eq!(tried.status.code(), Some(125));
+    assert!(text(&tried.stderr).contains("has not confirmed"), "{}", text(&tried.stderr));
+    let none = system.run(&["notifications", "create", "x"]);
+    assert!(text(&none.stderr).contains("--webhook"), "{}", text(&none.stderr));
+    for name in ["on-call", "me"] {
+        system.prints(&["notifications", "rm", name]);
+    }
+    assert!(text(&system.run(&["notifications", "list"]).stderr).contains("no notifications"));
+}
+
+#[test]
 fn keys_are_made_used_and_deleted_and_all_of_it_is_in_the_audit() {
     let system = System::start();
     let key = system.prints(&["keys", "create", "laptop", "--expires", "30d"]);

@@ -14,6 +14,7 @@ mod image;
 pub mod limits;
 mod lock;
 mod log_event;
+mod notification;
 pub mod playbook;
 mod request_id;
 mod role;
@@ -33,6 +34,11 @@ pub use health::Health;
 pub use image::{Image, ImageAnswer, ImageId, Images, RegisterImage};
 pub use lock::{Lock, LockInFull, LockUse, Locks, SetLock};
 pub use log_event::{END_LINE, LogEvent};
+pub use notification::{
+    Channel, CreateNotification, CreatedNotification, DEFAULT_EVENTS, DeletedNotification, Deliveries, Delivery,
+    DeliveryState, Notification, NotificationAnswer, NotificationEvent, NotificationFor, NotificationName,
+    NotificationState, Notifications, RotatedNotification, TestedNotification, UpdateNotification,
+};
 pub use playbook::{
     CheckPlaybook, CheckedPlaybook, DeletedPlaybook, Parameter, ParameterType, Playbook, PlaybookAnswer, PlaybookName,
     PlaybookSummary, PlaybookVersion, PlaybookVersions, Playbooks, PublishedPlaybook, RunPlaybook,

@@ -9,12 +9,14 @@ use aws_smithy_async::{
     rt::sleep::{AsyncSleep as _, SharedAsyncSleep, TokioSleep},
     time::SharedTimeSource,
 };
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use jiff::Timestamp;
 
 use crate::{
     aws,
     config::{Config, ConfigError},
     execution::task::KnownTasks,
+    notification::webhook,
 };
 
 /// Settings, clients and clock, built once at start and shared by all invocations. Cheap to clone.
@@ -23,6 +25,8 @@ pub struct App {
     pub config: Arc<Config>,
     pub aws: Arc<aws::Clients>,
     pub(crate) known_tasks: KnownTasks,
+    /// The client for receivers of notifications, which are outside AWS.
+    pub(crate) receivers: SharedHttpConnector,
     clock: SharedTimeSource,
     sleep: SharedAsyncSleep,
 }
@@ -33,7 +37,14 @@ impl App {
         let aws = Arc::new(aws::Clients::new(sdk, &config));
         let clock = sdk.time_source().unwrap_or_default();
         let sleep = sdk.sleep_impl().unwrap_or_else(|| SharedAsyncSleep::new(TokioSleep::new()));
-        Self { config: Arc::new(config), aws, known_tasks: KnownTasks::default(), clock, sleep }
+        let receivers = webhook::connector(config.private_webhooks);
+        Self { config: Arc::new(config), aws, known_tasks: KnownTasks::default(), receivers, clock, sleep }
+    }
+
+    /// The same with another client for receivers of notifications.
+    #[must_use]
+    pub fn with_receivers(self, wrap: impl FnOnce(SharedHttpConnector) -> SharedHttpConnector) -> Self {
+        Self { receivers: wrap(self.receivers.clone()), ..self }
     }
 
     /// As a Lambda function starts: settings from the environment, credentials and region from the SDK's own chain.

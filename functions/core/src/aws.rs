@@ -26,6 +26,8 @@ pub struct Clients {
     pub ecs: aws_sdk_ecs::Client,
     pub logs: aws_sdk_cloudwatchlogs::Client,
     pub ssm: aws_sdk_ssm::Client,
+    pub sqs: aws_sdk_sqs::Client,
+    pub sns: aws_sdk_sns::Client,
     pub iam: aws_sdk_iam::Client,
     pub websocket: aws_sdk_apigatewaymanagement::Client,
 }
@@ -44,6 +46,8 @@ impl Clients {
             ),
             logs: aws_sdk_cloudwatchlogs::Client::new(sdk),
             ssm: aws_sdk_ssm::Client::new(sdk),
+            sqs: aws_sdk_sqs::Client::new(sdk),
+            sns: aws_sdk_sns::Client::new(sdk),
             iam: aws_sdk_iam::Client::new(sdk),
             websocket: aws_sdk_apigatewaymanagement::Client::from_conf(websocket),
         }

@@ -27,6 +27,10 @@ pub enum Service {
     CloudWatchLogs,
     #[strum(to_string = "SSM")]
     Ssm,
+    #[strum(to_string = "SQS")]
+    Sqs,
+    #[strum(to_string = "SNS")]
+    Sns,
     #[strum(to_string = "IAM")]
     Iam,
     #[strum(to_string = "API Gateway")]

@@ -17,6 +17,7 @@ mod item_update;
 pub mod key;
 pub mod lock;
 pub mod logs;
+pub mod notification;
 pub mod ownership;
 pub mod page;
 pub mod playbook;

@@ -5,8 +5,18 @@ use serde_json::Value;
 /// The text in the place of a value that is left out.
 const REDACTED: &str = "REDACTED";
 /// Headers, parameters and fields whose values are credentials, in lower case.
-const CREDENTIALS: [&str; 8] =
-    ["x-api-key", "authorization", "cookie", "cookies", "token", "api_key", "claim_token", "x-amz-security-token"];
+const CREDENTIALS: [&str; 9] = [
+    "x-api-key",
+    "authorization",
+    "cookie",
+    "cookies",
+    "token",
+    "api_key",
+    "claim_token",
+    "x-amz-security-token",
+    // The channel of a notification whose address is as good as a password.
+    "slack",
+];
 /// Headers that are kept with their values. Any other may hold a credential of a proxy or of a caller's own.
 const HEADERS: [&str; 25] = [
     "accept",

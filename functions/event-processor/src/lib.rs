@@ -5,6 +5,8 @@ mod connection_stream;
 mod create_admin;
 mod lock_stream;
 mod log_batch;
+mod queue;
+mod status_stream;
 mod task_state;
 mod websocket;
 
@@ -19,8 +21,8 @@ use tracing::Instrument;
 pub enum EventError {
     #[error(
         "the event is of an unknown kind: expected an EventBridge event (`source` and `detail-type`), a CloudWatch Logs batch \
-         (`awslogs.data`), an API Gateway WebSocket event (`requestContext.routeKey`) or records of a DynamoDB stream \
-         (`Records`)"
+         (`awslogs.data`), an API Gateway WebSocket event (`requestContext.routeKey`), records of a DynamoDB stream or \
+         messages of a queue (`Records`)"
     )]
     UnknownShape,
     #[error("the {kind} cannot be read: {cause}")]
@@ -71,7 +73,11 @@ pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Value, Event
             Some(Shape::StreamRecords) if lock_stream::is_of_locks(&payload) => {
                 Box::pin(lock_stream::handle(app, payload)).await
             }
+            Some(Shape::StreamRecords) if is_of_executions(app, &payload) => {
+                Box::pin(status_stream::handle(app, payload)).await
+            }
             Some(Shape::StreamRecords) => Box::pin(connection_stream::handle(app, payload)).await,
+            Some(Shape::Messages) => Box::pin(queue::handle(app, payload)).await,
             None => Err(EventError::UnknownShape),
         };
         let microseconds = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -91,6 +97,13 @@ enum Shape {
     LogBatch,
     WebSocket,
     StreamRecords,
+    Messages,
+}
+
+/// Tells whether stream records are of the executions table. All records of an event are of one stream.
+fn is_of_executions(app: &App, event: &Value) -> bool {
+    let arn = event["Records"][0]["eventSourceARN"].as_str().unwrap_or_default();
+    arn.contains(&format!(":table/{}/stream/", app.config.tables.executions))
 }
 
 impl Shape {
@@ -101,10 +114,10 @@ impl Shape {
             Some(Self::LogBatch)
         } else if event["requestContext"]["routeKey"].is_string() {
             Some(Self::WebSocket)
-        } else if event["Records"].as_array().is_some_and(|records| {
-            !records.is_empty() && records.iter().all(|record| record["eventSource"] == "aws:dynamodb")
-        }) {
+        } else if records_are_of(event, "aws:dynamodb") {
             Some(Self::StreamRecords)
+        } else if records_are_of(event, "aws:sqs") {
+            Some(Self::Messages)
         } else {
             None
         }
@@ -116,8 +129,15 @@ impl Shape {
             Self::LogBatch => "log batch",
             Self::WebSocket => "WebSocket",
             Self::StreamRecords => "stream records",
+            Self::Messages => "messages",
         }
     }
+}
+
+/// Tells whether an event has records, all from this source.
+fn records_are_of(event: &Value, source: &str) -> bool {
+    let records = event["Records"].as_array().map(Vec::as_slice).unwrap_or_default();
+    !records.is_empty() && records.iter().all(|record| record["eventSource"] == source)
 }
 
 async fn event_bridge(app: &App, event: Value, request_id: &RequestId) -> Result<Value, EventError> {

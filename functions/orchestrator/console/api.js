@@ -103,6 +103,8 @@ export class Api {
     this.key = key;
     this.onRefused = onRefused;
     this.connection = connection;
+    /** Called with the id of each execution that the person starts. @type {((id: string) => void) | undefined} */
+    this.onStarted = undefined;
   }
 
   /**
@@ -184,7 +186,9 @@ export class Api {
    */
   async run(run) {
     const headers = { "Idempotency-Key": randomKey() };
-    return (await this.send("POST", "/run", run, { headers, repeatable: true })).data;
+    const started = (await this.send("POST", "/run", run, { headers, repeatable: true })).data;
+    this.onStarted?.(started.execution_id);
+    return started;
   }
 
   /**
@@ -193,7 +197,9 @@ export class Api {
    */
   async runPlaybook(name, run) {
     const headers = { "Idempotency-Key": randomKey() };
-    return (await this.send("POST", `/playbooks/${encodeURIComponent(name)}/run`, run, { headers, repeatable: true })).data;
+    const started = (await this.send("POST", `/playbooks/${encodeURIComponent(name)}/run`, run, { headers, repeatable: true })).data;
+    this.onStarted?.(started.execution_id);
+    return started;
   }
 }
 

@@ -8,15 +8,18 @@ import { listenForKeys, showPalette } from "./palette.js";
 import { applyTheme } from "./theme.js";
 import { element, fill } from "./ui/dom.js";
 import { auditPage } from "./pages/audit.js";
+import { tellEnd } from "./pages/browser-notifications.js";
 import { claimPage } from "./pages/claim.js";
 import { docsPage } from "./pages/docs.js";
 import { executionPage } from "./pages/execution.js";
 import { executionsPage } from "./pages/executions.js";
 import { imagesPage } from "./pages/images.js";
 import { keysPage } from "./pages/keys.js";
+import { notificationsPage } from "./pages/notifications.js";
 import { operationsPage } from "./pages/operations.js";
 import { overviewPage } from "./pages/overview.js";
 import { playbooksPage } from "./pages/playbooks.js";
+import { outboxPage } from "./pages/outbox.js";
 import { runPage } from "./pages/run.js";
 import { secretsPage } from "./pages/secrets.js";
 import { signInPage } from "./pages/sign-in.js";
@@ -48,6 +51,7 @@ const PLACES = [
   { path: "/playbooks", name: "Playbooks", icon: "playbooks", group: "Runs", needs: ["playbooks:list"], page: (context) => playbooksPage(context) },
   { path: "/images", name: "Images", icon: "images", group: "Resources", needs: ["images:list"], page: (context) => imagesPage(context) },
   { path: "/secrets", name: "Secrets", icon: "secrets", group: "Resources", needs: ["secrets:list"], page: (context) => secretsPage(context) },
+  { path: "/notifications", name: "Notifications", icon: "notifications", group: "Resources", needs: ["notifications:list"], page: (context) => notificationsPage(context) },
   { path: "/users", name: "Users", icon: "users", group: "Administration", needs: ["users:list"], page: (context) => usersPage(context) },
   { path: "/audit", name: "Audit", icon: "audit", group: "Administration", needs: ["audit:read"], page: (context) => auditPage(context) },
   { path: "/operations", name: "Operations", icon: "operations", group: "Administration", needs: ["health:reconcile", "requests:trace"], page: (context) => operationsPage(context) },
@@ -82,6 +86,8 @@ async function start(message) {
     if (key !== undefined) adoptKey(key);
   }
   api = new Api(storedKey(), (error) => signOut(error.details), connection);
+  const mine = api;
+  mine.onStarted = (id) => void tellEnd(mine, id);
   if (isClaim) return alone(claimPage(address, (key) => (keepKey(key, false), tellSignedIn(key), go("/"), start())));
   if (api.key === undefined) {
     forgetKey();
@@ -191,6 +197,8 @@ function find(address) {
   const id = address.searchParams.get("execution_id");
   if (id && ["/", "/logs"].includes(address.pathname)) return (context) => executionPage(context, id);
   if (isDocs(address)) return ({ api }) => docsPage(api);
+  // The local system serves this page, and AWS does not.
+  if (address.pathname === "/outbox") return outboxPage;
   const place = PLACES.find(({ path }) => path === address.pathname);
   if (!place) return executionsPage;
   return place.needs && !place.needs.some(may) ? () => forbiddenPage(place.name) : place.page;
@@ -214,7 +222,7 @@ document.addEventListener("click", (event) => {
   const link = event.target instanceof Element ? event.target.closest("a") : undefined;
   const isPlain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
   if (!link || !isPlain || event.defaultPrevented || link.origin !== location.origin || link.download || link.target) return;
-  const isConsole = PLACES.some(({ path }) => path === link.pathname) || link.pathname === "/logs";
+  const isConsole = PLACES.some(({ path }) => path === link.pathname) || ["/logs", "/outbox"].includes(link.pathname);
   const isHere = link.pathname === location.pathname && link.search === location.search && link.hash !== "";
   if (!me || !isConsole || isHere) return;
   event.preventDefault();

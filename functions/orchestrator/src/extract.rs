@@ -55,6 +55,11 @@ impl Caller {
 }
 
 impl Caller {
+    /// Tells whether the policies permit it, for lists that show a caller what they may see. A refusal is none for the audit.
+    pub(crate) fn would_be_allowed(&self, action: Action, resource: Resource<'_>) -> bool {
+        policy::authorize(&self.principal, action, resource).is_ok()
+    }
+
     /// The answer to a run that failed. If the caller may not use what the run names, it carries the refusal to the audit.
     pub(crate) fn denied_use(&self, error: Error) -> ApiError {
         let Error::ForbiddenUse { kind, name } = &error else { return ApiError::Core(error) };

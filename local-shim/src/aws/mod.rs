@@ -11,10 +11,13 @@ pub mod faults;
 pub mod http_client;
 pub mod iam;
 pub mod logs;
+pub mod outbox;
 mod page_token;
 pub mod permissions;
 pub mod quotas;
 pub mod signature;
+pub mod sns;
+pub mod sqs;
 pub mod ssm;
 pub(crate) mod state_file;
 
@@ -35,6 +38,10 @@ pub struct Aws {
     pub ecs: ecs::Ecs,
     pub logs: logs::CloudWatchLogs,
     pub ssm: ssm::Ssm,
+    pub sqs: sqs::Sqs,
+    pub sns: sns::Sns,
+    /// What would leave the machine.
+    pub outbox: outbox::Outbox,
     pub iam: iam::Iam,
     pub api_gateway: api_gateway::ApiGateway,
     pub calls: CallLog,
@@ -161,6 +168,8 @@ impl Aws {
             "ecs" => self.ecs.call(operation, request.body).await.map(Answer::json),
             "logs" => self.logs.call(operation, request.body, self.shown_lines()).map(Answer::json),
             "ssm" => self.ssm.call(operation, request.body).map(Answer::json),
+            "sqs" => self.sqs.call(operation, request.body).map(Answer::json),
+            "sns" => return self.sns.call(operation, request.body),
             "iam" => return self.iam.call(operation, request.body, request.caller),
             "sts" => return iam::call_sts(operation),
             _ => self.api_gateway.call(operation, request.path, request.body).await,
@@ -171,7 +180,7 @@ impl Aws {
 
 /// The operations of each service that are emulated, as the message about another operation lists them.
 pub(crate) const EMULATED: &str = "DynamoDB: items, transactions, DescribeTable, ListTables. ECS: tasks and task definitions. \
-    CloudWatch Logs: FilterLogEvents. SSM: parameters and their tags. IAM: GetRole. STS: GetCallerIdentity. API Gateway: \
+    CloudWatch Logs: FilterLogEvents. SSM: parameters and their tags. SQS: messages. SNS: topics, mails. IAM: GetRole. STS: GetCallerIdentity. API Gateway: \
     @connections. Lambda: Invoke. CloudFormation: DescribeStacks.";
 
 /// Tells whether a chance of one in `many` comes up.
@@ -202,6 +211,7 @@ pub fn identify(request: &Request<'_>) -> Option<(&'static str, String)> {
             "AmazonEC2ContainerServiceV20141113" => "ecs",
             "Logs_20140328" => "logs",
             "AmazonSSM" => "ssm",
+            "AmazonSQS" => "sqs",
             _ => return None,
         };
         return Some((service, operation.to_owned()));
@@ -216,6 +226,10 @@ pub fn identify(request: &Request<'_>) -> Option<(&'static str, String)> {
     }
     let body = std::str::from_utf8(request.body).ok()?;
     let action = body.split('&').find_map(|pair| pair.strip_prefix("Action="))?;
-    let service = if action == "GetCallerIdentity" { "sts" } else { "iam" };
+    let service = match action {
+        "GetCallerIdentity" => "sts",
+        _ if sns::OPERATIONS.contains(&action) => "sns",
+        _ => "iam",
+    };
     Some((service, action.to_owned()))
 }

@@ -149,6 +149,17 @@ fn accesses(service: &str, operation: &str, request: &Value) -> Vec<Access> {
         "dynamodb" => of_tables(operation, request),
         "ecs" => of_tasks(&own, operation, request),
         "ssm" => of_parameters(&own, operation, request),
+        // A batch needs the action of one message.
+        "sqs" => {
+            let queue = text(&request["QueueUrl"]).rsplit('/').next().unwrap_or_default();
+            vec![on(own.trim_end_matches("Batch"), arn("sqs", queue))]
+        }
+        "sns" => {
+            let name = request["Name"].as_str().map(|name| arn("sns", name));
+            let topic =
+                percent_encoding::percent_decode_str(text(&request["TopicArn"])).decode_utf8_lossy().into_owned();
+            vec![on(own, name.unwrap_or(topic))]
+        }
         "iam" => vec![on(own, format!("arn:aws:iam::{ACCOUNT}:role/{}", text(&request["RoleName"])))],
         "logs" => vec![on(own, arn("logs", &format!("log-group:{}:log-stream:", text(&request["logGroupName"]))))],
         // The local address has no stage, so only the API is compared.

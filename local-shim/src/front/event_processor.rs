@@ -28,6 +28,8 @@ use crate::lambda::{
 const API_KEY: &str = "x-api-key";
 /// The source of the events that act for a person: they create an admin, or start what a person has scheduled.
 const ACTS_FOR_A_PERSON: &str = "runvoy";
+const WHO: &str =
+    "an event of the source runvoy acts for a person, so it needs the key of an admin in the header X-API-Key";
 
 /// The state of the port.
 #[derive(Clone)]
@@ -69,7 +71,7 @@ async fn process(State(port): State<Port>, headers: HeaderMap, body: Result<Byte
         }
     };
     if event["source"] == ACTS_FOR_A_PERSON
-        && let Some(refused) = refuse_all_but_admins(&port.app, &headers).await
+        && let Some(refused) = refuse_all_but_admins(&port.app, &headers, WHO).await
     {
         return refused;
     }
@@ -86,20 +88,18 @@ async fn process(State(port): State<Port>, headers: HeaderMap, body: Result<Byte
     }
 }
 
-/// The answer to a caller who has no admin's key.
-async fn refuse_all_but_admins(app: &App, headers: &HeaderMap) -> Option<Response> {
-    const WHO: &str =
-        "an event of the source runvoy acts for a person, so it needs the key of an admin in the header X-API-Key";
+/// The answer to a caller who has no admin's key. It says `who` may do this.
+pub(super) async fn refuse_all_but_admins(app: &App, headers: &HeaderMap, who: &str) -> Option<Response> {
     let key = headers.get(API_KEY).and_then(|key| key.to_str().ok());
     match auth::authenticate(app, key).await {
         // A key that is limited to some actions is not enough.
         Ok(Authenticated::Yes(caller, _)) if caller.role == Role::Admin && caller.scope.is_none() => None,
-        Ok(Authenticated::Yes(..)) => Some(super::error(StatusCode::FORBIDDEN, "FORBIDDEN", WHO)),
+        Ok(Authenticated::Yes(..)) => Some(super::error(StatusCode::FORBIDDEN, "FORBIDDEN", who)),
         Ok(Authenticated::No(..)) | Err(Error::NoApiKey | Error::UnknownApiKey) => {
-            Some(super::error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", WHO))
+            Some(super::error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", who))
         }
         Err(error) => {
-            tracing::error!(error = %error.chain(), "the key of an event could not be checked");
+            tracing::error!(error = %error.chain(), "a key could not be checked");
             let details = "the key could not be checked; try again in a moment";
             Some(super::error(StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", details))
         }

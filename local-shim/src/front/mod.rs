@@ -5,6 +5,7 @@ pub(crate) mod cloudformation;
 pub(crate) mod event_processor;
 mod guard;
 pub(crate) mod orchestrator;
+pub(crate) mod outbox;
 pub(crate) mod websocket;
 
 use axum::{

@@ -6,10 +6,10 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{ConnectInfo, DefaultBodyLimit, FromRef, Request, State},
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware,
     response::Response,
-    routing::any,
+    routing::{any, get},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -39,10 +39,17 @@ impl FromRef<Port> for Arc<websocket::Gateway> {
 pub(crate) fn router(port: Port) -> Router {
     Router::new()
         .route("/ws", any(websocket::upgrade))
+        .route("/outbox", get(outbox_page))
         .fallback(invoke)
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn(guard::loopback_only))
         .with_state(port)
+}
+
+/// The console's document, which shows the outbox at this path. The function itself has no such page.
+async fn outbox_page(state: State<Port>, peer: ConnectInfo<SocketAddr>, mut request: Request) -> Response {
+    *request.uri_mut() = Uri::from_static("/");
+    invoke(state, peer, request).await
 }
 
 async fn invoke(State(port): State<Port>, ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request) -> Response {

@@ -8,11 +8,19 @@ pub(super) fn matches(pattern: &Value, event: &Value) -> bool {
     match pattern {
         Value::Object(fields) => fields.iter().all(|(name, pattern)| matches(pattern, &event[name])),
         Value::Array(values) => match event {
-            Value::Array(several) => several.iter().any(|one| values.contains(one)),
-            one => values.contains(one),
+            Value::Array(several) => several.iter().any(|one| is_one_of(values, one)),
+            one => is_one_of(values, one),
         },
         _ => false,
     }
+}
+
+/// Tells whether a value is one that the pattern lists, or one that it does not exclude by `anything-but`.
+fn is_one_of(values: &[Value], value: &Value) -> bool {
+    values.iter().any(|pattern| match &pattern["anything-but"] {
+        Value::Array(excluded) => !value.is_null() && !excluded.contains(value),
+        _ => pattern == value,
+    })
 }
 
 #[cfg(test)]
@@ -29,5 +37,8 @@ mod tests {
         {
             assert!(!matches(&pattern, &other), "{other}");
         }
+        let but = json!({"status": [{"anything-but": ["A", "B"]}]});
+        assert!(matches(&but, &json!({"status": "C"})));
+        assert!(!matches(&but, &json!({"status": "B"})) && !matches(&but, &json!({})));
     }
 }

@@ -8,6 +8,7 @@ mod event_bridge;
 pub mod function;
 pub mod function_log;
 pub mod log_subscription;
+pub(crate) mod queue;
 mod recorder;
 pub(crate) mod schedule;
 pub mod table_stream;

@@ -14,6 +14,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// The settings of a mapping.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The name of the table.
+    table: String,
     batch_size: usize,
     retries: u32,
     /// Patterns of which a record must match one. Without any, all records are sent.
@@ -30,11 +32,19 @@ impl Settings {
             .flatten()
             .filter_map(|filter| serde_json::from_str(filter["Pattern"].as_str()?).ok())
             .collect();
+        let arn = properties["Stream"].as_str().unwrap_or_default();
+        let table = arn.split_once(":table/").and_then(|(_, rest)| rest.split('/').next()).unwrap_or_default();
         Self {
+            table: table.to_owned(),
             batch_size: number("BatchSize").and_then(|size| usize::try_from(size).ok()).unwrap_or(100),
             retries: number("MaximumRetryAttempts").and_then(|count| u32::try_from(count).ok()).unwrap_or(10),
             filters,
         }
+    }
+
+    /// The name of the table whose stream it is.
+    pub(crate) fn table(&self) -> &str {
+        &self.table
     }
 
     /// Tells whether a record is sent to the function.
@@ -43,19 +53,21 @@ impl Settings {
     }
 }
 
-/// Follows a stream for as long as the program runs.
-pub(crate) async fn run(function: Function, mut stream: Follower, settings: Settings) {
+/// Follows a stream for as long as the program runs. With `in_order`, the next records are read when the last ones have been handled.
+pub(crate) async fn run(function: Function, mut stream: Follower, settings: Settings, in_order: bool) {
     loop {
         let records = match stream.next(settings.batch_size).await {
             Ok(records) => records,
             Err(error) => {
-                tracing::error!(%error, "a table's stream cannot be read; new viewers are served with the next line");
+                tracing::error!(%error, "a table's stream cannot be read");
                 tokio::time::sleep(RETRY_AFTER).await;
                 continue;
             }
         };
         let wanted: Vec<Value> = records.into_iter().filter(|record| settings.wants(record)).collect();
-        if !wanted.is_empty() {
+        if in_order {
+            deliver(function.clone(), wanted, settings.retries).await;
+        } else if !wanted.is_empty() {
             // Lambda keeps the order of records within a partition only, so a slow batch may be overtaken.
             tokio::spawn(deliver(function.clone(), wanted, settings.retries));
         }
@@ -63,6 +75,9 @@ pub(crate) async fn run(function: Function, mut stream: Follower, settings: Sett
 }
 
 async fn deliver(function: Function, mut records: Vec<Value>, retries: u32) {
+    if records.is_empty() {
+        return;
+    }
     for attempt in 0..=retries {
         let payload = json!({"Records": records}).to_string().into_bytes();
         match function.deliver(&request_id(), payload, attempt == retries).await {

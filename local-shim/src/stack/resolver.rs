@@ -6,6 +6,9 @@ use anyhow::{Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 
 use super::{ACCOUNT, FUNCTION, NAME, REGION};
+use crate::aws::sqs;
+
+const QUEUE: &str = "AWS::SQS::Queue";
 
 /// The sections of a template that its resources refer to.
 pub(super) struct Resolver<'a> {
@@ -99,6 +102,9 @@ impl Resolver<'_> {
             return Ok(parameter["Default"].clone());
         }
         let (kind, properties) = self.kinds.get(name).ok_or_else(|| anyhow!("nothing is named {name}"))?;
+        if kind == QUEUE {
+            return Ok(Value::String(sqs::url(&physical_name(name))));
+        }
         let property = name_property(kind);
         if let Some(renamed) = self.names.get(name).filter(|_| property.is_some()) {
             return Ok(Value::from(renamed.clone()));
@@ -122,8 +128,9 @@ impl Resolver<'_> {
             ("AWS::DynamoDB::Table", "StreamArn") => arn("dynamodb", format!("table/{physical}/stream/local")),
             ("AWS::ECS::Cluster", "Arn") => arn("ecs", format!("cluster/{physical}")),
             ("AWS::Logs::LogGroup", "Arn") => arn("logs", format!("log-group:{physical}:*")),
-            ("AWS::SQS::Queue", "Arn") => arn("sqs", physical),
-            ("AWS::SQS::Queue", "QueueName") => physical,
+            // A reference to a queue is its URL.
+            (QUEUE, "Arn") => arn("sqs", physical_name(name)),
+            (QUEUE, "QueueName") => physical_name(name),
             ("AWS::KMS::Key", "Arn") => arn("kms", format!("key/{physical}")),
             (FUNCTION, "Arn") => arn("lambda", format!("function:{physical}")),
             ("AWS::IAM::Role", "Arn") => format!("arn:aws:iam::{ACCOUNT}:role/{physical}"),

@@ -71,6 +71,7 @@ impl Doors {
         let port = front::orchestrator::Port { orchestrator, websocket: Arc::new(gateway) };
         tracing::info!(address = %self.orchestrator.address, "starting orchestrator server");
         let mut api: Router = front::orchestrator::router(port);
+        api = api.merge(front::outbox::router(front::outbox::Door { aws: aws.aws.clone(), app: app.clone() }));
         if self.aws.is_some() {
             api = api.merge(front::aws::connections(aws.clone()));
         }

@@ -4,6 +4,7 @@
 
 pub mod events;
 pub mod instance;
+pub mod receiver;
 
 /// The tests and the benchmarks use the allocator that the program uses.
 #[global_allocator]

@@ -176,6 +176,22 @@ impl Caller {
         self.send(request.body(Body::from(body.into())).unwrap()).await
     }
 
+    /// What would have left the machine, newest first.
+    pub async fn outbox(&self) -> Value {
+        let url = self.api.replace("/api/v1", "/outbox.json");
+        let request = Request::get(url).header("x-api-key", &self.key).body(Body::empty()).unwrap();
+        let answer = self.send(request).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()
+    }
+
+    /// Confirms an address by the button of a mail in the outbox.
+    pub async fn confirm(&self, token: &str) {
+        let url = format!("{}/{token}", self.api.replace("/api/v1", "/outbox/confirm"));
+        let request = Request::post(url).header("x-api-key", &self.key).body(Body::empty()).unwrap();
+        assert_eq!(self.send(request).await.status, 200);
+    }
+
     /// Starts a command and returns the API's answer.
     pub async fn run(&self, command: &str) -> Value {
         self.run_with(json!({"command": command})).await

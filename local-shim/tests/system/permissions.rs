@@ -110,6 +110,7 @@ async fn walk(system: &System) {
     assert_eq!(admin.put("/images/ubuntu:22.04/owners", &owners).await.status, 200);
     queue(system).await;
     assert_eq!(admin.delete("/secrets/s").await.status, 200);
+    notify(system).await;
     let open = admin.run_with(json!({"command": "sleep 60", "image": "ubuntu:22.04"})).await;
     spoil(system, 1).await;
     assert_eq!(admin.post("/health/reconcile", &Value::Null).await.status, 200);
@@ -125,6 +126,45 @@ async fn walk(system: &System) {
     // For a task that has no record, the event processor asks ECS for its tags.
     let unknown = include_str!("../../../examples/ecs-task-completion.json");
     admin.process(unknown).await;
+}
+
+/// Makes notifications of each kind of channel, and lets them tell of a failure and a recovery.
+async fn notify(system: &System) {
+    let admin = &system.admin;
+    let on = json!(["failed", "recovered", "slow"]);
+    for (name, channel) in [
+        ("hook", json!({"webhook": {"url": "https://example.com"}})),
+        ("chat", json!({"slack": {"url": "https://example.com/services/x"}})),
+        ("mail", json!({"email": {"address": "a@example.com"}})),
+    ] {
+        let body = json!({"name": name, "channel": channel, "on": on, "slow_after": 1});
+        assert_eq!(admin.post("/notifications", &body).await.status, 201);
+    }
+    assert_eq!(admin.post("/notifications/hook/rotate", &Value::Null).await.status, 200);
+    assert_eq!(admin.get("/notifications").await.status, 200);
+    assert_eq!(admin.post("/notifications/hook/test", &Value::Null).await.status, 202);
+    assert_eq!(admin.put("/notifications/chat", &json!({"state": "paused"})).await.status, 200);
+    assert_eq!(admin.put("/notifications/chat", &json!({"state": "active"})).await.status, 200);
+    let outbox = admin.outbox().await["entries"].as_array().unwrap().clone();
+    let token = outbox.iter().find_map(|entry| entry["confirms"].as_str()).unwrap();
+    admin.confirm(token).await;
+    for command in ["exit 1", "sleep 2"] {
+        admin.run_to_end(json!({"command": command, "image": "ubuntu:22.04"})).await;
+    }
+    for name in ["hook", "chat", "mail"] {
+        let path = format!("/notifications/{name}/deliveries");
+        for _ in 0..500 {
+            let all = admin.get(&path).await.json();
+            let all = all["deliveries"].as_array().unwrap();
+            if all.iter().filter(|one| one["state"] == "delivered" && one["event"] != "test").count() == 2 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let all = admin.get(&path).await.text;
+        assert!(all.matches("delivered").count() >= 2, "{name}: {all}");
+        assert_eq!(admin.delete(&format!("/notifications/{name}")).await.status, 200);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,6 +17,7 @@ enum About {
     Playbook,
     /// A playbook that is shared with developers and runners.
     SharedPlaybook,
+    Notification,
 }
 
 /// A route with an example of a request.
@@ -51,6 +52,7 @@ fn rows() -> Vec<Row> {
     let run_image = r#"{"command": "true", "image": "{}"}"#;
     let run_secret = r#"{"command": "true", "secrets": ["{}"]}"#;
     let new_secret = r#"{"name": "new-{}", "key_name": "NEW", "value": "v"}"#;
+    let new_notification = r#"{"name": "new-{}", "channel": {"webhook": {"url": "https://example.com"}}}"#;
     let new_user = r#"{"email": "new-{}@example.com", "role": "viewer"}"#;
     let unknown = r#"{"email": "unknown@example.com"}"#;
     let owners = r#"{"owned_by": ["admin@runvoy.local"]}"#;
@@ -129,6 +131,59 @@ fn rows() -> Vec<Row> {
         row("PUT", "/playbooks/{}/owners", Playbook, owners, 200, ADMIN, "playbooks:own", &["playbooks:own"]),
         row("PUT", "/playbooks/{}/sharing", Playbook, sharing, 200, OPERATOR, "playbooks:share", &["playbooks:share"]),
         row("DELETE", "/playbooks/{}", SharedPlaybook, "", 200, OPERATOR, "playbooks:delete", &["playbooks:delete"]),
+        row("GET", "/notifications", Account, "", 200, DEVELOPER, "notifications:list", &[]),
+        row("GET", "/notifications/{}", Notification, "", 200, OPERATOR, "notifications:read", &[]),
+        row("GET", "/notifications/{}/deliveries", Notification, "", 200, OPERATOR, "notifications:read", &[]),
+        row(
+            "POST",
+            "/notifications",
+            Account,
+            new_notification,
+            201,
+            DEVELOPER,
+            "notifications:create",
+            &["notifications:create"],
+        ),
+        row(
+            "PUT",
+            "/notifications/{}",
+            Notification,
+            r#"{"state": "paused"}"#,
+            200,
+            OPERATOR,
+            "notifications:update",
+            &["notifications:update"],
+        ),
+        row(
+            "POST",
+            "/notifications/{}/test",
+            Notification,
+            "",
+            202,
+            OPERATOR,
+            "notifications:test",
+            &["notifications:test"],
+        ),
+        row(
+            "POST",
+            "/notifications/{}/rotate",
+            Notification,
+            "",
+            200,
+            OPERATOR,
+            "notifications:update",
+            &["notifications:update"],
+        ),
+        row(
+            "DELETE",
+            "/notifications/{}",
+            Notification,
+            "",
+            200,
+            OPERATOR,
+            "notifications:delete",
+            &["notifications:delete"],
+        ),
         row("POST", "/health/reconcile", Account, "", 200, OPERATOR, "health:reconcile", &["health:reconcile"]),
         row("GET", "/trace/unknown", Account, "", 200, ADMIN, "requests:trace", &[]),
         row("GET", "/audit", Account, "", 200, ADMIN, "audit:read", &[]),
@@ -194,6 +249,12 @@ impl Maker<'_> {
                 }
                 version = Some(AttributeValue::N("0".to_owned()));
                 ("playbooks", "name", name, "owned_by")
+            }
+            About::Notification => {
+                let channel = json!({"webhook": {"url": "https://example.com"}});
+                let notification = json!({"name": format!("made-{number}"), "channel": channel});
+                assert_eq!(self.admin.post("/notifications", &notification).await.status, 201);
+                ("notifications", "name", format!("made-{number}"), "owned_by")
             }
         };
         let mut key = std::collections::HashMap::from([(key.to_owned(), AttributeValue::S(id.clone()))]);

@@ -55,6 +55,10 @@ pub enum Resource<'a> {
         owners: &'a [Email],
         shared_with: SharedWith<'a>,
     },
+    Notification {
+        name: &'a str,
+        owners: &'a [Email],
+    },
     /// The keys of a user.
     Keys {
         of: &'a Email,
@@ -71,6 +75,7 @@ impl Resource<'_> {
             Self::Secret { name, .. } => format!("secret:{name}"),
             Self::ExecutionsOf { user, .. } => format!("user:{user}"),
             Self::Playbook { name, .. } => format!("playbook:{name}"),
+            Self::Notification { name, .. } => format!("notification:{name}"),
             Self::Keys { of } => format!("user:{of}"),
         }
     }
@@ -118,11 +123,13 @@ fn of_others(action: Action, playbook: &str) -> Resource<'_> {
         Action::ListImages | Action::RegisterImage => Resource::Account,
         Action::ListSecrets | Action::CreateSecret => Resource::Account,
         Action::ListPlaybooks | Action::PublishPlaybook => Resource::Account,
+        Action::ListNotifications | Action::CreateNotification => Resource::Account,
         _ => match (action.name().0, OTHER.as_ref()) {
             ("executions", _) => Resource::Execution { id: "", owners },
             ("images", _) => Resource::Image { id: "", owners, shared_with: None },
             ("secrets", _) => Resource::Secret { name: "", owners, shared_with: None },
             ("playbooks", _) => Resource::Playbook { name: playbook, owners, shared_with: Some(&ALL_ROLES) },
+            ("notifications", _) => Resource::Notification { name: "", owners },
             ("keys", Some(of)) => Resource::Keys { of },
             _ => Resource::Account,
         },
@@ -190,6 +197,7 @@ fn resource_entity(resource: Resource<'_>) -> std::result::Result<Entity, Cause>
         Resource::Playbook { name, owners, shared_with } => ("Playbook", name, owners, shared_with),
         Resource::Image { id, owners, shared_with } => ("Image", id, owners, shared_with),
         Resource::Secret { name, owners, shared_with } => ("Secret", name, owners, shared_with),
+        Resource::Notification { name, owners } => ("Notification", name, owners, None),
         Resource::Keys { of } => ("Keys", of.as_str(), std::slice::from_ref(of), None),
     };
     let owners = owners.iter().map(|owner| RestrictedExpression::new_string(owner.to_string()));
@@ -229,6 +237,8 @@ mod tests {
         Action::RegisterImage,
         Action::ListSecrets,
         Action::CreateSecret,
+        Action::ListNotifications,
+        Action::CreateNotification,
         Action::ListUsers,
         Action::CreateUser,
         Action::UpdateUser,
@@ -263,6 +273,8 @@ mod tests {
         Action::OwnPlaybook,
         Action::SharePlaybook,
     ];
+    const ON_NOTIFICATION: &[Action] =
+        &[Action::ReadNotification, Action::UpdateNotification, Action::DeleteNotification, Action::TestNotification];
     const ON_KEYS: &[Action] = &[Action::ListKeys, Action::CreateKey, Action::DeleteKey];
 
     /// The table of roles in the API's contract, written out a second time: what each may do to resources of others.
@@ -302,6 +314,8 @@ mod tests {
                     | RunPlaybook
                     | ListLocks
                     | ReadLock
+                    | ListNotifications
+                    | CreateNotification
             ),
             // Nothing of others, unless it is shared with the runner.
             Role::Runner => matches!(action, ListPlaybooks),
@@ -318,7 +332,9 @@ mod tests {
                 let allowed = authorize(&principal, *action, Resource::Account).is_ok();
                 assert_eq!(allowed, expected(role, *action), "{role} {action:?}");
             }
-            for (actions, kind) in [(ON_EXECUTION, 0), (ON_IMAGE, 1), (ON_SECRET, 2), (ON_KEYS, 3), (ON_PLAYBOOK, 4)] {
+            for (actions, kind) in
+                [(ON_EXECUTION, 0), (ON_IMAGE, 1), (ON_SECRET, 2), (ON_KEYS, 3), (ON_PLAYBOOK, 4), (ON_NOTIFICATION, 5)]
+            {
                 for action in actions {
                     for (owner, owned) in [(&mine, true), (&theirs, false)] {
                         let owners = std::slice::from_ref(owner);
@@ -327,6 +343,7 @@ mod tests {
                             1 => Resource::Image { id: "x", owners, shared_with: None },
                             2 => Resource::Secret { name: "x", owners, shared_with: None },
                             4 => Resource::Playbook { name: "x", owners, shared_with: None },
+                            5 => Resource::Notification { name: "x", owners },
                             _ => Resource::Keys { of: owner },
                         };
                         let allowed = authorize(&principal, *action, resource).is_ok();

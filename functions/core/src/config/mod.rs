@@ -28,6 +28,21 @@ pub struct Tables {
     pub audit: String,
     pub playbooks: String,
     pub locks: String,
+    pub notifications: String,
+    pub deliveries: String,
+}
+
+/// The receivers in private networks that webhooks may go to. Such a receiver may be one that only trusts those who reach it, so that a
+/// webhook to it would act for whoever made the notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString)]
+#[strum(serialize_all = "lowercase")]
+pub enum PrivateWebhooks {
+    /// None.
+    Off,
+    /// Those on the same machine, as on a laptop.
+    Loopback,
+    /// All.
+    On,
 }
 
 /// Every setting of both functions.
@@ -42,6 +57,13 @@ pub struct Config {
     pub secrets_prefix: String,
     /// The KMS key that encrypts the values of secrets. If absent, SSM uses the account's own key.
     pub secrets_kms_key: Option<String>,
+    /// The path in SSM Parameter Store under which the keys of notifications are kept, without a final slash.
+    pub notifications_prefix: String,
+    /// The URL of the queue of notifications that are to be sent.
+    pub notifications_queue: String,
+    /// The beginning of the ARNs of the topics by which mails are sent. The id of a notification follows.
+    pub notification_topics: String,
+    pub private_webhooks: PrivateWebhooks,
     pub ecs_cluster: String,
     pub subnets: Vec<String>,
     pub security_groups: Vec<String>,
@@ -114,10 +136,17 @@ impl Config {
                 audit: table("RUNVOY_AUDIT_TABLE")?,
                 playbooks: table("RUNVOY_PLAYBOOKS_TABLE")?,
                 locks: table("RUNVOY_LOCKS_TABLE")?,
+                notifications: table("RUNVOY_NOTIFICATIONS_TABLE")?,
+                deliveries: table("RUNVOY_DELIVERIES_TABLE")?,
             },
             websocket_api_endpoint: variables.url("RUNVOY_WEBSOCKET_API_ENDPOINT")?,
-            secrets_prefix: variables.secrets_prefix()?,
+            secrets_prefix: variables.path("RUNVOY_SECRETS_PREFIX", "/runvoy/secrets")?,
             secrets_kms_key: variables.optional("RUNVOY_SECRETS_KMS_KEY"),
+            notifications_prefix: variables.path("RUNVOY_NOTIFICATIONS_PREFIX", "/runvoy/notifications")?,
+            notifications_queue: variables.url("RUNVOY_NOTIFICATIONS_QUEUE")?,
+            notification_topics: variables
+                .required("RUNVOY_NOTIFICATION_TOPICS", "the beginning of the ARN of an SNS topic")?,
+            private_webhooks: variables.private_webhooks()?,
             ecs_cluster: variables.required("RUNVOY_ECS_CLUSTER", "the name or ARN of an ECS cluster")?,
             subnets: variables.list("RUNVOY_SUBNETS", "subnet ids, separated by commas")?,
             security_groups: variables.list("RUNVOY_SECURITY_GROUPS", "security group ids, separated by commas")?,
@@ -234,9 +263,8 @@ impl Variables<'_> {
         }
     }
 
-    fn secrets_prefix(&self) -> Result<String, ConfigError> {
-        const NAME: &str = "RUNVOY_SECRETS_PREFIX";
-        let prefix = self.optional(NAME).unwrap_or_else(|| "/runvoy/secrets".to_owned());
+    fn path(&self, name: &'static str, default: &str) -> Result<String, ConfigError> {
+        let prefix = self.optional(name).unwrap_or_else(|| default.to_owned());
         let well_formed = prefix.len() > 1
             && prefix.starts_with('/')
             && !prefix.ends_with('/')
@@ -244,8 +272,14 @@ impl Variables<'_> {
         if well_formed {
             Ok(prefix)
         } else {
-            Err(ConfigError::Bad { name: NAME, got: prefix, wants: "a path such as /runvoy/secrets" })
+            Err(ConfigError::Bad { name, got: prefix, wants: "a path such as /runvoy/secrets" })
         }
+    }
+
+    fn private_webhooks(&self) -> Result<PrivateWebhooks, ConfigError> {
+        const NAME: &str = "RUNVOY_ALLOW_PRIVATE_WEBHOOKS";
+        let Some(text) = self.optional(NAME) else { return Ok(PrivateWebhooks::Off) };
+        text.parse().map_err(|_| ConfigError::Bad { name: NAME, got: text, wants: "off, loopback or on" })
     }
 }
 
@@ -274,6 +308,10 @@ mod tests {
             ("RUNVOY_AUDIT_TABLE", "audit"),
             ("RUNVOY_PLAYBOOKS_TABLE", "playbooks"),
             ("RUNVOY_LOCKS_TABLE", "locks"),
+            ("RUNVOY_NOTIFICATIONS_TABLE", "notifications"),
+            ("RUNVOY_DELIVERIES_TABLE", "deliveries"),
+            ("RUNVOY_NOTIFICATION_TOPICS", "arn:aws:sns:us-east-1:123456789012:runvoy-notification-"),
+            ("RUNVOY_NOTIFICATIONS_QUEUE", "https://sqs.us-east-1.amazonaws.com/123456789012/notifications"),
             ("RUNVOY_WEBSOCKET_API_ENDPOINT", "https://abc.example.com/prod/"),
             ("RUNVOY_ECS_CLUSTER", "runvoy"),
             ("RUNVOY_SUBNETS", "subnet-1, subnet-2"),
@@ -338,6 +376,8 @@ mod tests {
             ("RUNVOY_LOG_RETENTION_DAYS", "-1"),
             ("RUNVOY_LOG_RETENTION_DAYS", "a month"),
             ("RUNVOY_ASSIGN_PUBLIC_IP", "yes"),
+            ("RUNVOY_ALLOW_PRIVATE_WEBHOOKS", "yes"),
+            ("RUNVOY_NOTIFICATIONS_QUEUE", "notifications"),
         ] {
             let mut variables = complete();
             variables.insert(name, value);

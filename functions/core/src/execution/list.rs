@@ -60,6 +60,12 @@ fn name_in_image_id(id: &str) -> Option<&str> {
     (is_hash && name.contains(':')).then_some(name)
 }
 
+/// Tells whether an image's id is this one, or begins with this name with or without tag.
+pub(crate) fn is_of_image(id: &str, wanted: &str) -> bool {
+    let name = name_in_image_id(id).unwrap_or(id);
+    id == wanted || name == wanted || name.rsplit_once(':').is_some_and(|(name, _)| name == wanted)
+}
+
 impl Filter {
     /// Tells whether a query may return executions that the filter leaves out.
     fn is_sparse(&self) -> bool {
@@ -67,11 +73,7 @@ impl Filter {
     }
 
     fn matches(&self, execution: &Execution) -> bool {
-        let is_image = |wanted: &String| {
-            let id = execution.image_id.as_str();
-            let name = name_in_image_id(id).unwrap_or(id);
-            id == wanted || name == wanted || name.rsplit_once(':').is_some_and(|(name, _)| name == wanted)
-        };
+        let is_image = |wanted: &String| is_of_image(execution.image_id.as_str(), wanted);
         let command = execution.command.to_lowercase();
         self.created_by.as_ref().is_none_or(|by| *by == execution.created_by)
             && self.image.as_ref().is_none_or(is_image)

@@ -9,6 +9,8 @@ use crate::image::task_definition::{RUNNER, SIDECAR};
 const USER_INITIATED: &str = "UserInitiated";
 /// The stop code of a task whose Spot capacity AWS has taken back.
 const SPOT_INTERRUPTION: &str = "SpotInterruption";
+/// The stop code of a task of which a container could not start.
+pub(super) const FAILED_TO_START: &str = "TaskFailedToStart";
 /// The exit code of a run that has reached its time limit, of the runner and of the sidecar.
 const TIMED_OUT: i32 = 124;
 /// The sidecar's exit code when the repository asks for credentials, and there are none.
@@ -73,7 +75,7 @@ impl Stop {
     fn outcome(&self) -> (Status, i32) {
         match (self.stop_code.as_deref(), self.exit_code) {
             (Some(USER_INITIATED), _) => (Status::Stopped, 130),
-            (Some("TaskFailedToStart" | SPOT_INTERRUPTION), _) | (_, None) => (Status::Failed, 1),
+            (Some(FAILED_TO_START | SPOT_INTERRUPTION), _) | (_, None) => (Status::Failed, 1),
             (_, Some(0)) => (Status::Succeeded, 0),
             (_, Some(code)) => (Status::Failed, code),
         }

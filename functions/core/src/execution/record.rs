@@ -69,6 +69,24 @@ impl ExecutionRecord {
         self.starting_at.unwrap_or(self.execution.started_at)
     }
 
+    /// The record in an image of a stream record.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for an item that is no execution.
+    pub fn from_image(image: serde_dynamo::Item) -> Result<Self> {
+        Ok(serde_dynamo::from_item::<_, Self>(image)?.with_reason())
+    }
+
+    /// Tells whether the execution's task failed before its command ran.
+    pub fn failed_to_start(&self) -> bool {
+        self.execution.status == Status::Failed && self.stop_code.as_deref() == Some(outcome::FAILED_TO_START)
+    }
+
+    /// Tells whether ECS has told the end of a task.
+    pub fn has_task_end(&self) -> bool {
+        self.stop_code.is_some()
+    }
+
     /// The record in an item, with the reason of its end in words.
     pub(super) fn from_item(item: table::Item) -> Result<Self> {
         Ok(table::from_item::<Self>(item)?.with_reason())

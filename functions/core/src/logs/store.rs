@@ -235,6 +235,15 @@ pub(super) async fn newest(app: &App, id: &ExecutionId, head: &LogHead) -> Resul
     if head.sequence == 0 { Ok(None) } else { get(app, id, head.sequence).await }
 }
 
+/// The last lines that are stored of a log, at most those of its two newest batches.
+pub(crate) async fn tail(app: &App, id: &ExecutionId) -> Result<Vec<LogEvent>> {
+    let Some(head) = head::find(app, id).await? else { return Ok(Vec::new()) };
+    let batches = after(app, id, head.sequence.saturating_sub(2)).await?;
+    let mut events: Vec<LogEvent> = batches.into_iter().flat_map(|batch| batch.events).collect();
+    events.sort_by(|a, b| a.timestamp.cmp(&b.timestamp).then_with(|| a.event_id.cmp(&b.event_id)));
+    Ok(events)
+}
+
 /// The next batches after a sequence number, as many as one answer of DynamoDB carries (1 MB); empty when there are none.
 pub async fn after(app: &App, id: &ExecutionId, sequence: u64) -> Result<Vec<Batch>> {
     items_after(app, id, sequence).await?.into_iter().map(Batch::from_item).collect()

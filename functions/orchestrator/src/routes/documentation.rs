@@ -45,6 +45,7 @@ pub(super) fn outline() -> OpenApi {
             ),
             tag(tags::LOCKS, "What executions hold while they run, and wait for"),
             tag(tags::USERS, "The users of the API and their roles"),
+            tag(tags::NOTIFICATIONS, "Who is told of what becomes of executions"),
             tag(tags::OPERATIONS, "The system itself"),
         ]))
         .components(Some(components))

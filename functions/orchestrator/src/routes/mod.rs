@@ -8,6 +8,7 @@ mod health;
 mod images;
 mod keys;
 mod locks;
+mod notifications;
 mod operations;
 mod owners;
 mod page;
@@ -34,6 +35,7 @@ mod tags {
     pub(super) const IMAGES: &str = "Images";
     pub(super) const SECRETS: &str = "Secrets";
     pub(super) const PLAYBOOKS: &str = "Playbooks";
+    pub(super) const NOTIFICATIONS: &str = "Notifications";
     pub(super) const USERS: &str = "Users";
     pub(super) const LOCKS: &str = "Locks";
     pub(super) const OPERATIONS: &str = "Operations";
@@ -90,6 +92,14 @@ macro_rules! for_all_handlers {
             secrets::show,
             secrets::update,
             secrets::delete,
+            notifications::list,
+            notifications::create,
+            notifications::show,
+            notifications::update,
+            notifications::delete,
+            notifications::test,
+            notifications::rotate,
+            notifications::deliveries,
         ]
     };
 }

@@ -71,7 +71,9 @@ impl DynamoDb {
         for (table, time_to_live) in stack.tables() {
             let name = table["TableName"].clone();
             if let Ok(existing) = database.describe_table(request(json!({"TableName": name}))?) {
-                add_indexes(&database, &table, &serde_json::to_value(existing)?["Table"])?;
+                let existing = &serde_json::to_value(existing)?["Table"];
+                add_indexes(&database, &table, existing)?;
+                add_stream(&database, &table, existing)?;
                 continue;
             }
             let create: CreateTableRequest = request(table)?;
@@ -180,6 +182,15 @@ impl DynamoDb {
         Follower::at_end(&self.database, &self.streams, &self.written, table)
     }
 
+    /// Follows a table's stream from the oldest record that is kept, so that what an earlier run of the program has not handled is
+    /// handled by this one. It has handled some of the records before.
+    ///
+    /// # Errors
+    /// As [`follow`](Self::follow).
+    pub fn follow_from_oldest(&self, table: &str) -> Result<Follower> {
+        Follower::from_oldest(&self.database, &self.streams, &self.written, table)
+    }
+
     /// Carries out a transaction, or answers one again that was carried out with the same client token.
     fn transact(&self, body: &[u8], now: Duration) -> Transacted {
         let mut request: TransactWriteItemsRequest = match serde_json::from_slice(body) {
@@ -264,6 +275,18 @@ fn add_indexes(database: &Database, wanted: &Value, existing: &Value) -> Result<
         }))?;
         database.update_table(update).with_context(|| format!("index {name} of table {table} cannot be made"))?;
     }
+    Ok(())
+}
+
+/// Gives a table of an earlier version of the template the stream that it lacks.
+fn add_stream(database: &Database, wanted: &Value, existing: &Value) -> Result<()> {
+    if wanted["StreamSpecification"].is_null() || !existing["LatestStreamArn"].is_null() {
+        return Ok(());
+    }
+    let table = &wanted["TableName"];
+    let update: UpdateTableRequest =
+        request(json!({"TableName": table, "StreamSpecification": wanted["StreamSpecification"]}))?;
+    database.update_table(update).with_context(|| format!("the stream of table {table} cannot be made"))?;
     Ok(())
 }
 

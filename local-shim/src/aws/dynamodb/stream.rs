@@ -121,6 +121,8 @@ pub struct Follower {
     iterator: Option<String>,
     arn: String,
     position: Arc<AtomicI64>,
+    /// The number of the last record that was returned. The next call says that it has been handled.
+    returned: i64,
     /// The records that were read since the last delete.
     passed: usize,
 }
@@ -128,40 +130,64 @@ pub struct Follower {
 impl Follower {
     /// Reads a table's stream from its present end on.
     pub(super) fn at_end(database: &Database, streams: &Streams, written: &Arc<Notify>, table: &str) -> Result<Self> {
+        // It is read before the iterator is made, so that no record between them is passed over.
+        let last = streams.last(table)?;
+        let follower = Self::from(database, streams, written, table, "LATEST", last)?;
+        // What an earlier run of the program has left.
+        streams.delete_passed(table);
+        Ok(follower)
+    }
+
+    /// Reads a table's stream from the oldest record that is kept.
+    pub(super) fn from_oldest(
+        database: &Database,
+        streams: &Streams,
+        written: &Arc<Notify>,
+        table: &str,
+    ) -> Result<Self> {
+        Self::from(database, streams, written, table, "TRIM_HORIZON", 0)
+    }
+
+    fn from(
+        database: &Database,
+        streams: &Streams,
+        written: &Arc<Notify>,
+        table: &str,
+        start: &str,
+        position: i64,
+    ) -> Result<Self> {
         let description = database.describe_table(DescribeTableRequest { table_name: table.to_owned() })?;
         let description = serde_json::to_value(&description)?;
         let arn = description["Table"]["LatestStreamArn"].as_str().context("the table has no stream")?.to_owned();
         let stream: DescribeStreamRequest = request(json!({"StreamArn": arn}))?;
         let stream = serde_json::to_value(database.describe_stream(stream)?)?;
         let shard = stream["StreamDescription"]["Shards"][0]["ShardId"].as_str().context("the stream has no shard")?;
-        // It is read before the iterator is made, so that no record between them is passed over.
-        let last = streams.last(table)?;
         let start = database.get_shard_iterator(GetShardIteratorRequest {
             stream_arn: arn.clone(),
             shard_id: shard.to_owned(),
-            shard_iterator_type: "LATEST".to_owned(),
+            shard_iterator_type: start.to_owned(),
             sequence_number: None,
         })?;
-        let follower = Self {
+        Ok(Self {
             database: database.clone(),
             streams: streams.clone(),
             written: written.clone(),
             table: table.to_owned(),
             iterator: start.shard_iterator,
             arn,
-            position: streams.reader(table, last),
+            position: streams.reader(table, position),
+            returned: position,
             passed: 0,
-        };
-        // What an earlier run of the program has left.
-        streams.delete_passed(table);
-        Ok(follower)
+        })
     }
 
-    /// Waits for the next records, and returns at least one, in the form in which Lambda receives them.
+    /// Waits for the next records, and returns at least one, in the form in which Lambda receives them. The call tells that those of the
+    /// call before it have been handled, and need not be kept.
     ///
     /// # Errors
     /// The stream cannot be read.
     pub async fn next(&mut self, at_most: usize) -> Result<Vec<Value>> {
+        self.position.store(self.returned, Ordering::Relaxed);
         loop {
             let written = self.written.clone();
             let written = written.notified();
@@ -176,7 +202,7 @@ impl Follower {
                 written.await;
                 continue;
             };
-            self.position.store(stored(&last.dynamodb.sequence_number), Ordering::Relaxed);
+            self.returned = stored(&last.dynamodb.sequence_number);
             self.passed += answer.records.len();
             if self.passed >= DELETE_EVERY {
                 self.delete_passed();

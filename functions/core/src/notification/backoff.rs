@@ -1,0 +1,33 @@
+//! Says when a delivery that failed is tried again.
+
+use std::time::Duration;
+
+/// The pause before the first repetition. Each further one is twice as long.
+const FIRST: Duration = Duration::from_secs(5);
+/// The longest pause: a receiver that was down for long gets what it missed within an hour.
+const LONGEST: Duration = Duration::from_secs(3600);
+/// The time from the first try after which a delivery is given up.
+pub(super) const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// The pause after so many tries.
+pub(super) fn pause(attempts: u32) -> Duration {
+    FIRST.saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1).min(20))).min(LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_repetition_is_after_five_seconds_and_a_day_has_few() {
+        let pauses: Vec<u64> = (1..=12).map(|attempts| pause(attempts).as_secs()).collect();
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600]);
+        assert_eq!(pause(u32::MAX), LONGEST);
+        let (mut tries, mut passed) = (0, Duration::ZERO);
+        while passed < GIVE_UP_AFTER {
+            tries += 1;
+            passed += pause(tries);
+        }
+        assert_eq!(tries, 33);
+    }
+}

@@ -1,0 +1,172 @@
+//! Turns changes of executions into messages for the notifications that want to know.
+
+use jiff::Timestamp;
+use runvoy_api_types::{Execution, ExecutionId, Status};
+
+use super::{
+    NotificationEvent, NotificationFor, NotificationRecord, NotificationState,
+    queue::{self, Message},
+    record, series,
+};
+use crate::{
+    App, Error, Result,
+    error::Service,
+    execution::{ExecutionRecord, list::is_of_image},
+};
+
+/// The number of times the usual time after which an execution is slow.
+const SLOW_TIMES: i64 = 2;
+/// Seconds by which an execution is longer than usual at least before it is slow, so that a short one is not at every hiccup.
+const SLOW_SECONDS: i64 = 60;
+
+/// A change of an execution's status.
+#[derive(Debug)]
+pub struct StatusChange {
+    /// The status before; absent for a new execution.
+    pub from: Option<Status>,
+    pub to: ExecutionRecord,
+}
+
+impl StatusChange {
+    fn execution(&self) -> &Execution {
+        &self.to.execution
+    }
+
+    /// Tells whether the status is another one than before. Other attributes change, too.
+    fn is_one(&self) -> bool {
+        self.from != Some(self.execution().status)
+    }
+
+    /// Tells whether the execution failed before its command ran.
+    fn is_failed_start(&self) -> bool {
+        let had_task = matches!(self.from, Some(Status::Starting | Status::Running | Status::Terminating));
+        self.to.failed_to_start() || self.execution().status == Status::Failed && !had_task && !self.to.has_task_end()
+    }
+}
+
+/// The id of a change, the same whenever and however often it is told.
+fn change_id(id: &ExecutionId, what: &str) -> String {
+    format!("{id}-{}", what.to_ascii_lowercase())
+}
+
+/// Tells the notifications of changes. Answers for each change, in their order.
+pub async fn tell(app: &App, changes: &[StatusChange]) -> Vec<Result<()>> {
+    let wanted: Vec<NotificationRecord> = match record::all(app).await {
+        Ok(all) => all.into_iter().filter(|one| one.notification.state != NotificationState::Paused).collect(),
+        Err(error) => {
+            tracing::error!(error = %error.chain(), "the notifications could not be read");
+            let failed = || Error::unavailable(Service::DynamoDb, "the notifications could not be read");
+            return changes.iter().map(|_| Err(failed())).collect();
+        }
+    };
+    let told = changes.iter().map(|change| tell_one(app, change, &wanted));
+    futures_util::future::join_all(told).await
+}
+
+async fn tell_one(app: &App, change: &StatusChange, all: &[NotificationRecord]) -> Result<()> {
+    if !change.is_one() {
+        return Ok(());
+    }
+    let execution = change.execution();
+    let interested: Vec<&NotificationRecord> =
+        all.iter().filter(|record| concerns(&record.notification.r#for, execution)).collect();
+    if interested.is_empty() {
+        return Ok(());
+    }
+    let messages = match execution.status {
+        Status::Succeeded | Status::Failed => of_end(app, change, &interested).await?,
+        Status::Running => of_start(app, execution, &interested).await?,
+        Status::Waiting => of_waiting(execution, &interested),
+        _ => Vec::new(),
+    };
+    queue::send(app, &messages).await
+}
+
+fn wants(record: &NotificationRecord, event: NotificationEvent) -> bool {
+    record.notification.on.contains(&event)
+}
+
+fn message(
+    record: &NotificationRecord,
+    event: NotificationEvent,
+    execution_id: &ExecutionId,
+    what: &str,
+    time: Timestamp,
+) -> Message {
+    Message {
+        name: record.notification.name.to_string(),
+        notification_id: record.id.clone(),
+        event,
+        change: change_id(execution_id, what),
+        time,
+        execution_id: Some(execution_id.clone()),
+        due: None,
+    }
+}
+
+/// The messages about the end of an execution: one for each notification, of the event that says most.
+async fn of_end(app: &App, change: &StatusChange, interested: &[&NotificationRecord]) -> Result<Vec<Message>> {
+    use NotificationEvent::{Failed, NotStarted, Recovered, Slow, Succeeded};
+    let execution = change.execution();
+    let at = execution.completed_at.unwrap_or(execution.started_at);
+    let needs_series = interested.iter().any(|record| wants(record, Recovered) || wants(record, Slow));
+    let decision = if needs_series { series::decide(app, execution, at).await? } else { series::Decision::default() };
+    let candidates: &[NotificationEvent] = match execution.status {
+        Status::Succeeded if decision.recovered => &[Recovered, Succeeded],
+        Status::Succeeded => &[Succeeded],
+        _ if change.is_failed_start() => &[NotStarted, Failed],
+        _ => &[Failed],
+    };
+    let what = execution.status.to_string();
+    let mut messages: Vec<Message> = interested
+        .iter()
+        .filter_map(|record| {
+            let event = candidates.iter().find(|event| wants(record, **event))?;
+            Some(message(record, *event, &execution.execution_id, &what, at))
+        })
+        .collect();
+    if let Some(later) = &decision.recovers {
+        let succeeded = Status::Succeeded.to_string();
+        let told = interested.iter().filter(|record| wants(record, Recovered));
+        messages.extend(told.map(|record| message(record, Recovered, &later.execution_id, &succeeded, later.at)));
+    }
+    Ok(messages)
+}
+
+/// The messages about an execution that waits for approvals. Its start is the time of the request.
+fn of_waiting(execution: &Execution, interested: &[&NotificationRecord]) -> Vec<Message> {
+    let wanted = interested.iter().filter(|record| wants(record, NotificationEvent::Waiting));
+    let what = Status::Waiting.to_string();
+    let id = &execution.execution_id;
+    wanted.map(|record| message(record, NotificationEvent::Waiting, id, &what, execution.started_at)).collect()
+}
+
+/// The messages about an execution that runs: each is held back until the execution would be slow.
+async fn of_start(app: &App, execution: &Execution, interested: &[&NotificationRecord]) -> Result<Vec<Message>> {
+    let interested: Vec<_> =
+        interested.iter().filter(|record| wants(record, NotificationEvent::Slow)).copied().collect();
+    let usual = match interested.iter().any(|record| record.notification.slow_after.is_none()) {
+        true => series::usual(app, execution).await?,
+        false => None,
+    };
+    let messages = interested.into_iter().filter_map(|record| {
+        let own = record.notification.slow_after.and_then(|seconds| i64::try_from(seconds).ok());
+        let seconds = own.or_else(|| usual.map(|usual| (usual * SLOW_TIMES).max(usual + SLOW_SECONDS)))?;
+        let due = execution.started_at.checked_add(jiff::SignedDuration::from_secs(seconds)).ok()?;
+        // The sort key has the start, because the usual time may be another one when the same change is told again.
+        let slow = message(record, NotificationEvent::Slow, &execution.execution_id, "slow", execution.started_at);
+        Some(Message { due: Some(due), ..slow })
+    });
+    Ok(messages.collect())
+}
+
+/// Tells whether a notification is about this execution.
+fn concerns(target: &NotificationFor, execution: &Execution) -> bool {
+    let source = execution.asked.source.split_once(':');
+    let is_from =
+        |kind: &str, name: &str| source.is_some_and(|(found, of)| found == kind && of.split('@').next() == Some(name));
+    target.playbook.as_deref().is_none_or(|name| is_from("playbook", name))
+        && target.schedule.as_deref().is_none_or(|name| is_from("schedule", name))
+        && target.user.as_deref().is_none_or(|user| execution.created_by.as_str() == user)
+        && target.image.as_deref().is_none_or(|image| is_of_image(execution.image_id.as_str(), image))
+}

@@ -1,0 +1,141 @@
+//! Writes what a notification says: as JSON for programs, and in words for people.
+
+use jiff::Timestamp;
+use runvoy_api_types::Execution;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{NotificationEvent, NotificationRecord, queue::Message, slack};
+use crate::{App, Error, Result, time};
+
+/// Characters of a command in words for people.
+const MAX_COMMAND: usize = 300;
+
+/// What is told of a change.
+pub(super) struct Told<'a> {
+    pub(super) message: &'a Message,
+    pub(super) record: &'a NotificationRecord,
+    pub(super) execution: Option<&'a Execution>,
+    /// The last lines of the log, if an owner of the notification may read them.
+    pub(super) lines: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    id: &'a str,
+    r#type: NotificationEvent,
+    #[serde(with = "time::as_rfc3339")]
+    time: Timestamp,
+    notification: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    execution: Option<&'a Execution>,
+    /// The page that shows the execution.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+}
+
+impl Told<'_> {
+    /// The body of a webhook.
+    pub(super) fn body(&self, app: &App) -> Result<Vec<u8>> {
+        let body = Body {
+            id: &self.message.change,
+            r#type: self.message.event,
+            time: self.message.time,
+            notification: self.record.notification.name.as_str(),
+            execution: self.execution,
+            url: self.url(app),
+        };
+        serde_json::to_vec(&body).map_err(|error| Error::internal_with("a webhook could not be serialized", error))
+    }
+
+    /// The page that shows the execution, if the address of the console is known.
+    fn url(&self, app: &App) -> Option<String> {
+        let address = app.config.web_url.as_ref().or(app.config.api_url.as_ref())?;
+        let id = &self.execution?.execution_id;
+        Some(format!("{}/logs?execution_id={id}", address.trim_end_matches('/')))
+    }
+
+    /// One line that says what has happened.
+    pub(super) fn headline(&self) -> String {
+        let Some(execution) = self.execution else {
+            return format!("runvoy: a test of the notification {}", self.record.notification.name);
+        };
+        let what = match self.message.event {
+            NotificationEvent::Failed => match execution.exit_code {
+                Some(code) => format!("failed with exit code {code}"),
+                None => "failed".to_owned(),
+            },
+            NotificationEvent::Recovered => "succeeded again".to_owned(),
+            NotificationEvent::Slow => "is slow".to_owned(),
+            NotificationEvent::NotStarted => "did not start".to_owned(),
+            NotificationEvent::Waiting => "waits for approval".to_owned(),
+            NotificationEvent::Succeeded | NotificationEvent::Test => "succeeded".to_owned(),
+        };
+        format!("{} {what}", subject(execution))
+    }
+
+    /// The facts below the headline: name and value of each.
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let Some(execution) = self.execution else { return Vec::new() };
+        let mut facts = vec![
+            ("Command", shortened(&execution.command)),
+            ("Started by", execution.created_by.to_string()),
+            ("Image", execution.image_id.to_string()),
+        ];
+        let took = execution.duration_seconds.map(|seconds| format!("{seconds} s"));
+        let exit = execution.exit_code.map(|code| code.to_string());
+        for (name, value) in [("Exit code", exit), ("Took", took), ("Reason", execution.reason.clone())] {
+            facts.extend(value.map(|value| (name, value)));
+        }
+        facts
+    }
+
+    /// A mail: its subject and its text.
+    pub(super) fn mail(&self, app: &App) -> (String, String) {
+        let headline = self.headline();
+        let mut text = format!("{headline}\n");
+        for (name, value) in self.facts() {
+            text.push_str(&format!("\n{name}: {value}"));
+        }
+        if !self.lines.is_empty() {
+            text.push_str(&format!("\n\nThe last lines:\n\n{}", self.lines.join("\n")));
+        }
+        if let Some(url) = self.url(app) {
+            text.push_str(&format!("\n\n{url}"));
+        }
+        text.push_str(&format!("\n\nThe notification {} of runvoy sends this.\n", self.record.notification.name));
+        (headline, text)
+    }
+
+    /// A message of Slack.
+    pub(super) fn slack(&self, app: &App) -> Value {
+        let headline = slack::escaped(&self.headline());
+        let mut text = match self.url(app) {
+            Some(url) => format!("*<{url}|{headline}>*"),
+            None => format!("*{headline}*"),
+        };
+        for (name, value) in self.facts() {
+            text.push_str(&format!("\n{name}: {}", slack::code(&value)));
+        }
+        if !self.lines.is_empty() {
+            text.push_str(&slack::block(self.lines));
+        }
+        let text = slack::cut(text);
+        json!({"text": headline, "blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": text}}]})
+    }
+}
+
+/// What an execution is called: its playbook or its schedule, or else its command.
+fn subject(execution: &Execution) -> String {
+    match execution.asked.source.split_once(':') {
+        Some((kind @ ("playbook" | "schedule"), name)) => format!("{kind} {name}"),
+        _ => shortened(execution.command.lines().next().unwrap_or_default()),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(MAX_COMMAND) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,131 @@
+//! Sends HTTP requests to receivers outside AWS, with the HTTP client that the SDK brings.
+
+use std::time::Duration;
+
+use aws_smithy_http_client::{
+    Connector,
+    tls::{self, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::{
+    http::{HttpConnector as _, SharedHttpConnector},
+    orchestrator::HttpRequest,
+};
+use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
+use futures_util::future::{self, Either};
+use http::Uri;
+
+use super::{address, check, signature};
+use crate::{App, config::PrivateWebhooks};
+
+/// The time that a receiver has to answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of an answer that are kept.
+const MAX_ANSWER: usize = 500;
+
+/// The client for receivers. It follows no redirect, uses no proxy, and connects to no address that the setting does not allow.
+pub(crate) fn connector(private: PrivateWebhooks) -> SharedHttpConnector {
+    let tls = tls::Provider::rustls(CryptoMode::Ring);
+    let connector = Connector::builder().tls_provider(tls).build_with_resolver(address::Resolver { private });
+    SharedHttpConnector::new(connector)
+}
+
+/// The answer of a receiver, or why there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status_code: Option<u16>,
+    pub(super) text: String,
+}
+
+impl Answer {
+    pub(super) fn none(why: impl Into<String>) -> Self {
+        Self { status_code: None, text: why.into() }
+    }
+
+    /// Tells whether the receiver has taken the message.
+    pub(super) fn is_taken(&self) -> bool {
+        self.status_code.is_some_and(|code| (200..300).contains(&code))
+    }
+}
+
+/// A webhook that is to be signed.
+pub(super) struct Signed<'a> {
+    /// The id of the change.
+    pub(super) id: &'a str,
+    /// The newest first.
+    pub(super) keys: &'a [&'a str],
+}
+
+/// Posts JSON to a receiver, with a signature by each key. A failure to reach it is an answer, too.
+pub(super) async fn post(app: &App, url: &str, body: Vec<u8>, signed: Option<Signed<'_>>) -> Answer {
+    let request = match request(app, url, body, signed) {
+        Ok(request) => request,
+        Err(why) => return Answer::none(why),
+    };
+    let exchange = Box::pin(exchange(app, request));
+    let limit = Box::pin(app.sleep(TIMEOUT));
+    match future::select(exchange, limit).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(_) => Answer::none(format!("no answer within {} seconds", TIMEOUT.as_secs())),
+    }
+}
+
+fn request(app: &App, url: &str, body: Vec<u8>, signed: Option<Signed<'_>>) -> Result<HttpRequest, String> {
+    // The connector asks the resolver about names only. The setting may have changed since the notification was made.
+    let uri: Uri = url.parse().map_err(|_| "the address of the receiver is not a URL".to_owned())?;
+    if let Some(literal) = uri.host().and_then(check::literal)
+        && !address::is_allowed(literal, app.config.private_webhooks)
+    {
+        return Err(address::PrivateAddress.to_string());
+    }
+    let now = app.now().as_second();
+    let signature = match &signed {
+        None => None,
+        Some(signed) => {
+            let signatures = signed.keys.iter().map(|key| signature::sign(key, now, &body));
+            Some(signatures.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?.join(","))
+        }
+    };
+    let mut request = HttpRequest::new(SdkBody::from(body));
+    request.set_uri(uri).map_err(|_| "the address of the receiver is not a URL".to_owned())?;
+    request.set_method("POST").map_err(|error| error.to_string())?;
+    let headers = request.headers_mut();
+    headers.insert("content-type", "application/json");
+    headers.insert("user-agent", concat!("runvoy/", env!("CARGO_PKG_VERSION")));
+    if let (Some(signed), Some(signature)) = (signed, signature) {
+        headers.insert("x-runvoy-id", signed.id.to_owned());
+        headers.insert("x-runvoy-timestamp", now.to_string());
+        headers.insert("x-runvoy-signature", signature);
+    }
+    Ok(request)
+}
+
+async fn exchange(app: &App, request: HttpRequest) -> Answer {
+    let response = match app.receivers.call(request).await {
+        Ok(response) => response,
+        Err(error) => return Answer::none(reason(&error)),
+    };
+    let code = response.status().as_u16();
+    let mut text = Vec::new();
+    let mut body = ByteStream::new(response.into_body());
+    while text.len() < MAX_ANSWER
+        && let Some(Ok(part)) = body.next().await
+    {
+        text.extend_from_slice(&part);
+    }
+    text.truncate(MAX_ANSWER);
+    let mut text = String::from_utf8_lossy(&text).trim().to_owned();
+    if (300..400).contains(&code) {
+        text = format!("the receiver redirects, which is not followed. {text}").trim_end().to_owned();
+    }
+    Answer { status_code: Some(code), text }
+}
+
+/// The innermost cause of a failure, which is the one that says something: `connection refused`, or an address that is not allowed.
+fn reason(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let text = innermost.to_string();
+    if text.is_empty() { "the receiver cannot be reached".to_owned() } else { text }
+}

@@ -1,0 +1,59 @@
+//! The stream of the executions table: changes of status, which notifications tell of.
+
+use std::str::FromStr;
+
+use aws_lambda_events::{
+    dynamodb::{Event, EventRecord},
+    streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse},
+};
+use runvoy_core::{
+    App, Error,
+    execution::{ExecutionRecord, Status},
+    notification::change::{self, StatusChange},
+};
+use serde_dynamo::AttributeValue;
+use serde_json::Value;
+
+use crate::EventError;
+
+/// Tells the notifications of the changes. Answers with the sequence numbers of the records that Lambda is to deliver again ("Reporting
+/// batch item failures", AWS Lambda Developer Guide).
+pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError> {
+    let event: Event = serde_json::from_value(event).map_err(EventError::malformed("batch of stream records"))?;
+    let (mut numbers, mut changes) = (Vec::new(), Vec::new());
+    for record in event.records {
+        let number = record.change.sequence_number.clone();
+        match read(record) {
+            Ok(Some(change)) => {
+                numbers.push(number);
+                changes.push(change);
+            }
+            Ok(None) => {}
+            // No repetition makes it readable.
+            Err(error) => tracing::error!(error = %error.chain(), sequence_number = number, "ignored: no execution"),
+        }
+    }
+    let told = if changes.is_empty() { Vec::new() } else { change::tell(app, &changes).await };
+    let mut answer = DynamoDbEventResponse::default();
+    for (number, told) in numbers.into_iter().zip(told) {
+        if let Err(error) = told {
+            tracing::error!(error = %error.chain(), sequence_number = number, "a change of status was not told");
+            let mut failure = DynamoDbBatchItemFailure::default();
+            failure.item_identifier = number;
+            answer.batch_item_failures.push(failure);
+        }
+    }
+    serde_json::to_value(answer).map_err(EventError::malformed("answer to stream records"))
+}
+
+/// The change that a record tells of. `None` for the record of a deletion.
+fn read(record: EventRecord) -> Result<Option<StatusChange>, Error> {
+    if record.event_name == "REMOVE" {
+        return Ok(None);
+    }
+    let from = match record.change.old_image.get("status") {
+        Some(AttributeValue::S(status)) => Status::from_str(status).ok(),
+        _ => None,
+    };
+    Ok(Some(StatusChange { from, to: ExecutionRecord::from_image(record.change.new_image)? }))
+}
