@@ -144,6 +144,33 @@ pub(crate) struct Rerun {
     pub(crate) watch: super::run::WatchOptions,
 }
 
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  runvoy approve                          what waits for you
+  runvoy approve ID --comment 'ticket 7'  show what would run, and ask")]
+pub(crate) struct Approve {
+    /// The execution; without it, those that wait for you are listed
+    pub(crate) id: Option<String>,
+
+    /// A reason, for the audit and for the one who asked
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) confirmation: super::manage::Confirmation,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Deny {
+    /// The execution
+    pub(crate) id: String,
+
+    /// A reason, which the one who asked sees
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+}
+
 /// A time from an RFC 3339 text, or from a duration before now.
 pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse() {

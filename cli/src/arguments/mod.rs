@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::completion;
 
-pub(crate) use executions::{Kill, Lines, List, Logs, Rerun, Status, Which};
+pub(crate) use executions::{Approve, Deny, Kill, Lines, List, Logs, Rerun, Status, Which};
 pub(crate) use manage::{
     Audit, Claim, Configuration, Configure, Confirmation, Health, HealthAction, Images, Keys, Secrets, Users,
     ValueSource,
@@ -127,6 +127,10 @@ pub(crate) enum Command {
     /// Stop executions
     #[command(visible_alias = "stop")]
     Kill(Kill),
+    /// Let a run of a playbook start that waits for an approval, or list those that wait for yours
+    Approve(Approve),
+    /// Stop a run of a playbook that waits for an approval
+    Deny(Deny),
     /// Run an execution's command once more
     Rerun(Rerun),
     /// Open the page of an execution in a browser

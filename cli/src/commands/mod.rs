@@ -1,6 +1,7 @@
 //! Does what each command is for.
 
 mod account;
+mod approvals;
 mod audit;
 mod confirmation;
 mod doctor;
@@ -132,6 +133,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<u8> {
         Command::Status(status) => return executions::status(&context, status).await,
         Command::Kill(kill) => return executions::kill(&context, kill).await,
         Command::List(list) => list::list(&context, list).await?,
+        Command::Approve(approve) => approvals::approve(&context, approve).await?,
+        Command::Deny(deny) => approvals::deny(&context, deny).await?,
         Command::Describe(which) => executions::describe(&context, which).await?,
         Command::Open(which) => executions::open(&context, which).await?,
         Command::Keys(keys) => keys::run(&context, keys).await?,

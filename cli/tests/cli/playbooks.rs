@@ -213,3 +213,38 @@ fn names_of_published_playbooks_and_their_parameters_are_completed() {
     let parameters = completed(&["playbook", "run", "restart", "-P", ""]);
     assert!(parameters.contains("SERVICE=web") && parameters.contains("NOTE="), "{parameters}");
 }
+
+#[test]
+fn a_run_that_waits_is_shown_and_approved_or_denied() {
+    let (system, file) = with_file();
+    std::fs::write(&file, format!("approvals: {{by: ['role:operator'], expires: 2h}}\n{RESTART}")).unwrap();
+    system.prints(&["playbook", "publish", &file]);
+    assert_eq!(system.prints(&["approve"]), "");
+    // The one who asks is another user than the one who decides.
+    system.prints(&["users", "create", "dev@example.com", "--role", "developer", "-o", "json"]);
+    let asked = |service: &str| {
+        let created = system.json(&["users", "claim", "dev@example.com", "-o", "json"]);
+        let claimed = bare(
+            system.home.path(),
+            &["claim", created["claim_token"].as_str().unwrap(), "--endpoint", &system.endpoint],
+        )
+        .output()
+        .unwrap();
+        assert!(claimed.status.success(), "{}", text(&claimed.stderr));
+        let started =
+            bare(system.home.path(), &["playbook", "run", "restart", "-d", "-P", &format!("SERVICE={service}")])
+                .output()
+                .unwrap();
+        assert!(started.status.success(), "{}", text(&started.stderr));
+        text(&started.stdout).trim().to_owned()
+    };
+    let id = asked("web");
+    assert!(system.prints(&["approve"]).contains(&id));
+    let approved = system.run(&["approve", &id, "--comment", "ticket 7"]);
+    assert!(approved.status.success(), "{}", text(&approved.stderr));
+    let said = text(&approved.stderr);
+    assert!(said.contains("dev@example.com") && said.contains("SERVICE=web") && said.contains("echo"), "{said}");
+    assert!(text(&approved.stdout).contains("Approved"));
+    assert!(system.prints(&["logs", "-f", &id]).contains("web in eu"));
+    assert!(!system.run(&["approve", &id]).status.success());
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Email, ExecutionId, ImageId, RequestId, Status, time};
+use crate::{Approval, Email, ExecutionId, ImageId, RequestId, Status, time};
 
 /// An execution as the API lists it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +55,9 @@ pub struct Execution {
     /// What it waits for, while it is `WAITING` or `QUEUED`, in words for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
+    /// Who must approve it, and who has, if it had to wait for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
     #[serde(flatten)]
     pub asked: Asked,
 }

@@ -3,6 +3,7 @@
 //! The server and the command line use these types, so a field has one name and one meaning. The console's are made from
 //! `docs/openapi.json`, which is made from these.
 
+mod approval;
 mod email;
 mod error;
 mod execution;
@@ -26,6 +27,7 @@ mod status;
 pub mod time;
 mod user;
 
+pub use approval::{Approval, Approvals, Decide, Decided, Decision};
 pub use email::Email;
 pub use error::{ErrorBody, ErrorCode, Problem};
 pub use execution::{Asked, AskedAgain, Ending, Execution, OnConflict, plain_reason};

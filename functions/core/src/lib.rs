@@ -4,6 +4,7 @@
 //! which AWS answers.
 
 mod app;
+pub mod approval;
 pub mod audit;
 pub mod auth;
 pub mod aws;

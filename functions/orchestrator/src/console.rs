@@ -68,6 +68,7 @@ const FILES: &[(&str, &str)] = files![
     "main.js",
     "not-found.html",
     "palette.js",
+    "pages/approvals.js",
     "pages/audit-entries.js",
     "pages/audit.js",
     "pages/browser-notifications.js",

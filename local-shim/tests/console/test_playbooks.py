@@ -112,3 +112,40 @@ def test_text_of_playbooks_is_never_markup(system, visit):
     expect(page.get_by_role("heading", name="evil", level=1)).to_be_visible()
     expect(page.get_by_label(evil)).to_be_visible()
     assert page.locator("main img").count() == 0
+
+
+def test_someone_else_sees_what_will_run_and_approves(system, visit):
+    asker, operator = system.user("developer", "asks-first"), system.user("operator", "approves")
+    playbook = {"commands": ['echo "restarted $SERVICE"'], "parameters": [{"name": "SERVICE"}], "approvals": {"by": ["role:operator"]}}
+    system.api("PUT", "/playbooks/careful", playbook, asker)
+    page = visit().sign_in("/playbooks?name=careful", asker)
+    page.get_by_label("SERVICE").fill("web-7")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("heading", name="Waiting")).to_be_visible()
+    expect(page.get_by_text("It waits for an approval by role:operator or an admin")).to_be_visible()
+    expect(page.get_by_text("See what will run")).to_have_count(0)
+
+    other = visit().sign_in("/", operator)
+    other.get_by_role("region", name="Waits for you").get_by_role("link", name="careful@1").click()
+    approve = other.get_by_role("button", name="Approve")
+    expect(approve).not_to_be_visible()
+    other.get_by_text("See what will run, and decide").click()
+    expect(other.get_by_label("Command that will run")).to_have_text('echo "restarted $SERVICE"')
+    expect(other.get_by_label("Values")).to_contain_text("web-7")
+    other.get_by_label("Comment").fill("ticket 7")
+    approve.click()
+    expect(other.get_by_role("heading", name="Succeeded")).to_be_visible()
+    expect(other.get_by_text("approves@example.com approved")).to_be_visible()
+    expect(page.get_by_role("heading", name="Succeeded")).to_be_visible()
+    expect(page.get_by_text("restarted web-7")).to_be_visible()
+
+    # The next one is denied, and its asker reads why.
+    page.get_by_role("button", name="Same values again").click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("heading", name="Waiting")).to_be_visible()
+    other.goto(page.url)
+    other.get_by_text("See what will run, and decide").click()
+    other.get_by_label("Comment").fill("not on a Friday")
+    other.get_by_role("button", name="Deny").click()
+    expect(other.get_by_role("heading", name="Stopped")).to_be_visible()
+    expect(page.get_by_text("denied by approves@example.com: not on a Friday")).to_be_visible()

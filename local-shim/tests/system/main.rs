@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "no crate uses a test program")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod approvals;
 mod audit;
 mod calls;
 mod capacity;

@@ -12,6 +12,8 @@ use crate::client::{Answer, Caller, System, id};
 enum About {
     Account,
     Execution,
+    /// An execution that waits for an operator's approval.
+    Waiting,
     Image,
     Secret,
     Playbook,
@@ -73,6 +75,26 @@ fn rows() -> Vec<Row> {
         row("GET", "/executions/{}/status", Execution, "", 200, [true, false, true, false], "executions:status", &[]),
         row("GET", "/executions/{}/logs", Execution, "", 200, OPERATOR, "executions:logs", &[]),
         row("DELETE", "/executions/{}", Execution, "", 204, OPERATOR, "executions:kill", &[]),
+        row(
+            "POST",
+            "/executions/{}/approve",
+            Waiting,
+            "{ }",
+            200,
+            OPERATOR,
+            "executions:approve",
+            &["executions:approve"],
+        ),
+        row(
+            "POST",
+            "/executions/{}/deny",
+            Waiting,
+            "{ }",
+            200,
+            OPERATOR,
+            "executions:approve",
+            &["executions:approve"],
+        ),
         row("PUT", "/executions/{}/owners", Execution, owners, 200, ADMIN, "executions:own", &["executions:own"]),
         row("GET", "/users", Account, "", 200, OPERATOR, "users:list", &[]),
         row("POST", "/users/create", Account, new_user, 201, ADMIN, "users:create", &["users:create"]),
@@ -214,6 +236,8 @@ fn as_done(actions: &[&str]) -> Vec<(String, String)> {
 /// Creates resources, and gives them to other owners.
 struct Maker<'a> {
     admin: &'a Caller,
+    /// Asks for executions that wait.
+    asker: &'a Caller,
     dynamodb: aws_sdk_dynamodb::Client,
     execution: String,
     made: usize,
@@ -228,6 +252,11 @@ impl Maker<'_> {
         let (table, key, id, owners) = match about {
             About::Account => return number.to_string(),
             About::Execution => ("executions", "execution_id", self.execution.clone(), "owned_by"),
+            About::Waiting => {
+                let started = self.asker.post("/playbooks/waits/run", &json!({})).await;
+                assert_eq!(started.status, 202, "{}", started.text);
+                ("executions", "execution_id", crate::client::id(&started.json()), "owned_by")
+            }
             About::Image => {
                 let image = json!({"image": format!("made:{number}"), "is_default": false});
                 assert_eq!(self.admin.post("/images/register", &image).await.status, 201);
@@ -277,7 +306,10 @@ async fn every_role_may_do_on_every_route_what_the_contract_says_and_the_audit_h
     let system = System::start().await;
     let (execution, _) = system.admin.run_to_end(json!({"command": "true"})).await;
     let dynamodb = aws_sdk_dynamodb::Client::new(system.shim.sdk());
-    let mut maker = Maker { admin: &system.admin, dynamodb, execution, made: 0 };
+    let waits = json!({"commands": ["true"], "approvals": {"by": ["role:operator"]}});
+    assert_eq!(system.admin.put("/playbooks/waits", &waits).await.status, 200);
+    let asker = system.user("developer", "asker@example.com").await;
+    let mut maker = Maker { admin: &system.admin, asker: &asker, dynamodb, execution, made: 0 };
     let roles = ["operator", "developer", "viewer", "runner"];
     for (at, role) in roles.into_iter().enumerate() {
         let email = format!("{role}@example.com");
@@ -291,7 +323,8 @@ async fn every_role_may_do_on_every_route_what_the_contract_says_and_the_audit_h
                 // Owning an image, a secret or a playbook is not enough to run other commands: the role must allow runs, too.
                 let publishes = row.method == Method::PUT && row.path == "/playbooks/{}";
                 let may_run = ["operator", "developer"].contains(&role);
-                let allowed = row.may[at] || owned && row.path != "/run" && (may_run || !publishes);
+                let allowed = row.may[at]
+                    || owned && row.path != "/run" && (may_run || !publishes) && row.about != About::Waiting;
                 let (path, body) = (row.path.replace("{}", &thing), row.body.replace("{}", &thing));
                 let answer = caller.request(row.method.clone(), &path, &[], body).await;
                 let what = format!("{role} {} {path} owned: {owned}", row.method);

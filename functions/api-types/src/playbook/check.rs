@@ -48,6 +48,12 @@ impl Playbook {
             let problem = format!("timeout must be 1 to {MAX_TIMEOUT_SECONDS} seconds, or 0 for none");
             return Err(Problem::new(problem).at_field("timeout"));
         }
+        if let Some(approvals) = &self.approvals {
+            approvals.check().map_err(|problem| {
+                let field = problem.field.clone().unwrap_or_default();
+                Problem { field: Some(format!("approvals.{field}")), ..problem }
+            })?;
+        }
         if self.parameters.len() > MAX_PARAMETERS {
             let problem = format!("a playbook has at most {MAX_PARAMETERS} parameters");
             return Err(Problem::new(problem).at_field("parameters"));

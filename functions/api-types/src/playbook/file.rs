@@ -5,8 +5,20 @@ use crate::Problem;
 
 /// Bytes of a playbook's file.
 const MAX_FILE_BYTES: usize = 128 * 1024;
-const FIELDS: [&str; 10] =
-    ["description", "image", "git_repo", "git_ref", "git_path", "secrets", "env", "timeout", "parameters", "commands"];
+const FIELDS: [&str; 11] = [
+    "approvals",
+    "description",
+    "image",
+    "git_repo",
+    "git_ref",
+    "git_path",
+    "secrets",
+    "env",
+    "timeout",
+    "parameters",
+    "commands",
+];
+const APPROVALS_FIELDS: [&str; 3] = ["count", "by", "expires"];
 const PARAMETER_FIELDS: [&str; 10] =
     ["name", "type", "label", "description", "default", "required", "allowed", "pattern", "min_length", "max_length"];
 
@@ -41,6 +53,9 @@ fn unknown_keys(text: &str) -> Vec<String> {
         names.filter(|name| !known.contains(name)).map(|name| format!("{before}{name}")).collect()
     };
     let mut unknown = keys(&file, &FIELDS, "");
+    unknown.extend(
+        file.get("approvals").into_iter().flat_map(|approvals| keys(approvals, &APPROVALS_FIELDS, "approvals.")),
+    );
     for parameter in file.get("parameters").and_then(|list| list.as_sequence()).into_iter().flatten() {
         unknown.extend(keys(parameter, &PARAMETER_FIELDS, "parameters[]."));
     }

@@ -23,7 +23,7 @@ pub use requests::{
 };
 pub use span::Span;
 
-use crate::{Email, Problem, RequestId, time};
+use crate::{Approvals, Email, Problem, RequestId, time};
 
 /// Commands with what they need, and the parameters that callers fill in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +51,9 @@ pub struct Playbook {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "15m"))]
     pub timeout: Option<Span>,
+    /// Who must approve each run before it starts; nobody if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<Approvals>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Parameter>,
     /// Run one after the other by one shell, which ends at the first that fails.

@@ -44,6 +44,9 @@ pub enum Resource<'a> {
         id: &'a str,
         owners: &'a [Email],
         source: &'a str,
+        /// The users and roles who may approve it, if it needs approvals, and the user who asked for it.
+        approvers: Option<&'a [String]>,
+        requester: Option<&'a Email>,
     },
     /// The executions that a user started, all or those of a playbook.
     ExecutionsOf {
@@ -125,6 +128,9 @@ fn of_others(action: Action, playbook: &str) -> Resource<'_> {
         Action::ListPlaybooks | Action::PublishPlaybook => Resource::Account,
         Action::ListNotifications | Action::CreateNotification => Resource::Account,
         _ => match (action.name().0, OTHER.as_ref()) {
+            ("executions", requester) if action == Action::ApproveExecution => {
+                Resource::ExecutionFrom { id: "", owners, source: "", approvers: Some(&ALL_ROLES), requester }
+            }
             ("executions", _) => Resource::Execution { id: "", owners },
             ("images", _) => Resource::Image { id: "", owners, shared_with: None },
             ("secrets", _) => Resource::Secret { name: "", owners, shared_with: None },
@@ -202,6 +208,12 @@ fn resource_entity(resource: Resource<'_>) -> std::result::Result<Entity, Cause>
     };
     let owners = owners.iter().map(|owner| RestrictedExpression::new_string(owner.to_string()));
     let mut attributes = HashMap::from([("owners".to_owned(), RestrictedExpression::new_set(owners))]);
+    if let Resource::ExecutionFrom { approvers: Some(approvers), requester: Some(requester), .. } = resource {
+        let approvers = approvers.iter().map(|name| RestrictedExpression::new_string(name.clone()));
+        attributes.insert("approvers".to_owned(), RestrictedExpression::new_set(approvers));
+        let requester = RestrictedExpression::new_string(requester.to_string());
+        attributes.insert("requester".to_owned(), requester);
+    }
     if let Some(name) = playbook {
         attributes.insert("playbook".to_owned(), RestrictedExpression::new_string(name.to_owned()));
     }
@@ -408,6 +420,35 @@ mod tests {
     }
 
     #[test]
+    fn those_who_are_named_and_admins_approve_and_never_the_one_who_asked() {
+        let email = |text: &str| Email::parse(text).unwrap();
+        let asker = email("asker@example.com");
+        let owners = [asker.clone(), email("friend@example.com")];
+        let names = ["role:operator".to_owned(), "ana@example.com".to_owned()];
+        let may = |who: &str, role, approvers: Option<&[String]>| {
+            let resource = Resource::ExecutionFrom {
+                id: "x",
+                owners: &owners,
+                source: "playbook:p@1",
+                approvers,
+                requester: Some(&asker),
+            };
+            authorize(&Principal::without_key(email(who), role), Action::ApproveExecution, resource).is_ok()
+        };
+        assert!(
+            may("ana@example.com", Role::Runner, Some(&names)) && may("o@example.com", Role::Operator, Some(&names))
+        );
+        assert!(may("a@example.com", Role::Admin, Some(&names)) && may("a@example.com", Role::Admin, Some(&[])));
+        assert!(!may("d@example.com", Role::Developer, Some(&names)));
+        // Neither the one who asked, of whatever role, nor an owner who is not named.
+        for role in Role::VARIANTS {
+            assert!(!may("asker@example.com", *role, Some(&names)), "{role}");
+        }
+        assert!(!may("friend@example.com", Role::Developer, Some(&names)));
+        assert!(!may("a@example.com", Role::Admin, None), "it needs no approval");
+    }
+
+    #[test]
     fn a_key_that_is_limited_to_playbooks_runs_those_and_follows_their_executions() {
         let me = Email::parse("me@example.com").unwrap();
         let scope = Some(Scope { actions: None, playbooks: Some(vec!["p".to_owned()]) });
@@ -419,7 +460,11 @@ mod tests {
         assert!(!may(Action::Run, Resource::Account) && !may(Action::ListSecrets, Resource::Account));
         for (source, is_its) in [("playbook:p@3", true), ("playbook:q@3", false), ("api", false)] {
             for action in [Action::ReadStatus, Action::ReadLogs, Action::KillExecution] {
-                assert_eq!(may(action, Resource::ExecutionFrom { id: "x", owners, source }), is_its, "{source}");
+                assert_eq!(
+                    may(action, Resource::ExecutionFrom { id: "x", owners, source, approvers: None, requester: None }),
+                    is_its,
+                    "{source}"
+                );
             }
         }
         assert!(!may(Action::ReadLogs, Resource::Execution { id: "x", owners }));

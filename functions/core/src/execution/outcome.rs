@@ -179,7 +179,9 @@ pub(super) fn reason(record: &ExecutionRecord) -> Option<String> {
     let told = execution.stopped_reason.as_deref();
     match execution.status {
         Status::Stopped => {
-            let killed = told.filter(|told| told.starts_with("killed by "));
+            let by_someone =
+                |told: &&str| ["killed by ", "denied by "].iter().any(|beginning| told.starts_with(beginning));
+            let killed = told.filter(by_someone);
             Some(killed.unwrap_or("stopped").to_owned())
         }
         Status::Failed => Some(reason_of_failure(record, told)),

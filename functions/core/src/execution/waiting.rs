@@ -14,6 +14,7 @@ use crate::{
     image::{Image, ImageId, task_definition::RUNNER},
     item_update::ItemUpdate,
     lock,
+    playbook,
     redaction::says_secret,
     table::{self, Item, Transacted, number, string},
     time,
@@ -77,6 +78,7 @@ pub(crate) fn record_of(
         attempt: Some(1),
         locks: request.lock.clone(),
         waits_for: None,
+        approval: None,
         asked: request.asked(context.source),
     };
     Ok(ExecutionRecord {
@@ -174,6 +176,9 @@ pub(crate) fn writes(
     item.insert("started_key".to_owned(), string(started_key(execution.started_at, &execution.execution_id)));
     if let Some(idempotency) = idempotency {
         item.insert("idempotency_key".to_owned(), string(&idempotency.key));
+    }
+    if let Some(playbook) = playbook::name_in_source(&execution.asked.source) {
+        item.insert("playbook".to_owned(), string(playbook));
     }
     // The index of finished attributes has no null.
     item.retain(|_, value| !value.is_null());

@@ -1,5 +1,7 @@
 //! Makes the execution of a request: checks what it uses, and starts it or lets it wait.
 
+use runvoy_api_types::Approvals;
+
 use crate::{
     App, Email, Error, Result,
     audit::{self, Actor, Entry},
@@ -24,8 +26,8 @@ pub struct Submission<'a> {
     pub idempotency: Option<&'a Idempotency>,
     /// The user whose rights to the image and the secrets count, where they are not the principal's: the publisher of a playbook.
     pub rights_of: Option<&'a Email>,
-    /// The execution is `WAITING` until [`release`](super::release) lets it go on.
-    pub needs_approval: bool,
+    /// The approvals for which the execution is `WAITING`, if it needs any.
+    pub approvals: Option<&'a Approvals>,
 }
 
 impl<'a> Submission<'a> {
@@ -79,8 +81,9 @@ pub async fn submit_with(
             .detail("source", source)
     }));
     let entry = |record: &ExecutionRecord| entry_of_run(app, submission, record);
-    if submission.needs_approval {
-        let record = submission.waiting(app, image, Status::Waiting, "approval")?;
+    if let Some(approvals) = submission.approvals {
+        let mut record = submission.waiting(app, image, Status::Waiting, "approval")?;
+        record.execution.approval = Some(approvals.begin(app.now()));
         entries.push(entry(&record));
         return Ok((waiting::create(app, record, request, idempotency, &entries).await?, Vec::new()));
     }

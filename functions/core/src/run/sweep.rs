@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use crate::{
-    App, Error, Result,
+    App, Error, Result, approval,
     execution::{self, ExecutionRecord, Status, list},
     lock,
 };
@@ -20,7 +20,7 @@ const NO_STARTER_LIVES: SignedDuration = SignedDuration::from_mins(4);
 /// # Errors
 /// The first error, after all executions have been tried.
 pub async fn sweep(app: &App) -> Result<()> {
-    let mut failed = None;
+    let mut failed = approval::sweep(app).await.err();
     let statuses = [Status::Queued, Status::Starting, Status::Terminating];
     for record in list::with_status(app, &statuses).await? {
         // Indexes lag behind. Each step reads the record itself, or changes it by a condition.

@@ -10,6 +10,7 @@ import { element, fill } from "../ui/dom.js";
 import { imageName } from "../ui/image-name.js";
 import { asShown, reason, statusBadge, statusWord } from "../ui/status.js";
 import { toast } from "../ui/toast.js";
+import { approvals } from "./approvals.js";
 import { auditOf } from "./audit-entries.js";
 import { missing, runOf, send } from "./rerun.js";
 
@@ -66,6 +67,7 @@ export function executionPage(context, id) {
           may("executions:run") &&
             element("button", { type: "button", title: "Opens the form with what was asked, to change it and run it", onclick: () => go(`/run?again=${encodeURIComponent(id)}`) }, "Run again"))),
       why && element("p", { class: "reason", "data-status": status }, why),
+      approvals(context, execution, load),
       commandText(command),
       element("details", { class: "fold", open: isWide.matches || Boolean(head.querySelector(".fold")?.hasAttribute("open")) }, element("summary", {}, "Details"), element("div", { class: "execution-foot" },
         element("dl", { class: "facts" },

@@ -1,5 +1,6 @@
 /** Shows the list of executions, with its filters, which the server applies. */
 
+import { waitingForMe } from "./approvals.js";
 import { describe, isEnd } from "../api.js";
 import { ago, local, took } from "../format.js";
 import { element, fill } from "../ui/dom.js";
@@ -219,6 +220,7 @@ export function executionsPage(context) {
       element("header", { class: "head" },
         element("h1", {}, "Executions"),
         element("div", { class: "buttons" }, exportButtons(api, query), may("executions:run") && element("a", { class: "button primary", href: "/run" }, "Run a command"))),
+      waitingForMe(context),
       element("div", { class: "filters" }, text, status, since, image, user, element("label", { class: "check" }, mine, "Mine")),
       selection.element, heads.element, note, end),
     shown: () => {

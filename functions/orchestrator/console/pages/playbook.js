@@ -5,7 +5,7 @@ import { ago, duration, local } from "../format.js";
 import { confirm } from "../ui/dialog.js";
 import { element, fill } from "../ui/dom.js";
 import { field, form, input, select } from "../ui/form.js";
-import { row, table } from "../ui/table.js";
+import { nameCells, row, table } from "../ui/table.js";
 import { statusBadge } from "../ui/status.js";
 import { toast } from "../ui/toast.js";
 
@@ -13,6 +13,8 @@ import { toast } from "../ui/toast.js";
 
 /** Executions in the history. */
 const HISTORY = 20;
+const HISTORY_HEADS = ["Result", "Version", "Run by", "Started", ""];
+const VERSION_HEADS = ["Version", "Published by", "Published", ""];
 
 /** @param {import("../main.js").Context} context @param {string} name @returns {import("../main.js").Page} */
 export function playbookPage(context, name) {
@@ -20,9 +22,9 @@ export function playbookPage(context, name) {
   const path = `/playbooks/${encodeURIComponent(name)}`;
   const version = address.searchParams.get("version");
   const body = element("div", {}, element("h1", {}, name), element("p", { class: "note" }, "Loading…"));
-  const history = table("History", ["Result", "Version", "Run by", "Started", ""]);
+  const history = table("History", HISTORY_HEADS);
   const historyNote = element("p", { class: "note", role: "status" });
-  const versions = table("Versions", ["Version", "Published by", "Published", ""]);
+  const versions = table("Versions", VERSION_HEADS);
 
   async function open() {
     const { playbook } = await api.get(version ? `${path}?version=${encodeURIComponent(version)}` : path, left);
@@ -62,7 +64,7 @@ export function playbookPage(context, name) {
       version !== null && element("p", { class: "note" }, `This is version ${playbook.version}. `, element("a", { href: `/playbooks?name=${encodeURIComponent(name)}` }, "The newest")),
       sharing,
       element("section", { class: "narrow" }, made),
-      element("details", { class: "fold" }, element("summary", {}, "What it runs"), whatRuns(playbook)),
+      element("details", { class: "group" }, element("summary", {}, "What it runs"), whatRuns(playbook)),
       element("section", {}, element("h2", {}, "History"), history.element, historyNote),
       element("section", {}, element("h2", {}, "Versions"), versions.element));
     const first = fields[0]?.field.control;
@@ -107,23 +109,23 @@ export function playbookPage(context, name) {
   async function drawHistory() {
     const executions = /** @type {Execution[]} */ (await api.get(`/executions?limit=${HISTORY}&playbook=${encodeURIComponent(name)}`, left));
     const isMine = (/** @type {Execution} */ one) => one.owned_by.includes(me.email) || may("executions:read");
-    fill(history.body, ...executions.map((one) => row([
+    fill(history.body, ...executions.map((one) => nameCells(row([
       element("a", { href: `/logs?execution_id=${encodeURIComponent(one.execution_id)}` }, statusBadge(one.status)),
       one.source?.split("@")[1] ?? "",
       one.created_by,
       element("time", { datetime: one.started_at, title: local(one.started_at) }, ago(one.started_at)),
       isEnd(one.status) && isMine(one) && element("a", { class: "button quiet", href: `/playbooks?name=${encodeURIComponent(name)}&again=${encodeURIComponent(one.execution_id)}` }, "Same values again"),
-    ])));
+    ]), HISTORY_HEADS)));
     historyNote.textContent = executions.length > 0 ? "" : "It has not been run yet, as far as you may see.";
   }
 
   /** @param {number} shown */
   async function drawVersions(shown) {
     const { versions: list } = await api.get(`${path}/versions`, left);
-    fill(versions.body, ...list.map((/** @type {{version: number, published_by: string, published_at: string}} */ one) => row([
+    fill(versions.body, ...list.map((/** @type {{version: number, published_by: string, published_at: string}} */ one) => nameCells(row([
       String(one.version), one.published_by, element("time", { datetime: one.published_at, title: local(one.published_at) }, ago(one.published_at)),
       one.version === shown ? "shown here" : element("a", { href: `/playbooks?name=${encodeURIComponent(name)}&version=${one.version}` }, "Show"),
-    ])));
+    ]), VERSION_HEADS)));
   }
 
   return {
@@ -135,11 +137,12 @@ export function playbookPage(context, name) {
 
 /** The command, and what it gets. @param {PublishedPlaybook} playbook */
 export function whatRuns(playbook) {
-  const { image, secrets = [], env = {}, timeout, git_repo, git_ref, git_path, published_by } = playbook;
+  const { image, secrets = [], env = {}, timeout, git_repo, git_ref, git_path, published_by, approvals } = playbook;
   /** @type {[string, string][]} */
   const facts = [
     ["Image", image ?? "the default image"], ["Secrets", secrets.join(", ")], ["Variables", Object.entries(env).map(([name, value]) => `${name}=${value}`).join(", ")],
     ["Timeout", timeout ? duration(timeout) : ""], ["Repository", [git_repo, git_ref, git_path].filter(Boolean).join(" ")], ["Published by", published_by],
+    ["Approvals", approvals ? `${approvals.count ?? 1} by ${[...(approvals.by ?? []), "an admin"].join(" or ")}` : ""],
   ];
   return element("div", {},
     element("pre", { class: "command", tabindex: 0, "aria-label": "Command" }, playbook.commands.join("\n")),

@@ -6,6 +6,7 @@ import { favourites, setFavourite } from "../session.js";
 import { element, fill } from "../ui/dom.js";
 import { row } from "../ui/table.js";
 import { statusBadge } from "../ui/status.js";
+import { waitingForMe } from "./approvals.js";
 import { editorPage } from "./playbook-editor.js";
 import { playbookPage } from "./playbook.js";
 import { pagedList } from "./paged-list.js";
@@ -73,7 +74,7 @@ function listPage(context) {
       element("div", { class: "heading" }, element("h1", {}, "Playbooks"),
         may("playbooks:publish") && element("a", { class: "button", href: "/playbooks?edit=" }, "New playbook")),
       element("p", { class: "note" }, "Commands with parameters. A run uses the image and the secrets with the right of the person who published the playbook."),
-      own, list.element),
+      waitingForMe(context), own, list.element),
     shown: list.shown,
   };
 }

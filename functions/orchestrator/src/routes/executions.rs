@@ -8,9 +8,9 @@ use axum::{
 };
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use runvoy_api_types::{AskedAgain, Ending, Problem, limits::DEFAULT_PAGE_SIZE};
+use runvoy_api_types::{Approval, AskedAgain, Decide, Decided, Ending, Problem, limits::DEFAULT_PAGE_SIZE};
 use runvoy_core::{
-    App, Email, Error,
+    App, Email, Error, approval,
     auth::{Action, Resource, policy},
     execution::{
         self, Execution, ExecutionId, ExecutionRecord, KillOutcome, Status,
@@ -31,7 +31,7 @@ use super::{page, tags};
 use crate::{
     compression::Encoding,
     error::{self, ApiError, Result},
-    extract::{Caller, Path, Presented, Query, own_address},
+    extract::{Caller, JsonBody, Path, Presented, Query, own_address},
 };
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -64,6 +64,9 @@ pub(super) struct ListParameters {
     q: Option<String>,
     /// The same as `q`.
     command: Option<String>,
+    /// `me` for only those that wait for an approval which the caller may give. Other parameters have no effect then.
+    #[param(pattern = "^(me)?$")]
+    waiting_for: Option<String>,
     /// From the `Link` header of the previous page.
     cursor: Option<String>,
 }
@@ -155,6 +158,9 @@ pub(super) async fn list(
     presented: Presented,
     Query(query): Query<ListParameters>,
 ) -> Result<Response> {
+    if query.waiting_for.as_deref() == Some("me") {
+        return waiting_for(&app, &presented.caller(&app).await?).await;
+    }
     let read = async |me: Option<&Email>, otherwise_of: Option<&Email>| {
         let mut wanted = query.page(me)?;
         if wanted.filter.created_by.is_none() {
@@ -193,6 +199,64 @@ pub(super) async fn list(
     })
 }
 
+/// The executions that wait for an approval which the caller may give and has not given, newest first.
+async fn waiting_for(app: &App, caller: &Caller) -> Result<Response> {
+    let wanted = ExecutionsPage { statuses: vec![Status::Waiting], ..ExecutionsPage::default() };
+    let (mut executions, _) = execution::list::page(app, &wanted).await?;
+    executions.retain(|execution| {
+        let has_decided = |approval: &Approval| approval.given.iter().any(|one| one.by == caller.principal.email);
+        let is_open = execution.approval.as_ref().is_some_and(|one| app.now() < one.expires_at && !has_decided(one));
+        is_open && policy::authorize(&caller.principal, Action::ApproveExecution, resource_of(execution)).is_ok()
+    });
+    Ok(Json(executions).into_response())
+}
+
+/// Approves an execution that waits
+///
+/// For those whom the playbook names, and for admins; never for the one who asked for it. When as many have approved as must, it starts, with
+/// the version and the values that it shows.
+#[utoipa::path(post, path = "/executions/{id}/approve", operation_id = "approve_execution", tag = tags::EXECUTIONS, request_body = Decide,
+    params(("id" = String, Path, description = "Id of the execution")),
+    responses((status = 200, body = Decided, description = "The approval is written down"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Conflict, error::Unavailable))]
+pub(super) async fn approve(
+    State(app): State<App>,
+    presented: Presented,
+    Path(id): Path,
+    JsonBody(body): JsonBody<Decide>,
+) -> Result<Json<Decided>> {
+    let (caller, record) = permitted(&app, presented, &id, Action::ApproveExecution).await?;
+    let record = approval::approve(&app, record, &caller.principal.email, body.comment, &caller.actor).await?;
+    let missing =
+        record.execution.approval.as_ref().map_or(0, |one| (one.count as usize).saturating_sub(one.given.len()));
+    let message = match missing {
+        0 => "Approved: it starts".to_owned(),
+        1 => "Approved: it waits for one more".to_owned(),
+        missing => format!("Approved: it waits for {missing} more"),
+    };
+    Ok(Json(decided(record, message)))
+}
+
+/// Denies an execution that waits: it is STOPPED
+///
+/// For those who may approve it.
+#[utoipa::path(post, path = "/executions/{id}/deny", operation_id = "deny_execution", tag = tags::EXECUTIONS, request_body = Decide,
+    params(("id" = String, Path, description = "Id of the execution")),
+    responses((status = 200, body = Decided, description = "It is stopped"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Conflict, error::Unavailable))]
+pub(super) async fn deny(
+    State(app): State<App>,
+    presented: Presented,
+    Path(id): Path,
+    JsonBody(body): JsonBody<Decide>,
+) -> Result<Json<Decided>> {
+    let (caller, record) = permitted(&app, presented, &id, Action::ApproveExecution).await?;
+    let record = approval::deny(&app, record, &caller.principal.email, body.comment, &caller.actor).await?;
+    Ok(Json(decided(record, "Denied: it does not run".to_owned())))
+}
+
+fn decided(record: ExecutionRecord, message: String) -> Decided {
+    Decided { execution_id: record.execution.execution_id, status: record.execution.status, message }
+}
+
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct ExecutionInFull {
     #[serde(flatten)]
@@ -217,7 +281,7 @@ pub(super) async fn show(
     Path(id): Path,
 ) -> Result<Json<ExecutionInFull>> {
     let (caller, record) = presented.and(&app, find(&app, &id)).await?;
-    let record = record?;
+    let record = approval::unless_expired(&app, record?).await?;
     let request = match caller.may(Action::ReadExecution, resource(&record)) {
         Ok(()) => Some(execution::request::again(&app, &record).await?),
         Err(error) => {
@@ -239,13 +303,24 @@ async fn permitted(app: &App, presented: Presented, id: &str, action: Action) ->
     let (caller, record) = presented.and(app, find(app, id)).await?;
     let record = record?;
     caller.may(action, resource(&record))?;
+    let record = approval::unless_expired(app, record).await?;
     Ok((caller, record))
 }
 
 /// The execution as the policies see it.
 fn resource(record: &ExecutionRecord) -> Resource<'_> {
-    let Execution { execution_id, owned_by, asked, .. } = &record.execution;
-    Resource::ExecutionFrom { id: execution_id.as_str(), owners: owned_by, source: &asked.source }
+    resource_of(&record.execution)
+}
+
+fn resource_of(execution: &Execution) -> Resource<'_> {
+    let Execution { execution_id, owned_by, asked, approval, created_by, .. } = execution;
+    Resource::ExecutionFrom {
+        id: execution_id.as_str(),
+        owners: owned_by,
+        source: &asked.source,
+        approvers: approval.as_ref().map(|approval| approval.by.as_slice()),
+        requester: Some(created_by),
+    }
 }
 
 #[derive(Serialize, utoipa::ToSchema)]

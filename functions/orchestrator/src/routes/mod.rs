@@ -53,6 +53,8 @@ macro_rules! for_all_handlers {
             runs::run,
             executions::list,
             executions::kill,
+            executions::approve,
+            executions::deny,
             executions::show,
             executions::status,
             executions::logs,

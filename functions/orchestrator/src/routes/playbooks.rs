@@ -239,7 +239,7 @@ pub(super) async fn run(
         source: &source,
         idempotency: idempotency.as_ref(),
         rights_of: Some(&playbook.version.published_by),
-        needs_approval: false,
+        approvals: playbook.playbook.approvals.as_ref(),
     };
     let (record, entries) = run::submit_with(&app, submission, &image, &secrets).await?;
     runs::answer(&app, &caller, &uri, &headers, record, &entries).await

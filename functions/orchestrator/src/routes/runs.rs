@@ -139,7 +139,7 @@ pub(super) async fn run(
         source: execution::API,
         idempotency: idempotency.as_ref(),
         rights_of: None,
-        needs_approval: false,
+        approvals: None,
     };
     let (record, entries) = run::submit(&app, submission).await.map_err(|error| caller.denied_use(error))?;
     answer(&app, &caller, &uri, &headers, record, &entries).await

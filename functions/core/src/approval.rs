@@ -1,0 +1,162 @@
+//! Lets people decide about executions that wait for them. What was asked for is fixed by then: a change of the playbook changes nothing
+//! about it.
+//!
+//! A decision is one conditional write with its entry in the audit. The last approval is followed by the start; if the invocation ends in
+//! between, [`sweep`] starts the task. Of two last approvals at once one is written, and ECS starts one task for an attempt however often
+//! it is asked.
+
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+use runvoy_api_types::{Approval, Decision, limits::MAX_DESCRIPTION_BYTES};
+
+use crate::{
+    App, Email, Error, Result,
+    audit::{self, Actor, Entry},
+    auth::Action,
+    execution::{self, ExecutionRecord, Status, list},
+    run,
+    table::{Transacted, number, string, to_item},
+    time,
+};
+
+/// The number of times that a decision reads the execution again that another one has changed meanwhile.
+const ATTEMPTS: u32 = 8;
+
+/// Approves an execution that waits, for this user, whose right the caller has checked. Starts its task if no further approval is needed.
+///
+/// # Errors
+/// [`Error::Conflict`] when the execution waits no more, or the user has decided already.
+pub async fn approve(
+    app: &App,
+    record: ExecutionRecord,
+    by: &Email,
+    comment: Option<String>,
+    actor: &Actor,
+) -> Result<ExecutionRecord> {
+    check_comment(comment.as_deref())?;
+    let id = record.execution.execution_id.clone();
+    let decision = Decision { by: by.clone(), at: app.now(), comment };
+    let entry = Entry::done(app, actor, Action::ApproveExecution, format!("execution:{id}"))
+        .detail("decision", "approved")
+        .detail("comment", decision.comment.clone());
+    let mut record = record;
+    for _ in 0..ATTEMPTS {
+        let approval = undecided(app, &mut record, by).await?;
+        let given = to_item(&decision)?;
+        let update = Update::builder()
+            .table_name(&app.config.tables.executions)
+            .key("execution_id", string(id.as_str()))
+            .update_expression(
+                "SET #approval.#given = list_append(#approval.#given, :decision), modified_by_request_id = :request",
+            )
+            // The number of approvals is the one that was read, so no one's can be written twice.
+            .condition_expression("#status = :waiting AND size(#approval.#given) = :seen")
+            .expression_attribute_names("#approval", "approval")
+            .expression_attribute_names("#given", "given")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":decision", AttributeValue::L(vec![AttributeValue::M(given)]))
+            .expression_attribute_values(":waiting", string(Status::Waiting))
+            .expression_attribute_values(":seen", number(approval.given.len()))
+            .expression_attribute_values(":request", string(actor.request_id.as_str()))
+            .build()?;
+        let is_last = approval.given.len() + 1 >= approval.count as usize;
+        let write = TransactWriteItem::builder().update(update).build();
+        match audit::transact(app, vec![write], std::slice::from_ref(&entry)).await? {
+            Transacted::Done if is_last => return run::release(app, &id, &[]).await,
+            Transacted::Done => return execution::get(app, &id).await,
+            Transacted::Refused(_) | Transacted::Conflict => record = execution::get(app, &id).await?,
+        }
+    }
+    Err(crate::table::too_much_contention("the approvals of an execution"))
+}
+
+/// Denies an execution that waits: it is STOPPED, with the reason.
+///
+/// # Errors
+/// As [`approve`].
+pub async fn deny(
+    app: &App,
+    record: ExecutionRecord,
+    by: &Email,
+    comment: Option<String>,
+    actor: &Actor,
+) -> Result<ExecutionRecord> {
+    check_comment(comment.as_deref())?;
+    let mut record = record;
+    undecided(app, &mut record, by).await?;
+    let id = &record.execution.execution_id;
+    let entry = Entry::done(app, actor, Action::ApproveExecution, format!("execution:{id}"))
+        .detail("decision", "denied")
+        .detail("comment", comment.clone());
+    let reason = match comment.as_deref().map(str::trim).filter(|comment| !comment.is_empty()) {
+        Some(comment) => format!("denied by {by}: {comment}"),
+        None => format!("denied by {by}"),
+    };
+    let ended = execution::end_without_task(app, id, &[Status::Waiting], Status::Stopped, &reason, &[entry]).await?;
+    let record = ended.ok_or_else(waits_no_more)?;
+    run::finish(app, &record).await?;
+    Ok(record)
+}
+
+/// The approvals of an execution that waits for this user's, too.
+async fn undecided(app: &App, record: &mut ExecutionRecord, by: &Email) -> Result<Approval> {
+    *record = unless_expired(app, record.clone()).await?;
+    let execution = &record.execution;
+    let approval = execution.approval.clone().filter(|_| execution.status == Status::Waiting);
+    let has_decided = |approval: &Approval| approval.given.iter().any(|decision| decision.by == *by);
+    match approval {
+        Some(approval) if has_decided(&approval) => {
+            Err(Error::conflict("you have approved it already").with_hint("someone else has to, too"))
+        }
+        Some(approval) if !approval.is_complete() => Ok(approval),
+        _ => Err(waits_no_more()),
+    }
+}
+
+fn waits_no_more() -> Error {
+    Error::conflict("the execution does not wait for an approval any more").with_hint("look at its status")
+}
+
+fn check_comment(comment: Option<&str>) -> Result<()> {
+    if comment.is_some_and(|text| text.len() > MAX_DESCRIPTION_BYTES) {
+        let problem = format!("a comment has at most {MAX_DESCRIPTION_BYTES} bytes");
+        return Err(Error::invalid(problem).at_field("comment"));
+    }
+    Ok(())
+}
+
+/// The execution as it is now: one that has waited too long has FAILED, although nothing has looked at it since.
+///
+/// # Errors
+/// [`Error::Aws`] when AWS fails.
+pub async fn unless_expired(app: &App, record: ExecutionRecord) -> Result<ExecutionRecord> {
+    let execution = &record.execution;
+    let Some(approval) = execution.approval.as_ref().filter(|_| execution.status == Status::Waiting) else {
+        return Ok(record);
+    };
+    if approval.is_complete() || app.now() < approval.expires_at {
+        return Ok(record);
+    }
+    let id = &execution.execution_id;
+    let reason = format!("not enough people approved it until {}", time::rfc3339(approval.expires_at));
+    run::fail(app, id, &reason).await?;
+    execution::get(app, id).await
+}
+
+/// Ends the executions that have waited too long, and starts those that are approved and whose start was lost.
+///
+/// # Errors
+/// The first error, after all executions have been tried.
+pub async fn sweep(app: &App) -> Result<()> {
+    let mut failed = None;
+    for record in list::with_status(app, &[Status::Waiting]).await? {
+        let is_complete = record.execution.approval.as_ref().is_some_and(Approval::is_complete);
+        let id = record.execution.execution_id.clone();
+        let moved =
+            async { if is_complete { run::release(app, &id, &[]).await } else { unless_expired(app, record).await } };
+        if let Err(error) = moved.await {
+            tracing::warn!(execution_id = %id, error = %error.chain(), "an execution that waits was not moved on");
+            failed.get_or_insert(error);
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
