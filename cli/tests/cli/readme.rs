@@ -6,7 +6,7 @@
 use crate::prelude::*;
 
 /// The sections whose blocks are followed.
-const SECTIONS: [&str; 3] = ["## A tour", "### curl", "## The event processor"];
+const SECTIONS: [&str; 4] = ["## A tour", "### Playbooks for others", "### curl", "## The event processor"];
 
 /// A command, and what the README says that it prints.
 #[derive(Debug, Default)]
@@ -50,7 +50,9 @@ fn steps(readme: &str, section: &str) -> Vec<Step> {
 
 /// Tells that a block is a session, and not the output of a program alone.
 fn is_typed(block: &[&str]) -> bool {
-    block.first().is_some_and(|line| line.starts_with("$ ") || line.starts_with("runvoy "))
+    block
+        .first()
+        .is_some_and(|line| line.starts_with("$ ") || line.starts_with("runvoy ") || line.starts_with("printf "))
 }
 
 /// A text without what differs from run to run, and with one blank between its words.

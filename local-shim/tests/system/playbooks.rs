@@ -266,7 +266,7 @@ async fn the_example_playbooks_publish_as_they_are() {
         publish(admin, path.file_stem().unwrap().to_str().unwrap(), &checked.json()["playbook"]).await;
         published += 1;
     }
-    assert_eq!(published, 6);
+    assert!(published >= 6, "{published}");
     let wrong =
         admin.post("/playbooks", &json!({"file": "commands:\n- true\nparameters:\n- name: A\n  defualt: b\n"})).await;
     assert_eq!(refusal(&wrong), (400, "parameters[].defualt".to_owned()), "{}", wrong.text);

@@ -4,6 +4,7 @@
 //! schedules and people trust, and the version that an execution names is always the same.
 
 mod ownership;
+mod prepare;
 mod publish;
 mod rights;
 
@@ -11,8 +12,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 
 pub use ownership::{set_owners, set_sharing};
+pub use prepare::{Prepared, prepare};
 pub use publish::{Publication, delete, publish};
-pub use rights::{Usable, request, usable};
+use rights::request;
+pub use rights::{Usable, usable};
 pub use runvoy_api_types::{Playbook, PlaybookName, PlaybookSummary, PlaybookVersion, PublishedPlaybook};
 
 use crate::{

@@ -75,7 +75,7 @@ fn naming(error: Error, kind: &'static str, name: &str) -> Error {
 ///
 /// # Errors
 /// [`Error::Invalid`] with the field that is wrong.
-pub fn request(playbook: &Playbook, variables: BTreeMap<String, String>) -> Result<ValidRun> {
+pub(super) fn request(playbook: &Playbook, variables: BTreeMap<String, String>) -> Result<ValidRun> {
     ValidRun::try_from(RunRequest {
         command: playbook.command(),
         image: playbook.image.clone(),

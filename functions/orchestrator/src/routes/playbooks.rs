@@ -12,12 +12,11 @@ use runvoy_api_types::{
 };
 use runvoy_core::{
     App, Error,
-    auth::{Action, Principal, Resource, policy},
+    auth::{Action, Resource, policy},
     execution::Idempotency,
     ownership,
-    playbook::{self, Playbook, PlaybookName, PlaybookSummary, Publication, PublishedPlaybook, Usable},
-    run::{self, Submission},
-    user,
+    playbook::{self, Playbook, PlaybookName, PlaybookSummary, Publication, PublishedPlaybook},
+    run,
 };
 use serde::Deserialize;
 
@@ -228,37 +227,11 @@ pub(super) async fn run(
         None | Some(0) => playbook,
         Some(version) => playbook::at_version(&app, playbook, version).await?,
     };
-    let given = body.parameters.into_iter().map(|(name, value)| (name, value.0)).collect();
-    let request = playbook::request(&playbook.playbook, playbook.playbook.variables(&given)?)?;
-    let Usable { image, secrets } = with_rights_of_publisher(&app, &playbook).await?;
-    let source = playbook::source(&playbook.name, playbook.version.version);
-    let submission = Submission {
-        request: &request,
-        principal: &caller.principal,
-        actor: &caller.actor,
-        source: &source,
-        idempotency: idempotency.as_ref(),
-        rights_of: Some(&playbook.version.published_by),
-        approvals: playbook.playbook.approvals.as_ref(),
-    };
-    let (record, entries) = run::submit_with(&app, submission, &image, &secrets).await?;
+    let values = body.parameters.into_iter().map(|(name, value)| (name, value.0)).collect();
+    let prepared = playbook::prepare(&app, &playbook, &values).await?;
+    let submission = prepared.submission(&caller.principal, &caller.actor, idempotency.as_ref());
+    let (record, entries) = run::submit_with(&app, submission, &prepared.image, &prepared.secrets).await?;
     runs::answer(&app, &caller, &uri, &headers, record, &entries).await
-}
-
-/// The image and the secrets of a version, if its publisher may still use them. It is not the caller who lacks a right if not.
-async fn with_rights_of_publisher(app: &App, playbook: &PublishedPlaybook) -> Result<Usable> {
-    let by = &playbook.version.published_by;
-    let refused = |what: String| {
-        Error::conflict(format!("{} was published by {by}, who {what}", playbook.name))
-            .with_hint("have it published again by someone who may use what it names")
-    };
-    let publisher: Principal =
-        user::principal(app, by).await?.ok_or_else(|| refused("is not a user any more".to_owned()))?;
-    playbook::usable(app, &playbook.playbook, &publisher).await.map_err(|error| match error {
-        Error::ForbiddenUse { kind, name } => refused(format!("may not use the {kind} {name:?} any more")).into(),
-        Error::Forbidden(_) => refused("may not run commands any more".to_owned()).into(),
-        error => error.into(),
-    })
 }
 
 /// Gives a playbook to other owners
