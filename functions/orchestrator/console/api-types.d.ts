@@ -1,5 +1,25 @@
 // Written by .ci/console-types from docs/openapi.json.
 
+/** The approvals of an execution: those that it needs, and those that it has. */
+export type Approval = {
+  /** E-mail addresses, and roles as `role:operator`. */
+  by?: string[];
+  count: number;
+  /** The execution has failed if it still waits then. */
+  expires_at: string;
+  given?: Decision[];
+};
+
+/** The approvals that runs of a playbook need before they start. */
+export type Approvals = {
+  /** E-mail addresses, and roles as `role:operator`. Admins may approve in any case. */
+  by?: string[];
+  /** The number of people who must approve; 1 if absent. The one who asks for the run is never one of them. */
+  count?: number;
+  /** Seconds, or a duration such as `2h`, after which an execution that waits has failed; a day if absent. */
+  expires?: string | null;
+};
+
 /** The part of a run's request that everyone sees who sees the execution: names, and no values. */
 export type Asked = {
   /** The commit that was checked out. */
@@ -138,6 +158,25 @@ export type CreatedUser = {
   user: User;
 };
 
+/** A request to approve or to deny. */
+export type Decide = {
+  comment?: string | null;
+};
+
+/** An execution after a decision. */
+export type Decided = {
+  execution_id: string;
+  message: string;
+  status: Status;
+};
+
+/** The decision of a person about an execution. */
+export type Decision = {
+  at: string;
+  by: Email;
+  comment?: string | null;
+};
+
 export type DeletedKey = {
   key_id: string;
   message: string;
@@ -181,6 +220,7 @@ export type ErrorBody = {
 
 /** An execution as the API lists it. */
 export type Execution = Asked & ({
+  approval?: Approval | null;
   /** The number of the present attempt, for an execution that waited before its task was started. */
   attempt?: number | null;
   cloud: string;
@@ -194,6 +234,8 @@ export type Execution = Asked & ({
   /** `null` until completed. */
   exit_code?: number | null;
   image_id: string;
+  /** The locks that it holds until it ends, or waits for. */
+  locks?: string[];
   log_stream_name?: string | null;
   modified_by_request_id: string;
   owned_by: Email[];
@@ -208,6 +250,8 @@ export type Execution = Asked & ({
 });
 
 export type ExecutionInFull = Execution & ({
+  /** Its place in the line of the lock that it waits for, counted from 1. */
+  place_in_line?: number | null;
   request?: AskedAgain | null;
 });
 
@@ -328,6 +372,41 @@ export type ListedUser = User & {
   claimed?: boolean;
 };
 
+/** A lock, as lists show it. */
+export type Lock = {
+  /** The number of executions that hold it. */
+  held: number;
+  /** The largest number of executions that may wait for it; no limit if absent. */
+  max_queue?: number | null;
+  name: string;
+  /** While it is paused, it is given to no execution. */
+  paused: boolean;
+  /** The number of executions that may hold it at the same time. */
+  slots: number;
+  /** The number of executions that wait for it. */
+  waiting: number;
+};
+
+/** A lock with the executions that hold it, and those that wait for it, first come first. */
+export type LockInFull = Lock & {
+  holders: LockUse[];
+  queue: LockUse[];
+};
+
+/** An execution that holds a lock or waits for it. */
+export type LockUse = {
+  /** The user who started the execution. */
+  by: Email;
+  execution_id: string;
+  /** Since when it holds the lock, or waits for it. */
+  since: string;
+};
+
+/** The locks of a stack. */
+export type Locks = {
+  locks: Lock[];
+};
+
 /** One line of a log. */
 export type LogEvent = {
   /** CloudWatch's id of the line. The text order of ids is the order of the lines. */
@@ -364,6 +443,9 @@ export type Message = {
 /** What becomes of a run that cannot start at once, because a lock is held or there is no capacity. */
 export type OnConflict = "refuse" | "queue";
 
+/** One name, or a list of names. */
+export type OneOrMore = string | string[];
+
 /** The result of an action. */
 export type Outcome = "done" | "refused" | "failed";
 
@@ -397,6 +479,7 @@ export type ParameterType = "string" | "text" | "number" | "boolean" | "choice" 
 
 /** Commands with what they need, and the parameters that callers fill in. */
 export type Playbook = {
+  approvals?: Approvals | null;
   /** Run one after the other by one shell, which ends at the first that fails. */
   commands: string[];
   description?: string;
@@ -538,9 +621,12 @@ export type Run = {
   image?: string | null;
   /** The same as `image`. */
   imageUri?: string | null;
+  lock?: OneOrMore | null;
   on_conflict?: OnConflict | null;
   /** Names of secrets. The value of each is in the variable that its `key_name` names. */
   secrets?: string[] | null;
+  /** The number of runs that may hold the lock at the same time; 1 by default. The first run with a lock sets it, and a different number later is a conflict. */
+  slots?: number | null;
   /** Seconds after which the command is stopped. */
   timeout?: number | null;
 };
@@ -592,6 +678,15 @@ export type SecretsStatus = {
   tag_updated_count: number;
   total_secrets: number;
   verified_count: number;
+};
+
+/** A change of a lock. What is absent stays as it is. */
+export type SetLock = {
+  /** The largest number of executions that may wait for it; 0 for no limit. */
+  max_queue?: number | null;
+  paused?: boolean | null;
+  /** The number of executions that may hold it at the same time. */
+  slots?: number | null;
 };
 
 /** The owners that a resource is to have. */

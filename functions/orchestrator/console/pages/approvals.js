@@ -10,21 +10,23 @@ import { toast } from "../ui/toast.js";
 
 /** Whether this person may approve the execution and has not. The server decides. @param {Execution} execution @param {Me} me */
 export function mayApprove({ approval, created_by, status }, me) {
-  if (!approval || status !== "WAITING" || created_by === me.email || approval.given.some(({ by }) => by === me.email)) return false;
-  return me.role === "admin" || approval.by.includes(me.email) || approval.by.includes(`role:${me.role}`);
+  const { given = [], by: approvers = [] } = approval ?? {};
+  if (!approval || status !== "WAITING" || created_by === me.email || given.some(({ by }) => by === me.email)) return false;
+  return me.role === "admin" || approvers.includes(me.email) || approvers.includes(`role:${me.role}`);
 }
 
 /**
  * The approvals of an execution. To approve or deny, one first opens what will run.
- * @param {import("../main.js").Context} context @param {Execution & {request?: {env?: Record<string, string>}}} execution @param {() => Promise<void>} changed
+ * @param {import("../main.js").Context} context @param {Execution} execution @param {() => Promise<void>} changed
  */
 export function approvals({ api, me }, execution, changed) {
   const { approval, status, source = "" } = execution;
   if (!approval) return undefined;
-  const given = approval.given.map(({ by, at, comment }) =>
+  const { by: approvers = [] } = approval;
+  const given = (approval.given ?? []).map(({ by, at, comment }) =>
     element("li", {}, `${by} approved `, element("time", { datetime: at, title: local(at) }, ago(at)), comment ? `: ${comment}` : ""));
-  const missing = approval.count - approval.given.length;
-  const who = approval.by.length > 0 ? `${approval.by.join(", ")} or an admin` : "an admin";
+  const missing = approval.count - given.length;
+  const who = [...approvers, "an admin"].join(" or ");
   const waits = status === "WAITING" && element("p", {},
     `It waits for ${missing === 1 ? "an approval" : `${missing} approvals`} by ${who}, until `, element("time", { datetime: approval.expires_at }, local(approval.expires_at)), ".");
   return element("section", { class: "approvals", "aria-label": "Approvals" }, waits, given.length > 0 && element("ul", {}, ...given),
