@@ -14,6 +14,8 @@ def shown_lines(page):
     log = page.get_by_role("log")
     lines = {}
     log.press("Home")
+    # The lines that repeat the page's header.
+    log.get_by_role("button", name="How runvoy started it").click()
     while True:
         page.wait_for_timeout(60)
         view = page.evaluate(
@@ -359,3 +361,44 @@ def test_the_log_is_copied_without_a_clipboard(visit, system):
     expect(page.get_by_text("lines copied")).to_be_visible()
     page.get_by_role("button", name="Copy link").click()
     expect(page.get_by_text("Link copied")).to_be_visible()
+
+
+def test_sections_fold_errors_are_found_and_only_matching_lines_are_shown(visit, system):
+    command = """echo before
+echo '::group::Install'; for i in $(seq 40); do echo "package $i"; done; echo '::endgroup::'
+echo '::group::Check'; echo '0 errors so far'; echo 'ValueError: it went wrong'; echo '::endgroup::'
+for i in $(seq 40); do echo "row $i"; done; echo 'the end'"""
+    execution = system.run(command)
+    system.wait_for_end(execution)
+    page = visit().sign_in(f"/logs?execution_id={execution}")
+    log = page.get_by_role("log")
+    expect(page.locator(".log-state")).to_have_text("Complete")
+    expect(log.get_by_text("the end", exact=True)).to_be_visible()
+    log.press("Home")
+    install = log.get_by_role("button", name="Install")
+    expect(install).to_have_attribute("aria-expanded", "false")
+    expect(log.get_by_text("package 1", exact=True)).to_have_count(0)
+    # The lines that repeat the page's header are folded too.
+    expect(log.get_by_role("button", name="How runvoy started it")).to_have_attribute("aria-expanded", "false")
+    expect(log.get_by_text("execution started by")).to_have_count(0)
+    install.click()
+    expect(log.get_by_text("package 1", exact=True)).to_be_visible()
+    install.click()
+    expect(log.get_by_text("package 1", exact=True)).to_have_count(0)
+
+    page.get_by_role("button", name="Next error").click()
+    expect(log.locator(".selected")).to_contain_text("ValueError: it went wrong")
+    # A match in a folded section unfolds it.
+    page.get_by_label("Find in the log").fill("package 33")
+    expect(log.locator("mark.current")).to_be_in_viewport()
+    page.get_by_role("button", name="Only matching lines").click()
+    expect(log.locator("[data-line]")).to_have_count(1)
+    page.get_by_label("Find in the log").fill("row 1")
+    expect(log.locator("[data-line]")).to_have_count(11)
+    page.get_by_role("button", name="Only matching lines").click()
+    expect(log.locator("mark.current")).to_be_in_viewport()
+    expect(log.get_by_text("row 2", exact=True)).to_be_visible()
+    number = log.get_by_text("package 2", exact=True)
+    page.goto(f"/logs?execution_id={execution}#L6")
+    expect(log.locator(".selected")).to_be_in_viewport()
+    expect(number).to_be_visible()

@@ -272,10 +272,10 @@ def test_a_user_is_created_claims_the_key_by_a_button_and_is_revoked(visit, syst
 @pytest.mark.parametrize(
     ("role", "places"),
     [
-        ("admin", ["Executions", "Run", "Images", "Secrets", "Users", "Audit", "Operations", "Keys", "API"]),
-        ("operator", ["Executions", "Run", "Images", "Secrets", "Users", "Operations", "Keys", "API"]),
-        ("developer", ["Executions", "Run", "Images", "Secrets", "Keys", "API"]),
-        ("viewer", ["Executions", "Keys", "API"]),
+        ("admin", ["Executions", "Overview", "Run", "Images", "Secrets", "Users", "Audit", "Operations", "Keys", "API"]),
+        ("operator", ["Executions", "Overview", "Run", "Images", "Secrets", "Users", "Operations", "Keys", "API"]),
+        ("developer", ["Executions", "Overview", "Run", "Images", "Secrets", "Keys", "API"]),
+        ("viewer", ["Executions", "Overview", "Keys", "API"]),
     ],
 )
 def test_each_role_sees_what_it_may_use(visit, system, role, places):

@@ -14,8 +14,11 @@ export class FindBar {
   /** Called when other text is to be marked. */
   onchange = () => {};
 
-  /** @param {(query: import("./find.js").Query | undefined) => void} search @param {(index: number) => void} goTo */
-  constructor(search, goTo) {
+  /**
+   * @param {(query: import("./find.js").Query | undefined) => void} search @param {(index: number) => void} goTo
+   * @param {(isOn: boolean) => void} only shows only the lines that match, or all
+   */
+  constructor(search, goTo, only) {
     this.search = search;
     this.goTo = goTo;
     this.input = element("input", {
@@ -25,22 +28,24 @@ export class FindBar {
     this.result = element("span", { class: "find-count", role: "status" });
     this.case = this.#toggle("Aa", "Match case");
     this.regExp = this.#toggle(".*", "Regular expression");
+    this.only = this.#toggle("≡", "Only matching lines", (isOn) => only(isOn));
     this.element = element(
       "div",
       { class: "find", role: "search" },
-      icon("search"), this.input, this.result, this.case, this.regExp,
+      icon("search"), this.input, this.result, this.case, this.regExp, this.only,
       element("button", { class: "quiet", type: "button", "aria-label": "Previous match", title: "Previous match (Shift+Enter)", onclick: () => this.#step(-1) }, icon("up")),
       element("button", { class: "quiet", type: "button", "aria-label": "Next match", title: "Next match (Enter)", onclick: () => this.#step(1) }, icon("down")),
     );
   }
 
-  /** @param {string} text @param {string} name */
-  #toggle(text, name) {
+  /** @param {string} text @param {string} name @param {(isOn: boolean) => void} [act] what it does, besides a search */
+  #toggle(text, name, act = () => this.#start()) {
     const button = element("button", {
       class: "quiet toggle", type: "button", "aria-label": name, title: name, "aria-pressed": "false",
       onclick: () => {
-        button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
-        this.#start();
+        const isOn = button.getAttribute("aria-pressed") !== "true";
+        button.setAttribute("aria-pressed", String(isOn));
+        act(isOn);
       },
     }, text);
     return button;

@@ -27,6 +27,12 @@ export function occurrences(pattern, text) {
   return found;
 }
 
+const ERROR = /\b(?:error|fatal|panic(?:ked)?|exception|traceback|failed|failure)\b|^\s*(?:FAIL\b|✗|✘)|[A-Za-z]Error\b/i;
+const NO_ERROR = /\b(?:0|no|without|zero) (?:errors?|failed|failures?|exceptions?)\b/i;
+
+/** Whether a line says that something went wrong, as far as words tell. @param {string} text */
+export const isError = (text) => ERROR.test(text) && !NO_ERROR.test(text);
+
 /** The occurrences of a pattern in a log, found in steps. */
 export class Find {
   /** The line (from 0) of each occurrence. @type {number[]} */
@@ -41,6 +47,11 @@ export class Find {
 
   get count() {
     return this.#lines.length;
+  }
+
+  /** The lines with an occurrence, each once for each. */
+  get lines() {
+    return this.#lines;
   }
 
   get isComplete() {

@@ -1,12 +1,11 @@
 /** Makes the elements of a log's lines: number, time, text in its colours, links, and what was found. */
 
-import { element } from "../ui/dom.js";
+import { plural } from "../format.js";
+import { element, icon } from "../ui/dom.js";
+import { OWN } from "./own.js";
 import { spans } from "./text.js";
 
 /** @typedef {import("./worker.js").Line} Line @typedef {import("./text.js").Style} Style */
-
-/** What lines of runvoy's own begin with. */
-export const OWN = "### runvoy";
 
 /**
  * How lines are shown.
@@ -29,9 +28,16 @@ export function lineElement(line, look) {
     { class: classes.join(" "), "data-line": number },
     element("a", { class: "number", href: `#L${number}`, "data-number": number, "aria-label": `Line ${number}`, tabindex: -1 }),
     look.times !== "off" && element("span", { class: "time", "data-time": timeText(line.time, look), "aria-hidden": true }),
-    element("span", { class: "text" }, ...textNodes(line, match?.line === line.number ? match.nth : undefined)),
+    line.fold && foldButton(number, line.fold),
+    line.fold && !(line.found && line.found.length > 0) && !(line.number === 0 && line.fold.isOpen)
+      ? element("span", { class: "text section" }, line.fold.title, !line.fold.isOpen && element("span", { class: "hint" }, ` ${plural(line.fold.lines, "line")}`))
+      : element("span", { class: "text" }, ...textNodes(line, match?.line === line.number ? match.nth : undefined)),
   );
 }
+
+/** @param {number} number @param {NonNullable<Line["fold"]>} fold */
+const foldButton = (number, { isOpen, title }) =>
+  element("button", { class: "fold-lines", type: "button", "aria-expanded": String(isOpen), "aria-label": title, "data-fold": number - 1 }, icon(isOpen ? "down" : "right"));
 
 /** @param {number} time @param {Look} look */
 export function timeText(time, { times, firstTime }) {

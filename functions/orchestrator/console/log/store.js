@@ -335,6 +335,17 @@ export class LogStore {
     return columns === Infinity || !place ? 1 : place.chunk.rowsOf(place.at, columns);
   }
 
+  /** The rows of each line of a part. @param {number} from @param {number} to @param {number} columns @returns {Generator<number>} */
+  *eachRows(from, to, columns) {
+    let first = 0;
+    for (const chunk of this.#chunks) {
+      const end = Math.min(chunk.length, to - first);
+      for (let at = Math.max(0, from - first); at < end; at++) yield columns === Infinity ? 1 : chunk.rowsOf(at, columns);
+      first += chunk.length;
+      if (first >= to) return;
+    }
+  }
+
   /** The style in which a line begins, because those before it set it. @param {number} number */
   styleAt(number) {
     /** @type {Style | undefined} */

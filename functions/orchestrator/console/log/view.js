@@ -45,6 +45,10 @@ export class LogView {
     this.find = new FindBar(
       (query) => this.worker.ask({ type: "find", query, from: this.viewport.firstInView() }),
       (index) => this.worker.ask({ type: "match", index }),
+      (isOn) => {
+        this.viewport.stay();
+        this.worker.ask({ type: "only", isOn });
+      },
     );
     this.find.onchange = () => this.viewport.mark(undefined);
     this.element = element(
@@ -75,6 +79,8 @@ export class LogView {
       this.find.element,
       element("span", { class: "log-options" },
         element("label", { class: "check" }, wrap, "Wrap"), times,
+        element("button", { class: "quiet", type: "button", title: "The first line that says that something went wrong, then the next", "aria-label": "Next error", onclick: () => this.worker.ask({ type: "error", after: this.viewport.selected }) },
+          icon("error"), element("span", { class: "word" }, "Error")),
         button("Copy", "copy", () => this.#copy()), button("Download", "download", () => this.#download())),
     );
   }
@@ -123,6 +129,9 @@ export class LogView {
       case "match":
         this.find.at(answer.index);
         return this.viewport.mark(answer);
+      case "error":
+        if (answer.number !== undefined) return this.viewport.select(answer.number);
+        return toast("No line says that something went wrong.");
       case "file":
         this.#files.get(answer.request)?.(answer.blob);
         this.#files.delete(answer.request);
@@ -140,6 +149,8 @@ export class LogView {
   #connection(state) {
     if (state === "live") this.#say(this.#lines > 0 ? "Live" : "Live: waiting for the first line", "live");
     if (state === "lost") this.#say("The connection is lost; connecting again. No line will be missing.", "problem");
+    // CloudWatch gets a line when it ends, so nothing can be shown of one that a progress bar writes again and again.
+    if (state === "live" && this.#lines === 0) this.counts.textContent = "A line is shown when it ends.";
     this.listener.connection(state);
     if (state !== "complete") return;
     this.#say(this.#lines > 0 ? "Complete" : "The log is empty.", "");

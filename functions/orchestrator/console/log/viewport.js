@@ -275,7 +275,7 @@ export class Viewport {
     this.#leave();
     if (number >= this.#lines) this.tell(`There is no line ${(number + 1).toLocaleString("en")}: the log has ${plural(this.#lines, "line")}.`);
     this.#aim = Math.min(number, Math.max(0, this.#lines - 1));
-    this.ask({ type: "locate", number: this.#aim, columns: this.#columns });
+    this.ask({ type: "locate", number: this.#aim, columns: this.#columns, reveal: true });
   }
 
   /** Shows a row in the upper part of the view. @param {number} row */
@@ -292,6 +292,28 @@ export class Viewport {
     this.#match = match;
     this.redraw();
     if (match) this.#goTo(match.line);
+  }
+
+  /** Stays with the line at the top, while others around it are hidden or shown. */
+  stay() {
+    // Lines that fit into the view are at the end and at the beginning.
+    if (this.#follows && this.#scroll.end > 0) return;
+    this.#follows = false;
+    this.#leftAt = Infinity;
+    this.#aim = this.firstInView();
+  }
+
+  /** Marks a line and shows it. @param {number} number from 0 */
+  select(number) {
+    this.#selected = { from: number, to: number };
+    history.replaceState(history.state, "", `#L${number + 1}`);
+    this.redraw();
+    this.#goTo(number);
+  }
+
+  /** The line that is marked, from 0; -1 when none is. */
+  get selected() {
+    return this.#selected?.to ?? -1;
   }
 
   /** Reads `#L120` or `#L120-L140`. */
@@ -311,6 +333,11 @@ export class Viewport {
 
   /** @param {MouseEvent} event */
   #clickNumber(event) {
+    const fold = /** @type {Element} */ (event.target).closest("button[data-fold]");
+    if (fold) {
+      this.#leave();
+      return this.ask({ type: "fold", number: Number(fold.getAttribute("data-fold")) });
+    }
     const link = /** @type {Element} */ (event.target).closest("a.number");
     if (!link) return;
     event.preventDefault();

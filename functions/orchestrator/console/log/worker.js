@@ -4,19 +4,24 @@
  */
 
 import { Api, ApiError, describe } from "../api.js";
-import { Find, occurrences, pattern } from "./find.js";
+import { Find, isError, occurrences, pattern } from "./find.js";
 import { Follower } from "./follow.js";
+import { OWN } from "./own.js";
+import { Shape } from "./shape.js";
 import { LogStore } from "./store.js";
 import { isUneven, plain, styleAfter } from "./text.js";
 
 /**
  * @typedef {{number: number, time: number, text: string, found?: {start: number, end: number}[], style?: import("./text.js").Style,
- *   rows?: number}} Line a number from 0, where what is searched occurs in the line as it is seen, the style in which it begins, and
- *   the rows that are counted for a line that a browser may draw in others
+ *   rows?: number, fold?: {isOpen: boolean, title: string, lines: number}}} Line a number from 0, where what is searched occurs in the line as it is seen, the style in which it begins, and
+ *   the rows that are counted for a line that a browser may draw in others; and the section that it begins
  * @typedef {{type: "open", key: string | undefined, id: string}
  *   | {type: "window", row: number, count: number, columns: number}
  *   | {type: "columns", columns: number}
- *   | {type: "locate", number: number, columns: number}
+ *   | {type: "locate", number: number, columns: number, reveal?: boolean}
+ *   | {type: "fold", number: number}
+ *   | {type: "only", isOn: boolean}
+ *   | {type: "error", after: number}
  *   | {type: "find", query: import("./find.js").Query | undefined, from: number}
  *   | {type: "match", index: number}
  *   | {type: "file", asSeen: boolean, request: number}
@@ -30,6 +35,7 @@ import { isUneven, plain, styleAfter } from "./text.js";
  *   | {type: "match", index: number, line: number, nth: number}
  *   | {type: "file", blob: Blob, request: number}
  *   | {type: "alive"}
+ *   | {type: "error", number: number | undefined}
  *   | {type: "status", status: import("../api.js").Status, exitCode: number | null}
  *   | {type: "connection", state: "live" | "lost" | "complete"}
  *   | {type: "refused", message: string, status: number}} Answer
@@ -41,6 +47,9 @@ const REPORT_EVERY = 80;
 const SEARCH_STEP = 30;
 
 const store = new LogStore();
+const shape = new Shape(store);
+/** Whether only matching lines are wanted. */
+let isOnly = false;
 let columns = Infinity;
 let reportIsDue = false;
 /** Whether lines have been inserted among those that the page has. */
@@ -57,7 +66,7 @@ const answer = (answer) => self.postMessage(answer);
 
 function report() {
   reportIsDue = false;
-  const rows = store.rows(columns);
+  const rows = shape.rows(columns);
   answer({ type: "size", lines: store.length, rows, characters: store.size, firstTime: store.firstTime });
 }
 
@@ -74,6 +83,7 @@ function add(events) {
     isNew = true;
     find?.forget(changed);
   }
+  shape.grow(changed, events);
   reportSoon();
   search();
 }
@@ -87,6 +97,7 @@ function search() {
     if (!find) return;
     find.step(SEARCH_STEP);
     answer({ type: "found", count: find.count, isComplete: find.isComplete });
+    if (isOnly) reportSoon();
     showFirst();
     search();
   });
@@ -126,22 +137,64 @@ async function open(key, id) {
 
 /** @param {number} row @param {number} count */
 function showWindow(row, count) {
-  const first = store.lineAt(row, columns);
+  const { start, runs } = shape.window(row, count, columns);
   /** @type {Line[]} */
   const lines = [];
-  let style = store.styleAt(first.number);
-  for (const line of store.lines(first.number, first.number + count + row - first.start)) {
-    const found = find && occurrences(find.pattern, plain(line.text));
-    lines.push({ ...line, found, style, rows: isUneven(line.text) ? store.rowsOf(line.number, columns) : undefined });
-    if (line.text.includes("\x1b[")) style = styleAfter(line.text, style);
+  for (const [from, to] of runs) {
+    let style = store.styleAt(from);
+    for (const line of store.lines(from, to)) {
+      const found = find && occurrences(find.pattern, plain(line.text));
+      const fold = foldAt(line.number);
+      lines.push({ ...line, found, style, fold, rows: fold || isUneven(line.text) ? store.rowsOf(line.number, columns) : undefined });
+      if (line.text.includes("\x1b[")) style = styleAfter(line.text, style);
+    }
   }
-  answer({ type: "window", row: first.start, columns, lines, isNew });
+  answer({ type: "window", row: start, columns, lines, isNew });
   isNew = false;
+}
+
+/** The section that begins at a line, as the page shows it. @param {number} number @returns {Line["fold"]} */
+function foldAt(number) {
+  const section = shape.at(number);
+  return section && { isOpen: shape.isOpen(section), title: section.title, lines: (section.to ?? store.length) - section.from };
+}
+
+/** The lines that are shown are others. */
+function reshape() {
+  isNew = true;
+  report();
+}
+
+/** Shows only lines with an occurrence, or all of them. */
+function narrow() {
+  const { lines } = find ?? {};
+  if (isOnly && lines) shape.only(() => lines);
+  else if (shape.isFiltered) shape.only();
+  else return;
+  reshape();
+}
+
+/** The first line after this one that says that something went wrong; from the beginning when there is none. @param {number} after */
+function findError(after) {
+  /** @type {number | undefined} */
+  let first;
+  for (const { number, text } of store.lines()) {
+    if ((first !== undefined && number <= after) || text.startsWith(OWN) || !isError(plain(text))) continue;
+    if (number > after) return number;
+    first = number;
+  }
+  return first;
 }
 
 /** @param {import("./find.js").Query | undefined} query @param {number} from */
 function startFind(query, from) {
   find = undefined;
+  setFind(query, from);
+  narrow();
+}
+
+/** @param {import("./find.js").Query | undefined} query @param {number} from */
+function setFind(query, from) {
   if (!query) return;
   try {
     find = new Find(store, pattern(query));
@@ -168,7 +221,16 @@ self.onmessage = ({ data }) => {
       return showWindow(data.row, data.count);
     case "locate":
       columns = data.columns;
-      return answer({ type: "located", number: data.number, row: store.rowOf(data.number, columns) });
+      if (data.reveal && shape.reveal(data.number)) reshape();
+      return answer({ type: "located", number: data.number, row: shape.rowOf(data.number, columns) });
+    case "fold":
+      shape.toggle(data.number);
+      return reshape();
+    case "only":
+      isOnly = data.isOn;
+      return narrow();
+    case "error":
+      return answer({ type: "error", number: findError(data.after) });
     case "find":
       return startFind(data.query, data.from);
     case "match":
@@ -176,8 +238,9 @@ self.onmessage = ({ data }) => {
     case "file":
       return answer({ type: "file", blob: store.file(data.asSeen), request: data.request });
     case "drawn":
-      if (data.columns === columns && store.measure(data.rows, columns)) report();
-      return;
+      if (data.columns !== columns || !store.measure(data.rows, columns)) return;
+      shape.measured(data.rows.map(([number]) => number));
+      return report();
     case "live?":
       return answer({ type: "alive" });
     case "reconnect":

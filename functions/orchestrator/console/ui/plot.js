@@ -18,6 +18,8 @@ function svg(name, attributes, ...children) {
 const WIDTH = 600;
 const HEIGHT = 140;
 const FOOT = 18;
+/** Room above the highest column, for its number. */
+const TOP = 18;
 
 /**
  * Columns of stacked parts, with the greatest number at the side and some labels below.
@@ -31,7 +33,7 @@ export function columns(title, columns, { labels }) {
     let top = HEIGHT;
     const total = parts.reduce((sum, { count }) => sum + count, 0);
     const rects = parts.filter(({ count }) => count > 0).map(({ kind, count }) => {
-      const height = Math.max(1, (count / most) * (HEIGHT - 8));
+      const height = Math.max(1, (count / most) * (HEIGHT - TOP));
       top -= height;
       return svg("rect", { x: at * width + gap / 2, y: top, width: Math.max(0.5, width - gap), height, class: `plot-${kind}`, rx: 1 });
     });
@@ -40,11 +42,11 @@ export function columns(title, columns, { labels }) {
     return svg("g", {}, said, svg("rect", { x: at * width, y: 0, width, height: HEIGHT, class: "plot-behind" }), ...rects);
   });
   const texts = labels.map(([at, text]) => {
-    const made = svg("text", { x: Math.min(WIDTH - 2, Math.max(2, (at + 0.5) * width)), y: HEIGHT + FOOT - 4, "text-anchor": at === 0 ? "start" : at >= columns.length - 1 ? "end" : "middle" });
+    const made = svg("text", { x: at === 0 ? 0 : at >= columns.length - 1 ? WIDTH : (at + 0.5) * width, y: HEIGHT + FOOT - 4, "text-anchor": at === 0 ? "start" : at >= columns.length - 1 ? "end" : "middle" });
     made.textContent = text;
     return made;
   });
-  const scale = svg("text", { x: 2, y: 12, class: "plot-scale" });
+  const scale = svg("text", { x: 0, y: 12, class: "plot-scale" });
   scale.textContent = most.toLocaleString("en");
   const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT + FOOT}`, class: "plot", role: "img", "aria-label": title },
     svg("line", { x1: 0, x2: WIDTH, y1: HEIGHT, y2: HEIGHT, class: "plot-line" }), ...drawn, scale, ...texts);
