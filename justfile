@@ -60,6 +60,11 @@ watch *ARGUMENTS:
 bench *ARGUMENTS:
     cargo bench --locked --profile local -p local-shim --bench system -- {{ ARGUMENTS }}
 
+# Measure live logs under load beside the goals, optimized build: many viewers, many watched runs, a long log. Another build of the local
+# system: `just bench-load --program PATH`; some of it: `just bench-load --only viewers`.
+bench-load *ARGUMENTS:
+    ulimit -n 8192 && cargo bench --locked --profile local -p local-shim --bench load -- {{ ARGUMENTS }}
+
 # Measure the console with a log of a million lines, in Chromium, optimized build.
 bench-console:
     .ci/console bench

@@ -252,6 +252,7 @@ dynamodb_errors! {
     query::QueryError,
     scan::ScanError,
     batch_get_item::BatchGetItemError,
+    batch_write_item::BatchWriteItemError,
     transact_write_items::TransactWriteItemsError,
 }
 

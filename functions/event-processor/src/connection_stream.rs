@@ -9,7 +9,7 @@ use runvoy_core::{
     App, Error,
     execution::{self, outcome::Stop},
     logs::{completion, head},
-    websocket::{ConnectionKey, connection, delivery},
+    websocket::{ConnectionKey, connection, delivery, fan_out},
 };
 use serde_dynamo::AttributeValue;
 use serde_json::Value;
@@ -40,9 +40,13 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError>
         .map(|record| async move {
             // The viewer's key was revoked or deleted.
             let has_ended = is_marked(&record, "key_ended");
+            let wakes_fan_out = record.change.new_image.contains_key("fan_out");
             let number = record.change.sequence_number;
-            let handled =
-                if has_ended { end(app, record.change.keys).await } else { serve(app, record.change.keys).await };
+            let handled = if has_ended {
+                end(app, record.change.keys).await
+            } else {
+                serve(app, record.change.keys, wakes_fan_out).await
+            };
             match handled {
                 Ok(()) => None,
                 Err(error) => {
@@ -69,9 +73,12 @@ async fn end(app: &App, keys: serde_dynamo::Item) -> Result<(), Error> {
     Ok(())
 }
 
-async fn serve(app: &App, keys: serde_dynamo::Item) -> Result<(), Error> {
+async fn serve(app: &App, keys: serde_dynamo::Item, wakes_fan_out: bool) -> Result<(), Error> {
     let key: ConnectionKey = serde_dynamo::from_item(keys)?;
     let id = &key.execution_id;
+    if wakes_fan_out {
+        fan_out::wake(app, id).await?;
+    }
     let Some(head) = head::find(app, id).await? else { return Ok(()) };
     // The viewer sees what is stored before the end is looked for, which may take seconds.
     delivery::deliver(app, &key, &head).await?;
@@ -84,8 +91,8 @@ async fn serve(app: &App, keys: serde_dynamo::Item) -> Result<(), Error> {
         Some(ending) if head.ended_with.is_none() => completion::complete_up_to_end(app, id, ending.exit_code).await?,
         _ => None,
     };
-    if let Some(head) = completed {
-        delivery::deliver_to_all(app, id, &head, &[]).await?;
+    if completed.is_some() {
+        fan_out::wake(app, id).await?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use runvoy_core::{
     execution::{self, LogStream, task},
     image::task_definition::{RUNNER, SIDECAR},
     logs::{LogEvent, completion, end_line, store},
-    websocket::delivery,
+    websocket::fan_out,
 };
 use serde_json::Value;
 
@@ -41,6 +41,7 @@ pub(crate) async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
         .map(|line| LogEvent { event_id: line.id, timestamp: line.timestamp, message: line.message, exit_code: None })
         .collect();
     let mut ending = None;
+    let owner = fan_out::new_owner()?;
     let stored = async {
         let id = task::execution_of(app, &task_id).await?;
         if container == RUNNER && end_line::may_have_end(&events) {
@@ -54,7 +55,7 @@ pub(crate) async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
             execution::note_ending(app, &id, &task_id, exit_code, at).await?;
         }
         let commit = if container == SIDECAR { checked_out(&events) } else { None };
-        let appended = store::append(app, &id, events, false).await?;
+        let appended = store::append(app, &id, events, false, Some(&owner)).await?;
         if let Some(commit) = commit {
             execution::note_commit(app, &id, &task_id, &commit).await?;
         }
@@ -71,14 +72,14 @@ pub(crate) async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
         }
         Err(error) => return Err(error.into()),
     };
-    // A repeated batch adds no line, but the invocation that stored it may have died before it sent the lines.
-    delivery::deliver_to_all(app, &id, &appended.head, &appended.batches).await?;
+    let is_watched = appended.head.watched;
+    fan_out::send(app, &id, &owner, appended).await?;
     // Viewers have the last lines before CloudWatch is asked for lines of earlier batches that are late.
     if let Some(exit_code) = ending
-        && appended.head.watched
-        && let Some(head) = completion::complete_up_to_end(app, &id, exit_code).await?
+        && is_watched
+        && completion::complete_up_to_end(app, &id, exit_code).await?.is_some()
     {
-        delivery::deliver_to_all(app, &id, &head, &[]).await?;
+        fan_out::wake(app, &id).await?;
     }
     Ok(())
 }

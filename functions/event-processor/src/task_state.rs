@@ -7,8 +7,8 @@ use runvoy_core::{
         TaskId,
         task::{self, Applied, ContainerReport, Phase, TaskReport, TaskState},
     },
-    logs::{completion, head},
-    websocket::delivery,
+    logs::completion,
+    websocket::fan_out,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -89,12 +89,12 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<(), EventError> {
         _ if record.task().as_ref() != Some(&state.task_id) => {}
         // Without viewers, the end of the log may be left to its first reader.
         Phase::Stopped(stop) if record.execution.status.is_terminal() => {
-            if let Some(head) = completion::complete(app, id, stop).await? {
-                delivery::deliver_to_all(app, id, &head, &[]).await?;
+            if completion::complete(app, id, stop).await?.is_some() {
+                fan_out::wake(app, id).await?;
             }
         }
         // Viewers may have asked for the status.
-        _ => delivery::deliver_to_all(app, id, &head::of(app, &record).await?, &[]).await?,
+        _ => fan_out::wake(app, id).await?,
     }
     Ok(())
 }

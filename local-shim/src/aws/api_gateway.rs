@@ -75,9 +75,9 @@ impl ApiGateway {
                     .map_err(|_| AwsError::new("BadRequestException", "the message is not valid UTF-8"))?;
                 ToSocket::Text(text)
             }
-            // The close frame follows the messages that wait. If there are too many of them, the client does not read.
+            // The close frame follows the messages that wait. If there is no place among them for long, the client does not read.
             _ => {
-                if sender.try_send(ToSocket::Close).is_err() {
+                if sender.send_timeout(ToSocket::Close, PATIENCE).await.is_err() {
                     cut.cancel();
                 }
                 return Ok(Answer::json(Vec::new()));

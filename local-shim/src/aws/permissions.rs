@@ -186,9 +186,9 @@ fn of_tables(operation: &str, request: &Value) -> Vec<Access> {
                 on(format!("dynamodb:{kind}"), table(text(&part["TableName"])))
             })
             .collect(),
-        "BatchGetItem" => {
+        "BatchGetItem" | "BatchWriteItem" => {
             let tables = request["RequestItems"].as_object().into_iter().flatten();
-            tables.map(|(name, _)| on("dynamodb:BatchGetItem", table(name))).collect()
+            tables.map(|(name, _)| on(format!("dynamodb:{operation}"), table(name))).collect()
         }
         _ => {
             let index = request["IndexName"].as_str().map(|index| format!("/index/{index}")).unwrap_or_default();

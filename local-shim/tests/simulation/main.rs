@@ -15,6 +15,7 @@ mod clock;
 mod common;
 mod random;
 mod scenario;
+mod units;
 mod world;
 
 use std::{
@@ -104,6 +105,17 @@ fn viewers_that_never_read_fail_no_batch_and_delay_no_other_viewer() {
     }
 }
 
+/// Each call takes 4 ms, and each key has DynamoDB's quota. `VIEWERS=1000` runs as many as an account is to hold.
+#[test]
+fn many_viewers_of_one_log_have_each_line_once_and_soon_for_three_writes_a_batch() {
+    let viewers = std::env::var("VIEWERS").map_or(150, |viewers| viewers.parse().expect("VIEWERS is a number"));
+    let outcome = scenario::run_audience(1, viewers);
+    for line in outcome.story.iter().filter(|line| line.contains("units")) {
+        println!("{line}");
+    }
+    assert!(outcome.violations.is_empty(), "{:#?}", outcome.violations);
+}
+
 /// The order and the number of lines must not rest on what AWS does not document.
 #[test]
 fn a_log_has_each_line_once_where_cloudwatch_names_lines_otherwise_than_its_subscription() {
@@ -144,12 +156,17 @@ fn a_seed_tells_the_same_story_again() {
 fn is_found(planted: Planted) {
     // A line that only comes too late is noticed only if nothing else may delay it, which is so in the calm seeds.
     let step = match planted {
-        Planted::NoSecondLook | Planted::NewViewerUnnoticed => scenario::CALM,
+        Planted::NoSecondLook | Planted::NewViewerUnnoticed | Planted::OwnerUnnoticed | Planted::ReleasedBlindly => {
+            scenario::CALM
+        }
         Planted::RepeatForgotten
         | Planted::LeaseIgnored
         | Planted::EndStatesGiveWay
         | Planted::NotHandedOver
         | Planted::ProgressForgotten
+        | Planted::FanOutLeaseIgnored
+        | Planted::PostAbandoned
+        | Planted::StragglerUnwritten
         | Planted::OtherIds => 1,
     };
     let Some((seed, _)) = first_broken(0..400 * step, step, Some(planted)) else {
@@ -186,6 +203,31 @@ fn an_end_state_that_gives_way_is_found() {
 #[test]
 fn a_viewer_who_is_not_handed_over_is_found() {
     is_found(Planted::NotHandedOver);
+}
+
+#[test]
+fn an_unnoticed_release_of_the_fan_out_is_found() {
+    is_found(Planted::OwnerUnnoticed);
+}
+
+#[test]
+fn an_ignored_lease_of_the_fan_out_is_found() {
+    is_found(Planted::FanOutLeaseIgnored);
+}
+
+#[test]
+fn a_blind_release_of_the_fan_out_is_found() {
+    is_found(Planted::ReleasedBlindly);
+}
+
+#[test]
+fn an_abandoned_post_is_found() {
+    is_found(Planted::PostAbandoned);
+}
+
+#[test]
+fn a_straggler_that_is_not_written_is_found() {
+    is_found(Planted::StragglerUnwritten);
 }
 
 #[test]

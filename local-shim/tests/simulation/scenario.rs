@@ -29,6 +29,7 @@ use crate::{
     clock::Clock,
     common::events::{http_request, websocket},
     random::Random,
+    units::Units,
     world::{Http, Planted, Socket, Stopped, Task, World},
 };
 
@@ -102,6 +103,15 @@ pub fn round_trips() -> BTreeMap<&'static str, u64> {
     let outcome = play(0, None, set_up, move |simulation| simulation.requests(told));
     assert!(outcome.violations.is_empty(), "{:#?}", outcome.violations);
     taken.take()
+}
+
+/// How many viewers of one log connect in a second: see [`run_audience`].
+const CONNECTS: u64 = 250;
+
+/// A log with this many viewers, which connect while lines are printed. Calls take 4 ms, and keys have DynamoDB's quotas.
+pub fn run_audience(seed: u64, viewers: usize) -> Outcome {
+    let set_up = |simulation: &mut Simulation| (simulation.calm, simulation.prompt) = (true, true);
+    play(seed, None, set_up, move |simulation| simulation.audience(viewers))
 }
 
 struct Simulation {
@@ -303,10 +313,10 @@ impl Simulation {
 
     async fn handle_now(&self, event: Value, fragile: bool) -> Option<Result<Value, String>> {
         let app = self.app.clone();
+        let mut context = Context::default();
+        context.request_id = format!("invocation-{}", self.world.between(0, u64::MAX - 1));
         let code = async move {
-            event_processor::handle(&app, LambdaEvent::new(event, Context::default()))
-                .await
-                .map_err(|error| error.to_string())
+            event_processor::handle(&app, LambdaEvent::new(event, context)).await.map_err(|error| error.to_string())
         };
         futures_util::select_biased! {
             handled = self.world.invoke(fragile, code).fuse() => handled,
@@ -731,6 +741,76 @@ impl Simulation {
             self.violate(format!("a stuck viewer made an event fail: {line}"));
         }
         self.check().await;
+    }
+
+    /// One log with very many viewers.
+    async fn audience(self: Rc<Self>, viewers: usize) {
+        self.prepare().await;
+        {
+            let mut state = self.world.state();
+            (state.latency, state.units) = (Some(4), Some(Units::default()));
+        }
+        self.clone().follow_stream();
+        let (_, started, _) = self.request("POST", "/run", &[], json!({"command": "c"}), false).await.unwrap();
+        let id = started["execution_id"].as_str().unwrap().to_owned();
+        let token = started["websocket_url"].as_str().unwrap().split("token=").nth(1).unwrap().to_owned();
+        let group = self.world.logs().group(&self.app.config.log_group).unwrap().clone();
+        for container in ["sidecar", "runner"] {
+            group.create_stream(&format!("task/{container}/{id}")).unwrap();
+        }
+        let now = self.world.clock().millis();
+        self.change(&id, |task| task.started_at = Some(now));
+        self.tell_task(&id, "RUNNING");
+        for number in 0..viewers {
+            let (simulation, watched, token) = (self.clone(), id.clone(), token.clone());
+            self.work(async move { simulation.watch_as(&format!("connection-{number}"), &watched, &token).await });
+            self.world.wait(1000 / CONNECTS).await;
+            if number.is_multiple_of(50) {
+                self.print(&id, vec![format!("line with {number} viewers")], &[]);
+            }
+        }
+        self.world.wait(10_000).await;
+        for line in 0..4 {
+            let before = self.writes_of(&id);
+            self.print(&id, vec![format!("line {line}")], &[]);
+            self.world.wait(5000).await;
+            // The batch and the head in a transaction, whose writes count twice, and the release. The first of these batches takes the last
+            // viewers into the fan-out.
+            let units = self.writes_of(&id) - before;
+            if line > 0 && units != 5.0 {
+                self.violate(format!("a batch with {viewers} viewers took {units} write units"));
+            }
+        }
+        let last = self.last_line(&id, 0);
+        self.print(&id, vec![last], &[]);
+        let at = self.world.clock().millis();
+        self.change(&id, |task| {
+            task.stopped = Some(Stopped { at, code: "EssentialContainerExited", exit_code: Some(0) })
+        });
+        self.tell_task(&id, "STOPPED");
+        self.world.wait(60_000).await;
+        for chain in self.seen.borrow_mut().iter_mut() {
+            chain.stayed = self.world.state().sockets[&chain.sessions[0]].closed;
+            if !chain.stayed {
+                self.violate(format!("{:?} was not sent off", chain.sessions));
+            }
+        }
+        let (throttled, busiest) = {
+            let state = self.world.state();
+            let units = state.units.as_ref().unwrap();
+            (units.throttled, units.busiest())
+        };
+        self.world.tell(|| format!("{throttled} throttled calls; units: {busiest:#?}"));
+        if let Some(line) = self.world.state().story.iter().find(|line| line.contains("failed")) {
+            self.violate(format!("an event failed: {line}"));
+        }
+        self.world.state().units = None;
+        self.check().await;
+    }
+
+    /// The write units that the log and the viewers of an execution have taken.
+    fn writes_of(&self, id: &str) -> f64 {
+        self.world.state().units.as_ref().unwrap().writes_of(id)
     }
 
     async fn crowd(self: Rc<Self>) {

@@ -29,7 +29,7 @@ use local_shim::aws::{
 };
 use serde_json::{Value, json};
 
-use crate::{clock::Clock, random::Random};
+use crate::{clock::Clock, random::Random, units::Units};
 
 thread_local! {
     /// The invocation whose code is running.
@@ -54,6 +54,16 @@ pub enum Planted {
     NotHandedOver,
     /// The invocation that takes a viewer over does not know which lines of a batch the viewer has.
     ProgressForgotten,
+    /// A batch does not notice that the holder of the fan-out's lease has released it meanwhile.
+    OwnerUnnoticed,
+    /// The fan-out's lease is taken although another invocation has it.
+    FanOutLeaseIgnored,
+    /// The fan-out's lease is released although lines were stored meanwhile.
+    ReleasedBlindly,
+    /// A post in flight is abandoned after 300 ms, and arrives all the same.
+    PostAbandoned,
+    /// A viewer that takes too long is not written as a viewer of its own before the fan-out's position moves.
+    StragglerUnwritten,
     /// No fault of the handlers, which must bear it: CloudWatch shows each line under another id than its subscription did.
     OtherIds,
 }
@@ -89,6 +99,8 @@ pub struct State {
     /// The number of times that CloudWatch Logs was asked for lines, with the calls that exceeded the quota.
     pub reads_of_logs: u64,
     pub sockets: BTreeMap<String, Socket>,
+    /// The units of DynamoDB that each key has left. Absent where keys have no quota.
+    pub units: Option<Units>,
     /// What happened, for the person who reads the log of a seed.
     pub story: Vec<String>,
 }
@@ -156,6 +168,7 @@ impl World {
             definitions: BTreeMap::new(),
             reads_of_logs: 0,
             sockets: BTreeMap::new(),
+            units: None,
             story: Vec::new(),
         };
         Self(Arc::new(Shared {
@@ -294,7 +307,14 @@ impl World {
         match service {
             "dynamodb" => {
                 self.spoil_request(operation, &mut request.body);
+                if self.state().units.as_mut().is_some_and(|units| !units.take_writes(operation, &request.body, now)) {
+                    self.tell(|| format!("invocation {invocation}: {operation} is throttled"));
+                    return throttled(service, operation);
+                }
                 let mut answer = self.0.dynamodb.call_at(operation, &request.body, now);
+                if let Some(units) = &mut self.state().units {
+                    units.take_reads(operation, &request.body, answer.body.len(), now);
+                }
                 self.spoil_answer(invocation, operation, &request.body, &mut answer);
                 answer
             }
@@ -328,6 +348,13 @@ impl World {
                 ("UpdateItem", "lease_until < :now", "lease_until < :now OR lease_until > :now")
             }
             Some(Planted::NewViewerUnnoticed) => ("TransactWriteItems", "version = :from", "#sequence < :sequence"),
+            Some(Planted::OwnerUnnoticed) => {
+                ("TransactWriteItems", "version = :from", "#sequence < :sequence AND watched = :watched")
+            }
+            Some(Planted::ReleasedBlindly) => {
+                ("UpdateItem", "fan_owner = :owner AND version = :version", "fan_owner = :owner AND version > :one")
+            }
+            Some(Planted::StragglerUnwritten) => ("UpdateItem", "REMOVE joined", "REMOVE nothing"),
             Some(Planted::EndStatesGiveWay) => (
                 "UpdateItem",
                 "attribute_exists(execution_id) AND #status IN (",
@@ -348,6 +375,13 @@ impl World {
         match self.0.planted {
             Some(Planted::RepeatForgotten) if operation == "Query" && request.contains("by-last-event") => {
                 answer.body = br#"{"Items": [], "Count": 0, "ScannedCount": 0}"#.to_vec();
+            }
+            Some(Planted::FanOutLeaseIgnored) if operation == "GetItem" && request.contains("-log-heads\"") => {
+                let mut read: Value = serde_json::from_slice(&answer.body).unwrap();
+                if read["Item"]["fan_until"].is_object() {
+                    read["Item"]["fan_until"] = json!({"N": "0"});
+                    answer.body = read.to_string().into_bytes();
+                }
             }
             Some(Planted::NoSecondLook) if operation == "UpdateItem" && request.contains("REMOVE lease_owner") => {
                 self.state().let_go.insert(invocation);
@@ -387,6 +421,9 @@ impl World {
         if operation == "PostToConnection" {
             assert!(request.body.len() <= 128 * 1024, "a frame of {} bytes", request.body.len());
             socket.frames.push((now, serde_json::from_slice(&request.body).unwrap()));
+            if self.0.planted == Some(Planted::PostAbandoned) && slowness > 300 {
+                return AwsError::internal(&"abandoned").into_answer();
+            }
         } else {
             socket.closed = true;
             socket.open = false;

@@ -210,7 +210,7 @@ async fn each_change_makes_the_calls_it_must_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_of_lines_costs_two_calls_and_a_viewer_a_few_however_long_the_log_is() {
+async fn a_batch_of_lines_costs_three_writes_and_a_frame_a_viewer_however_many_watch_and_however_long_the_log_is() {
     let system = System::start().await;
     let pipe = tempfile::tempdir().unwrap().keep().join("pipe");
     let path = pipe.to_str().unwrap().to_owned();
@@ -239,19 +239,45 @@ async fn a_batch_of_lines_costs_two_calls_and_a_viewer_a_few_however_long_the_lo
     system.shim.events_handled().await;
     for line in ["one", "two", "three"] {
         let (_, made) = calls_of(EVENT_PROCESSOR, &system, print(line)).await;
-        // Besides the batch: the query for viewers, the lease taken and released, the head read again, and one frame.
+        // Besides the batch: the query for viewers, one frame, and the release of the lease that the transaction took. The first of
+        // these batches takes the viewer into the fan-out.
+        let mut cost = [
+            ("dynamodb:GetItem", 1),
+            ("dynamodb:TransactWriteItems", 1),
+            ("dynamodb:Query", 1),
+            ("dynamodb:UpdateItem", 1),
+            ("execute-api:PostToConnection", 1),
+        ];
+        cost[3].1 += u64::from(line == "one");
+        assert_eq!(made, expected(&cost), "{line}");
+    }
+    let mut watching = Vec::new();
+    for (viewers, joined, line) in [(10, "ten", "for ten"), (100, "hundred", "for a hundred")] {
+        while watching.len() as u64 + 1 < viewers {
+            let address = format!("{}&batch=true&status=true", started["websocket_url"].as_str().unwrap());
+            let mut viewer = connect(&address).await.unwrap();
+            Seen::default().read_until(&mut viewer, |seen| seen.messages().contains(&"three".to_owned())).await;
+            watching.push(tokio::spawn(watch(viewer)));
+        }
+        system.shim.events_handled().await;
+        // This batch takes the new viewers into the fan-out.
+        print(joined).await;
+        let (_, made) = calls_of(EVENT_PROCESSOR, &system, print(line)).await;
+        // The execution is read for those that want its status.
         let cost = [
             ("dynamodb:GetItem", 2),
             ("dynamodb:TransactWriteItems", 1),
             ("dynamodb:Query", 1),
-            ("dynamodb:UpdateItem", 2),
-            ("execute-api:PostToConnection", 1),
+            ("dynamodb:UpdateItem", 1),
+            ("execute-api:PostToConnection", viewers),
         ];
-        assert_eq!(made, expected(&cost), "{line}");
+        assert_eq!(made, expected(&cost), "{viewers} viewers");
     }
-    let watching = tokio::spawn(watch(viewer));
+    watching.push(tokio::spawn(watch(viewer)));
     assert_eq!(system.admin.delete(&format!("/executions/{id}")).await.status, 200);
-    watching.await.unwrap();
+    for viewer in watching {
+        viewer.await.unwrap();
+    }
     system.shim.shut_down().await;
 }
 

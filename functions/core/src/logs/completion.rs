@@ -213,7 +213,7 @@ fn is_end(event: &LogEvent) -> bool {
 
 async fn close(app: &App, id: &ExecutionId, stop: &Stop, has_end: bool) -> Result<LogHead> {
     let last = if has_end { None } else { stop.failure().map(|reason| last_line(app, stop, reason)) };
-    Ok(store::append(app, id, last.into_iter().collect(), true).await?.head)
+    Ok(store::append(app, id, last.into_iter().collect(), true, None).await?.head)
 }
 
 /// The line that stands for the runner's last one. Its id is greater than every id of CloudWatch's (56 digits) and the same at each
@@ -261,7 +261,7 @@ async fn compare(
                 return Ok(seen_end);
             }
             if !events.is_empty() {
-                store::append(app, id, events, false).await?;
+                store::append(app, id, events, false, None).await?;
             }
             place = next;
         }

@@ -29,19 +29,27 @@ const ATTEMPTS: u32 = 12;
 /// The outcome of an append.
 #[derive(Debug)]
 pub struct Appended {
-    /// The log's head after the append.
+    /// The log's head after the append. It names the caller as the holder of the fan-out's lease if `fan_out` was given and the lease was
+    /// free.
     pub head: LogHead,
     /// The lines that were new, in the batches that they are stored in.
     pub batches: Vec<Batch>,
 }
 
 /// Appends those of `events` that are not stored yet. With `complete`, also marks the log as read to its end. A log that has reached
-/// the 10 GB that DynamoDB allows takes no further lines.
+/// the 10 GB that DynamoDB allows takes no further lines. With `fan_out`, the name of the caller, the transaction that stores the last
+/// of the lines also takes the fan-out's lease, if there are viewers and no other invocation has it.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is no such execution and ECS knows no such task; [`Error::Aws`] when DynamoDB fails or too many
 /// invocations append at the same time, so that the caller's event is delivered again.
-pub async fn append(app: &App, id: &ExecutionId, events: Vec<LogEvent>, complete: bool) -> Result<Appended> {
+pub async fn append(
+    app: &App,
+    id: &ExecutionId,
+    events: Vec<LogEvent>,
+    complete: bool,
+    fan_out: Option<&str>,
+) -> Result<Appended> {
     let mut events: Vec<LogEvent> = events.into_iter().flat_map(event::split).collect();
     // CloudWatch delivers lines in this order, with few exceptions.
     let is_ascending = events.is_sorted_by(|one, next| one.event_id < next.event_id);
@@ -74,7 +82,11 @@ pub async fn append(app: &App, id: &ExecutionId, events: Vec<LogEvent>, complete
             return Ok(Appended { head, batches });
         }
         let (now, later) = split_transaction(fresh);
-        let next = next_head(&head, &now, complete && later.is_empty());
+        let mut next = next_head(&head, &now, complete && later.is_empty());
+        let at = app.now();
+        if let Some(owner) = fan_out.filter(|_| later.is_empty() && head.watched && head.is_fan_out_free(at)) {
+            next = next.with_fan_out(owner, at, head.sequence);
+        }
         match write(app, id, &head, &next, &now).await {
             Ok(true) => {
                 let first = head.sequence + 1;
@@ -132,8 +144,7 @@ fn next_head(head: &LogHead, fresh: &[Packed], complete: bool) -> LogHead {
         sequence: head.sequence + fresh.len() as u64,
         last_event_id: greatest.max(head.last_event_id.as_deref()).map(str::to_owned),
         complete: head.complete || complete,
-        watched: head.watched,
-        ended_with: head.ended_with,
+        ..head.clone()
     }
 }
 

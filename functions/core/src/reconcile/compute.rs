@@ -16,7 +16,7 @@ use crate::{
     },
     image::{Image, task_definition},
     logs::{completion, head},
-    websocket::delivery,
+    websocket::fan_out,
 };
 
 /// How many tasks one call of DescribeTasks may name (Amazon ECS API Reference).
@@ -159,7 +159,7 @@ async fn follow(app: &App, record: &ExecutionRecord, task: Option<&Task>, findin
     }
     match task::apply(app, &state).await? {
         Applied::Known { record, changed: true } => {
-            delivery::notify_viewers(app, &record.execution.execution_id).await;
+            fan_out::notify(app, &record.execution.execution_id).await;
             findings.mended("execution", id.as_str(), "an event of its task was lost", "wrote the task's state");
             Ok(false)
         }
@@ -176,7 +176,7 @@ async fn finish(app: &App, record: &ExecutionRecord, findings: &mut Findings) ->
     }
     let id = &record.execution.execution_id;
     completion::complete(app, id, &Stop::of(&record.execution)).await?;
-    delivery::notify_viewers(app, id).await;
+    fan_out::notify(app, id).await;
     findings.mended("execution", id.as_str(), "the end of its log was missing", "copied it from CloudWatch Logs");
     Ok(())
 }
@@ -195,7 +195,7 @@ async fn close(app: &App, record: &ExecutionRecord, findings: &mut Findings) -> 
     // written, because an execution that has ended is checked for a few hours only.
     completion::complete(app, id, &Stop::at(record.begun_at())).await?;
     if let Changed::Yes(record) = execution::change(app, id, status, with).await? {
-        delivery::notify_viewers(app, &record.execution.execution_id).await;
+        fan_out::notify(app, &record.execution.execution_id).await;
         findings.mended("execution", id.as_str(), "ECS no longer knows its task", "closed it");
     }
     Ok(false)

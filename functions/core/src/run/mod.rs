@@ -16,7 +16,7 @@ use crate::{
     App, Result,
     execution::{self, ExecutionId, ExecutionRecord, Status},
     logs::completion,
-    websocket::delivery,
+    websocket::fan_out,
 };
 
 /// Ends an execution that has no task as FAILED, for this reason. Does nothing if it has a task by now, or has ended.
@@ -38,6 +38,6 @@ pub async fn fail(app: &App, id: &ExecutionId, reason: &str) -> Result<()> {
 /// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
 pub async fn finish(app: &App, record: &ExecutionRecord) -> Result<()> {
     completion::close_without_task(app, record).await?;
-    delivery::notify_viewers(app, &record.execution.execution_id).await;
+    fan_out::notify(app, &record.execution.execution_id).await;
     Ok(())
 }

@@ -3,7 +3,13 @@
 use std::time::Duration;
 
 use aws_sdk_apigatewaymanagement::operation::delete_connection::DeleteConnectionError;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use aws_sdk_dynamodb::{
+    operation::update_item::UpdateItemError,
+    types::{
+        AttributeValue, DeleteRequest, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+        WriteRequest,
+    },
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -13,7 +19,8 @@ use crate::{
     execution::{ExecutionId, Status},
     key::ApiKeyHash,
     logs::head,
-    table::{self, Refusal as _, string},
+    random::random_text,
+    table::{self, Refusal as _, number, string},
 };
 
 /// The index of connections by their id alone, which is all that a `$disconnect` event contains.
@@ -22,6 +29,12 @@ const BY_CONNECTION: &str = "by-connection";
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// The time that the handshake of a connection may take after `connected_at`. Until then, API Gateway may not know the connection yet.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(3);
+/// The time in which the event of a new connection comes. After that, a viewer that was never served is handed over.
+const FIRST_EVENT: Duration = Duration::from_secs(10);
+/// The number of items that one call of BatchWriteItem may delete ("BatchWriteItem", DynamoDB API Reference).
+const DELETES_A_CALL: usize = 25;
+/// The number of times that a call is repeated that left items unprocessed.
+const ATTEMPTS: u32 = 8;
 
 /// The key of a viewer's record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +72,35 @@ pub struct Connection {
     pub(super) connected_at: i64,
     /// Seconds since 1970, for DynamoDB's TTL.
     pub(super) expires_at: i64,
+}
+
+/// A viewer's record, with what says who serves the viewer.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Viewer {
+    #[serde(flatten)]
+    pub(super) connection: Connection,
+    /// Tells whether the viewer is a member of the fan-out, which has one position for all its members.
+    #[serde(default, rename = "joined")]
+    pub(super) is_member: bool,
+    /// The end of the lease of the invocation that serves this viewer alone, in milliseconds since 1970.
+    #[serde(default)]
+    lease_until: Option<i64>,
+    /// Tells whether an event of the viewer's own is under way.
+    #[serde(default)]
+    handed_over: bool,
+}
+
+impl Viewer {
+    /// Tells whether no invocation serves the viewer alone.
+    pub(super) fn is_idle(&self, now: i64) -> bool {
+        self.lease_until.is_none_or(|until| until < now)
+    }
+
+    /// Tells whether an event is on its way that serves the viewer: that of its connection, or that of a hand-over.
+    pub(super) fn is_awaited(&self, now: i64) -> bool {
+        self.handed_over
+            || self.connection.served.is_none() && now - self.connection.connected_at < FIRST_EVENT.as_millis() as i64
+    }
 }
 
 /// The options of a viewer, which it sends when it connects.
@@ -123,8 +165,8 @@ pub async fn add(app: &App, connection: &Connection, entry: &Entry) -> Result<()
     Ok(())
 }
 
-/// The viewers of an execution.
-pub async fn of_execution(app: &App, id: &ExecutionId) -> Result<Vec<ConnectionKey>> {
+/// The viewers of an execution, strongly consistent.
+pub async fn of_execution(app: &App, id: &ExecutionId) -> Result<Vec<Viewer>> {
     let mut items = app
         .aws
         .dynamodb
@@ -132,16 +174,49 @@ pub async fn of_execution(app: &App, id: &ExecutionId) -> Result<Vec<ConnectionK
         .table_name(&app.config.tables.websocket_connections)
         .consistent_read(true)
         .key_condition_expression("execution_id = :id")
-        .projection_expression("execution_id, connection_id")
         .expression_attribute_values(":id", string(id.as_str()))
         .into_paginator()
         .items()
         .send();
-    let mut keys = Vec::new();
+    let mut viewers = Vec::new();
     while let Some(item) = items.next().await {
-        keys.push(table::from_item(item?)?);
+        viewers.push(table::from_item(item?)?);
     }
-    Ok(keys)
+    Ok(viewers)
+}
+
+/// Makes a viewer that nobody serves a member of the fan-out. `None` if it has left, or an invocation has served it since it was read.
+pub(super) async fn adopt(app: &App, connection: &Connection) -> Result<Option<Connection>> {
+    let Some(served) = connection.served else { return Ok(None) };
+    let update = app
+        .aws
+        .dynamodb
+        .update_item()
+        .table_name(&app.config.tables.websocket_connections)
+        .set_key(Some(item_key(&connection.key)))
+        .update_expression("SET joined = :true REMOVE lease_owner, lease_until, handed_over, fan_out")
+        .condition_expression(
+            "served = :served AND attribute_not_exists(joined) AND (attribute_not_exists(lease_until) OR lease_until < :now)",
+        )
+        .expression_attribute_values(":true", AttributeValue::Bool(true))
+        .expression_attribute_values(":served", number(served))
+        .expression_attribute_values(":now", number(app.now().as_millisecond()))
+        .return_values(ReturnValue::AllNew)
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+    match table::write(app, || update.clone().send()).await {
+        Ok(answer) => answer.attributes.map(table::from_item).transpose(),
+        Err(error) if error.condition_failed() => {
+            let item = match error.into_service_error() {
+                UpdateItemError::ConditionalCheckFailedException(refused) => refused.item,
+                _ => None,
+            };
+            // Only the holder of the fan-out's lease adopts, so a viewer that is a member now is one whose answer to the SDK's first try was
+            // lost.
+            let viewer: Option<Viewer> = item.filter(|item| !item.is_empty()).map(table::from_item).transpose()?;
+            Ok(viewer.filter(|viewer| viewer.is_member).map(|viewer| viewer.connection))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Removes the record of a viewer by its connection id.
@@ -175,6 +250,54 @@ pub(super) async fn remove(app: &App, key: &ConnectionKey) -> Result<()> {
     Ok(())
 }
 
+/// Removes the records of viewers whose connections are closed.
+pub(super) async fn remove_all(app: &App, keys: &[ConnectionKey]) -> Result<()> {
+    for keys in keys.chunks(DELETES_A_CALL) {
+        let mut deletes = Vec::new();
+        for key in keys {
+            let delete = DeleteRequest::builder().set_key(Some(item_key(key))).build()?;
+            deletes.push(WriteRequest::builder().delete_request(delete).build());
+        }
+        for attempt in 0.. {
+            let call = app.aws.dynamodb.batch_write_item();
+            let answer = call.request_items(&app.config.tables.websocket_connections, deletes).send().await?;
+            match answer.unprocessed_items.and_then(|items| items.into_values().next()).filter(|rest| !rest.is_empty())
+            {
+                Some(rest) if attempt < ATTEMPTS => deletes = rest,
+                Some(_) => return Err(Error::unavailable(Service::DynamoDb, "records of viewers stayed unprocessed")),
+                None => break,
+            }
+            app.sleep(table::pause(app, attempt)).await;
+        }
+    }
+    Ok(())
+}
+
+/// Asks for an event that serves the execution's fan-out, by a mark on one of these viewers. The mark makes the connections table's
+/// stream invoke the event processor, which Lambda repeats until the event is handled.
+pub(super) async fn hand_over_fan_out(app: &App, viewers: &[ConnectionKey]) -> Result<()> {
+    for key in viewers {
+        let update = app
+            .aws
+            .dynamodb
+            .update_item()
+            .table_name(&app.config.tables.websocket_connections)
+            .set_key(Some(item_key(key)))
+            // Each mark is another one, because an item that does not change makes no record of the stream.
+            .update_expression("SET handed_over = :true, fan_out = :mark")
+            .condition_expression("attribute_exists(connection_id)")
+            .expression_attribute_values(":mark", string(random_text::<6>()?))
+            .expression_attribute_values(":true", AttributeValue::Bool(true));
+        match table::write(app, || update.clone().send()).await {
+            Ok(_) => return Ok(()),
+            // The viewer has left.
+            Err(error) if error.condition_failed() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 /// Hands a viewer over to an event of its own: the mark makes the connections table's stream invoke the event processor, which
 /// Lambda repeats until the event is handled.
 pub(super) async fn hand_over(app: &App, key: &ConnectionKey) -> Result<()> {
@@ -184,7 +307,7 @@ pub(super) async fn hand_over(app: &App, key: &ConnectionKey) -> Result<()> {
         .update_item()
         .table_name(&app.config.tables.websocket_connections)
         .set_key(Some(item_key(key)))
-        .update_expression("SET handed_over = :true")
+        .update_expression("SET handed_over = :true REMOVE fan_out")
         .condition_expression("attribute_exists(connection_id)")
         .expression_attribute_values(":true", AttributeValue::Bool(true));
     match table::write(app, || update.clone().send()).await {

@@ -1,8 +1,10 @@
-//! Sending viewers the lines that they lack.
+//! Sends a viewer that is not a member of the fan-out the lines that it lacks: one that has just connected, that reads slowly, or to
+//! which a frame could not be sent.
 //!
-//! One invocation at a time sends to a viewer, under a lease on the viewer's record, from the store and in the store's order. If
+//! One invocation at a time sends to such a viewer, under a lease on the viewer's record, from the store and in the store's order. If
 //! another invocation holds the lease, return. The holder reads the log's head again after it releases the lease, and delivers
-//! whatever was stored in between.
+//! whatever was stored in between. A viewer that has caught up is then taken into the fan-out with the next lines: see
+//! [`fan_out`](super::fan_out).
 //!
 //! A viewer that takes longer than [`TURN`] is handed over to an event of its own, so that no invocation reaches its time limit in the
 //! middle of a long log, and the lines of other viewers do not wait.
@@ -13,7 +15,6 @@ use aws_sdk_apigatewaymanagement::{
     operation::{delete_connection::DeleteConnectionError, post_to_connection::PostToConnectionError},
     primitives::Blob,
 };
-use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 
 use super::{
@@ -24,17 +25,15 @@ use super::{
 use crate::{
     App, Error, Result,
     error::Service,
-    execution::{self, ExecutionId, ExecutionRecord},
+    execution::{self, ExecutionRecord},
     logs::{Batch, LogHead, head, store},
 };
 
-/// Viewers that one invocation serves at the same time, so that a slow one does not hold up the others.
-const CONCURRENCY: usize = 128;
 /// The time that an invocation serves one viewer before it hands the viewer over. The rest of the invocation's 120 seconds is for
 /// waiting: for the end of a log, or for the lease of an invocation that died.
-const TURN: Duration = Duration::from_secs(10);
+pub(super) const TURN: Duration = Duration::from_secs(10);
 /// The first and the longest pause between two looks at a lease that another invocation holds.
-const LEASE_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+pub(super) const LEASE_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// The first and the longest pause while the handshake of a new viewer may not be over.
 const HANDSHAKE_PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 /// The first and the longest pause while the buffer of a viewer is full.
@@ -42,48 +41,6 @@ const FULL_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::
 /// The number of times that a frame is sent that API Gateway fails to take for another reason, and the pause before the first repetition.
 const POST_ATTEMPTS: u32 = 3;
 const POST_PAUSE: Duration = Duration::from_millis(100);
-
-/// Sends every viewer of an execution the lines that it lacks. `fresh` is what the caller has just stored, so that it need not be
-/// read again; without it, the call may repeat an event whose first handler died with a lease.
-///
-/// # Errors
-/// The first error, after all viewers have been tried.
-pub async fn deliver_to_all(app: &App, id: &ExecutionId, head: &LogHead, fresh: &[Batch]) -> Result<()> {
-    if !head.watched {
-        return Ok(());
-    }
-    for_each_viewer(app, id, |key| async move {
-        if fresh.is_empty() {
-            deliver(app, &key, head).await
-        } else {
-            deliver_once(app, &key, head, fresh).await.map(drop)
-        }
-    })
-    .await
-}
-
-async fn for_each_viewer<F>(app: &App, id: &ExecutionId, action: impl FnMut(ConnectionKey) -> F) -> Result<()>
-where
-    F: Future<Output = Result<()>>,
-{
-    let viewers = connection::of_execution(app, id).await?;
-    let results: Vec<Result<()>> = stream::iter(viewers).map(action).buffer_unordered(CONCURRENCY).collect().await;
-    results.into_iter().collect()
-}
-
-/// Hands every viewer of an execution over to an event of its own, after a change that no event of the task tells. A caller that
-/// answers a request does not wait for the delivery. A failure is logged: the viewers then see the change with the next lines.
-pub async fn notify_viewers(app: &App, id: &ExecutionId) {
-    let notified = async {
-        if head::get(app, id).await?.watched {
-            for_each_viewer(app, id, |key| async move { connection::hand_over(app, &key).await }).await?;
-        }
-        Ok::<(), Error>(())
-    };
-    if let Err(error) = notified.await {
-        tracing::warn!(error = %error.chain(), "not all viewers are told of a change before the next lines");
-    }
-}
 
 /// Sends a viewer the lines that it lacks, or makes sure that another invocation does. The holder of a lease renews it every 2
 /// seconds and looks for new lines after it releases it, so a lease that changes has a live holder, and nothing is left to do. A
@@ -95,7 +52,7 @@ pub async fn deliver(app: &App, key: &ConnectionKey, head: &LogHead) -> Result<(
     let mut first_seen = None;
     let (mut pause, longest) = LEASE_PAUSES;
     loop {
-        match deliver_once(app, key, head, &[]).await? {
+        match deliver_once(app, key, head).await? {
             Delivery::Done => return Ok(()),
             Delivery::HeldBy(holder) => {
                 if *first_seen.get_or_insert_with(|| holder.clone()) != holder {
@@ -110,24 +67,24 @@ pub async fn deliver(app: &App, key: &ConnectionKey, head: &LogHead) -> Result<(
 
 /// The outcome of an attempt to serve a viewer.
 enum Delivery {
-    /// The viewer has every line, has left, or is handed over.
+    /// The viewer has every line, has left, is handed over, or is a member of the fan-out.
     Done,
     /// Another invocation serves the viewer, if it is alive.
     HeldBy(LeaseHolder),
 }
 
 /// Sends a viewer the lines that it lacks, unless another invocation holds the lease.
-async fn deliver_once(app: &App, key: &ConnectionKey, head: &LogHead, fresh: &[Batch]) -> Result<Delivery> {
-    let mut turn = Turn::new(app, !fresh.is_empty());
+async fn deliver_once(app: &App, key: &ConnectionKey, head: &LogHead) -> Result<Delivery> {
+    let mut turn = Turn::new(app);
     let mut newer: Option<LogHead> = None;
     loop {
         let head = newer.as_ref().unwrap_or(head);
         let mut lease = match Lease::take(app, key).await? {
             LeaseAttempt::Taken(lease) => lease,
             LeaseAttempt::HeldBy(holder) => return Ok(Delivery::HeldBy(holder)),
-            LeaseAttempt::ViewerGone => return Ok(Delivery::Done),
+            LeaseAttempt::Member | LeaseAttempt::ViewerGone => return Ok(Delivery::Done),
         };
-        match send_all(app, &mut lease, head, fresh, &mut turn).await {
+        match send_all(app, &mut lease, head, &mut turn).await {
             Ok(Progress::All) => {}
             Ok(Progress::Part) => {
                 lease.hand_over(app).await?;
@@ -137,12 +94,6 @@ async fn deliver_once(app: &App, key: &ConnectionKey, head: &LogHead, fresh: &[B
             Ok(Progress::Stuck) => {
                 tracing::info!(connection_id = key.connection_id, "closed: the viewer has read nothing for a turn");
                 end(app, &lease.connection).await?;
-                return Ok(Delivery::Done);
-            }
-            // The batch is stored, and one viewer must not fail it for the others. The event of the hand-over is repeated.
-            Err(Error::Aws { service: Service::ApiGateway, cause, .. }) if turn.is_of_batch => {
-                tracing::warn!(connection_id = key.connection_id, error = cause, "a viewer is handed over");
-                lease.hand_over(app).await?;
                 return Ok(Delivery::Done);
             }
             Err(error) => {
@@ -171,7 +122,7 @@ async fn deliver_once(app: &App, key: &ConnectionKey, head: &LogHead, fresh: &[B
 enum Progress {
     /// All of it.
     All,
-    /// A part: the turn is over, or the viewer's buffer is full while a batch is handled.
+    /// A part: the turn is over.
     Part,
     /// The viewer's buffer was full for the whole turn.
     Stuck,
@@ -180,7 +131,7 @@ enum Progress {
 }
 
 /// Sends a viewer everything that was stored up to `head`, and closes the connection if the log is complete.
-async fn send_all(app: &App, lease: &mut Lease, head: &LogHead, fresh: &[Batch], turn: &mut Turn) -> Result<Progress> {
+async fn send_all(app: &App, lease: &mut Lease, head: &LogHead, turn: &mut Turn) -> Result<Progress> {
     let id = &lease.connection.key.execution_id.clone();
     let mut served = match (lease.connection.served, &lease.connection.last_event_id) {
         (Some(served), _) => served,
@@ -197,15 +148,8 @@ async fn send_all(app: &App, lease: &mut Lease, head: &LogHead, fresh: &[Batch],
         return Ok(progress);
     }
     while served < head.sequence {
-        let read;
-        let batches = match fresh.iter().position(|batch| batch.sequence == served + 1) {
-            Some(at) => &fresh[at..],
-            None => {
-                read = store::after(app, id, served).await?;
-                &read
-            }
-        };
-        for batch in batches {
+        let batches = store::after(app, id, served).await?;
+        for batch in &batches {
             match send_batch(app, lease, batch, turn).await? {
                 Progress::All => served = batch.sequence,
                 other => return Ok(other),
@@ -271,7 +215,7 @@ async fn send_status(
     turn: &mut Turn,
 ) -> Result<Option<Progress>> {
     let execution = &record.execution;
-    let is_new = lease.connection.sent_status.is_none_or(|sent| sent.can_become(execution.status));
+    let is_new = lease.connection.sent_status.is_none_or(|sent| !sent.is_terminal() && sent != execution.status);
     if !lease.connection.status || !is_new {
         return Ok(None);
     }
@@ -303,41 +247,46 @@ async fn close(app: &App, connection: &Connection, turn: &mut Turn) -> Result<Pr
 }
 
 /// Closes a connection and removes its record.
-async fn end(app: &App, connection: &Connection) -> Result<()> {
+pub(super) async fn end(app: &App, connection: &Connection) -> Result<()> {
+    close_connection(app, &connection.key.connection_id).await?;
+    connection::remove(app, &connection.key).await
+}
+
+/// Closes a connection, whose record is then to be removed.
+pub(super) async fn close_connection(app: &App, connection_id: &str) -> Result<()> {
     let mut attempt = 1;
     loop {
-        let close = app.aws.websocket.delete_connection().connection_id(&connection.key.connection_id);
+        let close = app.aws.websocket.delete_connection().connection_id(connection_id);
         match close.send().await {
-            Ok(_) => break,
+            Ok(_) => return Ok(()),
             // The viewer has closed it.
-            Err(error) if matches!(error.as_service_error(), Some(DeleteConnectionError::GoneException(_))) => break,
+            Err(error) if matches!(error.as_service_error(), Some(DeleteConnectionError::GoneException(_))) => {
+                return Ok(());
+            }
             Err(_) if attempt < POST_ATTEMPTS => app.sleep(app.jitter(POST_PAUSE * attempt)).await,
             // Without its record, no invocation would try again, and the viewer would wait for the end until API Gateway's own limit.
             Err(error) => return Err(Error::aws(Service::ApiGateway)(error)),
         }
         attempt += 1;
     }
-    connection::remove(app, &connection.key).await
 }
 
 /// The time that an invocation has for one viewer.
 struct Turn {
     ends: Timestamp,
-    /// Tells whether a batch is handled, which waits for no viewer whose buffer is full.
-    is_of_batch: bool,
     /// Tells whether the viewer has taken a frame.
     has_taken: bool,
 }
 
 impl Turn {
-    fn new(app: &App, is_of_batch: bool) -> Self {
-        Self { ends: app.now() + TURN, is_of_batch, has_taken: false }
+    fn new(app: &App) -> Self {
+        Self { ends: app.now() + TURN, has_taken: false }
     }
 
-    /// A viewer whose buffer is full gets another turn if it took a frame in this one, or if this one did not wait for it. Otherwise
+    /// A viewer whose buffer is full gets another turn if it took a frame in this one. Otherwise
     /// its connection is closed, and it resumes by its `last_event_id` when it connects again.
     fn when_full(&self) -> Progress {
-        if self.is_of_batch || self.has_taken { Progress::Part } else { Progress::Stuck }
+        if self.has_taken { Progress::Part } else { Progress::Stuck }
     }
 }
 
@@ -379,7 +328,7 @@ async fn post(app: &App, connection: &Connection, frame: String, turn: &mut Turn
             // "The client is sending more than the allowed number of requests per unit of time or the WebSocket client side buffer is
             // full" (API Gateway Management API Reference).
             Some(PostToConnectionError::LimitExceededException(_)) => {
-                if turn.is_of_batch || app.now() >= turn.ends {
+                if app.now() >= turn.ends {
                     return Ok(Sent::Full);
                 }
                 app.sleep(app.jitter(full_pause)).await;

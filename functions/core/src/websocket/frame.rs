@@ -49,9 +49,9 @@ pub(super) struct Lines {
 }
 
 /// Lines as frames: one frame for each line, or with `batch` as many lines in a frame as fit.
-pub(super) fn lines(events: &[LogEvent], batch: bool) -> Result<Vec<Lines>> {
+pub(super) fn lines<'a>(events: impl IntoIterator<Item = &'a LogEvent>, batch: bool) -> Result<Vec<Lines>> {
     if !batch {
-        return events.iter().map(|event| Ok(Lines { text: json(event)?, count: 1 })).collect();
+        return events.into_iter().map(|event| Ok(Lines { text: json(event)?, count: 1 })).collect();
     }
     const OPEN: &str = r#"{"type":"logs","events":["#;
     const CLOSE: &str = "]}";

@@ -46,8 +46,16 @@ pub(super) enum LeaseAttempt {
     Taken(Box<Lease>),
     /// Another invocation has the lease.
     HeldBy(LeaseHolder),
+    /// The viewer is a member of the fan-out, whose holder serves it.
+    Member,
     /// The viewer has left.
     ViewerGone,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    #[serde(default)]
+    joined: bool,
 }
 
 impl Lease {
@@ -62,9 +70,9 @@ impl Lease {
             .update_item()
             .table_name(&app.config.tables.websocket_connections)
             .set_key(Some(item_key(key)))
-            .update_expression("SET lease_owner = :owner, lease_until = :until REMOVE handed_over")
+            .update_expression("SET lease_owner = :owner, lease_until = :until REMOVE handed_over, fan_out")
             .condition_expression(
-                "attribute_exists(connection_id) AND (attribute_not_exists(lease_until) OR lease_until < :now)",
+                "attribute_exists(connection_id) AND attribute_not_exists(joined) AND (attribute_not_exists(lease_until) OR lease_until < :now)",
             )
             .expression_attribute_values(":owner", string(&owner))
             .expression_attribute_values(":now", number(now))
@@ -80,12 +88,43 @@ impl Lease {
             Err(error) => return Err(error.into()),
         };
         let Some(item) = item.filter(|item| !item.is_empty()) else { return Ok(LeaseAttempt::ViewerGone) };
+        if table::from_item::<Refused>(item.clone())?.joined {
+            return Ok(LeaseAttempt::Member);
+        }
         let holder: LeaseHolder = table::from_item(item.clone())?;
         // A refusal that names this owner means that the answer to the SDK's first try was lost: the lease is taken.
         if holder.lease_owner != owner {
             return Ok(LeaseAttempt::HeldBy(holder));
         }
         Ok(LeaseAttempt::Taken(Box::new(Self { connection: table::from_item(item)?, owner, taken })))
+    }
+
+    /// Takes a viewer out of the fan-out, and the lease on it, with its own position as `connection` has it. `None` if the viewer has left, or
+    /// is no member any more.
+    pub(super) async fn of_member(app: &App, connection: Connection) -> Result<Option<Self>> {
+        let owner = random_text::<12>()?;
+        let taken = app.now();
+        let lease = Self { connection, owner, taken };
+        let mut update =
+            lease.update(app, &["lease_owner = :owner", "lease_until = :until"], &["joined", "handed_over", "fan_out"]);
+        update = update
+            .condition_expression("joined = :true")
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .expression_attribute_values(":until", number(taken.as_millisecond() + LEASE.as_millis() as i64))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match table::write(app, || update.clone().send()).await {
+            Ok(_) => Ok(Some(lease)),
+            Err(error) if error.condition_failed() => {
+                let item = match error.into_service_error() {
+                    UpdateItemError::ConditionalCheckFailedException(refused) => refused.item,
+                    _ => None,
+                };
+                // A refusal that names this owner means that the answer to the SDK's first try was lost.
+                let holder: Option<LeaseHolder> = item.and_then(|item| table::from_item(item).ok());
+                Ok(holder.is_some_and(|holder| holder.lease_owner == lease.owner).then_some(lease))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Tells whether the lease should be renewed before more is sent. A tenth of its time is early enough for waiting invocations to see
@@ -98,7 +137,7 @@ impl Lease {
     pub(super) async fn renew(&mut self, app: &App) -> Result<bool> {
         let taken = app.now();
         let until = taken.as_millisecond() + LEASE.as_millis() as i64;
-        let update = self.update(app, &["lease_until = :until"], &["handed_over"]);
+        let update = self.update(app, &["lease_until = :until"], &["handed_over", "fan_out"]);
         let is_held = self.write(app, update.expression_attribute_values(":until", number(until))).await?;
         self.taken = taken;
         Ok(is_held)
@@ -106,14 +145,14 @@ impl Lease {
 
     /// Releases the lease, unless it was lost. A repeated try of a release whose answer was lost looks like a lost lease, too.
     pub(super) async fn release(self, app: &App) -> Result<()> {
-        let update = self.update(app, &[], &["lease_owner", "lease_until", "handed_over"]);
+        let update = self.update(app, &[], &["lease_owner", "lease_until", "handed_over", "fan_out"]);
         self.write(app, update).await.map(drop)
     }
 
     /// Releases the lease on a viewer that lacks lines still, and marks the viewer as handed over: see
     /// [`hand_over`](super::connection::hand_over).
     pub(super) async fn hand_over(self, app: &App) -> Result<()> {
-        let update = self.update(app, &["handed_over = :true"], &["lease_owner", "lease_until"]);
+        let update = self.update(app, &["handed_over = :true"], &["lease_owner", "lease_until", "fan_out"]);
         self.write(app, update.expression_attribute_values(":true", AttributeValue::Bool(true))).await.map(drop)
     }
 

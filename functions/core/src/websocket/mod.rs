@@ -2,8 +2,10 @@
 
 pub mod connection;
 pub mod delivery;
+pub mod fan_out;
 mod frame;
 mod lease;
+mod pass;
 pub mod token;
 
 pub use connection::{Connection, ConnectionKey, ViewerOptions};

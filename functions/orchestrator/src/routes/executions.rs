@@ -23,7 +23,7 @@ use runvoy_core::{
         read::{self, After, PageLimit},
     },
     run, time,
-    websocket::{delivery, token},
+    websocket::{fan_out, token},
 };
 use serde::{Deserialize, Serialize};
 
@@ -472,7 +472,7 @@ pub(super) async fn kill(State(app): State<App>, presented: Presented, Path(id):
         }
         KillOutcome::NothingToStop => return Ok(StatusCode::NO_CONTENT.into_response()),
     };
-    delivery::notify_viewers(&app, &record.execution.execution_id).await;
+    fan_out::notify(&app, &record.execution.execution_id).await;
     tracing::info!(execution_id = id, by = %caller.principal.email, "execution termination initiated");
     let execution_id = record.execution.execution_id;
     Ok(Json(Killed { execution_id, message: "Execution termination initiated" }).into_response())
