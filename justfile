@@ -78,6 +78,10 @@ bench-lambda:
 simulate SEEDS="0..10000":
     SEEDS={{ quote(trim_start_match(SEEDS, "SEEDS=")) }} cargo test --locked --profile local -p local-shim --test simulation for_all_seeds -- --nocapture
 
+# Measure what a busy account costs on virtual time, optimized build: 1,000 runs that print 10 million lines, each tenth with a viewer.
+bench-scale SCALE="1000,10000,10":
+    SCALE={{ quote(SCALE) }} cargo test --locked --profile local -p local-shim --test simulation chatty_runs -- --nocapture
+
 # Test the console: types, modules, and its pages in Chromium. With arguments, only the pages: `just test-console -k secrets`.
 test-console *ARGUMENTS:
     .ci/console {{ if ARGUMENTS == "" { "" } else { "test " + ARGUMENTS } }}

@@ -194,6 +194,10 @@ pub(crate) fn options(playbook: &Playbook, options: PlaybookOptions, missing: Mi
         git_repo: run.git_repo.or_else(|| playbook.git_repo.clone()),
         git_ref: run.git_ref.or_else(|| playbook.git_ref.clone()),
         git_path: run.git_path.or_else(|| playbook.git_path.clone()),
+        cpu: run.cpu,
+        memory: run.memory,
+        disk: run.disk,
+        spot: run.spot,
     })
 }
 

@@ -52,8 +52,14 @@ pub(crate) fn build(
     let ssm = Ssm::open(StateFile::new(directory, "parameters.json"))?;
     let outbox = Outbox::open(StateFile::new(directory, "outbox.json"))?;
     let runner = Runner { kind: runner, logs: task_logs };
-    let ecs =
-        Ecs::open(name_of(&config.ecs_cluster), ecs::Store::open(directory)?, runner, ssm.clone(), events, is_busy);
+    let ecs = Ecs::open(
+        (name_of(&config.ecs_cluster), config.has_spot),
+        ecs::Store::open(directory)?,
+        runner,
+        ssm.clone(),
+        events,
+        is_busy,
+    );
     // A role that an override names exists as much as those of the template.
     let configured = [&config.task_role_arn, &config.task_execution_role_arn];
     let configured = configured.into_iter().filter_map(|arn| Some(arn.rsplit_once('/')?.1.to_owned()));

@@ -34,6 +34,22 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<u64>,
 
+    /// CPU units of this run, if not the image's: 1024 are one vCPU
+    #[arg(long, value_name = "UNITS")]
+    pub(crate) cpu: Option<u32>,
+
+    /// MiB of memory of this run, if not the image's
+    #[arg(long, value_name = "MIB")]
+    pub(crate) memory: Option<u32>,
+
+    /// GiB of disk, 21 to 200 [default: 20]
+    #[arg(long, value_name = "GIB")]
+    pub(crate) disk: Option<u32>,
+
+    /// Run on Fargate Spot, which costs less and may be taken away
+    #[arg(long)]
+    pub(crate) spot: bool,
+
     /// A git repository that is cloned before the command starts
     #[arg(short = 'g', long, value_name = "URL")]
     pub(crate) git_repo: Option<String>,

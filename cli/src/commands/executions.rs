@@ -105,7 +105,7 @@ fn ending_text(exit_code: i32) -> String {
 }
 
 /// The fields of an execution, in the order in which people look for them, with the names that they are shown by.
-const FIELDS: [(&str, &str); 22] = [
+const FIELDS: [(&str, &str); 27] = [
     ("execution_id", "id"),
     ("status", "status"),
     ("exit_code", "exit code"),
@@ -123,6 +123,11 @@ const FIELDS: [(&str, &str); 22] = [
     ("git_ref", "git ref"),
     ("git_path", "git path"),
     ("git_commit", "git commit"),
+    ("cpu", "cpu units"),
+    ("memory", "memory (MiB)"),
+    ("disk", "disk (GiB)"),
+    ("spot", "Spot"),
+    ("timing", "timing"),
     ("lock", "lock"),
     ("queue_position", "queue"),
     ("cost_estimate_usd", "cost in USD"),
@@ -162,6 +167,7 @@ pub(crate) async fn describe(context: &Context, which: Which) -> Result<()> {
                     fields.add(&label, execution["timeout"].as_i64().map(output::took).unwrap_or_default());
                     fields.add("variables", variables(&execution));
                 }
+                "timing" => fields.add(&label, timing(&execution["timing"])),
                 _ => fields.add(&label, value),
             }
         }
@@ -179,6 +185,13 @@ fn variables(execution: &Value) -> String {
         None => name.to_owned(),
     });
     escape::text(&lines.collect::<Vec<_>>().join("\n")).into_owned()
+}
+
+/// The seconds of each part of an execution's life, in the order of its life.
+fn timing(timing: &serde_json::Value) -> String {
+    let parts = ["queued", "provisioning", "pulling", "starting", "running", "ending"];
+    let told = parts.iter().filter_map(|part| Some(format!("{part} {:.1} s", timing[*part].as_f64()?)));
+    told.collect::<Vec<_>>().join(", ")
 }
 
 /// The page of an execution in the console that the API serves.

@@ -49,12 +49,15 @@ fn values(
     options: &PlaybookOptions,
     missing: Missing,
 ) -> Result<BTreeMap<String, String>> {
-    let RunOptions { image, env, env_file, base_env: _, secrets, timeout, git_repo, git_ref, git_path } = &options.run;
+    let run = &options.run;
+    let RunOptions { image, env, env_file, base_env: _, secrets, timeout, git_repo, git_ref, git_path, .. } = run;
     let is_plain = image.is_none()
         && env.is_empty()
         && env_file.is_empty()
         && secrets.is_empty()
         && timeout.is_none()
+        && run.cpu.or(run.memory).or(run.disk).is_none()
+        && !run.spot
         && git_repo.is_none()
         && git_ref.is_none()
         && git_path.is_none();

@@ -46,6 +46,7 @@ fn merged(record: &Value, given: RunOptions) -> Result<RunOptions> {
             .remedy(format!("give them once more: {options}")));
     }
     env.extend(given.env);
+    let size = |name: &str| record[name].as_u64().and_then(|size| u32::try_from(size).ok());
     let mut secrets = names("secrets");
     secrets.extend(given.secrets.iter().filter(|name| !secrets.contains(name)).cloned().collect::<Vec<_>>());
     Ok(RunOptions {
@@ -53,6 +54,10 @@ fn merged(record: &Value, given: RunOptions) -> Result<RunOptions> {
         image: given.image.or_else(|| text("image_id")),
         secrets,
         timeout: given.timeout.or_else(|| record["timeout"].as_u64()),
+        cpu: given.cpu.or_else(|| size("cpu")),
+        memory: given.memory.or_else(|| size("memory")),
+        disk: given.disk.or_else(|| size("disk")),
+        spot: given.spot || record["spot"] == true,
         git_repo: given.git_repo.or_else(|| text("git_repo")),
         git_ref: given.git_ref.or_else(|| text("git_ref")),
         git_path: given.git_path.or_else(|| text("git_path")),

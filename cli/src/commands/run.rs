@@ -134,6 +134,10 @@ pub(crate) fn request(command: &str, options: &RunOptions) -> Value {
     set("env", (!env.is_empty()).then(|| Value::from(env)));
     set("secrets", (!options.secrets.is_empty()).then(|| json!(options.secrets)));
     set("timeout", options.timeout.filter(|seconds| *seconds > 0).map(Value::from));
+    set("cpu", options.cpu.map(Value::from));
+    set("memory", options.memory.map(Value::from));
+    set("disk", options.disk.map(Value::from));
+    set("spot", options.spot.then_some(Value::Bool(true)));
     set("git_repo", text(&options.git_repo));
     set("git_ref", text(&options.git_ref));
     set("git_path", text(&options.git_path));

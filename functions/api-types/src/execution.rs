@@ -46,6 +46,13 @@ pub struct Execution {
     /// The command has ended and its task has not. `exit_code` has the same code once the task has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
+    /// Where the time went, by the times that ECS tells of the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timing: Option<Timing>,
+    /// What the task has cost in US dollars, estimated from its size and the seconds that Fargate bills. Absent in regions whose prices are
+    /// not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_estimate_usd: Option<f64>,
     /// The number of the present attempt, for an execution that waited before its task was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
@@ -65,6 +72,29 @@ pub struct Execution {
 /// The reason of a failure that tells the exit code and nothing more, so that a client that shows the code need not say it twice.
 pub fn plain_reason(exit_code: i32) -> String {
     format!("the command ended with exit code {exit_code}")
+}
+
+/// Seconds that an execution has spent in each part of its life. A part is there once it is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Timing {
+    /// From the request until ECS has accepted the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued: Option<f64>,
+    /// Fargate finds a machine and attaches the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisioning: Option<f64>,
+    /// The images are pulled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pulling: Option<f64>,
+    /// The containers start; a repository is cloned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starting: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<f64>,
+    /// Fargate takes the machine and the network back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<f64>,
 }
 
 /// The end of a command whose task has not ended yet.
@@ -101,6 +131,18 @@ pub struct Asked {
     /// Seconds after which the command is stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
+    /// CPU units of this run, if not the image's; 1024 make one virtual CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<u32>,
+    /// MiB of memory of this run, if not the image's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u32>,
+    /// GiB of disk, if not the 20 that each task has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<u32>,
+    /// The task runs on Fargate Spot, which costs less and may be taken away.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spot: bool,
     /// Where the request came from: `api`.
     #[serde(default = "api")]
     pub source: String,
@@ -138,6 +180,14 @@ pub struct AskedAgain {
     pub git_ref: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git_path: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<u32>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spot: bool,
 }
 
 impl Default for Asked {
@@ -150,6 +200,10 @@ impl Default for Asked {
             git_path: None,
             git_commit: None,
             timeout: None,
+            cpu: None,
+            memory: None,
+            disk: None,
+            spot: false,
             source: api(),
         }
     }

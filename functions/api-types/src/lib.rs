@@ -30,7 +30,7 @@ mod user;
 pub use approval::{Approval, Approvals, Decide, Decided, Decision};
 pub use email::Email;
 pub use error::{ErrorBody, ErrorCode, Problem};
-pub use execution::{Asked, AskedAgain, Ending, Execution, OnConflict, plain_reason};
+pub use execution::{Asked, AskedAgain, Ending, Execution, OnConflict, Timing, plain_reason};
 pub use execution_id::{ExecutionId, NotAnExecutionId};
 pub use health::Health;
 pub use image::{Image, ImageAnswer, ImageId, Images, RegisterImage};

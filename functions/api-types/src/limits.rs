@@ -18,6 +18,9 @@ pub const DEFAULT_PAGE_SIZE: usize = 10;
 /// Characters of an `Idempotency-Key`.
 pub const MAX_IDEMPOTENCY_KEY_CHARS: usize = 255;
 
+/// GiB of disk that a run may ask for ("EphemeralStorage", Amazon ECS API Reference). Each task has 20 without asking.
+pub const DISK_GIB: std::ops::RangeInclusive<u32> = 21..=200;
+
 /// CPU units of an image that names none; 1024 make one virtual CPU.
 pub const DEFAULT_CPU: u32 = 256;
 /// MiB of memory of an image that names none.

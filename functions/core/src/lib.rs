@@ -10,6 +10,7 @@ pub mod auth;
 pub mod aws;
 pub mod claim;
 pub mod config;
+mod digest;
 mod environment;
 pub mod error;
 pub mod execution;

@@ -11,7 +11,7 @@ mod task_state;
 mod websocket;
 
 use lambda_runtime::{Context, LambdaEvent};
-use runvoy_core::{App, RequestId, reconcile, redaction::redacted, run};
+use runvoy_core::{App, RequestId, audit::Actor, reconcile, redaction::redacted, run};
 use serde_json::{Value, json};
 use thiserror::Error;
 use tracing::Instrument;
@@ -144,7 +144,7 @@ async fn event_bridge(app: &App, event: Value, request_id: &RequestId) -> Result
     match (event["source"].as_str(), event["detail-type"].as_str()) {
         (Some("aws.ecs"), Some("ECS Task State Change")) => task_state::handle(app, event).await?,
         (Some("aws.events"), Some("Scheduled Event")) if event["detail"]["runvoy_event"] == "health_reconcile" => {
-            reconcile::run(app, request_id).await?;
+            reconcile::run(app, &Actor::program("event", request_id)).await?;
         }
         (Some("aws.events"), Some("Scheduled Event")) if event["detail"]["runvoy_event"] == "sweep" => {
             run::sweep(app).await?;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use runvoy_core::{
     App, Error,
     execution::{
-        TaskId,
+        TaskId, TaskSize, TaskTimes,
         task::{self, Applied, ContainerReport, Phase, TaskReport, TaskState},
     },
     logs::completion,
@@ -29,9 +29,31 @@ struct Detail {
     started_by: Option<String>,
     stop_code: Option<String>,
     stopped_reason: Option<String>,
+    created_at: Option<Timestamp>,
+    pull_started_at: Option<Timestamp>,
+    pull_stopped_at: Option<Timestamp>,
     started_at: Option<Timestamp>,
+    stopping_at: Option<Timestamp>,
+    execution_stopped_at: Option<Timestamp>,
     stopped_at: Option<Timestamp>,
+    cpu: Option<String>,
+    memory: Option<String>,
+    ephemeral_storage: Option<EphemeralStorage>,
+    capacity_provider_name: Option<String>,
+    attributes: Option<Vec<Attribute>>,
     containers: Option<Vec<Container>>,
+}
+
+#[derive(Deserialize)]
+struct EphemeralStorage {
+    #[serde(rename = "sizeInGiB")]
+    gib: u32,
+}
+
+#[derive(Deserialize)]
+struct Attribute {
+    name: String,
+    value: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -49,13 +71,29 @@ impl TryFrom<Event> for TaskState {
         let detail = event.detail;
         let id = TaskId::from_arn(&detail.task_arn)?;
         let containers = detail.containers.unwrap_or_default().into_iter();
+        let attributes = detail.attributes.unwrap_or_default();
+        let number = |text: Option<String>| text.and_then(|text| text.parse().ok()).unwrap_or_default();
         let report = TaskReport {
             last_status: detail.last_status,
             started_by: detail.started_by,
             stop_code: detail.stop_code,
             stopped_reason: detail.stopped_reason,
-            started_at: detail.started_at,
-            stopped_at: detail.stopped_at,
+            times: TaskTimes {
+                created_at: detail.created_at,
+                pull_started_at: detail.pull_started_at,
+                pull_stopped_at: detail.pull_stopped_at,
+                started_at: detail.started_at,
+                stopping_at: detail.stopping_at,
+                execution_stopped_at: detail.execution_stopped_at,
+                stopped_at: detail.stopped_at,
+            },
+            size: TaskSize {
+                cpu_units: number(detail.cpu),
+                memory_mib: number(detail.memory),
+                disk: detail.ephemeral_storage.map(|disk| disk.gib).unwrap_or_default(),
+                is_arm: attributes.iter().any(|one| task::is_arm(&one.name, one.value.as_deref())),
+                is_spot: detail.capacity_provider_name.as_deref() == Some(task::FARGATE_SPOT),
+            },
             containers: containers
                 .map(|one| ContainerReport {
                     name: one.name.unwrap_or_default(),

@@ -58,7 +58,7 @@ export function seconds(text) {
 /** A word that a POSIX shell reads as exactly this text. @param {string} text */
 export const quote = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
 
-/** @typedef {{command: string, image?: string, env?: Record<string, string | undefined>, secrets?: string[], timeout?: number, git_repo?: string, git_ref?: string, git_path?: string}} Run */
+/** @typedef {{command: string, image?: string, env?: Record<string, string | undefined>, secrets?: string[], timeout?: number, cpu?: number, memory?: number, disk?: number, spot?: boolean, git_repo?: string, git_ref?: string, git_path?: string}} Run */
 
 /** The curl command that starts a run. The key, and values that are not known, come from variables. @param {Run} run @param {string} origin */
 export const asCurl = (run, origin) =>
@@ -75,6 +75,10 @@ export function asCommandLine(run) {
   for (const [name, value] of Object.entries(run.env ?? {})) words.push(`--env ${quote(value === undefined ? name : `${name}=${value}`)}`);
   for (const secret of run.secrets ?? []) words.push(`--secret ${quote(secret)}`);
   if (run.timeout) words.push(`--timeout ${run.timeout}s`);
+  if (run.cpu) words.push(`--cpu ${run.cpu}`);
+  if (run.memory) words.push(`--memory ${run.memory}`);
+  if (run.disk) words.push(`--disk ${run.disk}`);
+  if (run.spot) words.push("--spot");
   if (run.git_repo) words.push(`--git-repo ${quote(run.git_repo)}`);
   if (run.git_ref) words.push(`--git-ref ${quote(run.git_ref)}`);
   if (run.git_path) words.push(`--git-path ${quote(run.git_path)}`);
@@ -111,5 +115,8 @@ export function overridesSize(run) {
   const environment = (/** @type {[string, string][]} */ variables) => variables.map(([name, value]) => ({ name, value }));
   const containerOverrides = [{ name: "runner", environment: environment(runner) }];
   if (sidecar.length > 0) containerOverrides.push({ name: "sidecar", environment: environment(sidecar) });
-  return [...JSON.stringify({ containerOverrides })].length;
+  // The server counts each size of the run as the JSON that ECS gets.
+  const sizes = { ...(run.cpu && { cpu: String(run.cpu) }), ...(run.memory && { memory: String(run.memory) }), ...(run.disk && { ephemeralStorage: { sizeInGiB: run.disk } }) };
+  const ofSizes = Object.keys(sizes).length > 0 ? JSON.stringify(sizes).length : 0;
+  return [...JSON.stringify({ containerOverrides })].length + ofSizes;
 }

@@ -36,7 +36,7 @@ async fn batches_at_the_same_time_are_each_stored_once() {
             asked: Asked::default(),
             nonce: None,
         };
-        execution::create(&app, &new).await.unwrap();
+        execution::create(&app, &new, None, &[]).await.unwrap();
     }
     let instance = Instance::start(&binary("event-processor"), &shim.function_environment, AT_ONCE).await;
     instance.polls(AT_ONCE).await;

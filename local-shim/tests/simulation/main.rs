@@ -137,12 +137,29 @@ fn a_request_waits_for_as_few_calls_in_a_row_as_it_can() {
         ("list", 1),
         ("logs", 4),
         ("me", 1),
-        ("run", 5),
+        ("run", 3),
         // The audit has the use of the secrets before the task has their values.
-        ("run with secrets", 7),
+        ("run with secrets", 4),
     ];
     let found: Vec<(&str, u64)> = expected.iter().map(|(name, _)| (*name, calls(name))).collect();
     assert_eq!(found, expected);
+}
+
+/// `just bench-scale` runs a thousand, with `SCALE=1000,10000,10`: runs, lines of each, and one viewer for so many runs.
+#[test]
+fn chatty_runs_at_the_same_time_meet_no_quota() {
+    let given = std::env::var("SCALE").ok();
+    let numbers: Vec<u64> =
+        given.as_deref().unwrap_or("12,600,3").split(',').map(|number| number.trim().parse().unwrap()).collect();
+    let scale = scenario::scale::Scale { runs: numbers[0], lines: numbers[1], watched: numbers[2] };
+    let started = Instant::now();
+    let seen = scenario::scale::run(scale);
+    println!("{}", seen.table(scale, started));
+    assert!(seen.violations.is_empty(), "{:#?}", seen.violations);
+    let watched = scale.runs.div_ceil(scale.watched);
+    assert!(seen.delays.len() as u64 >= watched * scale.lines, "{} lines were seen", seen.delays.len());
+    let (quota, used) = seen.first_quota();
+    assert!(used < 0.9, "{quota}: {used}");
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! What happens in one seed (executions, lines, events, viewers, faults), and what must hold at its end.
 
+#[path = "scale.rs"]
+pub mod scale;
+
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet, HashMap},

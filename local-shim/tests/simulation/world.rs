@@ -96,6 +96,8 @@ pub struct State {
     let_go: HashSet<usize>,
     pub tasks: BTreeMap<String, Task>,
     definitions: BTreeMap<String, Value>,
+    /// The number of calls of each operation.
+    calls: BTreeMap<String, u64>,
     /// The number of times that CloudWatch Logs was asked for lines, with the calls that exceeded the quota.
     pub reads_of_logs: u64,
     pub sockets: BTreeMap<String, Socket>,
@@ -166,6 +168,7 @@ impl World {
             let_go: HashSet::new(),
             tasks: BTreeMap::new(),
             definitions: BTreeMap::new(),
+            calls: BTreeMap::new(),
             reads_of_logs: 0,
             sockets: BTreeMap::new(),
             units: None,
@@ -187,6 +190,18 @@ impl World {
 
     pub fn logs(&self) -> &CloudWatchLogs {
         &self.0.logs
+    }
+
+    /// The number of calls of each operation so far.
+    pub fn calls(&self) -> BTreeMap<String, u64> {
+        self.state().calls.clone()
+    }
+
+    /// The number of calls of each operation that a quota has refused so far.
+    pub fn refused(&self) -> BTreeMap<String, u64> {
+        let calls = self.calls();
+        let refused = calls.keys().map(|operation| (operation.clone(), self.0.quotas.refused(operation)));
+        refused.filter(|(_, refused)| *refused > 0).collect()
     }
 
     pub fn dynamodb(&self) -> &DynamoDb {
@@ -299,7 +314,11 @@ impl World {
 
     async fn answer(&self, invocation: usize, service: &str, operation: &str, mut request: OwnedRequest) -> Answer {
         let now = Duration::from_millis(self.0.clock.millis());
-        self.state().reads_of_logs += u64::from(service == "logs");
+        {
+            let mut state = self.state();
+            state.reads_of_logs += u64::from(service == "logs");
+            *state.calls.entry(format!("{service}:{operation}")).or_default() += 1;
+        }
         if let Err(refused) = self.0.quotas.take_at(&format!("{service}:{operation}"), now) {
             self.tell(|| format!("invocation {invocation}: {operation} exceeds its quota"));
             return refused.into_answer();
@@ -442,7 +461,9 @@ impl World {
                 json!({"taskDefinition": definition})
             }
             "DescribeTaskDefinition" => {
-                let definition = &state.definitions[request["taskDefinition"].as_str().unwrap()];
+                let Some(definition) = state.definitions.get(request["taskDefinition"].as_str().unwrap()) else {
+                    return AwsError::new("ClientException", "Unable to describe task definition.").into_answer();
+                };
                 json!({"taskDefinition": definition, "tags": definition["tags"]})
             }
             "ListTaskDefinitionFamilies" => json!({"families": state.definitions.keys().collect::<Vec<_>>()}),

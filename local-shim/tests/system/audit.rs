@@ -193,3 +193,49 @@ async fn neither_function_may_change_or_delete_an_entry() {
     assert_eq!(system.admin.request(Method::DELETE, "/audit", &[], "").await.status, 405);
     system.shim.shut_down().await;
 }
+
+/// The orchestrator writes the record of a run and its entries after the task has started. If it dies there, the task's first event does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_program_dies_after_its_task_has_started_has_its_entries() {
+    let system = System::start().await;
+    let developer = system.user("developer", "dev@example.com").await;
+    let secret = json!({"name": "s", "key_name": "S", "value": "v"});
+    assert_eq!(system.admin.post("/secrets", &secret).await.status, 201);
+    for (body, expected) in [
+        (json!({"command": "true"}), vec!["executions:run", "images:use"]),
+        (json!({"command": "true", "secrets": ["s"]}), vec!["executions:run", "images:use", "secrets:use"]),
+    ] {
+        // The transaction after RunTask never has an effect, and later ones do.
+        let dies: std::sync::Arc<std::sync::Mutex<(bool, Option<String>)>> = Default::default();
+        system.shim.plan_faults(Some(std::sync::Arc::new(move |call: Call<'_>| {
+            let mut state = dies.lock().unwrap();
+            state.0 |= call.operation == "ecs:RunTask";
+            if call.operation != "dynamodb:TransactWriteItems" || !state.0 {
+                return None;
+            }
+            let first = state.1.get_or_insert_with(|| call.invocation.to_owned());
+            (first == call.invocation).then_some(Fault::Fails)
+        })));
+        let answer = developer.post("/run", &body).await;
+        assert_eq!(answer.status, 503, "{}", answer.text);
+        let deadline = std::time::Instant::now() + crate::client::PATIENCE;
+        let query = format!("actor=dev@example.com&action=executions:run&since={}", "2026-01-01T00:00:00Z");
+        let of_request = |found: Vec<Value>| -> Vec<Value> {
+            found.into_iter().filter(|entry| entry["request_id"] == request_of(&answer)).collect()
+        };
+        while of_request(entries(&system.admin, &query).await).is_empty() {
+            assert!(std::time::Instant::now() < deadline, "the event of the task writes no entry");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        system.shim.events_handled().await;
+        system.shim.plan_faults(None);
+        let found = of_request(entries(&system.admin, "actor=dev@example.com").await);
+        let mut actions: Vec<&str> = found.iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+        actions.sort_unstable();
+        assert_eq!(actions, expected);
+        for entry in &found {
+            assert!(entry["key_id"].is_string() && entry["source_address"].is_string(), "{entry}");
+        }
+    }
+    system.shim.shut_down().await;
+}

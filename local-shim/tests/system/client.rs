@@ -283,8 +283,8 @@ pub fn stable(mut answer: Value) -> Value {
             for (name, value) in fields {
                 *value = if VOLATILE.contains(&name.as_str()) && value.is_string() {
                     Value::from(format!("[{name}]"))
-                } else if name == "duration_seconds" {
-                    Value::from("[duration_seconds]")
+                } else if ["duration_seconds", "timing", "cost_estimate_usd"].contains(&name.as_str()) {
+                    Value::from(format!("[{name}]"))
                 } else {
                     stable(value.take())
                 };

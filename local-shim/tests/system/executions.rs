@@ -190,6 +190,10 @@ async fn an_execution_shows_what_was_asked_without_values() {
     ] {
         assert_eq!(execution[field], expected, "{field}: {execution}");
     }
+    let checkouts =
+        system.admin.get(&format!("/audit?resource=execution:{id}&action=executions:checkout")).await.json();
+    let checkouts = checkouts["entries"].as_array().unwrap();
+    assert_eq!((checkouts.len(), &checkouts[0]["details"]["git_commit"]), (1, &json!(commit)));
     let request = &execution["request"];
     assert_eq!(request["env"], json!({"A": "a-value", "PORT": "8080"}), "{request}");
     assert_eq!(

@@ -127,6 +127,8 @@ async fn reconcile_mends_what_it_can_and_reports_the_rest() {
     assert_eq!(report["identity_status"]["default_roles_verified"], true);
     assert_eq!(report["authorizer_status"]["users_with_invalid_roles"], json!(["odd@example.com"]));
     assert_eq!((&report["reconciled_count"], &report["error_count"]), (&json!(4), &json!(0)));
+    let repairs = admin.get("/audit?actor=admin@runvoy.local&action=health:repair").await.json();
+    assert_eq!(repairs["entries"].as_array().unwrap().len(), 4, "{repairs}");
     for (id, status, exit_code) in
         [("gone", "FAILED", json!(1)), ("stopping", "STOPPED", json!(130)), ("young", "STARTING", json!(null))]
     {
@@ -315,5 +317,48 @@ async fn a_search_for_a_request_without_a_time_ends_and_says_how_far_it_came() {
     let since: jiff::Timestamp = trace["searched_since"].as_str().unwrap().parse().unwrap();
     let age = jiff::Timestamp::now().duration_since(since).as_hours();
     assert!((23..=24).contains(&age), "{age} hours");
+    system.shim.shut_down().await;
+}
+
+/// A run may last a week, and the event of its end may fail for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_of_a_run_that_lasted_for_days_is_completed_too() {
+    let clock = MovedClock::default();
+    let system = System::start_with(with_clock(&clock)).await;
+    let (id, _) = system.admin.run_to_end(json!({"command": "echo hello"})).await;
+    system.shim.events_handled().await;
+    let dynamodb = aws_sdk_dynamodb::Client::new(system.shim.sdk());
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let started = (jiff::Timestamp::now() - jiff::SignedDuration::from_hours(6 * 24)).to_string();
+    dynamodb
+        .update_item()
+        .table_name("runvoy-local-executions")
+        .key("execution_id", text(&id))
+        .update_expression("SET started_at = :at, started_key = :key")
+        .expression_attribute_values(":at", text(&started))
+        .expression_attribute_values(":key", text(&format!("{started}#{id}")))
+        .send()
+        .await
+        .unwrap();
+    // No line has ever been stored.
+    let stored = dynamodb
+        .query()
+        .table_name("runvoy-local-execution-logs")
+        .key_condition_expression("execution_id = :id")
+        .expression_attribute_values(":id", text(&id))
+        .send()
+        .await
+        .unwrap();
+    for item in stored.items() {
+        let delete = dynamodb.delete_item().table_name("runvoy-local-execution-logs").key("execution_id", text(&id));
+        delete.key("sequence", item["sequence"].clone()).send().await.unwrap();
+    }
+    let delete = dynamodb.delete_item().table_name("runvoy-local-log-heads").key("execution_id", text(&id));
+    delete.send().await.unwrap();
+    clock.move_on(Duration::from_secs(1800));
+    let report = reconcile(&system.admin).await;
+    assert!(issues(&report).contains(&issue("info", "execution", &id)), "{report:#}");
+    assert_eq!(reconcile(&system.admin).await["reconciled_count"], 0);
+    assert!(system.admin.log(&id).await.contains(&"hello".to_owned()));
     system.shim.shut_down().await;
 }

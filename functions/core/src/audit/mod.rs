@@ -81,6 +81,7 @@ pub struct Entry {
     /// As `kind:name`, such as `secret:prod`.
     pub resource: String,
     pub outcome: Outcome,
+    #[serde(default)]
     #[schema(value_type = String)]
     pub request_id: RequestId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -192,6 +193,13 @@ impl Record {
             entry: entry.clone(),
         }
     }
+
+    fn item(app: &App, entry: &Entry) -> Result<table::Item> {
+        let mut item = table::to_item(&Self::new(app, entry))?;
+        // An attribute of an index cannot be empty.
+        item.retain(|name, value| name != "request_id" || value.as_s().is_ok_and(|id| !id.is_empty()));
+        Ok(item)
+    }
 }
 
 /// The characters of a day in RFC 3339, `2026-11-26`.
@@ -207,7 +215,7 @@ const IS_NEW: &str = "attribute_not_exists(time_id)";
 fn put(app: &App, entry: &Entry) -> Result<TransactWriteItem> {
     let put = Put::builder()
         .table_name(&app.config.tables.audit)
-        .set_item(Some(table::to_item(&Record::new(app, entry))?))
+        .set_item(Some(Record::item(app, entry)?))
         .condition_expression(IS_NEW)
         .build()?;
     Ok(TransactWriteItem::builder().put(put).build())
@@ -223,7 +231,7 @@ pub async fn write(app: &App, entry: &Entry) -> Result<()> {
         .dynamodb
         .put_item()
         .table_name(&app.config.tables.audit)
-        .set_item(Some(table::to_item(&Record::new(app, entry))?))
+        .set_item(Some(Record::item(app, entry)?))
         .condition_expression(IS_NEW);
     use table::Refusal as _;
     match table::write(app, || put.clone().send()).await {

@@ -69,6 +69,8 @@ pub struct Config {
     pub security_groups: Vec<String>,
     /// Tells whether each task gets a public address. A task in a private subnet cannot have one.
     pub assign_public_ip: bool,
+    /// Tells whether the cluster has Fargate Spot. A new account may not have it at once.
+    pub has_spot: bool,
     /// The image of the container that clones repositories: any that has `sh` and `git`.
     pub sidecar_image: String,
     pub task_role_arn: String,
@@ -151,6 +153,7 @@ impl Config {
             subnets: variables.list("RUNVOY_SUBNETS", "subnet ids, separated by commas")?,
             security_groups: variables.list("RUNVOY_SECURITY_GROUPS", "security group ids, separated by commas")?,
             assign_public_ip: variables.assign_public_ip()?,
+            has_spot: variables.optional("RUNVOY_SPOT").is_some_and(|value| value == "true"),
             sidecar_image: variables.required("RUNVOY_SIDECAR_IMAGE", "an image that has sh and git")?,
             task_role_arn: variables.required("RUNVOY_TASK_ROLE_ARN", "the ARN of an IAM role")?,
             task_execution_role_arn: variables.required("RUNVOY_TASK_EXECUTION_ROLE_ARN", "the ARN of an IAM role")?,

@@ -41,6 +41,7 @@ pub(crate) async fn start_attempt(
     let context = RunContext {
         principal: &by,
         request_id: &execution.created_by_request_id,
+        source_address: None,
         source: &execution.asked.source,
         idempotency: None,
     };

@@ -37,29 +37,31 @@ const SPOT: f64 = 0.3;
 /// The shortest time that Fargate bills.
 const SHORTEST: Duration = Duration::from_secs(60);
 
-/// What a task has used.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Usage {
-    /// 1024 make one virtual CPU.
-    pub(super) cpu_units: u32,
-    pub(super) memory_mib: u32,
+/// The size of a task, as ECS tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TaskSize {
+    /// 1024 make one virtual CPU. 0 if ECS does not tell the size.
+    pub cpu_units: u32,
+    pub memory_mib: u32,
     /// GiB.
-    pub(super) disk: u32,
-    pub(super) is_arm: bool,
-    pub(super) is_spot: bool,
-    /// From the first pull of an image to the task's end.
-    pub(super) billed: Duration,
+    pub disk: u32,
+    pub is_arm: bool,
+    pub is_spot: bool,
 }
 
-/// The estimate in US dollars, to a thousandth of a cent. `None` for a region whose prices are not known here.
-pub(super) fn estimate(region: &str, usage: &Usage) -> Option<f64> {
+/// The estimate in US dollars, to a thousandth of a cent, for the time that Fargate bills. `None` for a region whose prices are not known
+/// here.
+pub(super) fn estimate(region: &str, usage: &TaskSize, billed: Duration) -> Option<f64> {
+    if usage.cpu_units == 0 {
+        return None;
+    }
     let price = PRICES.iter().find(|price| price.region == region)?;
     let of = usize::from(usage.is_arm);
-    let hour = f64::from(usage.cpu_units) / 1024.0 * price.cpu[of]
-        + f64::from(usage.memory_mib) / 1024.0 * price.memory[of];
+    let hour =
+        f64::from(usage.cpu_units) / 1024.0 * price.cpu[of] + f64::from(usage.memory_mib) / 1024.0 * price.memory[of];
     let hour = if usage.is_spot { hour * SPOT } else { hour };
     let hour = hour + f64::from(usage.disk.saturating_sub(FREE_DISK)) * DISK;
-    let cost = usage.billed.max(SHORTEST).as_secs_f64() / 3600.0 * hour;
+    let cost = billed.max(SHORTEST).as_secs_f64() / 3600.0 * hour;
     Some((cost * 100_000.0).round() / 100_000.0)
 }
 
@@ -67,27 +69,25 @@ pub(super) fn estimate(region: &str, usage: &Usage) -> Option<f64> {
 mod tests {
     use super::*;
 
+    const HOUR: Duration = Duration::from_secs(3600);
+
     #[test]
     fn the_cost_is_that_of_the_hours_the_size_and_the_architecture() {
-        let hour = Usage { cpu_units: 1024, memory_mib: 2048, billed: Duration::from_secs(3600), ..Usage::default() };
-        assert_eq!(estimate("us-east-1", &hour), Some(0.04937));
-        assert_eq!(estimate("us-east-1", &Usage { is_arm: true, ..hour }), Some(0.0395));
-        assert_eq!(estimate("us-east-1", &Usage { is_spot: true, ..hour }), Some(0.01481));
-        assert_eq!(estimate("us-east-1", &Usage { disk: 120, ..hour }), Some(0.06047));
-        assert_eq!(estimate("eu-central-1", &hour), Some(0.05678));
-        assert_eq!(estimate("sa-east-1", &hour), None, "a price that is not known is no price");
+        let size = TaskSize { cpu_units: 1024, memory_mib: 2048, ..TaskSize::default() };
+        assert_eq!(estimate("us-east-1", &size, HOUR), Some(0.04937));
+        assert_eq!(estimate("us-east-1", &TaskSize { is_arm: true, ..size }, HOUR), Some(0.0395));
+        assert_eq!(estimate("us-east-1", &TaskSize { is_spot: true, ..size }, HOUR), Some(0.01481));
+        assert_eq!(estimate("us-east-1", &TaskSize { disk: 120, ..size }, HOUR), Some(0.06047));
+        assert_eq!(estimate("eu-central-1", &size, HOUR), Some(0.05678));
+        assert_eq!(estimate("sa-east-1", &size, HOUR), None, "a price that is not known is no price");
+        assert_eq!(estimate("us-east-1", &TaskSize::default(), HOUR), None, "nor is a size");
     }
 
     #[test]
     fn fargate_bills_a_minute_at_least() {
-        let usage = |seconds| Usage {
-            cpu_units: 256,
-            memory_mib: 512,
-            is_arm: true,
-            billed: Duration::from_secs(seconds),
-            ..Usage::default()
-        };
-        assert_eq!(estimate("us-east-1", &usage(5)), estimate("us-east-1", &usage(60)));
-        assert_eq!(estimate("us-east-1", &usage(60)), Some(0.00016));
+        let size = TaskSize { cpu_units: 256, memory_mib: 512, is_arm: true, ..TaskSize::default() };
+        let cost = |seconds| estimate("us-east-1", &size, Duration::from_secs(seconds));
+        assert_eq!(cost(5), cost(60));
+        assert_eq!(cost(60), Some(0.00016));
     }
 }

@@ -10,12 +10,10 @@
 //! Whichever finds an execution, [`Idempotency::confirm`] compares the hash of its request with this one's.
 
 use aws_sdk_ecs::{error::SdkError, operation::run_task::RunTaskError};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::{ExecutionRecord, TaskId, list, task};
-use crate::{App, Error, Result, auth::Principal, error::Service};
+use crate::{App, Error, Result, auth::Principal, digest::digest, error::Service};
 
 const BY_KEY: &str = "by-idempotency-key";
 
@@ -81,14 +79,4 @@ pub(super) async fn first_of_conflict(
 
 fn conflict() -> Error {
     Error::conflict("this Idempotency-Key was used for a different request").with_hint("use a new key")
-}
-
-/// A hash of several texts, as 43 URL-safe characters.
-pub(super) fn digest(parts: &[&str]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part.len().to_be_bytes());
-        hash.update(part);
-    }
-    URL_SAFE_NO_PAD.encode(hash.finalize())
 }

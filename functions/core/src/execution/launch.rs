@@ -5,18 +5,21 @@ use std::collections::BTreeMap;
 use aws_sdk_ecs::{
     error::SdkError,
     operation::run_task::{RunTaskError, RunTaskOutput},
-    types::{AssignPublicIp, AwsVpcConfiguration, LaunchType, NetworkConfiguration, Tag, TaskOverride},
+    types::{
+        AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, LaunchType, NetworkConfiguration, Tag,
+        TaskOverride,
+    },
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
-use super::{Attempt, RunContext, RunRequest, TaskId, idempotency::digest, overrides};
+use super::{Attempt, RunContext, RunRequest, TaskId, overrides};
 use crate::{
     App, Error, Result,
     config::Config,
     error::Service,
     image::{
         Image,
-        task_definition::{self, SecretVariable},
+        task_definition::{self, Needs, SecretVariable},
     },
     secret::Secret,
 };
@@ -60,7 +63,9 @@ impl Launch<'_> {
         };
         let Some(task_arn) = answer.tasks().first().and_then(|task| task.task_arn()) else {
             let reasons: Vec<&str> = answer.failures().iter().filter_map(|failure| failure.reason()).collect();
-            let error = Error::no_capacity(format!("no task was started: {}", reasons.join(", ")));
+            tracing::warn!(reasons = reasons.join(", "), "no task was started");
+            let error = Error::no_capacity("AWS Fargate has no capacity for the task at this time")
+                .with_hint("try again in a few minutes, or let the run wait with \"on_conflict\": \"queue\"");
             return Ok(Launched::NoCapacity(error));
         };
         let task = TaskId::from_arn(task_arn)
@@ -76,23 +81,29 @@ impl Launch<'_> {
         overrides: TaskOverride,
         tags: Vec<Tag>,
     ) -> Result<Result<RunTaskOutput, SdkError<RunTaskError>>> {
-        let family = family_with(&app.config, self.image, variables);
+        let needs = Needs { git: self.request.git_repo.is_some(), variables };
+        let family = task_definition::family_for(&app.config, self.image, needs);
         let call = app
             .aws
             .ecs
             .run_task()
             .cluster(&app.config.ecs_cluster)
             .task_definition(&family)
-            .launch_type(LaunchType::Fargate)
             .count(1)
             .client_token(self.client_token)
             .set_started_by(self.attempt.map(Attempt::started_by))
             .network_configuration(network(&app.config)?)
             .overrides(overrides)
             .set_tags(Some(tags));
+        let call = if self.request.spot {
+            let spot = CapacityProviderStrategyItem::builder().capacity_provider("FARGATE_SPOT").weight(1).build()?;
+            call.capacity_provider_strategy(spot)
+        } else {
+            call.launch_type(LaunchType::Fargate)
+        };
         match call.clone().send().await {
             Err(error) if is_missing_task_definition(&error) => {
-                task_definition::register(app, self.image, &family, variables).await?;
+                task_definition::register(app, self.image, needs).await?;
                 Ok(call.send().await)
             }
             answer => Ok(answer),
@@ -112,7 +123,7 @@ fn refused(error: SdkError<RunTaskError>, image: &Image) -> Result<Launched> {
             .with_hint("register the image with roles whose names fit the stack's parameter CustomTaskRoles"));
     }
     if message.contains("limit on the number of vCPUs") {
-        let full = Error::conflict("the account's limit of vCPUs on Fargate is reached").with_hint(
+        let full = Error::no_capacity("the account's limit of vCPUs on Fargate is reached").with_hint(
             "wait for other executions to end, or have the quota \"Fargate On-Demand vCPU resource count\" raised",
         );
         return Ok(Launched::NoCapacity(full));
@@ -153,19 +164,6 @@ fn secret_variables(request: &RunRequest, secrets: &[Secret]) -> Result<Vec<Secr
         secret: secret.name.clone(),
     };
     Ok(by_variable.into_iter().map(variable).collect())
-}
-
-/// The family of the task definition for an image and a set of secrets.
-fn family_with(config: &Config, image: &Image, variables: &[SecretVariable]) -> String {
-    if variables.is_empty() {
-        return image.task_definition_name.clone();
-    }
-    // With the version in the hash, no run uses a task definition that an earlier version of the program, or a stack that is gone, has
-    // left behind.
-    let mut parts = task_definition::version(config).to_vec();
-    parts.extend(variables.iter().flat_map(|v| [v.key_name.as_str(), v.secret.as_str()]));
-    let digest = &digest(&parts)[..task_definition::SECRETS_DIGITS];
-    format!("{}{}{digest}", image.task_definition_name, task_definition::SECRETS_INFIX)
 }
 
 fn is_missing_task_definition(error: &SdkError<RunTaskError>) -> bool {

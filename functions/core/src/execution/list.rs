@@ -156,7 +156,7 @@ pub async fn page(app: &App, page: &ExecutionsPage) -> Result<(Vec<Execution>, O
     }
 }
 
-/// All executions that have not ended, by status, newest first.
+/// All executions that have not ended, by status, newest first. There are no more than tasks that the account may run, and runs that wait.
 pub(crate) async fn open(app: &App) -> Result<Vec<ExecutionRecord>> {
     let open: Vec<Status> = Status::VARIANTS.iter().copied().filter(|status| !status.is_terminal()).collect();
     with_status(app, &open).await
@@ -176,17 +176,51 @@ pub(crate) async fn with_status(app: &App, statuses: &[Status]) -> Result<Vec<Ex
     Ok(found)
 }
 
-/// Executions that have ended, of those started since this time.
-pub(crate) async fn ended(app: &App, since: Timestamp) -> Result<Vec<ExecutionRecord>> {
-    let mut source = Source::new(BY_STARTED_AT, "listing", LISTING);
-    let mut ended = Vec::new();
-    loop {
-        source.fill(app, 0, &Range::default()).await?;
-        let next = source.ready.pop_front().filter(|next| next.record.execution.started_at >= since);
-        let Some(next) = next else { return Ok(ended) };
-        if next.record.execution.status.is_terminal() {
-            ended.push(next.record);
+/// Reads executions that ended in a span of time, a page at a time, so that as many as a busy account has need little memory. DynamoDB
+/// leaves the others out.
+pub(crate) struct EndedPages {
+    /// No execution is older: the sort key at which the reading ends.
+    since: String,
+    ended: (String, String),
+    resume: Option<table::Item>,
+    is_over: bool,
+}
+
+impl EndedPages {
+    /// Of executions that were started since `since`, those that ended in this span.
+    pub(crate) fn new(since: Timestamp, ended: (Timestamp, Timestamp)) -> Self {
+        let ended = (time::rfc3339(ended.0), time::rfc3339(ended.1));
+        Self { since: time::rfc3339(since), ended, resume: None, is_over: false }
+    }
+
+    /// The next page, which may be empty. `None` after the last.
+    ///
+    /// # Errors
+    /// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
+    pub(crate) async fn next(&mut self, app: &App) -> Result<Option<Vec<ExecutionRecord>>> {
+        if self.is_over {
+            return Ok(None);
         }
+        let answer = app
+            .aws
+            .dynamodb
+            .query()
+            .table_name(&app.config.tables.executions)
+            .index_name(BY_STARTED_AT)
+            .scan_index_forward(false)
+            .key_condition_expression("listing = :listing AND started_key >= :since")
+            .filter_expression("completed_at BETWEEN :from AND :until")
+            .expression_attribute_values(":listing", string(LISTING))
+            .expression_attribute_values(":since", string(&self.since))
+            .expression_attribute_values(":from", string(&self.ended.0))
+            .expression_attribute_values(":until", string(&self.ended.1))
+            .set_exclusive_start_key(self.resume.take())
+            .send()
+            .await?;
+        self.resume = answer.last_evaluated_key;
+        self.is_over = self.resume.is_none();
+        let items = answer.items.unwrap_or_default().into_iter();
+        items.map(ExecutionRecord::from_item).collect::<Result<_>>().map(Some)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Runs commands as executions, each in an ECS task, and keeps what is known of them.
 
 mod attempt;
+mod cost;
 pub mod idempotency;
 mod kill;
 mod launch;
@@ -14,10 +15,12 @@ mod run_request;
 mod start;
 pub mod task;
 mod task_id;
+mod timing;
 pub(crate) mod waiting;
 
 pub use attempt::StartedAttempt;
 pub(crate) use attempt::{start_attempt, stop_started_task};
+pub use cost::TaskSize;
 pub use idempotency::Idempotency;
 pub use kill::{KillOutcome, kill};
 pub use log_stream::LogStream;
@@ -30,4 +33,5 @@ pub use run_request::{RunRequest, ValidRun};
 pub use runvoy_api_types::{Asked, Execution, ExecutionId, Status};
 pub use start::{RunContext, Started, start};
 pub use task_id::{Attempt, TaskId};
+pub use timing::TaskTimes;
 pub(crate) use waiting::{begin, end as end_without_task};

@@ -47,7 +47,7 @@ impl Stop {
             None if of_its_own && !reason.contains("container runner:") => None,
             None => Some(reason),
         });
-        Self { stop_code: report.stop_code, exit_code, sidecar_exit_code, failure, at: report.stopped_at }
+        Self { stop_code: report.stop_code, exit_code, sidecar_exit_code, failure, at: report.times.stopped_at }
     }
 
     /// The end of the task of an execution that has ended, as its record tells it.

@@ -1,6 +1,6 @@
 //! What a run adds to its image's task definition: environment variables, and the tags of the task.
 
-use aws_sdk_ecs::types::{ContainerOverride, KeyValuePair, Tag, TaskOverride};
+use aws_sdk_ecs::types::{ContainerOverride, EphemeralStorage, KeyValuePair, Tag, TaskOverride};
 
 use runvoy_api_types::limits::MAX_OVERRIDES_CHARACTERS as MAX_OVERRIDES;
 
@@ -64,7 +64,7 @@ pub(super) fn overrides(
 
     let containers: Vec<(&str, Vec<(&str, String)>)> =
         [(RUNNER, runner), (SIDECAR, sidecar)].into_iter().filter(|(_, variables)| !variables.is_empty()).collect();
-    let size = size(&containers);
+    let size = size(&containers) + size_of_sizes(request);
     if size > MAX_OVERRIDES {
         return Err(Error::invalid(format!(
             "command and env need {size} characters of the {MAX_OVERRIDES} that ECS carries to a task"
@@ -77,7 +77,13 @@ pub(super) fn overrides(
             variables.into_iter().map(|(name, value)| KeyValuePair::builder().name(name).value(value).build());
         ContainerOverride::builder().name(name).set_environment(Some(variables.collect())).build()
     });
-    Ok(TaskOverride::builder().set_container_overrides(Some(containers.collect())).build())
+    let disk = request.disk.and_then(|disk| i32::try_from(disk).ok());
+    Ok(TaskOverride::builder()
+        .set_container_overrides(Some(containers.collect()))
+        .set_cpu(request.cpu.map(|units| units.to_string()))
+        .set_memory(request.memory.map(|mib| mib.to_string()))
+        .set_ephemeral_storage(disk.map(|gib| EphemeralStorage::builder().size_in_gib(gib).build()))
+        .build())
 }
 
 /// The size of overrides as ECS counts it: the characters of the JSON that carries them.
@@ -91,6 +97,16 @@ fn size(containers: &[(&str, Vec<(&str, String)>)]) -> usize {
         })
         .collect();
     serde_json::json!({"containerOverrides": containers}).to_string().chars().count()
+}
+
+/// Characters of the JSON of a run's own sizes.
+fn size_of_sizes(request: &RunRequest) -> usize {
+    let mut sizes = serde_json::Map::new();
+    let text = |size: u32| serde_json::Value::from(size.to_string());
+    sizes.extend(request.cpu.map(|units| ("cpu".to_owned(), text(units))));
+    sizes.extend(request.memory.map(|mib| ("memory".to_owned(), text(mib))));
+    sizes.extend(request.disk.map(|gib| ("ephemeralStorage".to_owned(), serde_json::json!({"sizeInGiB": gib}))));
+    if sizes.is_empty() { 0 } else { serde_json::Value::from(sizes).to_string().len() }
 }
 
 /// The tags of a task. They hold all that [`task::recover`] needs to make the execution's record.
@@ -110,6 +126,11 @@ pub(super) fn tags(
         tag(task::TAG_SOURCE, context.source),
         tag("HasGitRepo", if request.git_repo.is_some() { "true" } else { "false" }),
     ];
+    for (key, value) in
+        [(task::TAG_KEY_ID, context.principal.key_id.as_deref()), (task::TAG_SOURCE_ADDRESS, context.source_address)]
+    {
+        tags.extend(value.map(|value| tag(key, value)));
+    }
     if let Some(attempt) = attempt {
         tags.push(tag("ExecutionId", attempt.execution_id.as_str()));
         tags.push(tag("Attempt", &attempt.number.to_string()));

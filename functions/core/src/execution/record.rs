@@ -8,7 +8,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use strum::VariantArray as _;
 
-use super::{Asked, Execution, ExecutionId, Idempotency, LogStream, Status, TaskId, outcome};
+use super::{
+    Asked, Execution, ExecutionId, Idempotency, LogStream, RunRequest, Status, TaskId, TaskTimes, outcome, request,
+    waiting,
+};
 use crate::{
     App, Email, Error, RequestId, Result,
     audit::{self, Actor, Entry},
@@ -50,6 +53,9 @@ pub struct ExecutionRecord {
     /// Its place in the line of the next lock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) place: Option<String>,
+    /// The times that ECS has told of the task.
+    #[serde(default, rename = "task_times", skip_serializing_if = "Option::is_none")]
+    pub(super) times: Option<TaskTimes>,
     /// When the task of the present attempt was asked for.
     #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
     pub(super) starting_at: Option<Timestamp>,
@@ -92,9 +98,10 @@ impl ExecutionRecord {
         Ok(table::from_item::<Self>(item)?.with_reason())
     }
 
-    /// The record with the reason of its end in words, which is made from the other attributes.
+    /// The record with the reason of its end in words and its timing, which are made from the other attributes.
     pub(super) fn with_reason(mut self) -> Self {
         self.execution.reason = outcome::reason(&self);
+        self.execution.timing = self.times.map(|times| times.timing(self.execution.started_at));
         self
     }
 }
@@ -142,9 +149,78 @@ fn update_of(app: &App, id: &ExecutionId) -> UpdateItemFluentBuilder {
     update.table_name(&app.config.tables.executions).key("execution_id", string(id.as_str()))
 }
 
-/// Writes the record of a task that ECS has accepted. An event of the task may have made the record already; what it wrote
-/// stays.
-pub async fn create(app: &App, new: &NewExecution) -> Result<ExecutionRecord> {
+impl ExecutionRecord {
+    /// The record of an execution whose task has just been started.
+    fn of_task(new: &NewExecution) -> Self {
+        let task = TaskId::from(&new.execution_id);
+        let execution = Execution {
+            execution_id: new.execution_id.clone(),
+            created_by: new.created_by.clone(),
+            owned_by: vec![new.created_by.clone()],
+            command: new.command.clone(),
+            image_id: new.image_id.clone(),
+            started_at: new.started_at,
+            completed_at: None,
+            status: Status::Starting,
+            exit_code: None,
+            duration_seconds: None,
+            log_stream_name: Some(LogStream::new(RUNNER, &task).to_string()),
+            created_by_request_id: new.request_id.clone(),
+            modified_by_request_id: new.request_id.clone(),
+            cloud: "AWS".to_owned(),
+            stopped_reason: None,
+            reason: None,
+            ending: None,
+            timing: None,
+            cost_estimate_usd: None,
+            attempt: None,
+            locks: Vec::new(),
+            approval: None,
+            waits_for: None,
+            asked: new.asked.clone(),
+        };
+        Self {
+            execution,
+            request_hash: new.idempotency.as_ref().map(|idempotency| idempotency.request_hash.clone()),
+            nonce: new.nonce.clone(),
+            stop_code: None,
+            sidecar_exit_code: None,
+            earlier_log: EarlierLog::default(),
+            task_id: None,
+            rights_of: None,
+            locks_held: 0,
+            place: None,
+            times: None,
+            starting_at: None,
+        }
+    }
+}
+
+/// Writes the record of a task that ECS has accepted, the request that it was asked with, and the audit's entries of the run, all or none.
+/// An event of the task may have made the record, and its entries, already; what it wrote stays.
+pub async fn create(
+    app: &App,
+    new: &NewExecution,
+    request: Option<&RunRequest>,
+    entries: &[Entry],
+) -> Result<ExecutionRecord> {
+    let record = ExecutionRecord::of_task(new);
+    let writes = waiting::writes(app, &record, request, new.idempotency.as_ref())?;
+    match audit::transact(app, writes, entries).await? {
+        Transacted::Done => Ok(record),
+        Transacted::Refused(_) | Transacted::Conflict => {
+            let keep = async {
+                if let Some(request) = request {
+                    request::keep(app, &new.execution_id, request).await;
+                }
+            };
+            tokio::join!(merge(app, new), keep).0
+        }
+    }
+}
+
+/// Adds what is known of a new task to a record that an event of the task has made.
+async fn merge(app: &App, new: &NewExecution) -> Result<ExecutionRecord> {
     let id = &new.execution_id;
     let mut expression = "SET created_by = :by, owned_by = :owners, command = :command, image_id = :image, \
         listing = :listing, log_stream_name = :stream, created_by_request_id = :request, cloud = :cloud, \
@@ -187,6 +263,10 @@ pub async fn create(app: &App, new: &NewExecution) -> Result<ExecutionRecord> {
         ("git_ref", asked.git_ref.as_ref().map(string)),
         ("git_path", asked.git_path.as_ref().map(string)),
         ("timeout", asked.timeout.map(number)),
+        ("cpu", asked.cpu.map(number)),
+        ("memory", asked.memory.map(number)),
+        ("disk", asked.disk.map(number)),
+        ("spot", asked.spot.then_some(AttributeValue::Bool(true))),
         ("source", Some(string(&asked.source))),
         ("playbook", playbook::name_in_source(&asked.source).map(string)),
     ] {
@@ -272,6 +352,8 @@ pub struct Transition {
     pub stop_code: Option<String>,
     pub sidecar_exit_code: Option<i32>,
     pub request_id: Option<RequestId>,
+    pub times: Option<TaskTimes>,
+    pub cost_estimate_usd: Option<f64>,
     /// The task whose event makes the change. An execution that has another task by now does not change.
     pub task: Option<TaskId>,
 }
@@ -308,6 +390,8 @@ pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -
         ("stop_code", with.stop_code.map(string)),
         ("sidecar_exit_code", with.sidecar_exit_code.map(number)),
         ("modified_by_request_id", with.request_id.map(|id| string(id.as_str()))),
+        ("task_times", with.times.map(|times| table::to_item(&times).map(AttributeValue::M)).transpose()?),
+        ("cost_estimate_usd", with.cost_estimate_usd.map(number)),
     ] {
         if let Some(value) = value {
             expression.push_str(&format!(", {attribute} = :{attribute}"));
@@ -388,9 +472,34 @@ pub async fn note_ending(app: &App, id: &ExecutionId, task: &TaskId, exit_code: 
     note(app, id, task, "ending", ending, |status| !status.is_terminal()).await
 }
 
-/// Notes the commit that the sidecar has checked out.
+/// Notes the commit that the sidecar has checked out, on the execution and in the audit, once.
 pub async fn note_commit(app: &App, id: &ExecutionId, task: &TaskId, commit: &str) -> Result<()> {
-    note(app, id, task, "git_commit", string(commit), |_| true).await
+    let Some(record) = find(app, id).await? else { return Ok(()) };
+    let Execution { created_by_request_id, asked, .. } = &record.execution;
+    if asked.git_commit.as_deref() == Some(commit) {
+        return Ok(());
+    }
+    let entry = Entry::done(
+        app,
+        &Actor::program("event", created_by_request_id),
+        "executions:checkout",
+        format!("execution:{id}"),
+    )
+    .detail("git_repo", asked.git_repo.clone())
+    .detail("git_ref", asked.git_ref.clone())
+    .detail("git_commit", commit);
+    let update = Update::builder()
+        .table_name(&app.config.tables.executions)
+        .key("execution_id", string(id.as_str()))
+        .update_expression("SET git_commit = :commit")
+        .condition_expression(format!(
+            "(attribute_not_exists(git_commit) OR git_commit <> :commit) AND attribute_exists(execution_id){OF_TASK}"
+        ))
+        .expression_attribute_values(":commit", string(commit))
+        .expression_attribute_values(":task", string(task.as_str()))
+        .build()?;
+    // A refusal is that of a repeated event, or of a task that is not the present one any more.
+    audit::transact(app, vec![TransactWriteItem::builder().update(update).build()], &[entry]).await.map(drop)
 }
 
 /// Sets one attribute of an execution that has one of these statuses and this task.

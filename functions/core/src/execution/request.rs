@@ -52,13 +52,40 @@ pub(super) fn write(app: &App, id: &ExecutionId, request: &RunRequest) -> Result
 /// # Errors
 /// [`Error::Invalid`](crate::Error::Invalid) when the time for which values are kept is over.
 pub(crate) async fn to_start(app: &App, record: &ExecutionRecord) -> Result<RunRequest> {
-    let AskedAgain { command, image, env, left_out, secrets, timeout, git_repo, git_ref, git_path } =
-        again(app, record).await?;
+    let AskedAgain {
+        command,
+        image,
+        env,
+        left_out,
+        secrets,
+        timeout,
+        git_repo,
+        git_ref,
+        git_path,
+        cpu,
+        memory,
+        disk,
+        spot,
+    } = again(app, record).await?;
     if let Some(name) = left_out.first() {
         return Err(crate::Error::invalid(format!("the value of {name} is not kept any more")));
     }
     let image = Some(image);
-    Ok(RunRequest { command, image, env, secrets, timeout, git_repo, git_ref, git_path, ..RunRequest::default() })
+    Ok(RunRequest {
+        command,
+        image,
+        env,
+        secrets,
+        timeout,
+        git_repo,
+        git_ref,
+        git_path,
+        cpu,
+        memory,
+        disk,
+        spot,
+        ..RunRequest::default()
+    })
 }
 
 /// The request by which an execution can be asked for again. For its owners and for those who may read all executions, because it has
@@ -86,5 +113,9 @@ pub async fn again(app: &App, record: &ExecutionRecord) -> Result<AskedAgain> {
         git_repo: asked.git_repo.clone(),
         git_ref: asked.git_ref.clone(),
         git_path: asked.git_path.clone(),
+        cpu: asked.cpu,
+        memory: asked.memory,
+        disk: asked.disk,
+        spot: asked.spot,
     })
 }

@@ -7,7 +7,7 @@ use std::{
 
 use runvoy_api_types::{
     Asked, OnConflict,
-    limits::{MAX_SECRETS_OF_A_RUN, MAX_TIMEOUT_SECONDS},
+    limits::{DISK_GIB, MAX_SECRETS_OF_A_RUN, MAX_TIMEOUT_SECONDS},
 };
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,17 @@ pub struct RunRequest {
     /// The number of runs that may hold the lock at the same time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slots: Option<u32>,
+    /// CPU units and MiB of memory of this run, if not the image's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u32>,
+    /// GiB of disk, if not what each task has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<u32>,
+    /// On Fargate Spot.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spot: bool,
     /// What becomes of the run if it cannot start at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
@@ -57,6 +68,10 @@ impl RunRequest {
             git_ref: self.git_ref.clone(),
             git_path: self.git_path.clone(),
             timeout: self.timeout,
+            cpu: self.cpu,
+            memory: self.memory,
+            disk: self.disk,
+            spot: self.spot,
             source: source.to_owned(),
             ..Asked::default()
         }
@@ -94,6 +109,9 @@ impl TryFrom<RunRequest> for ValidRun {
             *field = field.take().filter(|text| !text.is_empty());
         }
         request.timeout = request.timeout.filter(|seconds| *seconds > 0);
+        for size in [&mut request.cpu, &mut request.memory, &mut request.disk] {
+            *size = size.take().filter(|size| *size > 0);
+        }
 
         if request.command.trim().is_empty() {
             return Err(Error::invalid("command is required")
@@ -121,6 +139,12 @@ impl TryFrom<RunRequest> for ValidRun {
         if request.secrets.len() > MAX_SECRETS_OF_A_RUN {
             let problem = format!("a run has {MAX_SECRETS_OF_A_RUN} secrets at most, not {}", request.secrets.len());
             return Err(Error::invalid(problem).at_field("secrets"));
+        }
+        if let Some(disk) = request.disk.filter(|disk| !DISK_GIB.contains(disk)) {
+            let (least, most) = (DISK_GIB.start(), DISK_GIB.end());
+            return Err(Error::invalid(format!("disk must be {least} to {most} GiB, not {disk}"))
+                .with_hint("each task has 20 GiB without asking")
+                .at_field("disk"));
         }
         check_git(&request)?;
         check_locks(&mut request)?;

@@ -12,6 +12,8 @@ use crate::{App, Error, RequestId, Result, auth::Principal, image::Image, random
 pub struct RunContext<'a> {
     pub principal: &'a Principal,
     pub request_id: &'a RequestId,
+    /// The caller's address, as AWS saw it.
+    pub source_address: Option<&'a str>,
     /// Where the request came from: `api`, `playbook:name@3`.
     pub source: &'a str,
     pub idempotency: Option<&'a Idempotency>,
@@ -28,15 +30,18 @@ pub(super) fn nonce() -> Result<String> {
 /// The result of a start.
 #[derive(Debug)]
 pub enum Started {
-    Execution(Box<ExecutionRecord>),
+    /// A task, whose record is to be written with [`create`](super::create).
+    Task(Box<NewExecution>),
+    /// The execution that an earlier request under the same idempotency key has started.
+    Earlier(Box<ExecutionRecord>),
     /// Fargate has no room at this moment. The error is for a caller who does not wait.
     NoCapacity(Error),
 }
 
-/// Starts a task and writes the execution's record.
+/// Starts a task.
 ///
-/// ECS names the task, so the record is written after RunTask. If the program dies in between, the task's first event makes the
-/// record from the task's tags. RunTask carries a client token (the request's id, or the hash of the caller's idempotency key),
+/// ECS names the task, so the execution's record is written after RunTask. If the program dies in between, the task's first event makes
+/// the record, and the audit's entries of the run, from the task's tags. RunTask carries a client token (the request's id, or the hash of the caller's idempotency key),
 /// so that a repeated call starts no second task.
 ///
 /// # Errors
@@ -57,10 +62,10 @@ pub async fn start(
         Launched::NoCapacity(error) => return Ok(Started::NoCapacity(error)),
         Launched::TokenUsed(error) => {
             let first = first_of_conflict(app, error, context.idempotency).await?;
-            return Ok(Started::Execution(Box::new(first)));
+            return Ok(Started::Earlier(Box::new(first)));
         }
     };
-    let new = NewExecution {
+    Ok(Started::Task(Box::new(NewExecution {
         execution_id: task.as_execution().clone(),
         created_by: context.principal.email.clone(),
         command: request.command.clone(),
@@ -70,7 +75,5 @@ pub async fn start(
         idempotency: context.idempotency.cloned(),
         asked: request.asked(context.source),
         nonce: Some(nonce),
-    };
-    let (record, ()) = tokio::join!(super::create(app, &new), super::request::keep(app, &new.execution_id, request));
-    Ok(Started::Execution(Box::new(record?)))
+    })))
 }

@@ -10,7 +10,8 @@ use aws_sdk_ecs::types::Task;
 use jiff::Timestamp;
 
 use super::{
-    API, Asked, Attempt, Changed, ExecutionId, ExecutionRecord, Idempotency, NewExecution, Status, TaskId, Transition,
+    API, Asked, Attempt, Changed, ExecutionId, ExecutionRecord, Idempotency, NewExecution, Status, TaskId, TaskSize,
+    TaskTimes, Transition, cost,
     outcome::Stop,
     overrides,
     record::{self, Located},
@@ -19,19 +20,31 @@ use super::{
 };
 use crate::{
     App, Email, Error, RequestId, Result,
+    audit::Actor,
     error::Service,
     image::{
         ImageId,
-        task_definition::{RUNNER, SIDECAR},
+        task_definition::{self, RUNNER, SIDECAR},
     },
+    run::entries,
 };
 
 pub(crate) const TAG_CREATED_BY: &str = "CreatedBy";
 pub(super) const TAG_IMAGE_ID: &str = "ImageId";
 pub(super) const TAG_SOURCE: &str = "Source";
+pub(super) const TAG_KEY_ID: &str = "KeyId";
+pub(super) const TAG_SOURCE_ADDRESS: &str = "SourceAddress";
 pub(super) const TAG_REQUEST_ID: &str = "RequestId";
 pub(super) const TAG_IDEMPOTENCY_KEY: &str = "IdempotencyKey";
 pub(super) const TAG_REQUEST_HASH: &str = "RequestHash";
+
+/// The capacity provider of Spot.
+pub const FARGATE_SPOT: &str = "FARGATE_SPOT";
+
+/// Tells whether an attribute of a task says that it runs on ARM.
+pub fn is_arm(name: &str, value: Option<&str>) -> bool {
+    name == "ecs.cpu-architecture" && value == Some("arm64")
+}
 
 /// The time in which DescribeTasks may not show a task yet that ECS has started or told of in an event. AWS gives no figure ("RunTask",
 /// eventual consistency); a minute is generous.
@@ -44,8 +57,8 @@ pub struct TaskReport {
     pub started_by: Option<String>,
     pub stop_code: Option<String>,
     pub stopped_reason: Option<String>,
-    pub started_at: Option<Timestamp>,
-    pub stopped_at: Option<Timestamp>,
+    pub times: TaskTimes,
+    pub size: TaskSize,
     pub containers: Vec<ContainerReport>,
     /// When ECS sent the report; absent for an answer of DescribeTasks.
     pub reported_at: Option<Timestamp>,
@@ -68,8 +81,22 @@ impl From<&Task> for TaskReport {
             started_by: task.started_by().map(str::to_owned),
             stop_code: task.stop_code().map(|code| code.as_str().to_owned()),
             stopped_reason: task.stopped_reason().map(str::to_owned),
-            started_at: time(task.started_at()),
-            stopped_at: time(task.stopped_at()),
+            times: TaskTimes {
+                created_at: time(task.created_at()),
+                pull_started_at: time(task.pull_started_at()),
+                pull_stopped_at: time(task.pull_stopped_at()),
+                started_at: time(task.started_at()),
+                stopping_at: time(task.stopping_at()),
+                execution_stopped_at: time(task.execution_stopped_at()),
+                stopped_at: time(task.stopped_at()),
+            },
+            size: TaskSize {
+                cpu_units: task.cpu().and_then(|units| units.parse().ok()).unwrap_or_default(),
+                memory_mib: task.memory().and_then(|mib| mib.parse().ok()).unwrap_or_default(),
+                disk: task.ephemeral_storage().and_then(|disk| disk.size_in_gib().try_into().ok()).unwrap_or_default(),
+                is_arm: task.attributes().iter().any(|one| is_arm(one.name(), one.value())),
+                is_spot: task.capacity_provider_name() == Some(FARGATE_SPOT),
+            },
             containers: task
                 .containers()
                 .iter()
@@ -91,20 +118,21 @@ pub struct TaskState {
     /// The attempt that the task is, of an execution that exists before its task.
     attempt: Option<Attempt>,
     pub phase: Phase,
-    started_at: Option<Timestamp>,
+    times: TaskTimes,
+    size: TaskSize,
     reported_at: Option<Timestamp>,
 }
 
 impl TaskState {
     pub fn new(task_id: TaskId, report: TaskReport) -> Self {
-        let TaskReport { started_at, reported_at, .. } = report;
+        let TaskReport { times, size, reported_at, .. } = report;
         let attempt = report.started_by.as_deref().and_then(Attempt::parse);
         let phase = match report.last_status.as_str() {
             "RUNNING" => Phase::Running,
             "STOPPED" => Phase::Stopped(Stop::new(report)),
             _ => Phase::Other,
         };
-        Self { task_id, attempt, phase, started_at, reported_at }
+        Self { task_id, attempt, phase, times, size, reported_at }
     }
 
     /// The execution whose task this is.
@@ -190,16 +218,18 @@ async fn write_once(app: &App, state: &TaskState) -> Result<Option<Applied>> {
     let id = state.execution_id();
     let (to, mut with) = match &state.phase {
         Phase::Other => return Ok(Some(Applied::Ignored)),
-        Phase::Running => (Status::Running, Transition::default()),
+        Phase::Running => (Status::Running, Transition { times: Some(state.times), ..Transition::default() }),
         Phase::Stopped(stop) => {
-            let started = match state.started_at {
+            let started = match state.times.started_at {
                 Some(started) => started,
                 None => match super::find(app, id).await? {
                     Some(record) => record.begun_at(),
                     None => return Ok(None),
                 },
             };
-            stop.transition(started, app.now())
+            let (to, with) = stop.transition(started, app.now());
+            let cost = cost::estimate(&app.config.region, &state.size, state.times.billed());
+            (to, Transition { times: Some(state.times), cost_estimate_usd: cost, ..with })
         }
     };
     with.task = Some(state.task_id.clone());
@@ -304,6 +334,10 @@ pub(crate) async fn recover(app: &App, id: &TaskId) -> Result<Option<ExecutionRe
         git_ref: variable(SIDECAR, overrides::GIT_REF),
         git_path: variable(RUNNER, overrides::GIT_PATH),
         timeout: variable(RUNNER, overrides::TIMEOUT).and_then(|seconds| seconds.parse().ok()),
+        cpu: task.overrides().and_then(|overrides| overrides.cpu()?.parse().ok()),
+        memory: task.overrides().and_then(|overrides| overrides.memory()?.parse().ok()),
+        disk: task.overrides().and_then(|overrides| overrides.ephemeral_storage()?.size_in_gib().try_into().ok()),
+        spot: task.capacity_provider_name() == Some(FARGATE_SPOT),
         source: tag(TAG_SOURCE).unwrap_or(API).to_owned(),
         ..Asked::default()
     };
@@ -321,5 +355,16 @@ pub(crate) async fn recover(app: &App, id: &TaskId) -> Result<Option<ExecutionRe
         asked,
         nonce: variable(RUNNER, overrides::NONCE),
     };
-    super::create(app, &new).await.map(Some)
+    let actor = Actor {
+        name: new.created_by.to_string(),
+        key_id: tag(TAG_KEY_ID).map(str::to_owned),
+        request_id: new.request_id.clone(),
+        source_address: tag(TAG_SOURCE_ADDRESS).map(str::to_owned),
+    };
+    let mut entries = vec![entries::of_run(app, &actor, &new.execution_id, &new.image_id, &new.asked)];
+    // The use of secrets, and of the image with them, was written down before the task was started.
+    if !task.task_definition_arn().is_some_and(task_definition::has_secrets) {
+        entries.push(entries::of_image(app, &actor, &new.image_id, &new.asked.source));
+    }
+    super::create(app, &new, None, &entries).await.map(Some)
 }

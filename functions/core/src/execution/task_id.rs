@@ -5,7 +5,8 @@ use std::{fmt, str::FromStr};
 use runvoy_api_types::NotAnExecutionId;
 use serde::{Deserialize, Serialize};
 
-use super::{ExecutionId, idempotency::digest};
+use super::ExecutionId;
+use crate::digest::digest;
 
 /// Names an ECS task: the last segment of its ARN. An execution that starts at once has the id of its task.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -74,6 +74,8 @@ pub(crate) fn record_of(
         stopped_reason: None,
         reason: None,
         ending: None,
+        timing: None,
+        cost_estimate_usd: None,
         attempt: Some(1),
         locks: request.lock.clone(),
         waits_for: None,
@@ -91,6 +93,7 @@ pub(crate) fn record_of(
         rights_of: None,
         locks_held: 0,
         place: None,
+        times: None,
         starting_at: (status == Status::Starting).then_some(now),
     })
 }
@@ -166,7 +169,7 @@ fn check_can_wait(request: &RunRequest) -> Result<()> {
 pub(crate) fn writes(
     app: &App,
     record: &ExecutionRecord,
-    request: &RunRequest,
+    request: Option<&RunRequest>,
     idempotency: Option<&Idempotency>,
 ) -> Result<Vec<TransactWriteItem>> {
     let execution = &record.execution;
@@ -187,7 +190,9 @@ pub(crate) fn writes(
         .condition_expression("attribute_not_exists(execution_id)")
         .build()?;
     let mut writes = vec![TransactWriteItem::builder().put(put).build()];
-    writes.extend(request::write(app, &execution.execution_id, request)?);
+    if let Some(request) = request {
+        writes.extend(request::write(app, &execution.execution_id, request)?);
+    }
     Ok(writes)
 }
 
@@ -203,7 +208,7 @@ pub(crate) async fn create(
     idempotency: Option<&Idempotency>,
     entries: &[Entry],
 ) -> Result<ExecutionRecord> {
-    match audit::transact(app, writes(app, &record, request, idempotency)?, entries).await? {
+    match audit::transact(app, writes(app, &record, Some(request), idempotency)?, entries).await? {
         Transacted::Done => Ok(record),
         Transacted::Refused(_) | Transacted::Conflict => {
             let first = super::get(app, &record.execution.execution_id).await?;

@@ -5,6 +5,7 @@ mod ownership;
 mod reference;
 mod register;
 pub(crate) mod role;
+pub(crate) mod size;
 pub mod task_definition;
 
 use std::collections::HashMap;

@@ -2,13 +2,11 @@
 
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
 
-use runvoy_api_types::{
-    fargate::SIZES,
-    limits::{DEFAULT_CPU, DEFAULT_MEMORY},
-};
+use runvoy_api_types::limits::{DEFAULT_CPU, DEFAULT_MEMORY};
 
 use super::{
-    Candidates, DEFAULT_KEY, Image, ImageItem, Reference, RuntimePlatform, id, name_key, role, task_definition,
+    Candidates, DEFAULT_KEY, Image, ImageItem, Reference, RuntimePlatform, id, name_key, role,
+    task_definition::{self, Needs},
 };
 use crate::{
     App, Email, Error, Result,
@@ -41,7 +39,7 @@ pub async fn register(app: &App, registration: Registration, by: &Email, actor: 
     let reference = Reference::parse(&registration.image)?;
     let cpu = registration.cpu.unwrap_or(DEFAULT_CPU);
     let memory = registration.memory.unwrap_or(DEFAULT_MEMORY);
-    check_size(cpu, memory)?;
+    super::size::check(cpu, memory)?;
     if let Some(role) = &registration.task_role_name {
         role::check_of_task(app, role).await.map_err(|error| error.at_field("task_role_name"))?;
     }
@@ -82,7 +80,7 @@ pub async fn register(app: &App, registration: Registration, by: &Email, actor: 
     }
     image.is_default = become_default || image.is_default;
     if known.is_none() {
-        task_definition::register(app, &image, &image.task_definition_name, &[]).await?;
+        task_definition::register(app, &image, Needs::NOTHING).await?;
     }
     let entry = Entry::done(app, actor, Action::RegisterImage, audit_name(&image.image_id))
         .detail("image", image.image.clone())
@@ -215,35 +213,19 @@ fn point(app: &App, key: &str, to: &Image, from: &str) -> Result<TransactWriteIt
     Ok(TransactWriteItem::builder().put(put).build())
 }
 
-/// Brings the tags of an image's task definition up to date. If that fails, the next reconcile does it.
+/// Brings the tags of an image's task definitions up to date. If that fails, the next reconcile does it.
 async fn retag(app: &App, image: &Image) {
     let retagged = async {
-        match task_definition::describe(app, &image.task_definition_name).await? {
-            Some((definition, _)) => {
+        for needs in [Needs::NOTHING, Needs::GIT] {
+            let family = task_definition::family_for(&app.config, image, needs);
+            if let Some((definition, _)) = task_definition::describe(app, &family).await? {
                 let arn = definition.task_definition_arn().unwrap_or_default();
-                task_definition::retag(app, image, arn).await
+                task_definition::retag(app, image, arn).await?;
             }
-            None => Ok(()),
         }
+        Ok::<_, Error>(())
     };
     if let Err(error) = retagged.await {
         tracing::warn!(error = %error.chain(), image_id = %image.image_id, "the task definition's tags are out of date until the next reconcile");
     }
-}
-
-fn check_size(cpu: u32, memory: u32) -> Result<()> {
-    let Some(size) = SIZES.iter().find(|size| size.cpu == cpu) else {
-        let all: Vec<String> = SIZES.iter().map(|size| size.cpu.to_string()).collect();
-        return Err(Error::invalid(format!("cpu {cpu} is none of {}", all.join(", "))).at_field("cpu"));
-    };
-    if size.takes(memory) {
-        return Ok(());
-    }
-    let problem = if cpu == 256 {
-        format!("with cpu 256, memory must be 512, 1024 or 2048 MiB, not {memory}")
-    } else {
-        let (from, to) = (size.memory.start(), size.memory.end());
-        format!("with cpu {cpu}, memory must be {from} to {to} MiB in steps of {}, not {memory}", size.step)
-    };
-    Err(Error::invalid(problem).at_field("memory"))
 }

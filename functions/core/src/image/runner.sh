@@ -117,6 +117,12 @@ say "image ID => ${RUNVOY_IMAGE_ID:-}"
 say "command => $RUNVOY_COMMAND"
 
 RUNVOY_FOLDER=${RUNVOY_WORKSPACE:-/workspace}
+# Without a repository, no other container has made the workspace. The image's user may not be allowed to make it at the root.
+if [ -z "${RUNVOY_HAS_GIT_REPO:-}" ]; then
+    for RUNVOY_FOLDER in "$RUNVOY_FOLDER" "${TMPDIR:-/tmp}/workspace" "${HOME:-/tmp}/workspace"; do
+        mkdir -p "$RUNVOY_FOLDER" 2>/dev/null && [ -w "$RUNVOY_FOLDER" ] && break
+    done
+fi
 RUNVOY_STOP_MARK=$RUNVOY_FOLDER/.runvoy-stop
 RUNVOY_CHILD_FILE=$RUNVOY_FOLDER/.runvoy-child
 RUNVOY_CODE_FILE=$RUNVOY_FOLDER/.runvoy-code

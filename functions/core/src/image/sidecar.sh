@@ -1,4 +1,4 @@
-# Prepares the workspace before the runner starts: clones the git repository, if the run names one.
+# Prepares the workspace before the runner starts: clones the run's git repository.
 #
 # This text is fixed: everything that a user typed comes through the environment. The script's own variables begin with RUNVOY_, as
 # no variable of a secret does.

@@ -1,5 +1,5 @@
-//! The ECS task definition of an image: a sidecar that prepares the workspace, and the runner. Both scripts are fixed text. A run
-//! overrides environment variables and nothing else.
+//! Makes the ECS task definitions of an image: the runner alone, and for runs with a repository a sidecar that clones it into a volume
+//! that both share. Both scripts are fixed text. A run overrides environment variables and sizes, and nothing else.
 
 use std::time::Duration;
 
@@ -16,12 +16,14 @@ use aws_sdk_ecs::{
 };
 
 use super::{Image, ImageId};
-use crate::{App, Error, Result, config::Config, error::Service, secret::SecretName};
+use crate::{App, Error, Result, config::Config, digest::digest, error::Service, secret::SecretName};
 
 pub const RUNNER: &str = "runner";
 pub const SIDECAR: &str = "sidecar";
 
-/// The path of the workspace in both containers.
+/// The volume that both containers share, for runs with a repository. Fargate's are root's, so the sidecar lets all users write to it.
+const VOLUME: &str = "workspace";
+/// The path of the workspace in both containers. `runner.sh` knows the same, and makes a folder where there is no volume.
 const WORKSPACE: &str = "/workspace";
 const RUNNER_SCRIPT: &str = include_str!("runner.sh");
 const SIDECAR_SCRIPT: &str = include_str!("sidecar.sh");
@@ -38,13 +40,48 @@ pub(crate) struct SecretVariable {
     pub(crate) secret: SecretName,
 }
 
+/// The names of variables by which a secret gives a token for a repository. `sidecar.sh` knows the same.
+const GIT_TOKENS: [&str; 4] = ["GIT_TOKEN", "GITHUB_TOKEN", "GH_TOKEN", "GITLAB_TOKEN"];
+/// Separates an image's family from nothing more, for runs with a repository and without secrets.
+const GIT_SUFFIX: &str = "-git";
+
+/// The part of a run that decides which task definition it needs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Needs<'a> {
+    /// The run has a repository.
+    pub(crate) git: bool,
+    pub(crate) variables: &'a [SecretVariable],
+}
+
+impl Needs<'_> {
+    pub(crate) const NOTHING: Self = Self { git: false, variables: &[] };
+    pub(crate) const GIT: Self = Self { git: true, variables: &[] };
+}
+
+/// The family of the task definition for an image and what a run needs besides.
+pub(crate) fn family_for(config: &Config, image: &Image, needs: Needs<'_>) -> String {
+    let family = &image.task_definition_name;
+    match needs {
+        Needs { git: false, variables: [] } => family.clone(),
+        Needs { git: true, variables: [] } => format!("{family}{GIT_SUFFIX}"),
+        Needs { git, variables } => {
+            // With the version in the hash, no run uses a task definition that an earlier version of the program, or a stack that is
+            // gone, has left behind.
+            let mut parts = version(config).to_vec();
+            parts.push(if git { "git" } else { "" });
+            parts.extend(variables.iter().flat_map(|v| [v.key_name.as_str(), v.secret.as_str()]));
+            format!("{family}{SECRETS_INFIX}{}", &digest(&parts)[..SECRETS_DIGITS])
+        }
+    }
+}
+
 /// Pauses while another registration of the same family goes on. Each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_millis(1600);
 /// Characters that a family may have ("RegisterTaskDefinition", Amazon ECS API Reference).
 const MAX_FAMILY: usize = 255;
 /// Hexadecimal digits of the hash of a set of secrets.
-pub(crate) const SECRETS_DIGITS: usize = 16;
+const SECRETS_DIGITS: usize = 16;
 
 /// The beginning of the family of every task definition of this stack. A stack's name has no underscore, so that no prefix is the
 /// beginning of another.
@@ -64,7 +101,7 @@ pub(super) fn family(stack: &str, image_id: &ImageId) -> String {
 }
 
 /// The texts that differ between task definitions of different versions of the program, and of different stacks.
-pub(crate) fn version(config: &Config) -> [&str; 9] {
+fn version(config: &Config) -> [&str; 9] {
     [
         &config.sidecar_image,
         SIDECAR_SCRIPT,
@@ -78,37 +115,36 @@ pub(crate) fn version(config: &Config) -> [&str; 9] {
     ]
 }
 
-/// Registers a revision of `family` for an image, with these secrets.
+/// Registers a revision of the task definition for an image and what a run needs besides.
 ///
 /// # Errors
 /// [`Error::Invalid`] when ECS does not take the settings of the image or the secrets, as for secrets whose names take more than the 64
 /// KiB of a task definition. [`Error::Aws`] when ECS fails, or other registrations of the family go on for seconds.
-pub(crate) async fn register(app: &App, image: &Image, family: &str, variables: &[SecretVariable]) -> Result<()> {
+pub(crate) async fn register(app: &App, image: &Image, needs: Needs<'_>) -> Result<()> {
     let config = &app.config;
+    let variables = needs.variables;
     let (task_role, execution_role) = roles(config, image);
-    let secrets = variables
-        .iter()
-        .map(|variable| {
-            Secret::builder().name(&variable.key_name).value_from(parameter_arn(config, &variable.secret)).build()
-        })
-        .collect::<std::result::Result<Vec<_>, _>>()?;
-    // The sidecar clones private repositories with the run's secrets.
-    let sidecar = container(config, SIDECAR, &config.sidecar_image, SIDECAR_SCRIPT)
-        .essential(false)
-        .set_secrets(Some(secrets.clone()))
-        .build();
-    let runner = container(config, RUNNER, &image.image, RUNNER_SCRIPT)
-        .essential(true)
-        .depends_on(
+    let secret = |variable: &SecretVariable| {
+        Secret::builder().name(&variable.key_name).value_from(parameter_arn(config, &variable.secret)).build()
+    };
+    let secrets = variables.iter().map(secret).collect::<std::result::Result<Vec<_>, _>>()?;
+    let mut runner = container(config, RUNNER, &image.image, RUNNER_SCRIPT).essential(true).set_secrets(Some(secrets));
+    let mut call = app.aws.ecs.register_task_definition();
+    if needs.git {
+        // The sidecar clones a private repository with a token from a secret, and gets no other.
+        let tokens = variables.iter().filter(|variable| GIT_TOKENS.contains(&variable.key_name.as_str())).map(secret);
+        let sidecar = container(config, SIDECAR, &config.sidecar_image, SIDECAR_SCRIPT)
+            .essential(false)
+            .set_secrets(Some(tokens.collect::<std::result::Result<_, _>>()?))
+            .mount_points(workspace())
+            .build();
+        runner = runner.mount_points(workspace()).depends_on(
             ContainerDependency::builder().container_name(SIDECAR).condition(ContainerCondition::Success).build()?,
-        )
-        .set_secrets(Some(secrets))
-        .build();
-    let call = app
-        .aws
-        .ecs
-        .register_task_definition()
-        .family(family)
+        );
+        call = call.volumes(Volume::builder().name(VOLUME).build()).container_definitions(sidecar);
+    }
+    let call = call
+        .family(family_for(config, image, needs))
         .requires_compatibilities(Compatibility::Fargate)
         .network_mode(NetworkMode::Awsvpc)
         .cpu(image.cpu.to_string())
@@ -121,9 +157,7 @@ pub(crate) async fn register(app: &App, image: &Image, family: &str, variables: 
         )
         .task_role_arn(task_role)
         .execution_role_arn(execution_role)
-        .volumes(Volume::builder().name("workspace").build())
-        .container_definitions(sidecar)
-        .container_definitions(runner)
+        .container_definitions(runner.build())
         .set_tags(Some(tags(image)));
     let mut pause = FIRST_PAUSE;
     loop {
@@ -152,6 +186,11 @@ pub(crate) async fn register(app: &App, image: &Image, family: &str, variables: 
             return Err(Error::aws(Service::Ecs)(error));
         }
     }
+}
+
+/// The mount of the volume that both containers share.
+fn workspace() -> MountPoint {
+    MountPoint::builder().source_volume(VOLUME).container_path(WORKSPACE).build()
 }
 
 fn refusal(image: &Image, secrets: usize) -> Error {
@@ -185,7 +224,6 @@ fn container(
         .entry_point("/bin/sh")
         .entry_point("-c")
         .command(script)
-        .mount_points(MountPoint::builder().source_volume("workspace").container_path(WORKSPACE).build())
         .log_configuration(logs)
 }
 
@@ -229,8 +267,8 @@ fn roles(config: &Config, image: &Image) -> (String, String) {
     )
 }
 
-/// Tells whether a task definition is what this version of the program registers for an image, in this stack.
-pub(crate) fn is_current(config: &Config, image: &Image, definition: &TaskDefinition) -> bool {
+/// Tells whether a task definition is what this version of the program registers for an image, in this stack, for runs without secrets.
+pub(crate) fn is_current(config: &Config, image: &Image, needs: Needs<'_>, definition: &TaskDefinition) -> bool {
     let (task_role, execution_role) = roles(config, image);
     if definition.task_role_arn() != Some(&task_role) || definition.execution_role_arn() != Some(&execution_role) {
         return false;
@@ -241,10 +279,15 @@ pub(crate) fn is_current(config: &Config, image: &Image, definition: &TaskDefini
         container.command() == [script]
             && options.iter().all(|(name, value)| option(name).is_some_and(|found| found == value))
     };
-    [(SIDECAR, SIDECAR_SCRIPT), (RUNNER, RUNNER_SCRIPT)].into_iter().all(|(name, script)| {
-        let container = definition.container_definitions().iter().find(|container| container.name() == Some(name));
-        container.is_some_and(|container| is_current(container, script))
-    })
+    let runner = (RUNNER, RUNNER_SCRIPT, image.image.as_str());
+    let sidecar = (SIDECAR, SIDECAR_SCRIPT, config.sidecar_image.as_str());
+    let expected = if needs.git { vec![sidecar, runner] } else { vec![runner] };
+    let containers = definition.container_definitions();
+    containers.len() == expected.len()
+        && expected.into_iter().all(|(name, script, image)| {
+            let container = containers.iter().find(|container| container.name() == Some(name));
+            container.is_some_and(|container| container.image() == Some(image) && is_current(container, script))
+        })
 }
 
 /// Gives a task definition the tags of its image.
@@ -253,15 +296,20 @@ pub(crate) async fn retag(app: &App, image: &Image, arn: &str) -> Result<()> {
     tagged.map(drop).map_err(Error::aws(Service::Ecs))
 }
 
-/// Tells whether a family belongs to an image: its own, or one of those with secrets.
+/// Tells whether a family belongs to an image: its own, that for runs with a repository, or one of those with secrets.
 pub(crate) fn belongs_to(family: &str, image: &Image) -> bool {
     family
         .strip_prefix(&image.task_definition_name)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(SECRETS_INFIX))
+        .is_some_and(|rest| rest.is_empty() || rest == GIT_SUFFIX || rest.starts_with(SECRETS_INFIX))
 }
 
 /// Separates an image's family from the hash of a set of secrets.
-pub(crate) const SECRETS_INFIX: &str = "-secrets-";
+const SECRETS_INFIX: &str = "-secrets-";
+
+/// Tells whether a task definition, by its ARN, hands secrets to its tasks.
+pub(crate) fn has_secrets(arn: &str) -> bool {
+    arn.contains(SECRETS_INFIX)
+}
 
 /// The families that begin with `prefix` and have an active revision.
 pub(crate) async fn families(app: &App, prefix: &str) -> Result<Vec<String>> {

@@ -25,6 +25,11 @@ pub(super) struct Place {
 const STREAMS: [&[&str]; 3] = [&[SIDECAR, RUNNER], &[SIDECAR], &[RUNNER]];
 
 impl Place {
+    /// The beginning of a log. The task of a run without a repository has no sidecar.
+    pub(super) fn start(has_sidecar: bool) -> Self {
+        Self { streams: if has_sidecar { 0 } else { STREAMS.len() - 1 }, token: None }
+    }
+
     /// As text, for the `Link` header of a page.
     pub(super) fn encode(&self) -> String {
         format!("{}:{}", self.streams, self.token.as_deref().unwrap_or_default())

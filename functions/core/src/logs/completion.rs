@@ -239,11 +239,12 @@ async fn compare(
 ) -> Result<bool> {
     let record = execution::find(app, id).await?;
     let Some(task) = record.as_ref().and_then(ExecutionRecord::task) else { return Ok(false) };
+    let has_sidecar = record.as_ref().is_some_and(|record| record.execution.asked.git_repo.is_some());
     let nonce = record.and_then(|record| record.nonce);
     let mut unsure_of_ids = newest;
     let mut seen_end = false;
     for span in spans(app, head, stop, newest) {
-        let mut place = Some(Place::default());
+        let mut place = Some(Place::start(has_sidecar));
         while let Some(at) = place {
             if app.now() >= until {
                 tracing::warn!(execution_id = %id, ?span, "the log is too long to be compared as a whole");

@@ -85,6 +85,7 @@ pub async fn page(
     limit: PageLimit,
 ) -> Result<(Vec<LogEvent>, Option<After>)> {
     let is_stored = head.sequence > 0;
+    let start = || cloudwatch::Place::start(record.execution.asked.git_repo.is_some());
     let page = match after {
         Some(After::CloudWatch(place)) => {
             let place = cloudwatch::Place::parse(place).unwrap_or_default();
@@ -93,13 +94,9 @@ pub async fn page(
         Some(After::Event(id)) => from_store(app, record, id, limit).await?,
         None if is_stored => {
             let page = from_store(app, record, "", limit).await?;
-            if page.events.is_empty() {
-                from_cloudwatch(app, record, cloudwatch::Place::default(), limit).await?
-            } else {
-                page
-            }
+            if page.events.is_empty() { from_cloudwatch(app, record, start(), limit).await? } else { page }
         }
-        None => from_cloudwatch(app, record, cloudwatch::Place::default(), limit).await?,
+        None => from_cloudwatch(app, record, start(), limit).await?,
     };
     Ok(page.finish(record))
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_ecs::types::{Task, TaskField};
 use jiff::SignedDuration;
+use runvoy_api_types::limits::MAX_TIMEOUT_SECONDS;
 
 use super::{ComputeStatus, Findings, Severity};
 use crate::{
@@ -14,7 +15,10 @@ use crate::{
         outcome::Stop,
         task::{self, Applied, Phase, TaskReport, TaskState},
     },
-    image::{Image, task_definition},
+    image::{
+        Image,
+        task_definition::{self, Needs},
+    },
     logs::{completion, head},
     websocket::fan_out,
 };
@@ -22,8 +26,8 @@ use crate::{
 /// How many tasks one call of DescribeTasks may name (Amazon ECS API Reference).
 const TASKS_A_CALL: usize = 100;
 
-/// Executions that were started before this are not looked at for missing ends of logs.
-const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(48);
+/// The longest time that a run may last. A task that stops at its time limit has some minutes more.
+const LONGEST_RUN: SignedDuration = SignedDuration::from_secs(MAX_TIMEOUT_SECONDS as i64 + 3600);
 /// After this long, Lambda does not try the event of a task's end again (three attempts, one and two minutes apart).
 const EVENTS_ARE_OVER: SignedDuration = SignedDuration::from_mins(10);
 /// The logs of executions that ended before this are left to their readers. The schedule runs `reconcile` more often.
@@ -72,53 +76,72 @@ pub(super) async fn check(
             Err(error) => findings.failed("execution", &format!("{} executions", executions.len()), &error),
         }
     }
-    match unfinished(app).await {
-        Ok(unfinished) => {
-            for record in unfinished {
-                let id = &record.execution.execution_id;
-                if let Err(error) = finish(app, &record, findings).await {
-                    findings.failed("execution", id.as_str(), &error);
-                }
-            }
-        }
-        Err(error) => findings.failed("execution", "the logs of ended executions", &error),
-    }
+    finish_logs(app, findings).await;
     status
 }
 
-/// Executions that have ended and whose log is not known to be complete.
-async fn unfinished(app: &App) -> Result<Vec<ExecutionRecord>> {
-    head::incomplete(app, list::ended(app, app.now() - LONGEST_RUN).await?).await
+/// Completes the logs of executions that have ended and whose log is not known to be complete, page by page.
+async fn finish_logs(app: &App, findings: &mut Findings) {
+    let now = app.now();
+    let since = now - (LONGEST_RUN + UNFINISHED_FOR);
+    let mut pages = list::EndedPages::new(since, (now - UNFINISHED_FOR, now - EVENTS_ARE_OVER));
+    loop {
+        let page = async {
+            match pages.next(app).await? {
+                Some(ended) => head::incomplete(app, ended).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        match page.await {
+            Ok(Some(unfinished)) => {
+                for record in unfinished {
+                    if let Err(error) = finish(app, &record, findings).await {
+                        findings.failed("execution", record.execution.execution_id.as_str(), &error);
+                    }
+                }
+            }
+            Ok(None) => return,
+            Err(error) => return findings.failed("execution", "the logs of ended executions", &error),
+        }
+    }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Found {
     Right,
     Recreated,
     Retagged,
 }
 
+/// Checks the task definitions of an image: that of runs without a repository, and that of others, which the first such run registers.
 async fn image_definition(app: &App, image: &Image, findings: &mut Findings) -> Result<Found> {
-    let family = &image.task_definition_name;
-    let Some((definition, tags)) = task_definition::describe(app, family).await? else {
-        task_definition::register(app, image, family, &[]).await?;
-        findings.mended("image", image.image_id.as_str(), "its task definition was missing", "registered it again");
+    let plain = definition(app, image, Needs::NOTHING, findings).await?;
+    let with_git = definition(app, image, Needs::GIT, findings).await?;
+    Ok(if plain == Found::Right { with_git } else { plain })
+}
+
+async fn definition(app: &App, image: &Image, needs: Needs<'_>, findings: &mut Findings) -> Result<Found> {
+    let id = image.image_id.as_str();
+    let family = task_definition::family_for(&app.config, image, needs);
+    let Some((definition, tags)) = task_definition::describe(app, &family).await? else {
+        if needs.git {
+            return Ok(Found::Right);
+        }
+        task_definition::register(app, image, needs).await?;
+        findings.mended("image", id, "its task definition was missing", "registered it again");
         return Ok(Found::Recreated);
     };
-    if !task_definition::is_current(&app.config, image, &definition) {
-        task_definition::register(app, image, family, &[]).await?;
-        findings.mended(
-            "image",
-            image.image_id.as_str(),
-            "its task definition was of another version or another stack",
-            "registered a revision",
-        );
+    if !task_definition::is_current(&app.config, image, needs, &definition) {
+        task_definition::register(app, image, needs).await?;
+        let message = "its task definition was of another version or another stack";
+        findings.mended("image", id, message, "registered a revision");
         return Ok(Found::Recreated);
     }
     if task_definition::tags(image).iter().all(|tag| tags.contains(tag)) {
         return Ok(Found::Right);
     }
     task_definition::retag(app, image, definition.task_definition_arn().unwrap_or_default()).await?;
-    findings.mended("image", image.image_id.as_str(), "its task definition had wrong tags", "tagged it");
+    findings.mended("image", id, "its task definition had wrong tags", "tagged it");
     Ok(Found::Retagged)
 }
 
@@ -169,9 +192,7 @@ async fn follow(app: &App, record: &ExecutionRecord, task: Option<&Task>, findin
 
 /// Completes the log of an execution that has ended, if the events that should have done so have failed for good.
 async fn finish(app: &App, record: &ExecutionRecord, findings: &mut Findings) -> Result<()> {
-    let age = record.execution.completed_at.map(|at| app.now().duration_since(at));
-    let is_due = age.is_some_and(|age| (EVENTS_ARE_OVER..UNFINISHED_FOR).contains(&age));
-    if !is_due || !completion::lacks_end(app, record).await? {
+    if !completion::lacks_end(app, record).await? {
         return Ok(());
     }
     let id = &record.execution.execution_id;

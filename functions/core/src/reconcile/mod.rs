@@ -13,7 +13,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{App, Error, RequestId, Result, execution::list, image, secret, time};
+use crate::{
+    App, Error, Result,
+    audit::{self, Actor, Entry},
+    execution::list,
+    image, secret, time,
+};
 
 /// The report of a reconcile: what was checked, found and mended.
 #[derive(Debug, Serialize, ToSchema)]
@@ -136,11 +141,16 @@ impl Findings {
     }
 }
 
-/// Checks everything and mends what can be mended. Records that are changed carry `request_id`.
+/// Entries of the audit that are written in one transaction, of which DynamoDB takes 100 writes.
+const ENTRIES_AT_ONCE: usize = 100;
+
+/// Checks everything and mends what can be mended. Records that are changed carry the request of `actor`, and each repair has an entry in
+/// the audit.
 ///
 /// # Errors
 /// [`Error::Aws`] when the tables cannot be read. A failure that concerns one resource is part of the report.
-pub async fn run(app: &App, request_id: &RequestId) -> Result<Report> {
+pub async fn run(app: &App, actor: &Actor) -> Result<Report> {
+    let request_id = &actor.request_id;
     let mut findings = Findings::default();
     let images = image::list(app).await?;
     let open = list::open(app).await?;
@@ -150,6 +160,14 @@ pub async fn run(app: &App, request_id: &RequestId) -> Result<Report> {
     let identity_status = identity::check(app, &images, &mut findings).await;
     let authorizer_status = ownership::check(app, &images, &secrets, &open, &mut findings).await?;
     let Findings { issues, mended, errors } = findings;
+    let repairs = issues.iter().filter(|issue| issue.severity == Severity::Info).map(|issue| {
+        Entry::done(app, actor, "health:repair", format!("{}:{}", issue.resource_type, issue.resource_id))
+            .detail("found", issue.message.clone())
+            .detail("repair", issue.action)
+    });
+    for entries in repairs.collect::<Vec<_>>().chunks(ENTRIES_AT_ONCE) {
+        audit::write_all(app, entries).await?;
+    }
     tracing::info!(mended, errors, issues = issues.len(), "reconciled");
     Ok(Report {
         timestamp: app.now(),

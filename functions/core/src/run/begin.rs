@@ -7,7 +7,7 @@ use crate::{
     lock, user,
 };
 
-use super::submit::resources;
+use super::submit::{Resources, resources};
 
 /// Lets an execution go on that is `WAITING`, or `QUEUED` for capacity, and starts its task. Does nothing if it goes on already, or has
 /// ended. The entries are written in the same transaction, if the execution waited.
@@ -61,6 +61,6 @@ async fn try_to_start(app: &App, record: &ExecutionRecord) -> Result<StartedAtte
     let principal =
         user::principal(app, by).await?.ok_or_else(|| Error::conflict(format!("the user {by} has been revoked")))?;
     let request = execution::request::to_start(app, record).await?;
-    let (image, secrets) = resources(app, &request, &principal).await?;
+    let Resources { image, secrets } = resources(app, &request, &principal).await?;
     execution::start_attempt(app, record, &request, &image, &secrets).await
 }

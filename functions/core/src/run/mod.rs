@@ -5,11 +5,12 @@
 //! the status is changed by a condition, RunTask has one client token for each attempt, and [`sweep`] goes on where a program has died.
 
 mod begin;
+pub(crate) mod entries;
 mod submit;
 mod sweep;
 
 pub use begin::{go_on, release, start_attempt};
-pub use submit::{Submission, submit, submit_failed, submit_with};
+pub use submit::{Resources, Submission, gather, submit, submit_beside, submit_failed, submit_with};
 pub use sweep::sweep;
 
 use crate::{

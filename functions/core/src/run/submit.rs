@@ -2,17 +2,18 @@
 
 use runvoy_api_types::Approvals;
 
+use super::{begin, entries};
 use crate::{
     App, Email, Error, Result,
     audit::{self, Actor, Entry},
     auth::{Action, Principal, Resource, policy},
-    execution::{self, ExecutionRecord, Idempotency, RunContext, Started, Status, ValidRun, waiting},
+    execution::{
+        self, Execution, ExecutionId, ExecutionRecord, Idempotency, RunContext, Started, Status, ValidRun, waiting,
+    },
     image::{self, Image},
     lock::{self, Taken},
     secret::{self, Secret},
 };
-
-use super::begin;
 
 /// A request, and who makes it.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +34,13 @@ pub struct Submission<'a> {
 impl<'a> Submission<'a> {
     fn context(&self) -> RunContext<'a> {
         let Self { principal, source, idempotency, .. } = *self;
-        RunContext { principal, request_id: &self.actor.request_id, source, idempotency }
+        RunContext {
+            principal,
+            request_id: &self.actor.request_id,
+            source_address: self.actor.source_address.as_deref(),
+            source,
+            idempotency,
+        }
     }
 
     /// The record of an execution that waits.
@@ -45,18 +52,18 @@ impl<'a> Submission<'a> {
 }
 
 /// Makes the execution of a request. Starts it at once, unless it needs an approval, or Fargate has no room and the request says that it
-/// waits then. Returns the entries of the audit that the caller still has to write before it answers.
+/// waits then.
 ///
 /// # Errors
 /// [`Error::Invalid`] for an image or a secret that does not exist, [`Error::ForbiddenUse`] for one that the principal may not use,
 /// [`Error::Conflict`] when the idempotency key was used for another request, [`Error::Aws`] when AWS fails.
-pub async fn submit(app: &App, submission: Submission<'_>) -> Result<(ExecutionRecord, Vec<Entry>)> {
+pub async fn submit(app: &App, submission: Submission<'_>) -> Result<ExecutionRecord> {
     if let Some(idempotency) = submission.idempotency
         && let Some(earlier) = idempotency.find_first(app).await?
     {
-        return Ok((earlier, Vec::new()));
+        return Ok(earlier);
     }
-    let (image, secrets) = resources(app, submission.request, submission.principal).await?;
+    let Resources { image, secrets } = resources(app, submission.request, submission.principal).await?;
     submit_with(app, submission, &image, &secrets).await
 }
 
@@ -69,51 +76,66 @@ pub async fn submit_with(
     submission: Submission<'_>,
     image: &Image,
     secrets: &[Secret],
-) -> Result<(ExecutionRecord, Vec<Entry>)> {
-    let Submission { request, principal, actor, idempotency, .. } = submission;
+) -> Result<ExecutionRecord> {
+    let nothing = |_| std::future::ready(Ok(()));
+    submit_beside(app, submission, image, secrets, nothing).await.map(|(record, ())| record)
+}
+
+/// As [`submit_with`], with other work that needs the execution's id only, and is done while the execution's record is written.
+///
+/// # Errors
+/// As [`submit`], and those of the other work.
+pub async fn submit_beside<T, F>(
+    app: &App,
+    submission: Submission<'_>,
+    image: &Image,
+    secrets: &[Secret],
+    beside: impl FnOnce(ExecutionId) -> F,
+) -> Result<(ExecutionRecord, T)>
+where
+    F: Future<Output = Result<T>>,
+{
+    let Submission { request, principal, actor, idempotency, source, .. } = submission;
     let context = submission.context();
-    let source = Some(submission.source).filter(|source| *source != execution::API);
-    let use_of_image = Entry::done(app, actor, Action::UseImage, image::resource(image).name());
-    let mut entries = vec![use_of_image.detail("source", source)];
-    entries.extend(secrets.iter().map(|secret| {
-        Entry::done(app, actor, Action::UseSecret, secret::resource(secret).name())
-            .detail("key_name", secret.key_name.clone())
-            .detail("source", source)
-    }));
-    let entry = |record: &ExecutionRecord| entry_of_run(app, submission, record);
-    if let Some(approvals) = submission.approvals {
+    check_size(app, request, image)?;
+    let mut entries = vec![entries::of_image(app, actor, &image.image_id, source)];
+    entries.extend(secrets.iter().map(|secret| entries::of_secret(app, actor, secret, source)));
+    let record = if let Some(approvals) = submission.approvals {
         let mut record = submission.waiting(app, image, Status::Waiting, "approval")?;
         record.execution.approval = Some(approvals.begin(app.now()));
-        entries.push(entry(&record));
-        return Ok((waiting::create(app, record, request, idempotency, &entries).await?, Vec::new()));
-    }
-    if !request.lock.is_empty() {
+        record
+    } else if !request.lock.is_empty() {
         let record = submit_with_locks(app, submission, image, entries).await?;
-        return Ok((record, Vec::new()));
-    }
-    if !secrets.is_empty() {
-        // RunTask hands the values over, so their use is written down before it.
-        audit::write_all(app, &entries).await?;
-        entries.clear();
-    }
-    let record = match execution::start(app, request, image, secrets, context).await? {
-        Started::Execution(record) => *record,
-        Started::NoCapacity(_) if request.waits() => {
-            let record = submission.waiting(app, image, Status::Queued, waiting::CAPACITY)?;
-            entries.push(entry(&record));
-            return Ok((waiting::create(app, record, request, idempotency, &entries).await?, Vec::new()));
-        }
-        Started::NoCapacity(error) => return Err(error),
-    };
-    if record.execution.created_by_request_id == actor.request_id {
-        entries.push(entry(&record));
+        let beside = beside(record.execution.execution_id.clone()).await?;
+        return Ok((record, beside));
     } else {
-        // An earlier request under the same idempotency key has started it.
-        entries.clear();
-    }
-    let execution_id = &record.execution.execution_id;
-    tracing::info!(%execution_id, image_id = %image.image_id, by = %principal.email, "execution started");
-    Ok((record, entries))
+        if !secrets.is_empty() {
+            // RunTask hands the values over, so their use is written down before it.
+            audit::write_all(app, &entries).await?;
+            entries.clear();
+        }
+        match execution::start(app, request, image, secrets, context).await? {
+            Started::Task(new) => {
+                let id = &new.execution_id;
+                tracing::info!(execution_id = %id, image_id = %image.image_id, by = %principal.email, "execution started");
+                entries.push(entries::of_run(app, actor, id, &new.image_id, &new.asked));
+                let created = execution::create(app, &new, Some(request), &entries);
+                return tokio::try_join!(created, beside(id.clone()));
+            }
+            Started::Earlier(record) => {
+                let beside = beside(record.execution.execution_id.clone()).await?;
+                return Ok((*record, beside));
+            }
+            Started::NoCapacity(_) if request.waits() => {
+                submission.waiting(app, image, Status::Queued, waiting::CAPACITY)?
+            }
+            Started::NoCapacity(error) => return Err(error),
+        }
+    };
+    entries.push(entry_of_run(app, submission, &record));
+    let record = waiting::create(app, record, request, idempotency, &entries).await?;
+    let beside = beside(record.execution.execution_id.clone()).await?;
+    Ok((record, beside))
 }
 
 /// Makes an execution that holds locks while it runs. If they are not all free, it waits for them or is refused.
@@ -132,7 +154,7 @@ async fn submit_with_locks(
     record.locks_held = u32::try_from(request.lock.len()).unwrap_or(u32::MAX);
     entries.push(entry_of_run(app, submission, &record).detail("lock", request.lock.clone()));
     let id = record.execution.execution_id.clone();
-    let writes = waiting::writes(app, &record, request, idempotency)?;
+    let writes = waiting::writes(app, &record, Some(request), idempotency)?;
     match lock::take_all(app, &record, request.slots, &writes, &entries).await? {
         Taken::Yes | Taken::Exists => {}
         Taken::No(refusal) if !request.waits() => return Err(refusal),
@@ -170,44 +192,74 @@ pub async fn submit_failed(app: &App, submission: Submission<'_>, reason: &str) 
     Ok(record)
 }
 
+/// # Errors
+/// [`Error::Invalid`] for a size that Fargate does not have, and for Spot where the stack does not have it.
+fn check_size(app: &App, request: &execution::RunRequest, image: &Image) -> Result<()> {
+    if request.cpu.is_some() || request.memory.is_some() {
+        image::size::check(request.cpu.unwrap_or(image.cpu), request.memory.unwrap_or(image.memory))?;
+    }
+    if request.spot && !app.config.has_spot {
+        return Err(Error::invalid("this runvoy has no Fargate Spot")
+            .with_hint("have an admin deploy the stack with Spot=true, or leave spot out")
+            .at_field("spot"));
+    }
+    Ok(())
+}
+
+/// The image and the secrets of a run.
+#[derive(Clone, Debug)]
+pub struct Resources {
+    pub image: Image,
+    pub secrets: Vec<Secret>,
+}
+
+/// Reads the image and the secrets that a run names, at once. Says nothing of who may use them.
+///
+/// # Errors
+/// [`Error::Invalid`] for an image or a secret that does not exist; [`Error::Aws`] when DynamoDB fails.
+pub async fn gather(app: &App, request: &execution::RunRequest) -> Result<Resources> {
+    let image = async { image::resolve(app, request.image.as_deref()).await.map_err(|error| error.at_field("image")) };
+    let secrets = async {
+        match request.secrets.as_slice() {
+            [] => Ok(Vec::new()),
+            names => secret::find_all(app, names).await,
+        }
+    };
+    let (image, secrets) = tokio::join!(image, secrets);
+    Ok(Resources { image: image?, secrets: secrets? })
+}
+
+impl Resources {
+    /// # Errors
+    /// [`Error::ForbiddenUse`] for the first that the principal may not use.
+    pub fn check(&self, principal: &Principal) -> Result<()> {
+        let may = |action: Action, resource: Resource<'_>, kind: &'static str, name: &str| {
+            policy::authorize(principal, action, resource).map_err(|error| match error {
+                Error::Forbidden(_) => Error::ForbiddenUse { kind, name: name.to_owned() },
+                error => error,
+            })
+        };
+        let image = &self.image;
+        may(Action::UseImage, image::resource(image), "image", image.image_id.as_str())?;
+        for secret in &self.secrets {
+            may(Action::UseSecret, secret::resource(secret), "secret", secret.name.as_str())?;
+        }
+        Ok(())
+    }
+}
+
 /// The image and the secrets of a run, which the principal may use.
 ///
 /// # Errors
 /// As [`submit`].
-pub(super) async fn resources(
-    app: &App,
-    request: &execution::RunRequest,
-    principal: &Principal,
-) -> Result<(Image, Vec<Secret>)> {
-    let may = |action: Action, resource: Resource<'_>, kind: &'static str, name: &str| {
-        policy::authorize(principal, action, resource).map_err(|error| match error {
-            Error::Forbidden(_) => Error::ForbiddenUse { kind, name: name.to_owned() },
-            error => error,
-        })
-    };
-    let image = image::resolve(app, request.image.as_deref()).await.map_err(|error| error.at_field("image"))?;
-    may(Action::UseImage, image::resource(&image), "image", image.image_id.as_str())?;
-    let secrets = match request.secrets.as_slice() {
-        [] => Vec::new(),
-        names => secret::find_all(app, names).await?,
-    };
-    for secret in &secrets {
-        may(Action::UseSecret, secret::resource(secret), "secret", secret.name.as_str())?;
-    }
-    Ok((image, secrets))
+pub(super) async fn resources(app: &App, request: &execution::RunRequest, principal: &Principal) -> Result<Resources> {
+    let resources = gather(app, request).await?;
+    resources.check(principal)?;
+    Ok(resources)
 }
 
-/// The audit's entry of a run: names only, and no value of a variable.
+/// The audit's entry of the run that a record is of.
 fn entry_of_run(app: &App, submission: Submission<'_>, record: &ExecutionRecord) -> Entry {
-    let resource = Resource::Execution { id: record.execution.execution_id.as_str(), owners: &[] }.name();
-    let asked = &record.execution.asked;
-    let source = Some(asked.source.as_str()).filter(|source| *source != execution::API);
-    Entry::done(app, submission.actor, Action::Run, resource)
-        .detail("image", record.execution.image_id.to_string())
-        .detail("variables", asked.variables.clone())
-        .detail("secrets", asked.secrets.clone())
-        .detail("git_repo", asked.git_repo.clone())
-        .detail("git_ref", asked.git_ref.clone())
-        .detail("timeout", asked.timeout)
-        .detail("source", source)
+    let Execution { execution_id, image_id, asked, .. } = &record.execution;
+    entries::of_run(app, submission.actor, execution_id, image_id, asked)
 }

@@ -188,11 +188,29 @@ function facts(execution, requestLink) {
   const all = [
     ["Image", imageName(image_id)], ["Run by", created_by], ["Started", local(started_at)], ["Ended", completed_at ? local(completed_at) : ""],
     ["Variables", variables.join(", ")], ["Secrets", secrets.join(", ")], ["Timeout", timeout ? duration(timeout) : ""],
+    ["Size", size(execution)], ["Timing", timing(execution)], ["Cost, estimated", cost(execution)],
     ["Playbook", playbookLink(execution)],
     ["Repository", [git_repo, git_ref, git_path, git_commit?.slice(0, 12)].filter(Boolean).join(" ")],
     ["Request id", requestLink(execution.created_by_request_id)], ["Execution id", execution.execution_id],
   ];
   return all.filter(([, value]) => value !== "");
+}
+
+/** The size that the run asked for, if not its image's. @param {Execution} execution */
+function size({ cpu, memory, disk, spot }) {
+  return [cpu && `${cpu / 1024} vCPU`, memory && `${memory.toLocaleString("en")} MiB of memory`, disk && `${disk} GiB of disk`, spot && "Spot"].filter(Boolean).join(", ");
+}
+
+/** Where the time went, in the order of an execution's life. @param {Execution} execution */
+function timing({ timing }) {
+  const parts = ["queued", "provisioning", "pulling", "starting", "running", "ending"];
+  const told = parts.map((part) => ({ part, seconds: timing?.[part] }));
+  return told.flatMap(({ part, seconds }) => (typeof seconds === "number" ? [`${part} ${seconds.toFixed(1)} s`] : [])).join(", ");
+}
+
+/** @param {Execution} execution */
+function cost({ cost_estimate_usd }) {
+  return typeof cost_estimate_usd !== "number" ? "" : `$${cost_estimate_usd.toFixed(5)}`;
 }
 
 /** The playbook that it was started by, if one. @param {Execution} execution */

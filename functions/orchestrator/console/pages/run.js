@@ -24,6 +24,12 @@ export function runPage({ api, address, may, go, left }) {
   const images = element("datalist", { id: "images" });
   const image = field("Image", input({ list: "images", placeholder: "the default image" }));
   const timeout = field("Timeout", input({ placeholder: "none", class: "short" }), "Seconds, or a duration such as 10m or 1h30m");
+  const number = (/** @type {string} */ placeholder) => input({ inputmode: "numeric", placeholder, class: "short" });
+  const cpu = field("CPU units", number("the image's"), "1024 are one vCPU.");
+  const memory = field("Memory", number("the image's"), "MiB");
+  const disk = field("Disk", number("20"), "GiB, 21 to 200");
+  const spot = field("Fargate Spot", input({ type: "checkbox" }), "Costs about a third, and may be taken away while it runs.");
+  const sizes = element("details", { class: "group" }, element("summary", {}, "Size"), element("div", { class: "columns" }, cpu.element, memory.element, disk.element), spot.element);
   const variables = new Variables(() => changed());
   const env = field("Variables", variables.element);
   const picker = new Picker("Search secrets", findSecrets, (error) => left.aborted || secrets.say(describe(error)));
@@ -49,6 +55,10 @@ export function runPage({ api, address, may, go, left }) {
       env: Object.keys(env).length > 0 ? env : undefined,
       secrets: checked.length > 0 ? checked : undefined,
       timeout: timeout.control.value.trim() === "" ? undefined : seconds(timeout.control.value.trim()),
+      cpu: Number(cpu.control.value) || undefined,
+      memory: Number(memory.control.value) || undefined,
+      disk: Number(disk.control.value) || undefined,
+      spot: spot.control.checked || undefined,
       git_repo: given(repo.control.value),
       git_ref: given(ref.control.value),
       git_path: given(path.control.value),
@@ -64,6 +74,9 @@ export function runPage({ api, address, may, go, left }) {
     picker.write(run.secrets ?? []);
     [repo.control.value, ref.control.value, path.control.value] = [run.git_repo ?? "", run.git_ref ?? "", run.git_path ?? ""];
     git.open = Boolean(run.git_repo);
+    [cpu.control.value, memory.control.value, disk.control.value] = [run.cpu, run.memory, run.disk].map((size) => String(size ?? ""));
+    spot.control.checked = Boolean(run.spot);
+    sizes.open = Boolean(run.cpu || run.memory || run.disk || run.spot);
     measure();
   }
 
@@ -134,9 +147,9 @@ export function runPage({ api, address, may, go, left }) {
 
   const made = form({
     body: [
-      notice, command.element, element("div", { class: "meter" }, meter, used), image.element, images, env.element, secrets.element, timeout.element, git,
+      notice, command.element, element("div", { class: "meter" }, meter, used), image.element, images, env.element, secrets.element, timeout.element, sizes, git,
     ],
-    fields: { command, image, env, secrets, timeout, git_repo: repo, git_ref: ref, git_path: path },
+    fields: { command, image, env, secrets, timeout, cpu, memory, disk, spot, git_repo: repo, git_ref: ref, git_path: path },
     action: "Run",
     send,
   });

@@ -1,6 +1,6 @@
 //! Reconciles the system, and traces a request.
 
-use axum::{Extension, Json, extract::State};
+use axum::{Json, extract::State};
 use runvoy_core::{
     App, RequestId,
     audit::{self, Entry},
@@ -28,14 +28,10 @@ pub(super) struct Reconciled {
 #[utoipa::path(post, path = "/health/reconcile", operation_id = "reconcile", tag = tags::OPERATIONS,
     responses((status = 200, body = Reconciled, description = "What was checked, found and mended"),
         error::Malformed, error::Refused, error::Unavailable))]
-pub(super) async fn reconcile(
-    State(app): State<App>,
-    caller: Caller,
-    Extension(id): Extension<RequestId>,
-) -> Result<Json<Reconciled>> {
+pub(super) async fn reconcile(State(app): State<App>, caller: Caller) -> Result<Json<Reconciled>> {
     caller.may(Action::Reconcile, Resource::Account)?;
     audit::write(&app, &Entry::done(&app, &caller.actor, Action::Reconcile, Resource::Account.name())).await?;
-    Ok(Json(Reconciled { status: "ok", report: reconcile::run(&app, &id).await? }))
+    Ok(Json(Reconciled { status: "ok", report: reconcile::run(&app, &caller.actor).await? }))
 }
 
 /// Shows what one request did: the functions' log lines with its id, and what it created or changed

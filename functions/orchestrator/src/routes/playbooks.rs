@@ -221,7 +221,9 @@ pub(super) async fn run(
     if let Some(idempotency) = &idempotency
         && let Some(record) = idempotency.find_first(&app).await?
     {
-        return runs::answer(&app, &caller, &uri, &headers, record, &[]).await;
+        let follow = runs::Follow::new(&caller, &uri, &headers)?;
+        let websocket_url = follow.websocket_url(&app, record.execution.execution_id.clone()).await?;
+        return Ok(follow.answer(&app, record, websocket_url));
     }
     let playbook = match body.version {
         None | Some(0) => playbook,
@@ -230,8 +232,11 @@ pub(super) async fn run(
     let values = body.parameters.into_iter().map(|(name, value)| (name, value.0)).collect();
     let prepared = playbook::prepare(&app, &playbook, &values).await?;
     let submission = prepared.submission(&caller.principal, &caller.actor, idempotency.as_ref());
-    let (record, entries) = run::submit_with(&app, submission, &prepared.image, &prepared.secrets).await?;
-    runs::answer(&app, &caller, &uri, &headers, record, &entries).await
+    let follow = runs::Follow::new(&caller, &uri, &headers)?;
+    let beside = |id| follow.websocket_url(&app, id);
+    let (record, websocket_url) =
+        run::submit_beside(&app, submission, &prepared.image, &prepared.secrets, beside).await?;
+    Ok(follow.answer(&app, record, websocket_url))
 }
 
 /// Gives a playbook to other owners

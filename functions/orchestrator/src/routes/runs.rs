@@ -10,8 +10,7 @@ use axum::{
 use runvoy_api_types::{OnConflict, headers, limits::MAX_IDEMPOTENCY_KEY_CHARS};
 use runvoy_core::{
     App, Error,
-    audit::{self, Entry},
-    auth::{Action, Resource},
+    auth::{Action, Principal, Resource},
     execution::{self, ExecutionId, ExecutionRecord, Idempotency, RunRequest, Status, ValidRun},
     image::ImageId,
     run::{self, Submission},
@@ -22,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::tags;
 use crate::{
     error::{self, Result},
-    extract::{self, Caller, JsonBody},
+    extract::{self, Caller, JsonBody, Presented},
 };
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -56,6 +55,16 @@ pub(super) struct Run {
     /// is a conflict.
     #[schema(minimum = 1, maximum = 1000)]
     slots: Option<u32>,
+    /// CPU units of this run; 1024 make one virtual CPU. The image's if absent. Fargate has some pairs of CPU and memory only.
+    #[schema(example = 1024)]
+    cpu: Option<u32>,
+    /// MiB of memory of this run. The image's if absent.
+    #[schema(example = 2048)]
+    memory: Option<u32>,
+    /// GiB of disk, 21 to 200. If absent, the 20 that each task has.
+    disk: Option<u32>,
+    /// Runs on Fargate Spot, which costs about a third and may be taken away at any time.
+    spot: Option<bool>,
     /// What becomes of the run if it cannot start at once. By default, it is refused. With `queue` it waits as `QUEUED`.
     on_conflict: Option<OnConflict>,
 }
@@ -102,36 +111,43 @@ pub(super) struct Started {
     responses((status = 202, body = Started, description = "The task is on its way, or the run waits as `QUEUED` because it asked for that"), error::Malformed, error::TooLarge, error::Refused, error::Conflict, error::Unavailable))]
 pub(super) async fn run(
     State(app): State<App>,
-    caller: Caller,
+    presented: Presented,
     uri: Uri,
     headers: HeaderMap,
-    JsonBody(body): JsonBody<Run>,
+    body: Result<JsonBody<Run>>,
 ) -> Result<(StatusCode, Json<Started>)> {
-    caller.may(Action::Run, Resource::Account)?;
-    let is_given = |text: &String| !text.is_empty();
-    let image = match (body.image.filter(is_given), body.image_uri.filter(is_given)) {
-        (Some(image), Some(uri)) if image != uri => {
-            return Err(Error::invalid("image and imageUri differ, and mean the same")
-                .with_hint("send one of them")
-                .into());
+    let request = body.and_then(|JsonBody(body)| valid(body));
+    let key = idempotency_key(&headers);
+    let (caller, gathered) = match &key {
+        Ok(Some(_)) => (presented.caller(&app).await?, None),
+        _ => {
+            // The image and the secrets are read while the key is looked up. Who may use them is decided afterwards.
+            let gather = async {
+                match &request {
+                    Ok(request) => Some(run::gather(&app, request).await),
+                    Err(_) => None,
+                }
+            };
+            presented.and(&app, gather).await?
         }
-        (image, uri) => image.or(uri),
     };
-    let request = ValidRun::try_from(RunRequest {
-        command: body.command.unwrap_or_default(),
-        image,
-        env: body.env.unwrap_or_default(),
-        secrets: body.secrets.unwrap_or_default(),
-        timeout: body.timeout,
-        git_repo: body.git_repo,
-        git_ref: body.git_ref,
-        git_path: body.git_path,
-        lock: body.lock.map(OneOrMore::list).unwrap_or_default(),
-        slots: body.slots,
-        on_conflict: body.on_conflict,
-    })?;
-    let key = idempotency_key(&headers)?;
+    caller.may(Action::Run, Resource::Account)?;
+    let (request, key) = (request?, key?);
+    let follow = Follow::new(&caller, &uri, &headers)?;
     let idempotency = key.map(|key| Idempotency::new(&caller.principal, key, &*request)).transpose()?;
+    let resources = match (&idempotency, gathered) {
+        (None, Some(gathered)) => gathered,
+        (None, None) => run::gather(&app, &request).await,
+        (Some(idempotency), _) => {
+            let (earlier, gathered) = tokio::join!(idempotency.find_first(&app), run::gather(&app, &request));
+            if let Some(record) = earlier? {
+                let websocket_url = follow.websocket_url(&app, record.execution.execution_id.clone()).await?;
+                return Ok(follow.answer(&app, record, websocket_url));
+            }
+            gathered
+        }
+    }?;
+    resources.check(&caller.principal).map_err(|error| caller.denied_use(error))?;
     let submission = Submission {
         request: &request,
         principal: &caller.principal,
@@ -141,46 +157,87 @@ pub(super) async fn run(
         rights_of: None,
         approvals: None,
     };
-    let (record, entries) = run::submit(&app, submission).await.map_err(|error| caller.denied_use(error))?;
-    answer(&app, &caller, &uri, &headers, record, &entries).await
+    let beside = |id| follow.websocket_url(&app, id);
+    let (record, websocket_url) =
+        run::submit_beside(&app, submission, &resources.image, &resources.secrets, beside).await?;
+    Ok(follow.answer(&app, record, websocket_url))
 }
 
-/// Writes the entries of a run that has been started, and answers with where to follow it.
-pub(super) async fn answer(
-    app: &App,
-    caller: &Caller,
-    uri: &Uri,
-    headers: &HeaderMap,
-    record: ExecutionRecord,
-    entries: &[Entry],
-) -> Result<(StatusCode, Json<Started>)> {
-    let execution = record.execution;
-    let execution_id = execution.execution_id;
-    let own_address = extract::own_address(uri);
-    let key = idempotency_key(headers)?;
-    let principal = &caller.principal;
-    let websocket_url = async {
-        match (key, extract::api_key(headers)) {
-            // A repeated request gets the same answer as the first, with the same token.
-            (Some(key), Some(api_key)) => {
-                token::issue_again(app, &execution_id, &own_address, principal, &[api_key, key]).await
-            }
-            _ => token::issue(app, &execution_id, &own_address, principal).await,
+/// The run that a body asks for.
+fn valid(body: Run) -> Result<ValidRun> {
+    let is_given = |text: &String| !text.is_empty();
+    let image = match (body.image.filter(is_given), body.image_uri.filter(is_given)) {
+        (Some(image), Some(uri)) if image != uri => {
+            return Err(Error::invalid("image and imageUri differ, and mean the same")
+                .with_hint("send one of them")
+                .into());
         }
+        (image, uri) => image.or(uri),
     };
-    let (websocket_url, ()) = tokio::try_join!(websocket_url, audit::write_all(app, entries))?;
-    let web_url = extract::web_url(app, uri);
-    // A repeated request is answered as the first one was.
-    let status = if execution.status.is_without_task() { execution.status } else { Status::Starting };
-    let started = Started {
-        log_url: format!("{web_url}/logs?execution_id={execution_id}"),
-        execution_id,
-        status,
-        command: execution.command,
-        image_id: execution.image_id,
-        websocket_url,
-    };
-    Ok((StatusCode::ACCEPTED, Json(started)))
+    Ok(ValidRun::try_from(RunRequest {
+        command: body.command.unwrap_or_default(),
+        image,
+        env: body.env.unwrap_or_default(),
+        secrets: body.secrets.unwrap_or_default(),
+        timeout: body.timeout,
+        git_repo: body.git_repo,
+        git_ref: body.git_ref,
+        git_path: body.git_path,
+        cpu: body.cpu,
+        memory: body.memory,
+        disk: body.disk,
+        spot: body.spot.unwrap_or_default(),
+        lock: body.lock.map(OneOrMore::list).unwrap_or_default(),
+        slots: body.slots,
+        on_conflict: body.on_conflict,
+    })?)
+}
+
+/// What the answer to a started run needs of the request: where the caller follows the run.
+pub(super) struct Follow<'a> {
+    principal: &'a Principal,
+    own_address: String,
+    web_uri: &'a Uri,
+    /// The API key and the idempotency key of a request that may be repeated. It gets the same answer as the first, with the same token.
+    repeated: Option<[&'a str; 2]>,
+}
+
+impl<'a> Follow<'a> {
+    /// # Errors
+    /// 400 for an idempotency key that is none.
+    pub(super) fn new(caller: &'a Caller, uri: &'a Uri, headers: &'a HeaderMap) -> Result<Self> {
+        let repeated = extract::api_key(headers).zip(idempotency_key(headers)?).map(<[&str; 2]>::from);
+        Ok(Self { principal: &caller.principal, own_address: extract::own_address(uri), web_uri: uri, repeated })
+    }
+
+    /// The URL of the WebSocket, with a new token.
+    pub(super) async fn websocket_url(&self, app: &App, id: ExecutionId) -> runvoy_core::Result<String> {
+        match &self.repeated {
+            Some(keys) => token::issue_again(app, &id, &self.own_address, self.principal, keys).await,
+            None => token::issue(app, &id, &self.own_address, self.principal).await,
+        }
+    }
+
+    pub(super) fn answer(
+        &self,
+        app: &App,
+        record: ExecutionRecord,
+        websocket_url: String,
+    ) -> (StatusCode, Json<Started>) {
+        let execution = record.execution;
+        let (web_url, execution_id) = (extract::web_url(app, self.web_uri), execution.execution_id);
+        // A repeated request is answered as the first one was.
+        let status = if execution.status.is_without_task() { execution.status } else { Status::Starting };
+        let started = Started {
+            log_url: format!("{web_url}/logs?execution_id={execution_id}"),
+            execution_id,
+            status,
+            command: execution.command,
+            image_id: execution.image_id,
+            websocket_url,
+        };
+        (StatusCode::ACCEPTED, Json(started))
+    }
 }
 
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>> {

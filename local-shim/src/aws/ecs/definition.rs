@@ -15,6 +15,7 @@ use super::{
         ContainerDefinition, ListDefinitions, NamedTaskDefinition, Overrides, RegisterTaskDefinition, Tag, check_tags,
     },
     runner::{ContainerSpec, TaskSpec},
+    size::Size,
 };
 use crate::{
     aws::{AwsError, error::write},
@@ -146,6 +147,7 @@ impl Ecs {
         id: &str,
         definition: &TaskDefinition,
         overrides: &Overrides,
+        size: &Size,
     ) -> Result<TaskSpec, AwsError> {
         let mut containers = Vec::new();
         let mut waiting: Vec<&ContainerDefinition> = definition.container_definitions.iter().collect();
@@ -179,20 +181,24 @@ impl Ecs {
                 arguments,
                 environment,
                 stop_timeout: Duration::from_secs(container.stop_timeout.unwrap_or(STOP_TIMEOUT)),
+                has_volume: container
+                    .rest
+                    .get("mountPoints")
+                    .and_then(Value::as_array)
+                    .is_some_and(|all| !all.is_empty()),
             });
         }
-        let size = |key: &str| {
-            definition.rest.get(key).and_then(Value::as_str).and_then(|text| text.parse().ok()).unwrap_or_default()
-        };
-        Ok(TaskSpec { id: id.to_owned(), cpu_units: size("cpu"), memory_mib: size("memory"), containers })
+        let number = |text: &str| text.parse().unwrap_or_default();
+        let (cpu_units, memory_mib) = (number(&size.cpu), number(&size.memory));
+        Ok(TaskSpec { id: id.to_owned(), cpu_units, memory_mib, containers })
     }
 }
 
-/// Refuses sizes that no Fargate task has, as ECS does.
 fn arn(family: &str, revision: usize) -> String {
     format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/{family}:{revision}")
 }
 
+/// Refuses sizes that no Fargate task has, as ECS does.
 fn check_fargate_size(settings: &serde_json::Map<String, Value>) -> Result<(), AwsError> {
     let number = |key: &str| settings.get(key).and_then(Value::as_str).and_then(|text| text.parse::<u32>().ok());
     let fits = matches!((number("cpu"), number("memory")), (Some(cpu), Some(memory)) if is_size(cpu, memory));

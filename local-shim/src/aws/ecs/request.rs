@@ -25,6 +25,8 @@ pub(super) struct RunTask {
     pub(super) task_definition: String,
     pub(super) count: Option<u32>,
     pub(super) launch_type: Option<String>,
+    #[serde(default)]
+    pub(super) capacity_provider_strategy: Vec<CapacityProvider>,
     pub(super) client_token: Option<String>,
     pub(super) started_by: Option<String>,
     #[serde(default)]
@@ -34,11 +36,29 @@ pub(super) struct RunTask {
     pub(super) network_configuration: Option<Value>,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CapacityProvider {
+    pub(super) capacity_provider: String,
+}
+
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Overrides {
     #[serde(default)]
     pub(super) container_overrides: Vec<ContainerOverride>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) cpu: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) memory: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ephemeral_storage: Option<EphemeralStorage>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct EphemeralStorage {
+    #[serde(rename = "sizeInGiB")]
+    pub(super) gib: u32,
 }
 
 #[derive(Clone, Serialize, Deserialize)]

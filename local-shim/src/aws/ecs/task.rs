@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::{
     definition::TaskDefinition,
-    request::{Overrides, Tag},
+    request::{EphemeralStorage, Overrides, Tag},
+    size::Size,
 };
 use crate::stack::{ACCOUNT, REGION};
 
@@ -29,8 +30,21 @@ pub(super) struct Task {
     pub(super) containers: Vec<Container>,
     pub(super) tags: Vec<Tag>,
     pub(super) created_at: Timestamp,
+    /// Absent for a task of an earlier version of the program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ephemeral_storage: Option<EphemeralStorage>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) capacity_provider_name: Option<String>,
+    #[serde(default)]
+    pub(super) attributes: Vec<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pull_started_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pull_stopped_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) started_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) execution_stopped_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stopping_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,7 +115,19 @@ impl Task {
                 .collect(),
             tags,
             created_at: Timestamp::now(),
+            ephemeral_storage: None,
+            capacity_provider_name: None,
+            attributes: definition
+                .rest
+                .get("runtimePlatform")
+                .and_then(|platform| platform["cpuArchitecture"].as_str())
+                .map(|architecture| json!({"name": "ecs.cpu-architecture", "value": architecture.to_ascii_lowercase()}))
+                .into_iter()
+                .collect(),
+            pull_started_at: None,
+            pull_stopped_at: None,
             started_at: None,
+            execution_stopped_at: None,
             stopping_at: None,
             stopped_at: None,
             stop_code: None,
@@ -112,6 +138,17 @@ impl Task {
             request_hash: String::new(),
             task_arn,
         }
+    }
+
+    /// Gives a new task its size, and the capacity provider that it runs on.
+    pub(super) fn set_size(&mut self, size: &Size, provider: Option<String>) {
+        (self.cpu, self.memory) = (size.cpu.clone(), size.memory.clone());
+        self.ephemeral_storage = Some(EphemeralStorage { gib: size.disk });
+        if provider.is_some() {
+            // ECS tells no launch type of such a task.
+            self.launch_type.clear();
+        }
+        self.capacity_provider_name = provider;
     }
 
     pub(super) fn want_stop(&mut self, reason: &str) {
@@ -141,7 +178,10 @@ impl Task {
         if let Some(task) = task.as_object_mut() {
             for (name, at) in [
                 ("createdAt", Some(self.created_at)),
+                ("pullStartedAt", self.pull_started_at),
+                ("pullStoppedAt", self.pull_stopped_at),
                 ("startedAt", self.started_at),
+                ("executionStoppedAt", self.execution_stopped_at),
                 ("stoppingAt", self.stopping_at),
                 ("stoppedAt", self.stopped_at),
             ] {
@@ -183,6 +223,9 @@ impl Task {
 fn remove_own_fields(task: &mut serde_json::Map<String, Value>) {
     for name in ["endTold", "clientToken", "requestHash"] {
         task.remove(name);
+    }
+    if task.get("launchType").is_some_and(|name| name == "") {
+        task.remove("launchType");
     }
 }
 

@@ -123,8 +123,11 @@ impl DockerRunner {
         HashMap::from([(OWNER.to_owned(), self.owner.clone())])
     }
 
-    /// Creates the task's volume.
+    /// Creates the task's volume, if it has one.
     pub(super) async fn prepare(&self, task: &TaskSpec) -> Result<(), StartError> {
+        if !has_volume(task) {
+            return Ok(());
+        }
         let volume = VolumeCreateRequest {
             name: Some(volume_name(task)),
             labels: Some(self.labels()),
@@ -139,7 +142,9 @@ impl DockerRunner {
         for container in &task.containers {
             self.remove_container(&container_name(task, container)).await;
         }
-        self.remove_volume(&volume_name(task)).await;
+        if has_volume(task) {
+            self.remove_volume(&volume_name(task)).await;
+        }
     }
 
     async fn remove_container(&self, name: &str) {
@@ -212,7 +217,7 @@ impl DockerRunner {
             attach_stderr: Some(true),
             labels: Some(self.labels()),
             host_config: Some(HostConfig {
-                binds: Some(vec![format!("{}:{WORKSPACE}", volume_name(task))]),
+                binds: container.has_volume.then(|| vec![format!("{}:{WORKSPACE}", volume_name(task))]),
                 memory: limits.memory,
                 nano_cpus: limits.nano_cpus,
                 // The output is read from the attached stream, so the engine need not keep it.
@@ -295,6 +300,10 @@ impl DockerRunner {
         driver.say(&format!("{say} image {image} is pulled")).await;
         Ok(())
     }
+}
+
+fn has_volume(task: &TaskSpec) -> bool {
+    task.containers.iter().any(|container| container.has_volume)
 }
 
 /// The bytes of each layer that have been loaded, and all its bytes.

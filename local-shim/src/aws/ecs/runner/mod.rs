@@ -34,6 +34,8 @@ pub struct ContainerSpec {
     pub arguments: Vec<String>,
     pub environment: BTreeMap<String, String>,
     pub stop_timeout: Duration,
+    /// Tells whether the container has the task's volume.
+    pub has_volume: bool,
 }
 
 /// A task that is to run. Its containers are in the order in which they depend on each other.
