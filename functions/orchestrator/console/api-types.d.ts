@@ -22,16 +22,24 @@ export type Approvals = {
 
 /** The part of a run's request that everyone sees who sees the execution: names, and no values. */
 export type Asked = {
+  /** CPU units of this run, if not the image's; 1024 make one virtual CPU. */
+  cpu?: number | null;
+  /** GiB of disk, if not the 20 that each task has. */
+  disk?: number | null;
   /** The commit that was checked out. */
   git_commit?: string | null;
   git_path?: string | null;
   git_ref?: string | null;
   /** Without the credentials that the URL may have had. */
   git_repo?: string | null;
+  /** MiB of memory of this run, if not the image's. */
+  memory?: number | null;
   /** Names of the secrets. */
   secrets?: string[];
   /** Where the request came from: `api`. */
   source?: string;
+  /** The task runs on Fargate Spot, which costs less and may be taken away. */
+  spot?: boolean;
   /** Seconds after which the command is stopped. */
   timeout?: number | null;
   /** Names of the environment variables. */
@@ -41,6 +49,8 @@ export type Asked = {
 /** A run's request as it can be sent again, with `left_out` given anew. */
 export type AskedAgain = {
   command: string;
+  cpu?: number | null;
+  disk?: number | null;
   env: Record<string, string>;
   git_path?: string | null;
   git_ref?: string | null;
@@ -49,7 +59,9 @@ export type AskedAgain = {
   image: string;
   /** Names of variables whose values are not kept, because the names say that they are secrets or because the time for which values are kept is over. */
   left_out: string[];
+  memory?: number | null;
   secrets: string[];
+  spot?: boolean;
   timeout?: number | null;
 };
 
@@ -67,7 +79,7 @@ export type AuditEntry = {
   details?: Record<string, unknown>;
   key_id?: string | null;
   outcome: Outcome;
-  request_id: string;
+  request_id?: string;
   /** As `kind:name`, such as `secret:prod`. */
   resource: string;
   source_address?: string | null;
@@ -85,6 +97,26 @@ export type AuthorizerStatus = {
   total_users_checked: number;
   users_with_invalid_roles: string[];
   users_with_missing_roles: string[];
+};
+
+/** Where a notification goes. */
+export type Channel = {
+  /** A signed `POST`. */
+  webhook: {
+    /** `https://…` */
+    url: string;
+  };
+} | ({
+  /** An incoming webhook of Slack, or of a program that takes the same. */
+  slack: {
+    /** It is as good as a password, so that no answer has it. */
+    url?: string | null;
+  };
+}) | {
+  /** A mail, once the recipient has confirmed the address. */
+  email: {
+    address: Email;
+  };
 };
 
 /** The text of a file that is to be checked. */
@@ -125,6 +157,17 @@ export type CreateKey = {
   scope?: KeyScope | null;
 };
 
+/** A notification to be created. */
+export type CreateNotification = {
+  channel: Channel;
+  for?: NotificationFor | null;
+  name: string;
+  /** `failed` and `recovered` if absent. */
+  on?: NotificationEvent[] | null;
+  /** Seconds after which an execution is slow; twice as long as its series usually takes if absent or 0. */
+  slow_after?: number | null;
+};
+
 /** A secret to be created. */
 export type CreateSecret = {
   description?: string | null;
@@ -147,6 +190,13 @@ export type CreatedKey = {
   /** The key itself. It is not shown again. */
   api_key: string;
   key: Key;
+};
+
+/** A notification that was created. */
+export type CreatedNotification = {
+  notification: Notification;
+  /** The key by which a webhook's receiver checks signatures. No other answer has it. */
+  signing_secret?: string | null;
 };
 
 /** A new user, with the claim of their key. */
@@ -182,6 +232,12 @@ export type DeletedKey = {
   message: string;
 };
 
+/** A notification that was deleted. */
+export type DeletedNotification = {
+  message: string;
+  name: string;
+};
+
 /** A playbook that is deleted. */
 export type DeletedPlaybook = {
   message: string;
@@ -193,6 +249,35 @@ export type DeletedSecret = {
   message: string;
   name: string;
 };
+
+/** A page of deliveries. */
+export type Deliveries = {
+  deliveries: Delivery[];
+};
+
+/** One message of a notification, and how far it has come. */
+export type Delivery = {
+  /** The beginning of what the receiver said, or why there is no answer. */
+  answer?: string | null;
+  /** The number of tries. */
+  attempts: number;
+  event: NotificationEvent;
+  execution_id?: string | null;
+  /** The id of the change, which each try has, and each notification of the same change. */
+  id: string;
+  /** When it is tried again, while it is. */
+  next_try_at?: string | null;
+  state: DeliveryState;
+  /** The receiver's status code. */
+  status_code?: number | null;
+  /** The time of the change. */
+  time: string;
+  /** The time of the last try. */
+  tried_at: string;
+};
+
+/** The state of a delivery. */
+export type DeliveryState = "sending" | "delivered" | "retrying" | "failed" | "skipped";
 
 /** An e-mail address in lower case. It has only characters that the value of an ECS tag may have, because tasks are tagged with it, and 254 characters at most. */
 export type Email = string;
@@ -245,6 +330,36 @@ export type Execution = Asked & ({
   status: Status;
   /** Why the task failed, when it was not its command that did, in the words of ECS. */
   stopped_reason?: string | null;
+  /** What it waits for, while it is `WAITING` or `QUEUED`, in words for a person. */
+  waits_for?: string | null;
+}) & ({
+  /** The number of the present attempt, for an execution that waited before its task was started. */
+  attempt?: number | null;
+  cloud: string;
+  command: string;
+  completed_at?: string | null;
+  /** What the task has cost in US dollars, estimated from its size and the seconds that Fargate bills. Absent in regions whose prices are not known. */
+  cost_estimate_usd?: number | null;
+  created_by: Email;
+  created_by_request_id: string;
+  duration_seconds?: number | null;
+  ending?: Ending | null;
+  execution_id: string;
+  /** `null` until completed. */
+  exit_code?: number | null;
+  image_id: string;
+  /** The locks that it holds until it ends, or waits for. */
+  locks?: string[];
+  log_stream_name?: string | null;
+  modified_by_request_id: string;
+  owned_by: Email[];
+  /** Why the execution failed or was stopped, in words for a person. */
+  reason?: string | null;
+  started_at: string;
+  status: Status;
+  /** Why the task failed, when it was not its command that did, in the words of ECS. */
+  stopped_reason?: string | null;
+  timing?: Timing | null;
   /** What it waits for, while it is `WAITING` or `QUEUED`, in words for a person. */
   waits_for?: string | null;
 });
@@ -440,6 +555,53 @@ export type Message = {
   message: string;
 };
 
+/** A notification as the API shows it. */
+export type Notification = {
+  channel: Channel;
+  created_at: string;
+  created_by: Email;
+  created_by_request_id: string;
+  for?: NotificationFor;
+  modified_by_request_id: string;
+  name: string;
+  on: NotificationEvent[];
+  owned_by: Email[];
+  paused_reason?: string | null;
+  /** Seconds after which an execution is slow. Absent: when it takes twice as long as its series usually does. */
+  slow_after?: number | null;
+  state: NotificationState;
+  updated_at: string;
+  updated_by: Email;
+};
+
+/** One notification. */
+export type NotificationAnswer = {
+  notification: Notification;
+};
+
+/** A change of an execution that a notification can tell of. */
+export type NotificationEvent = "failed" | "recovered" | "slow" | "not_started" | "waiting" | "succeeded" | "test";
+
+/** The executions that a notification is about: those for which each given part holds. Without any part, all. */
+export type NotificationFor = {
+  /** The id of an image, or its name with or without tag. */
+  image?: string | null;
+  /** The name of a playbook. */
+  playbook?: string | null;
+  /** The name of a schedule. */
+  schedule?: string | null;
+  /** The address of the user who started them. */
+  user?: string | null;
+};
+
+/** The state of a notification. */
+export type NotificationState = "pending" | "active" | "paused";
+
+/** A page of notifications. */
+export type Notifications = {
+  notifications: Notification[];
+};
+
 /** What becomes of a run that cannot start at once, because a lock is held or there is no capacity. */
 export type OnConflict = "refuse" | "queue";
 
@@ -606,9 +768,21 @@ export type RevokedUser = {
 /** The role of a user, by which `policies.cedar` decides. */
 export type Role = "admin" | "operator" | "developer" | "runner" | "viewer";
 
+/** A new signing key. */
+export type RotatedNotification = {
+  /** The time until which webhooks have a signature by the key before it, too. */
+  previous_until: string;
+  /** No other answer has it. */
+  signing_secret: string;
+};
+
 export type Run = {
   /** The script that `/bin/sh -e` runs. Not blank. */
   command: string;
+  /** CPU units of this run; 1024 make one virtual CPU. The image's if absent. Fargate has some pairs of CPU and memory only. */
+  cpu?: number | null;
+  /** GiB of disk, 21 to 200. If absent, the 20 that each task has. */
+  disk?: number | null;
   /** Environment variables; they win over secrets of the same name. */
   env?: Record<string, string> | null;
   /** Directory of the repository in which the command runs. */
@@ -622,11 +796,15 @@ export type Run = {
   /** The same as `image`. */
   imageUri?: string | null;
   lock?: OneOrMore | null;
+  /** MiB of memory of this run. The image's if absent. */
+  memory?: number | null;
   on_conflict?: OnConflict | null;
   /** Names of secrets. The value of each is in the variable that its `key_name` names. */
   secrets?: string[] | null;
   /** The number of runs that may hold the lock at the same time; 1 by default. The first run with a lock sets it, and a different number later is a conflict. */
   slots?: number | null;
+  /** Runs on Fargate Spot, which costs about a third and may be taken away at any time. */
+  spot?: boolean | null;
   /** Seconds after which the command is stopped. */
   timeout?: number | null;
 };
@@ -722,12 +900,44 @@ export type Started = {
 /** The state of an execution. */
 export type Status = "WAITING" | "QUEUED" | "STARTING" | "RUNNING" | "TERMINATING" | "SUCCEEDED" | "FAILED" | "STOPPED";
 
+/** A test that is on its way. */
+export type TestedNotification = {
+  /** The id of its delivery. */
+  id: string;
+  message: string;
+};
+
+/** Seconds that an execution has spent in each part of its life. A part is there once it is over. */
+export type Timing = {
+  /** Fargate takes the machine and the network back. */
+  ending?: number | null;
+  /** Fargate finds a machine and attaches the network. */
+  provisioning?: number | null;
+  /** The images are pulled. */
+  pulling?: number | null;
+  /** From the request until ECS has accepted the task. */
+  queued?: number | null;
+  running?: number | null;
+  /** The containers start; a repository is cloned. */
+  starting?: number | null;
+};
+
 export type Trace = {
   /** Sorted by time. */
   logs: LogEvent[];
   related_resources: RelatedResources;
   /** How far back lines were searched, when the search of older ones would have taken too long. */
   searched_since?: string | null;
+};
+
+/** Changes to a notification. What is absent stays as it is. */
+export type UpdateNotification = {
+  channel?: Channel | null;
+  for?: NotificationFor | null;
+  on?: NotificationEvent[] | null;
+  /** 0 goes back to twice the usual time. */
+  slow_after?: number | null;
+  state?: NotificationState | null;
 };
 
 /** A change of a secret. An absent field stays as it is. */

@@ -14,6 +14,7 @@ mod commands;
 #[path = "../common/mod.rs"]
 mod common;
 mod console;
+mod costs;
 mod data_dir;
 mod docker;
 mod events;
