@@ -155,3 +155,65 @@ async fn a_private_repository_is_cloned_with_a_secret_that_no_line_shows() {
     }
     system.shim.shut_down().await;
 }
+
+/// Each process of a machine shows its arguments to all users.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_in_a_url_reach_the_server_and_are_in_no_programs_arguments() {
+    let system = System::start().await;
+    let (url, sent) = private_server();
+    let url = url.replacen("http://", "http://user:pa55%2Fw0rd@", 1);
+    let shown = Arc::new(Mutex::new(Vec::new()));
+    let (found, is_over) = (shown.clone(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let over = is_over.clone();
+    let looking = std::thread::spawn(move || {
+        while !over.load(std::sync::atomic::Ordering::Relaxed) {
+            for process in std::fs::read_dir("/proc").unwrap().flatten() {
+                let arguments = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+                let arguments = String::from_utf8_lossy(&arguments).replace('\0', " ");
+                if arguments.contains("pa55") {
+                    found.lock().unwrap().push(arguments);
+                }
+            }
+        }
+    });
+    let (id, status) = system.admin.run_to_end(json!({"command": "true", "git_repo": url})).await;
+    is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+    looking.join().unwrap();
+    assert_eq!(status["status"], "FAILED", "the server refuses every password");
+    // user:pa55/w0rd
+    assert!(
+        sent.lock().unwrap().iter().any(|header| header == "Basic dXNlcjpwYTU1L3cwcmQ="),
+        "{:?}",
+        sent.lock().unwrap()
+    );
+    assert!(shown.lock().unwrap().is_empty(), "{:?}", shown.lock().unwrap());
+    assert!(!system.admin.log(&id).await.join("\n").contains("pa55"));
+    system.shim.shut_down().await;
+}
+
+/// What a repository's links lead to is the user's who runs it, and not the repository's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_links_of_a_repository_lead_no_write_and_no_command_out_of_it() {
+    let system = System::start().await;
+    let outside = tempfile::tempdir().unwrap();
+    let target = outside.path().join("authorized_keys");
+    std::fs::write(&target, "before").unwrap();
+    for name in [".env", ".env.runvoy"] {
+        let directory = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(&target, directory.path().join(name)).unwrap();
+        std::os::unix::fs::symlink(outside.path(), directory.path().join("out")).unwrap();
+        let url = repository(directory.path(), &[("file", "of the repository")]);
+        let body = json!({"command": "cat .env; ls -l .env", "env": {"A": "1"}, "git_repo": url});
+        let (id, status) = system.admin.run_to_end(body).await;
+        let log = system.admin.log(&id).await.join("\n");
+        assert_eq!((status["exit_code"].clone(), log.contains("A=1")), (json!(0), true), "{name}: {log}");
+        assert!(!log.contains("before") && !log.contains("->"), "{name}: {log}");
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "before", "{name}");
+        let body = json!({"command": "pwd", "git_repo": url, "git_path": "out"});
+        let (id, status) = system.admin.run_to_end(body).await;
+        assert_eq!(status["exit_code"], 1);
+        assert!(system.admin.log(&id).await.join("\n").contains("leads out of the repository"));
+    }
+    system.shim.shut_down().await;
+}

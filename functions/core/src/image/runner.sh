@@ -80,12 +80,13 @@ print_env_file() {
 # Writes the run's variables to .env in the command's directory. A repository's own .env keeps its lines, and the run's variables
 # follow them.
 write_env_file() {
-    if [ -f .env ]; then
+    # A repository can have links of these names, which lead anywhere. They are replaced, and never written through.
+    [ ! -d .env ] && rm -f .env.runvoy && [ ! -e .env.runvoy ] || return 1
+    if [ -f .env ] && [ ! -L .env ]; then
         say "the repository has a file .env: the run's variables are added at its end"
-        cat .env >.env.runvoy && printf '\n' >>.env.runvoy && print_env_file >>.env.runvoy && mv -f .env.runvoy .env
-    else
-        print_env_file >.env
+        cat .env >.env.runvoy && printf '\n' >>.env.runvoy || return 1
     fi
+    print_env_file >>.env.runvoy && mv -f .env.runvoy .env
 }
 
 # Reads the hundredths of a second since the machine's start, which all containers of a task share, into RUNVOY_CLOCK.
@@ -134,6 +135,15 @@ if [ -n "${RUNVOY_HAS_GIT_REPO:-}" ]; then
         say "git_path ${RUNVOY_GIT_PATH:-.} is not a directory of the repository"
         finish 1
     fi
+    # A repository can have links that lead anywhere.
+    RUNVOY_ROOT=$(cd "$RUNVOY_FOLDER/repo" && pwd -P)
+    case $(pwd -P)/ in
+    "$RUNVOY_ROOT"/*) ;;
+    *)
+        say "git_path ${RUNVOY_GIT_PATH:-.} leads out of the repository"
+        finish 1
+        ;;
+    esac
 fi
 if [ -n "${RUNVOY_ENV_NAMES:-}" ]; then
     (umask 077 && write_env_file) || say "the file .env could not be written"

@@ -60,6 +60,8 @@ case $RUNVOY_REPO in
     ;;
 esac
 
+RUNVOY_CREDENTIALS_FILE=$RUNVOY_DIR/.git-credentials
+
 # Prints a text without the credentials.
 redact() {
     RUNVOY_TEXT=$1
@@ -98,9 +100,20 @@ clone() {
         export GIT_CONFIG_KEY_1="credential.$RUNVOY_PLACE.helper"
         export GIT_CONFIG_VALUE_1='!f() { [ "$1" = get ] && printf "username=%s\npassword=%s\n" "$RUNVOY_USER" "$RUNVOY_TOKEN"; }; f'
     fi
+    RUNVOY_URL=$RUNVOY_REPO
+    case $RUNVOY_URL_CREDENTIALS in
+    *:*)
+        # git shows a URL in the arguments of its own programs, so it reads the credentials from a file of this container's user.
+        RUNVOY_URL=$RUNVOY_PLACE${RUNVOY_REPO#*://"$RUNVOY_AUTHORITY"}
+        (umask 077 && printf '%s\n' "${RUNVOY_REPO%%://*}://$RUNVOY_AUTHORITY" >"$RUNVOY_CREDENTIALS_FILE") ||
+            fail "the workspace could not be prepared"
+        export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=credential.helper GIT_CONFIG_VALUE_0=
+        export GIT_CONFIG_KEY_1=credential.helper GIT_CONFIG_VALUE_1="store --file=$RUNVOY_CREDENTIALS_FILE"
+        ;;
+    esac
     : >"$RUNVOY_OUTPUT"
     attempt git init --quiet "$RUNVOY_DIR/repo" &&
-        attempt git -C "$RUNVOY_DIR/repo" remote add origin "$RUNVOY_REPO" ||
+        attempt git -C "$RUNVOY_DIR/repo" remote add origin "$RUNVOY_URL" ||
         fail "the workspace could not be prepared"
 
     # Fetch one commit where the server allows it, and all commits where it does not or the ref is an abbreviated commit.
@@ -155,6 +168,7 @@ if [ "${RUNVOY_TIMEOUT:-0}" -gt 0 ]; then
 fi
 wait "$RUNVOY_CLONE" 2>/dev/null
 RUNVOY_CODE=$?
+rm -f "$RUNVOY_CREDENTIALS_FILE"
 if [ -n "$RUNVOY_WATCHDOG" ]; then
     : >"$RUNVOY_DIR/.runvoy-cloned"
     kill -s TERM "$RUNVOY_WATCHDOG" 2>/dev/null
