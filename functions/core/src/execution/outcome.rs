@@ -109,6 +109,11 @@ impl Stop {
         (status, with)
     }
 
+    /// Tells whether the command never started, because the repository could not be cloned.
+    pub(crate) fn ended_before_command(&self) -> bool {
+        self.exit_code.is_none() && self.sidecar_exit_code.is_some_and(|code| code != 0)
+    }
+
     /// Tells whether the runner can have printed its last line: it has an exit code, and was not ended by SIGKILL (137).
     pub(crate) fn may_have_last_line(&self) -> bool {
         self.exit_code.is_some_and(|code| code != 137)

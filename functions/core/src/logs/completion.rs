@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The same for a task that was killed before its runner could print the last line. The log driver sends what it has when the
 /// container stops.
 const PATIENCE_WITHOUT_END: Duration = Duration::from_secs(5);
+/// The same for a task whose repository could not be cloned, so that its command never started. Its only container that ran has ended
+/// well before the task.
+const PATIENCE_WITHOUT_COMMAND: Duration = Duration::from_secs(1);
 /// The first and the longest pause between two looks for the last line in the store.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(4));
 /// The shortest pause after a comparison with CloudWatch.
@@ -198,7 +201,13 @@ pub(crate) async fn lacks_end(app: &App, record: &ExecutionRecord) -> Result<boo
 }
 
 fn end_of_patience(app: &App, stop: &Stop) -> Timestamp {
-    let patience = if stop.may_have_last_line() { PATIENCE } else { PATIENCE_WITHOUT_END };
+    let patience = if stop.may_have_last_line() {
+        PATIENCE
+    } else if stop.ended_before_command() {
+        PATIENCE_WITHOUT_COMMAND
+    } else {
+        PATIENCE_WITHOUT_END
+    };
     // An end in the future is the work of another clock.
     stop.at.map_or_else(|| app.now(), |at| at.min(app.now())) + patience
 }
