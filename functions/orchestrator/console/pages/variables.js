@@ -18,9 +18,11 @@ export class Variables {
   /** @param {string} name @param {string} value @param {string} [placeholder] */
   #add(name, value, placeholder = "value") {
     const field = input({ value: name, placeholder: "NAME, or paste an .env file", "aria-label": "Name of the variable" });
+    const text = element("textarea", { rows: 1, placeholder, "aria-label": "Value of the variable", spellcheck: "false" });
+    text.value = value;
     const row = element("div", { class: "variable" },
       field, element("span", { "aria-hidden": true }, "="),
-      element("textarea", { rows: 1, placeholder, "aria-label": "Value of the variable", spellcheck: "false" }, value),
+      text,
       element("button", { type: "button", class: "quiet", "aria-label": "Remove the variable", onclick: () => (row.remove(), this.changed()) }, "×"));
     this.#rows.append(row);
     return field;
