@@ -311,33 +311,6 @@ export type Execution = Asked & ({
   cloud: string;
   command: string;
   completed_at?: string | null;
-  created_by: Email;
-  created_by_request_id: string;
-  duration_seconds?: number | null;
-  ending?: Ending | null;
-  execution_id: string;
-  /** `null` until completed. */
-  exit_code?: number | null;
-  image_id: string;
-  /** The locks that it holds until it ends, or waits for. */
-  locks?: string[];
-  log_stream_name?: string | null;
-  modified_by_request_id: string;
-  owned_by: Email[];
-  /** Why the execution failed or was stopped, in words for a person. */
-  reason?: string | null;
-  started_at: string;
-  status: Status;
-  /** Why the task failed, when it was not its command that did, in the words of ECS. */
-  stopped_reason?: string | null;
-  /** What it waits for, while it is `WAITING` or `QUEUED`, in words for a person. */
-  waits_for?: string | null;
-}) & ({
-  /** The number of the present attempt, for an execution that waited before its task was started. */
-  attempt?: number | null;
-  cloud: string;
-  command: string;
-  completed_at?: string | null;
   /** What the task has cost in US dollars, estimated from its size and the seconds that Fargate bills. Absent in regions whose prices are not known. */
   cost_estimate_usd?: number | null;
   created_by: Email;
