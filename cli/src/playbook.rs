@@ -198,6 +198,9 @@ pub(crate) fn options(playbook: &Playbook, options: PlaybookOptions, missing: Mi
         memory: run.memory,
         disk: run.disk,
         spot: run.spot,
+        locks: run.locks,
+        slots: run.slots,
+        queue: run.queue,
     })
 }
 

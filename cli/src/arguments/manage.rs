@@ -174,6 +174,37 @@ pub(crate) enum Users {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Locks {
+    /// List the locks
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show who holds a lock and who waits for it
+    Show { name: String },
+    /// Set the slots of a lock or the limit of its line, or pause it
+    #[command(after_help = "\
+Examples:
+  runvoy locks set tf-prod --pause
+  runvoy locks set builds --slots 4 --max-queue 20
+
+To take an execution out of the line, stop it: runvoy kill ID")]
+    Set {
+        name: String,
+        /// The number of executions that may hold it at the same time
+        #[arg(long, value_name = "NUMBER")]
+        slots: Option<u32>,
+        /// Give it to no execution from now on
+        #[arg(long, conflicts_with = "resume")]
+        pause: bool,
+        /// Give it to executions again
+        #[arg(long)]
+        resume: bool,
+        /// The largest number of executions that may wait for it; 0 for no limit
+        #[arg(long, value_name = "NUMBER")]
+        max_queue: Option<u32>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Keys {
     /// List your keys, never the keys themselves
     #[command(visible_alias = "ls")]

@@ -13,7 +13,7 @@ use crate::completion;
 
 pub(crate) use executions::{Approve, Deny, Kill, Lines, List, Logs, Rerun, Status, Which};
 pub(crate) use manage::{
-    Audit, Claim, Configuration, Configure, Confirmation, Health, HealthAction, Images, Keys, Secrets, Users,
+    Audit, Claim, Configuration, Configure, Confirmation, Health, HealthAction, Images, Keys, Locks, Secrets, Users,
     ValueSource,
 };
 pub(crate) use notifications::{ChannelOptions, CreateNotification, Notifications};
@@ -153,6 +153,9 @@ pub(crate) enum Command {
     /// Manage API keys
     #[command(subcommand, alias = "key")]
     Keys(Keys),
+    /// Show who holds locks and who waits, or change a lock
+    #[command(subcommand, alias = "lock")]
+    Locks(Locks),
     /// Show who did what, newest first
     Audit(Audit),
     /// Get the API key that an admin has made for you, and keep it in the configuration

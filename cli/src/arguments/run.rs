@@ -61,6 +61,18 @@ pub(crate) struct RunOptions {
     /// The folder of the repository in which the command runs
     #[arg(short = 'p', long, value_name = "PATH")]
     pub(crate) git_path: Option<String>,
+
+    /// A lock that the run holds until it ends; may be repeated
+    #[arg(long = "lock", value_name = "NAME", value_delimiter = ',')]
+    pub(crate) locks: Vec<String>,
+
+    /// The number of runs that may hold the lock at the same time
+    #[arg(long, value_name = "NUMBER", requires = "locks")]
+    pub(crate) slots: Option<u32>,
+
+    /// Wait in line if the lock is held, or there is no capacity; Ctrl+C leaves the line
+    #[arg(long)]
+    pub(crate) queue: bool,
 }
 
 /// How a run is watched.
@@ -98,6 +110,7 @@ Examples:
   runvoy run --secret database 'pg_dump \"$DATABASE_URL\" | wc -c'
   runvoy run -i alpine:3.22 -e STAGE=test --timeout 10m -- ./job.sh --all
   runvoy run -g https://example.com/ops.git -p jobs 'make migrate && ./job.sh'
+  runvoy run --lock tf-prod --queue 'terraform apply'
   runvoy run grep -v root /etc/passwd
   runvoy run -f script.sh
   echo 'uname -a' | runvoy run -

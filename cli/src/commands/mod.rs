@@ -10,6 +10,7 @@ mod ids;
 mod images;
 mod keys;
 mod list;
+mod locks;
 mod logs;
 mod notifications;
 mod playbooks;
@@ -138,6 +139,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<u8> {
         Command::Describe(which) => executions::describe(&context, which).await?,
         Command::Open(which) => executions::open(&context, which).await?,
         Command::Keys(keys) => keys::run(&context, keys).await?,
+        Command::Locks(locks) => locks::run(&context, locks).await?,
         Command::Audit(audit) => audit::audit(&context, audit).await?,
         Command::Images(images) => images::run(&context, images).await?,
         Command::Secrets(secrets) => secrets::run(&context, secrets).await?,

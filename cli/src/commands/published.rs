@@ -60,9 +60,12 @@ fn values(
         && !run.spot
         && git_repo.is_none()
         && git_ref.is_none()
-        && git_path.is_none();
+        && git_path.is_none()
+        && run.locks.is_empty()
+        && run.slots.is_none()
+        && !run.queue;
     if !is_plain {
-        return Err(Failure::new("a published playbook fixes its image, variables, secrets and repository")
+        return Err(Failure::new("a published playbook fixes its image, variables, secrets, repository and locks")
             .remedy("give values of its parameters only: -P NAME=VALUE"));
     }
     let mut values = playbook::given(&playbook.playbook, &options.parameters)?;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use reqwest::{Method, StatusCode};
-use runvoy_api_types::headers::IDEMPOTENCY_KEY;
+use runvoy_api_types::{Status, headers::IDEMPOTENCY_KEY};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -141,6 +141,9 @@ pub(crate) fn request(command: &str, options: &RunOptions) -> Value {
     set("git_repo", text(&options.git_repo));
     set("git_ref", text(&options.git_ref));
     set("git_path", text(&options.git_path));
+    set("lock", (!options.locks.is_empty()).then(|| json!(options.locks)));
+    set("slots", options.slots.map(Value::from));
+    set("on_conflict", options.queue.then(|| json!("queue")));
     Value::from(body)
 }
 
@@ -150,6 +153,9 @@ struct Started {
     log_url: String,
     image_id: String,
     websocket_url: String,
+    /// Absent in the answer of an earlier server, where every run starts at once.
+    #[serde(default)]
+    status: Option<Status>,
 }
 
 /// Starts a run and watches it as the options say.
@@ -186,15 +192,34 @@ pub(crate) async fn start_by(context: Context, path: &str, request: &Value, watc
     if !started.log_url.is_empty() {
         say!("runvoy: {}", started.log_url);
     }
+    let status = started.status.unwrap_or(Status::Starting);
+    if status.is_without_task() {
+        say_place(&context.api, &id).await;
+    }
     let end = ClientEnd::new(id, watch.on_interrupt, interrupts);
     let mut watching = Watching::new(&context, Some(started.websocket_url.clone()), watch.timestamps, end);
     watching.announce(&json!({
         "execution_id": started.execution_id,
-        "status": "STARTING",
+        "status": status.to_string(),
         "image_id": started.image_id,
         "log_url": started.log_url,
     }));
     if was_interrupted { watching.interrupted().await } else { watching.until_the_end().await }
+}
+
+/// Says what a run waits for, and its place in line.
+async fn say_place(api: &Api, id: &str) {
+    let shown = match api.get(&format!("/executions/{id}")).await.and_then(|answer| answer.json()) {
+        Ok(shown) => shown,
+        Err(_) => Value::Null,
+    };
+    let waits_for = shown["waits_for"].as_str().unwrap_or("its turn");
+    match shown["place_in_line"].as_u64() {
+        Some(place) => {
+            say!("runvoy: queued for {}, place {place} in line; Ctrl+C leaves it", crate::escape::text(waits_for))
+        }
+        None => say!("runvoy: queued for {}; Ctrl+C leaves the queue", crate::escape::text(waits_for)),
+    }
 }
 
 async fn send(api: &Api, path: &str, request: &Value) -> Result<Started> {

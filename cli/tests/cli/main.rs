@@ -4,6 +4,7 @@
 
 mod client_end;
 mod configuration;
+mod locks;
 mod logs;
 mod manage;
 mod playbooks;

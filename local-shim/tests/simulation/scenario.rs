@@ -120,8 +120,8 @@ pub fn run_audience(seed: u64, viewers: usize) -> Outcome {
 struct Simulation {
     world: World,
     app: App,
-    /// How the records of the connections table's stream are delivered.
-    mapping: table_stream::Settings,
+    /// The tables with streams, and how the records of each are delivered.
+    mappings: [(String, table_stream::Settings); 2],
     key: ApiKey,
     spawner: LocalSpawner,
     /// A seed without faults, repeats and long delays: everything is delivered once, and soon.
@@ -181,11 +181,18 @@ impl Simulation {
                     .with_use_static_exponential_base(true),
             )
             .build();
-        let mapping = settings.events.iter().find(|(kind, _)| kind == "DynamoDB").unwrap();
+        let mapping_of = |table: &str| {
+            let is_of = |properties: &Value| properties["Stream"].as_str().is_some_and(|stream| stream.contains(table));
+            let found =
+                settings.events.iter().find(|(kind, properties)| kind == "DynamoDB" && is_of(properties)).unwrap();
+            table_stream::Settings::from_template(&found.1)
+        };
+        let mappings = [&config.tables.websocket_connections, &config.tables.locks]
+            .map(|table| (table.clone(), mapping_of(table)));
         let calm = seed.is_multiple_of(CALM);
         Self {
             app: App::new(config, &sdk),
-            mapping: table_stream::Settings::from_template(&mapping.1),
+            mappings,
             world,
             key: ApiKey::generate().unwrap(),
             spawner,
@@ -510,21 +517,23 @@ impl Simulation {
 
     /// Delivers new and handed-over connections, as the stream of the connections table does.
     fn follow_stream(self: Rc<Self>) {
-        let mut stream = self.world.dynamodb().follow(&self.app.config.tables.websocket_connections).unwrap();
-        let simulation = self.clone();
-        let following = async move {
-            loop {
-                for record in stream.next(100).await.unwrap() {
-                    if !simulation.mapping.wants(&record) {
-                        continue;
-                    }
-                    for delay in simulation.deliveries(0) {
-                        simulation.clone().deliver_record(record.clone(), delay);
+        for (table, mapping) in self.mappings.clone() {
+            let mut stream = self.world.dynamodb().follow(&table).unwrap();
+            let simulation = self.clone();
+            let following = async move {
+                loop {
+                    for record in stream.next(100).await.unwrap() {
+                        if !mapping.wants(&record) {
+                            continue;
+                        }
+                        for delay in simulation.deliveries(0) {
+                            simulation.clone().deliver_record(record.clone(), delay);
+                        }
                     }
                 }
-            }
-        };
-        self.spawner.spawn_local(following).unwrap();
+            };
+            self.spawner.spawn_local(following).unwrap();
+        }
     }
 
     /// Lambda retries a record of a stream until the function succeeds.
