@@ -145,6 +145,8 @@ remove() {
 The stack $stack is deleted. These stay, because you cannot make them again:
 - the tables, as backups for 35 days:    aws dynamodb list-backups --backup-type SYSTEM
 - the values of secrets:                 aws ssm describe-parameters --parameter-filters Key=Name,Option=BeginsWith,Values=/$stack/secrets
+- the keys of notifications:             the same below /$stack/notifications
+- their topics for mails:                aws sns list-topics, those named $stack-notification-...
 - their KMS key, "Secrets of $stack", at 1 USD a month:  aws kms schedule-key-deletion --key-id ...
 And without a cost: task definitions (runvoy-image-${stack}_...), and the code of releases in the bucket that install created.
 END

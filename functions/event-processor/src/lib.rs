@@ -73,7 +73,7 @@ pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Value, Event
             Some(Shape::StreamRecords) if lock_stream::is_of_locks(&payload) => {
                 Box::pin(lock_stream::handle(app, payload)).await
             }
-            Some(Shape::StreamRecords) if is_of_executions(app, &payload) => {
+            Some(Shape::StreamRecords) if is_of_executions(&payload) => {
                 Box::pin(status_stream::handle(app, payload)).await
             }
             Some(Shape::StreamRecords) => Box::pin(connection_stream::handle(app, payload)).await,
@@ -100,10 +100,11 @@ enum Shape {
     Messages,
 }
 
-/// Tells whether stream records are of the executions table. All records of an event are of one stream.
-fn is_of_executions(app: &App, event: &Value) -> bool {
-    let arn = event["Records"][0]["eventSourceARN"].as_str().unwrap_or_default();
-    arn.contains(&format!(":table/{}/stream/", app.config.tables.executions))
+/// Tells whether stream records are of the executions table, by its key. All records of an event are of one stream. Records that are
+/// read from the stream by hand, to be handled again, do not name it.
+fn is_of_executions(event: &Value) -> bool {
+    let keys = &event["Records"][0]["dynamodb"]["Keys"];
+    keys["execution_id"].is_object() && keys["connection_id"].is_null()
 }
 
 impl Shape {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_async::time::SharedTimeSource;
 use hmac::{Hmac, KeyInit, Mac};
 use local_shim::Settings;
@@ -389,5 +390,112 @@ async fn a_notification_is_about_what_it_names() {
     let got = receiver.wait(4).await;
     assert_eq!(told(&got[2..]), ["both", "image"]);
     assert_eq!(got[2].change().0, got[3].change().0, "a change has one id, whoever is told");
+    system.shim.shut_down().await;
+}
+
+/// An attribute in the JSON of DynamoDB's streams.
+fn as_json(value: &AttributeValue) -> Value {
+    match value {
+        AttributeValue::S(text) => json!({"S": text}),
+        AttributeValue::N(number) => json!({"N": number}),
+        AttributeValue::Bool(flag) => json!({"BOOL": flag}),
+        AttributeValue::L(list) => json!({"L": list.iter().map(as_json).collect::<Vec<_>>()}),
+        AttributeValue::M(map) => {
+            json!({"M": map.iter().map(|(name, value)| (name.clone(), as_json(value))).collect::<serde_json::Map<_, _>>()})
+        }
+        other => panic!("{other:?} is in no execution"),
+    }
+}
+
+/// Executions that have failed come by the stream, and a second time by a copy of its records in reverse order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_changes_that_are_told_twice_and_in_any_order_reach_the_receiver_with_one_id_each() {
+    const CHANGES: usize = 1000;
+    let system = System::start().await;
+    let admin = &system.admin;
+    let (model, _) = admin.run_to_end(json!({"command": "exit 1"})).await;
+    let receiver = Receiver::start().await;
+    webhook(admin, "all", &receiver, json!({"on": ["failed", "recovered"]})).await;
+    let dynamodb = aws_sdk_dynamodb::Client::new(system.shim.sdk());
+    let table = "runvoy-local-executions";
+    let found =
+        dynamodb.get_item().table_name(table).key("execution_id", AttributeValue::S(model)).send().await.unwrap();
+    let model = found.item.unwrap();
+    let ids: Vec<String> = (0..CHANGES).map(|number| format!("{:032x}", number + 1)).collect();
+    let mut records = Vec::new();
+    for id in &ids {
+        let mut item = model.clone();
+        item.insert("execution_id".to_owned(), AttributeValue::S(id.clone()));
+        item.insert("started_key".to_owned(), AttributeValue::S(format!("2026-01-01T00:00:00.000Z#{id}")));
+        let image: serde_json::Map<String, Value> =
+            item.iter().map(|(name, value)| (name.clone(), as_json(value))).collect();
+        records.push(json!({
+            "eventID": id, "eventName": "INSERT", "eventSource": "aws:dynamodb", "eventVersion": "1.1", "awsRegion": "us-east-1",
+            "eventSourceARN": format!("arn:aws:dynamodb:us-east-1:000000000000:table/{table}/stream/2026"),
+            "dynamodb": {
+                "ApproximateCreationDateTime": 1_700_000_000, "Keys": {"execution_id": {"S": id}}, "NewImage": image,
+                "SequenceNumber": "1", "SizeBytes": 1, "StreamViewType": "NEW_AND_OLD_IMAGES",
+            },
+        }));
+        dynamodb.put_item().table_name(table).set_item(Some(item)).send().await.unwrap();
+    }
+    records.reverse();
+    for batch in records.chunks(100) {
+        let told = admin.process_with_key(json!({"Records": batch}).to_string()).await;
+        assert_eq!((told.status.as_u16(), told.json()), (200, json!({"batchItemFailures": []})));
+    }
+    receiver.wait(CHANGES).await;
+    let mut path = "/notifications/all/deliveries?limit=100".to_owned();
+    let mut delivered = std::collections::BTreeSet::new();
+    loop {
+        let page = admin.get(&path).await;
+        for one in page.json()["deliveries"].as_array().unwrap() {
+            delivered.insert(one["id"].as_str().unwrap().to_owned());
+        }
+        match next_page(&page) {
+            Some(next) => path = next,
+            None => break,
+        }
+    }
+    let expected: std::collections::BTreeSet<String> = ids.iter().map(|id| format!("{id}-failed")).collect();
+    assert_eq!(delivered, expected);
+    let got: Vec<String> = receiver.got().iter().map(|one| one.change().0).collect();
+    assert_eq!(got.len(), CHANGES, "each is sent once");
+    assert_eq!(got.into_iter().collect::<std::collections::BTreeSet<_>>(), expected);
+    system.shim.shut_down().await;
+}
+
+/// Events come late, twice and out of order, and functions fail before and after they have done their work.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_chaos_every_change_is_delivered_at_least_once_and_has_one_id() {
+    let clock = MovedClock::default();
+    let settings =
+        Settings { chaos: Some(11), clock: Some(SharedTimeSource::new(clock.clone())), ..Settings::ephemeral() };
+    let system = System::start_with(settings).await;
+    let admin = &system.admin;
+    let receiver = Receiver::start().await;
+    webhook(admin, "all", &receiver, json!({"on": ["failed", "succeeded", "recovered"]})).await;
+    let runs = (0..8).map(|number| admin.run_to_end(json!({"command": format!("exit {}", number % 2)})));
+    let ended = futures_util::future::join_all(runs).await;
+    let mut expected: Vec<String> = ended
+        .into_iter()
+        .map(|(id, status)| format!("{id}-{}", status["status"].as_str().unwrap().to_lowercase()))
+        .collect();
+    expected.sort();
+    let mut all = Vec::new();
+    for _ in 0..100 {
+        all = admin.get("/notifications/all/deliveries").await.json()["deliveries"].as_array().unwrap().clone();
+        if all.len() == expected.len() && all.iter().all(|one| one["state"] == "delivered") {
+            break;
+        }
+        // Messages of an invocation that failed come again when the queue's time is over.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        clock.move_on(Duration::from_secs(250));
+    }
+    let mut ids: Vec<String> = all.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect();
+    ids.sort();
+    assert_eq!(ids, expected);
+    let got: std::collections::BTreeSet<String> = receiver.got().iter().map(|one| one.change().0).collect();
+    assert_eq!(got.into_iter().collect::<Vec<_>>(), expected);
     system.shim.shut_down().await;
 }

@@ -148,8 +148,17 @@ async fn notify(system: &System) {
     let outbox = admin.outbox().await["entries"].as_array().unwrap().clone();
     let token = outbox.iter().find_map(|entry| entry["confirms"].as_str()).unwrap();
     admin.confirm(token).await;
+    // Nothing listens there, so the message is tried again.
+    let down = json!({"name": "down", "channel": {"webhook": {"url": "http://127.0.0.1:9/"}}, "on": ["failed"]});
+    assert_eq!(admin.post("/notifications", &down).await.status, 201);
     for command in ["exit 1", "sleep 2"] {
         admin.run_to_end(json!({"command": command, "image": "ubuntu:22.04"})).await;
+    }
+    for _ in 0..500 {
+        if admin.get("/notifications/down/deliveries").await.text.contains("retrying") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     for name in ["hook", "chat", "mail"] {
         let path = format!("/notifications/{name}/deliveries");

@@ -47,13 +47,14 @@ export function notificationsPage(context) {
     const button = (/** @type {string} */ text, /** @type {() => Promise<void>} */ act) =>
       element("button", { class: "quiet", type: "button", "aria-label": `${text} ${name}`, onclick: (/** @type {Event} */ event) => once(event, act) }, text);
     return row([
-      [element("strong", {}, name), element("span", { class: "sub" }, element("a", { href: `/notifications?name=${encodeURIComponent(name)}` }, "Deliveries"))],
+      element("strong", {}, name),
       [element("span", { class: "tag", "data-severity": state === "active" ? "info" : "warning" }, state),
         paused_reason ? element("span", { class: "outcome" }, paused_reason) : state === "pending" ? element("span", { class: "outcome" }, "The recipient has not confirmed the address") : false],
       goesTo(channel),
       on.map((event) => EVENTS.find(([value]) => value === event)?.[1] ?? event).join(", "),
       Object.entries(target).map(([kind, value]) => `${kind} ${value}`).join(", ") || "all",
       element("span", { class: "buttons" },
+        element("a", { class: "button quiet", "aria-label": `Deliveries of ${name}`, href: `/notifications?name=${encodeURIComponent(name)}` }, "Deliveries"),
         button("Test", () => test(name)),
         state === "paused" ? button("Resume", () => setState(name, "active")) : button("Pause", () => setState(name, "paused")),
         channel.webhook && button("Rotate", () => rotate(name)),
