@@ -625,9 +625,14 @@ export type Playbook = {
   git_repo?: string | null;
   /** An image id or name; the default image if absent. */
   image?: string | null;
+  /** A lock that each run holds until it ends, or a list of them. The text of one is taken, too. */
+  lock?: string[];
+  on_conflict?: OnConflict | null;
   parameters?: Parameter[];
   /** Names of secrets, which the command gets in their variables. */
   secrets?: string[];
+  /** The number of runs that may hold the lock at the same time; 1 by default. */
+  slots?: number | null;
   /** Seconds, or a duration such as `15m`, after which the command is stopped. */
   timeout?: string | null;
 };

@@ -385,3 +385,24 @@ async fn a_key_that_is_limited_to_a_playbook_starts_follows_and_stops_its_execut
     assert_eq!(run(&key, "q", json!({})).await.status, 403);
     system.shim.shut_down().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_of_a_playbook_with_a_lock_go_one_after_the_other() {
+    let system = System::start().await;
+    let admin = &system.admin;
+    let checked =
+        admin.post("/playbooks", &json!({"file": "lock: deploy\non_conflict: queue\ncommands: [sleep 1]\n"})).await;
+    assert_eq!(checked.status, 200, "{}", checked.text);
+    publish(admin, "deploy", &checked.json()["playbook"]).await;
+    let (first, second) = (run(admin, "deploy", json!({})).await, run(admin, "deploy", json!({})).await);
+    assert_eq!(second.json()["status"], "QUEUED", "{}", second.text);
+    admin.wait_for(&id(&first.json()), "SUCCEEDED").await;
+    admin.wait_for(&id(&second.json()), "SUCCEEDED").await;
+    publish(admin, "deploy", &json!({"lock": ["deploy"], "commands": ["sleep 60"]})).await;
+    let holder = id(&run(admin, "deploy", json!({})).await.json());
+    assert_eq!(run(admin, "deploy", json!({})).await.status, 409);
+    assert_eq!(admin.delete(&format!("/executions/{holder}")).await.status, 200);
+    let of_playbook = admin.get("/executions?playbook=deploy").await.json();
+    assert_eq!(of_playbook.as_array().unwrap().len(), 3, "one that waited is in the history, too");
+    system.shim.shut_down().await;
+}

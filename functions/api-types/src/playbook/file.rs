@@ -5,7 +5,7 @@ use crate::Problem;
 
 /// Bytes of a playbook's file.
 const MAX_FILE_BYTES: usize = 128 * 1024;
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 14] = [
     "approvals",
     "description",
     "image",
@@ -17,6 +17,9 @@ const FIELDS: [&str; 11] = [
     "timeout",
     "parameters",
     "commands",
+    "lock",
+    "slots",
+    "on_conflict",
 ];
 const APPROVALS_FIELDS: [&str; 3] = ["count", "by", "expires"];
 const PARAMETER_FIELDS: [&str; 10] =

@@ -13,7 +13,7 @@ mod span;
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 #[cfg(feature = "yaml")]
 pub use file::{FileError, from_yaml};
@@ -23,7 +23,7 @@ pub use requests::{
 };
 pub use span::Span;
 
-use crate::{Approvals, Email, Problem, RequestId, time};
+use crate::{Approvals, Email, OnConflict, Problem, RequestId, time};
 
 /// Commands with what they need, and the parameters that callers fill in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +51,16 @@ pub struct Playbook {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "15m"))]
     pub timeout: Option<Span>,
+    /// A lock that each run holds until it ends, or a list of them. The text of one is taken, too.
+    #[serde(default, deserialize_with = "one_or_more", skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(example = json!(["tf-production"])))]
+    pub lock: Vec<String>,
+    /// The number of runs that may hold the lock at the same time; 1 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u32>,
+    /// What becomes of a run if it cannot start at once. By default, it is refused. With `queue` it waits as `QUEUED`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<OnConflict>,
     /// Who must approve each run before it starts; nobody if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approvals: Option<Approvals>,
@@ -59,6 +69,35 @@ pub struct Playbook {
     /// Run one after the other by one shell, which ends at the first that fails.
     #[cfg_attr(feature = "openapi", schema(min_items = 1, example = json!(["systemctl restart \"$SERVICE\""])))]
     pub commands: Vec<String>,
+}
+
+/// Reads one text, or a list of texts.
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    struct Visitor;
+    impl<'de> de::Visitor<'de> for Visitor {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a name or a list of names")
+        }
+
+        fn visit_str<E>(self, name: &str) -> Result<Vec<String>, E> {
+            Ok(if name.is_empty() { Vec::new() } else { vec![name.to_owned()] })
+        }
+
+        fn visit_unit<E>(self) -> Result<Vec<String>, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
+            let mut names = Vec::new();
+            while let Some(name) = list.next_element()? {
+                names.push(name);
+            }
+            Ok(names)
+        }
+    }
+    deserializer.deserialize_any(Visitor)
 }
 
 impl Playbook {

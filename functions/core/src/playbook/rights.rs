@@ -85,6 +85,9 @@ pub(super) fn request(playbook: &Playbook, variables: BTreeMap<String, String>) 
         git_repo: playbook.git_repo.clone(),
         git_ref: playbook.git_ref.clone(),
         git_path: playbook.git_path.clone(),
+        lock: playbook.lock.clone(),
+        slots: playbook.slots,
+        on_conflict: playbook.on_conflict,
         ..RunRequest::default()
     })
 }

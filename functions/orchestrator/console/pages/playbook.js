@@ -137,11 +137,12 @@ export function playbookPage(context, name) {
 
 /** The command, and what it gets. @param {PublishedPlaybook} playbook */
 export function whatRuns(playbook) {
-  const { image, secrets = [], env = {}, timeout, git_repo, git_ref, git_path, published_by, approvals } = playbook;
+  const { image, secrets = [], env = {}, timeout, git_repo, git_ref, git_path, published_by, approvals, lock = [] } = playbook;
   /** @type {[string, string][]} */
   const facts = [
     ["Image", image ?? "the default image"], ["Secrets", secrets.join(", ")], ["Variables", Object.entries(env).map(([name, value]) => `${name}=${value}`).join(", ")],
     ["Timeout", timeout ? duration(timeout) : ""], ["Repository", [git_repo, git_ref, git_path].filter(Boolean).join(" ")], ["Published by", published_by],
+    ["Locks", lock.join(", ")],
     ["Approvals", approvals ? `${approvals.count ?? 1} by ${[...(approvals.by ?? []), "an admin"].join(" or ")}` : ""],
   ];
   return element("div", {},
