@@ -45,7 +45,7 @@ export function auditEntries({ api, may, left, load: loaded }, label) {
       page ? element("a", { href: page }, resource) : resource,
       [
         ...Object.entries(details ?? {}).map(([name, value]) => element("span", { class: "detail" }, element("span", { class: "hint" }, `${name} `), text(value))),
-        may("requests:trace") && element("a", { class: "sub", href: `/operations?request=${encodeURIComponent(request_id)}`, title: "Trace the request" }, request_id),
+        may("requests:trace") && request_id && element("a", { class: "sub", href: `/operations?request=${encodeURIComponent(request_id)}`, title: "Trace the request" }, request_id),
       ],
     ], { class: "entry" }), HEADS);
   }

@@ -74,7 +74,7 @@ export function runPage({ api, address, may, go, left }) {
     picker.write(run.secrets ?? []);
     [repo.control.value, ref.control.value, path.control.value] = [run.git_repo ?? "", run.git_ref ?? "", run.git_path ?? ""];
     git.open = Boolean(run.git_repo);
-    [cpu.control.value, memory.control.value, disk.control.value] = [run.cpu, run.memory, run.disk].map((size) => String(size ?? ""));
+    [cpu.control.value, memory.control.value, disk.control.value] = [String(run.cpu ?? ""), String(run.memory ?? ""), String(run.disk ?? "")];
     spot.control.checked = Boolean(run.spot);
     sizes.open = Boolean(run.cpu || run.memory || run.disk || run.spot);
     measure();
