@@ -68,7 +68,7 @@ expect("its outputs name what clients need", {"WebSocketUrl", "EventProcessor"} 
 
 dynamodb = client("dynamodb")
 tables = set(dynamodb.list_tables()["TableNames"])
-named = {f"runvoy-{name}" for name in ("executions", "execution-logs", "log-heads", "requests", "playbooks", "locks", "audit", "users", "api-keys", "claims", "images", "secrets", "websocket-connections", "websocket-tokens", "notifications", "deliveries")}
+named = {f"runvoy-{name}" for name in ("executions", "execution-logs", "log-heads", "requests", "playbooks", "locks", "audit", "users", "api-keys", "claims", "images", "secrets", "websocket-connections", "websocket-tokens", "notifications", "deliveries", "schedules")}
 expect("the tables", named <= tables, tables)
 for name in sorted(named):
     table = dynamodb.describe_table(TableName=name)["Table"]

@@ -8,7 +8,7 @@ from samtranslator.public.translator import ManagedPolicyLoader
 from samtranslator.translator.transform import transform
 
 # What moto does not know, and nothing that is looked at on moto depends on.
-UNKNOWN_TO_MOTO = {"AWS::Lambda::Permission", "AWS::Lambda::Url", "AWS::SNS::Subscription"}
+UNKNOWN_TO_MOTO = {"AWS::Lambda::Permission", "AWS::Lambda::Url", "AWS::SNS::Subscription", "AWS::Scheduler::ScheduleGroup"}
 
 
 # SAM asks for it, and the templates say nothing of it.

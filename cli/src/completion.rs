@@ -94,6 +94,10 @@ pub(crate) fn notifications() -> ArgValueCompleter {
     from_api(Source { path: "/notifications", list: "notifications", value: "name", help: "state" })
 }
 
+pub(crate) fn schedules() -> ArgValueCompleter {
+    from_api(Source { path: "/schedules", list: "schedules", value: "name", help: "timezone" })
+}
+
 pub(crate) fn users() -> ArgValueCompleter {
     from_api(Source { path: "/users", list: "users", value: "email", help: "role" })
 }

@@ -175,6 +175,7 @@ impl Shim {
         background.push(tokio::spawn(async move { positions.write_behind().await }));
         let retries = dead_letters.clone().run(event_processor_function.clone(), aws.logs.clone());
         background.push(tokio::spawn(retries));
+        background.push(tokio::spawn(aws.scheduler.clone().run(event_processor_function.clone())));
         aws.ecs.recover();
         data.write_endpoint(&format!("http://localhost:{}", orchestrator.port()))?;
 

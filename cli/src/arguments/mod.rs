@@ -4,6 +4,7 @@ mod executions;
 mod manage;
 mod notifications;
 mod run;
+mod schedules;
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -18,6 +19,7 @@ pub(crate) use manage::{
 };
 pub(crate) use notifications::{ChannelOptions, CreateNotification, Notifications};
 pub(crate) use run::{OnInterrupt, Playbook, PlaybookOptions, Run, RunOptions, WatchOptions};
+pub(crate) use schedules::{Create, Schedules};
 
 /// Run commands in containers on AWS, and watch them.
 ///
@@ -147,6 +149,9 @@ pub(crate) enum Command {
     /// Be told of what becomes of executions
     #[command(subcommand, alias = "notification")]
     Notifications(Notifications),
+    /// Run commands at times of a clock, at a rate, or once
+    #[command(subcommand, alias = "schedule")]
+    Schedules(Schedules),
     /// Manage users
     #[command(subcommand, alias = "user")]
     Users(Users),

@@ -17,6 +17,7 @@ mod playbooks;
 mod published;
 mod rerun;
 mod run;
+mod schedules;
 mod secrets;
 mod users;
 mod watch;
@@ -133,6 +134,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<u8> {
         Command::Logs(logs) => return logs::logs(&context, logs).await,
         Command::Status(status) => return executions::status(&context, status).await,
         Command::Kill(kill) => return executions::kill(&context, kill).await,
+        Command::Schedules(schedules) => return schedules::schedules(context, schedules).await,
         Command::List(list) => list::list(&context, list).await?,
         Command::Approve(approve) => approvals::approve(&context, approve).await?,
         Command::Deny(deny) => approvals::deny(&context, deny).await?,

@@ -35,7 +35,7 @@ pub(crate) async fn run(global: Global, run: Run) -> Result<u8> {
 }
 
 /// The command's text.
-fn command(run: &Run) -> Result<String> {
+pub(super) fn command(run: &Run) -> Result<String> {
     if let Some(path) = &run.file {
         let read = fs::read_to_string(path);
         return read

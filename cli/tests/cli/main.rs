@@ -13,6 +13,7 @@ mod proxy;
 mod readme;
 mod reworded;
 mod run;
+mod schedules;
 mod screens;
 mod system;
 mod terminal;

@@ -20,6 +20,8 @@ pub mod playbook;
 mod request_id;
 mod role;
 mod runtime_platform;
+mod schedule;
+mod schedule_name;
 mod secret;
 mod secret_name;
 mod sharing;
@@ -48,6 +50,11 @@ pub use playbook::{
 pub use request_id::RequestId;
 pub use role::Role;
 pub use runtime_platform::RuntimePlatform;
+pub use schedule::{
+    CreateSchedule, DeletedSchedule, NextTimes, OnMissed, Schedule, ScheduleAnswer, ScheduledRun, ScheduledTime,
+    Schedules, UpdateSchedule,
+};
+pub use schedule_name::ScheduleName;
 pub use secret::{CreateSecret, DeletedSecret, Message, Secret, SecretAnswer, Secrets, UpdateSecret};
 pub use secret_name::SecretName;
 pub use sharing::{Owners, SetOwners, SetSharing, Sharing};

@@ -29,6 +29,7 @@ pub struct Clients {
     pub sqs: aws_sdk_sqs::Client,
     pub sns: aws_sdk_sns::Client,
     pub iam: aws_sdk_iam::Client,
+    pub scheduler: aws_sdk_scheduler::Client,
     pub websocket: aws_sdk_apigatewaymanagement::Client,
 }
 
@@ -49,6 +50,7 @@ impl Clients {
             sqs: aws_sdk_sqs::Client::new(sdk),
             sns: aws_sdk_sns::Client::new(sdk),
             iam: aws_sdk_iam::Client::new(sdk),
+            scheduler: aws_sdk_scheduler::Client::new(sdk),
             websocket: aws_sdk_apigatewaymanagement::Client::from_conf(websocket),
         }
     }

@@ -35,6 +35,8 @@ pub enum Service {
     Iam,
     #[strum(to_string = "API Gateway")]
     ApiGateway,
+    #[strum(to_string = "EventBridge Scheduler")]
+    Scheduler,
 }
 
 #[derive(Debug, Error)]
@@ -58,7 +60,7 @@ pub enum Error {
     ForbiddenUse { kind: &'static str, name: String },
     #[error("there is no {kind} {id:?}")]
     NotFound {
-        /// `execution`, `image` or `user`.
+        /// `execution`, `image`, `schedule` or `user`.
         kind: &'static str,
         id: String,
     },
@@ -130,6 +132,15 @@ impl Error {
     pub fn at_field(mut self, field: impl Into<String>) -> Self {
         if let Self::Invalid(problem) | Self::Conflict(problem) = &mut self {
             problem.field.get_or_insert_with(|| field.into());
+        }
+        self
+    }
+
+    /// Names the input that is wrong in place of another name, where a request holds a part that is checked on its own.
+    #[must_use]
+    pub(crate) fn at_exact_field(mut self, field: impl Into<String>) -> Self {
+        if let Self::Invalid(problem) | Self::Conflict(problem) = &mut self {
+            problem.field = Some(field.into());
         }
         self
     }

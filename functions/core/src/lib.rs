@@ -27,6 +27,7 @@ pub mod random;
 pub mod reconcile;
 pub mod redaction;
 pub mod run;
+pub mod schedule;
 pub mod secret;
 pub mod startup;
 mod table;

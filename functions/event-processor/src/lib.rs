@@ -6,12 +6,13 @@ mod create_admin;
 mod lock_stream;
 mod log_batch;
 mod queue;
+mod scheduled_time;
 mod status_stream;
 mod task_state;
 mod websocket;
 
 use lambda_runtime::{Context, LambdaEvent};
-use runvoy_core::{App, RequestId, audit::Actor, reconcile, redaction::redacted, run};
+use runvoy_core::{App, RequestId, audit::Actor, reconcile, redaction::redacted, run, schedule};
 use serde_json::{Value, json};
 use thiserror::Error;
 use tracing::Instrument;
@@ -150,6 +151,7 @@ async fn event_bridge(app: &App, event: Value, request_id: &RequestId) -> Result
         (Some("aws.events"), Some("Scheduled Event")) if event["detail"]["runvoy_event"] == "sweep" => {
             run::sweep(app).await?;
         }
+        (Some("runvoy"), Some(schedule::DETAIL_TYPE)) => scheduled_time::handle(app, event, request_id).await?,
         (Some("runvoy"), Some("Create Admin")) => return create_admin::handle(app, event, request_id).await,
         (source, detail_type) => {
             tracing::warn!(source, detail_type, "ignored: no handler takes this kind of event");

@@ -168,6 +168,22 @@ export type CreateNotification = {
   slow_after?: number | null;
 };
 
+/** A schedule to be created. One of `cron`, `rate` and `at` is given. */
+export type CreateSchedule = {
+  /** One time on the clock of the zone, such as `2027-01-31T09:00`. */
+  at?: string | null;
+  /** Five fields as in crontab, or six as in AWS, with `L`, `W` and `#` as AWS has them. */
+  cron?: string | null;
+  enabled?: boolean | null;
+  name: string;
+  on_missed?: OnMissed | null;
+  /** A number of minutes, hours or days, such as `5 minutes`. The first time is now. */
+  rate?: string | null;
+  run: ScheduledRun;
+  /** Of the IANA database; UTC if absent. */
+  timezone?: string | null;
+};
+
 /** A secret to be created. */
 export type CreateSecret = {
   description?: string | null;
@@ -240,6 +256,12 @@ export type DeletedNotification = {
 
 /** A playbook that is deleted. */
 export type DeletedPlaybook = {
+  message: string;
+  name: string;
+};
+
+/** The schedule that is gone. */
+export type DeletedSchedule = {
   message: string;
   name: string;
 };
@@ -528,6 +550,12 @@ export type Message = {
   message: string;
 };
 
+/** The next times of a schedule. */
+export type NextTimes = {
+  /** RFC 3339 in UTC. */
+  times: string[];
+};
+
 /** A notification as the API shows it. */
 export type Notification = {
   channel: Channel;
@@ -577,6 +605,9 @@ export type Notifications = {
 
 /** What becomes of a run that cannot start at once, because a lock is held or there is no capacity. */
 export type OnConflict = "refuse" | "queue";
+
+/** What becomes of a time whose run could not start for ten minutes. */
+export type OnMissed = "skip" | "run_once";
 
 /** One name, or a list of names. */
 export type OneOrMore = string | string[];
@@ -728,6 +759,7 @@ export type Report = {
   issues: Issue[];
   /** The number of things that were mended. */
   reconciled_count: number;
+  schedules_status: SchedulesStatus;
   secrets_status: SecretsStatus;
   timestamp: string;
 };
@@ -793,6 +825,99 @@ export type RunPlaybook = {
   parameters?: Record<string, unknown>;
   /** The newest if absent. */
   version?: number | null;
+};
+
+/** A schedule as the API shows it. It has one of `cron`, `rate` and `at`. */
+export type Schedule = {
+  /** One time on the clock of the zone, such as `2027-01-31T09:00`. */
+  at?: string | null;
+  created_at: string;
+  created_by: Email;
+  created_by_request_id: string;
+  /** Five fields as in crontab, or six as in AWS. */
+  cron?: string | null;
+  /** `false` while it is paused. */
+  enabled: boolean;
+  last_execution_id?: string | null;
+  last_status?: Status | null;
+  modified_by_request_id: string;
+  name: string;
+  /** The next time, unless it is paused or over. */
+  next_at?: string | null;
+  on_missed: OnMissed;
+  owned_by: Email[];
+  /** Why it is paused, if nobody has paused it. */
+  paused_reason?: string | null;
+  /** Such as `5 minutes`. The first time is when the schedule is made, changed or resumed. */
+  rate?: string | null;
+  /** What became of its last times, the newest first. */
+  recent?: ScheduledTime[];
+  run: ScheduledRun;
+  /** The user whose rights its runs have: who has said last what it runs. */
+  runs_as: Email;
+  /** Users and roles (`role:developer`) that may see and run it, besides its owners, operators and admins. */
+  shared_with?: string[] | null;
+  /** Of the IANA database. */
+  timezone: string;
+  updated_at: string;
+  updated_by: Email;
+};
+
+/** One schedule. */
+export type ScheduleAnswer = {
+  schedule: Schedule;
+};
+
+/** The run of a schedule, as `POST /run` takes it. Its values are kept in the schedule. */
+export type ScheduledRun = {
+  /** The script that `/bin/sh -e` runs. Not blank. */
+  command: string;
+  /** CPU units; those of the image if absent. */
+  cpu?: number | null;
+  /** GiB of the task's disk. */
+  disk?: number | null;
+  env?: Record<string, string>;
+  git_path?: string | null;
+  git_ref?: string | null;
+  git_repo?: string | null;
+  /** An image id, or a name with or without tag and registry. The default image if absent. */
+  image?: string | null;
+  /** A lock that the run holds until it ends, or several: all or none. */
+  lock?: string[];
+  /** MiB; that of the image if absent. */
+  memory?: number | null;
+  on_conflict?: OnConflict | null;
+  /** Names of secrets. */
+  secrets?: string[];
+  /** The number of runs that may hold the lock at the same time. */
+  slots?: number | null;
+  /** Runs on Fargate Spot. */
+  spot?: boolean;
+  /** Seconds after which the command is stopped. */
+  timeout?: number | null;
+};
+
+/** A time of a schedule that has come. */
+export type ScheduledTime = {
+  /** Absent for a time at which nothing ran. */
+  execution_id?: string | null;
+  /** Why nothing ran. */
+  reason?: string | null;
+  scheduled_at: string;
+  status?: Status | null;
+};
+
+/** A page of schedules. */
+export type Schedules = {
+  schedules: Schedule[];
+};
+
+/** Schedules, and their times in EventBridge Scheduler. */
+export type SchedulesStatus = {
+  /** Schedules of the stack's group that belong to no record. */
+  orphaned_schedules: string[];
+  total_schedules: number;
+  verified_count: number;
 };
 
 /** A secret as the API shows it. Only the route that shows one secret fills in the value. */
@@ -916,6 +1041,19 @@ export type UpdateNotification = {
   /** 0 goes back to twice the usual time. */
   slow_after?: number | null;
   state?: NotificationState | null;
+};
+
+/** A change of a schedule. An absent field stays as it is. */
+export type UpdateSchedule = {
+  at?: string | null;
+  /** Replaces `rate` or `at` too. */
+  cron?: string | null;
+  /** `false` pauses the schedule, `true` resumes it. */
+  enabled?: boolean | null;
+  on_missed?: OnMissed | null;
+  rate?: string | null;
+  run?: ScheduledRun | null;
+  timezone?: string | null;
 };
 
 /** A change of a secret. An absent field stays as it is. */

@@ -23,6 +23,7 @@ const PASSING = [429, 502, 503, 504];
  * @typedef {import("./api-types.js").Me} Me
  * @typedef {import("./api-types.js").LogEvent} LogEvent
  * @typedef {import("./api-types.js").Logs} Logs
+ * @typedef {import("./api-types.js").Schedule} Schedule
  * @typedef {{name: string, version: number, published_by: string, published_at: string, description?: string, created_by: string, owned_by: string[],
  *   shared_with?: string[]}} PlaybookSummary
  * @typedef {PlaybookSummary & import("./playbook-file.js").Playbook} PublishedPlaybook

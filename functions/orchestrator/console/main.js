@@ -21,6 +21,7 @@ import { overviewPage } from "./pages/overview.js";
 import { playbooksPage } from "./pages/playbooks.js";
 import { outboxPage } from "./pages/outbox.js";
 import { runPage } from "./pages/run.js";
+import { schedulesPage } from "./pages/schedules.js";
 import { secretsPage } from "./pages/secrets.js";
 import { signInPage } from "./pages/sign-in.js";
 import { usersPage } from "./pages/users.js";
@@ -49,6 +50,7 @@ const PLACES = [
   { path: "/overview", name: "Overview", icon: "overview", group: "Runs", needs: ["executions:list"], page: (context) => overviewPage(context) },
   { path: "/run", name: "Run", icon: "run", group: "Runs", needs: ["executions:run"], page: (context) => runPage(context) },
   { path: "/playbooks", name: "Playbooks", icon: "playbooks", group: "Runs", needs: ["playbooks:list"], page: (context) => playbooksPage(context) },
+  { path: "/schedules", name: "Schedules", icon: "schedules", group: "Runs", needs: ["schedules:list"], page: (context) => schedulesPage(context) },
   { path: "/images", name: "Images", icon: "images", group: "Resources", needs: ["images:list"], page: (context) => imagesPage(context) },
   { path: "/secrets", name: "Secrets", icon: "secrets", group: "Resources", needs: ["secrets:list"], page: (context) => secretsPage(context) },
   { path: "/notifications", name: "Notifications", icon: "notifications", group: "Resources", needs: ["notifications:list"], page: (context) => notificationsPage(context) },

@@ -40,6 +40,7 @@ impl HttpConnector for InProcess {
                 .call(Request {
                     method: request.method(),
                     path: path_of(request.uri()),
+                    query: request.uri().split_once('?').map_or("", |(_, query)| query),
                     target: request.headers().get("x-amz-target"),
                     caller: Some(caller),
                     invocation: request.headers().get("amz-sdk-invocation-id"),

@@ -15,6 +15,7 @@ pub mod outbox;
 mod page_token;
 pub mod permissions;
 pub mod quotas;
+pub mod scheduler;
 pub mod signature;
 pub mod sns;
 pub mod sqs;
@@ -43,6 +44,7 @@ pub struct Aws {
     /// What would leave the machine.
     pub outbox: outbox::Outbox,
     pub iam: iam::Iam,
+    pub scheduler: scheduler::Scheduler,
     pub api_gateway: api_gateway::ApiGateway,
     pub calls: CallLog,
     pub permissions: permissions::Needed,
@@ -80,6 +82,8 @@ pub struct Request<'a> {
     pub method: &'a str,
     /// Percent-encoded, without the query.
     pub path: &'a str,
+    /// Percent-encoded, without the question mark.
+    pub query: &'a str,
     /// The header `X-Amz-Target`, which names service and operation in the JSON protocols.
     pub target: Option<&'a str>,
     /// The function that calls; absent for a caller outside this process.
@@ -109,6 +113,8 @@ impl Aws {
             Some(found) => found,
             None => return AwsError::unknown_service().into_answer(),
         };
+        let body = if service == "scheduler" { scheduler::whole_body(&request) } else { request.body.into() };
+        let request = Request { body: &body, ..request };
         let name = format!("{service}:{operation}");
         let call = faults::Call { operation: &name, invocation: request.invocation.unwrap_or_default() };
         let fault = self.faults.of(call).or_else(|| self.fault_by_chance(service, &operation));
@@ -171,6 +177,7 @@ impl Aws {
             "sqs" => self.sqs.call(operation, request.body).map(Answer::json),
             "sns" => return self.sns.call(operation, request.body),
             "iam" => return self.iam.call(operation, request.body, request.caller),
+            "scheduler" => self.scheduler.call(operation, request.body).map(Answer::json),
             "sts" => return iam::call_sts(operation),
             _ => self.api_gateway.call(operation, request.path, request.body).await,
         };
@@ -180,7 +187,7 @@ impl Aws {
 
 /// The operations of each service that are emulated, as the message about another operation lists them.
 pub(crate) const EMULATED: &str = "DynamoDB: items, transactions, DescribeTable, ListTables. ECS: tasks and task definitions. \
-    CloudWatch Logs: FilterLogEvents. SSM: parameters and their tags. SQS: messages. SNS: topics, mails. IAM: GetRole. STS: GetCallerIdentity. API Gateway: \
+    CloudWatch Logs: FilterLogEvents. SSM: parameters and their tags. SQS: messages. SNS: topics, mails. IAM: GetRole. STS: GetCallerIdentity. EventBridge Scheduler: schedules. API Gateway: \
     @connections. Lambda: Invoke. CloudFormation: DescribeStacks.";
 
 /// Tells whether a chance of one in `many` comes up.
@@ -215,6 +222,9 @@ pub fn identify(request: &Request<'_>) -> Option<(&'static str, String)> {
             _ => return None,
         };
         return Some((service, operation.to_owned()));
+    }
+    if let Some(operation) = scheduler::operation(request.method, request.path) {
+        return Some(("scheduler", operation.to_owned()));
     }
     if request.path.contains("/@connections/") {
         let operation = match request.method {

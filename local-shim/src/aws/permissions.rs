@@ -162,6 +162,7 @@ fn accesses(service: &str, operation: &str, request: &Value) -> Vec<Access> {
         }
         "iam" => vec![on(own, format!("arn:aws:iam::{ACCOUNT}:role/{}", text(&request["RoleName"])))],
         "logs" => vec![on(own, arn("logs", &format!("log-group:{}:log-stream:", text(&request["logGroupName"]))))],
+        "scheduler" => of_schedules(&own, operation, request),
         // The local address has no stage, so only the API is compared.
         "execute-api" => {
             let api = physical_name("WebSocketApi");
@@ -230,6 +231,16 @@ fn of_tasks(own: &str, operation: &str, request: &Value) -> Vec<Access> {
         "ListTasks" => vec![on(own, "*").under("ecs:cluster", arn("ecs", &format!("cluster/{cluster}")))],
         _ => vec![on(own, "*")],
     }
+}
+
+fn of_schedules(own: &str, operation: &str, request: &Value) -> Vec<Access> {
+    if operation == "ListSchedules" {
+        return vec![on(own, "*")];
+    }
+    let schedule = format!("schedule/{}/{}", text(&request["GroupName"]), text(&request["Name"]));
+    let role = request["Target"]["RoleArn"].as_str();
+    let role = role.map(|role| on("iam:PassRole", role).under("iam:PassedToService", "scheduler.amazonaws.com"));
+    [on(own, arn("scheduler", &schedule))].into_iter().chain(role).collect()
 }
 
 fn of_parameters(own: &str, operation: &str, request: &Value) -> Vec<Access> {

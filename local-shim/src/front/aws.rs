@@ -87,6 +87,7 @@ async fn answer(State(door): State<Door>, request: HttpRequest) -> Response {
         .call(Request {
             method: parts.method.as_str(),
             path,
+            query,
             target: header("x-amz-target"),
             caller: None,
             invocation: header("amz-sdk-invocation-id"),

@@ -165,6 +165,7 @@ pub(super) fn name_property(kind: &str) -> Option<&'static str> {
         "AWS::DynamoDB::Table" => Some("TableName"),
         "AWS::ECS::Cluster" => Some("ClusterName"),
         "AWS::Logs::LogGroup" => Some("LogGroupName"),
+        "AWS::Scheduler::ScheduleGroup" => Some("Name"),
         _ => None,
     }
 }

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from system import ROOT
 
 AXE = Path(os.environ.get("AXE", ROOT / "target/ci/console/node_modules/axe-core/axe.min.js"))
-PAGES = ["/", "/run", "/playbooks", "/playbooks?edit=", "/playbooks?name=axe", "/images", "/secrets", "/users", "/overview", "/audit", "/keys", "/operations", "/docs", "/no-such-page"]
+PAGES = ["/", "/run", "/playbooks", "/playbooks?edit=", "/playbooks?name=axe", "/schedules", "/images", "/secrets", "/users", "/overview", "/audit", "/keys", "/operations", "/docs", "/no-such-page"]
 
 
 def violations(page):

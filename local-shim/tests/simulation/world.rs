@@ -629,6 +629,7 @@ impl OwnedRequest {
         Request {
             method: &self.method,
             path: path_of(&self.uri),
+            query: self.uri.split_once('?').map_or("", |(_, query)| query),
             target: self.target.as_deref(),
             caller: None,
             invocation: None,

@@ -38,6 +38,8 @@ mod queue;
 mod queues;
 mod records;
 mod roles;
+mod scheduler;
+mod schedules;
 mod secrets;
 mod sizes;
 mod sleepers;

@@ -67,6 +67,39 @@ async fn queue(system: &System) {
     assert_eq!(system.admin.process(queue::SWEEP).await.status, 200);
 }
 
+/// Leaves changes of schedules halfway, as a crash does, and takes one away from AWS.
+async fn spoil_schedules(system: &System, number: u32) {
+    let sdk = system.shim.sdk();
+    let (dynamodb, scheduler) = (aws_sdk_dynamodb::Client::new(sdk), aws_sdk_scheduler::Client::new(sdk));
+    for (name, change) in [
+        ("unknown", None),
+        ("pending", Some("SET pending = :timing, timing_id = :timing, updated_at = :then")),
+        ("deleting", Some("SET #state = :deleting, updated_at = :then")),
+    ] {
+        let name = format!("{name}-{number}");
+        let schedule = json!({"name": name, "cron": "0 0 1 1 *", "run": {"command": "true", "image": "ubuntu:22.04"}});
+        assert_eq!(system.admin.post("/schedules", &schedule).await.status, 201);
+        let Some(change) = change else {
+            scheduler.delete_schedule().group_name("runvoy-local").name(&name).send().await.unwrap();
+            continue;
+        };
+        let mut update = dynamodb
+            .update_item()
+            .table_name("runvoy-local-schedules")
+            .key("name", AttributeValue::S(name))
+            .update_expression(change)
+            .expression_attribute_values(":then", AttributeValue::S("2026-01-01T00:00:00.000Z".to_owned()));
+        if change.contains(":timing") {
+            update = update.expression_attribute_values(":timing", AttributeValue::S("another-timing".to_owned()));
+        } else {
+            update = update
+                .expression_attribute_names("#state", "state")
+                .expression_attribute_values(":deleting", AttributeValue::S("deleting".to_owned()));
+        }
+        update.send().await.unwrap();
+    }
+}
+
 /// Sends everything that the functions can be asked for.
 async fn walk(system: &System) {
     let admin = &system.admin;
@@ -113,9 +146,18 @@ async fn walk(system: &System) {
     notify(system).await;
     let open = admin.run_with(json!({"command": "sleep 60", "image": "ubuntu:22.04"})).await;
     spoil(system, 1).await;
+    let often = json!({"name": "often", "rate": "1 day", "run": {"command": "true", "image": "ubuntu:22.04"}});
+    assert_eq!(admin.post("/schedules", &often).await.status, 201);
+    while admin.get("/schedules/often").await.json()["schedule"]["last_status"] != "SUCCEEDED" {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(admin.put("/schedules/often", &json!({"enabled": false})).await.status, 200);
+    assert_eq!(admin.delete("/schedules/often").await.status, 200);
+    spoil_schedules(system, 1).await;
     assert_eq!(admin.post("/health/reconcile", &Value::Null).await.status, 200);
     assert_eq!(admin.get("/trace/unknown").await.status, 200);
     spoil(system, 2).await;
+    spoil_schedules(system, 2).await;
     for event in [
         include_str!("../../../examples/scheduled-reconcile.json"),
         include_str!("../../../examples/create-admin.json"),

@@ -20,6 +20,7 @@ enum About {
     /// A playbook that is shared with developers and runners.
     SharedPlaybook,
     Notification,
+    Schedule,
 }
 
 /// A route with an example of a request.
@@ -60,6 +61,8 @@ fn rows() -> Vec<Row> {
     let owners = r#"{"owned_by": ["admin@runvoy.local"]}"#;
     let sharing = r#"{"shared_with": ["role:developer"]}"#;
     let playbook = r#"{"commands": ["true", "true"]}"#;
+    let new_schedule = r#"{"name": "new-{}", "cron": "0 0 1 1 *", "run": {"command": "true"}}"#;
+    let pause = r#"{"enabled": false}"#;
     let ran: &[&str] = &["executions:run", "images:use"];
     let ran_with_secret: &[&str] = &["executions:run", "images:use", "secrets:use"];
     vec![
@@ -206,6 +209,15 @@ fn rows() -> Vec<Row> {
             "notifications:delete",
             &["notifications:delete"],
         ),
+        row("GET", "/schedules", Account, "", 200, DEVELOPER, "schedules:list", &[]),
+        row("POST", "/schedules", Account, new_schedule, 201, DEVELOPER, "schedules:create", &["schedules:create"]),
+        row("GET", "/schedules/{}", Schedule, "", 200, OPERATOR, "schedules:read", &[]),
+        row("GET", "/schedules/{}/next", Schedule, "", 200, OPERATOR, "schedules:read", &[]),
+        row("PUT", "/schedules/{}", Schedule, pause, 200, OPERATOR, "schedules:update", &["schedules:update"]),
+        row("POST", "/schedules/{}/run", Schedule, "", 202, OPERATOR, "schedules:run", ran),
+        row("PUT", "/schedules/{}/owners", Schedule, owners, 200, ADMIN, "schedules:own", &["schedules:own"]),
+        row("PUT", "/schedules/{}/sharing", Schedule, sharing, 200, OPERATOR, "schedules:share", &["schedules:share"]),
+        row("DELETE", "/schedules/{}", Schedule, "", 200, OPERATOR, "schedules:delete", &["schedules:delete"]),
         row("POST", "/health/reconcile", Account, "", 200, OPERATOR, "health:reconcile", &["health:reconcile"]),
         row("GET", "/trace/unknown", Account, "", 200, ADMIN, "requests:trace", &[]),
         row("GET", "/audit", Account, "", 200, ADMIN, "audit:read", &[]),
@@ -285,6 +297,12 @@ impl Maker<'_> {
                 assert_eq!(self.admin.post("/notifications", &notification).await.status, 201);
                 ("notifications", "name", format!("made-{number}"), "owned_by")
             }
+            About::Schedule => {
+                let name = format!("made-{number}");
+                let schedule = json!({"name": name, "cron": "0 0 1 1 *", "run": {"command": "true"}});
+                assert_eq!(self.admin.post("/schedules", &schedule).await.status, 201);
+                ("schedules", "name", name, "owned_by")
+            }
         };
         let mut key = std::collections::HashMap::from([(key.to_owned(), AttributeValue::S(id.clone()))]);
         key.extend(version.map(|version| ("version".to_owned(), version)));
@@ -320,11 +338,12 @@ async fn every_role_may_do_on_every_route_what_the_contract_says_and_the_audit_h
                     continue;
                 }
                 let thing = maker.make(row.about, if owned { &email } else { "other@example.com" }).await;
-                // Owning an image, a secret or a playbook is not enough to run other commands: the role must allow runs, too.
+                // Owning an image, a secret, a playbook or a schedule is not enough to run other commands: the role must allow runs, too.
                 let publishes = row.method == Method::PUT && row.path == "/playbooks/{}";
                 let may_run = ["operator", "developer"].contains(&role);
+                let runs = row.path == "/run" || row.about == About::Schedule && row.path.ends_with("/run");
                 let allowed = row.may[at]
-                    || owned && row.path != "/run" && (may_run || !publishes) && row.about != About::Waiting;
+                    || owned && row.path != "/run" && (may_run || !publishes && !runs) && row.about != About::Waiting;
                 let (path, body) = (row.path.replace("{}", &thing), row.body.replace("{}", &thing));
                 let answer = caller.request(row.method.clone(), &path, &[], body).await;
                 let what = format!("{role} {} {path} owned: {owned}", row.method);
@@ -334,7 +353,7 @@ async fn every_role_may_do_on_every_route_what_the_contract_says_and_the_audit_h
                 } else {
                     let refusal = answer.json();
                     assert_eq!((&refusal["error"], &refusal["code"]), (&json!("Forbidden"), &json!("FORBIDDEN")));
-                    let action = if owned && publishes { "executions:run" } else { row.action };
+                    let action = if owned && publishes || runs && !may_run { "executions:run" } else { row.action };
                     vec![(action.to_owned(), "refused".to_owned())]
                 };
                 assert_eq!(entries(&system, &email, &answer).await, expected, "{what}");

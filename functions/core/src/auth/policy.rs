@@ -62,6 +62,11 @@ pub enum Resource<'a> {
         name: &'a str,
         owners: &'a [Email],
     },
+    Schedule {
+        name: &'a str,
+        owners: &'a [Email],
+        shared_with: SharedWith<'a>,
+    },
     /// The keys of a user.
     Keys {
         of: &'a Email,
@@ -79,6 +84,7 @@ impl Resource<'_> {
             Self::ExecutionsOf { user, .. } => format!("user:{user}"),
             Self::Playbook { name, .. } => format!("playbook:{name}"),
             Self::Notification { name, .. } => format!("notification:{name}"),
+            Self::Schedule { name, .. } => format!("schedule:{name}"),
             Self::Keys { of } => format!("user:{of}"),
         }
     }
@@ -127,6 +133,7 @@ fn of_others(action: Action, playbook: &str) -> Resource<'_> {
         Action::ListSecrets | Action::CreateSecret => Resource::Account,
         Action::ListPlaybooks | Action::PublishPlaybook => Resource::Account,
         Action::ListNotifications | Action::CreateNotification => Resource::Account,
+        Action::ListSchedules | Action::CreateSchedule => Resource::Account,
         _ => match (action.name().0, OTHER.as_ref()) {
             ("executions", requester) if action == Action::ApproveExecution => {
                 Resource::ExecutionFrom { id: "", owners, source: "", approvers: Some(&ALL_ROLES), requester }
@@ -136,6 +143,7 @@ fn of_others(action: Action, playbook: &str) -> Resource<'_> {
             ("secrets", _) => Resource::Secret { name: "", owners, shared_with: None },
             ("playbooks", _) => Resource::Playbook { name: playbook, owners, shared_with: Some(&ALL_ROLES) },
             ("notifications", _) => Resource::Notification { name: "", owners },
+            ("schedules", _) => Resource::Schedule { name: "", owners, shared_with: None },
             ("keys", Some(of)) => Resource::Keys { of },
             _ => Resource::Account,
         },
@@ -204,6 +212,7 @@ fn resource_entity(resource: Resource<'_>) -> std::result::Result<Entity, Cause>
         Resource::Image { id, owners, shared_with } => ("Image", id, owners, shared_with),
         Resource::Secret { name, owners, shared_with } => ("Secret", name, owners, shared_with),
         Resource::Notification { name, owners } => ("Notification", name, owners, None),
+        Resource::Schedule { name, owners, shared_with } => ("Schedule", name, owners, shared_with),
         Resource::Keys { of } => ("Keys", of.as_str(), std::slice::from_ref(of), None),
     };
     let owners = owners.iter().map(|owner| RestrictedExpression::new_string(owner.to_string()));
@@ -251,6 +260,8 @@ mod tests {
         Action::CreateSecret,
         Action::ListNotifications,
         Action::CreateNotification,
+        Action::ListSchedules,
+        Action::CreateSchedule,
         Action::ListUsers,
         Action::CreateUser,
         Action::UpdateUser,
@@ -287,6 +298,14 @@ mod tests {
     ];
     const ON_NOTIFICATION: &[Action] =
         &[Action::ReadNotification, Action::UpdateNotification, Action::DeleteNotification, Action::TestNotification];
+    const ON_SCHEDULE: &[Action] = &[
+        Action::ReadSchedule,
+        Action::UpdateSchedule,
+        Action::DeleteSchedule,
+        Action::RunSchedule,
+        Action::OwnSchedule,
+        Action::ShareSchedule,
+    ];
     const ON_KEYS: &[Action] = &[Action::ListKeys, Action::CreateKey, Action::DeleteKey];
 
     /// The table of roles in the API's contract, written out a second time: what each may do to resources of others.
@@ -307,6 +326,7 @@ mod tests {
                     | OwnImage
                     | OwnSecret
                     | OwnPlaybook
+                    | OwnSchedule
                     | ReadAudit
                     | Trace
             ),
@@ -328,6 +348,8 @@ mod tests {
                     | ReadLock
                     | ListNotifications
                     | CreateNotification
+                    | ListSchedules
+                    | CreateSchedule
             ),
             // Nothing of others, unless it is shared with the runner.
             Role::Runner => matches!(action, ListPlaybooks),
@@ -344,9 +366,15 @@ mod tests {
                 let allowed = authorize(&principal, *action, Resource::Account).is_ok();
                 assert_eq!(allowed, expected(role, *action), "{role} {action:?}");
             }
-            for (actions, kind) in
-                [(ON_EXECUTION, 0), (ON_IMAGE, 1), (ON_SECRET, 2), (ON_KEYS, 3), (ON_PLAYBOOK, 4), (ON_NOTIFICATION, 5)]
-            {
+            for (actions, kind) in [
+                (ON_EXECUTION, 0),
+                (ON_IMAGE, 1),
+                (ON_SECRET, 2),
+                (ON_KEYS, 3),
+                (ON_PLAYBOOK, 4),
+                (ON_NOTIFICATION, 5),
+                (ON_SCHEDULE, 6),
+            ] {
                 for action in actions {
                     for (owner, owned) in [(&mine, true), (&theirs, false)] {
                         let owners = std::slice::from_ref(owner);
@@ -356,6 +384,7 @@ mod tests {
                             2 => Resource::Secret { name: "x", owners, shared_with: None },
                             4 => Resource::Playbook { name: "x", owners, shared_with: None },
                             5 => Resource::Notification { name: "x", owners },
+                            6 => Resource::Schedule { name: "x", owners, shared_with: None },
                             _ => Resource::Keys { of: owner },
                         };
                         let allowed = authorize(&principal, *action, resource).is_ok();
@@ -471,6 +500,24 @@ mod tests {
         assert!(may(Action::ListExecutions, Resource::ExecutionsOf { user: &me, playbook: Some("p") }));
         assert!(!may(Action::ListExecutions, Resource::ExecutionsOf { user: &me, playbook: None }));
         assert_eq!(permissions(&key), ["playbooks:list", "playbooks:read", "playbooks:run"]);
+    }
+
+    #[test]
+    fn a_shared_schedule_is_seen_and_run_by_those_it_is_shared_with_and_changed_by_its_owners_and_operators() {
+        let email = |text: &str| Email::parse(text).unwrap();
+        let owners = [email("owner@example.com")];
+        let names = ["friend@example.com".to_owned(), "role:viewer".to_owned()];
+        let schedule = Resource::Schedule { name: "s", owners: &owners, shared_with: Some(&names) };
+        let may =
+            |who: &str, role, action| authorize(&Principal::without_key(email(who), role), action, schedule).is_ok();
+        for action in [Action::ReadSchedule, Action::RunSchedule] {
+            assert!(may("friend@example.com", Role::Developer, action), "{action:?}");
+            assert!(may("o@example.com", Role::Operator, action), "{action:?}");
+            assert!(!may("other@example.com", Role::Developer, action), "{action:?}");
+            assert!(!may("v@example.com", Role::Viewer, action), "sharing gives no role more than it has: {action:?}");
+        }
+        assert!(may("owner@example.com", Role::Developer, Action::DeleteSchedule));
+        assert!(!may("friend@example.com", Role::Developer, Action::UpdateSchedule));
     }
 
     #[test]

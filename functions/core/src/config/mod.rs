@@ -30,6 +30,7 @@ pub struct Tables {
     pub locks: String,
     pub notifications: String,
     pub deliveries: String,
+    pub schedules: String,
 }
 
 /// The receivers in private networks that webhooks may go to. Such a receiver may be one that only trusts those who reach it, so that a
@@ -43,6 +44,19 @@ pub enum PrivateWebhooks {
     Loopback,
     /// All.
     On,
+}
+
+/// What the schedules of EventBridge Scheduler are made of.
+#[derive(Clone, Debug)]
+pub struct Scheduler {
+    /// The stack's group of schedules.
+    pub group: String,
+    /// The function that a schedule's time invokes.
+    pub target_arn: String,
+    /// The role that the Scheduler assumes to invoke it.
+    pub role_arn: String,
+    /// The queue of the times that could not be handed over.
+    pub dead_letters_arn: String,
 }
 
 /// Every setting of both functions.
@@ -64,6 +78,7 @@ pub struct Config {
     /// The beginning of the ARNs of the topics by which mails are sent. The id of a notification follows.
     pub notification_topics: String,
     pub private_webhooks: PrivateWebhooks,
+    pub scheduler: Scheduler,
     pub ecs_cluster: String,
     pub subnets: Vec<String>,
     pub security_groups: Vec<String>,
@@ -140,6 +155,13 @@ impl Config {
                 locks: table("RUNVOY_LOCKS_TABLE")?,
                 notifications: table("RUNVOY_NOTIFICATIONS_TABLE")?,
                 deliveries: table("RUNVOY_DELIVERIES_TABLE")?,
+                schedules: table("RUNVOY_SCHEDULES_TABLE")?,
+            },
+            scheduler: Scheduler {
+                group: variables.required("RUNVOY_SCHEDULE_GROUP", "the name of a group of EventBridge Scheduler")?,
+                target_arn: variables.required("RUNVOY_SCHEDULE_TARGET_ARN", "the ARN of the event processor")?,
+                role_arn: variables.required("RUNVOY_SCHEDULE_ROLE_ARN", "the ARN of an IAM role")?,
+                dead_letters_arn: variables.required("RUNVOY_SCHEDULE_DEAD_LETTERS_ARN", "the ARN of an SQS queue")?,
             },
             websocket_api_endpoint: variables.url("RUNVOY_WEBSOCKET_API_ENDPOINT")?,
             secrets_prefix: variables.path("RUNVOY_SECRETS_PREFIX", "/runvoy/secrets")?,
@@ -315,6 +337,11 @@ mod tests {
             ("RUNVOY_DELIVERIES_TABLE", "deliveries"),
             ("RUNVOY_NOTIFICATION_TOPICS", "arn:aws:sns:us-east-1:123456789012:runvoy-notification-"),
             ("RUNVOY_NOTIFICATIONS_QUEUE", "https://sqs.us-east-1.amazonaws.com/123456789012/notifications"),
+            ("RUNVOY_SCHEDULES_TABLE", "schedules"),
+            ("RUNVOY_SCHEDULE_GROUP", "runvoy"),
+            ("RUNVOY_SCHEDULE_TARGET_ARN", "arn:aws:lambda:us-east-1:123456789012:function:runvoy-event-processor"),
+            ("RUNVOY_SCHEDULE_ROLE_ARN", "arn:aws:iam::123456789012:role/scheduler"),
+            ("RUNVOY_SCHEDULE_DEAD_LETTERS_ARN", "arn:aws:sqs:us-east-1:123456789012:failed-events"),
             ("RUNVOY_WEBSOCKET_API_ENDPOINT", "https://abc.example.com/prod/"),
             ("RUNVOY_ECS_CLUSTER", "runvoy"),
             ("RUNVOY_SUBNETS", "subnet-1, subnet-2"),

@@ -10,10 +10,12 @@
 //! Whichever finds an execution, [`Idempotency::confirm`] compares the hash of its request with this one's.
 
 use aws_sdk_ecs::{error::SdkError, operation::run_task::RunTaskError};
+use jiff::Timestamp;
+use runvoy_api_types::Schedule;
 use serde::Serialize;
 
 use super::{ExecutionRecord, TaskId, list, task};
-use crate::{App, Error, Result, auth::Principal, digest::digest, error::Service};
+use crate::{App, Error, Result, auth::Principal, digest::digest, error::Service, time};
 
 const BY_KEY: &str = "by-idempotency-key";
 
@@ -33,6 +35,13 @@ impl Idempotency {
         let request = serde_json::to_string(request)
             .map_err(|error| Error::internal_with("a request could not be serialized", error))?;
         Ok(Self { key: digest(&[caller.email.as_str(), key]), request_hash: digest(&[&request]) })
+    }
+
+    /// The key of a schedule's time. It stays when the schedule's run, owner or rights change, so that each time has one run.
+    pub fn of_schedule(schedule: &Schedule, at: Timestamp) -> Self {
+        let made = schedule.created_by_request_id.as_str();
+        let key = digest(&["schedule", schedule.name.as_str(), made, &time::rfc3339(at)]);
+        Self { request_hash: key.clone(), key }
     }
 
     /// The execution that an earlier request under this key has started, if its record can be found already.

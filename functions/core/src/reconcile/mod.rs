@@ -1,7 +1,7 @@
 //! Compares the tables with what exists in AWS, and mends what can be mended without loss.
 //!
 //! Missing task definitions are registered again, wrong tags are replaced, executions whose task no longer exists are closed, and
-//! unfinished creations and deletions of secrets are finished. Missing values and roles are reported. So are resources that no
+//! unfinished changes of secrets and schedules are finished. Missing values and roles are reported. So are resources that no
 //! table knows; they are never deleted.
 
 mod compute;
@@ -17,7 +17,9 @@ use crate::{
     App, Error, Result,
     audit::{self, Actor, Entry},
     execution::list,
-    image, secret, time,
+    image,
+    schedule::{self, SchedulesStatus},
+    secret, time,
 };
 
 /// The report of a reconcile: what was checked, found and mended.
@@ -29,6 +31,7 @@ pub struct Report {
     pub compute_status: ComputeStatus,
     pub secrets_status: SecretsStatus,
     pub identity_status: IdentityStatus,
+    pub schedules_status: SchedulesStatus,
     pub authorizer_status: AuthorizerStatus,
     pub issues: Vec<Issue>,
     /// The number of things that were mended.
@@ -108,19 +111,25 @@ pub enum Severity {
 
 /// The issues found so far.
 #[derive(Default)]
-struct Findings {
+pub(crate) struct Findings {
     issues: Vec<Issue>,
     mended: usize,
     errors: usize,
 }
 
 impl Findings {
-    fn mended(&mut self, resource_type: &'static str, id: &str, message: impl Into<String>, action: &'static str) {
+    pub(crate) fn mended(
+        &mut self,
+        resource_type: &'static str,
+        id: &str,
+        message: impl Into<String>,
+        action: &'static str,
+    ) {
         self.mended += 1;
         self.note(resource_type, id, Severity::Info, message, action);
     }
 
-    fn note(
+    pub(crate) fn note(
         &mut self,
         resource_type: &'static str,
         id: &str,
@@ -133,7 +142,7 @@ impl Findings {
     }
 
     /// Records that one thing could not be checked or mended. The checks of other things go on.
-    fn failed(&mut self, resource_type: &'static str, id: &str, error: &Error) {
+    pub(crate) fn failed(&mut self, resource_type: &'static str, id: &str, error: &Error) {
         self.errors += 1;
         tracing::warn!(resource_type, resource_id = id, error = %error.chain(), "could not be reconciled");
         let action = "try again; the log of the function has the cause";
@@ -159,6 +168,7 @@ pub async fn run(app: &App, actor: &Actor) -> Result<Report> {
     let secrets_status = secrets::check(app, &secrets, &abandoned, request_id, &mut findings).await;
     let identity_status = identity::check(app, &images, &mut findings).await;
     let authorizer_status = ownership::check(app, &images, &secrets, &open, &mut findings).await?;
+    let schedules_status = schedule::check(app, request_id, &mut findings).await;
     let Findings { issues, mended, errors } = findings;
     let repairs = issues.iter().filter(|issue| issue.severity == Severity::Info).map(|issue| {
         Entry::done(app, actor, "health:repair", format!("{}:{}", issue.resource_type, issue.resource_id))
@@ -174,6 +184,7 @@ pub async fn run(app: &App, actor: &Actor) -> Result<Report> {
         compute_status,
         secrets_status,
         identity_status,
+        schedules_status,
         authorizer_status,
         issues,
         reconciled_count: mended,

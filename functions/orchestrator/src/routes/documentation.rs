@@ -38,6 +38,7 @@ pub(super) fn outline() -> OpenApi {
         .tags(Some([
             tag(tags::EXECUTIONS, "Commands that run or have run"),
             tag(tags::IMAGES, "What commands may run in"),
+            tag(tags::SCHEDULES, "Runs that start at times of a clock, at a rate, or once"),
             tag(tags::SECRETS, "Values that commands receive and that no table holds"),
             tag(
                 tags::PLAYBOOKS,

@@ -14,6 +14,7 @@ mod owners;
 mod page;
 mod playbooks;
 mod runs;
+mod schedules;
 mod secrets;
 mod users;
 
@@ -36,6 +37,7 @@ mod tags {
     pub(super) const SECRETS: &str = "Secrets";
     pub(super) const PLAYBOOKS: &str = "Playbooks";
     pub(super) const NOTIFICATIONS: &str = "Notifications";
+    pub(super) const SCHEDULES: &str = "Schedules";
     pub(super) const USERS: &str = "Users";
     pub(super) const LOCKS: &str = "Locks";
     pub(super) const OPERATIONS: &str = "Operations";
@@ -83,6 +85,8 @@ macro_rules! for_all_handlers {
             playbooks::run,
             playbooks::own,
             playbooks::share,
+            owners::own_schedule,
+            owners::share_schedule,
             operations::reconcile,
             operations::trace,
             audit::list,
@@ -102,6 +106,13 @@ macro_rules! for_all_handlers {
             notifications::test,
             notifications::rotate,
             notifications::deliveries,
+            schedules::list,
+            schedules::create,
+            schedules::show,
+            schedules::update,
+            schedules::delete,
+            schedules::next,
+            schedules::run,
         ]
     };
 }

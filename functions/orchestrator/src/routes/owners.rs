@@ -1,4 +1,4 @@
-//! Says who owns executions, images and secrets, and with whom images and secrets are shared.
+//! Says who owns executions, images, secrets and schedules, and with whom the last three are shared.
 
 use axum::{
     Json,
@@ -11,7 +11,7 @@ use runvoy_core::{
     auth::{Action, Resource},
     execution,
     image::{self, Image},
-    ownership, secret,
+    ownership, schedule, secret,
 };
 
 use super::{BASE, tags};
@@ -78,6 +78,44 @@ pub(super) async fn share_secret(
     caller.may(Action::ShareSecret, secret::resource(&found))?;
     let shared_with = checked(&body)?;
     secret::set_sharing(&app, &found.name, shared_with.as_deref(), &caller.actor).await?;
+    Ok(Json(Sharing { shared_with }))
+}
+
+/// Gives a schedule to other owners
+///
+/// For its owners and for admins. Its runs keep the rights of the user who has said last what it runs.
+#[utoipa::path(put, path = "/schedules/{name}/owners", operation_id = "own_schedule", tag = tags::SCHEDULES, request_body = SetOwners,
+    params(("name" = String, Path, description = "Name of the schedule")),
+    responses((status = 200, body = Owners, description = "The owners after the change"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Unavailable))]
+pub(super) async fn own_schedule(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path,
+    JsonBody(body): JsonBody<SetOwners>,
+) -> Result<Json<Owners>> {
+    let found = schedule::find(&app, &name).await?;
+    caller.may(Action::OwnSchedule, schedule::resource(&found))?;
+    let owned_by = ownership::owners(&body.owned_by)?;
+    schedule::set_owners(&app, &found, &owned_by, &caller.actor).await?;
+    Ok(Json(Owners { owned_by }))
+}
+
+/// Says who may see and run a schedule, besides its owners, operators and admins
+///
+/// For its owners, operators and admins.
+#[utoipa::path(put, path = "/schedules/{name}/sharing", operation_id = "share_schedule", tag = tags::SCHEDULES, request_body = SetSharing,
+    params(("name" = String, Path, description = "Name of the schedule")),
+    responses((status = 200, body = Sharing, description = "With whom it is shared after the change"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Unavailable))]
+pub(super) async fn share_schedule(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path,
+    JsonBody(body): JsonBody<SetSharing>,
+) -> Result<Json<Sharing>> {
+    let found = schedule::find(&app, &name).await?;
+    caller.may(Action::ShareSchedule, schedule::resource(&found))?;
+    let shared_with = checked(&body)?;
+    schedule::set_sharing(&app, &found, shared_with.as_deref(), &caller.actor).await?;
     Ok(Json(Sharing { shared_with }))
 }
 

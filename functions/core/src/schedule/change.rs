@@ -1,0 +1,326 @@
+//! Creates, changes and deletes schedules.
+//!
+//! No transaction covers DynamoDB and the Scheduler. The record therefore changes first, with its entry in the audit, and says that AWS
+//! may not have the change yet (`pending`). Then AWS is brought to it, which can be repeated, and the mark is removed. After a crash in
+//! between, the schedule's next event or reconcile does the rest. A second change waits until the first has ended or is abandoned, so that
+//! no earlier one overtakes a later one in AWS.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use jiff::Timestamp;
+use runvoy_api_types::{OnMissed, Schedule, ScheduleName, ScheduledRun};
+
+use super::{
+    Timing,
+    record::{self, Record, State},
+    resource, scheduler,
+    timing::DEFAULT_ZONE,
+};
+use crate::{
+    App, Email, Error, Result,
+    audit::{self, Actor, Entry},
+    auth::Action,
+    table::{self, Transacted, string},
+    time,
+};
+
+/// The time that a change may be under way before it counts as abandoned. No invocation works on it for so long.
+pub(super) const ABANDONED_AFTER: Duration = Duration::from_secs(60);
+
+/// The times of a schedule, as a caller gives them: one of the three, and a zone.
+#[derive(Clone, Debug, Default)]
+pub struct Times {
+    pub cron: Option<String>,
+    pub rate: Option<String>,
+    pub at: Option<String>,
+    pub timezone: Option<String>,
+}
+
+/// A schedule that is to be created. Its run is checked.
+pub struct NewSchedule {
+    pub name: ScheduleName,
+    pub times: Times,
+    pub run: ScheduledRun,
+    pub on_missed: OnMissed,
+    pub enabled: bool,
+}
+
+/// Changes to a schedule. An absent one leaves the field as it is; of the three forms of a time, one replaces another.
+#[derive(Default)]
+pub struct ScheduleChange {
+    pub times: Times,
+    pub run: Option<ScheduledRun>,
+    pub on_missed: Option<OnMissed>,
+    pub enabled: Option<bool>,
+}
+
+/// A change that was under way at this time, and still is, has been abandoned by its invocation.
+pub(super) fn abandoned_before(app: &App) -> Timestamp {
+    let now = app.now();
+    now.checked_sub(ABANDONED_AFTER).unwrap_or(now)
+}
+
+/// Creates a schedule.
+///
+/// # Errors
+/// [`Error::Conflict`] when there is one of this name, [`Error::Invalid`] for times that cannot be.
+pub async fn create(app: &App, new: NewSchedule, by: &Email, actor: &Actor) -> Result<Schedule> {
+    let NewSchedule { name, times, run, on_missed, enabled } = new;
+    let (now, request_id) = (app.now(), &actor.request_id);
+    let timezone = times.timezone.unwrap_or_else(|| DEFAULT_ZONE.to_owned());
+    let record = Record {
+        schedule: Schedule {
+            name: name.clone(),
+            cron: times.cron,
+            rate: times.rate,
+            at: times.at,
+            timezone,
+            run,
+            on_missed,
+            enabled,
+            paused_reason: None,
+            next_at: None,
+            last_execution_id: None,
+            last_status: None,
+            recent: Vec::new(),
+            runs_as: by.clone(),
+            created_by: by.clone(),
+            owned_by: vec![by.clone()],
+            shared_with: None,
+            created_at: now,
+            updated_at: now,
+            updated_by: by.clone(),
+            created_by_request_id: request_id.clone(),
+            modified_by_request_id: request_id.clone(),
+        },
+        state: State::Active,
+        revision: 1,
+        timing_id: request_id.to_string(),
+        timing_since: now,
+        pending: Some(request_id.to_string()),
+        times: Default::default(),
+    };
+    refuse_what_is_over(app, &record.timing()?)?;
+    let entry = entry(app, &record, actor, Action::CreateSchedule);
+    let put = Put::builder()
+        .table_name(&app.config.tables.schedules)
+        .set_item(Some(table::to_item(&record)?))
+        // A name whose deletion was abandoned is free. The last alternative is this write itself, repeated because the answer to its first
+        // try was lost.
+        .condition_expression(
+            "attribute_not_exists(#name) OR (#state = :deleting AND updated_at < :abandoned) \
+             OR (#state = :active AND created_by_request_id = :request AND revision = :first)",
+        )
+        .expression_attribute_names("#name", "name")
+        .expression_attribute_names("#state", "state")
+        .expression_attribute_values(":deleting", string(<&str>::from(State::Deleting)))
+        .expression_attribute_values(":active", string(<&str>::from(State::Active)))
+        .expression_attribute_values(":first", table::number(1))
+        .expression_attribute_values(":request", string(request_id.as_str()))
+        .expression_attribute_values(":abandoned", string(time::rfc3339(abandoned_before(app))))
+        .build()?;
+    let put = TransactWriteItem::builder().put(put).build();
+    if audit::transact(app, vec![put], &[entry]).await? != Transacted::Done {
+        return Err(Error::conflict(format!("a schedule {name:?} exists already", name = name.as_str()))
+            .with_hint("change it with PUT, or choose another name")
+            .at_field("name"));
+    }
+    match scheduler::bring(app, &record).await {
+        Ok(()) => record::settled(app, &name, &record.timing_id).await?,
+        Err(refused) => {
+            // AWS may have it although the call failed. If it cannot be removed either, the record stays `pending`, so that reconcile
+            // completes it.
+            let mut undone = record.clone();
+            undone.schedule.modified_by_request_id = request_id.clone();
+            let _ = remove(app, &undone, actor, &[]).await;
+            return Err(refused);
+        }
+    }
+    show(app, record).await
+}
+
+/// Changes a schedule.
+///
+/// # Errors
+/// [`Error::Conflict`] while another change is under way, [`Error::NotFound`] when it has been deleted meanwhile.
+pub async fn update(app: &App, name: &str, change: ScheduleChange, by: &Email, actor: &Actor) -> Result<Schedule> {
+    let mut record = record::active(app, name).await?;
+    let revision = record.revision;
+    let schedule = &mut record.schedule;
+    let was_enabled = schedule.enabled;
+    let Times { cron, rate, at, timezone } = change.times;
+    let is_timing_new = cron.is_some() || rate.is_some() || at.is_some() || timezone.is_some();
+    if cron.is_some() || rate.is_some() || at.is_some() {
+        (schedule.cron, schedule.rate, schedule.at) = (cron, rate, at);
+    }
+    schedule.timezone = timezone.unwrap_or_else(|| schedule.timezone.clone());
+    if let Some(run) = change.run {
+        schedule.run = run;
+        schedule.runs_as = by.clone();
+    }
+    schedule.on_missed = change.on_missed.unwrap_or(schedule.on_missed);
+    schedule.enabled = change.enabled.unwrap_or(schedule.enabled);
+    if change.enabled.is_some() {
+        schedule.paused_reason = None;
+    }
+    let is_resumed = schedule.enabled && !was_enabled;
+    let is_new_for_aws = is_timing_new || schedule.enabled != was_enabled;
+    let timing = record.timing()?;
+    if is_timing_new || is_resumed {
+        refuse_what_is_over(app, &timing)?;
+    }
+    let action = Action::UpdateSchedule;
+    let entry = entry(app, &record, actor, action);
+    store(app, record, revision, is_new_for_aws, by, actor, entry).await
+}
+
+/// Pauses a schedule for a reason that its users are to see.
+pub(super) async fn pause(app: &App, mut record: Record, reason: String, actor: &Actor) -> Result<()> {
+    let revision = record.revision;
+    record.schedule.enabled = false;
+    record.schedule.paused_reason = Some(reason.clone());
+    let by = record.schedule.updated_by.clone();
+    let entry =
+        Entry::done(app, actor, Action::UpdateSchedule, resource(&record.schedule).name()).detail("paused", reason);
+    match store(app, record, revision, true, &by, actor, entry).await {
+        // A person has changed it meanwhile. Its next time looks again.
+        Err(Error::Conflict(_) | Error::NotFound { .. }) => Ok(()),
+        done => done.map(drop),
+    }
+}
+
+/// Writes a changed record, and brings AWS to it.
+async fn store(
+    app: &App,
+    mut record: Record,
+    revision: u64,
+    is_new_for_aws: bool,
+    by: &Email,
+    actor: &Actor,
+    entry: Entry,
+) -> Result<Schedule> {
+    let now = app.now();
+    if record.pending.is_some() && record.schedule.updated_at >= abandoned_before(app) {
+        return Err(under_way());
+    }
+    let is_new_for_aws = is_new_for_aws || record.pending.is_some();
+    record.revision = revision + 1;
+    record.schedule.updated_at = now;
+    record.schedule.updated_by = by.clone();
+    record.schedule.modified_by_request_id = actor.request_id.clone();
+    if is_new_for_aws {
+        record.timing_id = actor.request_id.to_string();
+        record.timing_since = now;
+        record.pending = Some(record.timing_id.clone());
+    }
+    let write = record::replace(app, &record, revision)?;
+    if audit::transact(app, vec![write], &[entry]).await? != Transacted::Done {
+        // Another change came first, or this one did, and the answer to its first try was lost.
+        let found = record::active(app, record.schedule.name.as_str()).await?;
+        if found.schedule.modified_by_request_id != actor.request_id {
+            return Err(under_way());
+        }
+    }
+    if is_new_for_aws {
+        scheduler::bring(app, &record).await?;
+        record::settled(app, &record.schedule.name, &record.timing_id).await?;
+    }
+    show(app, record).await
+}
+
+fn under_way() -> Error {
+    Error::conflict("another change of the schedule is under way").with_hint("look at it again, and repeat yours")
+}
+
+/// Deletes a schedule: in AWS first, then its record.
+///
+/// # Errors
+/// [`Error::NotFound`] when another request has deleted it.
+pub async fn delete(app: &App, name: &str, actor: &Actor) -> Result<()> {
+    let record = record::active(app, name).await?;
+    let entry = entry(app, &record, actor, Action::DeleteSchedule);
+    if remove(app, &record, actor, &[entry]).await? { Ok(()) } else { Err(Error::not_found("schedule", name)) }
+}
+
+/// Marks a schedule as being deleted, then removes it from AWS, and its record. `false` when it is gone already.
+async fn remove(app: &App, record: &Record, actor: &Actor, entries: &[Entry]) -> Result<bool> {
+    let name = &record.schedule.name;
+    let mark = mark_deleting(app, name, actor)
+        .condition_expression("#state = :active AND created_by_request_id = :created")
+        .expression_attribute_values(":active", string(<&str>::from(State::Active)))
+        .expression_attribute_values(":created", string(record.schedule.created_by_request_id.as_str()));
+    finish_removal(app, name, mark, actor, entries).await
+}
+
+/// Goes on with a deletion that was abandoned. Returns whether it still was.
+pub(super) async fn resume_removal(app: &App, name: &ScheduleName, actor: &Actor) -> Result<bool> {
+    let mark = mark_deleting(app, name, actor)
+        .condition_expression("#state = :deleting AND updated_at < :abandoned")
+        .expression_attribute_values(":abandoned", string(time::rfc3339(abandoned_before(app))));
+    finish_removal(app, name, mark, actor, &[]).await
+}
+
+fn mark_deleting(app: &App, name: &ScheduleName, actor: &Actor) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
+    record::update_of(app, name)
+        .update_expression("SET #state = :deleting, updated_at = :now, modified_by_request_id = :request")
+        .expression_attribute_names("#state", "state")
+        .expression_attribute_values(":deleting", string(<&str>::from(State::Deleting)))
+        .expression_attribute_values(":now", string(time::rfc3339(app.now())))
+        .expression_attribute_values(":request", string(actor.request_id.as_str()))
+}
+
+async fn finish_removal(
+    app: &App,
+    name: &ScheduleName,
+    mark: aws_sdk_dynamodb::types::builders::UpdateBuilder,
+    actor: &Actor,
+    entries: &[Entry],
+) -> Result<bool> {
+    let mark = TransactWriteItem::builder().update(mark.build()?).build();
+    if audit::transact(app, vec![mark], entries).await? != Transacted::Done {
+        return Ok(false);
+    }
+    scheduler::delete(app, name).await?;
+    record::remove(app, name, &actor.request_id).await.map(|()| true)
+}
+
+/// Brings AWS to a record again whose change was abandoned. Returns whether it still was.
+pub(super) async fn resume_change(app: &App, record: &Record) -> Result<bool> {
+    let Some(pending) = record.pending.as_deref() else { return Ok(false) };
+    if record.schedule.updated_at >= abandoned_before(app) {
+        return Ok(false);
+    }
+    scheduler::bring(app, record).await?;
+    record::settled(app, &record.schedule.name, pending).await.map(|()| true)
+}
+
+fn refuse_what_is_over(app: &App, timing: &Timing) -> Result<()> {
+    if timing.after(app.now(), app.now()).is_some() {
+        return Ok(());
+    }
+    let field = if timing.is_once() { "at" } else { "cron" };
+    Err(Error::invalid("the schedule's last time is over").with_hint("give it a time to come").at_field(field))
+}
+
+/// The audit's entry: names only, and no value of a variable.
+fn entry(app: &App, record: &Record, actor: &Actor, action: Action) -> Entry {
+    let schedule = &record.schedule;
+    let times = schedule.cron.as_ref().or(schedule.rate.as_ref()).or(schedule.at.as_ref());
+    let entry = Entry::done(app, actor, action, resource(schedule).name());
+    if action == Action::DeleteSchedule {
+        return entry;
+    }
+    entry
+        .detail("times", times.cloned())
+        .detail("timezone", schedule.timezone.clone())
+        .detail("enabled", schedule.enabled)
+        .detail("image", schedule.run.image.clone())
+        .detail("variables", schedule.run.env.keys().cloned().collect::<Vec<_>>())
+        .detail("secrets", schedule.run.secrets.clone())
+}
+
+async fn show(app: &App, record: Record) -> Result<Schedule> {
+    let mut shown = record::shown(app, vec![record]).await?;
+    shown.pop().ok_or_else(|| Error::internal("a schedule that was just written is not shown"))
+}

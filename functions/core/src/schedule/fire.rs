@@ -1,0 +1,145 @@
+//! Starts the run of a schedule's time, once for each time, however often and late its event is delivered.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use runvoy_api_types::{OnMissed, ScheduledTime, User};
+
+use super::{
+    change,
+    record::{self, Record, State},
+};
+use crate::{
+    App, Error, RequestId, Result,
+    audit::Actor,
+    auth::{Action, Principal, Resource, Role, policy},
+    execution::{ExecutionId, Idempotency, RunRequest, ValidRun},
+    run::{self, Submission},
+    table,
+};
+
+/// The delay from which a time counts as missed. Lambda repeats an event that failed after one minute and after two more.
+const MISSED_AFTER: Duration = Duration::from_secs(600);
+/// The image that an execution shows whose image is not known, because it could not start in the default image.
+const DEFAULT_IMAGE: &str = "default";
+/// The name in the audit of what acts at a schedule's time.
+const ACTOR: &str = "schedule";
+
+/// A time of a schedule that has come, as its event says.
+#[derive(Clone, Debug)]
+pub struct Due {
+    pub schedule: String,
+    /// Stands for the times that AWS had when it sent the event.
+    pub timing_id: String,
+    pub scheduled_at: Timestamp,
+}
+
+/// Starts the run of a time that has come. Its idempotency key is the schedule and the time, so that an event that is delivered twice
+/// starts one run. A run that cannot start is shown with the reason.
+///
+/// # Errors
+/// [`Error::Aws`] when the event is to be delivered again.
+pub async fn fire(app: &App, due: &Due, request_id: &RequestId) -> Result<()> {
+    let Ok(name) = due.schedule.parse() else { return Ok(()) };
+    let record = match record::read(app, &name).await? {
+        Some(record) if record.state == State::Active => record,
+        _ => {
+            tracing::warn!(schedule = %name, "ignored: no such schedule");
+            return Ok(());
+        }
+    };
+    if due.timing_id != record.timing_id {
+        // AWS has sent it by times that the schedule had before. AWS has the new ones already, unless a change was abandoned.
+        change::resume_change(app, &record).await?;
+        if due.scheduled_at < record.schedule.created_at || due.scheduled_at >= record.timing_since {
+            tracing::info!(schedule = %name, scheduled_at = %due.scheduled_at, "ignored: the schedule has other times now");
+            return Ok(());
+        }
+    }
+    if !record.schedule.enabled {
+        tracing::info!(schedule = %name, scheduled_at = %due.scheduled_at, "ignored: the schedule is paused");
+        return Ok(());
+    }
+    if is_missed(app, &record, due.scheduled_at)? {
+        let reason = Some("missed: it could not start for ten minutes".to_owned());
+        tracing::warn!(schedule = %name, scheduled_at = %due.scheduled_at, "missed");
+        let time = ScheduledTime { scheduled_at: due.scheduled_at, execution_id: None, status: None, reason };
+        return record::note_time(app, &record, time).await;
+    }
+    let (execution_id, reason) = match start(app, &record, due, request_id).await {
+        Ok(id) => (Some(id), None),
+        Err(error @ (Error::Aws { .. } | Error::Internal { .. })) => return Err(error),
+        // This version of the program refuses a run that an earlier one has taken.
+        Err(refused) => (None, Some(refused.to_string())),
+    };
+    let time = ScheduledTime { scheduled_at: due.scheduled_at, execution_id, status: None, reason };
+    record::note_time(app, &record, time).await?;
+    if owner(app, &record).await?.is_none() {
+        let reason = format!("{}; an owner who saves its run again runs it with rights of their own", revoked(&record));
+        change::pause(app, record, reason, &Actor::program(ACTOR, request_id)).await?;
+    }
+    Ok(())
+}
+
+/// The user whose rights the runs have, unless that user has been revoked.
+async fn owner(app: &App, record: &Record) -> Result<Option<User>> {
+    let email = record.schedule.runs_as.as_str();
+    let user: Option<User> = table::get(&app.aws.dynamodb, &app.config.tables.users, "email", email).await?;
+    Ok(user.filter(|user| !user.revoked))
+}
+
+fn revoked(record: &Record) -> String {
+    format!("{} has been revoked, and the schedule runs with their rights", record.schedule.runs_as)
+}
+
+/// Makes the execution of a time. One that cannot start has FAILED, with the reason.
+async fn start(app: &App, record: &Record, due: &Due, request_id: &RequestId) -> Result<ExecutionId> {
+    let schedule = &record.schedule;
+    let user = owner(app, record).await?;
+    let role = user.as_ref().map(|user| user.role);
+    // A user who has been revoked may do nothing. The execution that says so belongs to them.
+    let principal = Principal::without_key(schedule.runs_as.clone(), role.unwrap_or(Role::Viewer));
+    let actor = Actor { name: principal.email.to_string(), ..Actor::program(ACTOR, request_id) };
+    let source = format!("schedule:{}", schedule.name);
+    let idempotency = Idempotency::of_schedule(schedule, due.scheduled_at);
+    let request = super::check_run(&schedule.run)?;
+    let submission = Submission {
+        request: &request,
+        principal: &principal,
+        actor: &actor,
+        source: &source,
+        idempotency: Some(&idempotency),
+        rights_of: None,
+        approvals: None,
+    };
+    let submitted = async {
+        if role.is_none() {
+            return Err(Error::conflict(revoked(record)));
+        }
+        policy::authorize(&principal, Action::Run, Resource::Account)?;
+        run::submit(app, submission).await
+    };
+    let refused = match submitted.await {
+        Ok(submitted) => return Ok(submitted.execution.execution_id),
+        // Nothing is wrong with the schedule, and the event is delivered again.
+        Err(error @ (Error::Aws { .. } | Error::Internal { .. })) => return Err(error),
+        Err(refused) => refused,
+    };
+    tracing::warn!(schedule = %schedule.name, error = %refused, "the run of a schedule could not start");
+    let named = ValidRun::try_from(RunRequest {
+        image: request.image.clone().or_else(|| Some(DEFAULT_IMAGE.to_owned())),
+        ..(*request).clone()
+    })?;
+    let failed = run::submit_failed(app, Submission { request: &named, ..submission }, &refused.to_string()).await?;
+    Ok(failed.execution.execution_id)
+}
+
+/// Tells whether nothing runs for a time that comes late. Of several that were missed, the last one runs if the schedule says so.
+fn is_missed(app: &App, record: &Record, scheduled_at: Timestamp) -> Result<bool> {
+    let now = app.now();
+    if now.duration_since(scheduled_at) < jiff::SignedDuration::try_from(MISSED_AFTER).unwrap_or_default() {
+        return Ok(false);
+    }
+    let is_last = record.timing()?.after(scheduled_at, record.timing_since).is_none_or(|next| next > now);
+    Ok(record.schedule.on_missed == OnMissed::Skip || !is_last)
+}

@@ -1,0 +1,133 @@
+//! Schedules: runs that start at times of a clock, at a rate, or once. A record says what runs and when; EventBridge Scheduler holds the
+//! time, and sends an event to the event processor when it comes.
+
+mod change;
+mod cron;
+mod fire;
+mod ownership;
+mod reconcile;
+mod record;
+mod scheduler;
+mod timing;
+
+use jiff::Timestamp;
+
+pub use change::{NewSchedule, ScheduleChange, Times, create, delete, update};
+pub use fire::{Due, fire};
+pub use ownership::{set_owners, set_sharing};
+pub(crate) use reconcile::{SchedulesStatus, check};
+pub use runvoy_api_types::{OnMissed, Schedule, ScheduleName, ScheduledRun, ScheduledTime};
+pub use scheduler::DETAIL_TYPE;
+pub use timing::{Timing, zone};
+
+use crate::{
+    App, Error, Result,
+    auth::{Action, Principal, Resource, policy},
+    execution::{RunRequest, ValidRun, without_credentials},
+    page::{Page, PageRequest},
+    redaction::says_secret,
+};
+
+/// The most times that one request asks for.
+pub const MAX_NEXT: usize = 500;
+/// Bytes of a run that a schedule keeps, so that a list of schedules stays readable. ECS takes less for a task.
+const MAX_RUN_BYTES: usize = 16 * 1024;
+
+/// The schedule as the policies see it.
+pub fn resource(schedule: &Schedule) -> Resource<'_> {
+    Resource::Schedule {
+        name: schedule.name.as_str(),
+        owners: &schedule.owned_by,
+        shared_with: schedule.shared_with.as_deref(),
+    }
+}
+
+/// The schedule of this name, with the statuses of its last executions.
+///
+/// # Errors
+/// [`Error::NotFound`], also for a text that no schedule can be named.
+pub async fn find(app: &App, name: &str) -> Result<Schedule> {
+    let found = record::active(app, name).await?;
+    record::shown(app, vec![found]).await?.pop().ok_or_else(|| Error::not_found("schedule", name))
+}
+
+/// A page of the schedules that a user may see, by name.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub async fn page(app: &App, request: &PageRequest, principal: &Principal) -> Result<Page<Schedule>> {
+    let may_see = |record: &record::Record| {
+        record.state == record::State::Active
+            && policy::authorize(principal, Action::ReadSchedule, resource(&record.schedule)).is_ok()
+    };
+    let mut records: Vec<_> = record::all(app).await?.into_iter().filter(may_see).collect();
+    records.sort_by(|a, b| a.schedule.name.cmp(&b.schedule.name));
+    let name = |record: &record::Record| record.schedule.name.to_string();
+    let page = request.of(records, name, name)?;
+    Ok(Page { items: record::shown(app, page.items).await?, next: page.next, total: page.total })
+}
+
+/// The next times of a schedule, also of one that is paused.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::Invalid`] for a count that is none or too many.
+pub async fn next(app: &App, name: &str, count: usize) -> Result<Vec<Timestamp>> {
+    if !(1..=MAX_NEXT).contains(&count) {
+        return Err(Error::invalid(format!("count must be 1 to {MAX_NEXT}")).at_field("count"));
+    }
+    let record = record::active(app, name).await?;
+    let timing = record.timing()?;
+    // A schedule that is paused would begin when it is resumed.
+    let begin = if record.schedule.enabled { record.timing_since } else { app.now() };
+    Ok(timing.next(app.now(), begin, count))
+}
+
+/// Checks the run of a schedule, which is kept in a table and runs while nobody looks.
+///
+/// # Errors
+/// [`Error::Invalid`] that names the field below `run`.
+pub fn check_run(run: &ScheduledRun) -> Result<ValidRun> {
+    let below = |error: Error| {
+        let field = error.field().map_or_else(|| "run".to_owned(), |field| format!("run.{field}"));
+        error.at_exact_field(field)
+    };
+    let size =
+        serde_json::to_vec(run).map_err(|error| Error::internal_with("a run could not be serialized", error))?.len();
+    if size > MAX_RUN_BYTES {
+        return Err(Error::invalid(format!("the run has {size} bytes, and a schedule keeps {MAX_RUN_BYTES} at most"))
+            .at_field("run"));
+    }
+    if let Some(name) = run.env.keys().find(|name| says_secret(name)) {
+        return Err(Error::invalid(format!("the name of the variable {name} says that its value is a secret, and a schedule keeps its variables readable"))
+            .with_hint("create a secret, and name it in secrets")
+            .at_field(format!("run.env.{name}")));
+    }
+    let shown = run.git_repo.as_deref().map(without_credentials);
+    if shown != run.git_repo {
+        return Err(Error::invalid("git_repo has credentials, and a schedule keeps it readable")
+            .with_hint("create a secret with the key_name GIT_TOKEN, and name it in secrets")
+            .at_field("run.git_repo"));
+    }
+    ValidRun::try_from(request_of(run)).map_err(below)
+}
+
+fn request_of(run: &ScheduledRun) -> RunRequest {
+    let run = run.clone();
+    RunRequest {
+        command: run.command,
+        image: run.image,
+        env: run.env,
+        secrets: run.secrets,
+        timeout: run.timeout,
+        git_repo: run.git_repo,
+        git_ref: run.git_ref,
+        git_path: run.git_path,
+        cpu: run.cpu,
+        memory: run.memory,
+        disk: run.disk,
+        spot: run.spot,
+        lock: run.lock,
+        slots: run.slots,
+        on_conflict: run.on_conflict,
+    }
+}

@@ -1,0 +1,116 @@
+//! Sends the events of schedules when their times come.
+//!
+//! A time counts as over when its event is handled, so that a program that ends before sends it again at its next start. Of the times
+//! that came while the program did not run, each schedule sends the last one, because AWS would have sent the others long ago.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Scheduler, definition::Definition, store::Entry};
+use crate::lambda::{Function, Kind};
+
+/// The longest sleep, after which the clock is read again: a laptop may have slept, or its clock may have been set.
+const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+/// The same for a clock that is not the system's, which may be moved at any moment.
+const LONGEST_SLEEP_BY_OTHER_CLOCK: Duration = Duration::from_millis(20);
+/// How late the Scheduler still hands a time over: its longest `MaximumEventAgeInSeconds`.
+const LATEST: SignedDuration = SignedDuration::from_secs(86_400);
+
+/// An event that is due.
+struct Due {
+    key: String,
+    entry: Entry,
+    time: Timestamp,
+}
+
+impl Scheduler {
+    /// Sends events for as long as the program runs.
+    pub(crate) async fn run(self, function: Function) {
+        self.load();
+        let longest = if self.0.clock.is_some() { LONGEST_SLEEP_BY_OTHER_CLOCK } else { LONGEST_SLEEP };
+        loop {
+            let now = self.now();
+            for due in self.take_due(now) {
+                tokio::spawn(self.clone().send(function.clone(), due));
+            }
+            let next = self.state().queue.first();
+            let wait = next.map(|next| Duration::try_from(next.duration_since(now)).unwrap_or_default());
+            let wait = wait.map_or(longest, |wait| wait.min(longest));
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.0.changed.notified() => {}
+            }
+        }
+    }
+
+    fn load(&self) {
+        let mut state = self.state();
+        match state.store.all() {
+            Ok(entries) => {
+                for entry in entries {
+                    state.queue.set(&entry.definition.key(), entry.next());
+                }
+            }
+            Err(error) => tracing::error!(error = error.message, "the schedules cannot be read"),
+        }
+    }
+
+    /// The events that are due. Each schedule goes on to its next time.
+    fn take_due(&self, now: Timestamp) -> Vec<Due> {
+        let mut state = self.state();
+        let mut due = Vec::new();
+        while let Some((first, key)) = state.queue.take(now) {
+            let Ok(Some(entry)) = state.store.find(&key) else { continue };
+            let (last, next) = last_until(&entry, first, now);
+            state.queue.set(&key, next);
+            due.extend(last.map(|time| Due { key, entry, time }));
+        }
+        due
+    }
+
+    async fn send(self, function: Function, due: Due) {
+        let Due { key, entry, time } = due;
+        let input = event(&entry.definition, time);
+        if function.send(Kind::Schedule, input.into_bytes()).await.is_err() {
+            // The program ends, and sends it again at its next start.
+            return;
+        }
+        let state = self.state();
+        let noted = if entry.ends_with(time) {
+            state.store.remove_over(&key, entry.begun)
+        } else {
+            state.store.note_done(&key, entry.begun, time)
+        };
+        if let Err(error) = noted {
+            tracing::warn!(
+                schedule = key,
+                error = error.message,
+                "the time of a schedule is sent again at the next start"
+            );
+        }
+    }
+}
+
+/// The last time up to now, if it is not too late to send it, and the next one.
+fn last_until(entry: &Entry, first: Timestamp, now: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
+    let after = |time| entry.definition.after(time, entry.begun);
+    let earliest = now.checked_sub(LATEST).unwrap_or(now);
+    let mut last = None;
+    let mut time = if first < earliest { after(earliest) } else { Some(first) };
+    while let Some(due) = time.filter(|time| *time <= now) {
+        last = Some(due);
+        time = after(due);
+    }
+    (last, time)
+}
+
+/// The event, with what AWS puts in ("Adding context attributes", EventBridge Scheduler User Guide).
+fn event(definition: &Definition, time: Timestamp) -> String {
+    let input = definition.target.input.clone().unwrap_or_else(|| "{}".to_owned());
+    input
+        .replace("<aws.scheduler.scheduled-time>", &time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+        .replace("<aws.scheduler.schedule-arn>", &definition.arn())
+        .replace("<aws.scheduler.execution-id>", &crate::lambda::function::request_id())
+        .replace("<aws.scheduler.attempt-number>", "1")
+}

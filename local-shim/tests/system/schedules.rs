@@ -1,0 +1,274 @@
+//! Schedules: what is refused, when they run, and that each time runs once.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use aws_smithy_async::time::{SharedTimeSource, TimeSource as _};
+use local_shim::{Settings, aws::faults::Fault};
+use serde_json::{Value, json};
+
+use crate::client::{Caller, MovedClock, System};
+
+/// Waits until a schedule has this many times behind it, and answers with the schedule.
+async fn after_times(caller: &Caller, name: &str, wanted: usize) -> Value {
+    for _ in 0..500 {
+        let shown = caller.get(&format!("/schedules/{name}")).await.json()["schedule"].clone();
+        if shown["recent"].as_array().map_or(0, Vec::len) >= wanted {
+            return shown;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the schedule {name} did not have {wanted} times: {}", caller.get(&format!("/schedules/{name}")).await.text);
+}
+
+async fn create(caller: &Caller, schedule: &Value) -> Value {
+    let created = caller.post("/schedules", schedule).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    created.json()["schedule"].clone()
+}
+
+/// The system with a clock that the test moves.
+async fn moved() -> (System, MovedClock) {
+    let clock = MovedClock::default();
+    let settings = Settings { clock: Some(SharedTimeSource::new(clock.clone())), ..Settings::ephemeral() };
+    (System::start_with(settings).await, clock)
+}
+
+/// Moves a clock to a second after the next full hour.
+fn to_next_hour(clock: &MovedClock) {
+    let since = clock.now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    clock.move_on(Duration::from_secs(3600 - since % 3600 + 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rate_begins_at_once_and_its_run_is_an_execution() {
+    let system = System::start().await;
+    let admin = &system.admin;
+    let created =
+        create(admin, &json!({"name": "often", "rate": "5 minutes", "run": {"command": "echo at its time"}})).await;
+    assert_eq!((&created["enabled"], &created["timezone"]), (&json!(true), &json!("UTC")));
+    let shown = after_times(admin, "often", 1).await;
+    let id = shown["last_execution_id"].as_str().unwrap_or_else(|| panic!("{shown}")).to_owned();
+    admin.wait_for(&id, "SUCCEEDED").await;
+    assert!(admin.log(&id).await.contains(&"at its time".to_owned()));
+    let shown = admin.get("/schedules/often").await.json()["schedule"].clone();
+    assert_eq!(shown["last_status"], "SUCCEEDED");
+    let next = admin.get("/schedules/often/next?count=2").await.json()["times"].clone();
+    let listed = admin.get("/schedules?q=OFT").await.json()["schedules"].clone();
+    assert_eq!(listed[0]["next_at"], next[0]);
+    let entries = admin.get("/audit?resource=schedule:often").await.json()["entries"].clone();
+    assert_eq!(entries[0]["action"], "schedules:create", "{entries}");
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_time_of_a_cron_expression_runs_once_however_often_it_is_delivered() {
+    let (system, clock) = moved().await;
+    let admin = &system.admin;
+    create(admin, &json!({"name": "hourly", "cron": "0 * * * *", "run": {"command": "true"}})).await;
+    to_next_hour(&clock);
+    let shown = after_times(admin, "hourly", 1).await;
+    let scheduled = shown["recent"][0]["scheduled_at"].as_str().unwrap().to_owned();
+    assert!(scheduled.ends_with(":00:00.000Z"), "{scheduled}");
+    let event = |time: &str| {
+        json!({"source": "runvoy", "detail-type": "Scheduled Time", "detail": {
+            "schedule": "hourly", "timing_id": shown["created_by_request_id"], "scheduled_time": time,
+        }})
+    };
+    let copies = (0..4).map(|_| admin.process_with_key(event(&scheduled).to_string()));
+    for copy in futures_util::future::join_all(copies).await {
+        assert_eq!(copy.status, 200, "{}", copy.text);
+    }
+    let again = after_times(admin, "hourly", 1).await;
+    assert_eq!(again["last_execution_id"], shown["last_execution_id"]);
+    assert_eq!(admin.get("/executions").await.json().as_array().unwrap().len(), 1);
+    to_next_hour(&clock);
+    let twice = after_times(admin, "hourly", 2).await;
+    assert_ne!(twice["last_execution_id"], shown["last_execution_id"]);
+    // The port takes no such event without an admin's key.
+    assert_eq!(admin.process(event(&scheduled).to_string()).await.status, 401);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_schedule_does_not_run_and_goes_on_when_it_is_resumed() {
+    let (system, clock) = moved().await;
+    let admin = &system.admin;
+    create(admin, &json!({"name": "hourly", "cron": "0 * * * *", "run": {"command": "true"}})).await;
+    let paused = admin.put("/schedules/hourly", &json!({"enabled": false})).await;
+    assert_eq!((paused.status.as_u16(), &paused.json()["schedule"]["next_at"]), (200, &Value::Null), "{}", paused.text);
+    assert_eq!(admin.get("/schedules/hourly/next").await.json()["times"].as_array().unwrap().len(), 5);
+    clock.move_on(Duration::from_secs(2 * 3600));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    system.shim.events_handled().await;
+    assert_eq!(admin.get("/schedules/hourly").await.json()["schedule"]["recent"], Value::Null);
+    assert_eq!(admin.put("/schedules/hourly", &json!({"enabled": true})).await.status, 200);
+    to_next_hour(&clock);
+    after_times(admin, "hourly", 1).await;
+    let run = admin.post("/schedules/hourly/run", &Value::Null).await;
+    assert_eq!(run.status, 202, "{}", run.text);
+    assert_eq!(admin.delete("/schedules/hourly").await.status, 200);
+    assert_eq!(admin.get("/schedules/hourly").await.status, 404);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_time_runs_once_leaves_aws_and_stays_on_record() {
+    let (system, clock) = moved().await;
+    let admin = &system.admin;
+    let at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(7200);
+    let created = create(admin, &json!({"name": "once", "at": at.to_string(), "run": {"command": "true"}})).await;
+    let next = created["next_at"].as_str().unwrap().to_owned();
+    clock.move_on(Duration::from_secs(7300));
+    let shown = after_times(admin, "once", 1).await;
+    assert_eq!((&shown["recent"][0]["scheduled_at"], &shown["next_at"]), (&json!(next), &Value::Null));
+    system.shim.events_handled().await;
+    let scheduler = aws_sdk_scheduler::Client::new(system.shim.sdk());
+    let left = scheduler.list_schedules().send().await.unwrap();
+    assert!(left.schedules.is_empty(), "{left:?}");
+    // A finding would say that AWS lacks it.
+    let report = admin.post("/health/reconcile", &Value::Null).await.json();
+    assert_eq!(report["report"]["issues"], json!([]), "{report}");
+    assert_eq!(admin.delete("/schedules/once").await.status, 200);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_a_schedule_is_refused_with_the_field() {
+    let system = System::start().await;
+    let admin = &system.admin;
+    let run = json!({"command": "true"});
+    for (schedule, field) in [
+        (json!({"name": "a b", "rate": "5 minutes", "run": run}), "name"),
+        (json!({"name": "x", "run": run}), "cron"),
+        (json!({"name": "x", "rate": "5 minutes", "cron": "* * * * *", "run": run}), "cron"),
+        (json!({"name": "x", "cron": "0 0 13 * 5", "run": run}), "cron"),
+        (json!({"name": "x", "cron": "61 * * * *", "run": run}), "cron"),
+        (json!({"name": "x", "cron": "0 0 30 2 *", "run": run}), "cron"),
+        (json!({"name": "x", "rate": "5 weeks", "run": run}), "rate"),
+        (json!({"name": "x", "at": "2020-01-01T00:00", "run": run}), "at"),
+        (json!({"name": "x", "rate": "5 minutes", "timezone": "Mars/Base", "run": run}), "timezone"),
+        (json!({"name": "x", "rate": "5 minutes", "run": {"command": " "}}), "run.command"),
+        (json!({"name": "x", "rate": "5 minutes", "run": {"command": "true", "image": "none"}}), "image"),
+        (
+            json!({"name": "x", "rate": "5 minutes", "run": {"command": "true", "env": {"DB_PASSWORD": "x"}}}),
+            "run.env.DB_PASSWORD",
+        ),
+    ] {
+        let refused = admin.post("/schedules", &schedule).await;
+        assert_eq!(
+            (refused.status.as_u16(), refused.json()["field"].as_str()),
+            (400, Some(field)),
+            "{schedule} {}",
+            refused.text
+        );
+    }
+    create(admin, &json!({"name": "x", "rate": "5 minutes", "run": run, "enabled": false})).await;
+    let twice = admin.post("/schedules", &json!({"name": "x", "rate": "5 minutes", "run": run})).await;
+    assert_eq!(twice.status, 409, "{}", twice.text);
+    assert_eq!(admin.get("/schedules/x/next?count=501").await.status, 400);
+    assert_eq!(admin.get("/schedules/x/next?count=500").await.json()["times"].as_array().unwrap().len(), 500);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_owner_pauses_the_schedule_visibly_and_a_run_that_cannot_start_says_why() {
+    let (system, clock) = moved().await;
+    let admin = &system.admin;
+    let ada = system.user("developer", "ada@example.com").await;
+    let secret = json!({"name": "key", "key_name": "KEY", "value": "v"});
+    assert_eq!(admin.post("/secrets", &secret).await.status, 201);
+    create(&ada, &json!({"name": "hers", "cron": "0 * * * *", "run": {"command": "true", "secrets": ["key"]}})).await;
+    assert_eq!(admin.delete("/secrets/key").await.status, 200);
+    to_next_hour(&clock);
+    let shown = after_times(admin, "hers", 1).await;
+    let failed = admin.get(&format!("/executions/{}", shown["last_execution_id"].as_str().unwrap())).await.json();
+    assert_eq!((&failed["status"], &failed["source"]), (&json!("FAILED"), &json!("schedule:hers")), "{failed}");
+    assert!(failed["reason"].as_str().unwrap().contains("there is no secret"), "{failed}");
+    assert_eq!((&shown["last_status"], &shown["enabled"]), (&json!("FAILED"), &json!(true)));
+    assert_eq!(admin.post("/users/revoke", &json!({"email": "ada@example.com"})).await.status, 200);
+    to_next_hour(&clock);
+    after_times(admin, "hers", 2).await;
+    system.shim.events_handled().await;
+    let paused = admin.get("/schedules/hers").await.json()["schedule"].clone();
+    assert_eq!((&paused["enabled"], &paused["last_status"]), (&json!(false), &json!("FAILED")), "{paused}");
+    assert!(paused["paused_reason"].as_str().unwrap().contains("ada@example.com has been revoked"), "{paused}");
+    // An admin who says what it runs runs it with rights of their own.
+    let taken = admin.put("/schedules/hers", &json!({"run": {"command": "true"}, "enabled": true})).await;
+    assert_eq!(taken.json()["schedule"]["runs_as"], "admin@runvoy.local", "{}", taken.text);
+    to_next_hour(&clock);
+    let shown = after_times(admin, "hers", 3).await;
+    admin.wait_for(shown["recent"][0]["execution_id"].as_str().unwrap(), "SUCCEEDED").await;
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn developers_see_their_own_schedules_and_those_that_are_shared_with_them() {
+    let system = System::start().await;
+    let ada = system.user("developer", "ada@example.com").await;
+    let bob = system.user("developer", "bob@example.com").await;
+    let schedule = json!({"name": "hers", "cron": "0 0 1 1 *", "run": {"command": "true"}});
+    create(&ada, &schedule).await;
+    assert_eq!(bob.get("/schedules").await.json()["schedules"], json!([]));
+    assert_eq!(bob.get("/schedules/hers").await.status, 403);
+    assert_eq!(bob.post("/schedules/hers/run", &Value::Null).await.status, 403);
+    let shared = json!({"shared_with": ["bob@example.com"]});
+    assert_eq!(bob.put("/schedules/hers/sharing", &shared).await.status, 403);
+    assert_eq!(ada.put("/schedules/hers/sharing", &shared).await.status, 200);
+    assert_eq!(bob.get("/schedules").await.json()["schedules"][0]["name"], "hers");
+    assert_eq!(bob.post("/schedules/hers/run", &Value::Null).await.status, 202);
+    assert_eq!(bob.put("/schedules/hers", &json!({"enabled": false})).await.status, 403);
+    let owners = json!({"owned_by": ["bob@example.com"]});
+    assert_eq!(ada.put("/schedules/hers/owners", &owners).await.status, 200);
+    assert_eq!(bob.put("/schedules/hers", &json!({"enabled": false})).await.status, 200);
+    assert_eq!(ada.get("/schedules/hers").await.status, 403);
+    system.shim.shut_down().await;
+}
+
+/// Lets the n-th call of an operation fail for good, or have its effect and fail.
+fn fail(system: &System, operation: &'static str, fault: Fault) {
+    system.shim.plan_faults(Some(std::sync::Arc::new(move |call| (call.operation == operation).then_some(fault))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_is_left_between_two_calls_is_completed_by_reconcile() {
+    for fault in [Fault::Fails, Fault::Lost] {
+        let (system, clock) = moved().await;
+        let admin = &system.admin;
+        let run = json!({"command": "true"});
+        // A creation of which neither the schedule nor its undoing succeeds.
+        system.shim.plan_faults(Some(std::sync::Arc::new(move |call| {
+            (call.operation == "scheduler:CreateSchedule" || call.operation == "scheduler:DeleteSchedule")
+                .then_some(fault)
+        })));
+        let failed = admin.post("/schedules", &json!({"name": "a", "cron": "0 * * * *", "run": run})).await;
+        assert_eq!(failed.status, 503, "{}", failed.text);
+        system.shim.plan_faults(None);
+        assert_eq!(admin.get("/schedules/a").await.status, 404, "{fault:?}");
+        create(admin, &json!({"name": "b", "cron": "0 * * * *", "run": run})).await;
+        // A pause that AWS does not have.
+        fail(&system, "scheduler:UpdateSchedule", fault);
+        assert_eq!(admin.put("/schedules/b", &json!({"enabled": false})).await.status, 503);
+        assert_eq!(admin.put("/schedules/b", &json!({"enabled": true})).await.status, 409, "one change at a time");
+        system.shim.plan_faults(None);
+        clock.move_on(Duration::from_secs(61));
+        let report = admin.post("/health/reconcile", &Value::Null).await.json();
+        let mended: Vec<_> =
+            report["report"]["issues"].as_array().unwrap().iter().map(|issue| &issue["resource_id"]).collect();
+        assert_eq!(mended, ["a", "b"], "{report}");
+        let scheduler = aws_sdk_scheduler::Client::new(system.shim.sdk());
+        let listed = scheduler.list_schedules().send().await.unwrap().schedules;
+        let listed: Vec<_> = listed.iter().map(|one| (one.name().unwrap(), one.state().unwrap().as_str())).collect();
+        assert_eq!(listed, [("b", "DISABLED")], "{fault:?}");
+        assert_eq!(admin.post("/health/reconcile", &Value::Null).await.json()["report"]["issues"], json!([]));
+        create(admin, &json!({"name": "a", "cron": "0 * * * *", "run": run})).await;
+        // A deletion that AWS does not have.
+        fail(&system, "scheduler:DeleteSchedule", fault);
+        assert_eq!(admin.delete("/schedules/a").await.status, 503);
+        assert_eq!(admin.get("/schedules/a").await.status, 404);
+        system.shim.plan_faults(None);
+        clock.move_on(Duration::from_secs(61));
+        admin.post("/health/reconcile", &Value::Null).await;
+        assert_eq!(scheduler.list_schedules().send().await.unwrap().schedules.len(), 1);
+        system.shim.shut_down().await;
+    }
+}
