@@ -1,11 +1,12 @@
 //! Tests of locks: who holds one, who waits for it, and in which order they get it.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 
 use crate::{
     client::{System, id},
+    process::Program,
     queue::SWEEP,
 };
 
@@ -148,4 +149,81 @@ async fn a_run_keeps_the_locks_that_it_has_while_it_waits_for_the_next_and_the_o
         assert_eq!((&free["held"], &free["waiting"]), (&json!(0), &json!(0)), "{name}");
     }
     system.shim.shut_down().await;
+}
+
+const CROWD: usize = 200;
+const SLOTS: usize = 3;
+
+/// The numbers of the runs that a log says have started, in order, and the most that ran at the same time.
+fn started(log: &str) -> (Vec<usize>, usize) {
+    let (mut order, mut running, mut most) = (Vec::new(), 0_usize, 0);
+    for line in log.lines() {
+        match line.split_once(' ') {
+            Some(("begins", number)) => {
+                order.push(number.parse().unwrap());
+                running += 1;
+            }
+            _ => running -= 1,
+        }
+        most = most.max(running);
+    }
+    (order, most)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_runs_on_one_lock_all_end_in_order_although_the_system_is_killed_in_between() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = |part: usize| directory.path().join(format!("log-{part}"));
+    let current = directory.path().join("current");
+    let program = Program::start(directory.path());
+    std::os::unix::fs::symlink(log(1), &current).unwrap();
+    // All are in line before the first begins.
+    let paused = program.caller.put("/locks/l", &json!({"slots": SLOTS, "paused": true})).await;
+    assert_eq!(paused.status, 200, "{}", paused.text);
+    let mut ids = Vec::new();
+    for number in 0..CROWD {
+        // The commands of a system that was killed may end late, and write where they began.
+        let command = format!(
+            "log=$(readlink {}); echo begins {number} >> $log; sleep 0.03; echo ends {number} >> $log",
+            current.display()
+        );
+        let body = json!({"command": command, "lock": "l", "slots": SLOTS, "on_conflict": "queue"});
+        let answer = program.caller.post("/run", &body).await;
+        assert_eq!(answer.status, 202, "{}", answer.text);
+        ids.push(id(&answer.json()));
+    }
+    assert_eq!(program.caller.put("/locks/l", &json!({"paused": false})).await.status, 200);
+    while started(&std::fs::read_to_string(log(1)).unwrap_or_default()).0.len() < 40 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    program.signal("-KILL");
+    program.wait();
+    std::fs::remove_file(&current).unwrap();
+    std::os::unix::fs::symlink(log(2), &current).unwrap();
+    let mut program = Program::start(directory.path());
+    program.caller.patience = Duration::from_secs(180);
+    for id in &ids {
+        let deadline = std::time::Instant::now() + Duration::from_secs(180);
+        loop {
+            let status = program.caller.get(&format!("/executions/{id}/status")).await.json();
+            if ["SUCCEEDED", "FAILED"].contains(&status["status"].as_str().unwrap()) {
+                break;
+            }
+            assert!(std::time::Instant::now() < deadline, "{status}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    let mut all = Vec::new();
+    for part in 1..=2 {
+        let (order, most) = started(&std::fs::read_to_string(log(part)).unwrap());
+        assert!(most <= SLOTS, "{most} at the same time in part {part}");
+        all.extend(order);
+    }
+    // A run that was killed has begun, or was about to. Runs that hold the lock at the same time may begin in any order.
+    assert!((CROWD - SLOTS..=CROWD).contains(&all.len()), "{} runs have begun", all.len());
+    let early = all.iter().enumerate().filter(|(at, number)| number.abs_diff(*at) > 2 * SLOTS);
+    assert_eq!(early.collect::<Vec<_>>(), [], "out of order");
+    let free = program.caller.get("/locks/l").await.json();
+    assert_eq!((&free["held"], &free["waiting"]), (&json!(0), &json!(0)));
+    program.signal("-TERM");
 }
