@@ -148,4 +148,4 @@ def test_someone_else_sees_what_will_run_and_approves(system, visit):
     other.get_by_label("Comment").fill("not on a Friday")
     other.get_by_role("button", name="Deny").click()
     expect(other.get_by_role("heading", name="Stopped")).to_be_visible()
-    expect(page.get_by_text("denied by approves@example.com: not on a Friday")).to_be_visible()
+    expect(page.locator(".reason")).to_have_text("denied by approves@example.com: not on a Friday")
