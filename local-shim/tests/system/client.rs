@@ -281,13 +281,9 @@ pub fn stable(mut answer: Value) -> Value {
         Value::Array(list) => list.iter_mut().for_each(|value| *value = stable(value.take())),
         Value::Object(fields) => {
             for (name, value) in fields {
-                *value = if VOLATILE.contains(&name.as_str()) && value.is_string() {
-                    Value::from(format!("[{name}]"))
-                } else if ["duration_seconds", "timing", "cost_estimate_usd"].contains(&name.as_str()) {
-                    Value::from(format!("[{name}]"))
-                } else {
-                    stable(value.take())
-                };
+                let is_volatile = VOLATILE.contains(&name.as_str()) && value.is_string()
+                    || ["duration_seconds", "timing", "cost_estimate_usd"].contains(&name.as_str());
+                *value = if is_volatile { Value::from(format!("[{name}]")) } else { stable(value.take()) };
             }
         }
         _ => {}

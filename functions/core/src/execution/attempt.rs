@@ -67,7 +67,7 @@ pub(crate) async fn start_attempt(
                 .first()
                 .and_then(|arn| TaskId::from_arn(arn).ok())
                 .ok_or_else(|| Error::internal("ECS does not say which task has the client token of an attempt"))?,
-            _ => return Err(Error::aws(Service::Ecs)(error)),
+            _ => return Err(Error::aws(Service::Ecs)(*error)),
         },
     };
     settle(app, &attempt, &task).await?;
@@ -80,9 +80,6 @@ async fn settle(app: &App, attempt: &Attempt, task: &TaskId) -> Result<()> {
     let execution = &record.execution;
     let is_present = record.task().as_ref() == Some(task);
     if is_present && execution.status != Status::Terminating {
-        return Ok(());
-    }
-    if is_present && execution.status.is_terminal() {
         return Ok(());
     }
     let reason = execution.stopped_reason.as_deref().unwrap_or("the execution does not want this task any more");

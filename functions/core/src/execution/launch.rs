@@ -44,7 +44,7 @@ pub(super) enum Launched {
     /// Fargate has no room at this moment, or the account's quota of vCPUs is used up. The error says so to a caller who does not wait.
     NoCapacity(Error),
     /// The client token was used for another request.
-    TokenUsed(SdkError<RunTaskError>),
+    TokenUsed(Box<SdkError<RunTaskError>>),
 }
 
 impl Launch<'_> {
@@ -115,7 +115,7 @@ impl Launch<'_> {
 fn refused(error: SdkError<RunTaskError>, image: &Image) -> Result<Launched> {
     let Some(service) = error.as_service_error() else { return Err(Error::aws(Service::Ecs)(error)) };
     if matches!(service, RunTaskError::ConflictException(_)) {
-        return Ok(Launched::TokenUsed(error));
+        return Ok(Launched::TokenUsed(Box::new(error)));
     }
     let message = service.message().unwrap_or_default();
     if service.code() == Some("AccessDeniedException") && message.contains("iam:PassRole") {

@@ -61,7 +61,7 @@ pub async fn start(
         Launched::Task(task) => task,
         Launched::NoCapacity(error) => return Ok(Started::NoCapacity(error)),
         Launched::TokenUsed(error) => {
-            let first = first_of_conflict(app, error, context.idempotency).await?;
+            let first = first_of_conflict(app, *error, context.idempotency).await?;
             return Ok(Started::Earlier(Box::new(first)));
         }
     };
