@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use runvoy_core::schedule::{Timing, zone};
 
-/// The first and the last day of the ten years.
-const FIRST: (i32, u32, u32) = (2025, 1, 1);
-const LAST: (i32, u32, u32) = (2035, 1, 1);
+/// The first and the last day of the ten years. They have passed, so that the libraries agree on the clocks although their releases of the
+/// IANA database do not: a country may change its rules for the years to come at any time.
+const FIRST: (i32, u32, u32) = (2015, 1, 1);
+const LAST: (i32, u32, u32) = (2025, 1, 1);
 
 fn day((year, month, day): (i32, u32, u32)) -> NaiveDateTime {
     NaiveDate::from_ymd_opt(year, month, day).unwrap().and_hms_opt(0, 0, 0).unwrap()
@@ -54,8 +55,8 @@ fn changes(tz: Tz) -> Vec<NaiveDateTime> {
     days
 }
 
-/// Zones whose rules the two libraries have from different releases of the IANA database.
-const OF_OTHER_RELEASES: [&str; 0] = [];
+/// Zones whose past the IANA database has corrected between the releases that the two libraries have.
+const OF_OTHER_RELEASES: [&str; 2] = ["Europe/Chisinau", "Europe/Tiraspol"];
 
 #[test]
 fn around_each_change_of_clocks_in_all_zones_for_ten_years_the_times_are_those_of_another_library() {
