@@ -35,7 +35,7 @@ function numbers(text, first, last, names = [], base = first) {
     const [begin = "", end] = span.split("-");
     const from = span === "*" ? first : one(begin);
     let to = span === "*" || (by !== undefined && end === undefined) ? last : end === undefined ? from : one(end);
-    if (end !== undefined && to === 0 && names === DAYS) to = 7;
+    if (end !== undefined && to === 0 && from > 0 && names === DAYS) to = 7;
     if (!(step > 0) || !(from <= to)) return undefined;
     for (let number = from; number <= to; number += step) found.add(number);
   }

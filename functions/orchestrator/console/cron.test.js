@@ -11,6 +11,7 @@ test("a cron expression is said in words", () => {
     ["30 2 * * 1-5", "At 02:30, on Monday to Friday"],
     ["0 9,17 * * 6,0", "At 09:00 and 17:00, on Saturday and Sunday"],
     ["0 9 * * 5-7", "At 09:00, on Friday to Sunday"],
+    ["0 9 * * 0-0", "At 09:00, on Sunday"],
     ["0 9 ? * 2-6 *", "At 09:00, on Monday to Friday"],
     ["5 * * * *", "At minute 5 of every hour"],
     ["0 0 1 1 *", "At 00:00, on the 1st, in January"],

@@ -125,7 +125,10 @@ impl Field {
             };
             let (from, to) = match span.split_once('-') {
                 _ if span == "*" => (first, last),
-                Some((from, to)) => (self.number(from)?, self.range_end(to)?),
+                Some((from, to)) => {
+                    let from = self.number(from)?;
+                    (from, self.range_end(from, to)?)
+                }
                 None if step.is_some() => (self.number(span)?, last),
                 None => self.number(span).map(|one| (one, one))?,
             };
@@ -141,10 +144,11 @@ impl Field {
         Ok(Numbers { is_each: listed.len() == usize::from(last - first) + 1, listed })
     }
 
-    /// The end of a range. In crontab, a range may end with Sunday.
-    fn range_end(&self, text: &str) -> Result<u16> {
+    /// The end of a range. In crontab, a range that begins with another day may end with Sunday.
+    fn range_end(&self, from: u16, text: &str) -> Result<u16> {
         let number = self.number(text)?;
-        Ok(if number == 0 && self.first_name == 0 && !self.names.is_empty() { 7 } else { number })
+        let is_sunday = number == 0 && self.first_name == 0 && !self.names.is_empty();
+        Ok(if is_sunday && from > 0 { 7 } else { number })
     }
 }
 
@@ -376,6 +380,7 @@ mod tests {
             ("0 9 * * 5-7", "0 9 ? * SUN,FRI,SAT *"),
             ("0 9 * * fri-sun", "0 9 ? * SUN,FRI,SAT *"),
             ("0 9 * * 0", "0 9 ? * SUN *"),
+            ("0 9 * * 0-0", "0 9 ? * SUN *"),
             ("0 9 * * */2", "0 9 ? * SUN,TUE,THU,SAT *"),
             ("0 9 * * 0-6", "0 9 ? * * *"),
             ("*/15 8-18/2 1,15 jan-mar *", "*/15 8-18/2 1,15 JAN-MAR ? *"),
