@@ -52,7 +52,7 @@ async fn a_run_waits_for_two_people_who_are_not_the_one_who_asked() {
     )
     .await;
     let execution = ask(&asker).await;
-    assert_eq!(waiting_for(&ana).await, [execution.clone()]);
+    assert_eq!(waiting_for(&ana).await, std::slice::from_ref(&execution));
     assert!(waiting_for(&asker).await.is_empty() && waiting_for(&other).await.is_empty());
 
     for caller in [&asker, &other] {

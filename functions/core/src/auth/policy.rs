@@ -483,7 +483,8 @@ mod tests {
         let scope = Some(Scope { actions: None, playbooks: Some(vec!["p".to_owned()]) });
         let key = Principal { scope, ..Principal::without_key(me.clone(), Role::Admin) };
         let may = |action, resource| authorize(&key, action, resource).is_ok();
-        let (owners, playbook) = (std::slice::from_ref(&me), |name| Resource::Playbook { name, owners: &[], shared_with: None });
+        let (owners, playbook) =
+            (std::slice::from_ref(&me), |name| Resource::Playbook { name, owners: &[], shared_with: None });
         assert!(may(Action::ListPlaybooks, Resource::Account) && may(Action::RunPlaybook, playbook("p")));
         assert!(!may(Action::RunPlaybook, playbook("q")) && !may(Action::UpdatePlaybook, playbook("p")));
         assert!(!may(Action::Run, Resource::Account) && !may(Action::ListSecrets, Resource::Account));
