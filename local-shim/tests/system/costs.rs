@@ -18,8 +18,8 @@ mod price {
     pub const READ_UNIT: f64 = 0.125 / 1e6;
     /// A GB of lines that CloudWatch Logs takes in, and one that it keeps for a month.
     pub const LOG_GB: f64 = 0.50 + 0.03;
-    /// A KMS key, and alarms on 14 metrics.
-    pub const IDLE: f64 = 1.0 + 14.0 * 0.10;
+    /// A KMS key, and alarms on 16 metrics.
+    pub const IDLE: f64 = 1.0 + 16.0 * 0.10;
 }
 
 /// What a run uses besides its task: measured here, and by `write_units.rs` for a batch of lines.

@@ -136,7 +136,8 @@ fn of_others(action: Action, playbook: &str) -> Resource<'_> {
         Action::ListSchedules | Action::CreateSchedule => Resource::Account,
         _ => match (action.name().0, OTHER.as_ref()) {
             ("executions", requester) if action == Action::ApproveExecution => {
-                Resource::ExecutionFrom { id: "", owners, source: "", approvers: Some(&ALL_ROLES), requester }
+                // Others than admins approve what names them, which an execution's own page asks for.
+                Resource::ExecutionFrom { id: "", owners, source: "", approvers: Some(&[]), requester }
             }
             ("executions", _) => Resource::Execution { id: "", owners },
             ("images", _) => Resource::Image { id: "", owners, shared_with: None },
