@@ -7,6 +7,7 @@ versions; what is listed in KNOWN differs for the reason given there. Ends with 
 emulated was not compared.
 """
 
+import os
 import pathlib
 import re
 import sys
@@ -22,6 +23,7 @@ VOLATILE = {
     "ResponseMetadata", "arn", "Arn", "ARN", "taskDefinitionArn", "taskDefinitionArns", "registeredAt", "revision", "LastModifiedDate",
     "LastModifiedUser", "RoleId", "CreateDate", "TableArn", "TableId", "CreationDateTime", "Version", "taskRoleArn", "executionRoleArn",
     "ScannedCount", "ItemCount", "TableSizeBytes", "taskArn", "clusterArn", "taskArns", "createdAt", "startedAt", "stoppingAt", "stoppedAt", "version",
+    "MessageId", "TopicArn", "SubscriptionArn", "Owner", "ScheduleArn", "CreationDate", "LastModificationDate",
 }
 KNOWN = {
     "dynamodb: a key of another type": "moto finds nothing; DynamoDB says ValidationException",
@@ -38,6 +40,13 @@ KNOWN = {
     "ecs: a task is stopped": "moto's has stopped at once; ECS's is being stopped",
     "apigatewaymanagementapi: a message to nobody": "moto has every connection; API Gateway says GoneException",
     "apigatewaymanagementapi: nobody is sent off": "moto has every connection; API Gateway says GoneException",
+    "sqs: a message of no text": "moto takes it; SQS wants at least one character",
+    "sqs: a message to no queue": "moto names the code of SQS's earlier protocol, which AWS adds in a header and the emulation does not",
+    "sqs: two messages of one id": "moto names the code of SQS's earlier protocol, which AWS adds in a header and the emulation does not",
+    "sqs: no messages": "moto names the code of SQS's earlier protocol, which AWS adds in a header and the emulation does not",
+    "sns: a subject of two lines": "moto takes it; SNS says InvalidParameter",
+    "scheduler: an expression that cannot be read": "moto takes any; EventBridge Scheduler says ValidationException",
+    "scheduler: a group that is not there": "moto fails with a 500; EventBridge Scheduler says ResourceNotFoundException",
     "logs: a stream that is not there": "moto answers with no events; CloudWatch Logs says ResourceNotFoundException",
 }
 
@@ -234,10 +243,70 @@ def api_gateway():
     compare("nobody is sent off", "apigatewaymanagementapi", "delete_connection", ConnectionId="nobody=")
 
 
+def sqs():
+    theirs = client("sqs", MOTO).create_queue(QueueName="moto")["QueueUrl"]
+    urls = {OURS: os.environ["RUNVOY_NOTIFICATIONS_QUEUE"], MOTO: theirs}
+
+    def queue(endpoint):
+        return {"QueueUrl": urls[endpoint]}
+
+    compare("a message is sent", "sqs", "send_message", queue, MessageBody="one", DelaySeconds=900)
+    compare("a message of no text", "sqs", "send_message", queue, MessageBody="")
+    compare("a message to no queue", "sqs", "send_message", lambda endpoint: {"QueueUrl": f"{urls[endpoint]}-none"}, MessageBody="x")
+    compare("a delay that is too long", "sqs", "send_message", queue, MessageBody="x", DelaySeconds=901)
+    compare("messages are sent", "sqs", "send_message_batch", queue, Entries=[{"Id": "a", "MessageBody": "two", "DelaySeconds": 900}])
+    compare("two messages of one id", "sqs", "send_message_batch", queue, Entries=[{"Id": "a", "MessageBody": "x"}, {"Id": "a", "MessageBody": "y"}])
+    compare("no messages", "sqs", "send_message_batch", queue, Entries=[])
+    compare("none is there yet", "sqs", "receive_message", queue, MaxNumberOfMessages=1)
+    compare("more than ten", "sqs", "receive_message", queue, MaxNumberOfMessages=11)
+    compare("a handle of nothing is deleted", "sqs", "delete_message", queue, ReceiptHandle="none")
+    compare("a handle of nothing is hidden", "sqs", "change_message_visibility", queue, ReceiptHandle="none", VisibilityTimeout=1)
+    compare("a time that is too long", "sqs", "change_message_visibility", queue, ReceiptHandle="none", VisibilityTimeout=43_201)
+
+
+def sns():
+    arns = compare("a topic is made", "sns", "create_topic", Name="runvoy-local-moto")
+
+    def topic(endpoint):
+        return {"TopicArn": arns[endpoint]["TopicArn"]}
+
+    compare("a topic of no name", "sns", "create_topic", Name="a b")
+    compare("an address subscribes", "sns", "subscribe", topic, Protocol="email", Endpoint="a@example.com")
+    compare("its subscriptions", "sns", "list_subscriptions_by_topic", topic)
+    compare("a message is published", "sns", "publish", topic, Subject="s", Message="m")
+    compare("a subject of two lines", "sns", "publish", topic, Subject="a\nb", Message="m")
+    compare("a message to no topic", "sns", "publish", lambda endpoint: {"TopicArn": arns[endpoint]["TopicArn"] + "-none"}, Message="m")
+    compare("the topic is deleted", "sns", "delete_topic", topic)
+    compare("no topic is deleted", "sns", "delete_topic", topic)
+
+
+def scheduler():
+    client("scheduler", MOTO).create_schedule_group(Name="runvoy-local")
+    target = {"Arn": os.environ["RUNVOY_SCHEDULE_TARGET_ARN"], "RoleArn": os.environ["RUNVOY_SCHEDULE_ROLE_ARN"], "Input": "{}"}
+    schedule = {
+        "Name": "moto", "GroupName": "runvoy-local", "ScheduleExpression": "cron(0 0 1 1 ? 2099)", "FlexibleTimeWindow": {"Mode": "OFF"},
+        "ScheduleExpressionTimezone": "Europe/Berlin", "Target": target, "State": "DISABLED",
+    }
+    compare("a schedule is made", "scheduler", "create_schedule", **schedule)
+    compare("it is there already", "scheduler", "create_schedule", **schedule)
+    compare("it is shown", "scheduler", "get_schedule", Name="moto", GroupName="runvoy-local")
+    compare("none is shown", "scheduler", "get_schedule", Name="none", GroupName="runvoy-local")
+    compare("an expression that cannot be read", "scheduler", "create_schedule", **{**schedule, "Name": "bad", "ScheduleExpression": "cron(x)"})
+    compare("a group that is not there", "scheduler", "create_schedule", **{**schedule, "GroupName": "none"})
+    compare("it is changed", "scheduler", "update_schedule", **{**schedule, "ScheduleExpression": "rate(5 minutes)"})
+    compare("none is changed", "scheduler", "update_schedule", **{**schedule, "Name": "none"})
+    compare("schedules are listed", "scheduler", "list_schedules", GroupName="runvoy-local", NamePrefix="moto")
+    compare("it is deleted", "scheduler", "delete_schedule", Name="moto", GroupName="runvoy-local")
+    compare("it is deleted again", "scheduler", "delete_schedule", Name="moto", GroupName="runvoy-local")
+
+
 def emulated():
     """Every operation that is emulated, as the sources name them."""
     here = pathlib.Path(__file__).parent.parent / "local-shim/src/aws"
-    services = {"dynamodb": "dynamodb/mod.rs", "ssm": "ssm.rs", "ecs": "ecs/mod.rs", "logs": "logs/mod.rs"}
+    services = {
+        "dynamodb": "dynamodb/mod.rs", "ssm": "ssm.rs", "ecs": "ecs/mod.rs", "logs": "logs/mod.rs",
+        "sqs": "sqs/mod.rs", "sns": "sns.rs", "scheduler": "scheduler/mod.rs",
+    }
     for service, source in services.items():
         for operation in re.findall(r'^ +"([A-Z]\w+)" => (?:run|self|\{)', (here / source).read_text(), re.MULTILINE):
             yield service, xform_name(operation)
@@ -245,7 +314,7 @@ def emulated():
 
 
 prepare_moto()
-for service in (dynamodb, ssm, ecs, logs, iam, api_gateway):
+for service in (dynamodb, ssm, ecs, logs, iam, api_gateway, sqs, sns, scheduler):
     service()
 print(f"{len(compared)} calls of {len(set(compared))} operations compared, {len(failures)} differ without a known reason")
 left_out = sorted(set(emulated()) - set(compared))

@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(plain(None), "somebody@a-long-domain.example.com  revoked  5 min ago  details");
         assert_eq!(plain(Some(56)), "somebody@a-long-domain.example.com  revoked  5 min ago");
         assert_eq!(plain(Some(44)), "somebody@a-long-domain.example.com  revoked");
-        assert_eq!(plain(Some(30)), "somebody@a-long-dom…  revoked");
+        assert_eq!(plain(Some(30)), "somebody@a-long-doma…  revoked");
     }
 
     #[test]

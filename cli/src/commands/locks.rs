@@ -56,7 +56,7 @@ fn print(shown: Value) -> Result<()> {
     output::print(&format!("{name}: {} of {} slots held, {} waiting{paused}", lock.held, lock.slots, lock.waiting))?;
     let mut columns = Columns::new(&["", "EXECUTION", "BY", "SINCE"]);
     let row = |columns: &mut Columns, what: String, one: LockUse| {
-        columns.row([what, one.execution_id.to_string(), one.by.to_string(), ago(&one.since.to_string())]);
+        columns.row([what, one.execution_id.to_string(), one.created_by.to_string(), ago(&one.since.to_string())]);
     };
     for holder in holders {
         row(&mut columns, "holds it".to_owned(), holder);

@@ -214,7 +214,7 @@ async fn say_place(api: &Api, id: &str) {
         Err(_) => Value::Null,
     };
     let waits_for = shown["waits_for"].as_str().unwrap_or("its turn");
-    match shown["place_in_line"].as_u64() {
+    match shown["queue_position"].as_u64() {
         Some(place) => {
             say!("runvoy: queued for {}, place {place} in line; Ctrl+C leaves it", crate::escape::text(waits_for))
         }

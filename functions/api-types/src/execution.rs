@@ -57,7 +57,7 @@ pub struct Execution {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
     /// The locks that it holds until it ends, or waits for.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "lock", default, skip_serializing_if = "Vec::is_empty")]
     pub locks: Vec<String>,
     /// What it waits for, while it is `WAITING` or `QUEUED`, in words for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -30,11 +30,14 @@ pub struct LockUse {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub execution_id: ExecutionId,
     /// The user who started the execution.
-    pub by: Email,
+    pub created_by: Email,
     /// Since when it holds the lock, or waits for it.
     #[serde(with = "time::as_rfc3339")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = "date-time"))]
     pub since: Timestamp,
+    /// The place in line, counted from 1. Absent for a holder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<usize>,
 }
 
 /// A lock with the executions that hold it, and those that wait for it, first come first.
@@ -51,7 +54,7 @@ pub struct LockInFull {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Locks {
-    pub locks: Vec<Lock>,
+    pub locks: Vec<LockInFull>,
 }
 
 /// A change of a lock. What is absent stays as it is.

@@ -75,13 +75,13 @@ async fn runs_that_wait_get_the_lock_in_the_order_in_which_they_came() {
         let (id, started) = run(&system, &command, json!({"lock": "l", "on_conflict": "queue"})).await;
         assert_eq!(started["status"], "QUEUED");
         let shown = show(&system, &id).await;
-        assert_eq!((&shown["place_in_line"], &shown["waits_for"]), (&json!(number), &json!("lock l")));
+        assert_eq!((&shown["queue_position"], &shown["waits_for"]), (&json!(number), &json!("lock l")));
         waiting.push(id);
     }
     // The second leaves the line.
     assert_eq!(system.admin.delete(&format!("/executions/{}", waiting[1])).await.status, 200);
     assert_eq!(show(&system, &waiting[1]).await["status"], "STOPPED");
-    assert_eq!(show(&system, &waiting[2]).await["place_in_line"], 2);
+    assert_eq!(show(&system, &waiting[2]).await["queue_position"], 2);
     let shown = lock(&system, "l").await;
     assert_eq!((&shown["held"], &shown["waiting"]), (&json!(1), &json!(3)));
     assert_eq!(shown["holders"][0]["execution_id"], json!(holder));

@@ -146,7 +146,11 @@ async fn after_a_kill_no_execution_stays_open_no_line_is_lost_and_no_process_is_
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path());
     let sleepers = Sleepers::new(613);
-    let id = id(&program.caller.run(&format!("seq 500; {DETACH}sleep {}", sleepers.seconds)).await);
+    let started = program.caller.run(&format!("seq 500; {DETACH}sleep {}", sleepers.seconds)).await;
+    let id = id(&started);
+    // What a viewer has seen was written before it.
+    let mut viewer = connect(started["websocket_url"].as_str().unwrap()).await.unwrap();
+    Seen::default().read_until(&mut viewer, |seen| seen.messages().contains(&"500".to_owned())).await;
     let deadline = Instant::now() + Duration::from_secs(10);
     while sleepers.count() == 0 {
         assert!(Instant::now() < deadline, "the command does not get to its end");

@@ -9,7 +9,9 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_ecs::types::{AwsVpcConfiguration, LaunchType, NetworkConfiguration};
+use aws_sdk_ecs::types::{
+    AwsVpcConfiguration, ContainerOverride, KeyValuePair, LaunchType, NetworkConfiguration, TaskOverride,
+};
 use local_shim::aws::faults::{Call, Fault};
 use serde_json::{Value, json};
 
@@ -61,6 +63,19 @@ pub async fn leave_half_started(system: &System, status: &str) -> String {
         .launch_type(LaunchType::Fargate)
         .network_configuration(NetworkConfiguration::builder().awsvpc_configuration(vpc).build())
         .started_by(format!("{queued}-1"))
+        .overrides(
+            TaskOverride::builder()
+                .container_overrides(
+                    ["RUNVOY_COMMAND", "RUNVOY_NONCE", "RUNVOY_ENV_NAMES", "RUNVOY_REQUEST_ID", "RUNVOY_IMAGE_ID"]
+                        .into_iter()
+                        .fold(ContainerOverride::builder().name("runner"), |container, name| {
+                            let value = if name == "RUNVOY_COMMAND" { "sleep 60" } else { "" };
+                            container.environment(KeyValuePair::builder().name(name).value(value).build())
+                        })
+                        .build(),
+                )
+                .build(),
+        )
         .send()
         .await
         .unwrap();

@@ -75,7 +75,7 @@ fn rows() -> Vec<Row> {
         row("POST", "/run", Secret, run_secret, 202, DEVELOPER, "executions:run", ran_with_secret),
         row("GET", "/executions", Account, "", 200, ALL, "executions:list", &[]),
         row("GET", "/executions/{}", Execution, "", 200, [true, true, true, false], "executions:read", &[]),
-        row("GET", "/executions/{}/status", Execution, "", 200, [true, false, true, false], "executions:status", &[]),
+        row("GET", "/executions/{}/status", Execution, "", 200, [true, true, true, false], "executions:status", &[]),
         row("GET", "/executions/{}/logs", Execution, "", 200, OPERATOR, "executions:logs", &[]),
         row("DELETE", "/executions/{}", Execution, "", 204, OPERATOR, "executions:kill", &[]),
         row(

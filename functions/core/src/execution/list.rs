@@ -40,6 +40,8 @@ pub struct Filter {
     /// An image's id, or its name with or without tag, as the id begins with it.
     pub image: Option<String>,
     pub source: Option<String>,
+    /// A lock that it holds, has held, or waits for.
+    pub lock: Option<String>,
     /// The name of the playbook that it was started by.
     pub playbook: Option<String>,
     /// Started at this time or later.
@@ -69,7 +71,11 @@ pub(crate) fn is_of_image(id: &str, wanted: &str) -> bool {
 impl Filter {
     /// Tells whether a query may return executions that the filter leaves out.
     fn is_sparse(&self) -> bool {
-        self.created_by.is_some() || self.image.is_some() || self.source.is_some() || !self.words.is_empty()
+        self.created_by.is_some()
+            || self.image.is_some()
+            || self.source.is_some()
+            || self.lock.is_some()
+            || !self.words.is_empty()
     }
 
     fn matches(&self, execution: &Execution) -> bool {
@@ -78,6 +84,7 @@ impl Filter {
         self.created_by.as_ref().is_none_or(|by| *by == execution.created_by)
             && self.image.as_ref().is_none_or(is_image)
             && self.source.as_ref().is_none_or(|source| *source == execution.asked.source)
+            && self.lock.as_ref().is_none_or(|lock| execution.locks.contains(lock))
             && self.playbook.as_ref().is_none_or(|name| playbook::name_in_source(&execution.asked.source) == Some(name))
             && self.since.is_none_or(|since| since <= execution.started_at)
             && self.until.is_none_or(|until| until >= execution.started_at)

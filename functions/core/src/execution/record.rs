@@ -411,7 +411,7 @@ pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -
     }
     let with_locks = update.clone().update_expression(&expression).condition_expression(&condition);
     let update = update.update_expression(expression).condition_expression(condition + may_hold_locks);
-    let update = if may_hold_locks.is_empty() { update } else { update.expression_attribute_names("#locks", "locks") };
+    let update = if may_hold_locks.is_empty() { update } else { update.expression_attribute_names("#locks", "lock") };
     match table::write(app, || update.clone().send()).await {
         Ok(written) => {
             let record = ExecutionRecord::from_item(written.attributes.unwrap_or_default())?;

@@ -26,8 +26,9 @@ const MAX_NAME: usize = 100;
 /// # Errors
 /// [`Error::Invalid`] for a name that no lock can have.
 pub fn check_name(name: &str) -> Result<()> {
-    let fits =
-        (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    let fits = (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+            // No URL reaches them.
+            && ![".", ".."].contains(&name);
     if fits {
         return Ok(());
     }
@@ -136,7 +137,7 @@ impl Claim {
     }
 
     pub(super) fn shown(self) -> LockUse {
-        LockUse { execution_id: self.execution_id, by: self.by, since: self.since }
+        LockUse { execution_id: self.execution_id, created_by: self.by, since: self.since, position: None }
     }
 }
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use runvoy_api_types::{Lock, LockInFull, SetLock};
+use runvoy_api_types::{LockInFull, LockUse, SetLock};
 
 use super::{
     MAX_SLOTS,
-    items::{self, HEAD, HOLDER, Head, PLACE, check_name},
+    items::{self, Claim, HEAD, HOLDER, Head, PLACE, check_name},
     nudge,
     release::free_lost,
 };
@@ -16,29 +16,34 @@ use crate::{
     audit::{self, Actor, Entry},
     auth::Action,
     execution::ExecutionRecord,
-    table::{self, number, string},
+    table::{self, number},
 };
 
 /// All locks, by name.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
-pub async fn list(app: &App) -> Result<Vec<Lock>> {
-    let scan = app
-        .aws
-        .dynamodb
-        .scan()
-        .table_name(&app.config.tables.locks)
-        .consistent_read(true)
-        .filter_expression("place = :head")
-        .expression_attribute_values(":head", string(HEAD));
-    let mut items = scan.into_paginator().items().send();
-    let mut locks = BTreeMap::new();
-    while let Some(item) = items.next().await {
-        let head: Head = table::from_item(item?)?;
-        locks.insert(head.name.clone(), head.shown());
+pub async fn list(app: &App) -> Result<Vec<LockInFull>> {
+    let scan = app.aws.dynamodb.scan().table_name(&app.config.tables.locks).consistent_read(true);
+    let mut found = scan.into_paginator().items().send();
+    let (mut heads, mut claims) = (BTreeMap::new(), BTreeMap::<String, Vec<Claim>>::new());
+    while let Some(item) = found.next().await {
+        let item = item?;
+        if item.get("place").and_then(|place| place.as_s().ok()).is_some_and(|place| place == HEAD) {
+            let head: Head = table::from_item(item)?;
+            heads.insert(head.name.clone(), head);
+        } else {
+            let claim: Claim = table::from_item(item)?;
+            claims.entry(claim.name.clone()).or_default().push(claim);
+        }
     }
-    Ok(locks.into_values().collect())
+    let mut in_full = |head: Head| {
+        let mut claims = claims.remove(&head.name).unwrap_or_default();
+        claims.sort_by(|one, other| one.place.cmp(&other.place));
+        let (holders, queue) = claims.into_iter().partition(|claim| claim.place.starts_with(HOLDER));
+        shown(head, holders, queue)
+    };
+    Ok(heads.into_values().map(&mut in_full).collect())
 }
 
 /// A lock with its holders and its line.
@@ -46,11 +51,20 @@ pub async fn list(app: &App) -> Result<Vec<Lock>> {
 /// # Errors
 /// [`Error::NotFound`] when no run has used it and no one has set it.
 pub async fn show(app: &App, name: &str) -> Result<LockInFull> {
-    let head = items::head(app, name).await?.ok_or_else(|| Error::not_found("lock", name))?;
+    let missing = || Error::not_found("lock", name);
+    check_name(name).map_err(|_| missing())?;
+    let head = items::head(app, name).await?.ok_or_else(missing)?;
     let holders = items::claims(app, name, HOLDER, None).await?;
-    let queue = items::claims(app, name, PLACE, None).await?;
-    let shown = |claims: Vec<items::Claim>| claims.into_iter().map(items::Claim::shown).collect();
-    Ok(LockInFull { lock: head.shown(), holders: shown(holders), queue: shown(queue) })
+    Ok(shown(head, holders, items::claims(app, name, PLACE, None).await?))
+}
+
+fn shown(head: Head, holders: Vec<Claim>, queue: Vec<Claim>) -> LockInFull {
+    let in_line = |(at, claim): (usize, Claim)| LockUse { position: Some(at + 1), ..claim.shown() };
+    LockInFull {
+        lock: head.shown(),
+        holders: holders.into_iter().map(Claim::shown).collect(),
+        queue: queue.into_iter().enumerate().map(in_line).collect(),
+    }
 }
 
 /// The place of an execution in the line of the lock that it waits for, counted from 1. `None` if it waits for none.
@@ -103,7 +117,7 @@ pub async fn set(app: &App, name: &str, change: &SetLock, actor: &Actor) -> Resu
 /// The first error, after all locks have been tried.
 pub(crate) async fn sweep(app: &App) -> Result<()> {
     let mut failed = None;
-    for lock in list(app).await?.into_iter().filter(|lock| lock.held > 0 || lock.waiting > 0) {
+    for lock in list(app).await?.into_iter().map(|one| one.lock).filter(|lock| lock.held > 0 || lock.waiting > 0) {
         let swept = async {
             free_lost(app, &lock.name).await?;
             nudge(app, &lock.name).await

@@ -56,6 +56,10 @@ pub(super) struct ListParameters {
     source: Option<String>,
     /// Only executions of this playbook.
     playbook: Option<String>,
+    /// Only executions of this schedule.
+    schedule: Option<String>,
+    /// Only executions that hold this lock, held it, or wait for it.
+    lock: Option<String>,
     /// Only executions that were started at this time or later: RFC 3339, or seconds since 1970.
     since: Option<String>,
     /// Only executions that were started at this time or earlier.
@@ -106,7 +110,8 @@ impl ListParameters {
         Ok(Filter {
             created_by,
             image: given(&self.image),
-            source: given(&self.source),
+            source: given(&self.source).or_else(|| given(&self.schedule).map(|name| format!("schedule:{name}"))),
+            lock: given(&self.lock),
             playbook: given(&self.playbook),
             since: time_parameter("since", given(&self.since))?,
             until: time_parameter("until", given(&self.until))?,
@@ -115,7 +120,7 @@ impl ListParameters {
     }
 
     /// The parameters that the next page has too.
-    fn kept(&self) -> [(&'static str, Option<&str>); 10] {
+    fn kept(&self) -> [(&'static str, Option<&str>); 12] {
         [
             ("status", self.status.as_deref()),
             ("user", self.user.as_deref()),
@@ -123,6 +128,8 @@ impl ListParameters {
             ("image", self.image.as_deref()),
             ("source", self.source.as_deref()),
             ("playbook", self.playbook.as_deref()),
+            ("schedule", self.schedule.as_deref()),
+            ("lock", self.lock.as_deref()),
             ("since", self.since.as_deref()),
             ("until", self.until.as_deref()),
             ("q", self.q.as_deref()),
@@ -266,7 +273,7 @@ pub(super) struct ExecutionInFull {
     request: Option<AskedAgain>,
     /// Its place in the line of the lock that it waits for, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    place_in_line: Option<usize>,
+    queue_position: Option<usize>,
 }
 
 /// Shows an execution
@@ -289,8 +296,8 @@ pub(super) async fn show(
             None
         }
     };
-    let place_in_line = lock::place_in_line(&app, &record).await?;
-    Ok(Json(ExecutionInFull { execution: record.execution, request, place_in_line }))
+    let queue_position = lock::place_in_line(&app, &record).await?;
+    Ok(Json(ExecutionInFull { execution: record.execution, request, queue_position }))
 }
 
 /// The execution that a path names.

@@ -94,6 +94,17 @@ fn invalid(message: impl Into<String>) -> AwsError {
     AwsError::new("InvalidParameterValue", message)
 }
 
+/// Refuses a text that is no handle. One of a message that is gone is none that is refused here.
+fn check_receipt(receipt: &str) -> Result<(), AwsError> {
+    if uuid::Uuid::parse_str(receipt).is_ok() {
+        return Ok(());
+    }
+    Err(AwsError::new(
+        "com.amazonaws.sqs#ReceiptHandleIsInvalid",
+        format!("The input receipt handle \"{receipt}\" is not a valid receipt handle."),
+    ))
+}
+
 /// The URL of a queue.
 pub(crate) fn url(name: &str) -> String {
     format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}")
@@ -252,6 +263,7 @@ impl Sqs {
 
     fn delete_call(&self, request: Delete) -> Result<Vec<u8>, AwsError> {
         let queue = self.queue(&request.queue_url)?;
+        check_receipt(&request.receipt_handle)?;
         self.delete(queue, &request.receipt_handle).map_err(|error| AwsError::internal(&error))?;
         write(&json!({}))
     }
@@ -265,6 +277,7 @@ impl Sqs {
         let queue = self.queue(&request.queue_url)?;
         let seconds = request.visibility_timeout;
         check_visibility(seconds)?;
+        check_receipt(&request.receipt_handle)?;
         let hidden =
             self.lock().hide(&queue.name, &request.receipt_handle, self.now(), seconds * 1000, MAX_VISIBILITY * 1000);
         match hidden.map_err(|error| AwsError::internal(&error))? {
