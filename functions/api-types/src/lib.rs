@@ -16,6 +16,7 @@ pub mod limits;
 mod lock;
 mod log_event;
 mod notification;
+pub mod object;
 pub mod playbook;
 mod request_id;
 mod role;

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Email, ExecutionId, Problem, RequestId, time};
+use crate::{Email, ExecutionId, Problem, RequestId, object, time};
 
 /// The name of a notification: 1 to 64 letters, digits, dots, hyphens and underscores, and not `.` or `..`, which clients remove from a
 /// URL's path.
@@ -266,7 +266,7 @@ pub struct CreateNotification {
     /// `failed` and `recovered` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<Vec<NotificationEvent>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object::optional", skip_serializing_if = "Option::is_none")]
     pub r#for: Option<NotificationFor>,
     /// Seconds after which an execution is slow; twice as long as its series usually takes if absent or 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -300,7 +300,7 @@ pub struct UpdateNotification {
     pub channel: Option<Channel>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<Vec<NotificationEvent>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object::optional", skip_serializing_if = "Option::is_none")]
     pub r#for: Option<NotificationFor>,
     /// 0 goes back to twice the usual time.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Email, ExecutionId, OnConflict, RequestId, ScheduleName, Status, time};
+use crate::{Email, ExecutionId, OnConflict, RequestId, ScheduleName, Status, object, time};
 
 /// A schedule as the API shows it. It has one of `cron`, `rate` and `at`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +24,7 @@ pub struct Schedule {
     pub at: Option<String>,
     /// Of the IANA database.
     pub timezone: String,
+    #[serde(deserialize_with = "object::only")]
     pub run: ScheduledRun,
     pub on_missed: OnMissed,
     /// `false` while it is paused.
@@ -194,6 +195,7 @@ pub struct CreateSchedule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(example = "Europe/Berlin"))]
     pub timezone: Option<String>,
+    #[serde(deserialize_with = "object::only")]
     pub run: ScheduledRun,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_missed: Option<OnMissed>,
@@ -215,7 +217,7 @@ pub struct UpdateSchedule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
     /// Replaces the whole run. The schedule runs with the caller's rights from then on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object::optional", skip_serializing_if = "Option::is_none")]
     pub run: Option<ScheduledRun>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_missed: Option<OnMissed>,

@@ -59,6 +59,12 @@ async fn a_lock_that_is_held_refuses_the_next_run_and_names_its_holder() {
     let free = lock(&system, "tf-prod").await;
     assert_eq!((&free["held"], &free["waiting"], &free["holders"]), (&json!(0), &json!(0), &json!([])));
     let (next, _) = run(&system, "true", json!({"lock": "tf-prod"})).await;
+    let of_lock = system.admin.get("/executions?lock=tf-prod").await.json();
+    let ids: Vec<&Value> = of_lock.as_array().unwrap().iter().map(|one| &one["execution_id"]).collect();
+    assert_eq!(ids, [&json!(next), &json!(holder)]);
+    let unreachable = system.admin.post("/run", &json!({"command": "true", "lock": ".."})).await;
+    assert_eq!((unreachable.status.as_u16(), &unreachable.json()["field"]), (400, &json!("lock")));
+    assert_eq!(system.admin.get(&format!("/locks/{}", "x".repeat(3000))).await.status, 404);
     system.admin.wait_for(&next, "SUCCEEDED").await;
     system.shim.shut_down().await;
 }

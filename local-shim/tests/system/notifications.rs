@@ -222,6 +222,8 @@ async fn what_cannot_be_a_notification_is_refused_at_its_field() {
         (url("ftp://example.com"), "channel.webhook.url"),
         (url("example.com"), "channel.webhook.url"),
         (url("https://user:password@example.com/"), "channel.webhook.url"),
+        (url("https://example.com:99999/"), "channel.webhook.url"),
+        (json!({"name": "n", "channel": ok, "for": []}), "for"),
         (url("https://10.0.0.1/"), "channel.webhook.url"),
         (url("https://169.254.169.254/latest/meta-data"), "channel.webhook.url"),
         (url("https://[::ffff:10.0.0.1]/"), "channel.webhook.url"),

@@ -148,6 +148,8 @@ async fn what_cannot_be_a_schedule_is_refused_with_the_field() {
         (json!({"name": "x", "at": "2020-01-01T00:00", "run": run}), "at"),
         (json!({"name": "x", "rate": "5 minutes", "timezone": "Mars/Base", "run": run}), "timezone"),
         (json!({"name": "x", "rate": "5 minutes", "run": {"command": " "}}), "run.command"),
+        (json!({"name": "x", "rate": "5 minutes", "run": {"command": "true", "cpu": 300}}), "run.cpu"),
+        (json!({"name": "x", "rate": "5 minutes", "run": ["true", null]}), "run"),
         (json!({"name": "x", "rate": "5 minutes", "run": {"command": "true", "image": "none"}}), "image"),
         (
             json!({"name": "x", "rate": "5 minutes", "run": {"command": "true", "env": {"DB_PASSWORD": "x"}}}),

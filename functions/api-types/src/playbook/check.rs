@@ -188,7 +188,9 @@ mod tests {
             field(Parameter { default: Some("c".into()), allowed: texts(&["a"]), ..named(Choice) }),
             at("default")
         );
-        assert_eq!(field(Parameter { pattern: Some("(".into()), ..named(String) }), at("pattern"));
+        for no_expression in ["(", "a)|(b"] {
+            assert_eq!(field(Parameter { pattern: Some(no_expression.into()), ..named(String) }), at("pattern"));
+        }
         assert_eq!(field(Parameter { pattern: Some("a".into()), ..named(Date) }), at("pattern"));
         assert_eq!(field(Parameter { min_length: Some(2), max_length: Some(1), ..named(String) }), at("min_length"));
     }

@@ -23,7 +23,7 @@ pub use requests::{
 };
 pub use span::Span;
 
-use crate::{Approvals, Email, OnConflict, Problem, RequestId, time};
+use crate::{Approvals, Email, OnConflict, Problem, RequestId, object, time};
 
 /// Commands with what they need, and the parameters that callers fill in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ pub struct Playbook {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
     /// Who must approve each run before it starts; nobody if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object::optional", skip_serializing_if = "Option::is_none")]
     pub approvals: Option<Approvals>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Parameter>,

@@ -80,9 +80,11 @@ fn is_default(kind: &ParameterType) -> bool {
 /// Bytes of a compiled pattern: patterns that need more are refused.
 const MAX_PATTERN_BYTES: usize = 256 * 1024;
 
-/// The expression that matches whole values.
+/// The expression that matches whole values. `None` for a text that is no expression by itself, such as `a)|(b`.
 pub(super) fn pattern(text: &str) -> Option<regex_lite::Regex> {
-    regex_lite::RegexBuilder::new(&format!("^(?:{text})$")).size_limit(MAX_PATTERN_BYTES).build().ok()
+    let compiled = |text: &str| regex_lite::RegexBuilder::new(text).size_limit(MAX_PATTERN_BYTES).build().ok();
+    compiled(text)?;
+    compiled(&format!("^(?:{text})$"))
 }
 
 impl Parameter {

@@ -192,7 +192,9 @@ mod tests {
             let config = Config::from_lookup(|name| match name {
                 "RUNVOY_ASSIGN_PUBLIC_IP" => Some(setting.to_owned()),
                 "RUNVOY_SUBNETS" => Some("subnet-1,subnet-2".to_owned()),
-                "RUNVOY_WEBSOCKET_API_ENDPOINT" => Some("https://example.com/live".to_owned()),
+                "RUNVOY_WEBSOCKET_API_ENDPOINT" | "RUNVOY_NOTIFICATIONS_QUEUE" => {
+                    Some("https://example.com/live".to_owned())
+                }
                 name if name.ends_with("_TABLE") || name.starts_with("RUNVOY_SCHEDULE_") => Some(name.to_owned()),
                 "RUNVOY_SIDECAR_IMAGE"
                 | "RUNVOY_ECS_CLUSTER"

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Result, environment,
+    image::size,
     lock::{self, MAX_LOCKS_OF_A_RUN, MAX_SLOTS},
 };
 
@@ -140,6 +141,7 @@ impl TryFrom<RunRequest> for ValidRun {
             let problem = format!("a run has {MAX_SECRETS_OF_A_RUN} secrets at most, not {}", request.secrets.len());
             return Err(Error::invalid(problem).at_field("secrets"));
         }
+        size::check_parts(request.cpu, request.memory)?;
         if let Some(disk) = request.disk.filter(|disk| !DISK_GIB.contains(disk)) {
             let (least, most) = (DISK_GIB.start(), DISK_GIB.end());
             return Err(Error::invalid(format!("disk must be {least} to {most} GiB, not {disk}"))

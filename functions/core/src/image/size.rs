@@ -7,10 +7,7 @@ use crate::{Error, Result};
 /// # Errors
 /// [`Error::Invalid`] for a pair of CPU units and MiB that no Fargate task has.
 pub(crate) fn check(cpu: u32, memory: u32) -> Result<()> {
-    let Some(size) = SIZES.iter().find(|size| size.cpu == cpu) else {
-        let all: Vec<String> = SIZES.iter().map(|size| size.cpu.to_string()).collect();
-        return Err(Error::invalid(format!("cpu {cpu} is none of {}", all.join(", "))).at_field("cpu"));
-    };
+    let Some(size) = SIZES.iter().find(|size| size.cpu == cpu) else { return Err(no_cpu(cpu)) };
     if size.takes(memory) {
         return Ok(());
     }
@@ -21,4 +18,25 @@ pub(crate) fn check(cpu: u32, memory: u32) -> Result<()> {
         format!("with cpu {cpu}, memory must be {from} to {to} MiB in steps of {}, not {memory}", size.step)
     };
     Err(Error::invalid(problem).at_field("memory"))
+}
+
+/// Checks what is known of a size before its other part is.
+///
+/// # Errors
+/// [`Error::Invalid`] for CPU units that no Fargate task has, and for MiB that none has with any CPU.
+pub(crate) fn check_parts(cpu: Option<u32>, memory: Option<u32>) -> Result<()> {
+    if let Some(cpu) = cpu.filter(|cpu| !SIZES.iter().any(|size| size.cpu == *cpu)) {
+        return Err(no_cpu(cpu));
+    }
+    match memory.filter(|memory| !SIZES.iter().any(|size| size.takes(*memory))) {
+        None => Ok(()),
+        Some(memory) => Err(Error::invalid(format!("Fargate has no tasks of {memory} MiB of memory"))
+            .with_hint("the API's description lists the pairs of CPU and memory")
+            .at_field("memory")),
+    }
+}
+
+fn no_cpu(cpu: u32) -> Error {
+    let all: Vec<String> = SIZES.iter().map(|size| size.cpu.to_string()).collect();
+    Error::invalid(format!("cpu {cpu} is none of {}", all.join(", "))).at_field("cpu")
 }

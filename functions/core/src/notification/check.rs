@@ -114,6 +114,10 @@ fn url(text: &str, config: &Config) -> Result<()> {
         return bad("must not have a user or a password")
             .map_err(|error: Error| error.with_hint("receivers know runvoy by the signature"));
     }
+    let has_port = uri.authority().is_some_and(|authority| authority.as_str().len() > host.len());
+    if has_port && uri.port_u16().is_none() {
+        return bad("has a port that is none");
+    }
     match literal(host) {
         Some(address) if !address::is_allowed(address, config.private_webhooks) => {
             bad("is in a private network, which webhooks may not reach")

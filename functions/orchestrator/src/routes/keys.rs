@@ -8,6 +8,7 @@ use axum::{
     http::{StatusCode, header},
     response::IntoResponse,
 };
+use runvoy_api_types::object;
 use runvoy_core::{
     App, Email,
     auth::{Action, Resource},
@@ -69,15 +70,9 @@ pub(super) struct CreateKey {
     #[schema(minimum = 0, maximum = 315_360_000)]
     expires_in: Option<u64>,
     /// Limits the key to some actions.
-    #[serde(default, deserialize_with = "scope")]
+    #[serde(default, deserialize_with = "object::optional")]
     #[schema(value_type = Option<Scope>)]
     scope: Option<Scope>,
-}
-
-/// Reads a scope from an object only. Derived code would read an array too, as the fields in their order.
-fn scope<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Scope>, D::Error> {
-    let object: Option<serde_json::Map<String, serde_json::Value>> = Option::deserialize(deserializer)?;
-    object.map(|object| serde_json::from_value(object.into()).map_err(serde::de::Error::custom)).transpose()
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
