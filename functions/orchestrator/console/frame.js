@@ -31,7 +31,7 @@ export function frame({ places, me, connection, content, signOut, palette }) {
     menu.classList.toggle("open", isOpen);
   }
   const bar = element("header", { class: "bar" },
-    element("a", { class: "brand", href: "/" }, element("span", { class: "mark", "aria-hidden": true }, "›_"), "runvoy"),
+    element("a", { class: "brand", href: "/" }, element("span", { class: "logo", "aria-hidden": true }, "›_"), "runvoy"),
     button, menu,
     element("button", { class: "quiet sign-out", type: "button", onclick: signOut }, "Sign out"));
   bar.addEventListener("keydown", (event) => {

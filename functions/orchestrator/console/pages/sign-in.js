@@ -23,7 +23,7 @@ export function signInPage(signIn, message) {
   return {
     title: "Sign in",
     body: element("div", { class: "sign-in" },
-      element("h1", {}, element("span", { class: "mark", "aria-hidden": true }, "›_"), "runvoy"),
+      element("h1", {}, element("span", { class: "logo", "aria-hidden": true }, "›_"), "runvoy"),
       element("p", {}, "Run commands in your team's AWS account, and watch what they print."),
       message ? element("p", { class: "problem", role: "alert" }, message) : undefined,
       form({
