@@ -24,6 +24,9 @@ const PASSING = [429, 502, 503, 504];
  * @typedef {import("./api-types.js").LogEvent} LogEvent
  * @typedef {import("./api-types.js").Logs} Logs
  * @typedef {import("./api-types.js").Schedule} Schedule
+ * @typedef {import("./api-types.js").Lock} Lock
+ * @typedef {import("./api-types.js").LockInFull} LockInFull
+ * @typedef {import("./api-types.js").LockUse} LockUse
  * @typedef {{name: string, version: number, published_by: string, published_at: string, description?: string, created_by: string, owned_by: string[],
  *   shared_with?: string[]}} PlaybookSummary
  * @typedef {PlaybookSummary & import("./playbook-file.js").Playbook} PublishedPlaybook
@@ -67,6 +70,9 @@ export function describe(error) {
   // A remedy that names a route is for programs.
   return ROUTE.test(error.details) ? error.message : error.details;
 }
+
+/** Whether an execution has no task yet. @param {Status} status */
+export const isBefore = (status) => status === "WAITING" || status === "QUEUED";
 
 export const isEnd = (/** @type {Status} */ status) => ["SUCCEEDED", "FAILED", "STOPPED"].includes(status);
 

@@ -15,6 +15,7 @@ import { executionPage } from "./pages/execution.js";
 import { executionsPage } from "./pages/executions.js";
 import { imagesPage } from "./pages/images.js";
 import { keysPage } from "./pages/keys.js";
+import { locksPage } from "./pages/locks.js";
 import { notificationsPage } from "./pages/notifications.js";
 import { operationsPage } from "./pages/operations.js";
 import { overviewPage } from "./pages/overview.js";
@@ -51,6 +52,7 @@ const PLACES = [
   { path: "/run", name: "Run", icon: "run", group: "Runs", needs: ["executions:run"], page: (context) => runPage(context) },
   { path: "/playbooks", name: "Playbooks", icon: "playbooks", group: "Runs", needs: ["playbooks:list"], page: (context) => playbooksPage(context) },
   { path: "/schedules", name: "Schedules", icon: "schedules", group: "Runs", needs: ["schedules:list"], page: (context) => schedulesPage(context) },
+  { path: "/locks", name: "Locks", icon: "locks", group: "Runs", needs: ["locks:list"], page: (context) => locksPage(context) },
   { path: "/images", name: "Images", icon: "images", group: "Resources", needs: ["images:list"], page: (context) => imagesPage(context) },
   { path: "/secrets", name: "Secrets", icon: "secrets", group: "Resources", needs: ["secrets:list"], page: (context) => secretsPage(context) },
   { path: "/notifications", name: "Notifications", icon: "notifications", group: "Resources", needs: ["notifications:list"], page: (context) => notificationsPage(context) },

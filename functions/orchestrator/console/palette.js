@@ -60,6 +60,7 @@ export function showPalette({ places, api, may, go, signOut }) {
     ...places.map(({ path, name }) => ({ name: `Go to ${name}`, act: () => go(path) })),
     { name: "Failed executions", act: () => go("/?status=FAILED") },
     { name: "My executions", act: () => go("/?mine=1") },
+    { name: "What waits in line", act: () => go("/?status=QUEUED") },
     { name: "What runs now", act: () => go("/?status=RUNNING") },
     { name: "Colours: light", act: () => setTheme("light") },
     { name: "Colours: dark", act: () => setTheme("dark") },

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from system import ROOT
 
 AXE = Path(os.environ.get("AXE", ROOT / "target/ci/console/node_modules/axe-core/axe.min.js"))
-PAGES = ["/", "/run", "/playbooks", "/playbooks?edit=", "/playbooks?name=axe", "/schedules", "/images", "/secrets", "/users", "/overview", "/audit", "/keys", "/operations", "/docs", "/no-such-page"]
+PAGES = ["/", "/run", "/playbooks", "/playbooks?edit=", "/playbooks?name=axe", "/schedules", "/locks", "/locks?name=axe", "/images", "/secrets", "/users", "/overview", "/audit", "/keys", "/operations", "/docs", "/no-such-page"]
 
 
 def violations(page):
@@ -24,6 +24,8 @@ def violations(page):
 def test_pages_are_accessible(visit, system, scheme, width, tmp_path):
     name = f"{scheme}-{width}"
     system.api("POST", "/secrets", {"name": f"axe-{name}", "key_name": "AXE", "value": "x"})
+    system.api("PUT", "/locks/axe", {"slots": 2})
+    system.api("POST", "/run", {"command": "echo held", "lock": "axe"})
     parameters = [{"name": "STAGE", "type": "choice", "allowed": ["test", "live"]}, {"name": "ZONES", "type": "choices", "allowed": ["a", "b"]},
                   {"name": "DRY", "type": "boolean"}, {"name": "NOTE", "type": "text", "description": "Why"}, {"name": "DAY", "type": "date", "required": False}]
     system.api("PUT", "/playbooks/axe", {"description": "For the checker", "commands": ["echo $NOTE"], "parameters": parameters})

@@ -10,7 +10,7 @@ export const PAGE = 50;
 const JOIN_PAGES = 10;
 /** Executions that run, of which one request is to tell whether they still do. */
 const OPEN = 200;
-const OPEN_STATUSES = "STARTING,RUNNING,TERMINATING";
+const OPEN_STATUSES = "WAITING,QUEUED,STARTING,RUNNING,TERMINATING";
 /** How long a request of the list that is made again and again may take, in milliseconds. */
 const REFRESH_TIMEOUT = 10_000;
 

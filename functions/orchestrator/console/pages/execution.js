@@ -1,6 +1,6 @@
 /** Shows one execution: how it is going, what was asked, and its log. */
 
-import { ApiError, describe, isEnd } from "../api.js";
+import { ApiError, describe, isBefore, isEnd } from "../api.js";
 import { asCommandLine, asCurl, duration, local, took } from "../format.js";
 import { unordered } from "../log/text.js";
 import { LogView } from "../log/view.js";
@@ -12,6 +12,7 @@ import { asShown, reason, statusBadge, statusWord } from "../ui/status.js";
 import { toast } from "../ui/toast.js";
 import { approvals } from "./approvals.js";
 import { auditOf } from "./audit-entries.js";
+import { lockLink } from "./locks.js";
 import { missing, runOf, send } from "./rerun.js";
 
 /** @typedef {import("../api.js").Execution} Execution */
@@ -59,7 +60,7 @@ export function executionPage(context, id) {
         clock,
         element("div", { class: "buttons" },
           !isEnd(status) && (owns || may("executions:kill")) &&
-            element("button", { class: "danger", type: "button", disabled: status === "TERMINATING", onclick: stop }, "Stop"),
+            element("button", { class: "danger", type: "button", disabled: status === "TERMINATING", onclick: stop }, stopWord(status)),
           owns && playbookOf(execution.source ?? "") !== undefined &&
             element("button", { type: "button", onclick: () => go(`/playbooks?name=${encodeURIComponent(playbookOf(execution.source ?? "") ?? "")}&again=${encodeURIComponent(id)}`) }, "Same values again"),
           may("executions:run") &&
@@ -67,11 +68,12 @@ export function executionPage(context, id) {
           may("executions:run") &&
             element("button", { type: "button", title: "Opens the form with what was asked, to change it and run it", onclick: () => go(`/run?again=${encodeURIComponent(id)}`) }, "Run again"))),
       why && element("p", { class: "reason", "data-status": status }, why),
+      waits(execution, may("locks:read")),
       approvals(context, execution, load),
       commandText(command),
       element("details", { class: "fold", open: isWide.matches || Boolean(head.querySelector(".fold")?.hasAttribute("open")) }, element("summary", {}, "Details"), element("div", { class: "execution-foot" },
         element("dl", { class: "facts" },
-          ...facts(execution, requestLink).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
+          ...facts(execution, requestLink, may("locks:read")).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
         element("div", { class: "buttons small" },
           copyButton("Copy link", () => new URL(`/logs?execution_id=${encodeURIComponent(id)}${location.hash}`, location.origin).href, "Link"),
           copyButton("Copy as curl", () => asCurl(run(), location.origin), "curl command"),
@@ -85,7 +87,7 @@ export function executionPage(context, id) {
 
   function tick() {
     if (!execution) return;
-    clock.textContent = took(execution, connection.now());
+    clock.textContent = (isBefore(execution.status) ? "has waited " : "") + took(execution, connection.now());
   }
 
   /** @param {Event} event @param {Execution} execution */
@@ -103,15 +105,16 @@ export function executionPage(context, id) {
   }
 
   async function stop() {
+    const before = execution && isBefore(execution.status);
     const sure = await confirm({
-      title: "Stop this execution?",
-      text: "The command gets SIGTERM, and SIGKILL when it does not end.",
-      action: "Stop",
+      title: before ? "Do without this run?" : "Stop this execution?",
+      text: before ? "It has not started. It leaves the line, and will not run." : "The command gets SIGTERM, and SIGKILL when it does not end.",
+      action: stopWord(execution?.status),
     });
     if (!sure) return;
     try {
       await api.delete(path);
-      toast("The execution is being stopped");
+      toast(before ? "It does not wait any more" : "The execution is being stopped");
       await load();
     } catch (error) {
       toast(describe(error), "problem");
@@ -181,19 +184,34 @@ export function executionPage(context, id) {
   };
 }
 
-/** @param {Execution} execution @param {(request: string) => import("../ui/dom.js").Child} requestLink @returns {[string, import("../ui/dom.js").Child][]} */
-function facts(execution, requestLink) {
-  const { image_id, created_by, started_at, completed_at, variables = [], secrets = [], timeout, git_repo, git_ref, git_path, git_commit } = execution;
+/** @param {Execution} execution @param {(request: string) => import("../ui/dom.js").Child} requestLink @param {boolean} mayRead its locks @returns {[string, import("../ui/dom.js").Child][]} */
+function facts(execution, requestLink, mayRead) {
+  const { image_id, created_by, started_at, completed_at, variables = [], secrets = [], timeout, git_repo, git_ref, git_path, git_commit, locks = [] } = execution;
   /** @type {[string, import("../ui/dom.js").Child][]} */
   const all = [
-    ["Image", imageName(image_id)], ["Run by", created_by], ["Started", local(started_at)], ["Ended", completed_at ? local(completed_at) : ""],
+    ["Image", imageName(image_id)], ["Run by", created_by], [isBefore(execution.status) ? "Asked for" : "Started", local(started_at)], ["Ended", completed_at ? local(completed_at) : ""],
     ["Variables", variables.join(", ")], ["Secrets", secrets.join(", ")], ["Timeout", timeout ? duration(timeout) : ""],
     ["Size", size(execution)], ["Timing", timing(execution)], ["Cost, estimated", cost(execution)],
     ["Playbook", playbookLink(execution)],
+    [locks.length > 1 ? "Locks" : "Lock", locks.length > 0 ? lockLinks(locks, mayRead) : ""],
     ["Repository", [git_repo, git_ref, git_path, git_commit?.slice(0, 12)].filter(Boolean).join(" ")],
     ["Request id", requestLink(execution.created_by_request_id)], ["Execution id", execution.execution_id],
   ];
   return all.filter(([, value]) => value !== "");
+}
+
+/** What the button says that stops an execution. @param {Execution["status"]} [status] */
+const stopWord = (status) => (status === "QUEUED" ? "Leave the line" : status === "WAITING" ? "Cancel" : "Stop");
+
+/** @param {string[]} locks @param {boolean} mayRead */
+const lockLinks = (locks, mayRead) => element("span", {}, ...locks.flatMap((name, at) => [at > 0 && ", ", mayRead ? lockLink(name) : name]));
+
+/** What a run waits for that has not started, and its place in line. Approvals have a part of their own. @param {Execution} execution @param {boolean} mayRead */
+function waits({ status, waits_for, place_in_line, locks = [] }, mayRead) {
+  if (status !== "QUEUED") return undefined;
+  const lock = locks.find((name) => waits_for === `lock ${name}`);
+  const place = place_in_line ? `, place ${place_in_line} in line` : "";
+  return element("p", { class: "waits" }, "Waits for ", lock ? ["the lock ", mayRead ? lockLink(lock) : lock] : (waits_for ?? "its turn"), `${place}. It starts by itself.`);
 }
 
 /** The size that the run asked for, if not its image's. @param {Execution} execution */

@@ -12,11 +12,11 @@ import { keepRun, keptRun } from "../session.js";
 export function runOf(execution) {
   const kept = keptRun(execution.execution_id);
   if (kept) return /** @type {Run} */ (/** @type {unknown} */ (kept));
-  const { request } = execution;
+  const { request, locks = [] } = execution;
   if (!request) return asRun(execution);
   const { left_out = [], env = {}, ...others } = request;
   const unknown = Object.fromEntries(left_out.map((name) => [name, undefined]));
-  return present({ ...others, env: { ...env, ...unknown } });
+  return present({ ...others, lock: locks, env: { ...env, ...unknown } });
 }
 
 /** Names of the variables of which the values have to be entered before a run can be sent. @param {Run} run */
@@ -30,17 +30,18 @@ export async function send(api, run) {
 }
 
 /** @param {Execution} execution */
-function asRun({ command, image_id, variables = [], secrets = [], timeout, cpu, memory, disk, spot, git_repo, git_ref, git_path }) {
-  return present({ command, image: image_id, timeout, cpu, memory, disk, spot, git_repo, git_ref, git_path, secrets, env: Object.fromEntries(variables.map((name) => [name, undefined])) });
+function asRun({ command, image_id, variables = [], secrets = [], timeout, cpu, memory, disk, spot, locks, git_repo, git_ref, git_path }) {
+  return present({ command, image: image_id, timeout, cpu, memory, disk, spot, lock: locks, git_repo, git_ref, git_path, secrets, env: Object.fromEntries(variables.map((name) => [name, undefined])) });
 }
 
 /** @typedef {{[K in keyof Run]: Run[K] | null}} Loose */
 
 /** Without the parts that say nothing. @param {Loose} run @returns {Run} */
-function present({ env, secrets, ...run }) {
+function present({ env, secrets, lock, ...run }) {
   return /** @type {Run} */ ({
     ...Object.fromEntries(Object.entries(run).filter(([, value]) => value)),
     ...(env && Object.keys(env).length > 0 && { env }),
     ...(secrets && secrets.length > 0 && { secrets }),
+    ...(lock && lock.length > 0 && { lock }),
   });
 }

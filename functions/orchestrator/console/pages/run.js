@@ -30,6 +30,11 @@ export function runPage({ api, address, may, go, left }) {
   const disk = field("Disk", number("20"), "GiB, 21 to 200");
   const spot = field("Fargate Spot", input({ type: "checkbox" }), "Costs about a third, and may be taken away while it runs.");
   const sizes = element("details", { class: "group" }, element("summary", {}, "Size"), element("div", { class: "columns" }, cpu.element, memory.element, disk.element), spot.element);
+  const known = element("datalist", { id: "locks" });
+  const lock = field("Lock", input({ list: "locks", placeholder: "none" }), "The run holds it until it ends. Several names are separated by commas.");
+  const slots = field("Slots", number("1"), "Runs that may hold it at the same time. The first run sets the number.");
+  const queue = field("Wait in line", input({ type: "checkbox" }), "When the lock is held or Fargate has no capacity. Otherwise the run is refused then.");
+  const locks = element("details", { class: "group" }, element("summary", {}, "Lock"), element("div", { class: "columns" }, lock.element, slots.element), known, queue.element);
   const variables = new Variables(() => changed());
   const env = field("Variables", variables.element);
   const picker = new Picker("Search secrets", findSecrets, (error) => left.aborted || secrets.say(describe(error)));
@@ -49,6 +54,7 @@ export function runPage({ api, address, may, go, left }) {
     const given = (/** @type {string} */ text) => text.trim() || undefined;
     const env = variables.read();
     const checked = picker.read();
+    const names = lock.control.value.split(",").map((name) => name.trim()).filter((name) => name !== "");
     return {
       command: command.control.value,
       image: given(image.control.value),
@@ -59,6 +65,9 @@ export function runPage({ api, address, may, go, left }) {
       memory: Number(memory.control.value) || undefined,
       disk: Number(disk.control.value) || undefined,
       spot: spot.control.checked || undefined,
+      lock: names.length > 0 ? names : undefined,
+      slots: Number(slots.control.value) || undefined,
+      on_conflict: queue.control.checked ? "queue" : undefined,
       git_repo: given(repo.control.value),
       git_ref: given(ref.control.value),
       git_path: given(path.control.value),
@@ -77,6 +86,8 @@ export function runPage({ api, address, may, go, left }) {
     [cpu.control.value, memory.control.value, disk.control.value] = [String(run.cpu ?? ""), String(run.memory ?? ""), String(run.disk ?? "")];
     spot.control.checked = Boolean(run.spot);
     sizes.open = Boolean(run.cpu || run.memory || run.disk || run.spot);
+    [lock.control.value, slots.control.value, queue.control.checked] = [(run.lock ?? []).join(", "), String(run.slots ?? ""), run.on_conflict === "queue"];
+    locks.open = Boolean(run.lock?.length || run.on_conflict);
     measure();
   }
 
@@ -116,6 +127,11 @@ export function runPage({ api, address, may, go, left }) {
     if (list.length === 0 && text === "") image.say("No image is registered yet. Register one under Images first.");
   }
 
+  async function suggestLocks() {
+    const { locks } = await api.get("/locks", left);
+    fill(known, .../** @type {import("../api.js").Lock[]} */ (locks).slice(0, SUGGESTED).map(({ name }) => element("option", { value: name })));
+  }
+
   /** @param {string} text @param {number} limit */
   async function findSecrets(text, limit) {
     const parameters = new URLSearchParams({ limit: String(limit), ...(text && { q: text }) });
@@ -147,9 +163,9 @@ export function runPage({ api, address, may, go, left }) {
 
   const made = form({
     body: [
-      notice, command.element, element("div", { class: "meter" }, meter, used), image.element, images, env.element, secrets.element, timeout.element, sizes, git,
+      notice, command.element, element("div", { class: "meter" }, meter, used), image.element, images, env.element, secrets.element, timeout.element, sizes, locks, git,
     ],
-    fields: { command, image, env, secrets, timeout, cpu, memory, disk, spot, git_repo: repo, git_ref: ref, git_path: path },
+    fields: { command, image, env, secrets, timeout, cpu, memory, disk, spot, lock, slots, on_conflict: queue, git_repo: repo, git_ref: ref, git_path: path },
     action: "Run",
     send,
   });
@@ -178,6 +194,7 @@ export function runPage({ api, address, may, go, left }) {
         notice.hidden = false;
       };
       if (may("images:list")) suggestImages().catch(report);
+      if (may("locks:list")) suggestLocks().catch(() => {});
       if (may("secrets:list")) picker.load().then((count) => (secrets.element.hidden = count === 0 && picker.read().length === 0));
       const id = address.searchParams.get("again");
       const asked = address.searchParams.get("image");

@@ -1,6 +1,6 @@
 /** Chooses executions of the list, to stop them or run them once more, several at once. */
 
-import { describe, isEnd } from "../api.js";
+import { describe, isBefore, isEnd } from "../api.js";
 import { plural } from "../format.js";
 import { confirm } from "../ui/dialog.js";
 import { element, fill } from "../ui/dom.js";
@@ -60,7 +60,7 @@ export class Selection {
   /** @param {Execution[]} executions */
   async #stop(executions) {
     const count = plural(executions.length, "execution");
-    if (!(await confirm({ title: `Stop ${count}?`, text: "The commands get SIGTERM, and SIGKILL when they do not end.", action: "Stop" }))) return;
+    if (!(await confirm({ title: `Stop ${count}?`, text: executions.every(({ status }) => isBefore(status)) ? "They have not started, and will not run." : "The commands get SIGTERM, and SIGKILL when they do not end. What waits leaves its line.", action: "Stop" }))) return;
     await this.#each(executions, `${count} being stopped`, (one) => this.api.delete(`/executions/${encodeURIComponent(one.execution_id)}`));
   }
 

@@ -1,6 +1,6 @@
 /** Shows how an execution is going, in words, colour and shape, and why it ended as it did. */
 
-import { isEnd } from "../api.js";
+import { isBefore, isEnd } from "../api.js";
 import { element } from "./dom.js";
 
 /** @type {Record<string, string>} */
@@ -28,10 +28,11 @@ export function asShown(execution) {
 export const statusBadge = (status) => element("span", { class: "status", "data-status": status }, statusWord(status));
 
 /**
- * Why an execution ended as it did, in a few words; empty when there is nothing to say.
+ * What an execution waits for, or why it ended as it did, in a few words; empty when there is nothing to say.
  * @param {import("../api.js").Execution} execution
  */
-export function reason({ status, exit_code, reason, stopped_reason }) {
+export function reason({ status, exit_code, reason, stopped_reason, waits_for }) {
+  if (isBefore(status) && waits_for) return `waits for ${waits_for}`;
   const said = reason ?? stopped_reason;
   if (said) return said;
   return status === "FAILED" && exit_code !== null && exit_code !== undefined ? `exit code ${exit_code}` : "";
