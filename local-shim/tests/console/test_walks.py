@@ -312,7 +312,7 @@ def test_operations_reconcile_and_trace(visit, system):
     expect(page.get_by_text("verified").first).to_be_visible()
     page.goto(f"/logs?execution_id={execution}")
     request = page.locator("dd a").inner_text()
-    page.get_by_role("link", name=request).click()
+    page.locator(".facts").get_by_role("link", name=request).click()
     expect(page.get_by_label("Request id")).to_have_value(request)
     expect(page.get_by_role("link", name=execution)).to_be_visible()
 
