@@ -344,7 +344,7 @@ export type Execution = Asked & ({
   exit_code?: number | null;
   image_id: string;
   /** The locks that it holds until it ends, or waits for. */
-  locks?: string[];
+  lock?: string[];
   log_stream_name?: string | null;
   modified_by_request_id: string;
   owned_by: Email[];
@@ -361,7 +361,7 @@ export type Execution = Asked & ({
 
 export type ExecutionInFull = Execution & ({
   /** Its place in the line of the lock that it waits for, counted from 1. */
-  place_in_line?: number | null;
+  queue_position?: number | null;
   request?: AskedAgain | null;
 });
 
@@ -506,15 +506,17 @@ export type LockInFull = Lock & {
 /** An execution that holds a lock or waits for it. */
 export type LockUse = {
   /** The user who started the execution. */
-  by: Email;
+  created_by: Email;
   execution_id: string;
+  /** The place in line, counted from 1. Absent for a holder. */
+  position?: number | null;
   /** Since when it holds the lock, or waits for it. */
   since: string;
 };
 
 /** The locks of a stack. */
 export type Locks = {
-  locks: Lock[];
+  locks: LockInFull[];
 };
 
 /** One line of a log. */

@@ -334,6 +334,7 @@ mod tests {
             Role::Developer => matches!(
                 action,
                 ListExecutions
+                    | ReadStatus
                     | ListImages
                     | ReadImage
                     | UseImage

@@ -82,8 +82,13 @@ async fn settle(app: &App, attempt: &Attempt, task: &TaskId) -> Result<()> {
     if is_present && execution.status != Status::Terminating {
         return Ok(());
     }
-    let reason = execution.stopped_reason.as_deref().unwrap_or("the execution does not want this task any more");
-    stop_task(app, task, record.begun_at(), reason).await
+    stop_unwanted(app, &record, task).await
+}
+
+/// Stops a task that an execution does not want any more.
+pub(super) async fn stop_unwanted(app: &App, record: &ExecutionRecord, task: &TaskId) -> Result<()> {
+    let reason = record.execution.stopped_reason.as_deref();
+    stop_task(app, task, record.begun_at(), reason.unwrap_or("the execution does not want this task any more")).await
 }
 
 /// Stops the task of an execution that was killed while its task was being started, if ECS shows one. `false` if it shows none.

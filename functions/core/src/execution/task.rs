@@ -11,7 +11,9 @@ use jiff::Timestamp;
 
 use super::{
     API, Asked, Attempt, Changed, ExecutionId, ExecutionRecord, Idempotency, NewExecution, Status, TaskId, TaskSize,
-    TaskTimes, Transition, cost,
+    TaskTimes, Transition,
+    attempt::stop_unwanted,
+    cost,
     outcome::Stop,
     overrides,
     record::{self, Located},
@@ -202,16 +204,23 @@ pub fn is_consistent(app: &App, since: Timestamp) -> bool {
 
 /// Writes a task's state to its execution. `None` when the execution has no record yet.
 async fn write(app: &App, state: &TaskState) -> Result<Option<Applied>> {
-    let applied = write_once(app, state).await?;
-    let Some(Applied::Known { record, changed: false }) = &applied else { return Ok(applied) };
-    match &state.attempt {
-        // The event came before the invocation that started the task has written whose task it is.
-        Some(attempt) if waiting::lacks_task(record, attempt) => {
-            waiting::adopt(app, attempt, &state.task_id).await?;
-            write_once(app, state).await
-        }
-        _ => Ok(applied),
+    let mut applied = write_once(app, state).await?;
+    let Some(attempt) = &state.attempt else { return Ok(applied) };
+    // The event came before the invocation that started the task has written whose task it is.
+    if let Some(Applied::Known { record, changed: false }) = &applied
+        && waiting::lacks_task(record, attempt)
+    {
+        waiting::adopt(app, attempt, &state.task_id).await?;
+        applied = write_once(app, state).await?;
     }
+    // The invocation that was to stop the task of a killed execution may have died.
+    if let Some(Applied::Known { record, .. }) = &applied
+        && state.phase == Phase::Running
+        && record.execution.status == Status::Terminating
+    {
+        stop_unwanted(app, record, &state.task_id).await?;
+    }
+    Ok(applied)
 }
 
 async fn write_once(app: &App, state: &TaskState) -> Result<Option<Applied>> {

@@ -186,7 +186,7 @@ export function executionPage(context, id) {
 
 /** @param {Execution} execution @param {(request: string) => import("../ui/dom.js").Child} requestLink @param {boolean} mayRead its locks @returns {[string, import("../ui/dom.js").Child][]} */
 function facts(execution, requestLink, mayRead) {
-  const { image_id, created_by, started_at, completed_at, variables = [], secrets = [], timeout, git_repo, git_ref, git_path, git_commit, locks = [] } = execution;
+  const { image_id, created_by, started_at, completed_at, variables = [], secrets = [], timeout, git_repo, git_ref, git_path, git_commit, lock: locks = [] } = execution;
   /** @type {[string, import("../ui/dom.js").Child][]} */
   const all = [
     ["Image", imageName(image_id)], ["Run by", created_by], [isBefore(execution.status) ? "Asked for" : "Started", local(started_at)], ["Ended", completed_at ? local(completed_at) : ""],
@@ -207,10 +207,10 @@ const stopWord = (status) => (status === "QUEUED" ? "Leave the line" : status ==
 const lockLinks = (locks, mayRead) => element("span", {}, ...locks.flatMap((name, at) => [at > 0 && ", ", mayRead ? lockLink(name) : name]));
 
 /** What a run waits for that has not started, and its place in line. Approvals have a part of their own. @param {Execution} execution @param {boolean} mayRead */
-function waits({ status, waits_for, place_in_line, locks = [] }, mayRead) {
+function waits({ status, waits_for, queue_position, lock: locks = [] }, mayRead) {
   if (status !== "QUEUED") return undefined;
   const lock = locks.find((name) => waits_for === `lock ${name}`);
-  const place = place_in_line ? `, place ${place_in_line} in line` : "";
+  const place = queue_position ? `, place ${queue_position} in line` : "";
   return element("p", { class: "waits" }, "Waits for ", lock ? ["the lock ", mayRead ? lockLink(lock) : lock] : (waits_for ?? "its turn"), `${place}. It starts by itself.`);
 }
 

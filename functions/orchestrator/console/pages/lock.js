@@ -56,7 +56,7 @@ export function lockPage(context, name) {
     if (uses.length === 0) return element("p", { class: "note" }, "Nobody holds it.");
     const heads = ["Execution", "By", "Holds it since"];
     const made = table("Holders", heads);
-    fill(made.body, ...uses.map((use) => nameCells(row([executionLink(use), use.by, since(use)]), heads)));
+    fill(made.body, ...uses.map((use) => nameCells(row([executionLink(use), use.created_by, since(use)]), heads)));
     return made.element;
   }
 
@@ -66,8 +66,8 @@ export function lockPage(context, name) {
     const heads = ["Place", "Execution", "By", "Waits since", ""];
     const made = table("In line", heads);
     fill(made.body, ...queue.map((use, at) => {
-      const mayLeave = use.by === me.email || may("executions:kill");
-      return nameCells(row([String(at + 1), executionLink(use), use.by, since(use), mayLeave && element("button", {
+      const mayLeave = use.created_by === me.email || may("executions:kill");
+      return nameCells(row([String(at + 1), executionLink(use), use.created_by, since(use), mayLeave && element("button", {
         class: "quiet", type: "button", "aria-label": `Take out of the line: ${use.execution_id}`, onclick: () => leave(use),
       }, "Take out of the line")]), heads);
     }));
