@@ -75,8 +75,8 @@ export function lockPage(context, name) {
   }
 
   /** @param {LockUse} use */
-  async function leave({ execution_id, by }) {
-    const sure = await confirm({ title: "Take it out of the line?", text: `The run of ${by} has not started, and will not run.`, action: "Take out" });
+  async function leave({ execution_id, created_by }) {
+    const sure = await confirm({ title: "Take it out of the line?", text: `The run of ${created_by} has not started, and will not run.`, action: "Take out" });
     if (!sure) return;
     try {
       await api.delete(`/executions/${encodeURIComponent(execution_id)}`);
