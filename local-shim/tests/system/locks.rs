@@ -48,7 +48,7 @@ async fn a_lock_that_is_held_refuses_the_next_run_and_names_its_holder() {
     assert_eq!((refused.status.as_u16(), &body["code"], &body["field"]), (409, &json!("CONFLICT"), &json!("lock")));
     assert!(body["error"].as_str().unwrap().contains(&holder), "{body}");
     assert!(body["hint"].as_str().unwrap().contains("queue"), "{body}");
-    assert_eq!(show(&system, &holder).await["locks"], json!(["tf-prod"]));
+    assert_eq!(show(&system, &holder).await["lock"], json!(["tf-prod"]));
     // All or none: a run that needs a free lock too does not take it.
     let both = system.admin.post("/run", &json!({"command": "true", "lock": ["a-free-one", "tf-prod"]})).await;
     assert_eq!(both.status, 409);

@@ -195,7 +195,10 @@ mod tests {
                 "RUNVOY_WEBSOCKET_API_ENDPOINT" | "RUNVOY_NOTIFICATIONS_QUEUE" => {
                     Some("https://example.com/live".to_owned())
                 }
-                name if name.ends_with("_TABLE") || name.starts_with("RUNVOY_SCHEDULE_") => Some(name.to_owned()),
+                name if name.ends_with("_TABLE") => Some(name.to_owned()),
+                name if name.starts_with("RUNVOY_SCHEDULE_") || name.starts_with("RUNVOY_NOTIFICATION_") => {
+                    Some(name.to_owned())
+                }
                 "RUNVOY_SIDECAR_IMAGE"
                 | "RUNVOY_ECS_CLUSTER"
                 | "RUNVOY_LOG_GROUP"
