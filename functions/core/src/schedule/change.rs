@@ -300,7 +300,9 @@ fn refuse_what_is_over(app: &App, timing: &Timing) -> Result<()> {
         return Ok(());
     }
     let field = if timing.is_once() { "at" } else { "cron" };
-    Err(Error::invalid("the schedule's last time is over").with_hint("give it a time to come").at_field(field))
+    Err(Error::invalid("the schedule has no time to come")
+        .with_hint("give it a time to come, before the end of the year 9999")
+        .at_field(field))
 }
 
 /// The audit's entry: names only, and no value of a variable.

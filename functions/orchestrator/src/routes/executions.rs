@@ -236,6 +236,7 @@ pub(super) async fn approve(
     let missing =
         record.execution.approval.as_ref().map_or(0, |one| (one.count as usize).saturating_sub(one.given.len()));
     let message = match missing {
+        0 if record.execution.status == Status::Queued => "Approved: it waits in line".to_owned(),
         0 => "Approved: it starts".to_owned(),
         1 => "Approved: it waits for one more".to_owned(),
         missing => format!("Approved: it waits for {missing} more"),
