@@ -12,8 +12,8 @@ use super::begin::{go_on, release, start_attempt};
 
 /// After this long, the invocation that starts a task is taken for dead. If it is not, ECS still starts one task.
 const START_TAKES: SignedDuration = SignedDuration::from_secs(20);
-/// After this long, no invocation is alive that may still start a task: twice the event processor's time limit.
-const NO_STARTER_LIVES: SignedDuration = SignedDuration::from_mins(4);
+/// After this long, no invocation is alive that may still start a task: a little more than the event processor's time limit of 120 s.
+const NO_STARTER_LIVES: SignedDuration = SignedDuration::from_secs(150);
 
 /// Moves on what has stopped. A failure of one execution does not hold up the others.
 ///
