@@ -69,5 +69,6 @@ pub struct SetLock {
     pub paused: Option<bool>,
     /// The largest number of executions that may wait for it; 0 for no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(maximum = 1_000_000))]
     pub max_queue: Option<u32>,
 }

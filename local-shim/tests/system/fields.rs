@@ -91,6 +91,7 @@ async fn each_wrong_parameter_of_a_query_is_named() {
         ("/executions", "status", "NONE"),
         ("/executions", "since", "soon"),
         ("/executions", "until", "soon"),
+        ("/executions", "waiting_for", "you"),
         ("/executions", "user", "nobody"),
         (logs.as_str(), "after", "nonsense"),
         ("/images", "limit", "many"),

@@ -21,6 +21,8 @@ pub(crate) use take::{Taken, advance, check_line, check_slots, take_all};
 pub const MAX_LOCKS_OF_A_RUN: usize = 5;
 /// Executions that may hold a lock at the same time.
 pub const MAX_SLOTS: u32 = 1000;
+/// The largest limit of a line. A line without a limit may be longer.
+pub const MAX_QUEUE: u32 = 1_000_000;
 /// The number of times that a transaction which lost a race is made again. The pauses are half a second at most, so that this takes
 /// 15 seconds.
 const ATTEMPTS: u32 = 40;

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use runvoy_api_types::{LockInFull, LockUse, SetLock};
 
 use super::{
-    MAX_SLOTS,
+    MAX_QUEUE, MAX_SLOTS,
     items::{self, Claim, HEAD, HOLDER, Head, PLACE, check_name},
     nudge,
     release::free_lost,
@@ -88,6 +88,11 @@ pub async fn set(app: &App, name: &str, change: &SetLock, actor: &Actor) -> Resu
     check_name(name)?;
     if change.slots.is_some_and(|slots| !(1..=MAX_SLOTS).contains(&slots)) {
         return Err(Error::invalid(format!("slots must be 1 to {MAX_SLOTS}")).at_field("slots"));
+    }
+    if change.max_queue.is_some_and(|most| most > MAX_QUEUE) {
+        return Err(
+            Error::invalid(format!("max_queue must be at most {MAX_QUEUE}, or 0 for no limit")).at_field("max_queue")
+        );
     }
     let mut update = items::change(app, name).set_default("held", number(0)).set_default("waiting", number(0));
     update = match change.slots {

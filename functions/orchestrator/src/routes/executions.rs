@@ -165,8 +165,12 @@ pub(super) async fn list(
     presented: Presented,
     Query(query): Query<ListParameters>,
 ) -> Result<Response> {
-    if query.waiting_for.as_deref() == Some("me") {
-        return waiting_for(&app, &presented.caller(&app).await?).await;
+    match query.waiting_for.as_deref() {
+        None | Some("") => {}
+        Some("me") => return waiting_for(&app, &presented.caller(&app).await?).await,
+        Some(_) => {
+            return Err(Error::invalid("waiting_for must be me, or left out").at_field("waiting_for").into());
+        }
     }
     let read = async |me: Option<&Email>, otherwise_of: Option<&Email>| {
         let mut wanted = query.page(me)?;

@@ -179,8 +179,7 @@ fn a_shared_resource_is_used_by_those_it_is_shared_with_its_owners_operators_and
     let owners = [email("owner@example.com")];
     let names = ["friend@example.com".to_owned(), "role:viewer".to_owned()];
     let secret = Resource::Secret { name: "s", owners: &owners, shared_with: Some(&names) };
-    let may =
-        |who: &str, role| authorize(&Principal::without_key(email(who), role), Action::UseSecret, secret).is_ok();
+    let may = |who: &str, role| authorize(&Principal::without_key(email(who), role), Action::UseSecret, secret).is_ok();
     assert!(may("friend@example.com", Role::Developer) && may("owner@example.com", Role::Developer));
     assert!(may("o@example.com", Role::Operator) && may("a@example.com", Role::Admin));
     assert!(!may("other@example.com", Role::Developer));
@@ -226,9 +225,7 @@ fn those_who_are_named_and_admins_approve_and_never_the_one_who_asked() {
         };
         authorize(&Principal::without_key(email(who), role), Action::ApproveExecution, resource).is_ok()
     };
-    assert!(
-        may("ana@example.com", Role::Runner, Some(&names)) && may("o@example.com", Role::Operator, Some(&names))
-    );
+    assert!(may("ana@example.com", Role::Runner, Some(&names)) && may("o@example.com", Role::Operator, Some(&names)));
     assert!(may("a@example.com", Role::Admin, Some(&names)) && may("a@example.com", Role::Admin, Some(&[])));
     assert!(!may("d@example.com", Role::Developer, Some(&names)));
     // Neither the one who asked, of whatever role, nor an owner who is not named.
@@ -271,8 +268,7 @@ fn a_shared_schedule_is_seen_and_run_by_those_it_is_shared_with_and_changed_by_i
     let owners = [email("owner@example.com")];
     let names = ["friend@example.com".to_owned(), "role:viewer".to_owned()];
     let schedule = Resource::Schedule { name: "s", owners: &owners, shared_with: Some(&names) };
-    let may =
-        |who: &str, role, action| authorize(&Principal::without_key(email(who), role), action, schedule).is_ok();
+    let may = |who: &str, role, action| authorize(&Principal::without_key(email(who), role), action, schedule).is_ok();
     for action in [Action::ReadSchedule, Action::RunSchedule] {
         assert!(may("friend@example.com", Role::Developer, action), "{action:?}");
         assert!(may("o@example.com", Role::Operator, action), "{action:?}");
