@@ -167,7 +167,11 @@ pub(super) async fn list(
 ) -> Result<Response> {
     match query.waiting_for.as_deref() {
         None | Some("") => {}
-        Some("me") => return waiting_for(&app, &presented.caller(&app).await?).await,
+        Some("me") => {
+            // The other parameters have no effect, and are checked nevertheless.
+            query.page(None)?;
+            return waiting_for(&app, &presented.caller(&app).await?).await;
+        }
         Some(_) => {
             return Err(Error::invalid("waiting_for must be me, or left out").at_field("waiting_for").into());
         }
