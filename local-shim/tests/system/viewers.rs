@@ -99,7 +99,8 @@ async fn the_promise_holds_under_chaos() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_viewer_who_asks_is_told_each_status_and_one_who_does_not_is_not() {
     let system = System::start().await;
-    let started = system.admin.run("echo up; sleep 60").await;
+    // It takes a second to end, so that there is time to tell that it is being stopped.
+    let started = system.admin.run("trap 'sleep 1; exit' TERM; echo up; sleep 60 & wait").await;
     let id = id(&started);
     let mut told = connect(&format!("{}&status=true", url(&started))).await.unwrap();
     let untold = tokio::spawn(watch(connect(&url(&started)).await.unwrap()));
@@ -113,7 +114,7 @@ async fn a_viewer_who_asks_is_told_each_status_and_one_who_does_not_is_not() {
     let mut kinds: Vec<&str> = frames.iter().map(|frame| frame["type"].as_str().unwrap_or("line")).collect();
     kinds.dedup();
     assert!(kinds.starts_with(&["status"]), "told before a log that may be long: {kinds:?}");
-    assert!(kinds.ends_with(&["line", "status", "disconnect"]), "the end after the last line: {kinds:?}");
+    assert!(kinds.ends_with(&["line", "status", "disconnect"]), "the end after the last line: {frames:?}");
     let statuses: Vec<Value> = frames.into_iter().filter(|frame| frame["type"] == "status").collect();
     let mut named: Vec<&str> = statuses.iter().map(|frame| frame["status"].as_str().unwrap()).collect();
     // The end of the command may be told before that of the task.

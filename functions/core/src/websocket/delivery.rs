@@ -109,7 +109,9 @@ async fn deliver_once(app: &App, key: &ConnectionKey, head: &LogHead) -> Result<
         let head = newer.insert(head::get(app, &key.execution_id).await?);
         let has_new_status = wants_status && {
             let record = execution::get(app, &key.execution_id).await?;
-            sent_status.is_some_and(|sent| !sent.is_terminal() && sent != record.execution.status)
+            let status = record.execution.status;
+            // An end status is sent with the end of the log.
+            sent_status.is_some_and(|sent| !sent.is_terminal() && sent != status) && !status.is_terminal()
         };
         let has_new_ending = wants_status && head.ended_with.is_some() && !sent_ending;
         if Some(head.sequence) <= served && !head.complete && !has_new_status && !has_new_ending {
@@ -162,7 +164,9 @@ async fn send_all(app: &App, lease: &mut Lease, head: &LogHead, turn: &mut Turn)
         lease.connection.served = Some(served);
     }
     if let Some(record) = &record {
-        if let Some(progress) = send_status(app, lease, record, turn).await? {
+        if (head.complete || !record.execution.status.is_terminal())
+            && let Some(progress) = send_status(app, lease, record, turn).await?
+        {
             return Ok(progress);
         }
         if let Some(exit_code) = head.ended_with.filter(|_| !lease.connection.sent_ending) {

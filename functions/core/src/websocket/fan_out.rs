@@ -270,11 +270,12 @@ impl<'a> FanOut<'a> {
         let to = batches.last().map_or(head.sequence, |batch| batch.sequence);
         let is_to_end = to >= head.sequence;
         let ending = head.ended_with.filter(|_| is_to_end);
+        let is_over = head.complete && is_to_end;
         let mut frames = Frames::new(batches);
         let mut posts = Vec::with_capacity(members.len());
         for member in members {
             let frames = frames.of(&member)?;
-            let plan = Plan::new(&member, frames, execution, ending, is_to_end, head.complete && is_to_end);
+            let plan = Plan::new(&member, frames, execution, ending, is_over);
             posts.push(pass::serve(app.clone(), member, plan, self.until.clone()));
         }
         let mut posts = stream::iter(posts).buffer_unordered(CONCURRENCY);
@@ -300,7 +301,7 @@ impl<'a> FanOut<'a> {
         let mut known = self.head();
         known.fan_position = Some(to);
         known.fan_status = match execution.map(|execution| execution.status) {
-            Some(status) if is_to_end || !status.is_terminal() => Some(status),
+            Some(status) if is_over || !status.is_terminal() => Some(status),
             _ => known.fan_status,
         };
         known.fan_ending |= execution.is_some() && ending.is_some();

@@ -105,14 +105,13 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The statuses that a member lacks. An end status comes after the last line, and the lines of a log that is not read to its end may not
-    /// be the last.
+    /// The statuses that a member lacks. An end status comes after the last line, so it waits for a log that is complete, as the end of the
+    /// connection does.
     pub(super) fn new(
         connection: &Connection,
         frames: Arc<[Frame]>,
         execution: Option<&Execution>,
         ending: Option<i32>,
-        is_to_end: bool,
         disconnect: bool,
     ) -> Self {
         let execution = execution.filter(|_| connection.status);
@@ -127,7 +126,7 @@ impl Plan {
         Self {
             frames,
             status_before: lacking.filter(|_| !is_end),
-            status_after: lacking.filter(|_| is_end && is_to_end),
+            status_after: lacking.filter(|_| is_end && disconnect),
             ending,
             disconnect,
         }
