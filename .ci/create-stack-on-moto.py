@@ -36,7 +36,7 @@ kinds = [resource["Type"] for resource in resources.values()]
 expect("two functions", kinds.count("AWS::Lambda::Function") == 2, kinds)
 expect("one function URL, which authenticates by API key", [resource["Properties"]["AuthType"] for resource in resources.values() if resource["Type"] == "AWS::Lambda::Url"] == ["NONE"], kinds)
 rules = [resource["Properties"] for resource in resources.values() if resource["Type"] == "AWS::Events::Rule"]
-expect("a rule for task states, a schedule for reconcile", sorted(rule.get("ScheduleExpression", "") for rule in rules) == ["", "rate(1 hour)"], rules)
+expect("a rule for task states, and schedules for reconcile and the sweep", sorted(rule.get("ScheduleExpression", "") for rule in rules) == ["", "rate(1 hour)", "rate(1 minute)"], rules)
 pattern = next(rule["EventPattern"] for rule in rules if "EventPattern" in rule)
 expect("only this cluster's tasks", pattern["detail"]["lastStatus"] == ["RUNNING", "STOPPED"] and "clusterArn" in pattern["detail"], pattern)
 expect("a subscription of the tasks' log group", kinds.count("AWS::Logs::SubscriptionFilter") == 1, kinds)
