@@ -13,7 +13,7 @@ use super::submit::{Resources, resources};
 /// ended. The entries are written in the same transaction, if the execution waited.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is no such execution; [`Error::Aws`] when AWS fails. [`sweep`](super::sweep) starts the task then.
+/// [`Error::NotFound`] when there is no such execution; [`Error::Aws`] when AWS fails. [`sweep()`](super::sweep()) starts the task then.
 pub async fn release(app: &App, id: &ExecutionId, entries: &[Entry]) -> Result<ExecutionRecord> {
     let record = execution::get(app, id).await?;
     execution::begin(app, &record, entries).await?;

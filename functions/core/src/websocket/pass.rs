@@ -195,7 +195,7 @@ pub(super) enum Outcome {
 /// Sends a member what it lacks. `until` is the end of the fan-out's lease in milliseconds since 1970, which grows as the lease is renewed.
 ///
 /// # Errors
-/// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails. No post is in flight then.
+/// [`Error::Aws`] when DynamoDB fails. No post is in flight then.
 pub(super) async fn serve(app: App, mut member: Connection, plan: Plan, until: Arc<AtomicI64>) -> Result<Outcome> {
     let begun = app.now();
     for step in plan.steps()? {
