@@ -39,8 +39,8 @@ pub async fn run_without_capacity(system: &System, mut body: Value) -> String {
     id(&answer.json())
 }
 
-/// An execution whose task was started by an invocation that died before it wrote down which task it is, an hour ago.
-pub async fn leave_half_started(system: &System, status: &str) -> String {
+/// An execution with this status whose starter died an hour ago, before it started a task.
+pub async fn leave_without_a_task(system: &System, status: &str) -> String {
     let queued = run_without_capacity(system, json!({"command": "sleep 60", "image": "ubuntu:22.04"})).await;
     let text = |text: &str| AttributeValue::S(text.to_owned());
     aws_sdk_dynamodb::Client::new(system.shim.sdk())
@@ -54,6 +54,12 @@ pub async fn leave_half_started(system: &System, status: &str) -> String {
         .send()
         .await
         .unwrap();
+    queued
+}
+
+/// An execution whose task was started by an invocation that died before it wrote down which task it is, an hour ago.
+pub async fn leave_half_started(system: &System, status: &str) -> String {
+    let queued = leave_without_a_task(system, status).await;
     let images = system.admin.get("/images").await.json()["images"].clone();
     let vpc = AwsVpcConfiguration::builder().subnets("subnet-1").build().unwrap();
     aws_sdk_ecs::Client::new(system.shim.sdk())
