@@ -15,6 +15,7 @@ mod image;
 pub mod limits;
 mod lock;
 mod log_event;
+mod name;
 mod notification;
 pub mod object;
 pub mod playbook;

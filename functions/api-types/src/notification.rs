@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Email, ExecutionId, Problem, RequestId, object, time};
+use crate::{Email, ExecutionId, Problem, RequestId, name, object, time};
 
 /// The name of a notification: 1 to 64 letters, digits, dots, hyphens and underscores, and not `.` or `..`, which clients remove from a
 /// URL's path.
@@ -29,16 +29,7 @@ impl FromStr for NotificationName {
     type Err = Problem;
 
     fn from_str(name: &str) -> Result<Self, Problem> {
-        let well_formed =
-            (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-        if well_formed && ![".", ".."].contains(&name) {
-            Ok(Self(name.to_owned()))
-        } else {
-            Err(Problem::new(
-                "name must be 1 to 64 letters, digits, dots, hyphens or underscores, and not just `.` or `..`",
-            )
-            .at_field("name"))
-        }
+        name::checked(name, 64).map(Self)
     }
 }
 

@@ -63,7 +63,7 @@ pub async fn approve(
         match audit::transact(app, vec![write], std::slice::from_ref(&entry)).await? {
             Transacted::Done if is_last => return run::release(app, &id, &[]).await,
             Transacted::Done => return execution::get(app, &id).await,
-            Transacted::Refused(_) | Transacted::Conflict => record = execution::get(app, &id).await?,
+            Transacted::Refused(_) => record = execution::get(app, &id).await?,
         }
     }
     Err(crate::table::too_much_contention("the approvals of an execution"))

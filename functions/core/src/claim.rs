@@ -12,7 +12,7 @@ use crate::{
     auth::Role,
     key::{self, ApiKey, NewKey},
     random::random_text,
-    table::{self, Transacted, string},
+    table::{self, Attempted, string},
     time, user,
 };
 
@@ -129,8 +129,8 @@ pub async fn redeem(
         Entry::done(app, &actor, "keys:claim", key::resource(&key.hash())).detail("user", claim.email.to_string());
     // Of two claims of one token at the same time, one is refused or in conflict. It is not repeated: the other one wins.
     match audit::transact_once(app, writes, &[entry]).await? {
-        Transacted::Done => Ok((key, claim.email)),
-        Transacted::Refused(USER) => Err(Error::UnknownClaim),
-        Transacted::Refused(_) | Transacted::Conflict => Err(claimed()),
+        Attempted::Done => Ok((key, claim.email)),
+        Attempted::Refused(USER) => Err(Error::UnknownClaim),
+        Attempted::Refused(_) | Attempted::Conflict => Err(claimed()),
     }
 }

@@ -1,8 +1,13 @@
 //! Checks whom a caller names as owners of a resource, and with whom a resource is to be shared.
 
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, builders::UpdateBuilder};
 use runvoy_api_types::Role;
 
-use crate::{Email, Error, Result};
+use crate::{
+    Email, Error, Result,
+    audit::{Actor, Entry},
+    table::string,
+};
 
 /// The most owners of a resource, and the most users and roles that it is shared with.
 const MOST: usize = 100;
@@ -41,6 +46,43 @@ pub fn shared_with(names: &[String]) -> Result<Vec<String>> {
         );
     }
     Ok(names)
+}
+
+/// A change of who owns a resource, or of whom it is shared with.
+pub(crate) struct OwnershipChange {
+    /// The attribute of the resource's record.
+    pub(crate) attribute: &'static str,
+    /// The attribute is removed for `None`.
+    pub(crate) value: Option<AttributeValue>,
+    pub(crate) entry: Entry,
+}
+
+impl OwnershipChange {
+    pub(crate) fn owners(owners: &[Email], entry: Entry) -> Self {
+        let list = owners.iter().map(|owner| string(owner.as_str())).collect();
+        let entry = entry.detail("owned_by", owners.iter().map(Email::to_string).collect::<Vec<_>>());
+        Self { attribute: "owned_by", value: Some(AttributeValue::L(list)), entry }
+    }
+
+    /// The write of the change. The update names the record and the condition, and `also` is set besides.
+    pub(crate) fn write(&self, update: UpdateBuilder, also: &str, actor: &Actor) -> Result<TransactWriteItem> {
+        let change = if self.value.is_some() { ", #attribute = :value" } else { " REMOVE #attribute" };
+        let mut update = update
+            .update_expression(format!("SET modified_by_request_id = :request{also}{change}"))
+            .expression_attribute_names("#attribute", self.attribute)
+            .expression_attribute_values(":request", string(actor.request_id.as_str()));
+        if let Some(value) = &self.value {
+            update = update.expression_attribute_values(":value", value.clone());
+        }
+        Ok(TransactWriteItem::builder().update(update.build()?).build())
+    }
+
+    /// `otherwise` says in the audit with whom a resource is shared that is shared by no list.
+    pub(crate) fn sharing(shared_with: Option<&[String]>, otherwise: &str, entry: Entry) -> Self {
+        let value = shared_with.map(|names| AttributeValue::L(names.iter().map(string).collect()));
+        let told = shared_with.map_or_else(|| vec![otherwise.to_owned()], <[String]>::to_vec);
+        Self { attribute: "shared_with", value, entry: entry.detail("shared_with", told) }
+    }
 }
 
 #[cfg(test)]

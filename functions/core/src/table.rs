@@ -146,26 +146,34 @@ pub(crate) enum Transacted {
     Done,
     /// The condition of the write with this index does not hold. Nothing was written.
     Refused(usize),
+}
+
+/// The result of a transaction that was sent once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempted {
+    Done,
+    /// The condition of the write with this index does not hold. Nothing was written.
+    Refused(usize),
     /// Another write of one of the items is under way, or DynamoDB throttles one of the keys. Nothing was written, and the transaction
     /// may be sent again.
     Conflict,
 }
 
 /// Sends a transaction once. For callers that read again before they repeat it.
-pub(crate) async fn transact_once(app: &App, writes: Vec<TransactWriteItem>) -> Result<Transacted> {
+pub(crate) async fn transact_once(app: &App, writes: Vec<TransactWriteItem>) -> Result<Attempted> {
     let error = match app.aws.dynamodb.transact_write_items().set_transact_items(Some(writes)).send().await {
-        Ok(_) => return Ok(Transacted::Done),
+        Ok(_) => return Ok(Attempted::Done),
         Err(error) => error,
     };
     let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
-        return if error.is_conflict() { Ok(Transacted::Conflict) } else { Err(error.into()) };
+        return if error.is_conflict() { Ok(Attempted::Conflict) } else { Err(error.into()) };
     };
     // A reason for each write, in the order of the writes.
     let mut codes = cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or_default());
     if let Some(at) = codes.clone().position(|code| code == "ConditionalCheckFailed") {
-        return Ok(Transacted::Refused(at));
+        return Ok(Attempted::Refused(at));
     }
-    if codes.any(|code| BUSY.contains(&code)) { Ok(Transacted::Conflict) } else { Err(error.into()) }
+    if codes.any(|code| BUSY.contains(&code)) { Ok(Attempted::Conflict) } else { Err(error.into()) }
 }
 
 /// Tells whether a transaction failed because the items with one partition key have reached the 10 GB that DynamoDB allows in a table with a
@@ -184,8 +192,9 @@ pub(crate) fn is_full(error: &Error) -> bool {
 pub(crate) async fn transact(app: &App, writes: Vec<TransactWriteItem>) -> Result<Transacted> {
     for attempt in 0..ATTEMPTS {
         match transact_once(app, writes.clone()).await? {
-            Transacted::Conflict => app.sleep(pause(app, attempt)).await,
-            done => return Ok(done),
+            Attempted::Done => return Ok(Transacted::Done),
+            Attempted::Refused(at) => return Ok(Transacted::Refused(at)),
+            Attempted::Conflict => app.sleep(pause(app, attempt)).await,
         }
     }
     Err(Error::unavailable(Service::DynamoDb, "a transaction stayed in conflict with other writes, or was throttled"))

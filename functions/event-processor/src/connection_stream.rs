@@ -1,9 +1,6 @@
 //! The stream of the connections table: a viewer that has just connected, or was handed over, is sent the lines that it lacks.
 
-use aws_lambda_events::{
-    dynamodb::{Event, EventRecord},
-    streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse},
-};
+use aws_lambda_events::dynamodb::EventRecord;
 use futures_util::{StreamExt, stream};
 use runvoy_core::{
     App, Error,
@@ -14,7 +11,7 @@ use runvoy_core::{
 use serde_dynamo::AttributeValue;
 use serde_json::Value;
 
-use crate::EventError;
+use crate::{EventError, stream_records};
 
 /// Viewers served at the same time: as many as a batch has records, because each may have to wait until the lease of an invocation
 /// that died has ended.
@@ -34,8 +31,7 @@ fn needs_delivery(record: &EventRecord) -> bool {
 /// Serves the viewers that the records name. Answers with the sequence numbers of the records that Lambda is to deliver again
 /// ("Reporting batch item failures", AWS Lambda Developer Guide).
 pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError> {
-    let event: Event = serde_json::from_value(event).map_err(EventError::malformed("batch of stream records"))?;
-    let failures: Vec<DynamoDbBatchItemFailure> = stream::iter(event.records)
+    let failed: Vec<Option<String>> = stream::iter(stream_records::read(event)?)
         .filter(|record| std::future::ready(needs_delivery(record)))
         .map(|record| async move {
             // The viewer's key was revoked or deleted.
@@ -51,9 +47,7 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError>
                 Ok(()) => None,
                 Err(error) => {
                     tracing::error!(error = %error.chain(), sequence_number = number, "a viewer was not served");
-                    let mut failure = DynamoDbBatchItemFailure::default();
-                    failure.item_identifier = number;
-                    Some(failure)
+                    Some(number)
                 }
             }
         })
@@ -61,9 +55,7 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError>
         .filter_map(std::future::ready)
         .collect()
         .await;
-    let mut answer = DynamoDbEventResponse::default();
-    answer.batch_item_failures = failures;
-    serde_json::to_value(answer).map_err(EventError::malformed("answer to stream records"))
+    stream_records::answer(failed)
 }
 
 async fn end(app: &App, keys: serde_dynamo::Item) -> Result<(), Error> {

@@ -8,6 +8,7 @@ mod log_batch;
 mod queue;
 mod scheduled_time;
 mod status_stream;
+mod stream_records;
 mod task_state;
 mod websocket;
 

@@ -1,15 +1,11 @@
 //! The stream of the locks table: an execution that has got a lock in line takes its next one, or its task is started.
 
-use aws_lambda_events::{
-    dynamodb::Event,
-    streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse},
-};
 use futures_util::{StreamExt, stream};
 use runvoy_core::{App, Error, execution::ExecutionId, run};
 use serde_dynamo::AttributeValue;
 use serde_json::Value;
 
-use crate::EventError;
+use crate::{EventError, stream_records};
 
 /// Executions that one invocation starts at the same time: RunTask may be called 20 times a second.
 const CONCURRENCY: usize = 10;
@@ -21,8 +17,7 @@ pub(crate) fn is_of_locks(event: &Value) -> bool {
 
 /// Moves the executions on that the records name. Answers with the sequence numbers of the records that Lambda is to deliver again.
 pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError> {
-    let event: Event = serde_json::from_value(event).map_err(EventError::malformed("batch of stream records"))?;
-    let failures: Vec<DynamoDbBatchItemFailure> = stream::iter(event.records)
+    let failed: Vec<Option<String>> = stream::iter(stream_records::read(event)?)
         .filter(|record| {
             let granted = record.change.new_image.get("granted") == Some(&AttributeValue::Bool(true));
             std::future::ready(record.event_name == "INSERT" && granted)
@@ -32,9 +27,7 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError>
                 Ok(()) => None,
                 Err(error) => {
                     tracing::error!(error = %error.chain(), "an execution that has got a lock was not moved on");
-                    let mut failure = DynamoDbBatchItemFailure::default();
-                    failure.item_identifier = record.change.sequence_number;
-                    Some(failure)
+                    Some(record.change.sequence_number)
                 }
             }
         })
@@ -42,9 +35,7 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError>
         .filter_map(std::future::ready)
         .collect()
         .await;
-    let mut answer = DynamoDbEventResponse::default();
-    answer.batch_item_failures = failures;
-    serde_json::to_value(answer).map_err(EventError::malformed("answer to stream records"))
+    stream_records::answer(failed)
 }
 
 async fn go_on(app: &App, item: serde_dynamo::Item) -> Result<(), Error> {

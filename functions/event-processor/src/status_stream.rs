@@ -2,10 +2,7 @@
 
 use std::str::FromStr;
 
-use aws_lambda_events::{
-    dynamodb::{Event, EventRecord},
-    streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse},
-};
+use aws_lambda_events::dynamodb::EventRecord;
 use runvoy_core::{
     App, Error,
     execution::{ExecutionRecord, Status},
@@ -14,14 +11,13 @@ use runvoy_core::{
 use serde_dynamo::AttributeValue;
 use serde_json::Value;
 
-use crate::EventError;
+use crate::{EventError, stream_records};
 
 /// Tells the notifications of the changes. Answers with the sequence numbers of the records that Lambda is to deliver again ("Reporting
 /// batch item failures", AWS Lambda Developer Guide).
 pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError> {
-    let event: Event = serde_json::from_value(event).map_err(EventError::malformed("batch of stream records"))?;
     let (mut numbers, mut changes) = (Vec::new(), Vec::new());
-    for record in event.records {
+    for record in stream_records::read(event)? {
         let number = record.change.sequence_number.clone();
         match read(record) {
             Ok(Some(change)) => {
@@ -34,16 +30,14 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError>
         }
     }
     let told = if changes.is_empty() { Vec::new() } else { change::tell(app, &changes).await };
-    let mut answer = DynamoDbEventResponse::default();
+    let mut failed = Vec::new();
     for (number, told) in numbers.into_iter().zip(told) {
         if let Err(error) = told {
             tracing::error!(error = %error.chain(), sequence_number = number, "a change of status was not told");
-            let mut failure = DynamoDbBatchItemFailure::default();
-            failure.item_identifier = number;
-            answer.batch_item_failures.push(failure);
+            failed.push(number);
         }
     }
-    serde_json::to_value(answer).map_err(EventError::malformed("answer to stream records"))
+    stream_records::answer(failed)
 }
 
 /// The change that a record tells of. `None` for the record of a deletion.

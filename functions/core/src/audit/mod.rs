@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::{
     App, RequestId, Result,
     auth::{Action, Principal},
-    table::{self, Transacted},
+    table::{self, Attempted, Transacted},
     time,
 };
 
@@ -259,14 +259,14 @@ pub async fn write_all(app: &App, entries: &[Entry]) -> Result<()> {
 /// Writes changes and their entries, all or none. The index of a refusal is that of the change.
 pub(crate) async fn transact(app: &App, writes: Vec<TransactWriteItem>, entries: &[Entry]) -> Result<Transacted> {
     let done = table::transact(app, with_entries(app, writes, entries)?).await?;
-    log_if_done(done, entries);
+    log_if_done(done == Transacted::Done, entries);
     Ok(done)
 }
 
 /// As [`transact`], sent once. For callers that read again before they repeat it.
-pub(crate) async fn transact_once(app: &App, writes: Vec<TransactWriteItem>, entries: &[Entry]) -> Result<Transacted> {
+pub(crate) async fn transact_once(app: &App, writes: Vec<TransactWriteItem>, entries: &[Entry]) -> Result<Attempted> {
     let done = table::transact_once(app, with_entries(app, writes, entries)?).await?;
-    log_if_done(done, entries);
+    log_if_done(done == Attempted::Done, entries);
     Ok(done)
 }
 
@@ -277,8 +277,8 @@ fn with_entries(app: &App, mut writes: Vec<TransactWriteItem>, entries: &[Entry]
     Ok(writes)
 }
 
-fn log_if_done(done: Transacted, entries: &[Entry]) {
-    if done == Transacted::Done {
+fn log_if_done(is_done: bool, entries: &[Entry]) {
+    if is_done {
         entries.iter().for_each(Entry::log);
     }
 }

@@ -151,7 +151,7 @@ fn update_of(app: &App, id: &ExecutionId) -> UpdateItemFluentBuilder {
 
 impl ExecutionRecord {
     /// The record of an execution whose task has just been started.
-    fn of_task(new: &NewExecution) -> Self {
+    pub(super) fn of_task(new: &NewExecution) -> Self {
         let task = TaskId::from(&new.execution_id);
         let execution = Execution {
             execution_id: new.execution_id.clone(),
@@ -208,7 +208,7 @@ pub async fn create(
     let writes = waiting::writes(app, &record, request, new.idempotency.as_ref())?;
     match audit::transact(app, writes, entries).await? {
         Transacted::Done => Ok(record),
-        Transacted::Refused(_) | Transacted::Conflict => {
+        Transacted::Refused(_) => {
             let keep = async {
                 if let Some(request) = request {
                     request::keep(app, &new.execution_id, request).await;
@@ -338,7 +338,7 @@ pub async fn set_owners(app: &App, id: &ExecutionId, owners: &[Email], actor: &A
     let write = TransactWriteItem::builder().update(update).build();
     match audit::transact(app, vec![write], &[entry]).await? {
         Transacted::Done => Ok(()),
-        Transacted::Refused(_) | Transacted::Conflict => Err(Error::not_found("execution", id.as_str())),
+        Transacted::Refused(_) => Err(Error::not_found("execution", id.as_str())),
     }
 }
 

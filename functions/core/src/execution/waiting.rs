@@ -4,8 +4,9 @@ use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Attempt, Execution, ExecutionId, ExecutionRecord, Idempotency, LogStream, RunContext, RunRequest, Status, TaskId,
-    record::{EarlierLog, LISTING, POINTER, started_key},
+    Attempt, ExecutionId, ExecutionRecord, Idempotency, LogStream, NewExecution, RunContext, RunRequest, Status,
+    TaskId,
+    record::{LISTING, POINTER, started_key},
     request, start,
 };
 use crate::{
@@ -56,46 +57,23 @@ pub(crate) fn record_of(
         Some(idempotency) => id_of(&["execution", &idempotency.key]),
         None => id_of(&["execution", &start::nonce()?]),
     }?;
-    let execution = Execution {
+    let mut record = ExecutionRecord::of_task(&NewExecution {
         execution_id,
         created_by: context.principal.email.clone(),
-        owned_by: vec![context.principal.email.clone()],
         command: request.command.clone(),
         image_id,
         started_at: now,
-        completed_at: None,
-        status,
-        exit_code: None,
-        duration_seconds: None,
-        log_stream_name: None,
-        created_by_request_id: context.request_id.clone(),
-        modified_by_request_id: context.request_id.clone(),
-        cloud: "AWS".to_owned(),
-        stopped_reason: None,
-        reason: None,
-        ending: None,
-        timing: None,
-        cost_estimate_usd: None,
-        attempt: Some(1),
-        locks: request.lock.clone(),
-        waits_for: None,
-        approval: None,
+        request_id: context.request_id.clone(),
+        idempotency: context.idempotency.cloned(),
         asked: request.asked(context.source),
-    };
-    Ok(ExecutionRecord {
-        execution,
-        request_hash: context.idempotency.map(|idempotency| idempotency.request_hash.clone()),
         nonce: Some(start::nonce()?),
-        stop_code: None,
-        sidecar_exit_code: None,
-        earlier_log: EarlierLog::default(),
-        task_id: None,
-        rights_of: None,
-        locks_held: 0,
-        place: None,
-        times: None,
-        starting_at: (status == Status::Starting).then_some(now),
-    })
+    });
+    // The task comes later, if it comes.
+    let execution = &mut record.execution;
+    (execution.status, execution.attempt, execution.log_stream_name) = (status, Some(1), None);
+    execution.locks.clone_from(&request.lock);
+    record.starting_at = (status == Status::Starting).then_some(now);
+    Ok(record)
 }
 
 impl ExecutionRecord {
@@ -210,7 +188,7 @@ pub(crate) async fn create(
 ) -> Result<ExecutionRecord> {
     match audit::transact(app, writes(app, &record, Some(request), idempotency)?, entries).await? {
         Transacted::Done => Ok(record),
-        Transacted::Refused(_) | Transacted::Conflict => {
+        Transacted::Refused(_) => {
             let first = super::get(app, &record.execution.execution_id).await?;
             match idempotency {
                 Some(idempotency) => idempotency.confirm(first),

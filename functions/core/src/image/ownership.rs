@@ -1,6 +1,6 @@
 //! Changes who owns an image, and with whom it is shared.
 
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 
 use super::{Candidates, DEFAULT_KEY, Image, Reference, name_key, register::POINTS_HERE};
 use crate::{
@@ -8,6 +8,7 @@ use crate::{
     audit::{self, Actor, Entry},
     auth::Action,
     error::Service,
+    ownership::OwnershipChange,
     table::{Transacted, string},
 };
 
@@ -19,10 +20,8 @@ const ATTEMPTS: u32 = 5;
 /// # Errors
 /// [`Error::NotFound`] when another request has removed the image meanwhile.
 pub async fn set_owners(app: &App, image: &Image, owners: &[Email], actor: &Actor) -> Result<()> {
-    let list = AttributeValue::L(owners.iter().map(|owner| string(owner.as_str())).collect());
-    let entry = Entry::done(app, actor, Action::OwnImage, super::resource(image).name())
-        .detail("owned_by", owners.iter().map(Email::to_string).collect::<Vec<_>>());
-    set(app, image, "owned_by", Some(list), &entry).await
+    let entry = Entry::done(app, actor, Action::OwnImage, super::resource(image).name());
+    set(app, image, OwnershipChange::owners(owners, entry)).await
 }
 
 /// Says with whom an image is shared; with everyone whose role allows it for `None`.
@@ -30,14 +29,13 @@ pub async fn set_owners(app: &App, image: &Image, owners: &[Email], actor: &Acto
 /// # Errors
 /// As [`set_owners`].
 pub async fn set_sharing(app: &App, image: &Image, shared_with: Option<&[String]>, actor: &Actor) -> Result<()> {
-    let list = shared_with.map(|names| AttributeValue::L(names.iter().map(string).collect()));
-    let entry = Entry::done(app, actor, Action::ShareImage, super::resource(image).name())
-        .detail("shared_with", shared_with.map_or_else(|| vec!["everyone".to_owned()], <[String]>::to_vec));
-    set(app, image, "shared_with", list, &entry).await
+    let entry = Entry::done(app, actor, Action::ShareImage, super::resource(image).name());
+    set(app, image, OwnershipChange::sharing(shared_with, "everyone", entry)).await
 }
 
 /// Sets an attribute of an image, or removes it, in all of its copies at once.
-async fn set(app: &App, image: &Image, attribute: &str, value: Option<AttributeValue>, entry: &Entry) -> Result<()> {
+async fn set(app: &App, image: &Image, change: OwnershipChange) -> Result<()> {
+    let OwnershipChange { attribute, value, entry } = change;
     let id = image.image_id.as_str();
     let reference = Reference::parse(&image.image)
         .map_err(|error| Error::internal_with("a registered image has a name that is none", error))?;
@@ -66,11 +64,11 @@ async fn set(app: &App, image: &Image, attribute: &str, value: Option<AttributeV
         if found.default.as_ref().is_some_and(is_this) {
             writes.push(update(DEFAULT_KEY, POINTS_HERE)?);
         }
-        match audit::transact(app, writes, std::slice::from_ref(entry)).await? {
+        match audit::transact(app, writes, std::slice::from_ref(&entry)).await? {
             Transacted::Done => return Ok(()),
             Transacted::Refused(0) => return Err(Error::not_found("image", id)),
             // Another request has moved a pointer meanwhile: read the pointers again.
-            Transacted::Refused(_) | Transacted::Conflict => {}
+            Transacted::Refused(_) => {}
         }
     }
     Err(Error::unavailable(Service::DynamoDb, "the pointers to an image kept changing"))

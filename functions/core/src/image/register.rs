@@ -181,7 +181,7 @@ pub async fn delete(app: &App, image: &Image, actor: &Actor) -> Result<()> {
         match audit::transact(app, writes, std::slice::from_ref(&entry)).await? {
             Transacted::Refused(0) => return Err(Error::not_found("image", image.image_id.as_str())),
             // Another request has moved a pointer meanwhile: read the pointers again.
-            Transacted::Refused(_) | Transacted::Conflict => {}
+            Transacted::Refused(_) => {}
             Transacted::Done => return Ok(()),
         }
     }

@@ -11,7 +11,7 @@ use crate::{
     App, Result,
     audit::{self, Entry},
     execution::{self, ExecutionId, ExecutionRecord, Status, waiting},
-    table::{self, Transacted, number, string},
+    table::{self, Attempted, number, string},
 };
 
 /// The result of an end.
@@ -41,8 +41,8 @@ pub(crate) async fn end(app: &App, record: &ExecutionRecord, update: &Update, en
             writes.extend(leave(app, name, place)?);
         }
         match audit::transact_once(app, writes, entries).await? {
-            Transacted::Done => return Ok(End::Done),
-            Transacted::Refused(at) => {
+            Attempted::Done => return Ok(End::Done),
+            Attempted::Refused(at) => {
                 let Some(now) = execution::find(app, id).await? else { return Ok(End::Refused) };
                 let is_same = (now.locks_held, &now.place) == (fresh.locks_held, &fresh.place);
                 if at == 0 && is_same {
@@ -50,7 +50,7 @@ pub(crate) async fn end(app: &App, record: &ExecutionRecord, update: &Update, en
                 }
                 fresh = now;
             }
-            Transacted::Conflict => {}
+            Attempted::Conflict => {}
         }
         app.sleep(table::pause(app, attempt)).await;
     }
@@ -135,8 +135,8 @@ pub(crate) async fn nudge(app: &App, name: &str) -> Result<()> {
         let mut writes = vec![change.write()?];
         writes.extend(give(app, &next)?);
         match table::transact_once(app, writes).await? {
-            Transacted::Done => attempt = 0,
-            Transacted::Refused(_) | Transacted::Conflict => {
+            Attempted::Done => attempt = 0,
+            Attempted::Refused(_) | Attempted::Conflict => {
                 app.sleep(table::pause(app, attempt)).await;
                 attempt += 1;
             }
@@ -155,7 +155,7 @@ pub(super) async fn free_lost(app: &App, name: &str) -> Result<()> {
             tracing::warn!(lock = name, execution_id = %id, "a lock is freed whose holder has ended");
             for attempt in 0..ATTEMPTS {
                 let writes = give_back(app, name, id).await?;
-                if writes.is_empty() || table::transact_once(app, writes).await? == Transacted::Done {
+                if writes.is_empty() || table::transact_once(app, writes).await? == Attempted::Done {
                     break;
                 }
                 app.sleep(table::pause(app, attempt)).await;

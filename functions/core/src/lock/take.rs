@@ -10,7 +10,7 @@ use crate::{
     App, Error, Result,
     audit::{self, Entry},
     execution::{self, ExecutionId, ExecutionRecord, Status, waiting},
-    table::{self, Transacted, number, string},
+    table::{self, Attempted, number, string},
     time,
 };
 
@@ -72,9 +72,9 @@ pub(crate) async fn take_all(
             all.push(Claim::new(app, record, index).put(app)?);
         }
         match audit::transact_once(app, all, entries).await? {
-            Transacted::Done => return Ok(Taken::Yes),
-            Transacted::Refused(0) => return Ok(Taken::Exists),
-            Transacted::Refused(_) | Transacted::Conflict => app.sleep(table::pause(app, attempt)).await,
+            Attempted::Done => return Ok(Taken::Yes),
+            Attempted::Refused(0) => return Ok(Taken::Exists),
+            Attempted::Refused(_) | Attempted::Conflict => app.sleep(table::pause(app, attempt)).await,
         }
     }
     Err(table::too_much_contention("a lock"))
@@ -148,9 +148,9 @@ pub(crate) async fn advance(app: &App, id: &ExecutionId, slots: Option<u32>) -> 
             vec![queue(app, name)?, claim.put(app)?, change.write()?]
         };
         match table::transact_once(app, writes).await? {
-            Transacted::Done if is_free => attempt = 0,
-            Transacted::Done => return Ok(()),
-            Transacted::Refused(_) | Transacted::Conflict => {
+            Attempted::Done if is_free => attempt = 0,
+            Attempted::Done => return Ok(()),
+            Attempted::Refused(_) | Attempted::Conflict => {
                 app.sleep(table::pause(app, attempt)).await;
                 attempt += 1;
             }

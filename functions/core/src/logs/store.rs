@@ -16,7 +16,7 @@ use super::{
 use crate::{
     App, Error, Result,
     execution::{ExecutionId, task},
-    table::{self, Transacted, number, string},
+    table::{self, Attempted, number, string},
 };
 
 /// The index of a log's batches by their greatest event id.
@@ -162,7 +162,7 @@ async fn write(app: &App, id: &ExecutionId, from: &LogHead, to: &LogHead, fresh:
         writes.push(TransactWriteItem::builder().put(put).build());
     }
     // A conflict is a lost race too: the head is read again before the next attempt.
-    Ok(table::transact_once(app, writes).await? == Transacted::Done)
+    Ok(table::transact_once(app, writes).await? == Attempted::Done)
 }
 
 /// Those of the lines that are not stored yet.

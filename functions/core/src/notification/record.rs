@@ -105,7 +105,7 @@ pub async fn create(
         .detail("on", events);
     match audit::transact(app, vec![TransactWriteItem::builder().put(put).build()], &[entry]).await? {
         Transacted::Done => Ok((record.notification, signing_key)),
-        Transacted::Refused(_) | Transacted::Conflict => {
+        Transacted::Refused(_) => {
             remove_kept(app, &record).await?;
             Err(exists())
         }
@@ -217,7 +217,7 @@ pub async fn delete(app: &App, record: &NotificationRecord, actor: &Actor) -> Re
     let entry = Entry::done(app, actor, Action::DeleteNotification, audit_name(name));
     match audit::transact(app, vec![TransactWriteItem::builder().delete(delete).build()], &[entry]).await? {
         Transacted::Done => Ok(()),
-        Transacted::Refused(_) | Transacted::Conflict => Err(Error::not_found("notification", name.as_str())),
+        Transacted::Refused(_) => Err(Error::not_found("notification", name.as_str())),
     }
 }
 
@@ -251,8 +251,6 @@ pub(super) async fn replace(
     let write = TransactWriteItem::builder().update(update.update_expression(expression).build()?).build();
     match audit::transact(app, vec![write], &[entry]).await? {
         Transacted::Done => Ok(()),
-        Transacted::Refused(_) | Transacted::Conflict => {
-            Err(Error::not_found("notification", notification.name.as_str()))
-        }
+        Transacted::Refused(_) => Err(Error::not_found("notification", notification.name.as_str())),
     }
 }

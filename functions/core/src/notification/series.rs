@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::delivery;
 use crate::{
     App, Result,
-    table::{self, Item, Transacted, number, string},
+    table::{self, Attempted, Item, number, string},
     time,
 };
 
@@ -109,7 +109,7 @@ pub(super) async fn decide(app: &App, execution: &Execution, at: Timestamp) -> R
             put(app, &series_key, &next, REMEMBERED, series.as_ref().map(|series| series.version))?,
             put(app, &decision_key, &decision, delivery::KEPT, None)?,
         ];
-        if table::transact_once(app, writes).await? == Transacted::Done {
+        if table::transact_once(app, writes).await? == Attempted::Done {
             return Ok(decision);
         }
         app.sleep(table::pause(app, attempt)).await;

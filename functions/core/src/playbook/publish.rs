@@ -81,7 +81,7 @@ pub async fn publish(app: &App, new: Publication<'_>, actor: &Actor) -> Result<P
         .detail("git_repo", published.playbook.git_repo.as_deref().map(crate::execution::without_credentials));
     match audit::transact(app, writes, &[entry]).await? {
         Transacted::Done => Ok(published),
-        Transacted::Refused(_) | Transacted::Conflict => Err(changed(name, shown)),
+        Transacted::Refused(_) => Err(changed(name, shown)),
     }
 }
 
@@ -113,6 +113,6 @@ pub async fn delete(app: &App, playbook: &PublishedPlaybook, actor: &Actor) -> R
     let write = TransactWriteItem::builder().update(update).build();
     match audit::transact(app, vec![write], &[entry]).await? {
         Transacted::Done => Ok(()),
-        Transacted::Refused(_) | Transacted::Conflict => Err(Error::not_found("playbook", playbook.name.as_str())),
+        Transacted::Refused(_) => Err(Error::not_found("playbook", playbook.name.as_str())),
     }
 }

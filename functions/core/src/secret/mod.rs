@@ -154,7 +154,7 @@ pub async fn create(app: &App, new: NewSecret, by: &Email, actor: &Actor) -> Res
         .build()?;
     match audit::transact(app, vec![TransactWriteItem::builder().update(activate).build()], &[entry]).await? {
         Transacted::Done => Ok(()),
-        Transacted::Refused(_) | Transacted::Conflict => Err(exists()),
+        Transacted::Refused(_) => Err(exists()),
     }
 }
 
@@ -344,7 +344,7 @@ pub async fn update(app: &App, name: &SecretName, change: SecretChange, by: &Ema
     let update = TransactWriteItem::builder().update(update.update_expression(expression).build()?).build();
     match audit::transact(app, vec![update], &entries).await? {
         Transacted::Done => Ok(()),
-        Transacted::Refused(_) | Transacted::Conflict => {
+        Transacted::Refused(_) => {
             // Another request has deleted the secret meanwhile. Its new value must not stay.
             if change.value.is_some() {
                 parameter::delete(app, name).await?;

@@ -62,7 +62,7 @@ pub async fn create_key(app: &App, new: NewKey, actor: &Actor) -> Result<(ApiKey
         .detail("actions", new.scope.as_ref().and_then(|scope| scope.actions.clone()));
     match audit::transact(app, writes, &[entry]).await? {
         Transacted::Done => Ok((api_key, new.shown(app, &hash))),
-        Transacted::Refused(_) | Transacted::Conflict => {
+        Transacted::Refused(_) => {
             Err(Error::conflict(format!("{} has {MAX_KEYS} keys, and can have no more", new.email))
                 .with_hint("delete one that is not used any more"))
         }

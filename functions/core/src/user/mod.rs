@@ -107,7 +107,7 @@ pub async fn create(app: &App, new: NewUser<'_>) -> Result<(User, String)> {
     let writes = vec![put_new(app, &record)?, claim.put.clone()];
     match audit::transact(app, writes, &[new.entry(app)]).await? {
         Transacted::Done => Ok((record.user, claim.token)),
-        Transacted::Refused(_) | Transacted::Conflict => create_again(app, &new, claim, record).await,
+        Transacted::Refused(_) => create_again(app, &new, claim, record).await,
     }
 }
 
@@ -121,7 +121,7 @@ pub async fn create_with_key(app: &App, new: NewUser<'_>, key: &ApiKey) -> Resul
     let writes = vec![put_new(app, &record)?, key::put_new(app, key, &first)?];
     match audit::transact(app, writes, &[new.entry(app)]).await? {
         Transacted::Done => Ok(record.user),
-        Transacted::Refused(_) | Transacted::Conflict => Err(new.exists()),
+        Transacted::Refused(_) => Err(new.exists()),
     }
 }
 
@@ -157,7 +157,7 @@ async fn create_again(app: &App, new: &NewUser<'_>, claim: NewClaim, record: Use
     }
     match audit::transact(app, writes, &[new.entry(app)]).await? {
         Transacted::Done => Ok((record.user, claim.token)),
-        Transacted::Refused(_) | Transacted::Conflict => Err(new.exists()),
+        Transacted::Refused(_) => Err(new.exists()),
     }
 }
 

@@ -3,12 +3,11 @@
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use runvoy_api_types::{Approval, AskedAgain, Decide, Decided, Ending, Problem, limits::DEFAULT_PAGE_SIZE};
+use runvoy_api_types::{Approval, AskedAgain, Ending, Problem, limits::DEFAULT_PAGE_SIZE};
 use runvoy_core::{
     App, Email, Error, approval,
     auth::{Action, Resource, policy},
@@ -17,21 +16,15 @@ use runvoy_core::{
         list::{ExecutionsPage, Filter},
     },
     image::ImageId,
-    lock,
-    logs::{
-        LogEvent, completion, head,
-        read::{self, After, PageLimit},
-    },
-    run, time,
-    websocket::{fan_out, token},
+    lock, run, time,
+    websocket::fan_out,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{page, tags};
 use crate::{
-    compression::Encoding,
     error::{self, ApiError, Result},
-    extract::{Caller, JsonBody, Path, Presented, Query, own_address},
+    extract::{Caller, Path, Presented, Query},
 };
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -226,53 +219,6 @@ async fn waiting_for(app: &App, caller: &Caller) -> Result<Response> {
     Ok(Json(executions).into_response())
 }
 
-/// Approves an execution that waits
-///
-/// For those whom the playbook names, and for admins; never for the one who asked for it. When as many have approved as must, it starts, with
-/// the version and the values that it shows.
-#[utoipa::path(post, path = "/executions/{id}/approve", operation_id = "approve_execution", tag = tags::EXECUTIONS, request_body = Decide,
-    params(("id" = String, Path, description = "Id of the execution")),
-    responses((status = 200, body = Decided, description = "The approval is written down"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Conflict, error::Unavailable))]
-pub(super) async fn approve(
-    State(app): State<App>,
-    presented: Presented,
-    Path(id): Path,
-    JsonBody(body): JsonBody<Decide>,
-) -> Result<Json<Decided>> {
-    let (caller, record) = permitted(&app, presented, &id, Action::ApproveExecution).await?;
-    let record = approval::approve(&app, record, &caller.principal.email, body.comment, &caller.actor).await?;
-    let missing =
-        record.execution.approval.as_ref().map_or(0, |one| (one.count as usize).saturating_sub(one.given.len()));
-    let message = match missing {
-        0 if record.execution.status == Status::Queued => "Approved: it waits in line".to_owned(),
-        0 => "Approved: it starts".to_owned(),
-        1 => "Approved: it waits for one more".to_owned(),
-        missing => format!("Approved: it waits for {missing} more"),
-    };
-    Ok(Json(decided(record, message)))
-}
-
-/// Denies an execution that waits: it is STOPPED
-///
-/// For those who may approve it.
-#[utoipa::path(post, path = "/executions/{id}/deny", operation_id = "deny_execution", tag = tags::EXECUTIONS, request_body = Decide,
-    params(("id" = String, Path, description = "Id of the execution")),
-    responses((status = 200, body = Decided, description = "It is stopped"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Conflict, error::Unavailable))]
-pub(super) async fn deny(
-    State(app): State<App>,
-    presented: Presented,
-    Path(id): Path,
-    JsonBody(body): JsonBody<Decide>,
-) -> Result<Json<Decided>> {
-    let (caller, record) = permitted(&app, presented, &id, Action::ApproveExecution).await?;
-    let record = approval::deny(&app, record, &caller.principal.email, body.comment, &caller.actor).await?;
-    Ok(Json(decided(record, "Denied: it does not run".to_owned())))
-}
-
-fn decided(record: ExecutionRecord, message: String) -> Decided {
-    Decided { execution_id: record.execution.execution_id, status: record.execution.status, message }
-}
-
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct ExecutionInFull {
     #[serde(flatten)]
@@ -315,7 +261,12 @@ async fn find(app: &App, id: &str) -> Result<ExecutionRecord> {
 }
 
 /// The execution that a path names, and the caller, if the caller may do this to it.
-async fn permitted(app: &App, presented: Presented, id: &str, action: Action) -> Result<(Caller, ExecutionRecord)> {
+pub(super) async fn permitted(
+    app: &App,
+    presented: Presented,
+    id: &str,
+    action: Action,
+) -> Result<(Caller, ExecutionRecord)> {
     let (caller, record) = presented.and(app, find(app, id)).await?;
     let record = record?;
     caller.may(action, resource(&record))?;
@@ -389,76 +340,6 @@ pub(super) async fn status(
     }))
 }
 
-#[derive(Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct LogsParameters {
-    /// From the `Link` header of the previous page.
-    after: Option<String>,
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Logs {
-    #[schema(value_type = String)]
-    execution_id: ExecutionId,
-    status: Status,
-    /// `null` until the execution ends or is being stopped.
-    events: Option<Vec<LogEvent>>,
-    /// The WebSocket on which to follow an execution that has not ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    websocket_url: Option<String>,
-}
-
-/// Reads the log of an execution that has ended, or says where to follow one that has not
-///
-/// While an execution is being stopped, the answer has both. A log that does not fit into one answer comes in pages: the header
-/// `Link: <…>; rel="next"` names the next one, and the last event says how many lines are missing. A page has about 5 MB of lines, and
-/// about 40 MB for a caller that accepts gzip or zstd.
-#[utoipa::path(get, path = "/executions/{id}/logs", operation_id = "execution_logs", tag = tags::EXECUTIONS,
-    params(("id" = String, Path, description = "Id of the execution"), LogsParameters),
-    responses(
-        (status = 200, body = Logs, description = "The log, or where to follow it", headers(("Link" = Option<String>, description = "The next page, if there is one"))),
-        error::Malformed, error::Refused, error::NotFound, error::Unavailable,
-    ))]
-pub(super) async fn logs(
-    State(app): State<App>,
-    presented: Presented,
-    uri: Uri,
-    headers: HeaderMap,
-    Path(id): Path,
-    Query(query): Query<LogsParameters>,
-) -> Result<Response> {
-    let (caller, record) = permitted(&app, presented, &id, Action::ReadLogs).await?;
-    let status = record.execution.status;
-    let execution_id = record.execution.execution_id.clone();
-    if !status.is_terminal() {
-        let websocket_url = Some(token::issue(&app, &execution_id, &own_address(&uri), &caller.principal).await?);
-        let events = match status {
-            Status::Terminating => Some(read::so_far(&app, &record).await?),
-            _ => None,
-        };
-        return Ok(Json(Logs { execution_id, status, events, websocket_url }).into_response());
-    }
-    let after = query.after.as_deref().filter(|after| !after.is_empty()).map(After::parse).transpose()?;
-    let limit = match Encoding::accepted(&headers) {
-        Encoding::Identity => PageLimit::Plain,
-        _ => PageLimit::Compressed,
-    };
-    let head = match after {
-        None => completion::complete_for_reader(&app, &record).await?,
-        Some(_) => head::of(&app, &record).await?,
-    };
-    let (events, next) = read::page(&app, &record, &head, after.as_ref(), limit).await?;
-    let body = Json(Logs { execution_id, status, events: Some(events), websocket_url: None });
-    Ok(match next {
-        None => body.into_response(),
-        Some(after) => {
-            let after = after.encode();
-            let after = utf8_percent_encode(&after, NON_ALPHANUMERIC);
-            (next_link(&format!("/api/v1/executions/{id}/logs?after={after}")), body).into_response()
-        }
-    })
-}
-
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct Killed {
     #[schema(value_type = String)]
@@ -492,9 +373,4 @@ pub(super) async fn kill(State(app): State<App>, presented: Presented, Path(id):
     tracing::info!(execution_id = id, by = %caller.principal.email, "execution termination initiated");
     let execution_id = record.execution.execution_id;
     Ok(Json(Killed { execution_id, message: "Execution termination initiated" }).into_response())
-}
-
-/// The header by which a page names the next one (RFC 8288).
-fn next_link(target: &str) -> [(header::HeaderName, String); 1] {
-    [(header::LINK, format!("<{target}>; rel=\"next\""))]
 }

@@ -1,5 +1,6 @@
 //! The routes, with a file for each resource.
 
+mod approvals;
 mod audit;
 mod claims;
 mod documentation;
@@ -8,6 +9,7 @@ mod health;
 mod images;
 mod keys;
 mod locks;
+mod logs;
 mod notifications;
 mod operations;
 mod owners;
@@ -55,11 +57,11 @@ macro_rules! for_all_handlers {
             runs::run,
             executions::list,
             executions::kill,
-            executions::approve,
-            executions::deny,
+            approvals::approve,
+            approvals::deny,
             executions::show,
             executions::status,
-            executions::logs,
+            logs::logs,
             users::me,
             users::list,
             users::create,

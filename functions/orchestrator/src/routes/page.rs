@@ -62,13 +62,18 @@ pub(super) fn cursor(text: Option<&str>) -> Result<Option<Cursor>> {
     Ok(text.filter(|text| !text.is_empty()).map(Cursor::parse).transpose()?)
 }
 
-/// The header by which a page names the next one (RFC 8288), with those of the page's own parameters that it had.
+/// The header by which a page names the next one, with those of the page's own parameters that it had.
 pub(super) fn link(path: &str, parameters: &[(&str, Option<&str>)], next: &Cursor) -> [(HeaderName, String); 1] {
-    let mut target = format!("{BASE}{path}?cursor={}", next.encode());
+    let mut target = format!("{path}?cursor={}", next.encode());
     for (name, value) in parameters {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             target.push_str(&format!("&{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)));
         }
     }
-    [(header::LINK, format!("<{target}>; rel=\"next\""))]
+    self::next(&target)
+}
+
+/// The header that names this path below the API's base as that of the next page (RFC 8288).
+pub(super) fn next(target: &str) -> [(HeaderName, String); 1] {
+    [(header::LINK, format!("<{BASE}{target}>; rel=\"next\""))]
 }

@@ -147,20 +147,31 @@ pub(super) async fn run(
             gathered
         }
     }?;
+    submit(&app, &caller, &follow, (&request, execution::API, idempotency.as_ref()), &resources).await
+}
+
+/// Runs what the caller asks for with the caller's own rights: a request, from this source.
+pub(super) async fn submit(
+    app: &App,
+    caller: &Caller,
+    follow: &Follow<'_>,
+    (request, source, idempotency): (&ValidRun, &str, Option<&Idempotency>),
+    resources: &run::Resources,
+) -> Result<(StatusCode, Json<Started>)> {
     resources.check(&caller.principal).map_err(|error| caller.denied_use(error))?;
     let submission = Submission {
-        request: &request,
+        request,
         principal: &caller.principal,
         actor: &caller.actor,
-        source: execution::API,
-        idempotency: idempotency.as_ref(),
+        source,
+        idempotency,
         rights_of: None,
         approvals: None,
     };
-    let beside = |id| follow.websocket_url(&app, id);
+    let beside = |id| follow.websocket_url(app, id);
     let (record, websocket_url) =
-        run::submit_beside(&app, submission, &resources.image, &resources.secrets, beside).await?;
-    Ok(follow.answer(&app, record, websocket_url))
+        run::submit_beside(app, submission, &resources.image, &resources.secrets, beside).await?;
+    Ok(follow.answer(app, record, websocket_url))
 }
 
 /// The run that a body asks for.

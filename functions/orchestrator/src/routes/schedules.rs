@@ -11,7 +11,7 @@ use runvoy_core::{
     App, Error,
     auth::{Action, Resource},
     execution::Idempotency,
-    run::{self, Submission},
+    run,
     schedule::{self, NewSchedule, Schedule, ScheduleChange, ScheduledRun, Times},
     time,
 };
@@ -185,18 +185,5 @@ pub(super) async fn run(
         return Ok(follow.answer(&app, record, websocket_url));
     }
     let resources = run::gather(&app, &request).await?;
-    resources.check(&caller.principal).map_err(|error| caller.denied_use(error))?;
-    let submission = Submission {
-        request: &request,
-        principal: &caller.principal,
-        actor: &caller.actor,
-        source: &source,
-        idempotency: idempotency.as_ref(),
-        rights_of: None,
-        approvals: None,
-    };
-    let beside = |id| follow.websocket_url(&app, id);
-    let (record, websocket_url) =
-        run::submit_beside(&app, submission, &resources.image, &resources.secrets, beside).await?;
-    Ok(follow.answer(&app, record, websocket_url))
+    runs::submit(&app, &caller, &follow, (&request, &source, idempotency.as_ref()), &resources).await
 }

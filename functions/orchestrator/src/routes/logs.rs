@@ -1,0 +1,97 @@
+//! Shows the logs of executions.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, Uri},
+    response::{IntoResponse, Response},
+};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use runvoy_core::{
+    App,
+    auth::Action,
+    execution::{ExecutionId, Status},
+    logs::{
+        LogEvent, completion, head,
+        read::{self, After, PageLimit},
+    },
+    websocket::token,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{executions::permitted, page, tags};
+use crate::{
+    compression::Encoding,
+    error::{self, Result},
+    extract::{Path, Presented, Query, own_address},
+};
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct LogsParameters {
+    /// From the `Link` header of the previous page.
+    after: Option<String>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Logs {
+    #[schema(value_type = String)]
+    execution_id: ExecutionId,
+    status: Status,
+    /// `null` until the execution ends or is being stopped.
+    events: Option<Vec<LogEvent>>,
+    /// The WebSocket on which to follow an execution that has not ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    websocket_url: Option<String>,
+}
+
+/// Reads the log of an execution that has ended, or says where to follow one that has not
+///
+/// While an execution is being stopped, the answer has both. A log that does not fit into one answer comes in pages: the header
+/// `Link: <…>; rel="next"` names the next one, and the last event says how many lines are missing. A page has about 5 MB of lines, and
+/// about 40 MB for a caller that accepts gzip or zstd.
+#[utoipa::path(get, path = "/executions/{id}/logs", operation_id = "execution_logs", tag = tags::EXECUTIONS,
+    params(("id" = String, Path, description = "Id of the execution"), LogsParameters),
+    responses(
+        (status = 200, body = Logs, description = "The log, or where to follow it", headers(("Link" = Option<String>, description = "The next page, if there is one"))),
+        error::Malformed, error::Refused, error::NotFound, error::Unavailable,
+    ))]
+pub(super) async fn logs(
+    State(app): State<App>,
+    presented: Presented,
+    uri: Uri,
+    headers: HeaderMap,
+    Path(id): Path,
+    Query(query): Query<LogsParameters>,
+) -> Result<Response> {
+    let (caller, record) = permitted(&app, presented, &id, Action::ReadLogs).await?;
+    let status = record.execution.status;
+    let execution_id = record.execution.execution_id.clone();
+    if !status.is_terminal() {
+        let websocket_url = Some(token::issue(&app, &execution_id, &own_address(&uri), &caller.principal).await?);
+        let events = match status {
+            Status::Terminating => Some(read::so_far(&app, &record).await?),
+            _ => None,
+        };
+        return Ok(Json(Logs { execution_id, status, events, websocket_url }).into_response());
+    }
+    let after = query.after.as_deref().filter(|after| !after.is_empty()).map(After::parse).transpose()?;
+    let limit = match Encoding::accepted(&headers) {
+        Encoding::Identity => PageLimit::Plain,
+        _ => PageLimit::Compressed,
+    };
+    let head = match after {
+        None => completion::complete_for_reader(&app, &record).await?,
+        Some(_) => head::of(&app, &record).await?,
+    };
+    let (events, next) = read::page(&app, &record, &head, after.as_ref(), limit).await?;
+    let body = Json(Logs { execution_id, status, events: Some(events), websocket_url: None });
+    Ok(match next {
+        None => body.into_response(),
+        Some(after) => {
+            let after = after.encode();
+            let after = utf8_percent_encode(&after, NON_ALPHANUMERIC);
+            (page::next(&format!("/executions/{id}/logs?after={after}")), body).into_response()
+        }
+    })
+}
