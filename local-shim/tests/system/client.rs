@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use aws_smithy_async::time::TimeSource;
+use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use futures_util::StreamExt;
@@ -51,6 +51,11 @@ pub struct MovedClock(Arc<AtomicU64>);
 impl MovedClock {
     pub fn move_on(&self, time: Duration) {
         self.0.fetch_add(time.as_secs(), Ordering::Relaxed);
+    }
+
+    /// Settings of a system that has this clock.
+    pub fn settings(&self) -> Settings {
+        Settings { clock: Some(SharedTimeSource::new(self.clone())), ..Settings::ephemeral() }
     }
 }
 

@@ -5,6 +5,7 @@ use insta::assert_json_snapshot;
 use local_shim::Settings;
 use serde_json::{Value, json};
 
+use crate::cases::Cases;
 use crate::client::{System, id, next_page, stable};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,6 +126,7 @@ async fn there_is_one_default_however_many_are_made_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_fargate_cannot_run_is_refused() {
     let system = System::start().await;
+    let mut checked = Cases::default();
     for (body, reason) in [
         (json!({"image": "Bad Name"}), "not an image name"),
         (json!({"image": "a", "cpu": 300}), "cpu"),
@@ -135,9 +137,10 @@ async fn what_fargate_cannot_run_is_refused() {
         (json!({"image": "a", "task_execution_role_name": "not a name"}), "IAM role"),
     ] {
         let refused = system.admin.post("/images/register", &body).await;
-        assert_eq!(refused.status, 400, "{body}");
-        assert!(refused.json()["details"].as_str().unwrap().contains(reason), "{body}: {}", refused.text);
+        checked.equal(&body, refused.status.as_u16(), 400);
+        checked.contain(&body, refused.json()["details"].as_str().unwrap_or_default(), reason);
     }
+    checked.all_hold();
     let role = json!({"image": "a", "task_role_name": "runvoy-local-TaskRole"});
     assert_eq!(system.admin.post("/images/register", &role).await.status, 201);
     system.shim.shut_down().await;

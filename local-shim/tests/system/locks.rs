@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::{
     client::{System, id},
-    process::Program,
-    queue::SWEEP,
+    executions::queue::SWEEP,
+    program::Program,
 };
 
 /// A command that goes on until a file is there, and the file.

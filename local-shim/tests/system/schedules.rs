@@ -6,6 +6,7 @@ use aws_smithy_async::time::{SharedTimeSource, TimeSource as _};
 use local_shim::{Settings, aws::faults::Fault};
 use serde_json::{Value, json};
 
+use crate::cases::Cases;
 use crate::client::{Caller, MovedClock, System};
 
 /// Waits until a schedule has this many times behind it, and answers with the schedule.
@@ -137,6 +138,7 @@ async fn what_cannot_be_a_schedule_is_refused_with_the_field() {
     let system = System::start().await;
     let admin = &system.admin;
     let run = json!({"command": "true"});
+    let mut checked = Cases::default();
     for (schedule, field) in [
         (json!({"name": "a b", "rate": "5 minutes", "run": run}), "name"),
         (json!({"name": "x", "run": run}), "cron"),
@@ -157,13 +159,9 @@ async fn what_cannot_be_a_schedule_is_refused_with_the_field() {
         ),
     ] {
         let refused = admin.post("/schedules", &schedule).await;
-        assert_eq!(
-            (refused.status.as_u16(), refused.json()["field"].as_str()),
-            (400, Some(field)),
-            "{schedule} {}",
-            refused.text
-        );
+        checked.equal(&schedule, (refused.status.as_u16(), refused.json()["field"].as_str()), (400, Some(field)));
     }
+    checked.all_hold();
     create(admin, &json!({"name": "x", "rate": "5 minutes", "run": run, "enabled": false})).await;
     let twice = admin.post("/schedules", &json!({"name": "x", "rate": "5 minutes", "run": run})).await;
     assert_eq!(twice.status, 409, "{}", twice.text);

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use crate::{
     client::id,
-    kept_lines::end_of,
-    process::{Program, command, fails, log_of},
+    logs::kept_lines::end_of,
+    program::{Program, command, fails, log_of},
     sleepers::Sleepers,
 };
 

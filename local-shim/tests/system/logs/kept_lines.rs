@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::{
     client::{Caller, Seen, System, connect, id, watch_within},
-    machine::after,
-    process::{Program, log_of},
+    local::machine::after,
+    program::{Program, log_of},
 };
 
 /// The time limit for what takes long on a busy machine. Nothing here is about time.

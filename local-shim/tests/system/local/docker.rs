@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     client::{System, id},
-    process::{Program, command_with},
+    program::{Program, command_with},
 };
 
 static IMAGE: LazyLock<String> =

@@ -1,113 +1,12 @@
-//! Published playbooks: versions, parameters, and the rights with which they run.
+//! Tests of `POST /playbooks/{name}/run`: the values of parameters, and the rights with which a playbook runs.
 
 use axum::http::Method;
 use proptest::{strategy::Strategy, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Caller, System, id};
-
-async fn publish(caller: &Caller, name: &str, playbook: &Value) -> Value {
-    let published = caller.put(&format!("/playbooks/{name}"), playbook).await;
-    assert_eq!(published.status, 200, "{}", published.text);
-    published.json()["playbook"].clone()
-}
-
-async fn run(caller: &Caller, name: &str, parameters: Value) -> Answer {
-    caller.post(&format!("/playbooks/{name}/run"), &json!({"parameters": parameters})).await
-}
-
-async fn share(caller: &Caller, name: &str, with: Value) {
-    let shared = caller.put(&format!("/playbooks/{name}/sharing"), &json!({"shared_with": with})).await;
-    assert_eq!(shared.status, 200, "{}", shared.text);
-}
-
-/// The log of an execution that runs to its end.
-async fn output(caller: &Caller, started: &Answer) -> Vec<String> {
-    assert_eq!(started.status, 202, "{}", started.text);
-    let id = id(&started.json());
-    caller.wait_for(&id, "SUCCEEDED").await;
-    let log = caller.log(&id).await;
-    log.into_iter().filter(|line| !line.starts_with("### runvoy")).collect()
-}
-
-fn refusal(answer: &Answer) -> (u16, String) {
-    (answer.status.as_u16(), answer.json()["field"].as_str().unwrap_or_default().to_owned())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_publication_is_a_version_and_a_lost_update_is_refused() {
-    let system = System::start().await;
-    let admin = &system.admin;
-    let first = publish(admin, "greet", &json!({"commands": ["echo one"]})).await;
-    assert_eq!(
-        (&first["version"], &first["name"], &first["published_by"]),
-        (&json!(1), &json!("greet"), &json!("admin@runvoy.local"))
-    );
-    // The same once more, as when an answer was lost.
-    assert_eq!(publish(admin, "greet", &json!({"commands": ["echo one"]})).await["version"], 1);
-    let second = json!({"commands": ["echo two"], "description": "greets"});
-    let with = async |version: &str| {
-        let headers = [("content-type", "application/json"), ("if-match", version)];
-        admin.request(Method::PUT, "/playbooks/greet", &headers, second.to_string()).await
-    };
-    assert_eq!(with("0").await.status, 409);
-    let changed = with("\"1\"").await;
-    assert_eq!(
-        (changed.status.as_u16(), changed.headers["etag"].to_str().unwrap()),
-        (200, "\"2\""),
-        "{}",
-        changed.text
-    );
-    assert_eq!(publish(admin, "greet", &json!({"commands": ["echo three"]})).await["version"], 3);
-    let lost = with("2").await;
-    assert_eq!((lost.status.as_u16(), &lost.json()["code"]), (409, &json!("CONFLICT")));
-
-    let listed = admin.get("/playbooks?q=GREET").await.json()["playbooks"].clone();
-    assert_eq!(
-        (listed.as_array().unwrap().len(), &listed[0]["version"], &listed[0]["name"]),
-        (1, &json!(3), &json!("greet"))
-    );
-    assert_eq!(admin.get("/playbooks/greet?version=2").await.json()["playbook"]["commands"], json!(["echo two"]));
-    assert_eq!(admin.get("/playbooks/greet?version=4").await.status, 404);
-    let versions = admin.get("/playbooks/greet/versions").await.json()["versions"].clone();
-    assert_eq!(
-        versions.as_array().unwrap().iter().map(|one| one["version"].as_u64().unwrap()).collect::<Vec<_>>(),
-        [3, 2, 1]
-    );
-
-    let old = admin.post("/playbooks/greet/run", &json!({"version": 2})).await;
-    assert_eq!(output(admin, &old).await, ["two"]);
-    let execution = admin.get(&format!("/executions/{}", id(&old.json()))).await.json();
-    assert_eq!(execution["source"], "playbook:greet@2");
-    let of_playbook = admin.get("/executions?playbook=greet").await.json();
-    assert_eq!(of_playbook.as_array().unwrap().len(), 1);
-    assert_eq!(admin.get("/executions?playbook=other").await.json(), json!([]));
-
-    assert_eq!(admin.delete("/playbooks/greet").await.status, 200);
-    assert_eq!(admin.get("/playbooks/greet").await.status, 404);
-    assert_eq!(admin.get("/playbooks").await.json()["playbooks"], json!([]));
-    assert_eq!(admin.delete("/playbooks/greet").await.status, 404);
-    // The name is not free for others, who would get the trust of those that use it.
-    let developer = system.user("developer", "dev@example.com").await;
-    assert_eq!(developer.put("/playbooks/greet", &second).await.status, 403);
-    assert_eq!(publish(admin, "greet", &second).await["version"], 4);
-    system.shim.shut_down().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_who_publish_at_the_same_time_make_two_versions_or_one_is_told() {
-    let system = System::start().await;
-    let admin = &system.admin;
-    publish(admin, "p", &json!({"commands": ["echo 0"]})).await;
-    let attempts = (1..9)
-        .map(async |n| admin.put("/playbooks/p", &json!({"commands": [format!("echo {n}")]})).await.status.as_u16());
-    let statuses = futures_util::future::join_all(attempts).await;
-    let published = statuses.iter().filter(|status| **status == 200).count();
-    assert!(published >= 1 && statuses.iter().all(|status| [200, 409].contains(status)), "{statuses:?}");
-    let versions = admin.get("/playbooks/p/versions").await.json()["versions"].clone();
-    assert_eq!(versions.as_array().unwrap().len(), published + 1, "{versions}");
-    system.shim.shut_down().await;
-}
+use super::{output, publish_playbook, refusal, run_playbook, share};
+use crate::cases::Cases;
+use crate::client::{System, id};
 
 /// A value of a parameter is a variable of the command, whatever it contains, and never a part of the command's text.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -119,7 +18,7 @@ async fn values_reach_the_command_as_they_are() {
         names.iter().map(|name| json!({"name": name, "type": "text", "required": false})).collect();
     let command =
         format!("for name in {}; do printenv $name | od -An -v -tx1 | tr -d ' \\n'; echo; done", names.join(" "));
-    publish(&system.admin, "values", &json!({"parameters": parameters, "commands": [command]})).await;
+    publish_playbook(&system.admin, "values", &json!({"parameters": parameters, "commands": [command]})).await;
     // What shells, printf, YAML, JSON and .env files might take for something else.
     const PARTS: [&str; 30] = [
         "'",
@@ -160,7 +59,7 @@ async fn values_reach_the_command_as_they_are() {
         let values = values.new_tree(&mut runner).unwrap().current();
         let given: serde_json::Map<String, Value> =
             names.iter().cloned().zip(values.iter().cloned().map(Value::from)).collect();
-        let started = run(&system.admin, "values", given.into()).await;
+        let started = run_playbook(&system.admin, "values", given.into()).await;
         let lines = output(&system.admin, &started).await;
         let expected: Vec<String> = values
             .iter()
@@ -179,6 +78,7 @@ async fn values_and_playbooks_that_do_not_fit_are_refused_at_their_fields() {
     let system = System::start().await;
     let admin = &system.admin;
     let parameter = |parameter: Value| json!({"commands": ["true"], "parameters": [parameter]});
+    let mut checked = Cases::default();
     for (playbook, field) in [
         (json!({"commands": []}), "commands"),
         (json!({}), "commands"),
@@ -204,7 +104,7 @@ async fn values_and_playbooks_that_do_not_fit_are_refused_at_their_fields() {
         ),
     ] {
         let refused = admin.put("/playbooks/p", &playbook).await;
-        assert_eq!(refusal(&refused), (400, field.to_owned()), "{playbook}: {}", refused.text);
+        checked.equal(&playbook, refusal(&refused), (400, field.to_owned()));
     }
     assert_eq!(admin.put("/playbooks/a%20b", &json!({"commands": ["true"]})).await.status, 400);
 
@@ -216,7 +116,7 @@ async fn values_and_playbooks_that_do_not_fit_are_refused_at_their_fields() {
         {"name": "STAGE", "type": "choice", "allowed": ["test", "production"]},
         {"name": "ZONES", "type": "choices", "allowed": ["a", "b", "c"], "default": "a,b"},
     ]});
-    publish(admin, "p", &playbook).await;
+    publish_playbook(admin, "p", &playbook).await;
     for (values, field) in [
         (json!({"STAGE": "test"}), "parameters.NAME"),
         (json!({"NAME": "a"}), "parameters.STAGE"),
@@ -230,49 +130,14 @@ async fn values_and_playbooks_that_do_not_fit_are_refused_at_their_fields() {
         (json!({"NAME": "a", "STAGE": "test", "PATH": "/tmp"}), "parameters.PATH"),
         (json!({"NAME": {"a": 1}, "STAGE": "test"}), "parameters.NAME"),
     ] {
-        let refused = run(admin, "p", values.clone()).await;
-        assert_eq!(refusal(&refused), (400, field.to_owned()), "{values}: {}", refused.text);
+        let refused = run_playbook(admin, "p", values.clone()).await;
+        checked.equal(&values, refusal(&refused), (400, field.to_owned()));
     }
+    checked.all_hold();
     let started =
-        run(admin, "p", json!({"NAME": "a", "STAGE": "test", "SIZE": 3, "DRY": true, "ZONES": ["c", "a"]})).await;
+        run_playbook(admin, "p", json!({"NAME": "a", "STAGE": "test", "SIZE": 3, "DRY": true, "ZONES": ["c", "a"]}))
+            .await;
     assert_eq!(output(admin, &started).await, ["a/3/true//test/c a"]);
-    system.shim.shut_down().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_example_playbooks_publish_as_they_are() {
-    let system = System::start().await;
-    let admin = &system.admin;
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/playbooks");
-    for image in [
-        "node:22",
-        "public.ecr.aws/aws-cli/aws-cli:2.31.0",
-        "postgres:17",
-        "curlimages/curl:8.16.0",
-        "hashicorp/terraform:1.13",
-    ] {
-        assert_eq!(admin.post("/images/register", &json!({"image": image})).await.status, 201);
-    }
-    for (name, key_name) in [("github-token", "GITHUB_TOKEN"), ("database-url", "DATABASE_URL")] {
-        let secret = json!({"name": name, "key_name": key_name, "value": "v"});
-        assert_eq!(admin.post("/secrets", &secret).await.status, 201);
-    }
-    let mut published = 0;
-    for file in std::fs::read_dir(folder).unwrap() {
-        let path = file.unwrap().path();
-        let text = std::fs::read_to_string(&path).unwrap();
-        let checked = admin.post("/playbooks", &json!({"file": text})).await;
-        assert_eq!(checked.status, 200, "{}: {}", path.display(), checked.text);
-        publish(admin, path.file_stem().unwrap().to_str().unwrap(), &checked.json()["playbook"]).await;
-        published += 1;
-    }
-    assert!(published >= 6, "{published}");
-    let wrong =
-        admin.post("/playbooks", &json!({"file": "commands:\n- true\nparameters:\n- name: A\n  defualt: b\n"})).await;
-    assert_eq!(refusal(&wrong), (400, "parameters[].defualt".to_owned()), "{}", wrong.text);
-    let broken = admin.post("/playbooks", &json!({"file": "commands: [\n"})).await;
-    assert_eq!(refusal(&broken), (400, "file".to_owned()));
-    assert!(broken.json()["error"].as_str().unwrap().contains("line"), "{}", broken.text);
     system.shim.shut_down().await;
 }
 
@@ -285,17 +150,17 @@ async fn a_runner_runs_what_is_shared_with_the_publishers_right_and_nothing_else
     let secret = json!({"name": "token", "key_name": "THE_VALUE", "value": "hidden-in-ssm"});
     assert_eq!(developer.post("/secrets", &secret).await.status, 201);
     let playbook = json!({"commands": ["echo \"${#THE_VALUE} $SERVICE\""], "secrets": ["token"], "parameters": [{"name": "SERVICE"}]});
-    publish(&developer, "restart", &playbook).await;
-    publish(&developer, "other", &json!({"commands": ["true"]})).await;
+    publish_playbook(&developer, "restart", &playbook).await;
+    publish_playbook(&developer, "other", &json!({"commands": ["true"]})).await;
 
     // Without sharing, a runner sees none.
     assert_eq!(runner.get("/playbooks").await.json()["playbooks"], json!([]));
-    assert_eq!(run(&runner, "restart", json!({"SERVICE": "web"})).await.status, 403);
+    assert_eq!(run_playbook(&runner, "restart", json!({"SERVICE": "web"})).await.status, 403);
     share(&developer, "restart", json!(["support@example.com"])).await;
     let seen = runner.get("/playbooks").await.json()["playbooks"].clone();
     assert_eq!(seen.as_array().unwrap().iter().map(|one| &one["name"]).collect::<Vec<_>>(), ["restart"]);
     assert_eq!(runner.get("/playbooks/restart").await.status, 200);
-    let started = run(&runner, "restart", json!({"SERVICE": "web"})).await;
+    let started = run_playbook(&runner, "restart", json!({"SERVICE": "web"})).await;
     assert_eq!(output(&runner, &started).await, ["13 web"]);
     let own = id(&started.json());
     let execution = runner.get(&format!("/executions/{own}")).await.json();
@@ -330,7 +195,7 @@ async fn a_runner_runs_what_is_shared_with_the_publishers_right_and_nothing_else
     // The publisher's right is looked at once more at each run.
     assert_eq!(admin.put("/secrets/token/owners", &json!({"owned_by": ["admin@runvoy.local"]})).await.status, 200);
     assert_eq!(admin.put("/secrets/token/sharing", &json!({"shared_with": []})).await.status, 200);
-    let refused = run(&runner, "restart", json!({"SERVICE": "web"})).await;
+    let refused = run_playbook(&runner, "restart", json!({"SERVICE": "web"})).await;
     assert_eq!(refused.status, 409, "{}", refused.text);
     assert!(refused.text.contains("dev@example.com") && refused.text.contains("token"), "{}", refused.text);
     let not_published = developer.put("/playbooks/again", &playbook).await;
@@ -341,11 +206,11 @@ async fn a_runner_runs_what_is_shared_with_the_publishers_right_and_nothing_else
         not_published.text
     );
     assert_eq!(admin.put("/secrets/token/sharing", &json!({"shared_with": null})).await.status, 200);
-    assert_eq!(run(&runner, "restart", json!({"SERVICE": "web"})).await.status, 202);
+    assert_eq!(run_playbook(&runner, "restart", json!({"SERVICE": "web"})).await.status, 202);
     assert_eq!(admin.put("/users/dev@example.com", &json!({"role": "viewer"})).await.status, 200);
-    assert_eq!(run(&runner, "restart", json!({"SERVICE": "web"})).await.status, 409);
+    assert_eq!(run_playbook(&runner, "restart", json!({"SERVICE": "web"})).await.status, 409);
     assert_eq!(admin.post("/users/revoke", &json!({"email": "dev@example.com"})).await.status, 200);
-    assert_eq!(run(&runner, "restart", json!({"SERVICE": "web"})).await.status, 409);
+    assert_eq!(run_playbook(&runner, "restart", json!({"SERVICE": "web"})).await.status, 409);
     system.shim.shut_down().await;
 }
 
@@ -353,13 +218,13 @@ async fn a_runner_runs_what_is_shared_with_the_publishers_right_and_nothing_else
 async fn a_key_that_is_limited_to_a_playbook_starts_follows_and_stops_its_executions_only() {
     let system = System::start().await;
     let developer = system.user("developer", "dev@example.com").await;
-    publish(&developer, "p", &json!({"commands": ["sleep 60"]})).await;
-    publish(&developer, "q", &json!({"commands": ["true"]})).await;
+    publish_playbook(&developer, "p", &json!({"commands": ["sleep 60"]})).await;
+    publish_playbook(&developer, "q", &json!({"commands": ["true"]})).await;
     let made = developer.post("/keys", &json!({"name": "ci", "scope": {"playbooks": ["p"]}})).await.json();
     let key = developer.with_key(made["api_key"].as_str().unwrap());
     let names = key.get("/playbooks").await.json()["playbooks"].clone();
     assert_eq!(names.as_array().unwrap().iter().map(|one| &one["name"]).collect::<Vec<_>>(), ["p"]);
-    let started = run(&key, "p", json!({})).await;
+    let started = run_playbook(&key, "p", json!({})).await;
     assert_eq!(started.status, 202, "{}", started.text);
     let own = id(&started.json());
     key.wait_for(&own, "RUNNING").await;
@@ -382,7 +247,7 @@ async fn a_key_that_is_limited_to_a_playbook_starts_follows_and_stops_its_execut
         let expected = if path == "/playbooks/q/run" { [400, 403] } else { [403, 403] };
         assert!(expected.contains(&refused.status.as_u16()), "{method} {path}: {}", refused.text);
     }
-    assert_eq!(run(&key, "q", json!({})).await.status, 403);
+    assert_eq!(run_playbook(&key, "q", json!({})).await.status, 403);
     system.shim.shut_down().await;
 }
 
@@ -393,14 +258,15 @@ async fn runs_of_a_playbook_with_a_lock_go_one_after_the_other() {
     let checked =
         admin.post("/playbooks", &json!({"file": "lock: deploy\non_conflict: queue\ncommands: [sleep 1]\n"})).await;
     assert_eq!(checked.status, 200, "{}", checked.text);
-    publish(admin, "deploy", &checked.json()["playbook"]).await;
-    let (first, second) = (run(admin, "deploy", json!({})).await, run(admin, "deploy", json!({})).await);
+    publish_playbook(admin, "deploy", &checked.json()["playbook"]).await;
+    let (first, second) =
+        (run_playbook(admin, "deploy", json!({})).await, run_playbook(admin, "deploy", json!({})).await);
     assert_eq!(second.json()["status"], "QUEUED", "{}", second.text);
     admin.wait_for(&id(&first.json()), "SUCCEEDED").await;
     admin.wait_for(&id(&second.json()), "SUCCEEDED").await;
-    publish(admin, "deploy", &json!({"lock": ["deploy"], "commands": ["sleep 60"]})).await;
-    let holder = id(&run(admin, "deploy", json!({})).await.json());
-    assert_eq!(run(admin, "deploy", json!({})).await.status, 409);
+    publish_playbook(admin, "deploy", &json!({"lock": ["deploy"], "commands": ["sleep 60"]})).await;
+    let holder = id(&run_playbook(admin, "deploy", json!({})).await.json());
+    assert_eq!(run_playbook(admin, "deploy", json!({})).await.status, 409);
     assert_eq!(admin.delete(&format!("/executions/{holder}")).await.status, 200);
     let of_playbook = admin.get("/executions?playbook=deploy").await.json();
     assert_eq!(of_playbook.as_array().unwrap().len(), 3, "one that waited is in the history, too");

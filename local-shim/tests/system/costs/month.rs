@@ -56,7 +56,7 @@ fn dollars(amount: f64) -> String {
 
 #[test]
 fn the_table_of_costs_in_the_readme_is_right() {
-    let readme = include_str!("../../../README.md");
+    let readme = include_str!("../../../../README.md");
     for (team, runs, minutes) in TEAMS {
         let parts = month(runs, minutes);
         let cells: Vec<String> = parts.iter().chain([&parts.iter().sum()]).map(|part| dollars(*part)).collect();

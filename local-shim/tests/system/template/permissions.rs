@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     client::{Seen, System, connect, id, watch_on},
-    queue,
+    executions::queue,
 };
 
 /// Damages what reconcile repairs: a task definition, tags, and an abandoned secret.
@@ -162,14 +162,14 @@ async fn walk(system: &System) {
     spoil(system, 2).await;
     spoil_schedules(system, 2).await;
     for event in [
-        include_str!("../../../examples/scheduled-reconcile.json"),
-        include_str!("../../../examples/create-admin.json"),
+        include_str!("../../../../examples/scheduled-reconcile.json"),
+        include_str!("../../../../examples/create-admin.json"),
     ] {
         assert_eq!(admin.process_with_key(event).await.status, 200);
     }
     assert_eq!(admin.delete(&format!("/executions/{}", id(&open))).await.status, 200);
     // For a task that has no record, the event processor asks ECS for its tags.
-    let unknown = include_str!("../../../examples/ecs-task-completion.json");
+    let unknown = include_str!("../../../../examples/ecs-task-completion.json");
     admin.process(unknown).await;
 }
 

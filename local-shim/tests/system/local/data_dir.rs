@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::process::{Program, command, fails, log_of};
+use crate::program::{Program, command, fails, log_of};
 
 /// Unpacks the folder that a program has left which wrote no version. It has four runs, two users, three images and a secret.
 fn earlier(directory: &Path) -> PathBuf {

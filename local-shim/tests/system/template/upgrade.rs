@@ -6,7 +6,7 @@ use local_shim::stack::Stack;
 use serde_json::Value;
 
 /// The tables of the oldest version that can be upgraded. A change of them is a change that no stack can make.
-const OLDEST: &str = include_str!("fixtures/tables-of-version-1.json");
+const OLDEST: &str = include_str!("../fixtures/tables-of-version-1.json");
 
 fn index<'a>(table: &'a Value, name: &str) -> Option<&'a Value> {
     let lists = ["GlobalSecondaryIndexes", "LocalSecondaryIndexes"];

@@ -1,11 +1,10 @@
-//! The program itself: how it starts, stops, and is killed.
+//! Tests of the program: how it starts, stops, and is killed.
 
 use std::{
     collections::BTreeSet,
-    io::{BufRead, BufReader},
     os::unix::fs::PermissionsExt,
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -13,86 +12,10 @@ use local_shim::{AwsPort, Settings};
 use serde_json::json;
 
 use crate::{
-    client::{Caller, Seen, System, connect, id, watch_on},
+    client::{Seen, System, connect, id, watch_on},
+    program::{Program, command, fails, log_of},
     sleepers::{DETACH, Sleepers},
 };
-
-/// A process of `local-shim`, with its own folder and ports.
-pub struct Program {
-    child: Child,
-    pub caller: Caller,
-    /// What it printed at its start.
-    pub welcome: String,
-}
-
-pub fn command(directory: &Path) -> Command {
-    // The process runner is chosen, because this machine may have Docker.
-    command_with(directory, "process")
-}
-
-pub fn command_with(directory: &Path, runner: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_local-shim"));
-    command
-        .args(["--runner", runner])
-        .current_dir(directory)
-        .env_remove("RUNVOY_LOG_LEVEL")
-        .env("RUNVOY_DEV_SERVER_PORT", "0")
-        .env("RUNVOY_EVENT_PROCESSOR_PORT", "0")
-        .env("RUNVOY_AWS_PORT", "off")
-        .stdin(Stdio::null());
-    command
-}
-
-impl Program {
-    pub fn start(directory: &Path) -> Self {
-        Self::run(directory, command(directory))
-    }
-
-    /// Starts what `command` says and waits until it is ready.
-    pub fn run(directory: &Path, mut command: Command) -> Self {
-        let log = std::fs::File::options().create(true).append(true).open(directory.join("log")).unwrap();
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut welcome = String::new();
-        while !welcome.contains("curl ") {
-            let line = lines.next().unwrap_or_else(|| panic!("it did not start: {}", log_of(directory)));
-            welcome.push_str(&line.unwrap());
-            welcome.push('\n');
-        }
-        let after = |mark: &str| welcome.split(mark).nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
-        let key = std::fs::read_to_string(directory.join(".runvoy-local/admin-key")).unwrap();
-        let caller = Caller::new(&after("API              "), &after("Event processor  "), key.trim());
-        Self { child, caller, welcome }
-    }
-
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    pub fn signal(&self, signal: &str) {
-        let status = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status().unwrap();
-        assert!(status.success());
-    }
-
-    /// Waits for the end. Returns the exit code and how long it took.
-    pub fn wait(mut self) -> (Option<i32>, Duration) {
-        let started = Instant::now();
-        let status = self.child.wait().unwrap();
-        (status.code(), started.elapsed())
-    }
-}
-
-impl Drop for Program {
-    /// A test that fails leaves no process behind.
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-pub fn log_of(directory: &Path) -> String {
-    std::fs::read_to_string(directory.join("log")).unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ctrl_c_ends_an_idle_system_within_a_second_and_a_restart_has_its_state() {
@@ -213,13 +136,6 @@ async fn only_the_user_can_read_the_state() {
     assert_eq!(program.wait().0, Some(0));
 }
 
-/// Runs a program that must not start, and returns its standard error.
-pub fn fails(command: &mut Command) -> String {
-    let Output { status, stderr, .. } = command.output().unwrap();
-    assert_eq!(status.code(), Some(1));
-    String::from_utf8(stderr).unwrap()
-}
-
 #[test]
 fn what_prevents_a_start_is_named_with_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
@@ -285,11 +201,11 @@ fn help_names_every_flag_and_variable() {
     }
     let unknown: Vec<_> = flags.iter().filter(|flag| !documented.contains(*flag) && **flag != "--version").collect();
     assert!(unknown.is_empty(), "add these flags to this test and to the README: {unknown:?}");
-    let readme = include_str!("../../../README.md");
+    let readme = include_str!("../../../../README.md");
     for flag in ["--ephemeral", "--data-dir", "--runner", "--aws-port", "--chaos", "--record"] {
         assert!(readme.contains(flag), "{flag} is not in the README");
     }
-    let example = include_str!("../../../.env.example");
+    let example = include_str!("../../../../.env.example");
     let settings = example.split_whitespace().filter_map(|word| word.trim_start_matches('#').split_once('='));
     for (name, _) in settings.filter(|(name, _)| name.starts_with("RUNVOY_") && !name.ends_with("_TABLE")) {
         assert!(help.contains(name), "{name} is in .env.example and not in the help");
@@ -335,7 +251,7 @@ async fn nothing_that_a_command_started_outlives_it() {
     program.caller.wait_for(&other, "STOPPED").await;
     assert_eq!(others.count(), 0);
     let zombies =
-        Command::new("ps").args(["--ppid", &program.child.id().to_string(), "-o", "stat="]).output().unwrap().stdout;
+        Command::new("ps").args(["--ppid", &program.id().to_string(), "-o", "stat="]).output().unwrap().stdout;
     assert!(!String::from_utf8_lossy(&zombies).contains('Z'), "{}", String::from_utf8_lossy(&zombies));
     program.signal("-INT");
     assert_eq!(program.wait().0, Some(0));

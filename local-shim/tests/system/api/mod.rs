@@ -1,0 +1,8 @@
+//! Tests of what all routes have in common.
+
+mod compatibility;
+mod description;
+mod faults;
+mod fields;
+mod owners;
+mod roles;

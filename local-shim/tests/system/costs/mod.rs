@@ -1,0 +1,5 @@
+//! Tests of what requests and events cost: calls of AWS, write units of DynamoDB, and dollars.
+
+mod calls;
+mod month;
+mod write_units;

@@ -1,0 +1,59 @@
+//! Tests of the header `Idempotency-Key` of `POST /run`.
+
+use axum::http::Method;
+use local_shim::Settings;
+use serde_json::json;
+
+use crate::client::{System, id};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idempotency_key_runs_a_command_once() {
+    let system = System::start().await;
+    let body = json!({"command": "echo once"}).to_string();
+    let keyed = |body: String| system.admin.request(Method::POST, "/run", &[("idempotency-key", "k1")], body);
+    let answers = futures_util::future::join_all((0..8).map(|_| keyed(body.clone()))).await;
+    for answer in &answers {
+        assert_eq!(answer.status, 202, "{}", answer.text);
+        assert_eq!(answer.text, answers[0].text);
+    }
+    let other = keyed(json!({"command": "echo twice"}).to_string()).await;
+    assert_eq!((other.status.as_u16(), &other.json()["code"]), (409, &json!("CONFLICT")));
+    assert_eq!(system.admin.get("/executions").await.json().as_array().unwrap().len(), 1);
+    // The key belongs to the request as it was sent, even after the default image has changed, and to its caller only.
+    let image = json!({"image": "other:1", "is_default": true});
+    assert_eq!(system.admin.post("/images/register", &image).await.status, 201);
+    assert_eq!(keyed(body.clone()).await.text, answers[0].text);
+    let other = system.user("admin", "other@example.com").await;
+    let theirs = other.request(Method::POST, "/run", &[("idempotency-key", "k1")], body).await;
+    assert_eq!(theirs.status, 202, "{}", theirs.text);
+    assert_ne!(id(&theirs.json()), id(&answers[0].json()));
+    for key in ["", "a b", &"k".repeat(256)] {
+        let refused =
+            system.admin.request(Method::POST, "/run", &[("idempotency-key", key)], "{\"command\":\"x\"}").await;
+        assert_eq!(refused.status, 400, "{key}: {}", refused.text);
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idempotency_key_stands_when_ecs_has_forgotten_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = || Settings { data_dir: Some(directory.path().join("data")), ..Settings::ephemeral() };
+    let body = r#"{"command": "echo once"}"#;
+    let keyed = async |system: &System| {
+        system.admin.request(Method::POST, "/run", &[("idempotency-key", "nightly")], body).await
+    };
+    let system = System::start_with(settings()).await;
+    let first = keyed(&system).await;
+    system.admin.wait_for(&id(&first.json()), "SUCCEEDED").await;
+    system.shim.shut_down().await;
+
+    for file in ["ecs.sqlite", "ecs.sqlite-wal", "ecs.sqlite-shm"] {
+        let _ = std::fs::remove_file(directory.path().join("data").join(file));
+    }
+
+    let system = System::start_with(settings()).await;
+    let again = keyed(&system).await;
+    assert_eq!((again.status, id(&again.json())), (first.status, id(&first.json())));
+    system.shim.shut_down().await;
+}

@@ -1,0 +1,14 @@
+//! Tests of `POST /run` and `/executions`, by what a request asks for.
+
+mod capacity;
+mod command;
+mod containers;
+mod idempotency;
+mod kill;
+mod list;
+pub mod queue;
+mod refused;
+mod repository;
+mod run;
+mod show;
+mod sizes;

@@ -1,0 +1,79 @@
+//! Tests of `POST /notifications`, and of the changes that a notification names.
+
+use serde_json::json;
+
+use super::{create_notification, webhook};
+use crate::{
+    cases::Cases,
+    client::System,
+    common::receiver::{Got, Receiver},
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_a_notification_is_refused_at_its_field() {
+    let system = System::start().await;
+    let admin = &system.admin;
+    let url = |url: &str| json!({"name": "n", "channel": {"webhook": {"url": url}}});
+    let ok = json!({"webhook": {"url": "https://example.com/hook"}});
+    let mut checked = Cases::default();
+    for (body, field) in [
+        (url("ftp://example.com"), "channel.webhook.url"),
+        (url("example.com"), "channel.webhook.url"),
+        (url("https://user:password@example.com/"), "channel.webhook.url"),
+        (url("https://example.com:99999/"), "channel.webhook.url"),
+        (json!({"name": "n", "channel": ok, "for": []}), "for"),
+        (url("https://10.0.0.1/"), "channel.webhook.url"),
+        (url("https://169.254.169.254/latest/meta-data"), "channel.webhook.url"),
+        (url("https://[::ffff:10.0.0.1]/"), "channel.webhook.url"),
+        (url("https://[fd00:ec2::254]/"), "channel.webhook.url"),
+        (json!({"name": "n", "channel": {"slack": {}}}), "channel.slack.url"),
+        (json!({"name": "n", "channel": {"email": {"address": "nobody"}}}), "channel.email.address"),
+        (json!({"name": "a/b", "channel": ok}), "name"),
+        (json!({"name": "n", "channel": ok, "on": ["test"]}), "on"),
+        (json!({"name": "n", "channel": ok, "for": {"user": "nobody"}}), "for.user"),
+        (json!({"name": "n", "channel": ok, "slow_after": 700_000}), "slow_after"),
+    ] {
+        let refused = admin.post("/notifications", &body).await;
+        checked.equal(&body, (refused.status.as_u16(), refused.json()["field"].as_str()), (400, Some(field)));
+    }
+    checked.all_hold();
+    create_notification(admin, "n", ok.clone(), json!({})).await;
+    let again = admin.post("/notifications", &json!({"name": "n", "channel": ok})).await;
+    assert_eq!((again.status.as_u16(), &again.json()["code"]), (409, &json!("CONFLICT")));
+    let other = admin.put("/notifications/n", &json!({"channel": {"email": {"address": "a@example.com"}}})).await;
+    assert_eq!((other.status.as_u16(), &other.json()["field"]), (400, &json!("channel")));
+    assert_eq!(admin.delete("/notifications/n").await.status, 200);
+    assert_eq!(admin.get("/notifications/n").await.status, 404);
+    assert_eq!(admin.delete("/notifications/n").await.status, 404);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_notification_is_about_what_it_names() {
+    let system = System::start().await;
+    let admin = &system.admin;
+    let developer = system.user("developer", "dev@example.com").await;
+    let receiver = Receiver::start().await;
+    for (name, target) in [
+        ("user", json!({"user": "Dev@example.com"})),
+        ("image", json!({"image": "ubuntu"})),
+        ("other-image", json!({"image": "alpine"})),
+        ("both", json!({"image": "ubuntu:22.04", "user": "admin@runvoy.local"})),
+        ("playbook", json!({"playbook": "deploy"})),
+    ] {
+        webhook(admin, name, &receiver, json!({"for": target})).await;
+    }
+    let told = |got: &[Got]| {
+        let mut names: Vec<String> =
+            got.iter().map(|one| one.json()["notification"].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    developer.run_to_end(json!({"command": "exit 1"})).await;
+    assert_eq!(told(&receiver.wait(2).await), ["image", "user"]);
+    admin.run_to_end(json!({"command": "exit 1"})).await;
+    let got = receiver.wait(4).await;
+    assert_eq!(told(&got[2..]), ["both", "image"]);
+    assert_eq!(got[2].change().0, got[3].change().0, "a change has one id, whoever is told");
+    system.shim.shut_down().await;
+}

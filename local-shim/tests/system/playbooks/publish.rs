@@ -1,0 +1,119 @@
+//! Tests of `PUT /playbooks/{name}`: versions and lost updates.
+
+use axum::http::Method;
+use serde_json::json;
+
+use super::{output, publish_playbook, refusal};
+use crate::client::{System, id};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_publication_is_a_version_and_a_lost_update_is_refused() {
+    let system = System::start().await;
+    let admin = &system.admin;
+    let first = publish_playbook(admin, "greet", &json!({"commands": ["echo one"]})).await;
+    assert_eq!(
+        (&first["version"], &first["name"], &first["published_by"]),
+        (&json!(1), &json!("greet"), &json!("admin@runvoy.local"))
+    );
+    // The same once more, as when an answer was lost.
+    assert_eq!(publish_playbook(admin, "greet", &json!({"commands": ["echo one"]})).await["version"], 1);
+    let second = json!({"commands": ["echo two"], "description": "greets"});
+    let with = async |version: &str| {
+        let headers = [("content-type", "application/json"), ("if-match", version)];
+        admin.request(Method::PUT, "/playbooks/greet", &headers, second.to_string()).await
+    };
+    assert_eq!(with("0").await.status, 409);
+    let changed = with("\"1\"").await;
+    assert_eq!(
+        (changed.status.as_u16(), changed.headers["etag"].to_str().unwrap()),
+        (200, "\"2\""),
+        "{}",
+        changed.text
+    );
+    assert_eq!(publish_playbook(admin, "greet", &json!({"commands": ["echo three"]})).await["version"], 3);
+    let lost = with("2").await;
+    assert_eq!((lost.status.as_u16(), &lost.json()["code"]), (409, &json!("CONFLICT")));
+
+    let listed = admin.get("/playbooks?q=GREET").await.json()["playbooks"].clone();
+    assert_eq!(
+        (listed.as_array().unwrap().len(), &listed[0]["version"], &listed[0]["name"]),
+        (1, &json!(3), &json!("greet"))
+    );
+    assert_eq!(admin.get("/playbooks/greet?version=2").await.json()["playbook"]["commands"], json!(["echo two"]));
+    assert_eq!(admin.get("/playbooks/greet?version=4").await.status, 404);
+    let versions = admin.get("/playbooks/greet/versions").await.json()["versions"].clone();
+    assert_eq!(
+        versions.as_array().unwrap().iter().map(|one| one["version"].as_u64().unwrap()).collect::<Vec<_>>(),
+        [3, 2, 1]
+    );
+
+    let old = admin.post("/playbooks/greet/run", &json!({"version": 2})).await;
+    assert_eq!(output(admin, &old).await, ["two"]);
+    let execution = admin.get(&format!("/executions/{}", id(&old.json()))).await.json();
+    assert_eq!(execution["source"], "playbook:greet@2");
+    let of_playbook = admin.get("/executions?playbook=greet").await.json();
+    assert_eq!(of_playbook.as_array().unwrap().len(), 1);
+    assert_eq!(admin.get("/executions?playbook=other").await.json(), json!([]));
+
+    assert_eq!(admin.delete("/playbooks/greet").await.status, 200);
+    assert_eq!(admin.get("/playbooks/greet").await.status, 404);
+    assert_eq!(admin.get("/playbooks").await.json()["playbooks"], json!([]));
+    assert_eq!(admin.delete("/playbooks/greet").await.status, 404);
+    // The name is not free for others, who would get the trust of those that use it.
+    let developer = system.user("developer", "dev@example.com").await;
+    assert_eq!(developer.put("/playbooks/greet", &second).await.status, 403);
+    assert_eq!(publish_playbook(admin, "greet", &second).await["version"], 4);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_who_publish_at_the_same_time_make_two_versions_or_one_is_told() {
+    let system = System::start().await;
+    let admin = &system.admin;
+    publish_playbook(admin, "p", &json!({"commands": ["echo 0"]})).await;
+    let attempts = (1..9)
+        .map(async |n| admin.put("/playbooks/p", &json!({"commands": [format!("echo {n}")]})).await.status.as_u16());
+    let statuses = futures_util::future::join_all(attempts).await;
+    let published = statuses.iter().filter(|status| **status == 200).count();
+    assert!(published >= 1 && statuses.iter().all(|status| [200, 409].contains(status)), "{statuses:?}");
+    let versions = admin.get("/playbooks/p/versions").await.json()["versions"].clone();
+    assert_eq!(versions.as_array().unwrap().len(), published + 1, "{versions}");
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_playbooks_publish_as_they_are() {
+    let system = System::start().await;
+    let admin = &system.admin;
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/playbooks");
+    for image in [
+        "node:22",
+        "public.ecr.aws/aws-cli/aws-cli:2.31.0",
+        "postgres:17",
+        "curlimages/curl:8.16.0",
+        "hashicorp/terraform:1.13",
+    ] {
+        assert_eq!(admin.post("/images/register", &json!({"image": image})).await.status, 201);
+    }
+    for (name, key_name) in [("github-token", "GITHUB_TOKEN"), ("database-url", "DATABASE_URL")] {
+        let secret = json!({"name": name, "key_name": key_name, "value": "v"});
+        assert_eq!(admin.post("/secrets", &secret).await.status, 201);
+    }
+    let mut published = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let checked = admin.post("/playbooks", &json!({"file": text})).await;
+        assert_eq!(checked.status, 200, "{}: {}", path.display(), checked.text);
+        publish_playbook(admin, path.file_stem().unwrap().to_str().unwrap(), &checked.json()["playbook"]).await;
+        published += 1;
+    }
+    assert!(published >= 6, "{published}");
+    let wrong =
+        admin.post("/playbooks", &json!({"file": "commands:\n- true\nparameters:\n- name: A\n  defualt: b\n"})).await;
+    assert_eq!(refusal(&wrong), (400, "parameters[].defualt".to_owned()), "{}", wrong.text);
+    let broken = admin.post("/playbooks", &json!({"file": "commands: [\n"})).await;
+    assert_eq!(refusal(&broken), (400, "file".to_owned()));
+    assert!(broken.json()["error"].as_str().unwrap().contains("line"), "{}", broken.text);
+    system.shim.shut_down().await;
+}

@@ -1,0 +1,5 @@
+//! Tests of `/users`, `/claim` and `/users/{email}/keys`.
+
+mod claim;
+mod create;
+mod keys;
