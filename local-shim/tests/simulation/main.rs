@@ -135,7 +135,7 @@ fn a_request_waits_for_as_few_calls_in_a_row_as_it_can() {
         ("health", 0),
         ("status", 1),
         ("list", 1),
-        ("logs", 4),
+        ("logs", 1),
         ("me", 1),
         ("run", 3),
         // The audit has the use of the secrets before the task has their values.

@@ -139,14 +139,14 @@ pub async fn complete_up_to_end(app: &App, id: &ExecutionId, exit_code: i32) -> 
 
 /// For a reader of an execution that has ended: the head after the log has been compared with CloudWatch, if it had not been. Waits
 /// a little for the end of the log, which may be on its way. When CloudWatch refuses the call, the reader gets what the store has, and
-/// the next reader tries again.
+/// the next reader tries again. `head` is the head's own item as it was read before.
 ///
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when CloudWatch refuses the call and the store has no line.
-pub async fn complete_for_reader(app: &App, record: &ExecutionRecord) -> Result<LogHead> {
+pub(super) async fn complete_for_reader(app: &App, record: &ExecutionRecord, head: Option<LogHead>) -> Result<LogHead> {
     let id = &record.execution.execution_id;
     let stop = Stop::of(&record.execution);
-    let mut head = head::of(app, record).await?;
+    let mut head = head.unwrap_or_else(|| LogHead::of_record(record));
     if record.task().is_none() && !head.complete {
         return close_without_task(app, record).await;
     }

@@ -69,7 +69,7 @@ pub struct LogHead {
 impl LogHead {
     /// The head of an execution without a head of its own: the log fields of the execution's record, which an earlier version of the
     /// program wrote, or the head of an empty log.
-    fn of_record(record: &ExecutionRecord) -> Self {
+    pub(super) fn of_record(record: &ExecutionRecord) -> Self {
         let earlier = &record.earlier_log;
         Self {
             version: 0,
@@ -156,7 +156,7 @@ impl LogHead {
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
 pub async fn find(app: &App, id: &ExecutionId) -> Result<Option<LogHead>> {
-    let head = table::get(&app.aws.dynamodb, &app.config.tables.log_heads, "execution_id", id.as_str()).await?;
+    let head = own(app, id).await?;
     if head.is_some() {
         return Ok(head);
     }
@@ -176,9 +176,16 @@ pub async fn get(app: &App, id: &ExecutionId) -> Result<LogHead> {
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
 pub async fn of(app: &App, record: &ExecutionRecord) -> Result<LogHead> {
-    let id = record.execution.execution_id.as_str();
-    let head = table::get(&app.aws.dynamodb, &app.config.tables.log_heads, "execution_id", id).await?;
-    Ok(head.unwrap_or_else(|| LogHead::of_record(record)))
+    Ok(own(app, &record.execution.execution_id).await?.unwrap_or_else(|| LogHead::of_record(record)))
+}
+
+/// The head's own item, strongly consistent. A log has none before its first line or viewer, or if an earlier version of the program
+/// kept it on the execution's record.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub(super) async fn own(app: &App, id: &ExecutionId) -> Result<Option<LogHead>> {
+    table::get(&app.aws.dynamodb, &app.config.tables.log_heads, "execution_id", id.as_str()).await
 }
 
 /// Those of the executions whose log is not known to be complete.

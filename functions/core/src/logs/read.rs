@@ -8,9 +8,13 @@ use jiff::Timestamp;
 use super::{
     LogEvent, LogHead,
     cloudwatch::{self, Span},
-    event, store,
+    completion, event, head, store,
 };
-use crate::{App, Error, Result, execution::ExecutionRecord};
+use crate::{
+    App, Error, Result,
+    execution::{ExecutionId, ExecutionRecord},
+    table,
+};
 
 /// Bytes that the lines of one answer may have. Lambda answers with 6 MB at most, and a plain body is a JSON string within that
 /// answer, in which a quote or a backslash counts twice.
@@ -71,7 +75,43 @@ impl After {
     }
 }
 
-/// One page of the log of an execution that has ended, after [`complete_for_reader`](super::completion::complete_for_reader). It is
+/// A reader's first look at the store, which needs no more than the execution's id. So it is taken while the key and the execution are
+/// read.
+#[derive(Debug)]
+pub struct FirstLook {
+    /// `None` if the log has no head of its own, or the page is not the first.
+    head: Option<LogHead>,
+    ranges: Vec<store::Range>,
+    /// The first batches, as many as one answer of DynamoDB carries.
+    batches: Vec<table::Item>,
+}
+
+impl FirstLook {
+    /// Reads the head, the ranges of the batches and the first of them at once, or the ranges only for a page that is not the first.
+    ///
+    /// # Errors
+    /// [`Error::Aws`] when the store cannot be read.
+    pub async fn take(app: &App, id: &ExecutionId, after: Option<&After>) -> Result<Self> {
+        Ok(match after {
+            None => {
+                let look = (head::own(app, id), store::ranges(app, id, ""), store::items_after(app, id, 0));
+                let (head, ranges, batches) = tokio::try_join!(look.0, look.1, look.2)?;
+                Self { head, ranges, batches }
+            }
+            Some(After::Event(from)) => {
+                Self { head: None, ranges: store::ranges(app, id, from).await?, batches: Vec::new() }
+            }
+            Some(After::CloudWatch(_)) => Self { head: None, ranges: Vec::new(), batches: Vec::new() },
+        })
+    }
+
+    /// Tells whether the ranges are those of all batches that this head counts. The head may have been read after them.
+    fn has_all(&self, head: &LogHead) -> bool {
+        self.ranges.iter().any(|range| range.sequence == head.sequence)
+    }
+}
+
+/// One page of the log of an execution that has ended, completed for its reader if it is the first one. It is
 /// sorted by timestamp and then by arrival, and comes with the place where it ended if there is more. Reads the store, or CloudWatch
 /// Logs when the store has expired. When there is more, the last event says so, for clients that do not read the `Link` header.
 ///
@@ -80,23 +120,25 @@ impl After {
 pub async fn page(
     app: &App,
     record: &ExecutionRecord,
-    head: &LogHead,
+    mut look: FirstLook,
     after: Option<&After>,
     limit: PageLimit,
 ) -> Result<(Vec<LogEvent>, Option<After>)> {
-    let is_stored = head.sequence > 0;
     let start = || cloudwatch::Place::start(record.execution.asked.git_repo.is_some());
     let page = match after {
         Some(After::CloudWatch(place)) => {
             let place = cloudwatch::Place::parse(place).unwrap_or_default();
             from_cloudwatch(app, record, place, limit).await?
         }
-        Some(After::Event(id)) => from_store(app, record, id, limit).await?,
-        None if is_stored => {
-            let page = from_store(app, record, "", limit).await?;
+        Some(After::Event(id)) => from_store(app, record, id, look, limit).await?,
+        None => {
+            let head = completion::complete_for_reader(app, record, look.head.take()).await?;
+            if head.sequence > 0 && !look.has_all(&head) {
+                look.ranges = store::ranges(app, &record.execution.execution_id, "").await?;
+            }
+            let page = from_store(app, record, "", look, limit).await?;
             if page.events.is_empty() { from_cloudwatch(app, record, start(), limit).await? } else { page }
         }
-        None => from_cloudwatch(app, record, start(), limit).await?,
     };
     Ok(page.finish(record))
 }
@@ -106,17 +148,24 @@ pub async fn page(
 /// # Errors
 /// [`Error::Aws`] when the store cannot be read.
 pub async fn so_far(app: &App, record: &ExecutionRecord) -> Result<Vec<LogEvent>> {
-    Ok(from_store(app, record, "", PageLimit::Plain).await?.finish(record).0)
+    let look = FirstLook::take(app, &record.execution.execution_id, None).await?;
+    Ok(from_store(app, record, "", look, PageLimit::Plain).await?.finish(record).0)
 }
 
-async fn from_store(app: &App, record: &ExecutionRecord, after: &str, limit: PageLimit) -> Result<Page> {
+async fn from_store(
+    app: &App,
+    record: &ExecutionRecord,
+    after: &str,
+    look: FirstLook,
+    limit: PageLimit,
+) -> Result<Page> {
     let id = &record.execution.execution_id;
-    let mut ranges = store::ranges(app, id, after).await?;
+    let FirstLook { mut ranges, batches, .. } = look;
     ranges.sort_by(|a, b| a.first_event_id.cmp(&b.first_event_id));
     let mut ranges = ranges.into_iter().peekable();
     let mut page = Page::new(limit);
     let mut last = after.to_owned();
-    let mut reader = store::Reader::new(app, id);
+    let mut reader = store::Reader::new(app, id).with(batches);
     let ends = app.now() + LONGEST_PAGE;
     // Lines that were read and are not on the page yet, latest first. A line may go onto the page once it precedes every batch
     // that has not been read.

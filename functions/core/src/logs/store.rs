@@ -260,7 +260,7 @@ pub async fn after(app: &App, id: &ExecutionId, sequence: u64) -> Result<Vec<Bat
     items_after(app, id, sequence).await?.into_iter().map(Batch::from_item).collect()
 }
 
-async fn items_after(app: &App, id: &ExecutionId, sequence: u64) -> Result<Vec<table::Item>> {
+pub(super) async fn items_after(app: &App, id: &ExecutionId, sequence: u64) -> Result<Vec<table::Item>> {
     let answer = app
         .aws
         .dynamodb
@@ -274,6 +274,10 @@ async fn items_after(app: &App, id: &ExecutionId, sequence: u64) -> Result<Vec<t
         .send()
         .await?;
     Ok(answer.items.unwrap_or_default())
+}
+
+fn sequence_of(item: &table::Item) -> Option<u64> {
+    item.get("sequence")?.as_n().ok()?.parse().ok()
 }
 
 /// Reads batches in any order, each once. A batch is read with those that follow it, as many as one answer of DynamoDB carries (1 MB),
@@ -290,6 +294,12 @@ impl<'a> Reader<'a> {
         Self { app, id, ahead: HashMap::new() }
     }
 
+    /// The reader of which these items have been read.
+    pub(super) fn with(mut self, items: Vec<table::Item>) -> Self {
+        self.ahead.extend(items.into_iter().filter_map(|item| Some((sequence_of(&item)?, item))));
+        self
+    }
+
     /// The batch with this sequence number. `None` if it is not stored any more.
     pub(super) async fn take(&mut self, sequence: u64) -> Result<Option<Batch>> {
         if let Some(item) = self.ahead.remove(&sequence) {
@@ -297,7 +307,7 @@ impl<'a> Reader<'a> {
         }
         let mut found = None;
         for item in items_after(self.app, self.id, sequence.saturating_sub(1)).await? {
-            match item.get("sequence").and_then(|number| number.as_n().ok()?.parse().ok()) {
+            match sequence_of(&item) {
                 Some(number) if number == sequence => found = Some(Batch::from_item(item)?),
                 Some(number) => drop(self.ahead.insert(number, item)),
                 None => {}

@@ -12,8 +12,8 @@ use runvoy_core::{
     auth::Action,
     execution::{ExecutionId, Status},
     logs::{
-        LogEvent, completion, head,
-        read::{self, After, PageLimit},
+        LogEvent,
+        read::{self, After, FirstLook, PageLimit},
     },
     websocket::token,
 };
@@ -64,7 +64,16 @@ pub(super) async fn logs(
     Path(id): Path,
     Query(query): Query<LogsParameters>,
 ) -> Result<Response> {
-    let (caller, record) = permitted(&app, presented, &id, Action::ReadLogs).await?;
+    let after = query.after.as_deref().filter(|after| !after.is_empty()).map(After::parse).transpose();
+    // The log is read while the key and the execution are. A caller who may not read it gets its answer without waiting for that.
+    let look = async {
+        let after = after.as_ref().ok().and_then(Option::as_ref);
+        Ok(match id.parse::<ExecutionId>() {
+            Ok(id) => FirstLook::take(&app, &id, after).await,
+            Err(problem) => Err(problem.into()),
+        })
+    };
+    let ((caller, record), look) = tokio::try_join!(permitted(&app, presented, &id, Action::ReadLogs), look)?;
     let status = record.execution.status;
     let execution_id = record.execution.execution_id.clone();
     if !status.is_terminal() {
@@ -75,16 +84,12 @@ pub(super) async fn logs(
         };
         return Ok(Json(Logs { execution_id, status, events, websocket_url }).into_response());
     }
-    let after = query.after.as_deref().filter(|after| !after.is_empty()).map(After::parse).transpose()?;
+    let after = after?;
     let limit = match Encoding::accepted(&headers) {
         Encoding::Identity => PageLimit::Plain,
         _ => PageLimit::Compressed,
     };
-    let head = match after {
-        None => completion::complete_for_reader(&app, &record).await?,
-        Some(_) => head::of(&app, &record).await?,
-    };
-    let (events, next) = read::page(&app, &record, &head, after.as_ref(), limit).await?;
+    let (events, next) = read::page(&app, &record, look?, after.as_ref(), limit).await?;
     let body = Json(Logs { execution_id, status, events: Some(events), websocket_url: None });
     Ok(match next {
         None => body.into_response(),

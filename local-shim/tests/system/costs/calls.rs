@@ -95,7 +95,7 @@ async fn each_request_makes_the_calls_it_must_and_no_more() {
     // The first reader completes the log, which has a test of its own.
     get(&system.admin, &format!("/executions/{id}/logs")).await;
     let (_, made) = calls(&system, get(&system.admin, &format!("/executions/{id}/logs"))).await;
-    // The key, the execution, the log's head; which batches there are, and the batches.
+    // The key, the execution, the log's head; which batches there are, and the first of them.
     assert_eq!(made, expected(&[("dynamodb:GetItem", 3), ("dynamodb:Query", 2)]), "logs");
     let (_, made) = calls(&system, get(&system.admin, "/users")).await;
     assert_eq!(made, expected(&[key, ("dynamodb:Scan", 1)]), "users");
