@@ -1,4 +1,5 @@
-"""Creates the stack of template.yaml on moto, after SAM's own transform, and looks at what came of it.
+"""Creates the stack of template.yaml on moto, after SAM's own transform, by upgrading that of the oldest version with what it has written,
+and looks at what came of it.
 
     create-stack-on-moto.py MOTO VARIABLES      (an endpoint URL; a file, written: what the functions need to run on this stack)
 """
@@ -11,6 +12,7 @@ import zipfile
 
 import boto3
 
+import earlier_stack
 from sam_transform import for_moto, read, translated
 
 MOTO = sys.argv[1]
@@ -53,6 +55,43 @@ statements = [
 actions = [action for statement in statements for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])]
 expect("no action is a wildcard", not any("*" in action for action in actions), actions)
 
+
+
+def holds(condition, values):
+    """The value of a condition of a rule, for these values of what it refers to."""
+    if not isinstance(condition, dict):
+        return condition
+    ((function, argument),) = condition.items()
+    if function == "Ref":
+        return values[argument]
+    arguments = [holds(one, values) for one in argument]
+    if function == "Fn::Not":
+        return not arguments[0]
+    return arguments[1] in arguments[0] if function == "Fn::Contains" else arguments[0] == arguments[1]
+
+
+def refusals(**values):
+    """The rules that refuse these values of parameters before anything is made."""
+    values = {name: parameter.get("Default", "") for name, parameter in template["Parameters"].items()} | {"AWS::Region": "us-east-1"} | values
+    rules = {name: rule for name, rule in template["Rules"].items() if holds(rule.get("RuleCondition", True), values)}
+    return {name for name, rule in rules.items() if not all(holds(one["Assert"], values) for one in rule["Assertions"])}
+
+
+expect("the template's defaults are taken", not refusals(), refusals())
+for region in ("il-central-1", "ca-west-1", "ap-east-2"):
+    found = refusals(**{"AWS::Region": region})
+    expect(f"{region}, which has no function URLs, is refused", found == {"FunctionUrls"}, found)
+for values, expected in [
+    ({"SubnetIds": "subnet-1"}, {"SubnetsOfYours"}),
+    ({"SecurityGroupIds": "sg-1"}, {"NetworkOfTheStack"}),
+    ({"AssignPublicIp": "DISABLED"}, {"NetworkOfTheStack"}),
+    ({"SubnetIds": "subnet-1", "SecurityGroupIds": "sg-1", "AssignPublicIp": "DISABLED"}, set()),
+]:
+    found = refusals(**values)
+    expect(f"a network of {values}", found == expected, found)
+with_kms = [name for name, resource in earlier_stack.tables_of(template).items() if resource["Properties"]["SSESpecification"] != {"SSEEnabled": {"Fn::If": ["HasTablesWithKms", True, False]}}]
+expect("each table is encrypted with KMS if that is wanted, and only then", not with_kms, with_kms)
+
 template = for_moto(template)
 client("s3").create_bucket(Bucket="code")
 archive = io.BytesIO()
@@ -60,19 +99,35 @@ with zipfile.ZipFile(archive, "w") as code:
     code.writestr("bootstrap", "")
 client("s3").put_object(Bucket="code", Key="code.zip", Body=archive.getvalue())
 cloudformation = client("cloudformation")
-cloudformation.create_stack(StackName="runvoy", TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"])
+dynamodb = client("dynamodb")
+before, *between = earlier_stack.steps(template)
+cloudformation.create_stack(StackName="runvoy", TemplateBody=json.dumps(before), Capabilities=["CAPABILITY_IAM"])
+written = earlier_stack.items()
+tables_before = {earlier_stack.short_name(resource): resource for resource in before["Resources"].values()}
+for name, items in written.items():
+    for item in items:
+        dynamodb.put_item(TableName=f"runvoy-{name}", Item=item)
+filled = {name for name in tables_before if written.get(name)}
+for step in [*between, template]:
+    cloudformation.update_stack(StackName="runvoy", TemplateBody=json.dumps(step), Capabilities=["CAPABILITY_IAM"])
+kept = {
+    name: [dynamodb.get_item(TableName=f"runvoy-{name}", Key=earlier_stack.key_of(tables_before[name], item)).get("Item") for item in items]
+    for name, items in written.items()
+}
+expect("each table of an earlier version keeps its items through the upgrade", kept == written, {name for name in written if kept[name] != written[name]})
+expect("most tables of the earlier version had items", len(filled) >= 7, filled)
 stack = cloudformation.describe_stacks(StackName="runvoy")["Stacks"][0]
-expect("the stack is created", stack["StackStatus"] == "CREATE_COMPLETE", stack)
+expect("the stack is upgraded", stack["StackStatus"] == "UPDATE_COMPLETE", stack)
 outputs = {output["OutputKey"] for output in stack.get("Outputs", [])}
 expect("its outputs name what clients need", {"WebSocketUrl", "EventProcessor"} <= outputs, outputs)
 
-dynamodb = client("dynamodb")
 tables = set(dynamodb.list_tables()["TableNames"])
 named = {f"runvoy-{name}" for name in ("executions", "execution-logs", "log-heads", "requests", "playbooks", "locks", "audit", "users", "api-keys", "claims", "images", "secrets", "websocket-connections", "websocket-tokens", "notifications", "deliveries", "schedules")}
 expect("the tables", named <= tables, tables)
 for name in sorted(named):
     table = dynamodb.describe_table(TableName=name)["Table"]
     expect(f"{name} is paid by request", table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST", table)
+    expect(f"{name} has no key of KMS, each use of which is billed", table.get("SSEDescription", {}).get("Status") != "ENABLED", table)
 stream = dynamodb.describe_table(TableName="runvoy-websocket-connections")["Table"].get("StreamSpecification", {})
 expect("the stream shows which viewer is handed over", stream.get("StreamViewType") == "NEW_IMAGE", stream)
 stream = dynamodb.describe_table(TableName="runvoy-executions")["Table"].get("StreamSpecification", {})

@@ -34,7 +34,7 @@ struct Resource {
 }
 
 /// A metric that CloudWatch makes from the lines of a log group.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct MetricFilter<'a> {
     pub log_group: &'a str,
     /// Which lines count ("Filter pattern syntax for metric filters", CloudWatch Logs).
@@ -42,6 +42,8 @@ pub struct MetricFilter<'a> {
     pub metric: &'a str,
     /// A number, or the field of the line that has it.
     pub value: &'a str,
+    /// The namespace, the name and the names of the dimensions, as a dashboard or an alarm refers to the metric.
+    pub reference: Vec<&'a str>,
 }
 
 /// The settings of a function.
@@ -200,7 +202,11 @@ impl Stack {
         self.of_kind("AWS::Logs::MetricFilter")
             .filter_map(|filter| {
                 let metric = &filter["MetricTransformations"][0];
+                let dimensions = metric["Dimensions"].as_array().into_iter().flatten();
+                let dimensions = dimensions.filter_map(|dimension| dimension["Key"].as_str());
+                let own_name = [metric["MetricNamespace"].as_str()?, metric["MetricName"].as_str()?];
                 Some(MetricFilter {
+                    reference: own_name.into_iter().chain(dimensions).collect(),
                     log_group: filter["LogGroupName"].as_str()?,
                     pattern: filter["FilterPattern"].as_str()?,
                     metric: metric["MetricName"].as_str()?,
@@ -208,6 +214,30 @@ impl Stack {
                 })
             })
             .collect()
+    }
+
+    /// The metrics of a namespace that the dashboards show and the alarms watch, in the form of [`MetricFilter::reference`].
+    pub fn metrics_in_use(&self, namespace: &str) -> Vec<Vec<String>> {
+        let mut found = Vec::new();
+        for dashboard in self.of_kind("AWS::CloudWatch::Dashboard") {
+            let body: Value = dashboard["DashboardBody"]
+                .as_str()
+                .and_then(|text| serde_json::from_str(text).ok())
+                .unwrap_or_default();
+            for metric in list(&body["widgets"]).flat_map(|widget| list(&widget["properties"]["metrics"])) {
+                // Names and values of dimensions take turns, and options may follow.
+                let texts: Vec<&str> = list(metric).map_while(Value::as_str).collect();
+                let names = texts.iter().enumerate().filter(|(at, _)| *at < 3 || at % 2 == 0);
+                found.push(names.map(|(_, name)| (*name).to_owned()).collect());
+            }
+        }
+        for alarm in self.of_kind("AWS::CloudWatch::Alarm") {
+            let own_name = [&alarm["Namespace"], &alarm["MetricName"]];
+            let dimensions = list(&alarm["Dimensions"]).map(|dimension| &dimension["Name"]);
+            found.push(own_name.into_iter().chain(dimensions).filter_map(Value::as_str).map(str::to_owned).collect());
+        }
+        found.retain(|metric: &Vec<String>| metric.first().is_some_and(|first| first == namespace));
+        found
     }
 
     fn named(&self, kind: &'static str) -> impl Iterator<Item = (&str, &Value)> {
@@ -218,6 +248,10 @@ impl Stack {
     fn of_kind(&self, kind: &'static str) -> impl Iterator<Item = &Value> {
         self.named(kind).map(|(_, properties)| properties)
     }
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
 }
 
 /// The name of a resource that is named by itself or by its ARN.

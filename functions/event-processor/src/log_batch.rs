@@ -8,7 +8,7 @@ use flate2::read::GzDecoder;
 use jiff::Timestamp;
 use runvoy_core::{
     App, Error,
-    execution::{self, LogStream, task},
+    execution::{self, ExecutionId, LogStream, task},
     image::task_definition::{RUNNER, SIDECAR},
     logs::{LogEvent, completion, end_line, store},
     websocket::fan_out,
@@ -73,7 +73,18 @@ pub(crate) async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
         Err(error) => return Err(error.into()),
     };
     let is_watched = appended.head.watched;
+    let is_first = appended.batches.first().is_some_and(|batch| batch.sequence == 1);
+    let lines = appended.batches.iter().flat_map(|batch| &batch.events);
+    let oldest = lines.map(|line| line.timestamp).min().filter(|_| is_watched);
     fan_out::send(app, &id, &owner, appended).await?;
+    // A metric of the template counts these lines: see `LineDelays`.
+    if let Some(oldest) = oldest {
+        let milliseconds = app.now().as_millisecond().saturating_sub(oldest);
+        tracing::info!(execution_id = %id, milliseconds, "lines sent");
+    }
+    if is_first {
+        tell_first_line(app, &id).await;
+    }
     // Viewers have the last lines before CloudWatch is asked for lines of earlier batches that are late.
     if let Some(exit_code) = ending
         && is_watched
@@ -82,6 +93,20 @@ pub(crate) async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
         fan_out::wake(app, &id).await?;
     }
     Ok(())
+}
+
+/// Says how long the first line of an execution has taken since the request: see the metric `FirstLineTimes` of the template. A failure
+/// is none of the batch.
+async fn tell_first_line(app: &App, id: &ExecutionId) {
+    match execution::get(app, id).await {
+        Ok(record) => {
+            let milliseconds = app.now().duration_since(record.execution.started_at).as_millis() as i64;
+            tracing::info!(execution_id = %id, milliseconds, "first line stored");
+        }
+        Err(error) => {
+            tracing::debug!(execution_id = %id, error = %error.chain(), "the time of the first line is unknown")
+        }
+    }
 }
 
 /// The commit that the sidecar says it has checked out.

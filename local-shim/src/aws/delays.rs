@@ -28,3 +28,6 @@ pub const DEPROVISIONING: Duration = Duration::from_millis(2500);
 
 /// In each state of a task on Fargate in which its containers do not run ("Amazon ECS task lifecycle"). It takes many times longer in AWS.
 pub const TASK_STATE: Duration = Duration::from_millis(300);
+
+/// From the start of a task's containers on Spot until AWS takes the capacity back. In AWS that may be at any time, or never.
+pub const SPOT_RECLAIMED: Duration = Duration::from_secs(3);

@@ -2,32 +2,25 @@
 
 use std::time::Duration;
 
-/// Prices of one hour in US dollars, of Linux tasks on demand ("AWS Fargate Pricing", as of November 2026).
+/// Prices of one hour in US dollars, of Linux tasks on x86, on demand ("AWS Fargate Pricing", as of November 2026).
 #[derive(Clone, Copy, Debug)]
 struct Price {
-    region: &'static str,
-    /// One virtual CPU: x86, and ARM.
-    cpu: [f64; 2],
-    /// One GiB of memory: x86, and ARM.
-    memory: [f64; 2],
+    regions: &'static [&'static str],
+    /// One virtual CPU.
+    cpu: f64,
+    /// One GiB of memory.
+    memory: f64,
 }
 
-const fn price(region: &'static str, x86: (f64, f64), arm: (f64, f64)) -> Price {
-    Price { region, cpu: [x86.0, arm.0], memory: [x86.1, arm.1] }
-}
-
-/// The regions that have an estimate.
-const PRICES: [Price; 8] = [
-    price("us-east-1", (0.04048, 0.004_445), (0.03238, 0.00356)),
-    price("us-east-2", (0.04048, 0.004_445), (0.03238, 0.00356)),
-    price("us-west-2", (0.04048, 0.004_445), (0.03238, 0.00356)),
-    price("eu-west-1", (0.04048, 0.004_445), (0.03238, 0.00356)),
-    price("eu-central-1", (0.04656, 0.00511), (0.03725, 0.00409)),
-    price("ap-southeast-1", (0.05056, 0.00553), (0.04045, 0.00442)),
-    price("ap-southeast-2", (0.04856, 0.00532), (0.03885, 0.00426)),
-    price("ap-northeast-1", (0.05056, 0.00553), (0.04045, 0.00442)),
+/// The regions whose prices are known here. Others have no estimate.
+const PRICES: [Price; 3] = [
+    Price { regions: &["us-east-1", "us-east-2", "us-west-2", "eu-west-1"], cpu: 0.04048, memory: 0.004_445 },
+    Price { regions: &["eu-central-1", "eu-west-2"], cpu: 0.04656, memory: 0.00511 },
+    Price { regions: &["sa-east-1"], cpu: 0.0696, memory: 0.0076 },
 ];
 
+/// The part of the price that ARM costs, in each of these regions.
+const ARM: f64 = 0.8;
 /// One hour of one GiB of disk beyond those that each task has.
 const DISK: f64 = 0.000_111;
 /// GiB of disk that each task has without a charge.
@@ -55,10 +48,9 @@ pub(super) fn estimate(region: &str, usage: &TaskSize, billed: Duration) -> Opti
     if usage.cpu_units == 0 {
         return None;
     }
-    let price = PRICES.iter().find(|price| price.region == region)?;
-    let of = usize::from(usage.is_arm);
-    let hour =
-        f64::from(usage.cpu_units) / 1024.0 * price.cpu[of] + f64::from(usage.memory_mib) / 1024.0 * price.memory[of];
+    let price = PRICES.iter().find(|price| price.regions.contains(&region))?;
+    let hour = f64::from(usage.cpu_units) / 1024.0 * price.cpu + f64::from(usage.memory_mib) / 1024.0 * price.memory;
+    let hour = if usage.is_arm { hour * ARM } else { hour };
     let hour = if usage.is_spot { hour * SPOT } else { hour };
     let hour = hour + f64::from(usage.disk.saturating_sub(FREE_DISK)) * DISK;
     let cost = billed.max(SHORTEST).as_secs_f64() / 3600.0 * hour;
@@ -79,7 +71,8 @@ mod tests {
         assert_eq!(estimate("us-east-1", &TaskSize { is_spot: true, ..size }, HOUR), Some(0.01481));
         assert_eq!(estimate("us-east-1", &TaskSize { disk: 120, ..size }, HOUR), Some(0.06047));
         assert_eq!(estimate("eu-central-1", &size, HOUR), Some(0.05678));
-        assert_eq!(estimate("sa-east-1", &size, HOUR), None, "a price that is not known is no price");
+        assert_eq!(estimate("sa-east-1", &TaskSize { is_arm: true, ..size }, HOUR), Some(0.06784));
+        assert_eq!(estimate("ap-southeast-2", &size, HOUR), None, "a price that is not known is no price");
         assert_eq!(estimate("us-east-1", &TaskSize::default(), HOUR), None, "nor is a size");
     }
 

@@ -1,6 +1,6 @@
 //! Takes tasks from their start to their end, and tells of each state.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, future::pending, pin::pin};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -89,7 +89,11 @@ impl Ecs {
                         }
                     });
                 };
-                let end = self.0.runner.run(&spec, demand, running).await;
+                let mut run = pin!(self.0.runner.run(&spec, demand, running));
+                let end = tokio::select! {
+                    end = &mut run => end,
+                    () = self.reclaim_spot(&id) => run.await,
+                };
                 self.change(&id, |task| task.execution_stopped_at = Some(Timestamp::now()));
                 end
             }
@@ -102,6 +106,31 @@ impl Ecs {
         self.send_end(&id);
         self.demands().remove(&id);
         self.0.ended.notify_waiters();
+    }
+
+    /// Where AWS is difficult, takes the capacity of a task on Spot back after a while: its containers get SIGTERM. Never returns for other
+    /// tasks ("Amazon ECS clusters for Fargate", about Spot interruptions).
+    async fn reclaim_spot(&self, id: &str) {
+        let is_on_spot = self.lock().task(id).is_some_and(|task| task.is_on_spot());
+        if !self.0.is_slow || !is_on_spot {
+            return pending().await;
+        }
+        tokio::time::sleep(delays::SPOT_RECLAIMED).await;
+        self.change_and_tell(id, Task::interrupt);
+        self.demand_stop(id);
+    }
+
+    /// Asks a task's containers to stop, unless they have been asked.
+    pub(super) fn demand_stop(&self, id: &str) {
+        if let Some(demand) = self.demands().get(id) {
+            demand.send_if_modified(|demand| {
+                let change = *demand == Demand::Run;
+                if change {
+                    *demand = Demand::Stop;
+                }
+                change
+            });
+        }
     }
 
     /// Lets a task be in each of these states for a while, as on Fargate.

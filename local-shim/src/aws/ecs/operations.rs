@@ -127,15 +127,7 @@ impl Ecs {
         };
         let answer = state.change_task(&id, stop).ok_or_else(missing)?;
         drop(state);
-        if let Some(demand) = self.demands().get(&id) {
-            demand.send_if_modified(|demand| {
-                let change = *demand == Demand::Run;
-                if change {
-                    *demand = Demand::Stop;
-                }
-                change
-            });
-        }
+        self.demand_stop(&id);
         answer
     }
 

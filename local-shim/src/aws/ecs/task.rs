@@ -159,6 +159,18 @@ impl Task {
         self.stopped_reason.get_or_insert_with(|| reason.to_owned());
     }
 
+    pub(super) fn is_on_spot(&self) -> bool {
+        self.capacity_provider_name.as_deref() == Some("FARGATE_SPOT")
+    }
+
+    /// Marks a task whose Spot capacity is taken back. ECS tells of it while the task still runs.
+    pub(super) fn interrupt(&mut self) {
+        self.desired_status = "STOPPED".to_owned();
+        self.stopping_at.get_or_insert_with(Timestamp::now);
+        self.stop_code.get_or_insert_with(|| "SpotInterruption".to_owned());
+        self.stopped_reason.get_or_insert_with(|| "Your Spot Task was interrupted.".to_owned());
+    }
+
     pub(super) fn stop(&mut self, stop_code: &str, reason: &str, exit_codes: &BTreeMap<String, i32>, now: Timestamp) {
         self.last_status = "STOPPED".to_owned();
         self.desired_status = "STOPPED".to_owned();

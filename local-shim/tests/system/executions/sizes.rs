@@ -8,8 +8,11 @@ use serde_json::{Value, json};
 use crate::client::{System, id};
 
 async fn with_spot(value: &str) -> System {
-    let overrides = BTreeMap::from([("RUNVOY_SPOT".to_owned(), value.to_owned())]);
-    System::start_with(Settings { overrides, ..Settings::ephemeral() }).await
+    System::start_with(settings_with_spot(value)).await
+}
+
+fn settings_with_spot(value: &str) -> Settings {
+    Settings { overrides: BTreeMap::from([("RUNVOY_SPOT".to_owned(), value.to_owned())]), ..Settings::ephemeral() }
 }
 
 /// The task of an execution, as ECS describes it.
@@ -36,6 +39,20 @@ async fn a_run_may_have_a_size_of_its_own_and_be_on_spot() {
     // The image's own size is that of other runs.
     let (other, _) = system.admin.run_to_end(json!({"command": "true"})).await;
     assert_eq!(self::task(&system, &other).await.cpu(), Some("256"));
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_spot_capacity_is_reclaimed_says_so() {
+    let system = System::start_with(Settings { chaos: Some(5), ..settings_with_spot("true") }).await;
+    // A command that ends well after SIGTERM has not done its work either.
+    let body = json!({"command": "trap 'echo warned; exit 0' TERM; sleep 60 & wait", "spot": true});
+    let (id, ended) = system.admin.run_to_end(body).await;
+    assert_eq!((&ended["status"], &ended["reason"]), (&json!("FAILED"), &json!("Spot capacity was reclaimed")));
+    let task = task(&system, &id).await;
+    assert_eq!(task.stop_code().map(|code| code.as_str()), Some("SpotInterruption"));
+    let log = system.admin.log(&id).await;
+    assert!(log.contains(&"warned".to_owned()), "{log:#?}");
     system.shim.shut_down().await;
 }
 

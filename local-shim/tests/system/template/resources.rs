@@ -10,7 +10,7 @@ use local_shim::{
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::client::{System, connect, id};
+use crate::client::{System, connect, id, watch};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_frame_of_a_viewer_is_answered_and_invokes_nothing() {
@@ -55,7 +55,15 @@ fn fits(pattern: &str, line: &Value) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_metric_counts_lines_that_the_functions_write() {
     let system = System::start().await;
-    system.admin.run_to_end(json!({"command": "true"})).await;
+    // The command prints once it has a viewer.
+    let directory = tempfile::tempdir().unwrap();
+    let go = directory.path().join("go");
+    let started = system.admin.run(&format!("until [ -e {} ]; do sleep 0.05; done; echo seen", go.display())).await;
+    let viewer = connect(started["websocket_url"].as_str().unwrap()).await.unwrap();
+    std::fs::write(&go, "").unwrap();
+    watch(viewer).await;
+    system.admin.wait_for(&id(&started), "SUCCEEDED").await;
+    system.shim.events_handled().await;
     let mut stranger = system.admin.clone();
     stranger.key = "guessed".to_owned();
     assert_eq!(stranger.get("/me").await.status, 401);
@@ -63,7 +71,9 @@ async fn each_metric_counts_lines_that_the_functions_write() {
     let logs = aws_sdk_cloudwatchlogs::Client::new(system.shim.sdk());
     let stack = Stack::bundled(&Default::default()).unwrap();
     let mut counted = BTreeSet::new();
-    for MetricFilter { log_group, pattern, metric, value } in stack.metric_filters() {
+    let in_use = stack.metrics_in_use("runvoy/runvoy-local");
+    let mut made = BTreeSet::new();
+    for MetricFilter { log_group, pattern, metric, value, reference } in stack.metric_filters() {
         let shown = logs.filter_log_events().log_group_name(log_group).send().await.unwrap();
         let lines: Vec<Value> = shown
             .events()
@@ -73,10 +83,21 @@ async fn each_metric_counts_lines_that_the_functions_write() {
             .collect();
         assert!(!lines.is_empty(), "{metric}: no line fits {pattern}");
         if let Some(field) = value.strip_prefix("$.") {
-            assert!(lines.iter().all(|line| line[field].is_number()), "{metric}: {lines:#?}");
+            assert!(lines.iter().all(|line| line[field].as_i64() >= Some(0)), "{metric}: {lines:#?}");
         }
         counted.insert(metric);
+        assert!(
+            in_use.iter().any(|used| *used == reference),
+            "{reference:?} is in no dashboard and no alarm: {in_use:?}"
+        );
+        made.insert(reference);
     }
-    assert!(counted.contains("RefusedKeys") && counted.contains("EndedRuns"), "{counted:?}");
+    for used in &in_use {
+        assert!(made.iter().any(|made| made == used), "no metric is {used:?}");
+    }
+    assert!(
+        ["RefusedKeys", "EndedRuns", "FirstLineTime", "LineDelay"].iter().all(|metric| counted.contains(metric)),
+        "{counted:?}"
+    );
     system.shim.shut_down().await;
 }
