@@ -5,8 +5,11 @@ use insta::assert_json_snapshot;
 use local_shim::Settings;
 use serde_json::{Value, json};
 
-use crate::cases::Cases;
-use crate::client::{System, id, next_page, stable};
+use crate::{
+    cases::Cases,
+    client::{System, id, next_page},
+    stable::stable,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_image_is_registered_found_by_any_of_its_names_and_deleted() {

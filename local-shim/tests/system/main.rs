@@ -25,6 +25,7 @@ mod reconcile;
 mod schedules;
 mod secrets;
 mod sleepers;
+mod stable;
 mod template;
 mod trace;
 mod users;

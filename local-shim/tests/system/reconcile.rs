@@ -39,7 +39,7 @@ async fn a_sound_system_reconciles_without_a_finding() {
     assert_eq!(system.admin.post("/secrets", &secret).await.status, 201);
     let started = system.admin.run_with(json!({"command": "sleep 60", "secrets": ["s"]})).await;
     system.admin.wait_for(&crate::client::id(&started), "RUNNING").await;
-    insta::assert_json_snapshot!(crate::client::stable(reconcile(&system.admin).await));
+    insta::assert_json_snapshot!(crate::stable::stable(reconcile(&system.admin).await));
     system.shim.shut_down().await;
 }
 

@@ -5,7 +5,7 @@ use insta::assert_json_snapshot;
 use local_shim::Settings;
 use serde_json::json;
 
-use crate::client::{System, stable};
+use crate::{client::System, stable::stable};
 
 const VALUE: &str = "v4lue-that-must-not-leak";
 

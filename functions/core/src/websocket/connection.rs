@@ -151,6 +151,8 @@ pub(super) fn item_key(key: &ConnectionKey) -> table::Item {
 /// may have found the connection unknown to API Gateway and removed its record.
 pub async fn add(app: &App, connection: &Connection, entry: &Entry) -> Result<()> {
     head::mark_watched(app, &connection.key.execution_id).await?;
+    // The mark may take a while where many lines are stored, and no delivery knows of the connection meanwhile.
+    let connection = &Connection { connected_at: app.now().as_millisecond(), ..connection.clone() };
     let put = Put::builder()
         .table_name(&app.config.tables.websocket_connections)
         .set_item(Some(table::to_item(connection)?))

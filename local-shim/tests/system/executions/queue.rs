@@ -1,11 +1,8 @@
 //! Tests of runs that wait before they have a task.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -15,7 +12,7 @@ use aws_sdk_ecs::types::{
 use local_shim::aws::faults::{Call, Fault};
 use serde_json::{Value, json};
 
-use crate::client::{Seen, System, connect, id, watch};
+use crate::client::{PATIENCE, Seen, System, connect_at_last, id, watch, watch_on};
 
 /// The event that each minute brings.
 pub const SWEEP: &str =
@@ -113,7 +110,10 @@ async fn a_run_that_waits_for_capacity_starts_when_there_is_room_and_its_log_is_
     let logs = system.admin.get(&format!("/executions/{queued}/logs")).await.json();
     assert!(logs["events"].is_null() && logs["websocket_url"].is_string(), "{logs}");
     let url = format!("{}&status=true", started["websocket_url"].as_str().unwrap());
-    let viewer = tokio::spawn(watch(connect(&url).await.unwrap()));
+    let mut viewer = connect_at_last(&url).await;
+    let mut seen = Seen::default();
+    seen.read_until(&mut viewer, |seen| seen.frames.iter().any(|frame| frame["status"] == "QUEUED")).await;
+    let viewer = tokio::spawn(watch_on(seen, viewer));
 
     assert_eq!(system.admin.process(SWEEP).await.status, 200);
     assert_eq!(show(&system, &queued).await["status"], "QUEUED", "there is no room yet");
@@ -124,7 +124,7 @@ async fn a_run_that_waits_for_capacity_starts_when_there_is_room_and_its_log_is_
     let log = system.admin.log(&queued).await;
     assert!(log.contains(&"hello".to_owned()) && log.contains(&"blue".to_owned()), "{log:?}");
     let seen: Seen = viewer.await.unwrap();
-    assert_eq!(seen.messages(), log);
+    assert_eq!(seen.log(), log);
     let told: Vec<&str> = seen.frames.iter().filter_map(|frame| frame["status"].as_str()).collect();
     assert_eq!((told.first(), told.last()), (Some(&"QUEUED"), Some(&"SUCCEEDED")), "{told:?}");
 
@@ -143,7 +143,7 @@ async fn a_queued_run_that_is_killed_never_starts_and_its_viewers_are_sent_off()
     let marker = tempfile::tempdir().unwrap().keep().join("started");
     let queued = run_without_capacity(&system, json!({"command": format!("touch {}", marker.display())})).await;
     let logs = system.admin.get(&format!("/executions/{queued}/logs")).await.json();
-    let viewer = tokio::spawn(watch(connect(logs["websocket_url"].as_str().unwrap()).await.unwrap()));
+    let viewer = tokio::spawn(watch(connect_at_last(logs["websocket_url"].as_str().unwrap()).await));
     let killed = system.admin.delete(&format!("/executions/{queued}")).await;
     assert_eq!(
         (killed.status.as_u16(), killed.json()["message"].as_str()),
@@ -153,7 +153,7 @@ async fn a_queued_run_that_is_killed_never_starts_and_its_viewers_are_sent_off()
     assert_eq!((&ended["status"], &ended["exit_code"]), (&json!("STOPPED"), &json!(130)));
     assert!(ended["reason"].as_str().unwrap().starts_with("killed by "), "{ended}");
     assert_eq!(system.admin.process(SWEEP).await.status, 200);
-    let seen = tokio::time::timeout(Duration::from_secs(5), viewer).await.unwrap().unwrap();
+    let seen = tokio::time::timeout(PATIENCE, viewer).await.unwrap().unwrap();
     assert_eq!(seen.close_code, Some(1000));
     let log = system.admin.log(&queued).await;
     assert_eq!((seen.messages(), log.len()), (log.clone(), 1));

@@ -3,7 +3,10 @@
 use insta::assert_json_snapshot;
 use serde_json::json;
 
-use crate::client::{System, id, stable};
+use crate::{
+    client::{System, id},
+    stable::stable,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_runs_and_its_output_stands_between_the_runners_own_lines() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use local_shim::aws::faults::{Call, Fault};
 use serde_json::json;
 
-use crate::client::{Seen, System, connect, id, watch, watch_on};
+use crate::client::{Seen, System, connect_at_last, id, watch, watch_on};
 
 /// What CloudWatch takes for one event, less what it counts for the event itself ("PutLogEvents"). The log driver splits lines
 /// there.
@@ -16,14 +16,14 @@ const DRIVER_SPLITS_AT: usize = 262_144 - 26;
 async fn lines_of(system: &System, command: &str) -> Vec<String> {
     let started = system.admin.run(command).await;
     let url = started["websocket_url"].as_str().unwrap();
-    let one_by_one = tokio::spawn(watch(connect(url).await.unwrap()));
-    let batched = tokio::spawn(watch(connect(&format!("{url}&batch=true")).await.unwrap()));
+    let one_by_one = tokio::spawn(watch(connect_at_last(url).await));
+    let batched = tokio::spawn(watch(connect_at_last(&format!("{url}&batch=true")).await));
     let log = system.admin.wait_for(&id(&started), "SUCCEEDED").await;
     assert_eq!(log["exit_code"], 0);
     let log = system.admin.log(&id(&started)).await;
     for viewer in [one_by_one, batched] {
         // `watch` has checked that no frame is larger than API Gateway allows.
-        assert_eq!(viewer.await.unwrap().messages(), log);
+        assert_eq!(viewer.await.unwrap().log(), log);
     }
     log.into_iter().filter(|line| !line.starts_with("### runvoy")).collect()
 }
@@ -91,7 +91,7 @@ async fn a_log_that_reaches_the_size_limit_of_its_table_ends_there_and_its_viewe
     let path = marker.path().to_str().unwrap();
     let started =
         system.admin.run(&format!("echo stored; while [ -e {path} ]; do sleep 0.1; done; echo too much")).await;
-    let mut viewer = connect(started["websocket_url"].as_str().unwrap()).await.unwrap();
+    let mut viewer = connect_at_last(started["websocket_url"].as_str().unwrap()).await;
     let mut seen = Seen::default();
     seen.read_until(&mut viewer, |seen| seen.messages().contains(&"stored".to_owned())).await;
     system.shim.plan_faults(Some(Arc::new(|_: Call<'_>| Some(Fault::Full))));
@@ -114,7 +114,7 @@ async fn a_log_that_an_earlier_version_began_goes_on_and_has_each_line_once() {
     let path = marker.path().to_str().unwrap();
     let started = system.admin.run(&format!("echo before; while [ -e {path} ]; do sleep 0.05; done; echo after")).await;
     let id = id(&started);
-    let mut viewer = connect(started["websocket_url"].as_str().unwrap()).await.unwrap();
+    let mut viewer = connect_at_last(started["websocket_url"].as_str().unwrap()).await;
     let mut seen = Seen::default();
     seen.read_until(&mut viewer, |seen| seen.messages().contains(&"before".to_owned())).await;
     system.shim.events_handled().await;
@@ -140,7 +140,7 @@ async fn a_log_that_an_earlier_version_began_goes_on_and_has_each_line_once() {
     let seen = watch_on(seen, viewer).await;
     system.admin.wait_for(&id, "SUCCEEDED").await;
     let log = system.admin.log(&id).await;
-    assert_eq!(seen.messages(), log);
+    assert_eq!(seen.log(), log);
     for line in ["before", "after"] {
         assert_eq!(log.iter().filter(|one| *one == line).count(), 1, "{log:?}");
     }

@@ -3,7 +3,7 @@
 use insta::assert_json_snapshot;
 use serde_json::json;
 
-use crate::client::{System, stable};
+use crate::{client::System, stable::stable};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_claims_a_key_once_uses_it_and_loses_it() {
