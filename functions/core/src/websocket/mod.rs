@@ -6,6 +6,7 @@ pub mod fan_out;
 mod frame;
 mod lease;
 mod pass;
+mod takeover;
 pub mod token;
 
 pub use connection::{Connection, ConnectionKey, ViewerOptions};

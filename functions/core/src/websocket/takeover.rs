@@ -1,0 +1,56 @@
+//! Takes the fan-out's lease for an invocation after which no other may come, or makes sure that a live invocation has it.
+
+use super::{delivery::LEASE_PAUSES, fan_out::new_owner};
+use crate::{
+    App, Result,
+    execution::ExecutionId,
+    logs::{LogHead, head},
+    table,
+};
+
+/// The result of an attempt to take the fan-out's lease.
+pub(super) enum Wake {
+    Taken(Box<LogHead>),
+    /// Another invocation, which is alive, has the lease, and looks again before it releases it.
+    HeldByAnother,
+    NotWatched,
+}
+
+/// Takes the fan-out's lease. If another invocation has it, counts the head's version up, so that this invocation looks again, and watches
+/// the lease: one that changes has a live holder, and one that stays the same until it ends belongs to an invocation that died.
+pub(super) async fn take_or_watch(app: &App, id: &ExecutionId) -> Result<Wake> {
+    let owner = new_owner()?;
+    let mut first_seen = None;
+    let (mut pause, longest) = LEASE_PAUSES;
+    let (mut is_counted, mut attempt) = (false, 0);
+    loop {
+        let Some(head) = head::find(app, id).await?.filter(|head| head.watched) else { return Ok(Wake::NotWatched) };
+        // The answer to an earlier try may have been lost.
+        if head.fan_owner.as_ref() == Some(&owner) {
+            return Ok(Wake::Taken(Box::new(head)));
+        }
+        let is_written = if head.is_fan_out_free(app.now()) {
+            match head::take_fan_out(app, id, &head, &owner).await? {
+                Some(head) => return Ok(Wake::Taken(Box::new(head))),
+                None => false,
+            }
+        } else if is_counted {
+            let holder = (head.fan_owner, head.fan_until);
+            if *first_seen.get_or_insert_with(|| holder.clone()) != holder {
+                return Ok(Wake::HeldByAnother);
+            }
+            true
+        } else {
+            is_counted = head::wake_fan_out(app, id, &head).await?;
+            is_counted
+        };
+        if is_written {
+            app.sleep(pause).await;
+            pause = (pause * 2).min(longest);
+        } else {
+            // Another writer was first.
+            app.sleep(table::pause(app, attempt)).await;
+            attempt += 1;
+        }
+    }
+}
