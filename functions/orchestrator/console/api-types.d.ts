@@ -531,7 +531,9 @@ export type LogEvent = {
 };
 
 export type Logs = {
-  /** `null` until the execution ends or is being stopped. */
+  /** Of an execution that has ended: whether its log has been compared with CloudWatch Logs to its end. Otherwise lines may be missing, and each later request compares more of it. */
+  complete?: boolean | null;
+  /** `null` until the execution ends or is being stopped, unless lines after one of them are asked for. */
   events?: LogEvent[] | null;
   execution_id: string;
   status: Status;

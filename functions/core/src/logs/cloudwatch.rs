@@ -4,6 +4,7 @@
 //! quotas"). `GetLogEvents` has a higher quota, but its answers have no event ids.
 
 use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
+use serde::{Deserialize, Serialize};
 
 use super::{LogEvent, end_line};
 use crate::{
@@ -52,7 +53,7 @@ impl Place {
 }
 
 /// A span of time in milliseconds since 1970, without its end. It is open where it has no bound.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Span {
     pub(super) from: Option<i64>,
     pub(super) until: Option<i64>,

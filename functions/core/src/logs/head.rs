@@ -39,9 +39,13 @@ pub struct LogHead {
     /// The greatest event id stored so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_event_id: Option<String>,
-    /// Tells whether the log has been read to its end after the task stopped, so that no further batch is expected.
+    /// Tells whether the log has ended after the task stopped, so that no further batch is expected and viewers are sent off.
     #[serde(default)]
     pub complete: bool,
+    /// The part of the log that there was no time to compare with CloudWatch, as `comparison.rs` writes it. A later comparison goes on
+    /// there, also after the log's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) uncompared: Option<String>,
     /// Tells whether a viewer has ever connected.
     #[serde(default)]
     pub watched: bool,
@@ -81,6 +85,11 @@ impl LogHead {
         }
     }
 
+    /// Tells whether the log has ended and was compared with CloudWatch as a whole, so that no line is missing.
+    pub fn is_whole(&self) -> bool {
+        self.complete && self.uncompared.is_none()
+    }
+
     /// Tells whether no invocation has the fan-out's lease, or the one that has it has not renewed it.
     pub(crate) fn is_fan_out_free(&self, now: Timestamp) -> bool {
         self.fan_owner.is_none() || self.fan_until.is_none_or(|until| until < now.as_millisecond())
@@ -118,6 +127,14 @@ impl LogHead {
             update = update.expression_attribute_values(":ended_with", number(exit_code));
         }
         let mut removed = Vec::new();
+        match &to.uncompared {
+            Some(rest) => {
+                expression.push_str(", uncompared = :rest");
+                update = update.expression_attribute_values(":rest", string(rest));
+            }
+            None if self.uncompared.is_some() => removed.push("uncompared"),
+            None => {}
+        }
         match (&to.fan_owner, to.fan_until) {
             (Some(owner), Some(until)) => {
                 expression.push_str(", fan_owner = :owner, fan_until = :until");
@@ -188,7 +205,7 @@ pub(super) async fn own(app: &App, id: &ExecutionId) -> Result<Option<LogHead>> 
     table::get(&app.aws.dynamodb, &app.config.tables.log_heads, "execution_id", id.as_str()).await
 }
 
-/// Those of the executions whose log is not known to be complete.
+/// Those of the executions whose log is not known to be whole.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
@@ -205,7 +222,7 @@ pub(crate) async fn incomplete(app: &App, records: Vec<ExecutionRecord>) -> Resu
         let heads: Vec<Listed> = table::batch_get(app, &app.config.tables.log_heads, "execution_id", ids).await?;
         let is_complete = |record: &ExecutionRecord| {
             let listed = heads.iter().find(|listed| listed.execution_id == record.execution.execution_id);
-            listed.map_or(record.earlier_log.log_complete, |listed| listed.head.complete)
+            listed.map_or(record.earlier_log.log_complete, |listed| listed.head.is_whole())
         };
         incomplete.extend(records.iter().filter(|record| !is_complete(record)).cloned());
     }
@@ -228,6 +245,14 @@ pub async fn mark_watched(app: &App, id: &ExecutionId) -> Result<()> {
 /// [`Error::NotFound`] when there is no such execution; [`Error::Aws`] when DynamoDB fails.
 pub(super) async fn mark_ended(app: &App, id: &ExecutionId, exit_code: i32) -> Result<LogHead> {
     mark(app, id, |head| LogHead { ended_with: Some(exit_code), ..head }).await
+}
+
+/// Notes which part of the log has not been compared with CloudWatch. Returns the head.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such execution; [`Error::Aws`] when DynamoDB fails.
+pub(super) async fn mark_uncompared(app: &App, id: &ExecutionId, rest: Option<String>) -> Result<LogHead> {
+    mark(app, id, |head| LogHead { uncompared: rest.clone(), ..head }).await
 }
 
 /// Changes a head, unless the change is there already. Returns the head after the change.

@@ -2,6 +2,7 @@
 
 mod batch;
 mod cloudwatch;
+mod comparison;
 pub mod completion;
 pub mod end_line;
 mod event;

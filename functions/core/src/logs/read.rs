@@ -79,7 +79,7 @@ impl After {
 /// read.
 #[derive(Debug)]
 pub struct FirstLook {
-    /// `None` if the log has no head of its own, or the page is not the first.
+    /// `None` if the log has no head of its own.
     head: Option<LogHead>,
     ranges: Vec<store::Range>,
     /// The first batches, as many as one answer of DynamoDB carries.
@@ -87,7 +87,7 @@ pub struct FirstLook {
 }
 
 impl FirstLook {
-    /// Reads the head, the ranges of the batches and the first of them at once, or the ranges only for a page that is not the first.
+    /// Reads the head, the ranges of the batches and the first of them at once, or no batches for a page that is not the first.
     ///
     /// # Errors
     /// [`Error::Aws`] when the store cannot be read.
@@ -99,9 +99,12 @@ impl FirstLook {
                 Self { head, ranges, batches }
             }
             Some(After::Event(from)) => {
-                Self { head: None, ranges: store::ranges(app, id, from).await?, batches: Vec::new() }
+                let (head, ranges) = tokio::try_join!(head::own(app, id), store::ranges(app, id, from))?;
+                Self { head, ranges, batches: Vec::new() }
             }
-            Some(After::CloudWatch(_)) => Self { head: None, ranges: Vec::new(), batches: Vec::new() },
+            Some(After::CloudWatch(_)) => {
+                Self { head: head::own(app, id).await?, ranges: Vec::new(), batches: Vec::new() }
+            }
         })
     }
 
@@ -111,9 +114,20 @@ impl FirstLook {
     }
 }
 
+/// A page of a log.
+#[derive(Debug)]
+pub struct LogPage {
+    pub events: Vec<LogEvent>,
+    /// Where the page ended, if there is more.
+    pub next: Option<After>,
+    /// Tells whether the log was compared with CloudWatch to its end. Otherwise lines may be missing.
+    pub is_whole: bool,
+}
+
 /// One page of the log of an execution that has ended, completed for its reader if it is the first one. It is
 /// sorted by timestamp and then by arrival, and comes with the place where it ended if there is more. Reads the store, or CloudWatch
-/// Logs when the store has expired. When there is more, the last event says so, for clients that do not read the `Link` header.
+/// Logs when the store has expired. When there is more, or lines may be missing, the last event says so, for clients that read neither the
+/// `Link` header nor `complete`.
 ///
 /// # Errors
 /// [`Error::Aws`] when the log cannot be read.
@@ -123,7 +137,8 @@ pub async fn page(
     mut look: FirstLook,
     after: Option<&After>,
     limit: PageLimit,
-) -> Result<(Vec<LogEvent>, Option<After>)> {
+) -> Result<LogPage> {
+    let mut head = look.head.take();
     let start = || cloudwatch::Place::start(record.execution.asked.git_repo.is_some());
     let page = match after {
         Some(After::CloudWatch(place)) => {
@@ -132,15 +147,32 @@ pub async fn page(
         }
         Some(After::Event(id)) => from_store(app, record, id, look, limit).await?,
         None => {
-            let head = completion::complete_for_reader(app, record, look.head.take()).await?;
-            if head.sequence > 0 && !look.has_all(&head) {
+            let completed = completion::complete_for_reader(app, record, head.take()).await?;
+            if completed.sequence > 0 && !look.has_all(&completed) {
                 look.ranges = store::ranges(app, &record.execution.execution_id, "").await?;
             }
+            head = Some(completed);
             let page = from_store(app, record, "", look, limit).await?;
             if page.events.is_empty() { from_cloudwatch(app, record, start(), limit).await? } else { page }
         }
     };
-    Ok(page.finish(record))
+    let is_whole = head.unwrap_or_else(|| LogHead::of_record(record)).is_whole();
+    let (mut events, next) = page.finish(record);
+    if next.is_none() && !is_whole {
+        events.extend(note_of_missing_lines(events.last()));
+    }
+    Ok(LogPage { events, next, is_whole })
+}
+
+/// The event that tells of a log that has not been compared with CloudWatch as a whole.
+fn note_of_missing_lines(last: Option<&LogEvent>) -> Option<LogEvent> {
+    last.map(|last| LogEvent {
+        event_id: format!("{}-incomplete", last.event_id),
+        timestamp: last.timestamp,
+        message: "### runvoy: this log has not been compared with CloudWatch Logs to its end; lines may be missing until it is read again"
+            .to_owned(),
+        exit_code: None,
+    })
 }
 
 /// The lines of an execution that are stored so far, as many as fit into one answer.

@@ -13,7 +13,7 @@ use runvoy_core::{
     execution::{ExecutionId, Status},
     logs::{
         LogEvent,
-        read::{self, After, FirstLook, PageLimit},
+        read::{self, After, FirstLook, LogPage, PageLimit},
     },
     websocket::token,
 };
@@ -40,6 +40,10 @@ pub(super) struct Logs {
     status: Status,
     /// `null` until the execution ends or is being stopped.
     events: Option<Vec<LogEvent>>,
+    /// Of an execution that has ended: whether its log has been compared with CloudWatch Logs to its end. Otherwise lines may be missing, and
+    /// each later request compares more of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    complete: Option<bool>,
     /// The WebSocket on which to follow an execution that has not ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     websocket_url: Option<String>,
@@ -82,15 +86,16 @@ pub(super) async fn logs(
             Status::Terminating => Some(read::so_far(&app, &record).await?),
             _ => None,
         };
-        return Ok(Json(Logs { execution_id, status, events, websocket_url }).into_response());
+        return Ok(Json(Logs { execution_id, status, events, complete: None, websocket_url }).into_response());
     }
     let after = after?;
     let limit = match Encoding::accepted(&headers) {
         Encoding::Identity => PageLimit::Plain,
         _ => PageLimit::Compressed,
     };
-    let (events, next) = read::page(&app, &record, look?, after.as_ref(), limit).await?;
-    let body = Json(Logs { execution_id, status, events: Some(events), websocket_url: None });
+    let LogPage { events, next, is_whole } = read::page(&app, &record, look?, after.as_ref(), limit).await?;
+    let body =
+        Json(Logs { execution_id, status, events: Some(events), complete: Some(is_whole), websocket_url: None });
     Ok(match next {
         None => body.into_response(),
         Some(after) => {

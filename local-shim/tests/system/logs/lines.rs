@@ -1,11 +1,22 @@
 //! Lines as programs really print them: very long, without a line end, not text, coloured.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use local_shim::aws::faults::{Call, Fault};
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_smithy_async::time::SharedTimeSource;
+use local_shim::{
+    Settings,
+    aws::faults::{Call, Fault},
+};
 use serde_json::json;
 
-use crate::client::{Seen, System, connect_at_last, id, watch, watch_on};
+use crate::client::{MovedClock, Seen, System, connect_at_last, id, watch, watch_on};
 
 /// What CloudWatch takes for one event, less what it counts for the event itself ("PutLogEvents"). The log driver splits lines
 /// there.
@@ -81,6 +92,58 @@ async fn a_log_larger_than_an_answer_is_read_in_pages() {
     assert!(first.text.len() < 6 * 1024 * 1024 && first.headers.contains_key("link"));
     let log = system.admin.log(&id).await;
     assert_eq!(log.iter().filter(|line| line.starts_with('y')).map(String::len).sum::<usize>(), 12_000_000);
+    system.shim.shut_down().await;
+}
+
+/// A call of FilterLogEvents takes 3 seconds here, and a reader waits for 5 seconds. So no reader compares more than two of the three pages
+/// that these logs have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_is_too_long_to_be_compared_at_once_says_so_until_readers_or_reconcile_have_gone_on() {
+    let clock = MovedClock::default();
+    let settings = Settings { clock: Some(SharedTimeSource::new(clock.clone())), ..Settings::ephemeral() };
+    let system = System::start_with(settings).await;
+    let calls = Arc::new(AtomicUsize::new(0));
+    for by_reconcile in [false, true] {
+        let (id, _) = system.admin.run_to_end(json!({"command": "seq 25000"})).await;
+        system.shim.events_handled().await;
+        // The first batch of lines was lost.
+        let number = AttributeValue::N("1".to_owned());
+        let dynamodb = aws_sdk_dynamodb::Client::new(system.shim.sdk());
+        let delete = dynamodb.delete_item().table_name("runvoy-local-execution-logs");
+        let delete = delete.key("execution_id", AttributeValue::S(id.clone())).key("sequence", number);
+        delete.send().await.unwrap();
+        let (counted, moved) = (calls.clone(), clock.clone());
+        system.shim.plan_faults(Some(Arc::new(move |call: Call<'_>| {
+            if call.operation == "logs:FilterLogEvents" {
+                counted.fetch_add(1, Ordering::Relaxed);
+                moved.move_on(Duration::from_secs(3));
+            }
+            None
+        })));
+        clock.move_on(Duration::from_secs(15 * 60));
+        let path = format!("/executions/{id}/logs");
+        let first = system.admin.get(&path).await.json();
+        assert_eq!(first["complete"], false);
+        let last = first["events"].as_array().unwrap().last().unwrap()["message"].as_str().unwrap();
+        assert!(last.contains("lines may be missing"), "{last}");
+        if by_reconcile {
+            let report = system.admin.post("/health/reconcile", &json!({})).await.json();
+            let issues = report["report"]["issues"].to_string();
+            assert!(issues.contains("had not been compared to its end"), "{report:#}");
+            let before = calls.load(Ordering::Relaxed);
+            assert_eq!(system.admin.get(&path).await.json()["complete"], true);
+            assert_eq!(calls.load(Ordering::Relaxed), before, "nothing is left for the reader");
+        } else {
+            let mut readers = 1;
+            while system.admin.get(&path).await.json()["complete"] == false {
+                readers += 1;
+                assert!(readers < 10, "each begins again");
+            }
+        }
+        system.shim.plan_faults(None);
+        let log: Vec<String> = system.admin.log(&id).await.into_iter().filter(|line| !line.starts_with('#')).collect();
+        assert!(log == (1..=25_000).map(|number: u32| number.to_string()).collect::<Vec<_>>(), "{} lines", log.len());
+    }
     system.shim.shut_down().await;
 }
 
