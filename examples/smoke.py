@@ -33,6 +33,8 @@ from pathlib import Path
 PATIENCE = 240
 ENDS = ("SUCCEEDED", "FAILED", "STOPPED")
 LINES = 100_000
+# Bytes.
+LONG_LINE = 100_000
 IMAGE = "public.ecr.aws/docker/library/alpine:3.22"
 REPOSITORY = "https://github.com/octocat/Hello-World"
 
@@ -108,7 +110,7 @@ class Viewer:
         self.url = f"{url}&batch=true" + (f"&last_event_id={last_event_id}" if last_event_id else "")
         self.stop_after = stop_after
         self.lines, self.is_complete, self.problem = [], False, None
-        self.is_answered = False
+        self.is_answered, self.close_code, self.largest = False, None, 0
         self.thread = threading.Thread(target=self._watch, daemon=True)
         self.thread.start()
 
@@ -153,7 +155,9 @@ class Viewer:
                 (length,) = struct.unpack("!Q", read(stream, 8))
             payload = read(stream, length)
             kind = first & 0x0F
+            self.largest = max(self.largest, length)
             if kind == 8:
+                self.close_code = struct.unpack("!H", payload[:2])[0] if length >= 2 else None
                 raise EOFError("the server closed it")
             if kind == 9:
                 connection.sendall(bytes([0x8A, 0x80 | len(payload)]) + bytes(4) + payload)
@@ -197,7 +201,7 @@ class Tour:
         return [
             ("health", self.health), ("image", self.image), ("run", self.run), ("two viewers", self.viewers),
             ("reconnect", self.reconnect), ("kill", self.kill), ("timeout", self.timeout), ("secret", self.secret), ("git", self.git),
-            ("no such image", self.no_image), (f"{LINES} lines", self.many_lines), ("trace", self.trace), ("reconcile", self.reconcile),
+            ("no such image", self.no_image), (f"{LINES} lines", self.many_lines), ("a long line", self.long_line), ("trace", self.trace), ("reconcile", self.reconcile),
         ]
 
     def health(self):
@@ -312,6 +316,19 @@ class Tour:
         # If a subscription gave other ids than FilterLogEvents, lines would be there twice.
         expect(stored == expected, f"the log has {len(stored)} lines, {len(set(stored))} different ones", "the ids of the events: a line twice has two")
         return "each came once and in order, live and in the log"
+
+    def long_line(self):
+        """API Gateway's page of quotas names 32 KB for a frame, and does not say what becomes of a longer message."""
+        started = self.api.run(f"head -c {LONG_LINE} /dev/zero | tr '\\0' x; echo; echo after")
+        viewer = Viewer(started["websocket_url"])
+        viewer.thread.join(PATIENCE)
+        end = self.api.wait_for_end(started["execution_id"])
+        stored = [event["message"] for event in self.api.log(started["execution_id"]) if not event["message"].startswith("### runvoy")]
+        expect(end["status"] == "SUCCEEDED" and stored == ["x" * LONG_LINE, "after"], f"the log has lines of {[len(line) for line in stored]} bytes", "the event processor's log")
+        if viewer.is_complete and viewer.own() == stored:
+            return f"a line of {LONG_LINE} bytes came as one message, in frames of {viewer.largest} bytes at most"
+        # The clients of runvoy then get the line from the API.
+        return f"a line of {LONG_LINE} bytes was not sent: the connection ended with code {viewer.close_code} ({viewer.problem})"
 
     def trace(self):
         request = self.api.get(f"/executions/{self.first}")["created_by_request_id"]

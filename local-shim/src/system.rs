@@ -233,6 +233,11 @@ impl Shim {
         self.aws.faults.set(plan);
     }
 
+    /// Closes from now on each viewer for which a message is larger than this, with code 1009, as API Gateway may.
+    pub fn close_on_frames_over(&self, bytes: usize) {
+        self.aws.api_gateway.close_on_frames_over(bytes);
+    }
+
     /// Counts from now on the write units of each partition of a table or an index.
     ///
     /// # Errors

@@ -70,6 +70,8 @@ pub(crate) struct Follower<'a> {
     page: Option<String>,
     socket: Option<Socket>,
     last_event_id: Option<String>,
+    /// The last line before a message that was too large for a frame, of the last connection that ended so.
+    too_large_after: Option<Option<String>>,
     /// The greatest id so far.
     newest: String,
     seen: Seen,
@@ -111,6 +113,7 @@ impl<'a> Follower<'a> {
             page: None,
             socket: None,
             last_event_id: None,
+            too_large_after: None,
             newest: String::new(),
             seen: Seen::default(),
             waiting: VecDeque::new(),
@@ -195,11 +198,23 @@ impl<'a> Follower<'a> {
             Err(why) => Err(why),
         };
         if let Err(why) = taken {
-            self.socket = None;
+            if self.socket.take().is_some_and(|socket| socket.is_frame_too_large) {
+                self.avoid_large_frame();
+            }
             self.tell(&why);
             self.pauses.wait().await;
         }
         Ok(true)
+    }
+
+    /// After two connections that ended at one place because of a message that is too large for a frame: gets what follows from the API.
+    fn avoid_large_frame(&mut self) {
+        if self.too_large_after.as_ref() == Some(&self.last_event_id) {
+            let after = self.last_event_id.as_deref().unwrap_or("0");
+            self.page =
+                Some(format!("/executions/{}/logs?after={}", segment(&self.id), segment(&format!("e:{after}"))));
+        }
+        self.too_large_after = Some(self.last_event_id.clone());
     }
 
     /// Tells that the last line is younger than the request for the log. The store's order is nearly that of the lines' times.
@@ -291,7 +306,11 @@ impl<'a> Follower<'a> {
         }
         let logs: Logs = answer.parse()?;
         if let Some(url) = logs.websocket_url {
+            let are_asked_for = path.contains("?after=");
             (self.url, self.page) = (Some(url), None);
+            if are_asked_for {
+                self.take(logs.events.unwrap_or_default());
+            }
             return Ok(());
         }
         self.heard();

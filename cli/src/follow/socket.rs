@@ -10,7 +10,7 @@ use tokio_tungstenite::{
     tungstenite::{
         Message, Utf8Bytes,
         handshake::{client::generate_key, derive_accept_key},
-        protocol::Role,
+        protocol::{Role, frame::coding::CloseCode},
     },
 };
 
@@ -31,6 +31,8 @@ pub(super) struct Socket {
     pub(super) round_trip: Duration,
     /// A frame of the log or of the status has come.
     pub(super) has_frame: bool,
+    /// The server closed it because a message is too large for a frame (1009).
+    pub(super) is_frame_too_large: bool,
     /// The time of the last line in milliseconds since 1970.
     pub(super) last_line: Option<i64>,
 }
@@ -52,7 +54,8 @@ impl Socket {
             Ok(opened) => opened?,
             Err(_) => return Err(Refusal::Failed("no answer in time".to_owned())),
         };
-        Ok(Self { stream, deadline: None, round_trip: begun.elapsed(), has_frame: false, last_line: None })
+        let round_trip = begun.elapsed();
+        Ok(Self { stream, deadline: None, round_trip, has_frame: false, is_frame_too_large: false, last_line: None })
     }
 
     /// Waits for the next text. The error says why there is none. May be cancelled.
@@ -72,7 +75,10 @@ impl Socket {
             self.deadline = None;
             match message {
                 Message::Text(text) => return Ok(text),
-                Message::Close(_) => return Err("the server closed it".to_owned()),
+                Message::Close(frame) => {
+                    self.is_frame_too_large = frame.is_some_and(|frame| frame.code == CloseCode::Size);
+                    return Err("the server closed it".to_owned());
+                }
                 _ => {}
             }
         }

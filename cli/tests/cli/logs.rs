@@ -53,6 +53,35 @@ fn a_server_that_dies_and_comes_back_in_the_middle_loses_no_line() {
 }
 
 #[test]
+fn lines_that_are_too_long_for_a_frame_are_asked_for_at_the_api() {
+    let system = System::start();
+    system.shim.as_ref().unwrap().close_on_frames_over(32 * 1024);
+    let directory = tempfile::tempdir().unwrap();
+    let go = directory.path().join("go");
+    let long = "head -c 100000 /dev/zero | tr '\\0' x; echo";
+    let command =
+        format!("{long}; echo one; {long}; until [ -e '{}' ]; do sleep 0.05; done; echo two; {long}", go.display());
+    let mut child = system.command(&["run", &command]).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut printed = String::new();
+    // The execution goes on until both lines have come.
+    for _ in 0..3 {
+        out.read_line(&mut printed).unwrap();
+    }
+    std::fs::write(&go, "").unwrap();
+    out.read_to_string(&mut printed).unwrap();
+    let output = end_of(child);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let long = "x".repeat(100_000);
+    assert!(
+        printed == format!("{long}\none\n{long}\ntwo\n{long}\n"),
+        "{} bytes: {}",
+        printed.len(),
+        text(&output.stderr)
+    );
+}
+
+#[test]
 fn logs_without_following_end_while_the_command_prints_on() {
     let system = System::start();
     let id = system.prints(&["run", "-d", "for i in 1 2 3; do echo $i; done; while :; do sleep 0.3; echo more; done"]);

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,11 +26,22 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub enum ToSocket {
     Text(String),
     Close,
+    /// Closes the connection because a message does not fit into a frame.
+    TooLarge,
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct ApiGateway {
     connections: Arc<Mutex<HashMap<String, Open>>>,
+    /// Bytes of a message after which the connection is closed. "Amazon API Gateway quotas" names 32 KB for a frame, and does not say whether
+    /// API Gateway splits a longer message, so that is left to tests.
+    largest_frame: Arc<AtomicUsize>,
+}
+
+impl Default for ApiGateway {
+    fn default() -> Self {
+        Self { connections: Arc::default(), largest_frame: Arc::new(AtomicUsize::new(MAX_PAYLOAD)) }
+    }
 }
 
 /// The sending end of a connection.
@@ -53,6 +67,11 @@ impl ApiGateway {
         Incoming { messages, cut }
     }
 
+    /// Closes from now on each connection for which a message is larger than this, with code 1009.
+    pub fn close_on_frames_over(&self, bytes: usize) {
+        self.largest_frame.store(bytes, Ordering::Relaxed);
+    }
+
     /// Removes a connection that is closed.
     pub(crate) fn closed(&self, id: &str) {
         self.lock().remove(id);
@@ -73,7 +92,11 @@ impl ApiGateway {
                 }
                 let text = String::from_utf8(body.to_vec())
                     .map_err(|_| AwsError::new("BadRequestException", "the message is not valid UTF-8"))?;
-                ToSocket::Text(text)
+                if text.len() > self.largest_frame.load(Ordering::Relaxed) {
+                    ToSocket::TooLarge
+                } else {
+                    ToSocket::Text(text)
+                }
             }
             // The close frame follows the messages that wait. If there is no place among them for long, the client does not read.
             _ => {

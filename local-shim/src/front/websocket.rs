@@ -105,6 +105,7 @@ async fn serve(
                     }
                 }
                 Some(ToSocket::Close) => return close(socket, close_code::NORMAL).await,
+                Some(ToSocket::TooLarge) => return close(socket, close_code::SIZE).await,
                 None => return close(socket, close_code::AWAY).await,
             },
             message = socket.recv() => match message {

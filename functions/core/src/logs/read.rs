@@ -184,6 +184,20 @@ pub async fn so_far(app: &App, record: &ExecutionRecord) -> Result<Vec<LogEvent>
     Ok(from_store(app, record, "", look, PageLimit::Plain).await?.finish(record).0)
 }
 
+/// The lines of an execution that has not ended, which are stored after one of them, as many as fit into one answer. For viewers that could
+/// not be sent a line.
+///
+/// # Errors
+/// [`Error::Aws`] when the store cannot be read.
+pub async fn stored_after(
+    app: &App,
+    record: &ExecutionRecord,
+    look: FirstLook,
+    event_id: &str,
+) -> Result<Vec<LogEvent>> {
+    Ok(from_store(app, record, event_id, look, PageLimit::Plain).await?.events)
+}
+
 async fn from_store(
     app: &App,
     record: &ExecutionRecord,

@@ -198,7 +198,12 @@ async fn finish(app: &App, record: &ExecutionRecord, findings: &mut Findings) ->
     }
     let id = &record.execution.execution_id;
     fan_out::notify(app, id).await;
-    findings.mended("execution", id.as_str(), "its log had not been compared to its end", "went on with CloudWatch Logs");
+    findings.mended(
+        "execution",
+        id.as_str(),
+        "its log had not been compared to its end",
+        "went on with CloudWatch Logs",
+    );
     Ok(())
 }
 

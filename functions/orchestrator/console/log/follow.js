@@ -17,6 +17,8 @@ const SILENCE = 20_000;
 const PONG_TIMEOUT = 10_000;
 /** How often that is looked at, in milliseconds. */
 const LOOK_EVERY = 1000;
+/** The code with which a server closes that cannot send a message (RFC 6455, section 7.4.1). */
+const FRAME_TOO_LARGE = 1009;
 /** The frame that the server answers with a frame of type "pong". */
 const PING = JSON.stringify({ type: "ping" });
 /** How often a silent connection is checked: whether the computer slept, and whether the execution has ended without a word. */
@@ -67,6 +69,9 @@ export class Follower {
   #url;
   /** @type {string | undefined} */
   #lastId;
+  /** The last line before a message that was too large for a frame, of the last connection that ended so. @type {string | undefined} */
+  #tooLargeAfter;
+  #isStuck = false;
   #pause = PAUSES.first;
   /** Ends the present pause. */
   #wake = () => {};
@@ -86,6 +91,7 @@ export class Follower {
     while (!this.#stop.signal.aborted) {
       try {
         if (this.#url === undefined && (await this.#ask())) break;
+        if (this.#isStuck && (await this.#askForRest())) break;
         if (await this.#watch(/** @type {string} */ (this.#url))) break;
       } catch (error) {
         if (error instanceof ApiError && error.status >= 400 && error.status < 500 && error.status !== 429) throw error;
@@ -120,14 +126,15 @@ export class Follower {
   }
 
   /** Reads the log of an execution that has ended, or learns where to follow one that has not. Returns whether the log is complete. */
-  async #ask() {
+  async #ask(query = "") {
     /** @type {string | undefined} */
-    let path = `${this.path}/logs`;
+    let path = `${this.path}/logs${query}`;
     while (path) {
       const { data, next } = await this.api.page(path, this.#stop.signal);
       const logs = /** @type {Logs} */ (data);
       if (logs.websocket_url) {
         this.#url = logs.websocket_url;
+        if (query) this.#take(logs.events ?? []);
         return false;
       }
       const events = logs.events ?? [];
@@ -136,6 +143,12 @@ export class Follower {
       path = next;
     }
     return true;
+  }
+
+  /** After two connections that ended at one place because of a message that is too large for a frame: what follows, from the API. */
+  #askForRest() {
+    this.#isStuck = false;
+    return this.#ask(`?after=${encodeURIComponent(`e:${this.#lastId ?? "0"}`)}`);
   }
 
   /** @param {LogEvent[]} events */
@@ -151,10 +164,14 @@ export class Follower {
   async #watch(url) {
     const after = this.#lastId ? `&last_event_id=${encodeURIComponent(this.#lastId)}` : "";
     const socket = new WebSocket(`${url}&batch=true&status=true${after}`);
-    let [isOpen, isComplete] = [false, false];
+    let [isOpen, isComplete, code] = [false, false, 0];
     let end = () => {};
     const ended = new Promise((resolve) => (end = () => resolve(undefined)));
-    socket.onclose = socket.onerror = end;
+    socket.onerror = end;
+    socket.onclose = (event) => {
+      code = event.code;
+      end();
+    };
     this.#end = end;
     const heart = new Heartbeat(Date.now());
     socket.onopen = () => {
@@ -183,6 +200,11 @@ export class Follower {
     clearTimeout(handshake);
     clearInterval(looks);
     clearInterval(checks);
+    if (code === FRAME_TOO_LARGE) {
+      const last = this.#lastId ?? "0";
+      this.#isStuck = this.#tooLargeAfter === last;
+      this.#tooLargeAfter = last;
+    }
     // A refused handshake looks like any other failure; a new token mends it if the old one has expired.
     if (!isOpen) this.#url = undefined;
     return isComplete;

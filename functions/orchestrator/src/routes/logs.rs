@@ -29,7 +29,8 @@ use crate::{
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct LogsParameters {
-    /// From the `Link` header of the previous page.
+    /// From the `Link` header of the previous page. `e:` and the `event_id` of a line: the lines after that one, of an execution that has
+    /// not ended too.
     after: Option<String>,
 }
 
@@ -38,7 +39,7 @@ pub(super) struct Logs {
     #[schema(value_type = String)]
     execution_id: ExecutionId,
     status: Status,
-    /// `null` until the execution ends or is being stopped.
+    /// `null` until the execution ends or is being stopped, unless lines after one of them are asked for.
     events: Option<Vec<LogEvent>>,
     /// Of an execution that has ended: whether its log has been compared with CloudWatch Logs to its end. Otherwise lines may be missing, and
     /// each later request compares more of it.
@@ -82,8 +83,9 @@ pub(super) async fn logs(
     let execution_id = record.execution.execution_id.clone();
     if !status.is_terminal() {
         let websocket_url = Some(token::issue(&app, &execution_id, &own_address(&uri), &caller.principal).await?);
-        let events = match status {
-            Status::Terminating => Some(read::so_far(&app, &record).await?),
+        let events = match (status, after?) {
+            (_, Some(After::Event(last))) => Some(read::stored_after(&app, &record, look?, &last).await?),
+            (Status::Terminating, _) => Some(read::so_far(&app, &record).await?),
             _ => None,
         };
         return Ok(Json(Logs { execution_id, status, events, complete: None, websocket_url }).into_response());
@@ -94,8 +96,7 @@ pub(super) async fn logs(
         _ => PageLimit::Compressed,
     };
     let LogPage { events, next, is_whole } = read::page(&app, &record, look?, after.as_ref(), limit).await?;
-    let body =
-        Json(Logs { execution_id, status, events: Some(events), complete: Some(is_whole), websocket_url: None });
+    let body = Json(Logs { execution_id, status, events: Some(events), complete: Some(is_whole), websocket_url: None });
     Ok(match next {
         None => body.into_response(),
         Some(after) => {
