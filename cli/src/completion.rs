@@ -6,8 +6,10 @@ use std::{collections::BTreeMap, ffi::OsStr, time::Duration};
 
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use reqwest::Method;
-use runvoy_api_types::{Parameter, Status};
-use serde_json::Value;
+use runvoy_api_types::{
+    Execution, Images, Keys, Notifications, Parameter, PlaybookAnswer, Playbooks, Schedules, Secrets, Status, Users,
+};
+use serde::de::DeserializeOwned;
 use strum::VariantArray;
 
 use crate::{
@@ -23,24 +25,14 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Characters of a command beside the id of its execution.
 const COMMAND_WIDTH: usize = 40;
 
-/// A list of the API from which a value is completed.
-struct Source {
+/// Completes from a list of the API: `pairs` makes a value and its help of each entry.
+fn from_api<T: DeserializeOwned + 'static>(
     path: &'static str,
-    /// The field of the answer that has the list, where the answer is not the list itself.
-    list: &'static str,
-    value: &'static str,
-    help: &'static str,
-}
-
-fn from_api(source: Source) -> ArgValueCompleter {
+    pairs: impl Fn(T) -> Vec<(String, String)> + Send + Sync + 'static,
+) -> ArgValueCompleter {
     ArgValueCompleter::new(move |typed: &OsStr| {
-        let entries = ask(source.path).unwrap_or_default();
-        let list = if source.list.is_empty() { &entries } else { &entries[source.list] };
-        let pairs = list.as_array().into_iter().flatten().filter_map(|entry| {
-            let help = entry[source.help].as_str().unwrap_or_default();
-            Some((entry[source.value].as_str()?.to_owned(), short(help, COMMAND_WIDTH)))
-        });
-        candidates(typed, pairs)
+        let pairs = ask(path).map(&pairs).unwrap_or_default();
+        candidates(typed, pairs.into_iter().map(|(value, help)| (value, short(&help, COMMAND_WIDTH))))
     })
 }
 
@@ -59,51 +51,63 @@ fn candidates(typed: &OsStr, all: impl Iterator<Item = (String, String)>) -> Vec
         .collect()
 }
 
-fn ask(path: &str) -> Option<Value> {
+fn ask<T: DeserializeOwned>(path: &str) -> Option<T> {
     say::mute();
     let config = Config::load(&Global::default()).ok()?;
     let api = Api::new(&config, false).ok()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let asked = async {
         let request = api.send(Method::GET, path, None, &[], Repeat::Unsafe);
-        tokio::time::timeout(TIMEOUT, request).await.ok()?.ok()?.json().ok()
+        tokio::time::timeout(TIMEOUT, request).await.ok()?.ok()?.parse().ok()
     };
     let answer = runtime.block_on(asked);
     runtime.shutdown_background();
     answer
 }
 
+fn pairs<T>(entries: Vec<T>, pair: impl Fn(T) -> (String, String)) -> Vec<(String, String)> {
+    entries.into_iter().map(pair).collect()
+}
+
 /// The newest executions.
 pub(crate) fn executions() -> ArgValueCompleter {
-    from_api(Source { path: "/executions?limit=50", list: "", value: "execution_id", help: "command" })
+    from_api("/executions?limit=50", |executions: Vec<Execution>| {
+        pairs(executions, |one| (one.execution_id.to_string(), one.command))
+    })
 }
 
 pub(crate) fn images() -> ArgValueCompleter {
-    from_api(Source { path: "/images", list: "images", value: "image", help: "image_id" })
+    from_api("/images", |answer: Images| pairs(answer.images, |one| (one.image, one.image_id.to_string())))
 }
 
 pub(crate) fn image_ids() -> ArgValueCompleter {
-    from_api(Source { path: "/images", list: "images", value: "image_id", help: "image" })
+    from_api("/images", |answer: Images| pairs(answer.images, |one| (one.image_id.to_string(), one.image)))
 }
 
 pub(crate) fn secrets() -> ArgValueCompleter {
-    from_api(Source { path: "/secrets", list: "secrets", value: "name", help: "description" })
+    from_api("/secrets", |answer: Secrets| {
+        pairs(answer.secrets, |one| (one.name.to_string(), one.description.unwrap_or_default()))
+    })
 }
 
 pub(crate) fn notifications() -> ArgValueCompleter {
-    from_api(Source { path: "/notifications", list: "notifications", value: "name", help: "state" })
+    from_api("/notifications", |answer: Notifications| {
+        pairs(answer.notifications, |one| (one.name.to_string(), one.state.to_string()))
+    })
 }
 
 pub(crate) fn schedules() -> ArgValueCompleter {
-    from_api(Source { path: "/schedules", list: "schedules", value: "name", help: "timezone" })
+    from_api("/schedules", |answer: Schedules| pairs(answer.schedules, |one| (one.name.to_string(), one.timezone)))
 }
 
 pub(crate) fn users() -> ArgValueCompleter {
-    from_api(Source { path: "/users", list: "users", value: "email", help: "role" })
+    from_api("/users", |answer: Users| {
+        pairs(answer.users, |one| (one.user.email.to_string(), one.user.role.to_string()))
+    })
 }
 
 pub(crate) fn keys() -> ArgValueCompleter {
-    from_api(Source { path: "/keys", list: "keys", value: "key_id", help: "name" })
+    from_api("/keys", |answer: Keys| pairs(answer.keys, |one| (one.key_id, one.name)))
 }
 
 pub(crate) fn statuses() -> ArgValueCompleter {
@@ -129,12 +133,8 @@ pub(crate) fn published_playbooks() -> ArgValueCompleter {
 }
 
 fn published() -> impl Iterator<Item = (String, String)> {
-    let answer = ask("/playbooks").unwrap_or_default();
-    let list = answer["playbooks"].as_array().cloned().unwrap_or_default();
-    list.into_iter().filter_map(|one| {
-        let description = short(one["description"].as_str().unwrap_or_default(), COMMAND_WIDTH);
-        Some((one["name"].as_str()?.to_owned(), description))
-    })
+    let published = ask("/playbooks").map(|answer: Playbooks| answer.playbooks).unwrap_or_default();
+    published.into_iter().map(|one| (one.name.to_string(), short(&one.description, COMMAND_WIDTH)))
 }
 
 /// The parameters of the playbook that is being typed, and the values that they may have.
@@ -164,8 +164,8 @@ fn parameters_of(name: &str) -> Option<Vec<Parameter>> {
     if let Some(path) = playbook::all().get(name) {
         return playbook::read(path).ok().map(|playbook| playbook.parameters);
     }
-    let mut answer = ask(&format!("/playbooks/{}", segment(name.split('@').next().unwrap_or_default())))?;
-    serde_json::from_value(answer["playbook"]["parameters"].take()).ok()
+    let path = format!("/playbooks/{}", segment(name.split('@').next().unwrap_or_default()));
+    ask(&path).map(|answer: PlaybookAnswer| answer.playbook.playbook.parameters)
 }
 
 pub(crate) fn profiles() -> ArgValueCompleter {

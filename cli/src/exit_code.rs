@@ -9,7 +9,7 @@ pub(crate) const CLOSED_PIPE: u8 = 141;
 
 /// The exit code for an execution that ended: the command's own, or 1 where it has none. A command's code that does not fit into a
 /// byte is cut as the operating system cuts it.
-pub(crate) fn of_execution(succeeded: bool, exit_code: Option<i64>) -> u8 {
+pub(crate) fn of_execution(succeeded: bool, exit_code: Option<i32>) -> u8 {
     match exit_code {
         Some(code) if code != 0 || succeeded => u8::try_from(code & 0xff).unwrap_or(1),
         _ => 1,

@@ -124,6 +124,17 @@ pub(crate) fn cell(text: impl std::fmt::Display) -> String {
     escape::text(&text.to_string()).into_owned()
 }
 
+/// A text of others that may be absent, escaped. Absent and empty ones are a dash.
+pub(crate) fn or_dash(text: Option<impl std::fmt::Display>) -> String {
+    text.map(cell).filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned())
+}
+
+/// Names in a row, escaped. None at all is a dash.
+pub(crate) fn names<T: std::fmt::Display>(names: &[T]) -> String {
+    let texts: Vec<String> = names.iter().map(cell).collect();
+    if texts.is_empty() { "-".to_owned() } else { texts.join(", ") }
+}
+
 /// A field of a JSON object as text, escaped. Absent fields and `null` are a dash.
 pub(crate) fn field(value: &Value, name: &str) -> String {
     escape::text(&raw_field(value, name)).into_owned()
@@ -152,9 +163,8 @@ pub(crate) fn short(text: &str, most: usize) -> String {
     line.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// The time since a moment, such as `5 min ago`. Other texts stay as they are.
-pub(crate) fn ago(text: &str) -> String {
-    let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
+/// The time since a moment, such as `5 min ago`.
+pub(crate) fn ago(time: Timestamp) -> String {
     let seconds = Timestamp::now().duration_since(time).as_secs();
     match seconds {
         ..0 => "now".to_owned(),
@@ -165,14 +175,8 @@ pub(crate) fn ago(text: &str) -> String {
     }
 }
 
-/// A moment without fractions of a second. Other texts stay as they are.
-pub(crate) fn to_the_second(text: &str) -> String {
-    text.parse::<Timestamp>().map_or_else(|_| text.to_owned(), |time| format!("{time:.0}"))
-}
-
-/// The time until a moment, such as `in 30 d`. Other texts stay as they are.
-pub(crate) fn until(text: &str) -> String {
-    let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
+/// The time until a moment, such as `in 30 d`.
+pub(crate) fn until(time: Timestamp) -> String {
     let seconds = time.duration_since(Timestamp::now()).as_secs();
     match seconds {
         ..=0 => "expired".to_owned(),

@@ -69,10 +69,7 @@ impl Answer {
     }
 
     pub(crate) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
-        serde_json::from_str(&self.text).map_err(|error| {
-            Failure::new(format!("the answer is not runvoy's: {error}"))
-                .remedy("check the endpoint: `runvoy config list`")
-        })
+        serde_json::from_str(&self.text).map_err(|error| not_ours(&error))
     }
 
     /// The sentence with which the API says that something is done.
@@ -99,6 +96,12 @@ impl Answer {
         let date = self.headers.get(header::DATE)?.to_str().ok()?;
         jiff::fmt::rfc2822::parse(date).ok().map(|date| date.timestamp() + Duration::from_secs(1))
     }
+}
+
+/// The failure for an answer of another program, or of another version of runvoy.
+pub(crate) fn not_ours(error: &serde_json::Error) -> Failure {
+    Failure::new(format!("the answer is not runvoy's: {error}"))
+        .remedy("check the endpoint (`runvoy config list`) and the versions (`runvoy doctor`)")
 }
 
 /// Why a request has no answer that helps.

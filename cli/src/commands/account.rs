@@ -6,7 +6,7 @@ use std::{
 };
 
 use reqwest::{Method, StatusCode};
-use serde::Deserialize;
+use runvoy_api_types::{Claimed, Health, Me};
 use serde_json::{Value, json};
 
 use super::{Context, secrets::hidden_line};
@@ -15,7 +15,7 @@ use crate::{
     arguments::{Claim, Configuration, Configure, Format, Global},
     config::{self, Config, DEFAULT_PROFILE, File, Profile},
     failure::{Failure, Result},
-    output::{self, Columns, field},
+    output::{self, Columns, cell},
     say,
 };
 
@@ -51,10 +51,10 @@ pub(crate) async fn configure(global: Global, configure: Configure) -> Result<()
     }
     let config = Config { endpoint: endpoint.clone(), api_key: key.clone(), source: String::new() };
     let api = Api::new(&config, global.verbose || global.debug)?;
-    let me = api.get("/me").await?.json()?;
+    let me: Me = api.get("/me").await?.parse()?;
     let path = config::write_profile(&name, &Profile { api_endpoint: Some(endpoint), api_key: key })?;
     let profile = if name == DEFAULT_PROFILE { String::new() } else { format!(" as the profile {name}") };
-    say!("You are {}, {}. Written to {}{profile}.", field(&me, "email"), field(&me, "role"), path.display());
+    say!("You are {}, {}. Written to {}{profile}.", cell(&me.email), me.role, path.display());
     Ok(())
 }
 
@@ -126,13 +126,6 @@ pub(crate) fn ask(what: &str, default: Option<&str>) -> Result<String> {
     })
 }
 
-/// The answer to a claim. The link works once, so that nothing is asked of the answer besides the key and its user.
-#[derive(Deserialize)]
-struct Claimed {
-    api_key: String,
-    user_email: String,
-}
-
 pub(crate) async fn claim(global: Global, claim: Claim) -> Result<()> {
     let is_verbose = global.verbose || global.debug;
     let (origin, token) = match split_link(&claim.token) {
@@ -170,7 +163,7 @@ pub(crate) async fn claim(global: Global, claim: Claim) -> Result<()> {
     };
     let claimed: Claimed = answer.parse()?;
     config::check_key(&claimed.api_key, &endpoint)?;
-    let name = profile_for(&global, &endpoint, &claimed.user_email, is_verbose).await;
+    let name = profile_for(&global, &endpoint, claimed.user_email.as_str(), is_verbose).await;
     let profile = Profile { api_endpoint: Some(endpoint), api_key: Some(claimed.api_key.clone()) };
     match config::write_profile(&name, &profile) {
         Ok(path) if name == DEFAULT_PROFILE => {
@@ -192,7 +185,7 @@ pub(crate) async fn claim(global: Global, claim: Claim) -> Result<()> {
 /// Tells that a runvoy API is at an endpoint.
 async fn has_api(api: &Api) -> bool {
     let health = tokio::time::timeout(VERSION_TIMEOUT, api.get("/health")).await;
-    health.is_ok_and(|answer| answer.and_then(|answer| answer.json()).is_ok_and(|health| health["status"].is_string()))
+    health.is_ok_and(|answer| answer.and_then(|answer| answer.parse::<Health>()).is_ok())
 }
 
 /// The profile that takes a claimed key, without the loss of another key that works.
@@ -231,7 +224,7 @@ async fn is_replaceable(profile: Profile, endpoint: &str, email: &str, is_verbos
     let config = Config { endpoint: endpoint.to_owned(), api_key: profile.api_key, source: String::new() };
     let Ok(api) = Api::new(&config, is_verbose) else { return false };
     match api.send(Method::GET, "/me", None, &[], Repeat::Unsafe).await {
-        Ok(answer) => answer.json().is_ok_and(|me| me["email"] == email),
+        Ok(answer) => answer.parse().is_ok_and(|me: Me| me.email.as_str() == email),
         Err(RequestError::Refused { status, .. }) => status == StatusCode::UNAUTHORIZED,
         Err(RequestError::Unreachable { .. }) => false,
     }
@@ -251,10 +244,10 @@ fn split_link(link: &str) -> Option<(String, String)> {
 
 pub(crate) async fn whoami(context: &Context) -> Result<()> {
     let answer = context.api.get("/me").await?;
-    context.show(&answer, |me| {
-        let mut text = format!("{}, {} at {}\n", field(&me, "email"), field(&me, "role"), context.config.endpoint);
+    context.show(&answer, |me: Me| {
+        let mut text = format!("{}, {} at {}\n", cell(&me.email), me.role, context.config.endpoint);
         let mut resources: Vec<(&str, Vec<&str>)> = Vec::new();
-        for permission in me["permissions"].as_array().into_iter().flatten().filter_map(|each| each.as_str()) {
+        for permission in &me.permissions {
             let (resource, action) = permission.split_once(':').unwrap_or((permission, ""));
             match resources.iter_mut().find(|(known, _)| *known == resource) {
                 Some((_, actions)) => actions.push(action),
@@ -296,7 +289,7 @@ pub(crate) async fn version(global: &Global) -> Result<()> {
 pub(crate) async fn server_version(api: &Api) -> Option<String> {
     let asked = api.send(Method::GET, "/health", None, &[], Repeat::Unsafe);
     let answer = tokio::time::timeout(VERSION_TIMEOUT, asked).await.ok()?.ok()?;
-    answer.json().ok().map(|health| field(&health, "version"))
+    answer.parse().ok().map(|health: Health| cell(health.version))
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! `runvoy approve` and `runvoy deny`: shows what exactly would run, and decides.
 
-use serde_json::{Value, json};
+use runvoy_api_types::{Decide, Execution, ExecutionInFull, Status, time::rfc3339};
 
 use super::{Context, ids};
 use crate::{
     api::segment,
     arguments::{Approve, Deny},
-    escape,
     failure::{Failure, Result},
-    output::{self, Columns, ago, field},
+    output::{self, Columns, ago, cell, names, or_dash},
 };
 
 /// Approves an execution, or lists those that wait for the user.
@@ -26,59 +25,53 @@ pub(super) async fn deny(context: &Context, deny: Deny) -> Result<()> {
 }
 
 async fn decide(context: &Context, id: &str, verb: &str, comment: Option<String>) -> Result<()> {
-    let body = comment.map_or_else(|| json!({}), |comment| json!({"comment": comment}));
-    let answer = context.api.post(&format!("/executions/{}/{verb}", segment(id)), &body).await?;
+    let answer = context.api.post(&format!("/executions/{}/{verb}", segment(id)), &Decide { comment }).await?;
     context.done(&answer)
 }
 
 /// Says on standard error what would run, with which values, and for whom.
 async fn show_request(context: &Context, id: &str) -> Result<()> {
-    let execution = context.api.get(&format!("/executions/{}", segment(id))).await?.json()?;
-    if execution["status"] != "WAITING" {
-        return Err(Failure::new(format!(
-            "execution {id} does not wait for an approval: it is {}",
-            field(&execution, "status")
-        )));
+    let shown: ExecutionInFull = context.api.get(&format!("/executions/{}", segment(id))).await?.parse()?;
+    let ExecutionInFull { execution, request, .. } = shown;
+    if execution.status != Status::Waiting {
+        return Err(Failure::new(format!("execution {id} does not wait for an approval: it is {}", execution.status)));
     }
-    say!(
-        "{} asked for by {}, in {}",
-        field(&execution, "source"),
-        field(&execution, "created_by"),
-        field(&execution, "image_id")
-    );
-    for line in execution["command"].as_str().unwrap_or_default().lines() {
+    let asked = &execution.asked;
+    say!("{} asked for by {}, in {}", cell(&asked.source), cell(&execution.created_by), cell(&execution.image_id));
+    for line in execution.command.lines() {
         say!("  {line}");
     }
-    for (name, value) in execution["request"]["env"].as_object().into_iter().flatten() {
-        say!("{name}={}", value.as_str().unwrap_or_default());
+    for (name, value) in request.iter().flat_map(|request| &request.env) {
+        say!("{name}={value}");
     }
-    for (label, name) in
-        [("secrets", "secrets"), ("repository", "git_repo"), ("ref", "git_ref"), ("folder", "git_path")]
-    {
-        if execution[name].as_array().is_none_or(|list| !list.is_empty()) && !execution[name].is_null() {
-            say!("{label}: {}", field(&execution, name));
+    if !asked.secrets.is_empty() {
+        say!("secrets: {}", names(&asked.secrets));
+    }
+    for (label, text) in [("repository", &asked.git_repo), ("ref", &asked.git_ref), ("folder", &asked.git_path)] {
+        if let Some(text) = text {
+            say!("{label}: {}", cell(text));
         }
     }
-    let approval = &execution["approval"];
-    for decision in approval["given"].as_array().into_iter().flatten() {
-        say!("approved by {}", field(decision, "by"));
+    if let Some(approval) = &execution.approval {
+        for decision in &approval.given {
+            say!("approved by {}", cell(&decision.by));
+        }
+        say!("needs {} in all, until {}", approval.count, rfc3339(approval.expires_at));
     }
-    say!("needs {} in all, until {}", field(approval, "count"), field(approval, "expires_at"));
     Ok(())
 }
 
 async fn waiting(context: &Context) -> Result<()> {
     let answer = context.api.get("/executions?waiting_for=me").await?;
-    context.show(&answer, |executions: Value| {
+    context.show(&answer, |executions: Vec<Execution>| {
         let mut columns = Columns::new(&["ID", "WHAT", "ASKED BY", "ASKED", "UNTIL"]);
-        for execution in executions.as_array().into_iter().flatten() {
-            let cell = |name| field(execution, name);
+        for execution in executions {
             columns.row([
-                cell("execution_id"),
-                output::short(&escape::text(&cell("source")), 40),
-                cell("created_by"),
-                ago(&cell("started_at")),
-                field(&execution["approval"], "expires_at"),
+                cell(&execution.execution_id),
+                output::short(&cell(&execution.asked.source), 40),
+                cell(&execution.created_by),
+                ago(execution.started_at),
+                or_dash(execution.approval.map(|approval| rfc3339(approval.expires_at))),
             ]);
         }
         columns.print("nothing waits for your approval")

@@ -2,21 +2,30 @@
 
 use std::io::{self, Write};
 
-use serde_json::Value;
+use runvoy_api_types::AuditEntry;
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
 
 use super::Context;
 use crate::{
-    api::segment,
+    api::{not_ours, segment},
     arguments::Audit,
     escape,
     failure::Result,
-    output::{self, Columns, field, short},
+    output::{Columns, cell, or_dash, short},
 };
 
 /// Characters of an entry's details in a table.
 const DETAILS_WIDTH: usize = 80;
 /// Entries that one request asks for, where all are wanted.
 const PAGE: usize = 1000;
+
+/// A page of the audit whose entries are printed as JSON as they are.
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(borrow)]
+    entries: Vec<&'a RawValue>,
+}
 
 /// Shows who did what, newest first. As JSON, each entry is a line.
 pub(crate) async fn audit(context: &Context, audit: Audit) -> Result<()> {
@@ -43,23 +52,23 @@ pub(crate) async fn audit(context: &Context, audit: Audit) -> Result<()> {
     let mut taken = 0;
     'pages: loop {
         let answer = context.api.get(&path).await?;
-        let entries = answer.json()?;
-        for entry in entries["entries"].as_array().into_iter().flatten() {
+        let page: Page<'_> = answer.parse()?;
+        for raw in page.entries {
             if context.is_json() {
-                writeln!(out, "{}", escape::json(&entry.to_string()))?;
+                writeln!(out, "{}", escape::json(raw.get()))?;
             } else {
-                let cell = |name| field(entry, name);
-                let details = match &entry["details"] {
-                    Value::Object(details) if !details.is_empty() => short(&cell("details"), DETAILS_WIDTH),
-                    _ => String::new(),
+                let entry: AuditEntry = serde_json::from_str(raw.get()).map_err(|error| not_ours(&error))?;
+                let details = match entry.details.is_empty() {
+                    true => String::new(),
+                    false => short(&cell(Value::from_iter(entry.details)), DETAILS_WIDTH),
                 };
                 columns.row([
-                    output::to_the_second(&cell("time")),
-                    cell("outcome"),
-                    cell("actor"),
-                    cell("action"),
-                    cell("resource"),
-                    cell("source_address"),
+                    format!("{:.0}", entry.time),
+                    cell(entry.outcome),
+                    cell(entry.actor),
+                    cell(entry.action),
+                    cell(entry.resource),
+                    or_dash(entry.source_address),
                     details,
                 ]);
             }

@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use reqwest::Method;
+use runvoy_api_types::{Health, Me};
 
 use crate::{
     api::{Api, Repeat, RequestError},
     arguments::Global,
     config::{self, Config, File},
     failure::{Failure, Result},
-    output::{self, field},
+    output::{self, cell},
 };
 
 /// Seconds that this machine's clock may differ from the server's. Signatures and tokens allow minutes.
@@ -53,9 +54,9 @@ pub(crate) async fn doctor(global: &Global) -> Result<()> {
     let begun = Instant::now();
     match api.send(Method::GET, "/health", None, &[], Repeat::Unsafe).await {
         Ok(answer) => {
-            let health = answer.json()?;
+            let health: Health = answer.parse()?;
             check("connection", Ok(format!("answers in {} ms", begun.elapsed().as_millis())))?;
-            let (own, server) = (env!("CARGO_PKG_VERSION"), field(&health, "version"));
+            let (own, server) = (env!("CARGO_PKG_VERSION"), cell(health.version));
             check("versions", versions(own, &server))?;
             if let Some(date) = answer.date() {
                 check("clock", clock(date))?;
@@ -65,8 +66,8 @@ pub(crate) async fn doctor(global: &Global) -> Result<()> {
     }
     match api.send(Method::GET, "/me", None, &[], Repeat::Unsafe).await {
         Ok(answer) => {
-            let me = answer.json()?;
-            check("key", Ok(format!("{}, {}", field(&me, "email"), field(&me, "role"))))?;
+            let me: Me = answer.parse()?;
+            check("key", Ok(format!("{}, {}", cell(&me.email), me.role)))?;
         }
         Err(RequestError::Refused { failure, .. }) => check("key", Err(failure))?,
         Err(RequestError::Unreachable { .. }) => {}

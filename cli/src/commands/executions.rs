@@ -3,7 +3,9 @@
 use std::{process::Stdio, time::Duration};
 
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use runvoy_api_types::{Asked, AskedAgain, ExecutionInFull, ExecutionStatus, Timing, time::rfc3339};
+use serde::de::IgnoredAny;
+use serde_json::json;
 
 use super::{Context, ids, list};
 use crate::{
@@ -13,7 +15,7 @@ use crate::{
     config, escape,
     failure::{Failure, Result},
     follow,
-    output::{self, Fields, field},
+    output::{self, Fields, cell, names, or_dash},
 };
 
 /// The pauses between two questions for an execution's end.
@@ -38,29 +40,26 @@ pub(crate) async fn status(context: &Context, status: Status) -> Result<u8> {
             Err(error) => return Err(error.into()),
         };
         lost = false;
-        let now: follow::Status = answer.parse()?;
+        let shown: ExecutionStatus = answer.parse()?;
+        let now = follow::Status::from(shown.clone());
         if status.wait && !now.is_end() {
             pauses.wait().await;
             continue;
         }
-        context.show(&answer, |value| {
+        context.show(&answer, |_: IgnoredAny| {
             let mut fields = Fields::new("  ");
-            for (label, name) in [
-                ("command", "command"),
-                ("image", "image_id"),
-                ("started", "started_at"),
-                ("completed", "completed_at"),
-                ("exit code", "exit_code"),
-                ("reason", "reason"),
-                ("stopped", "stopped_reason"),
-            ] {
-                fields.add(label, field(&value, name));
-            }
-            if let Some(ending) = now.ending {
+            fields.add("command", cell(&shown.command));
+            fields.add("image", cell(&shown.image_id));
+            fields.add("started", rfc3339(shown.started_at));
+            fields.add("completed", or_dash(shown.completed_at.map(rfc3339)));
+            fields.add("exit code", or_dash(shown.exit_code));
+            fields.add("reason", or_dash(shown.reason));
+            fields.add("stopped", or_dash(shown.stopped_reason));
+            if let Some(ending) = shown.ending {
                 fields.add("ending", ending_text(ending.exit_code));
             }
-            let id = field(&value, "execution_id");
-            output::print(&format!("{}  {id}\n{}", output::status(&now.status), fields.render()))
+            let status = output::status(shown.status.into());
+            output::print(&format!("{status}  {}\n{}", shown.execution_id, fields.render()))
         })?;
         return Ok(if status.wait { now.exit_code() } else { 0 });
     }
@@ -104,71 +103,20 @@ fn ending_text(exit_code: i32) -> String {
     format!("the command has ended with exit code {exit_code}, and its task is ending")
 }
 
-/// The fields of an execution, in the order in which people look for them, with the names that they are shown by.
-const FIELDS: [(&str, &str); 27] = [
-    ("execution_id", "id"),
-    ("status", "status"),
-    ("exit_code", "exit code"),
-    ("reason", "reason"),
-    ("stopped_reason", "stopped"),
-    ("command", "command"),
-    ("image_id", "image"),
-    ("created_by", "by"),
-    ("owned_by", "owners"),
-    ("source", "source"),
-    ("started_at", "started"),
-    ("timeout", "timeout"),
-    ("secrets", "secrets"),
-    ("git_repo", "git repo"),
-    ("git_ref", "git ref"),
-    ("git_path", "git path"),
-    ("git_commit", "git commit"),
-    ("cpu", "cpu units"),
-    ("memory", "memory (MiB)"),
-    ("disk", "disk (GiB)"),
-    ("spot", "Spot"),
-    ("timing", "timing"),
-    ("lock", "lock"),
-    ("queue_position", "queue"),
-    ("cost_estimate_usd", "cost in USD"),
-    ("log_stream_name", "log stream"),
-    ("created_by_request_id", "request id"),
-];
-/// Fields that are shown otherwise, or say nothing to a person.
-const HIDDEN: [&str; 7] =
-    ["modified_by_request_id", "cloud", "duration_seconds", "completed_at", "variables", "request", "ending"];
-
 /// Prints all that the record of an execution knows.
 pub(crate) async fn describe(context: &Context, which: Which) -> Result<()> {
     let id = ids::execution_id(context, &which.id).await?;
     let answer = context.api.get(&format!("/executions/{}", segment(&id))).await?;
-    context.show(&answer, |execution| {
-        let known = FIELDS.iter().map(|(name, label)| ((*name).to_owned(), (*label).to_owned()));
-        let is_other =
-            |name: &&String| !FIELDS.iter().any(|(known, _)| known == name) && !HIDDEN.contains(&name.as_str());
-        let others = execution.as_object().into_iter().flatten().map(|(name, _)| name).filter(is_other);
-        let others = others.map(|name| (name.clone(), escape::text(name).replace('_', " ")));
-        let mut fields = Fields::new("");
-        for (name, label) in known.chain(others) {
-            let value = field(&execution, &name);
-            match name.as_str() {
-                "status" => {
-                    fields.add(&label, output::status(&value));
-                    if let Some(code) = execution["ending"]["exit_code"].as_i64() {
-                        fields.add("ending", ending_text(code.try_into().unwrap_or(1)));
-                    }
-                }
-                "started_at" => {
-                    fields.add(&label, value);
-                    fields.add("completed", field(&execution, "completed_at"));
-                    fields.add("took", list::duration(&execution));
-                }
-                "timeout" => {
-                    fields.add(&label, execution["timeout"].as_i64().map(output::took).unwrap_or_default());
-                    fields.add("variables", variables(&execution));
-                }
-                "timing" => fields.add(&label, timing(&execution["timing"])),
-                _ => fields.add(&label, value),
+    context.show(&answer, |shown: ExecutionInFull| {
+        let mut fields = fields_of(&shown);
+        // What a later server says of an execution besides.
+        let known = serde_json::to_value(&shown).unwrap_or_default();
+        for (name, value) in answer.json()?.as_object().into_iter().flatten() {
+            if known.get(name).is_none() && !value.is_null() {
+                fields.add(
+                    &cell(name).replace('_', " "),
+                    cell(value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
+                );
             }
         }
         fields.add("page", page_of(context, &id));
@@ -176,11 +124,59 @@ pub(crate) async fn describe(context: &Context, which: Which) -> Result<()> {
     })
 }
 
+/// The fields of an execution, in the order in which people look for them, by the names that they are shown by.
+fn fields_of(shown: &ExecutionInFull) -> Fields {
+    let ExecutionInFull { execution, request, queue_position } = shown;
+    let asked = &execution.asked;
+    let mut fields = Fields::new("");
+    fields.add("id", cell(&execution.execution_id));
+    fields.add("status", output::status(execution.status.into()));
+    if let Some(ending) = execution.ending {
+        fields.add("ending", ending_text(ending.exit_code));
+    }
+    fields.add("exit code", or_dash(execution.exit_code));
+    fields.add("reason", or_dash(execution.reason.as_ref()));
+    fields.add("stopped", or_dash(execution.stopped_reason.as_ref()));
+    fields.add("command", cell(&execution.command));
+    fields.add("image", cell(&execution.image_id));
+    fields.add("by", cell(&execution.created_by));
+    fields.add("owners", names(&execution.owned_by));
+    fields.add("source", cell(&asked.source));
+    fields.add("started", rfc3339(execution.started_at));
+    fields.add("completed", or_dash(execution.completed_at.map(rfc3339)));
+    fields.add("took", list::duration(execution));
+    let timeout = asked.timeout.and_then(|timeout| i64::try_from(timeout).ok());
+    fields.add("timeout", or_dash(timeout.map(output::took)));
+    fields.add("variables", variables(asked, request.as_ref()));
+    fields.add("secrets", names(&asked.secrets));
+    fields.add("git repo", or_dash(asked.git_repo.as_ref()));
+    fields.add("git ref", or_dash(asked.git_ref.as_ref()));
+    fields.add("git path", or_dash(asked.git_path.as_ref()));
+    fields.add("git commit", or_dash(asked.git_commit.as_ref()));
+    fields.add("cpu units", or_dash(asked.cpu));
+    fields.add("memory (MiB)", or_dash(asked.memory));
+    fields.add("disk (GiB)", or_dash(asked.disk));
+    fields.add("Spot", or_dash(asked.spot.then_some(true)));
+    fields.add("timing", execution.timing.as_ref().map(timing).unwrap_or_default());
+    fields.add("lock", names(&execution.locks));
+    fields.add("queue", or_dash(*queue_position));
+    fields.add("waits for", or_dash(execution.waits_for.as_ref()));
+    if let Some(approval) = &execution.approval {
+        let given: Vec<_> = approval.given.iter().map(|decision| &decision.by).collect();
+        fields
+            .add("approvals", format!("{} of {}, until {}", given.len(), approval.count, rfc3339(approval.expires_at)));
+        fields.add("approved by", names(&given));
+    }
+    fields.add("attempt", or_dash(execution.attempt));
+    fields.add("cost in USD", or_dash(execution.cost_estimate_usd));
+    fields.add("log stream", or_dash(execution.log_stream_name.as_ref()));
+    fields.add("request id", cell(&execution.created_by_request_id));
+    fields
+}
+
 /// The variables of a run: each with its value where the API has kept it and shows it, on a line of its own.
-fn variables(execution: &Value) -> String {
-    let kept = &execution["request"]["env"];
-    let names = execution["variables"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let lines = names.map(|name| match kept[name].as_str() {
+fn variables(asked: &Asked, request: Option<&AskedAgain>) -> String {
+    let lines = asked.variables.iter().map(|name| match request.and_then(|request| request.env.get(name)) {
         Some(value) => format!("{name}={value}"),
         None => name.to_owned(),
     });
@@ -188,9 +184,17 @@ fn variables(execution: &Value) -> String {
 }
 
 /// The seconds of each part of an execution's life, in the order of its life.
-fn timing(timing: &serde_json::Value) -> String {
-    let parts = ["queued", "provisioning", "pulling", "starting", "running", "ending"];
-    let told = parts.iter().filter_map(|part| Some(format!("{part} {:.1} s", timing[*part].as_f64()?)));
+fn timing(timing: &Timing) -> String {
+    let Timing { queued, provisioning, pulling, starting, running, ending } = *timing;
+    let parts = [
+        ("queued", queued),
+        ("provisioning", provisioning),
+        ("pulling", pulling),
+        ("starting", starting),
+        ("running", running),
+        ("ending", ending),
+    ];
+    let told = parts.iter().filter_map(|(part, seconds)| Some(format!("{part} {:.1} s", (*seconds)?)));
     told.collect::<Vec<_>>().join(", ")
 }
 

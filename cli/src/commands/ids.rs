@@ -1,6 +1,6 @@
 //! Finds the execution that a user means by the beginning of an id, or by `@last`.
 
-use serde_json::Value;
+use runvoy_api_types::{Execution, Me};
 
 use super::Context;
 use crate::failure::{Failure, Result};
@@ -29,9 +29,7 @@ pub(super) async fn execution_id(context: &Context, text: &str) -> Result<String
     }
     let mut ids = Vec::new();
     walk(context, &format!("/executions?limit={SEARCHED}"), SEARCHED, |execution| {
-        if let Some(id) = execution["execution_id"].as_str().filter(|id| id.starts_with(text)) {
-            ids.push(id.to_owned());
-        }
+        ids.extend(Some(execution.execution_id.to_string()).filter(|id| id.starts_with(text)));
         true
     })
     .await?;
@@ -47,11 +45,11 @@ pub(super) async fn execution_id(context: &Context, text: &str) -> Result<String
 }
 
 async fn last(context: &Context) -> Result<String> {
-    let me = context.api.get("/me").await?.json()?["email"].as_str().unwrap_or_default().to_owned();
+    let me: Me = context.api.get("/me").await?.parse()?;
     let mut found = None;
     walk(context, "/executions?limit=100&user=me", SEARCHED, |execution| {
-        if found.is_none() && execution["created_by"] == me {
-            found = execution["execution_id"].as_str().map(str::to_owned);
+        if found.is_none() && execution.created_by == me.email {
+            found = Some(execution.execution_id.to_string());
         }
         found.is_none()
     })
@@ -64,16 +62,16 @@ pub(super) async fn walk(
     context: &Context,
     path: &str,
     most: usize,
-    mut visit: impl FnMut(&Value) -> bool,
+    mut visit: impl FnMut(&Execution) -> bool,
 ) -> Result<()> {
     let mut path = path.to_owned();
     let mut visited = 0;
     loop {
         let answer = context.api.get(&path).await?;
-        let page = answer.json()?;
-        for execution in page.as_array().into_iter().flatten() {
+        let page: Vec<Execution> = answer.parse()?;
+        for execution in page {
             visited += 1;
-            if visited > most || !visit(execution) {
+            if visited > most || !visit(&execution) {
                 return Ok(());
             }
         }

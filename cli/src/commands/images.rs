@@ -2,6 +2,7 @@
 
 use reqwest::{Method, StatusCode};
 use runvoy_api_types::{Image, ImageAnswer, Images, RegisterImage};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::Context;
@@ -33,7 +34,7 @@ pub(crate) async fn run(context: &Context, command: arguments::Images) -> Result
                 }
                 columns.print("there are no images: `runvoy images register IMAGE`")
             };
-            context.resources(&path, "images", table).await
+            context.list(&path, "images", table).await
         }
         arguments::Images::Show { image } => {
             let answer = context.api.get(&format!("/images/{}", segment(&image))).await?;
@@ -59,7 +60,9 @@ pub(crate) async fn run(context: &Context, command: arguments::Images) -> Result
             };
             let answer = context.api.post("/images/register", &body).await?;
             let ImageAnswer { image, image_id, message } = answer.parse()?;
-            context.show(&answer, |_| output::print(&crate::escape::text(&format!("{image}: {message} as {image_id}"))))
+            context.show(&answer, |_: IgnoredAny| {
+                output::print(&crate::escape::text(&format!("{image}: {message} as {image_id}")))
+            })
         }
         arguments::Images::Unregister { image_id, confirmation } => {
             confirmation.ask(&format!("Remove the image {image_id}?"))?;

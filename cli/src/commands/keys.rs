@@ -1,13 +1,13 @@
 //! `runvoy keys`.
 
-use serde_json::json;
+use runvoy_api_types::{CreateKey, CreatedKey, Key, KeyScope};
 
 use super::Context;
 use crate::{
     api::segment,
     arguments::Keys,
-    failure::{Failure, Result},
-    output::{self, Columns, ago, field},
+    failure::Result,
+    output::{self, Columns, ago, cell, or_dash},
 };
 
 pub(crate) async fn run(context: &Context, command: Keys) -> Result<()> {
@@ -15,20 +15,19 @@ pub(crate) async fn run(context: &Context, command: Keys) -> Result<()> {
         Keys::List { user } => {
             let of = user.map(|email| format!("?email={}", segment(&email))).unwrap_or_default();
             context
-                .list(&format!("/keys{of}"), "keys", |keys| {
+                .list(&format!("/keys{of}"), "keys", |keys: &[Key]| {
                     let mut columns = Columns::leaving_out(
                         &["ID", "NAME", "USER", "CREATED", "LAST USED", "EXPIRES"],
                         &["CREATED", "USER", "LAST USED"],
                     );
                     for key in keys {
-                        let cell = |name| field(key, name);
                         columns.row([
-                            cell("key_id"),
-                            cell("name"),
-                            cell("email"),
-                            ago(&cell("created_at")),
-                            ago(&cell("last_used")),
-                            output::until(&cell("expires_at")),
+                            cell(&key.key_id),
+                            cell(&key.name),
+                            cell(&key.email),
+                            or_dash(key.created_at.map(ago)),
+                            or_dash(key.last_used.map(ago)),
+                            or_dash(key.expires_at.map(output::until)),
                         ]);
                     }
                     columns.print("there are no keys")
@@ -36,27 +35,17 @@ pub(crate) async fn run(context: &Context, command: Keys) -> Result<()> {
                 .await
         }
         Keys::Create { name, expires, actions, playbooks } => {
-            let mut body = json!({"name": name});
-            if let Some(seconds) = expires.filter(|seconds| *seconds > 0) {
-                body["expires_in"] = seconds.into();
-            }
-            if !actions.is_empty() || !playbooks.is_empty() {
-                body["scope"] = json!({});
-            }
-            for (field, values) in [("actions", actions), ("playbooks", playbooks)] {
-                if !values.is_empty() {
-                    body["scope"][field] = values.into();
-                }
-            }
+            let given = |names: Vec<String>| Some(names).filter(|names| !names.is_empty());
+            let scope = KeyScope { actions: given(actions), playbooks: given(playbooks) };
+            let body = CreateKey {
+                name,
+                expires_in: expires.filter(|seconds| *seconds > 0),
+                scope: Some(scope).filter(|scope| *scope != KeyScope::default()),
+            };
             let answer = context.api.post("/keys", &body).await?;
-            context.show(&answer, |created| {
-                say!("runvoy: keep this key, it is not shown again; its id is {}", field(&created["key"], "key_id"));
-                match created["api_key"].as_str() {
-                    Some(key) => output::print(&crate::escape::text(key)),
-                    None => {
-                        Err(Failure::new("the answer has no key").remedy("check the endpoint: `runvoy config list`"))
-                    }
-                }
+            context.show(&answer, |CreatedKey { key, api_key }| {
+                say!("runvoy: keep this key, it is not shown again; its id is {}", cell(&key.key_id));
+                output::print(&cell(api_key))
             })
         }
         Keys::Delete { key_id, confirmation } => {

@@ -6,14 +6,15 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde_json::{Value, value::RawValue};
+use runvoy_api_types::{Execution, Me};
+use serde_json::value::RawValue;
 
 use super::Context;
 use crate::{
-    api::segment,
+    api::{not_ours, segment},
     arguments::List,
     failure::Result,
-    output::{self, Columns, ago, field, short, took},
+    output::{self, Columns, ago, cell, short, took},
 };
 
 /// Characters of a command in a list.
@@ -34,8 +35,12 @@ struct Filter {
 
 impl Filter {
     async fn new(context: &Context, list: &List) -> Result<Self> {
-        let user =
-            if list.mine { Some(field(&context.api.get("/me").await?.json()?, "email")) } else { list.user.clone() };
+        let user = if list.mine {
+            let me: Me = context.api.get("/me").await?.parse()?;
+            Some(me.email.to_string())
+        } else {
+            list.user.clone()
+        };
         let is_filtered = user.is_some() || list.image.is_some() || list.since.is_some();
         let limit = if is_filtered && list.limit > 0 { list.limit.max(PAGE) } else { list.limit };
         let mut path = format!("/executions?limit={limit}");
@@ -53,17 +58,16 @@ impl Filter {
         Ok(Self { path, limit: list.limit, user, image: list.image.clone(), since: list.since })
     }
 
-    fn is_older(&self, execution: &Value) -> bool {
-        let started = execution["started_at"].as_str().and_then(|time| time.parse::<Timestamp>().ok());
-        self.since.is_some_and(|since| started.is_some_and(|started| started < since))
+    fn is_older(&self, execution: &Execution) -> bool {
+        self.since.is_some_and(|since| execution.started_at < since)
     }
 
-    fn wants(&self, execution: &Value) -> bool {
+    fn wants(&self, execution: &Execution) -> bool {
         let is_of = |wanted: &Option<String>, is: &dyn Fn(&str) -> bool| wanted.as_deref().is_none_or(is);
-        let image_id = execution["image_id"].as_str().unwrap_or_default();
+        let image_id = execution.image_id.as_str();
         // An id is `name:tag-xxxxxxxx`.
         let name = image_id.rsplit_once('-').map_or(image_id, |(name, _)| name);
-        is_of(&self.user, &|user| execution["created_by"] == user)
+        is_of(&self.user, &|user| execution.created_by.as_str() == user)
             && is_of(&self.image, &|image| {
                 image_id == image
                     || name == image
@@ -74,14 +78,14 @@ impl Filter {
     }
 
     /// Calls `take` with each wanted execution as the API sent it, newest first.
-    async fn each(&self, context: &Context, mut take: impl FnMut(&RawValue, &Value) -> Result<()>) -> Result<()> {
+    async fn each(&self, context: &Context, mut take: impl FnMut(&RawValue, &Execution) -> Result<()>) -> Result<()> {
         let mut path = self.path.clone();
         let mut taken = 0;
         loop {
             let answer = context.api.get(&path).await?;
             let page: Vec<&RawValue> = answer.parse()?;
             for raw in page {
-                let execution: Value = serde_json::from_str(raw.get()).unwrap_or_default();
+                let execution: Execution = serde_json::from_str(raw.get()).map_err(|error| not_ours(&error))?;
                 if self.is_older(&execution) {
                     return Ok(());
                 }
@@ -104,7 +108,7 @@ impl Filter {
 pub(crate) async fn list(context: &Context, list: List) -> Result<()> {
     let filter = Filter::new(context, &list).await?;
     if list.quiet {
-        return filter.each(context, |_, execution| output::print(&field(execution, "execution_id"))).await;
+        return filter.each(context, |_, execution| output::print(&cell(&execution.execution_id))).await;
     }
     if context.is_json() {
         return as_json(context, &filter).await;
@@ -124,19 +128,15 @@ pub(crate) async fn list(context: &Context, list: List) -> Result<()> {
 
 async fn table(context: &Context, filter: &Filter) -> Result<Columns> {
     let mut columns = Columns::new(&["STATUS", "ID", "STARTED", "TOOK", "BY", "COMMAND"]);
-    let take = |_: &RawValue, execution: &Value| {
-        let cell = |name| field(execution, name);
-        let code = match &execution["exit_code"] {
-            Value::Number(code) if code.as_i64() != Some(0) => format!(" {code}"),
-            _ => String::new(),
-        };
+    let take = |_: &RawValue, execution: &Execution| {
+        let code = execution.exit_code.filter(|code| *code != 0).map(|code| format!(" {code}")).unwrap_or_default();
         columns.row([
-            format!("{}{code}", output::status(&cell("status"))),
-            cell("execution_id"),
-            ago(&cell("started_at")),
+            format!("{}{code}", output::status(execution.status.into())),
+            cell(&execution.execution_id),
+            ago(execution.started_at),
             duration(execution),
-            cell("created_by"),
-            short(&cell("command"), COMMAND_WIDTH),
+            cell(&execution.created_by),
+            short(&cell(&execution.command), COMMAND_WIDTH),
         ]);
         Ok(())
     };
@@ -145,18 +145,16 @@ async fn table(context: &Context, filter: &Filter) -> Result<Columns> {
 }
 
 /// The time from the start to the end, or to now.
-pub(super) fn duration(execution: &Value) -> String {
-    let time = |name: &str| execution[name].as_str().and_then(|time| time.parse::<Timestamp>().ok());
-    let Some(started) = time("started_at") else { return "-".to_owned() };
-    let end = time("completed_at").unwrap_or_else(Timestamp::now);
-    took(end.duration_since(started).as_secs().max(0))
+pub(super) fn duration(execution: &Execution) -> String {
+    let end = execution.completed_at.unwrap_or_else(Timestamp::now);
+    took(end.duration_since(execution.started_at).as_secs().max(0))
 }
 
 /// Prints the executions as one JSON array, each as soon as its page has come.
 async fn as_json(context: &Context, filter: &Filter) -> Result<()> {
     let mut out = io::BufWriter::new(io::stdout());
     let mut separator = "[\n";
-    let take = |raw: &RawValue, _: &Value| {
+    let take = |raw: &RawValue, _: &Execution| {
         let json = crate::escape::json(raw.get());
         write!(out, "{separator}{json}")?;
         separator = ",\n";

@@ -1,33 +1,30 @@
 //! `runvoy locks`.
 
 use runvoy_api_types::{LockInFull, LockUse, SetLock};
-use serde_json::{Value, json};
 
 use super::Context;
 use crate::{
     api::segment,
     arguments::Locks,
     escape,
-    failure::{Failure, Result},
-    output::{self, Columns, ago, field},
+    failure::Result,
+    output::{self, Columns, ago, cell},
 };
 
 pub(crate) async fn run(context: &Context, command: Locks) -> Result<()> {
     match command {
         Locks::List => {
             context
-                .list("/locks", "locks", |locks| {
+                .list("/locks", "locks", |locks: &[LockInFull]| {
                     let mut columns =
                         Columns::leaving_out(&["NAME", "SLOTS", "HELD", "WAITING", "PAUSED"], &["PAUSED"]);
-                    for lock in locks {
-                        let number = |name: &str| lock[name].to_string();
-                        let paused = if lock["paused"] == true { "paused" } else { "" };
+                    for LockInFull { lock, .. } in locks {
                         columns.row([
-                            field(lock, "name"),
-                            number("slots"),
-                            number("held"),
-                            number("waiting"),
-                            paused.to_owned(),
+                            cell(&lock.name),
+                            cell(lock.slots),
+                            cell(lock.held),
+                            cell(lock.waiting),
+                            if lock.paused { "paused" } else { "" }.to_owned(),
                         ]);
                     }
                     columns.print("there are no locks")
@@ -40,23 +37,20 @@ pub(crate) async fn run(context: &Context, command: Locks) -> Result<()> {
         }
         Locks::Set { name, slots, pause, resume, max_queue } => {
             let paused = if pause { Some(true) } else { resume.then_some(false) };
-            let change = json!(SetLock { slots, paused, max_queue });
+            let change = SetLock { slots, paused, max_queue };
             let answer = context.api.put(&format!("/locks/{}", segment(&name)), &change).await?;
             context.show(&answer, print)
         }
     }
 }
 
-fn print(shown: Value) -> Result<()> {
-    let lock: LockInFull = serde_json::from_value(shown)
-        .map_err(|_| Failure::new("the answer is no lock").remedy("check the endpoint: `runvoy config list`"))?;
-    let LockInFull { lock, holders, queue } = lock;
+fn print(LockInFull { lock, holders, queue }: LockInFull) -> Result<()> {
     let paused = if lock.paused { ", paused" } else { "" };
     let name = escape::text(&lock.name);
     output::print(&format!("{name}: {} of {} slots held, {} waiting{paused}", lock.held, lock.slots, lock.waiting))?;
     let mut columns = Columns::new(&["", "EXECUTION", "BY", "SINCE"]);
     let row = |columns: &mut Columns, what: String, one: LockUse| {
-        columns.row([what, one.execution_id.to_string(), one.created_by.to_string(), ago(&one.since.to_string())]);
+        columns.row([what, one.execution_id.to_string(), one.created_by.to_string(), ago(one.since)]);
     };
     for holder in holders {
         row(&mut columns, "holds it".to_owned(), holder);

@@ -25,15 +25,16 @@ mod watch;
 pub(crate) use run::{user_variable, with_files};
 
 use clap::CommandFactory;
-use serde::de::DeserializeOwned;
+use runvoy_api_types::{Health, Reconciled, Trace, time::rfc3339};
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use crate::{
-    api::{Answer, Api},
-    arguments::{Arguments, Command, Format, Global, Health, HealthAction},
+    api::{Answer, Api, not_ours},
+    arguments::{self, Arguments, Command, Format, Global, HealthAction},
     config::Config,
     failure::{Failure, Result},
-    output::{self, Columns, field},
+    output::{self, Columns, cell},
 };
 
 /// The API, the settings and the terminal, which every command works with.
@@ -57,14 +58,17 @@ impl Context {
     }
 
     /// Prints an answer as JSON, or calls `text` to print it for a person.
-    pub(crate) fn show(&self, answer: &Answer, text: impl FnOnce(Value) -> Result<()>) -> Result<()> {
-        if self.is_json() { output::print_json(&answer.text) } else { text(answer.json()?) }
+    pub(crate) fn show<T: DeserializeOwned>(&self, answer: &Answer, text: impl FnOnce(T) -> Result<()>) -> Result<()> {
+        if self.is_json() { output::print_json(&answer.text) } else { text(answer.parse()?) }
     }
-}
 
-impl Context {
     /// Prints a list of all pages: the answer as it is in the JSON format, or the table that `text` makes of the entries.
-    pub(crate) async fn list(&self, path: &str, name: &str, text: impl FnOnce(&[Value]) -> Result<()>) -> Result<()> {
+    pub(crate) async fn list<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        name: &str,
+        text: impl FnOnce(&[T]) -> Result<()>,
+    ) -> Result<()> {
         let mut answer = self.api.get(path).await?;
         let first = answer.json()?;
         let mut entries = Vec::new();
@@ -80,7 +84,8 @@ impl Context {
             pages += 1;
         }
         if !self.is_json() {
-            return text(&entries);
+            let read: Result<Vec<T>, _> = entries.iter().map(T::deserialize).collect();
+            return text(&read.map_err(|error| not_ours(&error))?);
         }
         if pages == 1 {
             return output::print_json(&answer.text);
@@ -90,25 +95,10 @@ impl Context {
         output::print_json(&whole.to_string())
     }
 
-    /// Prints a list whose entries are of a type of the API.
-    pub(crate) async fn resources<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        name: &str,
-        text: impl FnOnce(&[T]) -> Result<()>,
-    ) -> Result<()> {
-        let typed = |entries: &[Value]| {
-            let read: Result<Vec<T>, _> = entries.iter().map(T::deserialize).collect();
-            let entries = read.map_err(|error| Failure::new(format!("the answer is not runvoy's: {error}")))?;
-            text(&entries)
-        };
-        self.list(path, name, typed).await
-    }
-
     /// Prints the sentence with which the API says that something is done.
     pub(crate) fn done(&self, answer: &Answer) -> Result<()> {
         let message = answer.message()?;
-        self.show(answer, |_| output::print(&crate::escape::text(&message)))
+        self.show(answer, |_: IgnoredAny| output::print(&crate::escape::text(&message)))
     }
 }
 
@@ -156,39 +146,30 @@ pub(crate) async fn run(arguments: Arguments) -> Result<u8> {
     Ok(0)
 }
 
-async fn health(context: &Context, health: Health) -> Result<()> {
+async fn health(context: &Context, health: arguments::Health) -> Result<()> {
     match health.action {
         None => {
             let answer = context.api.get("/health").await?;
-            context.show(&answer, |health| {
-                output::print(&format!(
-                    "{}: {}, version {}, {} {}",
-                    context.config.endpoint,
-                    field(&health, "status"),
-                    field(&health, "version"),
-                    field(&health, "provider"),
-                    field(&health, "region"),
-                ))
+            context.show(&answer, |Health { status, version, provider, region }| {
+                let text = format!("{}: {status}, version {version}, {provider} {region}", context.config.endpoint);
+                output::print(&cell(text))
             })
         }
         Some(HealthAction::Reconcile) => {
             let answer = context.api.post("/health/reconcile", &Value::Null).await?;
-            context.show(&answer, |answer| {
-                let report = &answer["report"];
+            context.show(&answer, |Reconciled { report, .. }| {
                 let mut columns = Columns::new(&["SEVERITY", "KIND", "ID", "ACTION", "WHAT"]);
-                for issue in report["issues"].as_array().into_iter().flatten() {
-                    let cell = |name| field(issue, name);
+                for issue in &report.issues {
                     columns.row([
-                        cell("severity"),
-                        cell("resource_type"),
-                        cell("resource_id"),
-                        cell("action"),
-                        cell("message"),
+                        cell(issue.severity),
+                        cell(&issue.resource_type),
+                        cell(&issue.resource_id),
+                        cell(&issue.action),
+                        cell(&issue.message),
                     ]);
                 }
                 columns.print("nothing differs")?;
-                let (repaired, errors) = (field(report, "reconciled_count"), field(report, "error_count"));
-                say!("{repaired} repaired, {errors} to look after");
+                say!("{} repaired, {} to look after", report.reconciled_count, report.error_count);
                 Ok(())
             })
         }
@@ -197,29 +178,25 @@ async fn health(context: &Context, health: Health) -> Result<()> {
 
 async fn trace(context: &Context, request_id: &str) -> Result<()> {
     let answer = context.api.get(&format!("/trace/{}", crate::api::segment(request_id))).await?;
-    context.show(&answer, |trace| {
-        let count = |list: &Value| list.as_array().map_or(0, Vec::len);
-        let resources = trace["related_resources"].as_object().map(|kinds| kinds.values().map(count).sum::<usize>());
-        if count(&trace["logs"]) == 0 && resources.unwrap_or_default() == 0 {
+    context.show(&answer, |Trace { logs, searched_since, related_resources: related }| {
+        let executions = related.executions.iter().map(|one| ("executions", one.execution_id.to_string()));
+        let secrets = related.secrets.iter().map(|one| ("secrets", one.name.to_string()));
+        let users = related.users.iter().map(|one| ("users", one.email.to_string()));
+        let images = related.images.iter().map(|one| ("images", one.image_id.to_string()));
+        let resources: Vec<_> = executions.chain(images).chain(secrets).chain(users).collect();
+        if logs.is_empty() && resources.is_empty() {
             return Err(Failure::new(format!("there is no trace of a request {request_id:?}")).remedy(
                 "it is the X-Request-Id of an answer; log lines show after some seconds, and are kept for a month",
             ));
         }
-        for line in trace["logs"].as_array().into_iter().flatten() {
-            output::print(&field(line, "message"))?;
+        for line in &logs {
+            output::print(&cell(&line.message))?;
         }
-        if trace["searched_since"].is_string() {
-            say!(
-                "lines before {} were not looked for, which would have taken too long",
-                field(&trace, "searched_since")
-            );
+        if let Some(since) = searched_since {
+            say!("lines before {} were not looked for, which would have taken too long", rfc3339(since));
         }
-        let ids = ["execution_id", "name", "email", "image_id"];
-        for (kind, resources) in trace["related_resources"].as_object().into_iter().flatten() {
-            for resource in resources.as_array().into_iter().flatten() {
-                let id = ids.iter().map(|id| field(resource, id)).find(|id| id != "-").unwrap_or_default();
-                say!("{kind}: {id}");
-            }
+        for (kind, id) in resources {
+            say!("{kind}: {}", cell(id));
         }
         Ok(())
     })

@@ -1,22 +1,27 @@
 //! `runvoy notifications`.
 
 use std::{
+    fmt::Display,
     io::{self, BufRead},
     time::{Duration, Instant},
 };
 
-use serde_json::{Map, Value, json};
+use runvoy_api_types::{
+    Channel, CreatedNotification, Deliveries, Delivery, DeliveryState, Notification, NotificationAnswer,
+    NotificationFor, NotificationState, RotatedNotification, TestedNotification, UpdateNotification, time::rfc3339,
+};
+use serde_json::{Value, json};
 
 use super::Context;
 use crate::{
     api::segment,
-    arguments::{ChannelOptions, CreateNotification, Notifications},
+    arguments::{self, ChannelOptions, Notifications},
     failure::{Failure, Result},
-    output::{self, Columns, ago, field},
+    output::{self, Columns, ago, cell, or_dash},
 };
 
 /// The time that `test` waits for the receiver's answer. The receiver itself has 10 seconds.
-const TEST_PATIENCE: Duration = Duration::from_secs(20);
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// The pause between two looks at the delivery of a test.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
@@ -29,21 +34,19 @@ pub(crate) async fn run(context: &Context, command: Notifications) -> Result<()>
         Notifications::List { search } => list(context, search).await,
         Notifications::Show { name } => {
             let answer = context.api.get(&path(&name)).await?;
-            context.show(&answer, |answer| show(&answer["notification"]))
+            context.show(&answer, |answer: NotificationAnswer| show(&answer.notification))
         }
         Notifications::Create(create) => self::create(context, create).await,
         Notifications::Test { name } => test(context, &name).await,
         Notifications::Deliveries { name, limit } => deliveries(context, &name, limit).await,
-        Notifications::Pause { name } => set_state(context, &name, "paused").await,
-        Notifications::Resume { name } => set_state(context, &name, "active").await,
+        Notifications::Pause { name } => set_state(context, &name, NotificationState::Paused).await,
+        Notifications::Resume { name } => set_state(context, &name, NotificationState::Active).await,
         Notifications::Rotate { name } => {
             let answer = context.api.post(&format!("{}/rotate", path(&name)), &Value::Null).await?;
-            context.show(&answer, |rotated| {
-                say!(
-                    "runvoy: keep this key, it is not shown again; the old one signs too until {}",
-                    field(&rotated, "previous_until")
-                );
-                output::print(&field(&rotated, "signing_secret"))
+            context.show(&answer, |RotatedNotification { signing_secret, previous_until }| {
+                let until = rfc3339(previous_until);
+                say!("runvoy: keep this key, it is not shown again; the old one signs too until {until}");
+                output::print(&cell(signing_secret))
             })
         }
         Notifications::Delete { name, confirmation } => {
@@ -57,34 +60,32 @@ pub(crate) async fn run(context: &Context, command: Notifications) -> Result<()>
 async fn list(context: &Context, search: Option<String>) -> Result<()> {
     let path =
         search.map_or_else(|| "/notifications".to_owned(), |search| format!("/notifications?q={}", segment(&search)));
-    let table = |notifications: &[Value]| {
+    let table = |notifications: &[Notification]| {
         let mut columns = Columns::new(&["NAME", "STATE", "CHANNEL", "ON", "FOR"]);
         for one in notifications {
-            let cell = |name| field(one, name);
-            columns.row([cell("name"), cell("state"), channel(one), events(one), target(one)]);
+            columns.row([cell(&one.name), cell(one.state), channel(one), names(&one.on, ","), target(one)]);
         }
         columns.print("there are no notifications: `runvoy notifications create NAME --webhook URL`")
     };
     context.list(&path, "notifications", table).await
 }
 
-fn show(notification: &Value) -> Result<()> {
-    let cell = |name| field(notification, name);
+fn show(notification: &Notification) -> Result<()> {
     let mut lines = vec![
-        ("name", cell("name")),
-        ("state", cell("state")),
+        ("name", cell(&notification.name)),
+        ("state", cell(notification.state)),
         ("channel", channel(notification)),
-        ("on", events(notification)),
+        ("on", names(&notification.on, ",")),
         ("for", target(notification)),
     ];
-    if notification["paused_reason"].is_string() {
-        lines.insert(2, ("because", cell("paused_reason")));
+    if let Some(reason) = &notification.paused_reason {
+        lines.insert(2, ("because", cell(reason)));
     }
-    if notification["slow_after"].is_number() {
-        lines.push(("slow after", format!("{} s", cell("slow_after"))));
+    if let Some(seconds) = notification.slow_after {
+        lines.push(("slow after", format!("{seconds} s")));
     }
-    lines.push(("created by", cell("created_by")));
-    lines.push(("changed", ago(&cell("updated_at"))));
+    lines.push(("created by", cell(&notification.created_by)));
+    lines.push(("changed", ago(notification.updated_at)));
     for (name, value) in lines {
         output::print(&format!("{name:<12}{value}"))?;
     }
@@ -92,60 +93,54 @@ fn show(notification: &Value) -> Result<()> {
 }
 
 /// Where a notification goes, without what is secret.
-fn channel(notification: &Value) -> String {
-    let channel = &notification["channel"];
-    if channel["webhook"].is_object() {
-        format!("webhook {}", field(&channel["webhook"], "url"))
-    } else if channel["email"].is_object() {
-        format!("email {}", field(&channel["email"], "address"))
-    } else {
-        "slack".to_owned()
+fn channel(notification: &Notification) -> String {
+    match &notification.channel {
+        Channel::Webhook { url } => format!("webhook {}", cell(url)),
+        Channel::Email { address } => format!("email {}", cell(address)),
+        Channel::Slack { .. } => "slack".to_owned(),
     }
 }
 
-fn events(notification: &Value) -> String {
-    let events = notification["on"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    crate::escape::text(&events.collect::<Vec<_>>().join(",")).into_owned()
+fn names<T: Display>(names: &[T], separator: &str) -> String {
+    names.iter().map(cell).collect::<Vec<_>>().join(separator)
 }
 
-fn target(notification: &Value) -> String {
-    let parts = notification["for"].as_object().into_iter().flatten();
-    let parts: Vec<String> = parts.map(|(kind, _)| format!("{kind} {}", field(&notification["for"], kind))).collect();
+fn target(notification: &Notification) -> String {
+    let NotificationFor { playbook, schedule, user, image } = &notification.r#for;
+    let parts = [("image", image), ("playbook", playbook), ("schedule", schedule), ("user", user)];
+    let parts: Vec<String> =
+        parts.into_iter().filter_map(|(kind, name)| Some(format!("{kind} {}", cell(name.as_ref()?)))).collect();
     if parts.is_empty() { "all".to_owned() } else { parts.join(", ") }
 }
 
-async fn create(context: &Context, create: CreateNotification) -> Result<()> {
-    let CreateNotification { name, channel, on, playbook, schedule, user, image, slow_after } = create;
-    let mut body = json!({"name": name, "channel": channel_of(channel)?});
-    if !on.is_empty() {
-        body["on"] = on.into();
-    }
-    let parts = [("playbook", playbook), ("schedule", schedule), ("user", user), ("image", image)];
-    let target: Map<String, Value> =
-        parts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect();
-    if !target.is_empty() {
-        body["for"] = target.into();
-    }
-    if let Some(seconds) = slow_after {
-        body["slow_after"] = seconds.into();
-    }
+async fn create(context: &Context, create: arguments::CreateNotification) -> Result<()> {
+    let arguments::CreateNotification { name, channel, on, playbook, schedule, user, image, slow_after } = create;
+    let target = NotificationFor { playbook, schedule, user, image };
+    // The API names the events that there are, so that it judges a name that this program does not know.
+    let body = json!({
+        "name": name,
+        "channel": channel_of(channel)?,
+        "on": Some(on).filter(|on| !on.is_empty()),
+        "for": Some(target).filter(|target| *target != NotificationFor::default()),
+        "slow_after": slow_after,
+    });
     let answer = context.api.post("/notifications", &body).await?;
-    context.show(&answer, |created| {
-        let notification = &created["notification"];
-        match field(notification, "state").as_str() {
-            "pending" => say!("runvoy: the recipient is asked by mail to confirm the address"),
-            state => say!("runvoy: {} is {state}", field(notification, "name")),
+    context.show(&answer, |CreatedNotification { notification, signing_secret }| {
+        match notification.state {
+            NotificationState::Pending => say!("runvoy: the recipient is asked by mail to confirm the address"),
+            state => say!("runvoy: {} is {state}", cell(&notification.name)),
         }
-        match created["signing_secret"].as_str() {
+        match signing_secret {
             Some(secret) => {
                 say!("runvoy: keep this signing key, it is not shown again");
-                output::print(&crate::escape::text(secret))
+                output::print(&cell(secret))
             }
             None => Ok(()),
         }
     })
 }
 
+/// The channel as the request has it. The API judges an address that is none.
 fn channel_of(options: ChannelOptions) -> Result<Value> {
     let ChannelOptions { webhook, slack, email } = options;
     Ok(match (webhook, slack, email) {
@@ -162,30 +157,32 @@ fn first_line() -> Result<String> {
     Ok(line.trim().to_owned())
 }
 
-async fn set_state(context: &Context, name: &str, state: &str) -> Result<()> {
-    let answer = context.api.put(&path(name), &json!({"state": state})).await?;
-    context.show(&answer, |answer| {
-        let notification = &answer["notification"];
-        output::print(&format!("{}: {}", field(notification, "name"), field(notification, "state")))
+async fn set_state(context: &Context, name: &str, state: NotificationState) -> Result<()> {
+    let change = UpdateNotification { state: Some(state), ..UpdateNotification::default() };
+    let answer = context.api.put(&path(name), &change).await?;
+    context.show(&answer, |NotificationAnswer { notification }| {
+        output::print(&format!("{}: {}", cell(&notification.name), notification.state))
     })
 }
 
 /// Sends a test, and waits for what the receiver answers.
 async fn test(context: &Context, name: &str) -> Result<()> {
-    let sent = context.api.post(&format!("{}/test", path(name)), &Value::Null).await?.json()?;
-    let deadline = Instant::now() + TEST_PATIENCE;
+    let sent: TestedNotification = context.api.post(&format!("{}/test", path(name)), &Value::Null).await?.parse()?;
+    let deadline = Instant::now() + TEST_TIMEOUT;
     loop {
         let answer = context.api.get(&format!("{}/deliveries?limit=20", path(name))).await?;
-        let all = answer.json()?;
-        let own = all["deliveries"].as_array().into_iter().flatten().find(|one| one["id"] == sent["id"]);
-        match own.map(|own| (own, field(own, "state"))) {
-            Some((own, state)) if state == "delivered" => {
+        let all: Deliveries = answer.parse()?;
+        let own = all.deliveries.into_iter().find(|one| one.id == sent.id);
+        match own.as_ref().map(|own| (own, own.state)) {
+            Some((own, DeliveryState::Delivered)) => {
                 if context.is_json() {
-                    return output::print_json(&own.to_string());
+                    let all = answer.json()?;
+                    let own = all["deliveries"].as_array().into_iter().flatten().find(|one| one["id"] == own.id);
+                    return output::print_json(&own.unwrap_or(&Value::Null).to_string());
                 }
                 return output::print(&format!("delivered: {}", said(own)));
             }
-            Some((own, state)) if state == "failed" || state == "skipped" => {
+            Some((own, DeliveryState::Failed | DeliveryState::Skipped)) => {
                 return Err(Failure::new(format!("the test was not delivered: {}", said(own)))
                     .remedy("look at the receiver, and at the address of the notification"));
             }
@@ -199,19 +196,25 @@ async fn test(context: &Context, name: &str) -> Result<()> {
 }
 
 /// What a receiver answered.
-fn said(delivery: &Value) -> String {
-    let part = |name: &str| Some(field(delivery, name)).filter(|text| text != "-");
-    let parts: Vec<String> = [part("status_code"), part("answer")].into_iter().flatten().collect();
+fn said(delivery: &Delivery) -> String {
+    let parts = [delivery.status_code.map(cell), delivery.answer.as_ref().map(cell)];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
     if parts.is_empty() { "-".to_owned() } else { parts.join(" ") }
 }
 
 async fn deliveries(context: &Context, name: &str, limit: usize) -> Result<()> {
-    let table = |deliveries: &[Value]| {
+    let table = |deliveries: &[Delivery]| {
         let mut columns = Columns::new(&["STATE", "EVENT", "WHEN", "EXECUTION", "TRIES", "NEXT TRY", "ANSWER"]);
         for one in deliveries {
-            let cell = |name| field(one, name);
-            let (when, next) = (ago(&cell("time")), cell("next_try_at"));
-            columns.row([cell("state"), cell("event"), when, cell("execution_id"), cell("attempts"), next, said(one)]);
+            columns.row([
+                cell(one.state),
+                cell(one.event),
+                ago(one.time),
+                or_dash(one.execution_id.as_ref()),
+                cell(one.attempts),
+                or_dash(one.next_try_at.map(rfc3339)),
+                said(one),
+            ]);
         }
         columns.print("nothing was sent")
     };
@@ -220,5 +223,5 @@ async fn deliveries(context: &Context, name: &str, limit: usize) -> Result<()> {
         return context.list(&path, "deliveries", table).await;
     }
     let answer = context.api.get(&format!("{path}?limit={limit}")).await?;
-    context.show(&answer, |answer| table(answer["deliveries"].as_array().map(Vec::as_slice).unwrap_or_default()))
+    context.show(&answer, |answer: Deliveries| table(&answer.deliveries))
 }

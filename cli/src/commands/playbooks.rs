@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use runvoy_api_types::Parameter;
+use runvoy_api_types::{Parameter, PlaybookSummary, PlaybookVersion};
 use serde_json::{Value, json};
 
 use super::{
@@ -10,6 +10,7 @@ use super::{
     run::{quoted, request, start},
 };
 use crate::{
+    api::not_ours,
     arguments::{Format, Global, Playbook, PlaybookOptions},
     config::Config,
     escape,
@@ -136,13 +137,13 @@ async fn list(global: &Global, search: Option<&str>) -> Result<()> {
             description,
         ]);
     }
-    for playbook in &published {
-        let (version, by) = (output::field(playbook, "version"), output::field(playbook, "published_by"));
-        let description = playbook["description"].as_str().unwrap_or_default();
+    for playbook in published {
+        let playbook: PlaybookSummary = serde_json::from_value(playbook).map_err(|error| not_ours(&error))?;
+        let PlaybookVersion { version, published_by, .. } = playbook.version;
         columns.row([
-            output::field(playbook, "name"),
-            format!("version {version} by {by}"),
-            output::short(&escape::text(description), 80),
+            output::cell(&playbook.name),
+            format!("version {version} by {}", output::cell(published_by)),
+            output::short(&escape::text(&playbook.description), 80),
         ]);
     }
     columns.print("there are no playbooks: write .runvoy/NAME.yaml, or publish one: runvoy playbook publish FILE")

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use reqwest::Method;
-use runvoy_api_types::{PlaybookAnswer, PublishedPlaybook};
+use runvoy_api_types::{PlaybookAnswer, PlaybookVersions, PublishedPlaybook, SetSharing, Sharing};
 use serde_json::{Value, json};
 
 use super::{
@@ -16,7 +16,7 @@ use crate::{
     arguments::{Confirmation, PlaybookOptions, RunOptions, WatchOptions},
     escape,
     failure::{Failure, Result},
-    output::{self, Columns, ago, field},
+    output::{self, Columns, ago, cell},
     playbook::{self, Missing},
 };
 
@@ -151,19 +151,17 @@ pub(super) async fn publish(
     let path = format!("/playbooks/{}", segment(&name));
     // The same playbook again is the same version.
     let answer = context.api.send(Method::PUT, &path, Some(&body), &headers, Repeat::Safe).await?;
-    context.show(&answer, |answer| {
-        let playbook = &answer["playbook"];
-        output::print(&format!("{}@{}", field(playbook, "name"), field(playbook, "version")))
+    context.show(&answer, |PlaybookAnswer { playbook }| {
+        output::print(&format!("{}@{}", cell(playbook.name), playbook.version.version))
     })
 }
 
 pub(super) async fn versions(context: &Context, name: &str) -> Result<()> {
     let answer = context.api.get(&format!("/playbooks/{}/versions", segment(name))).await?;
-    context.show(&answer, |answer| {
+    context.show(&answer, |PlaybookVersions { versions }| {
         let mut columns = Columns::new(&["VERSION", "PUBLISHED BY", "PUBLISHED"]);
-        for version in answer["versions"].as_array().into_iter().flatten() {
-            let cell = |name| field(version, name);
-            columns.row([cell("version"), cell("published_by"), ago(&cell("published_at"))]);
+        for one in versions {
+            columns.row([cell(one.version), cell(one.published_by), ago(one.published_at)]);
         }
         columns.print("there are no versions")
     })
@@ -171,11 +169,9 @@ pub(super) async fn versions(context: &Context, name: &str) -> Result<()> {
 
 pub(super) async fn share(context: &Context, name: &str, with: Option<Vec<String>>) -> Result<()> {
     let path = format!("/playbooks/{}/sharing", segment(name));
-    let answer = context.api.put(&path, &json!({"shared_with": with})).await?;
-    context.show(&answer, |answer| {
-        let names: Option<Vec<&str>> =
-            answer["shared_with"].as_array().map(|names| names.iter().filter_map(Value::as_str).collect());
-        let with = match names.as_deref() {
+    let answer = context.api.put(&path, &SetSharing { shared_with: with }).await?;
+    context.show(&answer, |Sharing { shared_with }| {
+        let with = match shared_with.as_deref() {
             None => "everyone whose role allows it".to_owned(),
             Some([]) => "nobody: its owners, operators and admins may run it".to_owned(),
             Some(names) => names.join(", "),

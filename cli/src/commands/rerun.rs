@@ -2,7 +2,7 @@
 
 use std::{env, fs, process::Command};
 
-use serde_json::Value;
+use runvoy_api_types::{Execution, ExecutionInFull};
 
 use super::{Context, ids, run};
 use crate::{
@@ -14,9 +14,9 @@ use crate::{
 pub(crate) async fn rerun(global: Global, rerun: Rerun) -> Result<u8> {
     let context = Context::load(global)?;
     let id = ids::execution_id(&context, &rerun.which.id).await?;
-    let record = context.api.get(&format!("/executions/{}", segment(&id))).await?.json()?;
-    let mut command = record["command"].as_str().unwrap_or_default().to_owned();
-    let options = merged(&record, run::with_files(rerun.options)?)?;
+    let shown: ExecutionInFull = context.api.get(&format!("/executions/{}", segment(&id))).await?.parse()?;
+    let mut command = shown.execution.command.clone();
+    let options = merged(shown, run::with_files(rerun.options)?)?;
     if rerun.edit {
         command = edited(&command)?;
     }
@@ -24,43 +24,35 @@ pub(crate) async fn rerun(global: Global, rerun: Rerun) -> Result<u8> {
 }
 
 /// The record's options and the user's. The user's win.
-fn merged(record: &Value, given: RunOptions) -> Result<RunOptions> {
-    let text = |name: &str| record[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    let names = |name: &str| -> Vec<String> {
-        record[name].as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
-    };
+fn merged(shown: ExecutionInFull, given: RunOptions) -> Result<RunOptions> {
+    let ExecutionInFull { execution: Execution { image_id, asked, .. }, request, .. } = shown;
     let is_given =
         |name: &String| given.env.iter().any(|(given, _)| given == name) || run::user_variable(name).is_some();
     // Who may run it again is shown the values that the API keeps.
-    let kept = record["request"]["env"].as_object().into_iter().flatten();
-    let mut env: Vec<(String, String)> = kept
-        .filter(|(name, _)| !is_given(name))
-        .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
-        .collect();
+    let kept = request.map(|request| request.env).unwrap_or_default();
+    let mut env: Vec<(String, String)> = kept.into_iter().filter(|(name, _)| !is_given(name)).collect();
     let is_kept = |name: &String| env.iter().any(|(kept, _)| kept == name);
-    let missing: Vec<String> =
-        names("variables").into_iter().filter(|name| !is_given(name) && !is_kept(name)).collect();
+    let missing: Vec<String> = asked.variables.into_iter().filter(|name| !is_given(name) && !is_kept(name)).collect();
     if !missing.is_empty() {
         let options = missing.iter().map(|name| format!("-e {name}=…")).collect::<Vec<_>>().join(" ");
         return Err(Failure::new(format!("the API has not kept the values of variables: {}", missing.join(", ")))
             .remedy(format!("give them once more: {options}")));
     }
     env.extend(given.env);
-    let size = |name: &str| record[name].as_u64().and_then(|size| u32::try_from(size).ok());
-    let mut secrets = names("secrets");
+    let mut secrets = asked.secrets;
     secrets.extend(given.secrets.iter().filter(|name| !secrets.contains(name)).cloned().collect::<Vec<_>>());
     Ok(RunOptions {
         env,
-        image: given.image.or_else(|| text("image_id")),
+        image: given.image.or_else(|| Some(image_id.to_string()).filter(|id| !id.is_empty())),
         secrets,
-        timeout: given.timeout.or_else(|| record["timeout"].as_u64()),
-        cpu: given.cpu.or_else(|| size("cpu")),
-        memory: given.memory.or_else(|| size("memory")),
-        disk: given.disk.or_else(|| size("disk")),
-        spot: given.spot || record["spot"] == true,
-        git_repo: given.git_repo.or_else(|| text("git_repo")),
-        git_ref: given.git_ref.or_else(|| text("git_ref")),
-        git_path: given.git_path.or_else(|| text("git_path")),
+        timeout: given.timeout.or(asked.timeout),
+        cpu: given.cpu.or(asked.cpu),
+        memory: given.memory.or(asked.memory),
+        disk: given.disk.or(asked.disk),
+        spot: given.spot || asked.spot,
+        git_repo: given.git_repo.or(asked.git_repo),
+        git_ref: given.git_ref.or(asked.git_ref),
+        git_path: given.git_path.or(asked.git_path),
         ..given
     })
 }

@@ -1,14 +1,14 @@
 //! `runvoy run`: makes the request, sends it, and watches the execution.
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     io::{self, IsTerminal, Read},
 };
 
 use reqwest::{Method, StatusCode};
-use runvoy_api_types::{Status, headers::IDEMPOTENCY_KEY};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use runvoy_api_types::{ExecutionInFull, Images, OnConflict, OneOrMore, Started, headers::IDEMPOTENCY_KEY};
+use serde_json::{Value, json};
 
 use super::{Context, watch::Watching};
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     client_end::{self, ClientEnd},
     exit_code,
     failure::{Failure, Result},
-    output::{self, field},
+    output,
     say::Waiting,
     signals::Interrupts,
 };
@@ -118,44 +118,33 @@ fn dry_run(request: &Value) -> Result<u8> {
 
 /// The body of `POST /run`.
 pub(crate) fn request(command: &str, options: &RunOptions) -> Value {
-    let text = |(name, value): &(String, String)| (name.clone(), Value::from(value.as_str()));
-    let mut env: Map<String, Value> = options.base_env.iter().map(text).collect();
+    let mut env: BTreeMap<String, String> = options.base_env.iter().cloned().collect();
     env.extend(
         env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .filter_map(|(name, value)| Some((name.strip_prefix(USER_VARIABLE)?.to_owned(), value.into())))
+            .filter_map(|(name, value)| Some((name.strip_prefix(USER_VARIABLE)?.to_owned(), value)))
             .filter(|(name, _)| !name.is_empty()),
     );
-    env.extend(options.env.iter().map(text));
-    let mut body = Map::from_iter([("command".to_owned(), command.into())]);
-    let mut set = |name: &str, value: Option<Value>| body.extend(value.map(|value| (name.to_owned(), value)));
-    let text = |value: &Option<String>| value.as_ref().map(|text| Value::from(text.as_str()));
-    set("image", text(&options.image));
-    set("env", (!env.is_empty()).then(|| Value::from(env)));
-    set("secrets", (!options.secrets.is_empty()).then(|| json!(options.secrets)));
-    set("timeout", options.timeout.filter(|seconds| *seconds > 0).map(Value::from));
-    set("cpu", options.cpu.map(Value::from));
-    set("memory", options.memory.map(Value::from));
-    set("disk", options.disk.map(Value::from));
-    set("spot", options.spot.then_some(Value::Bool(true)));
-    set("git_repo", text(&options.git_repo));
-    set("git_ref", text(&options.git_ref));
-    set("git_path", text(&options.git_path));
-    set("lock", (!options.locks.is_empty()).then(|| json!(options.locks)));
-    set("slots", options.slots.map(Value::from));
-    set("on_conflict", options.queue.then(|| json!("queue")));
-    Value::from(body)
-}
-
-#[derive(Deserialize)]
-struct Started {
-    execution_id: String,
-    log_url: String,
-    image_id: String,
-    websocket_url: String,
-    /// Absent in the answer of an earlier server, where every run starts at once.
-    #[serde(default)]
-    status: Option<Status>,
+    env.extend(options.env.iter().cloned());
+    let given = |names: &Vec<String>| Some(names.clone()).filter(|names| !names.is_empty());
+    json!(runvoy_api_types::Run {
+        command: Some(command.to_owned()),
+        image: options.image.clone(),
+        image_uri: None,
+        env: Some(env).filter(|env| !env.is_empty()),
+        secrets: given(&options.secrets),
+        timeout: options.timeout.filter(|seconds| *seconds > 0),
+        cpu: options.cpu,
+        memory: options.memory,
+        disk: options.disk,
+        spot: options.spot.then_some(true),
+        git_repo: options.git_repo.clone(),
+        git_ref: options.git_ref.clone(),
+        git_path: options.git_path.clone(),
+        lock: given(&options.locks).map(OneOrMore::More),
+        slots: options.slots,
+        on_conflict: options.queue.then_some(OnConflict::Queue),
+    })
 }
 
 /// Starts a run and watches it as the options say.
@@ -174,7 +163,7 @@ pub(crate) async fn start_by(context: Context, path: &str, request: &Value, watc
     drop(waiting);
     let Some((started, was_interrupted)) = answer else { return Ok(exit_code::INTERRUPTED) };
     let started = started?;
-    let id = started.execution_id.clone();
+    let id = started.execution_id.to_string();
     if watch.detach {
         let told = if context.is_json() {
             output::print(&json!({"execution_id": id, "log_url": started.log_url}).to_string())
@@ -192,15 +181,14 @@ pub(crate) async fn start_by(context: Context, path: &str, request: &Value, watc
     if !started.log_url.is_empty() {
         say!("runvoy: {}", started.log_url);
     }
-    let status = started.status.unwrap_or(Status::Starting);
-    if status.is_without_task() {
+    if started.status.is_without_task() {
         say_place(&context.api, &id).await;
     }
     let end = ClientEnd::new(id, watch.on_interrupt, interrupts);
     let mut watching = Watching::new(&context, Some(started.websocket_url.clone()), watch.timestamps, end);
     watching.announce(&json!({
         "execution_id": started.execution_id,
-        "status": status.to_string(),
+        "status": started.status,
         "image_id": started.image_id,
         "log_url": started.log_url,
     }));
@@ -209,16 +197,14 @@ pub(crate) async fn start_by(context: Context, path: &str, request: &Value, watc
 
 /// Says what a run waits for, and its place in line.
 async fn say_place(api: &Api, id: &str) {
-    let shown = match api.get(&format!("/executions/{id}")).await.and_then(|answer| answer.json()) {
-        Ok(shown) => shown,
-        Err(_) => Value::Null,
-    };
-    let waits_for = shown["waits_for"].as_str().unwrap_or("its turn");
-    match shown["queue_position"].as_u64() {
-        Some(place) => {
-            say!("runvoy: queued for {}, place {place} in line; Ctrl+C leaves it", crate::escape::text(waits_for))
-        }
-        None => say!("runvoy: queued for {}; Ctrl+C leaves the queue", crate::escape::text(waits_for)),
+    let answer = api.get(&format!("/executions/{id}")).await;
+    let shown: Option<ExecutionInFull> = answer.and_then(|answer| answer.parse()).ok();
+    let place = shown.as_ref().and_then(|shown| shown.queue_position);
+    let waits_for = shown.and_then(|shown| shown.execution.waits_for).unwrap_or_else(|| "its turn".to_owned());
+    let waits_for = output::cell(waits_for);
+    match place {
+        Some(place) => say!("runvoy: queued for {waits_for}, place {place} in line; Ctrl+C leaves it"),
+        None => say!("runvoy: queued for {waits_for}; Ctrl+C leaves the queue"),
     }
 }
 
@@ -244,14 +230,11 @@ async fn send(api: &Api, path: &str, request: &Value) -> Result<Started> {
 /// For an image that is not registered, adds the images that are.
 async fn with_images(api: &Api, request: &Value, failure: Failure) -> Failure {
     let Some(image) = request["image"].as_str() else { return failure };
-    let images = match api.get("/images").await.and_then(|answer| answer.json()) {
-        Ok(answer) => answer["images"].as_array().cloned().unwrap_or_default(),
-        Err(_) => return failure,
-    };
-    if images.iter().any(|known| [&known["image"], &known["image_id"]].contains(&&Value::from(image))) {
+    let Ok(Images { images }) = api.get("/images").await.and_then(|answer| answer.parse()) else { return failure };
+    if images.iter().any(|known| [known.image.as_str(), known.image_id.as_str()].contains(&image)) {
         return failure;
     }
-    let names: Vec<String> = images.iter().map(|image| field(image, "image")).collect();
+    let names: Vec<String> = images.iter().map(|image| output::cell(&image.image)).collect();
     let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     Failure::new(failure.what())
         .remedy(format!("registered images: {names}\n  register it: runvoy images register {}", quoted(image)))

@@ -1,6 +1,7 @@
 //! `runvoy schedules`.
 
 use jiff::{Timestamp, tz::TimeZone};
+use runvoy_api_types::{NextTimes, Schedule, ScheduleAnswer, ScheduledTime, Status, UpdateSchedule};
 use serde_json::{Value, json};
 
 use super::{Context, run, with_files};
@@ -8,7 +9,7 @@ use crate::{
     api::segment,
     arguments::{Create, Schedules},
     failure::Result,
-    output::{self, Columns, ago, field},
+    output::{self, Columns, ago, cell, names, or_dash},
 };
 
 /// How a time is shown on the clock of a zone.
@@ -20,16 +21,16 @@ pub(crate) async fn schedules(context: Context, command: Schedules) -> Result<u8
         Schedules::List { search } => list(&context, search).await?,
         Schedules::Show { name } => {
             let answer = context.api.get(&path(&name)).await?;
-            context.show(&answer, |answer| show(&answer["schedule"]))?;
+            context.show(&answer, |answer: ScheduleAnswer| show(&answer.schedule))?;
         }
         Schedules::Create(create) => self::create(&context, *create).await?,
         Schedules::Next { name, count } => {
             let answer = context.api.get(&format!("{}/next?count={count}", path(&name))).await?;
             let zone = match context.is_json() {
                 true => String::new(),
-                false => field(&context.api.get(&path(&name)).await?.json()?["schedule"], "timezone"),
+                false => context.api.get(&path(&name)).await?.parse::<ScheduleAnswer>()?.schedule.timezone,
             };
-            context.show(&answer, |answer| next(&answer["times"], &zone))?;
+            context.show(&answer, |answer: NextTimes| next(&answer.times, &zone))?;
         }
         Schedules::Pause { name } => change(&context, &path(&name), false).await?,
         Schedules::Resume { name } => change(&context, &path(&name), true).await?,
@@ -47,15 +48,15 @@ pub(crate) async fn schedules(context: Context, command: Schedules) -> Result<u8
 
 async fn list(context: &Context, search: Option<String>) -> Result<()> {
     let path = search.map_or_else(|| "/schedules".to_owned(), |search| format!("/schedules?q={}", segment(&search)));
-    let table = |schedules: &[Value]| {
+    let table = |schedules: &[Schedule]| {
         let mut columns = Columns::new(&["NAME", "NEXT", "LAST", "TIMES", "COMMAND"]);
         for schedule in schedules {
             columns.row([
-                field(schedule, "name"),
-                if schedule["enabled"] == false { "paused".to_owned() } else { until(&field(schedule, "next_at")) },
-                last(schedule),
+                cell(&schedule.name),
+                if schedule.enabled { or_dash(schedule.next_at.map(until)) } else { "paused".to_owned() },
+                schedule.recent.first().map_or_else(|| "-".to_owned(), status_of),
                 times(schedule),
-                output::short(&field(&schedule["run"], "command"), 80),
+                output::short(&cell(&schedule.run.command), 80),
             ]);
         }
         columns.print("there are no schedules: `runvoy schedules create`")
@@ -63,35 +64,30 @@ async fn list(context: &Context, search: Option<String>) -> Result<()> {
     context.list(&path, "schedules", table).await
 }
 
-/// The status of the last time, or that it was missed.
-fn last(schedule: &Value) -> String {
-    match schedule["recent"].get(0) {
-        None => "-".to_owned(),
-        Some(time) if time["execution_id"].is_null() => output::status("FAILED"),
-        Some(time) => output::status(&field(time, "status")),
+/// The status of the execution of a time. A time at which nothing ran has failed.
+fn status_of(time: &ScheduledTime) -> String {
+    match (&time.execution_id, time.status) {
+        (None, _) => output::status(Status::Failed.into()),
+        (Some(_), status) => status.map_or_else(|| "-".to_owned(), |status| output::status(status.into())),
     }
 }
 
 /// The times of a schedule, and their zone where it is not UTC.
-fn times(schedule: &Value) -> String {
-    let one = ["cron", "rate", "at"].into_iter().find(|name| schedule[*name].is_string());
-    let times = one.map_or_else(
-        || "-".to_owned(),
-        |name| match name {
-            "rate" => format!("every {}", field(schedule, name)),
-            "at" => format!("at {}", field(schedule, name)),
-            _ => field(schedule, name),
-        },
-    );
-    match field(schedule, "timezone") {
-        zone if zone == "UTC" => times,
-        zone => format!("{times} {zone}"),
+fn times(schedule: &Schedule) -> String {
+    let times = match (&schedule.cron, &schedule.rate, &schedule.at) {
+        (Some(cron), _, _) => cell(cron),
+        (_, Some(rate), _) => format!("every {}", cell(rate)),
+        (_, _, Some(at)) => format!("at {}", cell(at)),
+        (None, None, None) => "-".to_owned(),
+    };
+    match schedule.timezone.as_str() {
+        "UTC" => times,
+        zone => format!("{times} {}", cell(zone)),
     }
 }
 
 /// The time until a moment, such as `in 5 min`.
-fn until(text: &str) -> String {
-    let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
+fn until(time: Timestamp) -> String {
     let seconds = time.duration_since(Timestamp::now()).as_secs();
     match seconds {
         ..0 => "now".to_owned(),
@@ -102,47 +98,48 @@ fn until(text: &str) -> String {
     }
 }
 
-fn show(schedule: &Value) -> Result<()> {
-    let cell = |name: &str| field(schedule, name);
+fn show(schedule: &Schedule) -> Result<()> {
     let mut text = String::new();
     let mut line = |label: &str, value: String| {
         if value != "-" {
             text.push_str(&format!("{label:<11}  {}\n", value.replace('\n', "\n             ")));
         }
     };
-    line("name", cell("name"));
+    line("name", cell(&schedule.name));
     line("times", times(schedule));
-    let state = match (schedule["enabled"] == false, schedule["next_at"].is_string()) {
-        (true, _) => "paused".to_owned(),
-        (false, true) => format!("{}, at {}", until(&cell("next_at")), on_clock(&cell("next_at"), &cell("timezone"))),
-        (false, false) => "over".to_owned(),
+    let state = match (schedule.enabled, schedule.next_at) {
+        (false, _) => "paused".to_owned(),
+        (true, Some(next)) => format!("{}, at {}", until(next), on_clock(next, &schedule.timezone)),
+        (true, None) => "over".to_owned(),
     };
     line("next", state);
-    line("paused", cell("paused_reason"));
-    line("command", field(&schedule["run"], "command"));
-    for name in ["image", "secrets", "timeout", "git_repo", "git_ref", "git_path"] {
-        line(&name.replace('_', " "), field(&schedule["run"], name));
+    line("paused", or_dash(schedule.paused_reason.as_ref()));
+    let run = &schedule.run;
+    line("command", cell(&run.command));
+    line("image", or_dash(run.image.as_ref()));
+    line("secrets", names(&run.secrets));
+    line("timeout", or_dash(run.timeout));
+    line("git repo", or_dash(run.git_repo.as_ref()));
+    line("git ref", or_dash(run.git_ref.as_ref()));
+    line("git path", or_dash(run.git_path.as_ref()));
+    for (name, value) in &run.env {
+        line("variable", cell(format!("{name}={value}")));
     }
-    for (name, value) in schedule["run"]["env"].as_object().into_iter().flatten() {
-        line("variable", crate::escape::text(&format!("{name}={}", value.as_str().unwrap_or_default())).into_owned());
-    }
-    line("missed", cell("on_missed"));
-    line("runs as", cell("runs_as"));
-    line("owners", cell("owned_by"));
-    line("shared with", cell("shared_with"));
+    line("missed", cell(schedule.on_missed));
+    line("runs as", cell(&schedule.runs_as));
+    line("owners", names(&schedule.owned_by));
+    line("shared with", names(schedule.shared_with.as_deref().unwrap_or_default()));
     output::print(&text)?;
-    let recent = schedule["recent"].as_array().cloned().unwrap_or_default();
-    if recent.is_empty() {
+    if schedule.recent.is_empty() {
         return Ok(());
     }
     let mut columns = Columns::new(&["SCHEDULED", "STATUS", "EXECUTION", "REASON"]);
-    for time in &recent {
-        let status = if time["execution_id"].is_null() { "FAILED".to_owned() } else { field(time, "status") };
+    for time in &schedule.recent {
         columns.row([
-            ago(&field(time, "scheduled_at")),
-            output::status(&status),
-            field(time, "execution_id"),
-            field(time, "reason"),
+            ago(time.scheduled_at),
+            status_of(time),
+            or_dash(time.execution_id.as_ref()),
+            or_dash(time.reason.as_ref()),
         ]);
     }
     columns.print("")
@@ -166,49 +163,45 @@ async fn create(context: &Context, mut create: Create) -> Result<()> {
         body["enabled"] = false.into();
     }
     let answer = context.api.post("/schedules", &body).await?;
-    context.show(&answer, |answer| tell(&answer["schedule"]))
+    context.show(&answer, |answer: ScheduleAnswer| tell(&answer.schedule))
 }
 
 async fn change(context: &Context, path: &str, enabled: bool) -> Result<()> {
-    let answer = context.api.put(path, &json!({"enabled": enabled})).await?;
-    context.show(&answer, |answer| tell(&answer["schedule"]))
+    let change = UpdateSchedule { enabled: Some(enabled), ..UpdateSchedule::default() };
+    let answer = context.api.put(path, &change).await?;
+    context.show(&answer, |answer: ScheduleAnswer| tell(&answer.schedule))
 }
 
 /// Says when a schedule runs next.
-fn tell(schedule: &Value) -> Result<()> {
-    let name = field(schedule, "name");
-    match field(schedule, "next_at") {
-        _ if schedule["enabled"] == false => output::print(&format!("{name} is paused")),
-        next if next == "-" => output::print(&format!("{name} has no time to come")),
-        next => output::print(&format!(
-            "{name} runs next {}, at {}",
-            until(&next),
-            on_clock(&next, &field(schedule, "timezone"))
-        )),
+fn tell(schedule: &Schedule) -> Result<()> {
+    let name = cell(&schedule.name);
+    match schedule.next_at {
+        _ if !schedule.enabled => output::print(&format!("{name} is paused")),
+        None => output::print(&format!("{name} has no time to come")),
+        Some(next) => {
+            let clock = on_clock(next, &schedule.timezone);
+            output::print(&format!("{name} runs next {}, at {clock}", until(next)))
+        }
     }
 }
 
 /// Prints times on the clock of this machine and on that of the schedule's zone, where they differ.
-fn next(times: &Value, zone: &str) -> Result<()> {
+fn next(times: &[String], zone: &str) -> Result<()> {
     let here = TimeZone::system();
     let is_here = here.iana_name() == Some(zone);
     let mut columns = Columns::new(&["IN", "HERE", "THERE"]);
     let mut only = Columns::new(&["IN", "TIME"]);
-    for time in times.as_array().into_iter().flatten() {
-        let text = time.as_str().unwrap_or_default();
-        let there = on_clock(text, zone);
-        let own =
-            text.parse::<Timestamp>().map(|time| time.to_zoned_datetime(here.clone()).strftime(CLOCK).to_string());
-        let own = own.unwrap_or_else(|_| there.clone());
-        only.row([until(text), there.clone()]);
-        columns.row([until(text), own, there]);
+    for time in times.iter().filter_map(|time| time.parse::<Timestamp>().ok()) {
+        let there = on_clock(time, zone);
+        let own = time.to_zoned_datetime(here.clone()).strftime(CLOCK).to_string();
+        only.row([until(time), there.clone()]);
+        columns.row([until(time), own, there]);
     }
     if is_here { only } else { columns }.print("there is no time to come")
 }
 
 /// A moment on the clock of a zone, or in UTC where the zone is not known here.
-fn on_clock(text: &str, zone: &str) -> String {
-    let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
+fn on_clock(time: Timestamp, zone: &str) -> String {
     let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
     time.to_zoned_datetime(zone).strftime(CLOCK).to_string()
 }

@@ -28,19 +28,19 @@ pub(crate) async fn run(context: &Context, command: Secrets) -> Result<()> {
                     columns.row([
                         cell(&secret.name),
                         cell(&secret.key_name),
-                        ago(&secret.updated_at.to_string()),
+                        ago(secret.updated_at),
                         cell(&secret.updated_by),
                         secret.description.as_ref().map_or_else(|| "-".to_owned(), cell),
                     ]);
                 }
                 columns.print("there are no secrets: `runvoy secrets create NAME VARIABLE`")
             };
-            context.resources(&path, "secrets", table).await
+            context.list(&path, "secrets", table).await
         }
         Secrets::Get { name } => {
             let answer = context.api.get(&format!("/secrets/{}", segment(&name))).await?;
             let read: SecretAnswer = answer.parse()?;
-            context.show(&answer, |_| match &read.secret.value {
+            context.show(&answer, |_: SecretAnswer| match &read.secret.value {
                 Some(value) => output::print(value),
                 None => Err(Failure::new("the answer has no value of the secret")
                     .remedy("check the endpoint: `runvoy config list`")),

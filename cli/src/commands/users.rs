@@ -1,34 +1,32 @@
 //! `runvoy users`.
 
-use runvoy_api_types::{CreateUser, RevokeUser, UpdateUser};
+use runvoy_api_types::{CreateUser, ListedUser, RenewedClaim, RevokeUser, UpdateUser, UpdatedUser, User};
 use serde_json::json;
 
 use super::Context;
 use crate::{
     api::{Answer, segment},
     arguments::Users,
-    failure::{Failure, Result},
-    output::{self, Columns, ago, field},
+    failure::Result,
+    output::{self, Columns, ago, cell, or_dash},
 };
 
 pub(crate) async fn run(context: &Context, command: Users) -> Result<()> {
     match command {
         Users::List { search } => {
             let path = search.map_or_else(|| "/users".to_owned(), |search| format!("/users?q={}", segment(&search)));
-            let table = |users: &[serde_json::Value]| {
+            let table = |users: &[ListedUser]| {
                 let mut columns = Columns::leaving_out(
                     &["EMAIL", "ROLE", "STATE", "CREATED", "LAST USED"],
                     &["CREATED", "LAST USED"],
                 );
-                for user in users {
-                    let cell = |name| field(user, name);
-                    let state = if user["revoked"] == true { "revoked" } else { "active" };
+                for ListedUser { user, .. } in users {
                     columns.row([
-                        cell("email"),
-                        cell("role"),
-                        state.to_owned(),
-                        ago(&cell("created_at")),
-                        ago(&cell("last_used")),
+                        cell(&user.email),
+                        cell(user.role),
+                        state_of(user).to_owned(),
+                        ago(user.created_at),
+                        or_dash(user.last_used.map(ago)),
                     ]);
                 }
                 columns.print("there are no users")
@@ -56,21 +54,20 @@ pub(crate) async fn run(context: &Context, command: Users) -> Result<()> {
 
 async fn change(context: &Context, email: &str, body: &UpdateUser) -> Result<()> {
     let answer = context.api.put(&format!("/users/{}", segment(email)), body).await?;
-    context.show(&answer, |answer| {
-        let user = if answer["user"].is_object() { &answer["user"] } else { &answer };
-        let state = if user["revoked"] == true { "revoked" } else { "active" };
-        output::print(&format!("{}: {}, {state}", field(user, "email"), field(user, "role")))
+    context.show(&answer, |UpdatedUser { user }| {
+        output::print(&cell(format!("{}: {}, {}", user.email, user.role, state_of(&user))))
     })
+}
+
+fn state_of(user: &User) -> &'static str {
+    if user.revoked { "revoked" } else { "active" }
 }
 
 /// Prints the link to the page on which a user gets the key.
 fn show_claim(context: &Context, answer: &Answer, email: &str) -> Result<()> {
-    context.show(answer, |created| {
+    context.show(answer, |RenewedClaim { claim_token, claim_url }| {
         say!("{email} gets the API key, once and within 15 minutes, on this page, or by this command:");
-        say!("  runvoy claim {}", field(&created, "claim_token"));
-        match created["claim_url"].as_str() {
-            Some(url) => output::print(&crate::escape::text(url)),
-            None => Err(Failure::new("the answer has no link").remedy("check the endpoint: `runvoy config list`")),
-        }
+        say!("  runvoy claim {}", cell(claim_token));
+        output::print(&cell(claim_url))
     })
 }

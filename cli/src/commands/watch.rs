@@ -49,7 +49,7 @@ pub(crate) struct Watching<'a> {
     /// This program started the execution, and knows that it exists.
     is_ours: bool,
     begun: Instant,
-    ended: Option<(String, Option<i64>)>,
+    ended: Option<(String, Option<i32>)>,
     announced: Result<()>,
 }
 
@@ -176,7 +176,7 @@ impl<'a> Watching<'a> {
 /// Tells on standard error how the execution ended.
 fn report(status: &Status, seconds: Option<i64>) {
     // The line below tells the exit code, so a reason that says no more is left out.
-    let plain = status.exit_code.and_then(|code| code.try_into().ok()).map(plain_reason);
+    let plain = status.exit_code.map(plain_reason);
     let reason = status.reason.as_ref().or(status.stopped_reason.as_ref());
     if let Some(reason) = reason.filter(|reason| Some(*reason) != plain.as_ref()) {
         say!("runvoy: {reason}");

@@ -14,7 +14,7 @@ struct Frame {
     events: Vec<LogEvent>,
     reason: Option<String>,
     status: Option<String>,
-    exit_code: Option<i64>,
+    exit_code: Option<i32>,
     ending: Option<Ending>,
     event_id: Option<String>,
     timestamp: Option<i64>,
@@ -38,7 +38,7 @@ pub(super) fn read(text: &str) -> Result<Brought, String> {
             // Every line has come, and the exit code is known. The task takes up to a minute to end.
             Some(ending) => {
                 let (status, exit_code) = outcome(status.parse::<Status>().ok(), ending);
-                let status = Event::Status { status: status.to_string(), exit_code: Some(exit_code.into()) };
+                let status = Event::Status { status: status.to_string(), exit_code: Some(exit_code) };
                 Brought::Events(vec![status, Event::End])
             }
             None => Brought::Events(vec![Event::Status { status, exit_code: frame.exit_code }]),
@@ -49,8 +49,7 @@ pub(super) fn read(text: &str) -> Result<Brought, String> {
         (Some("disconnect"), _) => return Err(frame.reason.unwrap_or_else(|| "the server closes it".to_owned())),
         (None, _) => match (frame.event_id, frame.timestamp, frame.message) {
             (Some(event_id), Some(timestamp), Some(message)) => {
-                let exit_code = frame.exit_code.and_then(|code| code.try_into().ok());
-                Brought::Lines(vec![LogEvent { event_id, timestamp, message, exit_code }])
+                Brought::Lines(vec![LogEvent { event_id, timestamp, message, exit_code: frame.exit_code }])
             }
             _ => Brought::Nothing,
         },

@@ -17,7 +17,7 @@ use std::{
 use jiff::Timestamp;
 use reqwest::Method;
 pub(crate) use runvoy_api_types::LogEvent as Line;
-use serde::Deserialize;
+use runvoy_api_types::{ExecutionStatus, Logs};
 pub(crate) use status::{Status, is_end};
 use tokio::time::Instant;
 
@@ -49,16 +49,10 @@ pub(crate) enum Event {
     Lines(Vec<Line>),
     Status {
         status: String,
-        exit_code: Option<i64>,
+        exit_code: Option<i32>,
     },
     /// Every line has come.
     End,
-}
-
-#[derive(Deserialize)]
-struct Logs {
-    events: Option<Vec<Line>>,
-    websocket_url: Option<String>,
 }
 
 pub(crate) struct Follower<'a> {
@@ -378,8 +372,8 @@ impl<'a> Follower<'a> {
         let until = Instant::now() + RECORD_LAGS;
         let mut pauses = RECORD_PAUSES;
         loop {
-            let status: Status = self.api.get(&path).await?.parse()?;
-            if let Some(ended) = status.ended() {
+            let status: ExecutionStatus = self.api.get(&path).await?.parse()?;
+            if let Some(ended) = Status::from(status).ended() {
                 return Ok(ended);
             }
             if Instant::now() > until {

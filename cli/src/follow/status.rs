@@ -1,24 +1,38 @@
 //! Says how an execution is going, and which statuses are ends.
 
 use jiff::Timestamp;
-use runvoy_api_types::{Ending, Status as ExecutionStatus};
-use serde::Deserialize;
+use runvoy_api_types::{Ending, ExecutionStatus, Status as Known};
 
 use crate::exit_code;
 
-/// The state of an execution.
-#[derive(Clone, Debug, Deserialize)]
+/// The state of an execution, as far as it is known.
+#[derive(Clone, Debug)]
 pub(crate) struct Status {
+    /// A later server may have statuses that this program does not know.
     pub(crate) status: String,
-    pub(crate) exit_code: Option<i64>,
+    pub(crate) exit_code: Option<i32>,
     pub(crate) stopped_reason: Option<String>,
     /// Why the execution failed, in words for a person.
     pub(crate) reason: Option<String>,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) completed_at: Option<Timestamp>,
     /// The command has ended, and its task has not.
-    #[serde(default)]
     pub(crate) ending: Option<Ending>,
+}
+
+impl From<ExecutionStatus> for Status {
+    fn from(shown: ExecutionStatus) -> Self {
+        let ExecutionStatus { status, exit_code, stopped_reason, reason, started_at, completed_at, ending, .. } = shown;
+        Self {
+            status: status.to_string(),
+            exit_code,
+            stopped_reason,
+            reason,
+            started_at: Some(started_at),
+            completed_at,
+            ending,
+        }
+    }
 }
 
 impl Status {
@@ -35,14 +49,14 @@ impl Status {
         let (status, exit_code) = outcome(self.status.parse().ok(), ending);
         Some(Self {
             status: status.to_string(),
-            exit_code: Some(exit_code.into()),
+            exit_code: Some(exit_code),
             completed_at: self.completed_at.or(ending.at),
             ..self
         })
     }
 
     pub(crate) fn succeeded(&self) -> bool {
-        self.status.parse() == Ok(ExecutionStatus::Succeeded)
+        self.status.parse() == Ok(Known::Succeeded)
     }
 
     /// Seconds from the request to the end.
@@ -56,15 +70,15 @@ impl Status {
 }
 
 /// The end status and the exit code of an execution whose command has ended in this status.
-pub(super) fn outcome(status: Option<ExecutionStatus>, ending: Ending) -> (ExecutionStatus, i32) {
+pub(super) fn outcome(status: Option<Known>, ending: Ending) -> (Known, i32) {
     match (status, ending.exit_code) {
-        (Some(ExecutionStatus::Terminating), _) => (ExecutionStatus::Stopped, exit_code::INTERRUPTED.into()),
-        (_, 0) => (ExecutionStatus::Succeeded, 0),
-        (_, code) => (ExecutionStatus::Failed, code),
+        (Some(Known::Terminating), _) => (Known::Stopped, exit_code::INTERRUPTED.into()),
+        (_, 0) => (Known::Succeeded, 0),
+        (_, code) => (Known::Failed, code),
     }
 }
 
 /// Tells that a status is an end. A status that only a later server knows is none.
 pub(crate) fn is_end(status: &str) -> bool {
-    status.parse().is_ok_and(ExecutionStatus::is_terminal)
+    status.parse().is_ok_and(Known::is_terminal)
 }

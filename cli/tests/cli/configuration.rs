@@ -205,7 +205,7 @@ fn a_claim_is_sent_once_and_needs_a_key_in_its_answer() {
         let claims = heads.lock().unwrap().iter().filter(|head| head.contains("/api/v1/claim/")).count();
         (output, claims)
     };
-    let health = || (200, json!({"status": "ok"}).to_string());
+    let health = || (200, json!({"status": "ok", "version": "1", "provider": "AWS", "region": "r"}).to_string());
     let (lost, claims) = claim(vec![health(), (0, String::new()), health()]);
     assert_eq!((lost.status.code(), claims), (Some(125), 1));
     assert!(text(&lost.stderr).contains("ask an admin for a new one"), "{}", text(&lost.stderr));

@@ -90,8 +90,7 @@ fn an_execution_is_started_found_watched_and_stopped() {
 
 #[test]
 fn a_run_is_sent_again_as_the_same_run() {
-    let started =
-        json!({"execution_id": "abc", "log_url": "", "image_id": "", "websocket_url": "", "status": "STARTING"});
+    let started = json!({"execution_id": "abc", "log_url": "", "command": "true", "image_id": "", "websocket_url": "", "status": "STARTING"});
     // 0 closes the connection without an answer.
     let answers = [503, 429, 0, 502, 504].map(|status| (status, "{}".to_owned()));
     let answers = answers.into_iter().chain([(202, started.to_string())]).collect();

@@ -69,6 +69,58 @@ pub struct Execution {
     pub asked: Asked,
 }
 
+/// An execution as `GET /executions/{id}` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ExecutionInFull {
+    #[serde(flatten)]
+    pub execution: Execution,
+    /// For owners, operators and admins: the request by which the same can be run again, with the values of variables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<AskedAgain>,
+    /// Its place in the line of the lock that it waits for, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_position: Option<usize>,
+}
+
+/// The present status of an execution.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ExecutionStatus {
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub execution_id: ExecutionId,
+    pub status: Status,
+    pub command: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub image_id: ImageId,
+    #[serde(with = "time::as_rfc3339")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "date-time"))]
+    pub started_at: Timestamp,
+    #[serde(default)]
+    pub exit_code: Option<i32>,
+    #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = "date-time"))]
+    pub completed_at: Option<Timestamp>,
+    /// Why the task failed, when it was not its command that did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_reason: Option<String>,
+    /// Why the execution failed or was stopped, in words for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The command has ended and its task has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
+}
+
+/// An execution that is being stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Killed {
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub execution_id: ExecutionId,
+    pub message: String,
+}
+
 /// The reason of a failure that tells the exit code and nothing more, so that a client that shows the code need not say it twice.
 pub fn plain_reason(exit_code: i32) -> String {
     format!("the command ended with exit code {exit_code}")

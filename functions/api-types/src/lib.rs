@@ -4,6 +4,7 @@
 //! `docs/openapi.json`, which is made from these.
 
 mod approval;
+mod audit;
 mod email;
 mod error;
 mod execution;
@@ -12,6 +13,7 @@ pub mod fargate;
 pub mod headers;
 mod health;
 mod image;
+mod key;
 pub mod limits;
 mod lock;
 mod log_event;
@@ -19,8 +21,10 @@ mod name;
 mod notification;
 pub mod object;
 pub mod playbook;
+mod reconcile;
 mod request_id;
 mod role;
+mod run;
 mod runtime_platform;
 mod schedule;
 mod schedule_name;
@@ -29,17 +33,22 @@ mod secret_name;
 mod sharing;
 mod status;
 pub mod time;
+mod trace;
 mod user;
 
 pub use approval::{Approval, Approvals, Decide, Decided, Decision};
+pub use audit::{Audit, AuditEntry, Outcome};
 pub use email::Email;
 pub use error::{ErrorBody, ErrorCode, Problem};
-pub use execution::{Asked, AskedAgain, Ending, Execution, OnConflict, Timing, plain_reason};
+pub use execution::{
+    Asked, AskedAgain, Ending, Execution, ExecutionInFull, ExecutionStatus, Killed, OnConflict, Timing, plain_reason,
+};
 pub use execution_id::{ExecutionId, NotAnExecutionId};
 pub use health::Health;
 pub use image::{Image, ImageAnswer, ImageId, Images, RegisterImage};
+pub use key::{CreateKey, CreatedKey, DeletedKey, Key, KeyScope, Keys};
 pub use lock::{Lock, LockInFull, LockUse, Locks, SetLock};
-pub use log_event::{END_LINE, LogEvent};
+pub use log_event::{END_LINE, LogEvent, Logs};
 pub use notification::{
     Channel, CreateNotification, CreatedNotification, DEFAULT_EVENTS, DeletedNotification, Deliveries, Delivery,
     DeliveryState, Notification, NotificationAnswer, NotificationEvent, NotificationFor, NotificationName,
@@ -49,8 +58,13 @@ pub use playbook::{
     CheckPlaybook, CheckedPlaybook, DeletedPlaybook, Parameter, ParameterType, Playbook, PlaybookAnswer, PlaybookName,
     PlaybookSummary, PlaybookVersion, PlaybookVersions, Playbooks, PublishedPlaybook, RunPlaybook,
 };
+pub use reconcile::{
+    AuthorizerStatus, ComputeStatus, IdentityStatus, Issue, ReconcileReport, Reconciled, SchedulesStatus,
+    SecretsStatus, Severity,
+};
 pub use request_id::RequestId;
 pub use role::Role;
+pub use run::{OneOrMore, Run, Started};
 pub use runtime_platform::RuntimePlatform;
 pub use schedule::{
     CreateSchedule, DeletedSchedule, NextTimes, OnMissed, Schedule, ScheduleAnswer, ScheduledRun, ScheduledTime,
@@ -61,6 +75,7 @@ pub use secret::{CreateSecret, DeletedSecret, Message, Secret, SecretAnswer, Sec
 pub use secret_name::SecretName;
 pub use sharing::{Owners, SetOwners, SetSharing, Sharing};
 pub use status::Status;
+pub use trace::{RelatedResources, Trace};
 pub use user::{
     Claimed, CreateUser, CreatedUser, ListedUser, Me, RenewedClaim, RevokeUser, RevokedUser, UpdateUser, UpdatedUser,
     User, Users,

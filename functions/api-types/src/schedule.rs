@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Email, ExecutionId, OnConflict, RequestId, ScheduleName, Status, object, time};
+use crate::{Email, ExecutionId, OnConflict, OneOrMore, RequestId, ScheduleName, Status, object, time};
 
 /// A schedule as the API shows it. It has one of `cron`, `rate` and `at`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -114,16 +114,7 @@ pub struct ScheduledRun {
 
 /// Reads one name, or a list of names.
 fn one_or_more<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum OneOrMore {
-        One(String),
-        More(Vec<String>),
-    }
-    Ok(match OneOrMore::deserialize(deserializer)? {
-        OneOrMore::One(name) => vec![name],
-        OneOrMore::More(names) => names,
-    })
+    OneOrMore::deserialize(deserializer).map(OneOrMore::list)
 }
 
 /// What becomes of a time whose run could not start for ten minutes.

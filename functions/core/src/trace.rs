@@ -5,18 +5,15 @@ use std::time::Duration;
 use aws_sdk_cloudwatchlogs::{operation::filter_log_events::FilterLogEventsError, types::FilteredLogEvent};
 use futures_util::future;
 use jiff::Timestamp;
-use serde::Serialize;
-use utoipa::ToSchema;
+use runvoy_api_types::{RelatedResources, Trace};
 
 use crate::{
     App, Error, RequestId, Result, audit,
     error::Service,
     execution::{self, Execution, list},
-    image::{self, Image},
+    image,
     logs::LogEvent,
-    secret::{self, Secret},
-    time,
-    user::{self, User},
+    secret, user,
 };
 
 /// The ages up to which lines are searched of a request whose time is not known, one after the other. Most requests that are traced are
@@ -34,34 +31,6 @@ const INVOCATION: Duration = Duration::from_secs(15 * 60);
 /// The time after a request in which its last line comes. An event's retries have its request id, and come within minutes unless the
 /// function is throttled.
 const RETRIES: Duration = Duration::from_secs(3600);
-
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Trace {
-    /// Sorted by time.
-    pub logs: Vec<LogEvent>,
-    /// How far back lines were searched, when the search of older ones would have taken too long.
-    #[serde(skip_serializing_if = "Option::is_none", with = "time::as_optional_rfc3339")]
-    #[schema(value_type = Option<String>, format = "date-time", required = false)]
-    pub searched_since: Option<Timestamp>,
-    pub related_resources: RelatedResources,
-}
-
-/// The resources that the request created or changed, in their present state.
-#[derive(Debug, Default, Serialize, ToSchema)]
-pub struct RelatedResources {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    pub executions: Vec<Execution>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    pub secrets: Vec<Secret>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    pub users: Vec<User>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    pub images: Vec<Image>,
-}
 
 /// Finds what is known of a request. The result is empty for an unknown one.
 ///
@@ -82,7 +51,7 @@ pub async fn request(app: &App, request_id: &RequestId) -> Result<Trace> {
         users: kept(users, |one| of_request(&one.created_by_request_id, &one.modified_by_request_id)),
         images: kept(images, |one| of_request(&one.created_by_request_id, &one.modified_by_request_id)),
     };
-    let (mut logs, searched_since) = match audited.or_else(|| related_resources.time_of(request_id)) {
+    let (mut logs, searched_since) = match audited.or_else(|| time_of(&related_resources, request_id)) {
         Some(time) => (lines_around(app, request_id, time).await?, None),
         None => search(app, request_id).await?,
     };
@@ -98,16 +67,14 @@ async fn executions(app: &App, request_id: &RequestId) -> Result<Vec<Execution>>
     Ok(executions)
 }
 
-impl RelatedResources {
-    /// The time of the request, from what it created.
-    fn time_of(&self, request_id: &RequestId) -> Option<Timestamp> {
-        let executions = self.executions.iter().map(|one| (&one.created_by_request_id, one.started_at));
-        let secrets = self.secrets.iter().map(|one| (&one.created_by_request_id, one.created_at));
-        let users = self.users.iter().map(|one| (&one.created_by_request_id, one.created_at));
-        let images = self.images.iter().map(|one| (&one.created_by_request_id, one.created_at));
-        let mut all = executions.chain(secrets).chain(users).chain(images);
-        all.find(|(id, _)| *id == request_id).map(|(_, time)| time)
-    }
+/// The time of the request, from what it created.
+fn time_of(related: &RelatedResources, request_id: &RequestId) -> Option<Timestamp> {
+    let executions = related.executions.iter().map(|one| (&one.created_by_request_id, one.started_at));
+    let secrets = related.secrets.iter().map(|one| (&one.created_by_request_id, one.created_at));
+    let users = related.users.iter().map(|one| (&one.created_by_request_id, one.created_at));
+    let images = related.images.iter().map(|one| (&one.created_by_request_id, one.created_at));
+    let mut all = executions.chain(secrets).chain(users).chain(images);
+    all.find(|(id, _)| *id == request_id).map(|(_, time)| time)
 }
 
 fn kept<T>(all: Vec<T>, keep: impl Fn(&T) -> bool) -> Vec<T> {

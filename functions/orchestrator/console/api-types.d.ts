@@ -65,6 +65,7 @@ export type AskedAgain = {
   timeout?: number | null;
 };
 
+/** A page of the audit. */
 export type Audit = {
   entries: AuditEntry[];
 };
@@ -149,6 +150,7 @@ export type ComputeStatus = {
   verified_count: number;
 };
 
+/** A key to be made. */
 export type CreateKey = {
   /** Seconds after which the key stops working; never if absent or 0. */
   expires_in?: number | null;
@@ -202,6 +204,7 @@ export type CreateUser = {
   role: Role;
 };
 
+/** A new key. */
 export type CreatedKey = {
   /** The key itself. It is not shown again. */
   api_key: string;
@@ -243,6 +246,7 @@ export type Decision = {
   comment?: string | null;
 };
 
+/** A key that works no more. */
 export type DeletedKey = {
   key_id: string;
   message: string;
@@ -359,12 +363,14 @@ export type Execution = Asked & ({
   waits_for?: string | null;
 });
 
+/** An execution as `GET /executions/{id}` shows it. */
 export type ExecutionInFull = Execution & ({
   /** Its place in the line of the lock that it waits for, counted from 1. */
   queue_position?: number | null;
   request?: AskedAgain | null;
 });
 
+/** The present status of an execution. */
 export type ExecutionStatus = {
   command: string;
   completed_at?: string | null;
@@ -467,10 +473,12 @@ export type KeyScope = {
   playbooks?: string[] | null;
 };
 
+/** A page of a user's keys. */
 export type Keys = {
   keys: Key[];
 };
 
+/** An execution that is being stopped. */
 export type Killed = {
   execution_id: string;
   message: string;
@@ -530,6 +538,7 @@ export type LogEvent = {
   timestamp: number;
 };
 
+/** The log of an execution that has ended, or where to follow one that has not. */
 export type Logs = {
   /** Of an execution that has ended: whether its log has been compared with CloudWatch Logs to its end. Otherwise lines may be missing, and each later request compares more of it. */
   complete?: boolean | null;
@@ -717,6 +726,7 @@ export type PublishedPlaybook = PlaybookVersion & Playbook & ({
   shared_with?: string[] | null;
 });
 
+/** The answer to `POST /health/reconcile`. */
 export type Reconciled = {
   report: Report;
   status: string;
@@ -790,6 +800,7 @@ export type RotatedNotification = {
   signing_secret: string;
 };
 
+/** A run that is asked for. */
 export type Run = {
   /** The script that `/bin/sh -e` runs. Not blank. */
   command: string;
@@ -993,6 +1004,7 @@ export type Sharing = {
   shared_with?: string[] | null;
 };
 
+/** A run that was started, or that waits. */
 export type Started = {
   command: string;
   execution_id: string;
@@ -1029,6 +1041,7 @@ export type Timing = {
   starting?: number | null;
 };
 
+/** What is known of a request. */
 export type Trace = {
   /** Sorted by time. */
   logs: LogEvent[];

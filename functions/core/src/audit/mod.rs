@@ -11,7 +11,7 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
-use jiff::Timestamp;
+use runvoy_api_types::{AuditEntry, Outcome};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -53,43 +53,10 @@ impl Actor {
     }
 }
 
-/// The result of an action.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display, strum::EnumString, utoipa::ToSchema,
-)]
-#[serde(rename_all = "lowercase")]
-#[strum(serialize_all = "lowercase")]
-pub enum Outcome {
-    Done,
-    Refused,
-    Failed,
-}
-
-/// One entry, as the API shows it.
-#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
-#[schema(as = AuditEntry)]
-pub struct Entry {
-    #[serde(with = "time::as_rfc3339")]
-    #[schema(value_type = String, format = "date-time")]
-    pub time: Timestamp,
-    /// An e-mail address, or the name of what acts without a user.
-    pub actor: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key_id: Option<String>,
-    /// As `resource:verb`, such as `secrets:read`.
-    pub action: String,
-    /// As `kind:name`, such as `secret:prod`.
-    pub resource: String,
-    pub outcome: Outcome,
-    #[serde(default)]
-    #[schema(value_type = String)]
-    pub request_id: RequestId,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source_address: Option<String>,
-    /// Names that say more: of variables, of a repository, of an image.
-    #[serde(default)]
-    pub details: BTreeMap<String, Value>,
-}
+/// One entry. It can be made of an action only, and is written by this module.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Entry(AuditEntry);
 
 impl Entry {
     /// An action that is done, or is done in the same transaction.
@@ -108,7 +75,7 @@ impl Entry {
     }
 
     fn new(app: &App, actor: &Actor, action: impl Into<Verb>, resource: impl Into<String>, outcome: Outcome) -> Self {
-        Self {
+        Self(AuditEntry {
             time: app.now(),
             actor: actor.name.clone(),
             key_id: actor.key_id.clone(),
@@ -118,7 +85,7 @@ impl Entry {
             request_id: actor.request_id.clone(),
             source_address: actor.source_address.clone(),
             details: BTreeMap::new(),
-        }
+        })
     }
 
     /// Adds a detail. An empty one adds nothing.
@@ -131,21 +98,22 @@ impl Entry {
             _ => false,
         };
         if !is_empty {
-            self.details.insert(name.to_owned(), value);
+            self.0.details.insert(name.to_owned(), value);
         }
         self
     }
 
     /// Writes the line of the function's log. The span of the request adds its id.
     fn log(&self) {
-        let details = Value::from_iter(self.details.clone());
+        let Self(entry) = self;
+        let details = Value::from_iter(entry.details.clone());
         tracing::info!(
-            actor = self.actor,
-            key_id = self.key_id,
-            action = self.action,
-            resource = self.resource,
-            outcome = %self.outcome,
-            source_address = self.source_address,
+            actor = entry.actor,
+            key_id = entry.key_id,
+            action = entry.action,
+            resource = entry.resource,
+            outcome = %entry.outcome,
+            source_address = entry.source_address,
             %details,
             "audit"
         );
@@ -183,8 +151,8 @@ impl Record {
         /// Tells the entries of one request apart that have the same time.
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed) % 1_000_000;
-        let time = time::rfc3339(entry.time);
-        let id = entry.request_id.as_str();
+        let time = time::rfc3339(entry.0.time);
+        let id = entry.0.request_id.as_str();
         let shard = id.bytes().fold(0_u8, u8::wrapping_add) % SHARDS;
         Self {
             day_shard: day_shard(&time[..DAY_CHARS], shard),

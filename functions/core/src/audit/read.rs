@@ -5,8 +5,9 @@ use std::time::Duration;
 use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 use futures_util::future;
 use jiff::{Timestamp, civil::Date};
+use runvoy_api_types::{AuditEntry, Outcome};
 
-use super::{DAY_CHARS, Entry, Outcome, Record, SHARDS, day_shard};
+use super::{DAY_CHARS, Record, SHARDS, day_shard};
 use crate::{
     App, Error, RequestId, Result,
     page::Cursor,
@@ -50,7 +51,7 @@ pub async fn page(
     filter: &Filter,
     limit: usize,
     cursor: Option<&Cursor>,
-) -> Result<(Vec<Entry>, Option<Cursor>)> {
+) -> Result<(Vec<AuditEntry>, Option<Cursor>)> {
     let limit = limit.clamp(1, MAX_LIMIT);
     let cursor = cursor.map(checked).transpose()?;
     let now = app.now();
@@ -112,14 +113,14 @@ async fn of_index(
     filter: &Filter,
     limit: usize,
     range: Range,
-) -> Result<(Vec<Entry>, Option<Cursor>)> {
+) -> Result<(Vec<AuditEntry>, Option<Cursor>)> {
     let query = query(app, key, value, filter, &range).index_name(index);
     let found = newest(app, query, limit, Some(app.now())).await?;
-    Ok((found.records.into_iter().map(|record| record.entry).collect(), found.rest.map(Cursor::after)))
+    Ok((found.records.into_iter().map(|record| record.entry.0).collect(), found.rest.map(Cursor::after)))
 }
 
 /// Entries of all actors and resources, day by day.
-async fn of_days(app: &App, filter: &Filter, limit: usize, range: Range) -> Result<(Vec<Entry>, Option<Cursor>)> {
+async fn of_days(app: &App, filter: &Filter, limit: usize, range: Range) -> Result<(Vec<AuditEntry>, Option<Cursor>)> {
     let started = app.now();
     let (Ok(mut day), Ok(last)) = (range.before[..DAY_CHARS].parse::<Date>(), range.from[..DAY_CHARS].parse::<Date>())
     else {
@@ -133,7 +134,7 @@ async fn of_days(app: &App, filter: &Filter, limit: usize, range: Range) -> Resu
         let found = future::try_join_all(days.iter().map(|day| of_day(app, *day, filter, limit, &range))).await?;
         for records in found {
             for record in records {
-                entries.push(record.entry);
+                entries.push(record.entry.0);
                 if entries.len() == limit {
                     return Ok((entries, Some(Cursor::after(record.time_id))));
                 }

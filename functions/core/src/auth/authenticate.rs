@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::Role;
 use crate::{
     App, Email, Error, Result,
-    key::{self, ApiKey, ApiKeyHash, Scope},
+    key::{self, ApiKey, ApiKeyHash, KeyScope},
     user,
 };
 
@@ -24,7 +24,7 @@ pub struct Principal {
     /// The id of the key, for the audit.
     pub key_id: Option<String>,
     /// The actions that the key is limited to.
-    pub scope: Option<Scope>,
+    pub scope: Option<KeyScope>,
     /// Stands for the key in what the request makes, such as a WebSocket token, which ends with the key.
     pub key_hash: Option<ApiKeyHash>,
 }

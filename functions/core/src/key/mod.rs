@@ -6,6 +6,7 @@ mod scope;
 
 pub(crate) use api_key::token_hash;
 pub use api_key::{ApiKey, ApiKeyHash};
+pub use record::NewKey;
 pub(crate) use record::{ApiKeyRecord, change, delete, find, find_all, note_use, put_new, resource};
-pub use record::{Key, NewKey};
-pub use scope::Scope;
+pub use runvoy_api_types::{Key, KeyScope};
+pub use scope::checked_scope;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use jiff::Timestamp;
+use runvoy_api_types::{Key, KeyScope};
 use serde::{Deserialize, Serialize};
 
-use super::{ApiKey, ApiKeyHash, Scope};
+use super::{ApiKey, ApiKeyHash};
 use crate::{
     App, Email, Error, Result,
     auth::Role,
@@ -30,27 +31,7 @@ pub(crate) struct ApiKeyRecord {
     #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
     pub(crate) expires_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) scope: Option<Scope>,
-}
-
-/// A key as the API lists it, which never shows the key itself.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub struct Key {
-    pub key_id: String,
-    pub name: String,
-    pub email: Email,
-    #[serde(with = "time::as_optional_rfc3339")]
-    #[schema(value_type = String, format = "date-time")]
-    pub created_at: Option<Timestamp>,
-    #[serde(with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "date-time")]
-    pub last_used: Option<Timestamp>,
-    #[serde(with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "date-time")]
-    pub expires_at: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Scope>)]
-    pub scope: Option<Scope>,
+    pub(crate) scope: Option<KeyScope>,
 }
 
 impl From<ApiKeyRecord> for Key {
@@ -75,7 +56,7 @@ pub struct NewKey {
     pub role: Role,
     pub name: String,
     pub expires_in: Option<Duration>,
-    pub scope: Option<Scope>,
+    pub scope: Option<KeyScope>,
 }
 
 impl NewKey {

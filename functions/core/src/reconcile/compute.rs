@@ -6,7 +6,9 @@ use aws_sdk_ecs::types::{Task, TaskField};
 use jiff::SignedDuration;
 use runvoy_api_types::limits::MAX_TIMEOUT_SECONDS;
 
-use super::{ComputeStatus, Findings, Severity};
+use runvoy_api_types::{ComputeStatus, Severity};
+
+use super::Findings;
 use crate::{
     App, Error, Result,
     error::Service,

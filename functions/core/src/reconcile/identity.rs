@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Findings, IdentityStatus, Severity};
+use runvoy_api_types::{IdentityStatus, Severity};
+
+use super::Findings;
 use crate::{
     App,
     image::{

@@ -9,105 +9,14 @@ mod identity;
 mod ownership;
 mod secrets;
 
-use jiff::Timestamp;
-use serde::Serialize;
-use utoipa::ToSchema;
+use runvoy_api_types::{Issue, ReconcileReport, Severity};
 
 use crate::{
     App, Error, Result,
     audit::{self, Actor, Entry},
     execution::list,
-    image,
-    schedule::{self, SchedulesStatus},
-    secret, time,
+    image, schedule, secret,
 };
-
-/// The report of a reconcile: what was checked, found and mended.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Report {
-    #[serde(with = "time::as_rfc3339")]
-    #[schema(value_type = String, format = "date-time")]
-    pub timestamp: Timestamp,
-    pub compute_status: ComputeStatus,
-    pub secrets_status: SecretsStatus,
-    pub identity_status: IdentityStatus,
-    pub schedules_status: SchedulesStatus,
-    pub authorizer_status: AuthorizerStatus,
-    pub issues: Vec<Issue>,
-    /// The number of things that were mended.
-    pub reconciled_count: usize,
-    /// The number of things that could not be checked or mended.
-    pub error_count: usize,
-}
-
-/// Task definitions of images, and tasks of executions that have not ended.
-#[derive(Debug, Default, Serialize, ToSchema)]
-pub struct ComputeStatus {
-    pub total_resources: usize,
-    pub verified_count: usize,
-    pub recreated_count: usize,
-    pub tag_updated_count: usize,
-    pub orphaned_count: usize,
-    /// Families of task definitions that belong to no image.
-    pub orphaned_resources: Vec<String>,
-}
-
-/// Values of secrets.
-#[derive(Debug, Default, Serialize, ToSchema)]
-pub struct SecretsStatus {
-    pub total_secrets: usize,
-    pub verified_count: usize,
-    pub tag_updated_count: usize,
-    pub missing_count: usize,
-    pub orphaned_count: usize,
-    /// Parameters that belong to no secret.
-    pub orphaned_parameters: Vec<String>,
-}
-
-/// IAM roles that tasks use.
-#[derive(Debug, Default, Serialize, ToSchema)]
-pub struct IdentityStatus {
-    pub default_roles_verified: bool,
-    pub custom_roles_verified: usize,
-    pub custom_roles_total: usize,
-    pub missing_roles: Vec<String>,
-}
-
-/// Users, and the owners of images, secrets and executions that have not ended. Resources are named `kind:id`.
-#[derive(Debug, Default, Serialize, ToSchema)]
-pub struct AuthorizerStatus {
-    pub users_with_invalid_roles: Vec<String>,
-    pub users_with_missing_roles: Vec<String>,
-    pub resources_with_missing_owners: Vec<String>,
-    /// Owners who are not users: `kind:id:owner`.
-    pub orphaned_ownerships: Vec<String>,
-    /// Creators who do not own what they created: `kind:id:creator`.
-    pub missing_ownerships: Vec<String>,
-    pub total_users_checked: usize,
-    pub total_resources_checked: usize,
-}
-
-/// One thing that is not as it should be.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Issue {
-    pub resource_type: &'static str,
-    pub resource_id: String,
-    pub severity: Severity,
-    pub message: String,
-    /// The action that was taken, or that is to be taken.
-    pub action: &'static str,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// It has been mended.
-    Info,
-    /// An admin should look at it.
-    Warning,
-    /// Something does not work because of it, or it could not be checked.
-    Error,
-}
 
 /// The issues found so far.
 #[derive(Default)]
@@ -138,7 +47,13 @@ impl Findings {
         action: &'static str,
     ) {
         let (resource_id, message) = (id.to_owned(), message.into());
-        self.issues.push(Issue { resource_type, resource_id, severity, message, action });
+        self.issues.push(Issue {
+            resource_type: resource_type.into(),
+            resource_id,
+            severity,
+            message,
+            action: action.into(),
+        });
     }
 
     /// Records that one thing could not be checked or mended. The checks of other things go on.
@@ -158,7 +73,7 @@ const ENTRIES_AT_ONCE: usize = 100;
 ///
 /// # Errors
 /// [`Error::Aws`] when the tables cannot be read. A failure that concerns one resource is part of the report.
-pub async fn run(app: &App, actor: &Actor) -> Result<Report> {
+pub async fn run(app: &App, actor: &Actor) -> Result<ReconcileReport> {
     let request_id = &actor.request_id;
     let mut findings = Findings::default();
     let images = image::list(app).await?;
@@ -173,13 +88,13 @@ pub async fn run(app: &App, actor: &Actor) -> Result<Report> {
     let repairs = issues.iter().filter(|issue| issue.severity == Severity::Info).map(|issue| {
         Entry::done(app, actor, "health:repair", format!("{}:{}", issue.resource_type, issue.resource_id))
             .detail("found", issue.message.clone())
-            .detail("repair", issue.action)
+            .detail("repair", issue.action.as_ref())
     });
     for entries in repairs.collect::<Vec<_>>().chunks(ENTRIES_AT_ONCE) {
         audit::write_all(app, entries).await?;
     }
     tracing::info!(mended, errors, issues = issues.len(), "reconciled");
-    Ok(Report {
+    Ok(ReconcileReport {
         timestamp: app.now(),
         compute_status,
         secrets_status,

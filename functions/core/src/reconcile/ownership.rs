@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::{AuthorizerStatus, Findings, Severity};
+use runvoy_api_types::{AuthorizerStatus, Severity};
+
+use super::Findings;
 use crate::{App, Email, Result, auth::Role, execution::ExecutionRecord, image::Image, secret::Secret, table};
 
 /// The part of a user that is checked here. The role is any text, because it may be a wrong one.

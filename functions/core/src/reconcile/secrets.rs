@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Findings, SecretsStatus, Severity};
+use runvoy_api_types::{SecretsStatus, Severity};
+
+use super::Findings;
 use crate::{
     App, RequestId,
     secret::{self, Secret, SecretName, parameter},

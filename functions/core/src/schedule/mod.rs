@@ -15,7 +15,7 @@ use jiff::Timestamp;
 pub use change::{NewSchedule, ScheduleChange, Times, create, delete, update};
 pub use fire::{Due, fire};
 pub use ownership::{set_owners, set_sharing};
-pub(crate) use reconcile::{SchedulesStatus, check};
+pub(crate) use reconcile::check;
 pub use runvoy_api_types::{OnMissed, Schedule, ScheduleName, ScheduledRun, ScheduledTime};
 pub use scheduler::DETAIL_TYPE;
 pub use timing::{Timing, zone};

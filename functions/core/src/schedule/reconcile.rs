@@ -2,28 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
-use utoipa::ToSchema;
+use runvoy_api_types::{SchedulesStatus, Severity};
 
 use super::{
     change,
     record::{self, Record, State},
     scheduler,
 };
-use crate::{
-    App, RequestId,
-    audit::Actor,
-    reconcile::{Findings, Severity},
-};
-
-/// Schedules, and their times in EventBridge Scheduler.
-#[derive(Debug, Default, Serialize, ToSchema)]
-pub struct SchedulesStatus {
-    pub total_schedules: usize,
-    pub verified_count: usize,
-    /// Schedules of the stack's group that belong to no record.
-    pub orphaned_schedules: Vec<String>,
-}
+use crate::{App, RequestId, audit::Actor, reconcile::Findings};
 
 /// Compares the records with AWS.
 pub(crate) async fn check(app: &App, request_id: &RequestId, findings: &mut Findings) -> SchedulesStatus {

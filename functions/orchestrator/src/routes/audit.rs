@@ -2,15 +2,13 @@
 
 use axum::{Json, extract::State, response::IntoResponse};
 use jiff::Timestamp;
+use runvoy_api_types::Audit;
 use runvoy_core::{
     App, Error,
-    audit::{
-        Entry,
-        read::{self, Filter},
-    },
+    audit::read::{self, Filter},
     auth::{Action, Resource},
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{page, tags};
 use crate::{
@@ -41,11 +39,6 @@ pub(super) struct ListParameters {
     limit: Option<String>,
     /// From the `Link` header of the previous page.
     cursor: Option<String>,
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Audit {
-    entries: Vec<Entry>,
 }
 
 /// Shows who did what, or was refused it, newest first

@@ -7,19 +7,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
-use runvoy_api_types::{Approval, AskedAgain, Ending, Problem, limits::DEFAULT_PAGE_SIZE};
+use runvoy_api_types::{Approval, ExecutionInFull, ExecutionStatus, Killed, Problem, limits::DEFAULT_PAGE_SIZE};
 use runvoy_core::{
     App, Email, Error, approval,
     auth::{Action, Resource, policy},
     execution::{
-        self, Execution, ExecutionId, ExecutionRecord, KillOutcome, Status,
+        self, Execution, ExecutionRecord, KillOutcome, Status,
         list::{ExecutionsPage, Filter},
     },
-    image::ImageId,
-    lock, run, time,
+    lock, run,
     websocket::fan_out,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{page, tags};
 use crate::{
@@ -219,18 +218,6 @@ async fn waiting_for(app: &App, caller: &Caller) -> Result<Response> {
     Ok(Json(executions).into_response())
 }
 
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct ExecutionInFull {
-    #[serde(flatten)]
-    execution: Execution,
-    /// For owners, operators and admins: the request by which the same can be run again, with the values of variables.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request: Option<AskedAgain>,
-    /// Its place in the line of the lock that it waits for, counted from 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    queue_position: Option<usize>,
-}
-
 /// Shows an execution
 ///
 /// For callers who may list executions, and for its owners. Owners, operators and admins also see the request that it was asked with.
@@ -290,32 +277,6 @@ fn resource_of(execution: &Execution) -> Resource<'_> {
     }
 }
 
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct ExecutionStatus {
-    #[schema(value_type = String)]
-    execution_id: ExecutionId,
-    status: Status,
-    command: String,
-    #[schema(value_type = String)]
-    image_id: ImageId,
-    #[serde(with = "time::as_rfc3339")]
-    #[schema(value_type = String, format = "date-time")]
-    started_at: Timestamp,
-    exit_code: Option<i32>,
-    #[serde(with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "date-time")]
-    completed_at: Option<Timestamp>,
-    /// Why the task failed, when it was not its command that did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stopped_reason: Option<String>,
-    /// Why the execution failed or was stopped, in words for a person.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    /// The command has ended and its task has not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ending: Option<Ending>,
-}
-
 /// Shows the status of an execution
 #[utoipa::path(get, path = "/executions/{id}/status", operation_id = "execution_status", tag = tags::EXECUTIONS,
     params(("id" = String, Path, description = "Id of the execution")),
@@ -340,13 +301,6 @@ pub(super) async fn status(
     }))
 }
 
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Killed {
-    #[schema(value_type = String)]
-    execution_id: ExecutionId,
-    message: &'static str,
-}
-
 /// Stops an execution
 ///
 /// The command gets SIGTERM, and SIGKILL when it does not end.
@@ -365,12 +319,13 @@ pub(super) async fn kill(State(app): State<App>, presented: Presented, Path(id):
             run::finish(&app, &record).await?;
             tracing::info!(execution_id = id, by = %caller.principal.email, "execution left its queue");
             let execution_id = record.execution.execution_id;
-            return Ok(Json(Killed { execution_id, message: "Execution stopped before it started" }).into_response());
+            return Ok(Json(Killed { execution_id, message: "Execution stopped before it started".to_owned() })
+                .into_response());
         }
         KillOutcome::NothingToStop => return Ok(StatusCode::NO_CONTENT.into_response()),
     };
     fan_out::notify(&app, &record.execution.execution_id).await;
     tracing::info!(execution_id = id, by = %caller.principal.email, "execution termination initiated");
     let execution_id = record.execution.execution_id;
-    Ok(Json(Killed { execution_id, message: "Execution termination initiated" }).into_response())
+    Ok(Json(Killed { execution_id, message: "Execution termination initiated".to_owned() }).into_response())
 }

@@ -8,14 +8,14 @@ use axum::{
     http::{StatusCode, header},
     response::IntoResponse,
 };
-use runvoy_api_types::object;
+use runvoy_api_types::{CreateKey, CreatedKey, DeletedKey, Keys};
 use runvoy_core::{
     App, Email,
     auth::{Action, Resource},
-    key::{Key, NewKey, Scope},
+    key::{self, NewKey},
     user,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{
     page::{self, PageParameters},
@@ -31,11 +31,6 @@ use crate::{
 pub(super) struct ListParameters {
     /// Whose keys; the caller's own if absent. Those of others are for admins.
     email: Option<String>,
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Keys {
-    keys: Vec<Key>,
 }
 
 /// Lists the API keys of a user
@@ -61,27 +56,6 @@ pub(super) async fn list(
     Ok((link, Json(Keys { keys: keys.items })))
 }
 
-#[derive(Deserialize, utoipa::ToSchema)]
-pub(super) struct CreateKey {
-    /// For whom or what the key is.
-    #[schema(min_length = 1, max_length = 64, example = "laptop")]
-    name: String,
-    /// Seconds after which the key stops working; never if absent or 0.
-    #[schema(minimum = 0, maximum = 315_360_000)]
-    expires_in: Option<u64>,
-    /// Limits the key to some actions.
-    #[serde(default, deserialize_with = "object::optional")]
-    #[schema(value_type = Option<Scope>)]
-    scope: Option<Scope>,
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct CreatedKey {
-    key: Key,
-    /// The key itself. It is not shown again.
-    api_key: String,
-}
-
 /// Makes another API key for the caller
 ///
 /// A user has at most 20. To renew a key, make another one, use it, and delete the old one. A key with a scope makes no keys.
@@ -98,18 +72,12 @@ pub(super) async fn create(
         role: caller.principal.role,
         name: body.name.trim().to_owned(),
         expires_in: body.expires_in.filter(|seconds| *seconds > 0).map(Duration::from_secs),
-        scope: body.scope.map(Scope::checked).transpose()?.flatten(),
+        scope: body.scope.map(key::checked_scope).transpose()?.flatten(),
     };
     new.check()?;
     let (api_key, key) = user::create_key(&app, new, &caller.actor).await?;
     let no_store = [(header::CACHE_CONTROL, "no-store")];
     Ok((StatusCode::CREATED, no_store, Json(CreatedKey { key, api_key: api_key.expose().to_owned() })))
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct DeletedKey {
-    key_id: String,
-    message: &'static str,
 }
 
 /// Deletes an API key, which stops working at once
@@ -122,5 +90,5 @@ pub(super) async fn delete(State(app): State<App>, caller: Caller, Path(key_id):
     let (hash, email) = user::find_key(&app, &key_id, &caller.principal.email).await?;
     caller.may(Action::DeleteKey, Resource::Keys { of: &email })?;
     user::delete_key(&app, &hash, &email, &caller.actor).await?;
-    Ok(Json(DeletedKey { key_id, message: "Key deleted: it no longer works" }))
+    Ok(Json(DeletedKey { key_id, message: "Key deleted: it no longer works".to_owned() }))
 }

@@ -7,17 +7,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use runvoy_api_types::Logs;
 use runvoy_core::{
     App,
     auth::Action,
-    execution::{ExecutionId, Status},
+    execution::Status,
     logs::{
-        LogEvent,
         read::{self, After, FirstLook, LogPage, PageLimit},
     },
     websocket::token,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{executions::permitted, page, tags};
 use crate::{
@@ -32,22 +32,6 @@ pub(super) struct LogsParameters {
     /// From the `Link` header of the previous page. `e:` and the `event_id` of a line: the lines after that one, of an execution that has
     /// not ended too.
     after: Option<String>,
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Logs {
-    #[schema(value_type = String)]
-    execution_id: ExecutionId,
-    status: Status,
-    /// `null` until the execution ends or is being stopped, unless lines after one of them are asked for.
-    events: Option<Vec<LogEvent>>,
-    /// Of an execution that has ended: whether its log has been compared with CloudWatch Logs to its end. Otherwise lines may be missing, and
-    /// each later request compares more of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    complete: Option<bool>,
-    /// The WebSocket on which to follow an execution that has not ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    websocket_url: Option<String>,
 }
 
 /// Reads the log of an execution that has ended, or says where to follow one that has not

@@ -1,26 +1,19 @@
 //! Reconciles the system, and traces a request.
 
 use axum::{Json, extract::State};
+use runvoy_api_types::{Reconciled, Trace};
 use runvoy_core::{
     App, RequestId,
     audit::{self, Entry},
     auth::{Action, Resource},
-    reconcile::{self, Report},
-    trace::{self, Trace},
+    reconcile, trace,
 };
-use serde::Serialize;
 
 use super::tags;
 use crate::{
     error::{self, Result},
     extract::{Caller, Path},
 };
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Reconciled {
-    status: &'static str,
-    report: Report,
-}
 
 /// Compares the tables with what exists in AWS, and mends what can be mended without loss
 ///
@@ -31,7 +24,7 @@ pub(super) struct Reconciled {
 pub(super) async fn reconcile(State(app): State<App>, caller: Caller) -> Result<Json<Reconciled>> {
     caller.may(Action::Reconcile, Resource::Account)?;
     audit::write(&app, &Entry::done(&app, &caller.actor, Action::Reconcile, Resource::Account.name())).await?;
-    Ok(Json(Reconciled { status: "ok", report: reconcile::run(&app, &caller.actor).await? }))
+    Ok(Json(Reconciled { status: "ok".to_owned(), report: reconcile::run(&app, &caller.actor).await? }))
 }
 
 /// Shows what one request did: the functions' log lines with its id, and what it created or changed

@@ -8,7 +8,7 @@ use axum::{
 };
 use runvoy_api_types::{
     CheckPlaybook, CheckedPlaybook, DeletedPlaybook, Owners, PlaybookAnswer, PlaybookVersions, Playbooks, Problem,
-    RunPlaybook, SetOwners, SetSharing, Sharing, playbook::from_yaml,
+    RunPlaybook, SetOwners, SetSharing, Sharing, Started, playbook::from_yaml,
 };
 use runvoy_core::{
     App, Error,
@@ -20,12 +20,7 @@ use runvoy_core::{
 };
 use serde::Deserialize;
 
-use super::{
-    owners::checked,
-    page::PageParameters,
-    runs::{self, Started},
-    tags,
-};
+use super::{owners::checked, page::PageParameters, runs, tags};
 use crate::{
     error::{self, ApiError, Result},
     extract::{Caller, JsonBody, Path, Query},

@@ -1,104 +1,24 @@
 //! Starts runs.
 
-use std::collections::BTreeMap;
-
 use axum::{
     Json,
     extract::State,
     http::{HeaderMap, StatusCode, Uri},
 };
-use runvoy_api_types::{OnConflict, headers, limits::MAX_IDEMPOTENCY_KEY_CHARS};
+use runvoy_api_types::{OneOrMore, Run, Started, headers, limits::MAX_IDEMPOTENCY_KEY_CHARS};
 use runvoy_core::{
     App, Error,
     auth::{Action, Principal, Resource},
     execution::{self, ExecutionId, ExecutionRecord, Idempotency, RunRequest, Status, ValidRun},
-    image::ImageId,
     run::{self, Submission},
     websocket::token,
 };
-use serde::{Deserialize, Serialize};
 
 use super::tags;
 use crate::{
     error::{self, Result},
     extract::{self, Caller, JsonBody, Presented},
 };
-
-#[derive(Deserialize, utoipa::ToSchema)]
-pub(super) struct Run {
-    /// The script that `/bin/sh -e` runs. Not blank.
-    #[schema(value_type = String, required, pattern = r"\S", example = "echo hello")]
-    command: Option<String>,
-    /// An image id, or a name with or without tag and registry. The default image if absent.
-    image: Option<String>,
-    /// The same as `image`.
-    #[serde(rename = "imageUri")]
-    image_uri: Option<String>,
-    /// Environment variables; they win over secrets of the same name.
-    env: Option<BTreeMap<String, String>>,
-    /// Names of secrets. The value of each is in the variable that its `key_name` names.
-    secrets: Option<Vec<String>>,
-    /// Seconds after which the command is stopped.
-    #[schema(minimum = 0, maximum = 604_800)]
-    timeout: Option<u64>,
-    /// A repository to clone first; the command runs inside it.
-    #[schema(example = "https://github.com/octocat/Hello-World")]
-    git_repo: Option<String>,
-    /// Branch, tag or commit. By default, the one that the repository's HEAD names.
-    git_ref: Option<String>,
-    /// Directory of the repository in which the command runs.
-    git_path: Option<String>,
-    /// A lock that the run holds until it ends, or several: all or none.
-    #[schema(value_type = Option<OneOrMore>)]
-    lock: Option<OneOrMore>,
-    /// The number of runs that may hold the lock at the same time; 1 by default. The first run with a lock sets it, and a different number later
-    /// is a conflict.
-    #[schema(minimum = 1, maximum = 1000)]
-    slots: Option<u32>,
-    /// CPU units of this run; 1024 make one virtual CPU. The image's if absent. Fargate has some pairs of CPU and memory only.
-    #[schema(example = 1024)]
-    cpu: Option<u32>,
-    /// MiB of memory of this run. The image's if absent.
-    #[schema(example = 2048)]
-    memory: Option<u32>,
-    /// GiB of disk, 21 to 200. If absent, the 20 that each task has.
-    disk: Option<u32>,
-    /// Runs on Fargate Spot, which costs about a third and may be taken away at any time.
-    spot: Option<bool>,
-    /// What becomes of the run if it cannot start at once. By default, it is refused. With `queue` it waits as `QUEUED`.
-    on_conflict: Option<OnConflict>,
-}
-
-/// One name, or a list of names.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(untagged)]
-pub(super) enum OneOrMore {
-    One(String),
-    More(Vec<String>),
-}
-
-impl OneOrMore {
-    fn list(self) -> Vec<String> {
-        match self {
-            Self::One(name) => vec![name],
-            Self::More(names) => names,
-        }
-    }
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Started {
-    #[schema(value_type = String)]
-    execution_id: ExecutionId,
-    /// The page on which a person reads the log.
-    log_url: String,
-    status: Status,
-    command: String,
-    #[schema(value_type = String)]
-    image_id: ImageId,
-    /// The WebSocket on which a program follows the log. Works for 24 hours.
-    websocket_url: String,
-}
 
 /// Runs a command in a container
 ///

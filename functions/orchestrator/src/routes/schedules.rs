@@ -6,7 +6,9 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::IntoResponse,
 };
-use runvoy_api_types::{CreateSchedule, DeletedSchedule, NextTimes, ScheduleAnswer, Schedules, UpdateSchedule};
+use runvoy_api_types::{
+    CreateSchedule, DeletedSchedule, NextTimes, ScheduleAnswer, Schedules, Started, UpdateSchedule,
+};
 use runvoy_core::{
     App, Error,
     auth::{Action, Resource},
@@ -163,14 +165,14 @@ pub(super) async fn next(
     params(("name" = String, Path, description = "Name of the schedule"),
         ("Idempotency-Key" = Option<String>, Header, max_length = 255, pattern = "^[!-~]*$",
         description = "A text that the caller chooses for this one run")),
-    responses((status = 202, body = runs::Started, description = "The task is on its way"), error::Malformed, error::Refused, error::NotFound, error::Conflict, error::Unavailable))]
+    responses((status = 202, body = Started, description = "The task is on its way"), error::Malformed, error::Refused, error::NotFound, error::Conflict, error::Unavailable))]
 pub(super) async fn run(
     State(app): State<App>,
     caller: Caller,
     Path(name): Path,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<(StatusCode, Json<runs::Started>)> {
+) -> Result<(StatusCode, Json<Started>)> {
     caller.may(Action::Run, Resource::Account)?;
     let found = permitted(&app, &caller, &name, Action::RunSchedule).await?;
     let request = schedule::check_run(&found.run)?;

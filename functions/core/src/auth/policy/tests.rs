@@ -1,8 +1,8 @@
 //! Tests of the policies: who may do what.
 
 use super::*;
-use crate::key::Scope;
 use cedar_policy::{Schema, ValidationMode, Validator};
+use runvoy_api_types::KeyScope;
 
 #[test]
 fn the_policies_fit_their_schema() {
@@ -239,7 +239,7 @@ fn those_who_are_named_and_admins_approve_and_never_the_one_who_asked() {
 #[test]
 fn a_key_that_is_limited_to_playbooks_runs_those_and_follows_their_executions() {
     let me = Email::parse("me@example.com").unwrap();
-    let scope = Some(Scope { actions: None, playbooks: Some(vec!["p".to_owned()]) });
+    let scope = Some(KeyScope { actions: None, playbooks: Some(vec!["p".to_owned()]) });
     let key = Principal { scope, ..Principal::without_key(me.clone(), Role::Admin) };
     let may = |action, resource| authorize(&key, action, resource).is_ok();
     let (owners, playbook) =
@@ -283,7 +283,7 @@ fn a_shared_schedule_is_seen_and_run_by_those_it_is_shared_with_and_changed_by_i
 fn a_limited_key_permits_its_actions_only_and_makes_no_keys() {
     let me = Email::parse("me@example.com").unwrap();
     let actions = Some(vec!["executions:list".to_owned(), "keys:create".to_owned()]);
-    let scope = Some(Scope { actions, playbooks: None });
+    let scope = Some(KeyScope { actions, playbooks: None });
     let principal = Principal { scope, ..Principal::without_key(me.clone(), Role::Admin) };
     assert!(authorize(&principal, Action::ListExecutions, Resource::Account).is_ok());
     assert!(authorize(&principal, Action::Run, Resource::Account).is_err());
