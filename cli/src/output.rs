@@ -16,7 +16,7 @@ use crate::{
 
 pub(crate) use crate::table::{Columns, Fields};
 
-/// How the lines begin that runvoy adds to those of the command. They go to standard error.
+/// The beginning of the lines that runvoy adds to those of the command. They go to standard error.
 const OWN_LINE: &str = "### runvoy ";
 
 /// Decides about colours once, for everything that is printed.

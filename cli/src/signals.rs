@@ -1,4 +1,4 @@
-//! Signals that ask `runvoy` to end: Ctrl+C, and what a cancelled CI job or a closed terminal sends.
+//! Listens to the signals that ask `runvoy` to end: Ctrl+C, and what a cancelled CI job or a closed terminal sends.
 
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};

@@ -1,4 +1,4 @@
-//! The first start: it creates an admin, who can call the API, and registers images to run commands in.
+//! Does what only the first start needs: creates an admin, who can call the API, and registers images to run commands in.
 
 use anyhow::{Context, Result, bail};
 use runvoy_core::{

@@ -1,4 +1,4 @@
-//! The folder of the state. Only the user can read it, and one program at a time uses it.
+//! Opens the folder of the state. Only the user can read it, and one program at a time uses it.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! The file `.env` of the current directory.
+//! Reads the file `.env` of the current directory.
 
 use std::{io::Cursor, path::Path};
 

@@ -1,4 +1,4 @@
-//! The emulated AWS of one running system, made from the template's stack.
+//! Makes the emulated AWS of one running system from the template's stack.
 
 use std::collections::BTreeMap;
 

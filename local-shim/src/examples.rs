@@ -1,4 +1,4 @@
-//! Events and settings for tools that invoke the functions outside this process: `cargo lambda invoke` and `sam local invoke`.
+//! Writes events and settings for tools that invoke the functions outside this process: `cargo lambda invoke` and `sam local invoke`.
 
 use std::collections::BTreeMap;
 

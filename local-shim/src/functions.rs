@@ -1,4 +1,4 @@
-//! The two functions, as the Lambda service invokes them.
+//! Makes the two functions, as the Lambda service invokes them.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,6 +1,6 @@
-//! runvoy on a laptop: AWS around the two Lambda functions, in one process.
+//! Runs runvoy on a laptop: AWS around the two Lambda functions, in one process.
 //!
-//! The functions are the ones that are deployed. The [`front`] doors turn HTTP and WebSockets into Lambda events. [`lambda`] does
+//! The functions are the ones that are deployed. [`front`] turns HTTP and WebSockets into Lambda events. [`lambda`] does
 //! what the Lambda service does. The emulated [`aws`] answers the SDK in this process, and runs tasks as processes or in Docker. The
 //! local [`stack`] is made from `template.yaml`. [`Shim`] is all of it, running.
 

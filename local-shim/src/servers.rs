@@ -1,4 +1,4 @@
-//! Listening sockets, and the HTTP servers behind them.
+//! Listens on sockets, and serves HTTP there.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -72,16 +72,16 @@ impl Listeners {
     }
 
     /// Serves a router on all sockets until `stop` is cancelled, and then until the running requests have ended. A client that leaves
-    /// a request unfinished, or a connection unused, for `patience` is sent off.
-    pub(crate) fn serve(self, router: &Router, patience: Duration, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
-        let router = router.clone().layer(RequestBodyTimeoutLayer::new(patience));
-        self.sockets.into_iter().map(|socket| serve(socket, router.clone(), patience, stop.clone())).collect()
+    /// a request unfinished, or a connection unused, for `timeout` is sent off.
+    pub(crate) fn serve(self, router: &Router, timeout: Duration, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
+        let router = router.clone().layer(RequestBodyTimeoutLayer::new(timeout));
+        self.sockets.into_iter().map(|socket| serve(socket, router.clone(), timeout, stop.clone())).collect()
     }
 }
 
-fn serve(listener: TcpListener, router: Router, patience: Duration, stop: CancellationToken) -> JoinHandle<()> {
+fn serve(listener: TcpListener, router: Router, timeout: Duration, stop: CancellationToken) -> JoinHandle<()> {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(patience);
+    http.timer(TokioTimer::new()).header_read_timeout(timeout);
     tokio::spawn(async move {
         let open = TaskTracker::new();
         loop {

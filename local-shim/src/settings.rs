@@ -1,4 +1,4 @@
-//! What the program is started with.
+//! Defines the settings that the program is started with.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

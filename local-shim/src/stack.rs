@@ -1,4 +1,4 @@
-//! The local stack: the resources of `template.yaml`, with every reference resolved as CloudFormation resolves it.
+//! Reads the local stack: the resources of `template.yaml`, with every reference resolved as CloudFormation resolves it.
 
 mod resolver;
 

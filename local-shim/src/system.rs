@@ -1,6 +1,6 @@
-//! Starts the running system: the emulated AWS, the functions, their event sources and the front doors.
+//! Starts the running system: the emulated AWS, the functions, their event sources and the ports.
 
-mod doors;
+mod ports;
 mod shutdown;
 
 use std::{
@@ -18,7 +18,7 @@ use runvoy_core::{
 };
 use tokio::task::JoinHandle;
 
-use self::doors::{Doors, Serving};
+use self::ports::{Ports, Serving};
 use crate::{
     aws::{
         Aws, dynamodb::write_units::Partition, ecs::runner, events::EventPublisher, faults, logs::positions::Positions,
@@ -116,10 +116,10 @@ impl Shim {
         let started = Instant::now();
         // The folder is first, so that a second start on it says where the first one answers, and not which port is taken.
         let data = DataDir::open(settings.data_dir.as_deref())?;
-        let doors = Doors::open(&settings).await?;
-        check_other_endpoint(&settings, &doors).await?;
-        let (orchestrator, event_processor) = (doors.orchestrator.address, doors.event_processor.address);
-        let aws_endpoint = doors.aws.as_ref().map(|listeners| listeners.address);
+        let ports = Ports::open(&settings).await?;
+        check_other_endpoint(&settings, &ports).await?;
+        let (orchestrator, event_processor) = (ports.orchestrator.address, ports.event_processor.address);
+        let aws_endpoint = ports.aws.as_ref().map(|listeners| listeners.address);
         let stack = Stack::bundled(&settings.overrides)?;
         let configured = Configured::read(&stack, &settings, orchestrator.port())?;
         let config = configured.orchestrator.1.clone();
@@ -183,11 +183,11 @@ impl Shim {
             functions: vec![orchestrator_function.clone(), event_processor_function.clone()],
             api_url: format!("http://localhost:{}/", orchestrator.port()),
         };
-        let aws_door = front::aws::Door { aws: aws.clone(), key: access_key, stack: Arc::new(local_stack) };
-        let serving = doors.serve(
+        let aws_services = front::aws::Endpoint { aws: aws.clone(), key: access_key, stack: Arc::new(local_stack) };
+        let serving = ports.serve(
             orchestrator_function,
             event_processor_function.clone(),
-            aws_door,
+            aws_services,
             app,
             &settings,
             stack.mock_answer("$default"),
@@ -223,7 +223,7 @@ impl Shim {
         self.aws.permissions.watch();
     }
 
-    /// What a function, by its name in the template, has needed of IAM since it is watched.
+    /// The permissions that a function, by its name in the template, has needed of IAM since it is watched.
     pub fn needed_of_iam(&self, function: &str) -> BTreeSet<Access> {
         self.aws.permissions.by(function)
     }
@@ -298,14 +298,14 @@ fn event_sources(
 }
 
 /// Checks that another AWS can be reached, so that a start with a wrong endpoint fails at once and not after many tries.
-async fn check_other_endpoint(settings: &Settings, doors: &Doors) -> Result<()> {
+async fn check_other_endpoint(settings: &Settings, ports: &Ports) -> Result<()> {
     let Some(endpoint) = settings.other_endpoint() else { return Ok(()) };
     let Some(origin) = Origin::of_url(endpoint) else {
         bail!("AWS_ENDPOINT_URL is {endpoint:?}: it wants an http:// or https:// URL");
     };
-    let own = [Some(&doors.orchestrator), Some(&doors.event_processor), doors.aws.as_ref()];
+    let own = [Some(&ports.orchestrator), Some(&ports.event_processor), ports.aws.as_ref()];
     let is_here = ["localhost", "127.0.0.1", "::1"].contains(&origin.host());
-    if is_here && own.into_iter().flatten().any(|door| door.address.port() == origin.port()) {
+    if is_here && own.into_iter().flatten().any(|port| port.address.port() == origin.port()) {
         bail!(
             "AWS_ENDPOINT_URL is {endpoint:?}, which is a port of this program itself; unset it to use the emulated AWS"
         );

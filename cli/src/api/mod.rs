@@ -21,10 +21,10 @@ use crate::{
 pub(crate) use refusal::Refusal;
 
 /// The time that a server may send nothing. Lambda's own limit for the API is 30 seconds.
-const SILENCE: Duration = Duration::from_secs(35);
+const READ_TIMEOUT: Duration = Duration::from_secs(35);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// After this long, a request is not sent again.
-const PATIENCE: Duration = Duration::from_secs(60);
+const REPEAT_TIMEOUT: Duration = Duration::from_secs(60);
 /// After this long without an answer, users are told what is waited for.
 const TELL_AFTER: Duration = Duration::from_secs(5);
 /// The pauses before a request is sent again, and the number of them.
@@ -144,7 +144,7 @@ impl Api {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("runvoy/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(SILENCE)
+            .read_timeout(READ_TIMEOUT)
             .redirect(Policy::none());
         if is_on_this_machine(&config.endpoint) {
             builder = builder.no_proxy();
@@ -225,7 +225,7 @@ impl Api {
                 }
             };
             repetitions += 1;
-            if !may_repeat || repetitions > REPETITIONS || begun.elapsed() >= PATIENCE {
+            if !may_repeat || repetitions > REPETITIONS || begun.elapsed() >= REPEAT_TIMEOUT {
                 return Err(RequestError::Unreachable { failure, may_have_arrived });
             }
             if self.is_verbose || repetitions == TOLD_REPETITION {

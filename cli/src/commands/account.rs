@@ -1,4 +1,4 @@
-//! `runvoy configure`, `config`, `claim`, `whoami` and `version`.
+//! Does `runvoy configure`, `config`, `claim`, `whoami` and `version`.
 
 use std::{
     io::{self, IsTerminal},

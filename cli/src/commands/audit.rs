@@ -1,4 +1,4 @@
-//! `runvoy audit`.
+//! Does `runvoy audit`: shows who did what.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! `runvoy status`, `describe`, `open` and `kill`.
+//! Does `runvoy status`, `describe`, `open` and `kill`.
 
 use std::{process::Stdio, time::Duration};
 

@@ -11,7 +11,7 @@ const LAST: &str = "@last";
 const ID: usize = 32;
 /// Characters of the shortest beginning of an id that is looked for.
 const MIN_PREFIX: usize = 4;
-/// How many of the newest executions a beginning of an id is looked for in.
+/// The newest executions in which a beginning of an id is looked for.
 const SEARCHED: usize = 1000;
 
 /// The id of the execution that a text means. Texts that can be no beginning of an id are left to the API.

@@ -1,4 +1,4 @@
-//! `runvoy images`.
+//! Does `runvoy images`: lists, shows, registers and removes images.
 
 use reqwest::{Method, StatusCode};
 use runvoy_api_types::{Image, ImageAnswer, Images, RegisterImage};

@@ -1,4 +1,4 @@
-//! `runvoy keys`.
+//! Does `runvoy keys`: lists, makes and deletes keys.
 
 use runvoy_api_types::{CreateKey, CreatedKey, Key, KeyScope};
 

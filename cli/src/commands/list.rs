@@ -1,4 +1,4 @@
-//! `runvoy list`.
+//! Does `runvoy list`: lists executions.
 
 use std::{
     io::{self, IsTerminal, Write},

@@ -1,4 +1,4 @@
-//! `runvoy locks`.
+//! Does `runvoy locks`: lists, shows and changes locks.
 
 use runvoy_api_types::{LockInFull, LockUse, SetLock};
 

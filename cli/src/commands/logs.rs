@@ -1,4 +1,4 @@
-//! `runvoy logs`.
+//! Does `runvoy logs`: prints the lines of an execution.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! `runvoy notifications`.
+//! Does `runvoy notifications`: lists, makes, changes and tries them.
 
 use std::{
     fmt::Display,
@@ -195,7 +195,7 @@ async fn test(context: &Context, name: &str) -> Result<()> {
     }
 }
 
-/// What a receiver answered.
+/// The words of a receiver.
 fn said(delivery: &Delivery) -> String {
     let parts = [delivery.status_code.map(cell), delivery.answer.as_ref().map(cell)];
     let parts: Vec<String> = parts.into_iter().flatten().collect();

@@ -1,4 +1,4 @@
-//! `runvoy playbook`: playbooks in files, and which of a file and a published playbook is meant.
+//! Does `runvoy playbook` for files, and decides which of a file and a published playbook is meant.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! `runvoy playbook`: playbooks that are published on the server.
+//! Does `runvoy playbook` for playbooks that are published on the server.
 
 use std::{collections::BTreeMap, path::Path};
 

@@ -1,4 +1,4 @@
-//! `runvoy schedules`.
+//! Does `runvoy schedules`: lists, shows, makes and changes schedules.
 
 use jiff::{Timestamp, tz::TimeZone};
 use runvoy_api_types::{NextTimes, Schedule, ScheduleAnswer, ScheduledTime, Status, UpdateSchedule};
@@ -12,7 +12,7 @@ use crate::{
     output::{self, Columns, ago, cell, names, or_dash},
 };
 
-/// How a time is shown on the clock of a zone.
+/// The format of a time on the clock of a zone.
 const CLOCK: &str = "%Y-%m-%d %H:%M:%S %Z";
 
 pub(crate) async fn schedules(context: Context, command: Schedules) -> Result<u8> {

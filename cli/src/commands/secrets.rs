@@ -1,4 +1,4 @@
-//! `runvoy secrets`.
+//! Does `runvoy secrets`: lists, shows, makes and changes secrets.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! `runvoy users`.
+//! Does `runvoy users`: lists, creates and changes users.
 
 use runvoy_api_types::{CreateUser, ListedUser, RenewedClaim, RevokeUser, UpdateUser, UpdatedUser, User};
 use serde_json::json;

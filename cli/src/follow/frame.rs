@@ -21,7 +21,7 @@ struct Frame {
     message: Option<String>,
 }
 
-/// What a frame brings.
+/// The content of a frame.
 pub(super) enum Brought {
     Lines(Vec<LogEvent>),
     Events(Vec<Event>),

@@ -28,7 +28,7 @@ use crate::{
 };
 
 use frame::Brought;
-use socket::{Refusal, Socket};
+use socket::{ConnectError, Socket};
 
 /// The pauses before another connection.
 const PAUSES: Pauses = Pauses::new(Duration::from_millis(100), Duration::from_secs(15));
@@ -38,7 +38,7 @@ const RECORD_PAUSES: Pauses = Pauses::new(Duration::from_millis(100), Duration::
 const FIRST_FRAME: Duration = Duration::from_secs(10);
 /// The pause between two frames after which all stored lines have been sent, on a network without delay.
 const QUIET: Duration = Duration::from_secs(1);
-/// How many round trips a pause between two stored frames may last besides.
+/// Round trips that a pause between two stored frames may last besides.
 const ROUND_TRIPS: u32 = 3;
 /// The time that the record may take to show an end that the log has shown.
 const RECORD_LAGS: Duration = Duration::from_secs(10);
@@ -233,7 +233,7 @@ impl<'a> Follower<'a> {
             }
             Err(refusal) => {
                 // A tunnel's end has another port than the server that the URL names.
-                let is_elsewhere = !matches!(refusal, Refusal::Failed(_)) && !self.has_connected;
+                let is_elsewhere = !matches!(refusal, ConnectError::Failed(_)) && !self.has_connected;
                 let turned = is_elsewhere && !self.by_endpoint && self.endpoint_address(&url).is_some();
                 if is_elsewhere {
                     self.by_endpoint = turned;
@@ -242,8 +242,8 @@ impl<'a> Follower<'a> {
                     return Ok(());
                 }
                 self.tell(match &refusal {
-                    Refusal::Refused => "the server does not accept the token any more",
-                    Refusal::Absent(why) | Refusal::Failed(why) => why,
+                    ConnectError::Refused => "the server does not accept the token any more",
+                    ConnectError::NotFound(why) | ConnectError::Failed(why) => why,
                 });
                 self.pauses.wait().await;
                 // The token may have expired. The API knows whether the execution is still there.

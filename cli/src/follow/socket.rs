@@ -17,7 +17,7 @@ use tokio_tungstenite::{
 use crate::api::{Api, causes};
 
 /// After this long without a frame, the server is asked for a sign of life.
-const SILENCE: Duration = Duration::from_secs(20);
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
 /// The time that the sign of life may take.
 const ANSWER: Duration = Duration::from_secs(10);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -37,22 +37,22 @@ pub(super) struct Socket {
     pub(super) last_line: Option<i64>,
 }
 
-pub(super) enum Refusal {
+pub(super) enum ConnectError {
     /// The server does not accept the token.
     Refused,
     /// No runvoy answers at the address.
-    Absent(String),
+    NotFound(String),
     /// The connection was lost.
     Failed(String),
 }
 
 impl Socket {
     /// Opens a WebSocket through the HTTP client, so that proxies and certificates are the same for both.
-    pub(super) async fn open(api: &Api, url: &str) -> Result<Self, Refusal> {
+    pub(super) async fn open(api: &Api, url: &str) -> Result<Self, ConnectError> {
         let begun = Instant::now();
         let stream = match timeout(HANDSHAKE_TIMEOUT, handshake(api, url)).await {
             Ok(opened) => opened?,
-            Err(_) => return Err(Refusal::Failed("no answer in time".to_owned())),
+            Err(_) => return Err(ConnectError::Failed("no answer in time".to_owned())),
         };
         let round_trip = begun.elapsed();
         Ok(Self { stream, deadline: None, round_trip, has_frame: false, is_frame_too_large: false, last_line: None })
@@ -61,7 +61,8 @@ impl Socket {
     /// Waits for the next text. The error says why there is none. May be cancelled.
     pub(super) async fn next(&mut self) -> Result<Utf8Bytes, String> {
         loop {
-            let wait = self.deadline.map_or(SILENCE, |deadline| deadline.saturating_duration_since(Instant::now()));
+            let wait =
+                self.deadline.map_or(READ_TIMEOUT, |deadline| deadline.saturating_duration_since(Instant::now()));
             let message = match timeout(wait, self.stream.next()).await {
                 Ok(Some(message)) => message.map_err(|error| error.to_string())?,
                 Ok(None) => return Err("it was closed".to_owned()),
@@ -97,7 +98,7 @@ impl Socket {
     }
 }
 
-async fn handshake(api: &Api, url: &str) -> Result<WebSocketStream<Upgraded>, Refusal> {
+async fn handshake(api: &Api, url: &str) -> Result<WebSocketStream<Upgraded>, ConnectError> {
     let key = generate_key();
     let request = api
         .http
@@ -107,19 +108,19 @@ async fn handshake(api: &Api, url: &str) -> Result<WebSocketStream<Upgraded>, Re
         .header(header::SEC_WEBSOCKET_VERSION, "13")
         .header(header::SEC_WEBSOCKET_KEY, &key);
     let failed = |error: reqwest::Error| {
-        if error.is_connect() { Refusal::Absent(causes(&error)) } else { Refusal::Failed(causes(&error)) }
+        if error.is_connect() { ConnectError::NotFound(causes(&error)) } else { ConnectError::Failed(causes(&error)) }
     };
     let response = request.send().await.map_err(failed)?;
     match response.status() {
         StatusCode::SWITCHING_PROTOCOLS => {}
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE => {
-            return Err(Refusal::Refused);
+            return Err(ConnectError::Refused);
         }
-        status => return Err(Refusal::Absent(format!("the server answers {status}"))),
+        status => return Err(ConnectError::NotFound(format!("the server answers {status}"))),
     }
     let accepted = response.headers().get(header::SEC_WEBSOCKET_ACCEPT).map(|accept| accept.as_bytes().to_vec());
     if accepted.as_deref() != Some(derive_accept_key(key.as_bytes()).as_bytes()) {
-        return Err(Refusal::Absent("the server does not speak WebSocket".to_owned()));
+        return Err(ConnectError::NotFound("the server does not speak WebSocket".to_owned()));
     }
     let upgraded = response.upgrade().await.map_err(failed)?;
     Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await)

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Execution, Image, LogEvent, Secret, User, time};
 
-/// What is known of a request.
+/// The log lines of a request, and what it created or changed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Trace {

@@ -130,7 +130,7 @@ pub struct RenewedClaim {
 pub struct Claimed {
     pub api_key: String,
     pub user_email: Email,
-    /// A client needs the key only, and a claim works once, so that an answer without a message is one.
+    // A client needs the key only, and a claim works once, so that an answer without a message is one.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub message: String,

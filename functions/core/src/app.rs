@@ -1,4 +1,4 @@
-//! What every handler works with.
+//! Holds the settings and the clients of AWS that every handler is given, and the time and the random numbers that tests replace.
 
 use std::{
     sync::Arc,

@@ -1,4 +1,4 @@
-//! The SDK's clients, and how both functions set the SDK up.
+//! Sets the SDK up for both functions, and makes its clients.
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ impl ClassifyRetry for ThrottledByEc2 {
     }
 }
 
-/// How both functions set the SDK up: three tries of 5 seconds each for a call; credentials and region come from the SDK's own
+/// Sets the SDK up: three tries of 5 seconds each for a call; credentials and region come from the SDK's own
 /// chain (environment, profile, role). Makes no call before the first request needs credentials.
 ///
 /// TLS is rustls on ring. The SDK's default, aws-lc, takes longer to build and to load, and makes the functions larger.

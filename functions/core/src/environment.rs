@@ -1,4 +1,4 @@
-//! Environment variables that users name: those of a run, and those that secrets appear under.
+//! Checks the names of environment variables that users give: those of a run, and those that secrets appear under.
 
 use crate::{Error, Result};
 
@@ -47,7 +47,7 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
 /// error gives. A name that ends with `*` stands for all that begin so. Compared without regard to case, because the names of proxies
 /// are read in both.
 ///
-/// Whoever sets one of these in the run of another user acts with that user's secrets. A caller's own `env` may have them, because it
+/// A user who sets one of these in the run of another user acts with that user's secrets. A caller's own `env` may have them, because it
 /// reaches only the caller's own command.
 const STEERING: [(&str, &[&str]); 8] = [
     ("git takes commands, hosts and configuration from it", &["GIT_*", "SSH_ASKPASS", "SSH_AUTH_SOCK", "SUDO_ASKPASS"]),

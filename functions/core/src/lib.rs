@@ -1,4 +1,4 @@
-//! What both functions share, by subject. A subject owns its types, its rules and its table.
+//! Does what both functions need, by subject. A subject owns its types, its rules and its table.
 //!
 //! No module here knows where it runs: each calls AWS through the real SDK, and the caller that builds the [`App`] decides
 //! which AWS answers.

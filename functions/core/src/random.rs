@@ -1,4 +1,4 @@
-//! Secrets that cannot be guessed, from the operating system's random numbers.
+//! Makes keys and tokens that cannot be guessed, from the operating system's random numbers.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 

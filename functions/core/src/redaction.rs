@@ -1,4 +1,4 @@
-//! Events without keys, tokens and values of secrets, so that they can be logged and kept.
+//! Takes keys, tokens and values of secrets out of events, so that these can be logged and kept.
 
 use serde_json::Value;
 

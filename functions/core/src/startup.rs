@@ -1,4 +1,4 @@
-//! How the functions' programs start and end.
+//! Starts the functions' programs, and ends them with what to do when a setting lacks.
 
 use std::{fmt::Display, process::ExitCode, time::Duration};
 

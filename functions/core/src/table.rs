@@ -1,4 +1,4 @@
-//! Reading and writing typed items. A read that comes in pages is read to its end or to its limit.
+//! Reads and writes typed items of tables. A read that comes in pages is read to its end or to its limit.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -98,7 +98,7 @@ pub(crate) fn too_much_contention(what: &str) -> Error {
 }
 
 /// Tells refusals of a single write by DynamoDB apart.
-pub(crate) trait Refusal {
+pub(crate) trait WriteError {
     /// The write's own condition does not hold.
     fn condition_failed(&self) -> bool;
 
@@ -107,7 +107,7 @@ pub(crate) trait Refusal {
     fn is_conflict(&self) -> bool;
 }
 
-impl<E: ProvideErrorMetadata> Refusal for SdkError<E> {
+impl<E: ProvideErrorMetadata> WriteError for SdkError<E> {
     fn condition_failed(&self) -> bool {
         self.as_service_error().and_then(|error| error.code()) == Some("ConditionalCheckFailedException")
     }

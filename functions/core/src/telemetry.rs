@@ -1,4 +1,4 @@
-//! Structured logs.
+//! Sets up the log of a function: a line of JSON for each event.
 
 use tracing::{Level, Subscriber};
 use tracing_subscriber::{

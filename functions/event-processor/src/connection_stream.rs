@@ -1,4 +1,4 @@
-//! The stream of the connections table: a viewer that has just connected, or was handed over, is sent the lines that it lacks.
+//! Handles the stream of the connections table: a viewer that has just connected, or was handed over, is sent the lines that it lacks.
 
 use aws_lambda_events::dynamodb::EventRecord;
 use futures_util::{StreamExt, stream};

@@ -1,4 +1,4 @@
-//! The creation of a first admin, by an event that only someone with rights in the AWS account can send to this function.
+//! Creates a first admin, by an event that only someone with rights in the AWS account can send to this function.
 
 use runvoy_core::{
     App, Email, Error, RequestId,

@@ -1,4 +1,4 @@
-//! All events that are not HTTP requests, with a file for each kind. The result of a handler does not depend on the order in which
+//! Handles all events that are not HTTP requests, with a file for each kind. The result of a handler does not depend on the order in which
 //! events are delivered, nor on how often. An event that it cannot finish is an error, so that Lambda delivers it again.
 
 mod connection_stream;

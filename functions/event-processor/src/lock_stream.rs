@@ -1,4 +1,4 @@
-//! The stream of the locks table: an execution that has got a lock in line takes its next one, or its task is started.
+//! Handles the stream of the locks table: an execution that has got a lock in line takes its next one, or its task is started.
 
 use futures_util::{StreamExt, stream};
 use runvoy_core::{App, Error, execution::ExecutionId, run};

@@ -1,4 +1,4 @@
-//! Batches of lines from a CloudWatch Logs subscription ("Subscription filters with AWS Lambda").
+//! Handles batches of lines from a CloudWatch Logs subscription ("Subscription filters with AWS Lambda").
 
 use std::io::Read;
 

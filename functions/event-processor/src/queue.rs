@@ -1,4 +1,4 @@
-//! The queue of notifications: each message is sent, or handed back to the queue until it is time for the next try.
+//! Handles the queue of notifications: each message is sent, or handed back to the queue until it is time for the next try.
 
 use std::time::Duration;
 

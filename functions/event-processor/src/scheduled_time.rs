@@ -1,4 +1,4 @@
-//! The time of a schedule, as EventBridge Scheduler sends it.
+//! Handles the time of a schedule, as EventBridge Scheduler sends it.
 
 use jiff::Timestamp;
 use runvoy_core::{

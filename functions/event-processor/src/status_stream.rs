@@ -1,4 +1,4 @@
-//! The stream of the executions table: changes of status, which notifications tell of.
+//! Handles the stream of the executions table: changes of status, which notifications tell of.
 
 use std::str::FromStr;
 

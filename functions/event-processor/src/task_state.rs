@@ -1,4 +1,4 @@
-//! ECS task state changes ("Amazon ECS task state change events").
+//! Handles ECS task state changes ("Amazon ECS task state change events").
 
 use jiff::Timestamp;
 use runvoy_core::{

@@ -1,4 +1,4 @@
-//! WebSocket connections ("Working with WebSocket APIs", API Gateway): which clients may connect, and which have left.
+//! Decides about WebSocket connections ("Working with WebSocket APIs", API Gateway): which clients may connect, and which have left.
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use http::{

@@ -1,4 +1,4 @@
-//! How the program ends when it lacks a setting, or when its AWS is not there.
+//! Tests how the program ends when it lacks a setting, or when its AWS is not there.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

@@ -1041,7 +1041,7 @@ export type Timing = {
   starting?: number | null;
 };
 
-/** What is known of a request. */
+/** The log lines of a request, and what it created or changed. */
 export type Trace = {
   /** Sorted by time. */
   logs: LogEvent[];

@@ -1,4 +1,4 @@
-//! Compression of answers. Lambda answers with 6 MB at most, and a compressed log of that size has about 40 MB of lines.
+//! Compresses answers. Lambda answers with 6 MB at most, and a compressed log of that size has about 40 MB of lines.
 //!
 //! Brotli is not among the encodings. It compresses no better than zstd, every client that accepts it accepts gzip too, and its encoder
 //! would make the function's package larger by half a megabyte.
@@ -23,7 +23,7 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
-    /// What a caller prefers of these, by its header `Accept-Encoding` (RFC 9110, section 12.5.3). Among equals, zstd, which is
+    /// The one of these that a caller prefers, by its header `Accept-Encoding` (RFC 9110, section 12.5.3). Among equals, zstd, which is
     /// the faster.
     pub(crate) fn accepted(headers: &HeaderMap) -> Self {
         let weight = |parameters: &str| {

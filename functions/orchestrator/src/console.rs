@@ -210,7 +210,7 @@ fn answer(
     answer
 }
 
-/// What the pages may load and do: their own files, the API, and the WebSocket of live logs ("Content Security Policy Level 3").
+/// The Content-Security-Policy: pages may load and call their own files, the API, and the WebSocket of live logs ("Content Security Policy Level 3").
 /// Scripts cannot turn text into markup or code, except for the address of the log viewer's worker.
 fn content_security_policy(app: &App) -> String {
     let live_logs = app.config.websocket_origin();

@@ -1,4 +1,4 @@
-//! The event of a Lambda Function URL ("Invoking Lambda function URLs", payload format 2.0), made safe for `lambda_http`.
+//! Makes the event of a Lambda Function URL safe for `lambda_http` ("Invoking Lambda function URLs", payload format 2.0).
 //!
 //! `lambda_http` builds a URL from headers that any client can set, and panics when they do not make one. Clients can send such
 //! headers to the deployed function too, so every part of that URL is checked or replaced first.

@@ -1,4 +1,4 @@
-//! The HTTP API: an axum router, with a file for each resource, behind a Lambda Function URL. The web console is served beside it.
+//! Serves the HTTP API: an axum router, with a file for each resource, behind a Lambda Function URL. The web console is served beside it.
 
 mod body;
 mod compression;

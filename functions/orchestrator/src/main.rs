@@ -5,7 +5,7 @@ use std::process::ExitCode;
 #[tokio::main]
 async fn main() -> ExitCode {
     let Some(app) = runvoy_core::startup::start().await else { return ExitCode::FAILURE };
-    // There is time for it before the first event.
+    // A function starts before its first event comes, so no request waits for this.
     runvoy_core::auth::policy::prepare();
     let service = orchestrator::service(app);
     let handler = lambda_runtime::service_fn(move |event| {

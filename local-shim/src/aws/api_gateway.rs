@@ -1,4 +1,4 @@
-//! API Gateway's management of WebSocket connections. Each connection is a real socket of the front door.
+//! Emulates API Gateway's management of WebSocket connections. Each connection is a real socket, which `front/websocket.rs` holds.
 
 use std::{
     collections::HashMap,
@@ -19,7 +19,7 @@ const MAX_PAYLOAD: usize = 128 * 1024;
 /// Messages that may wait for a slow viewer.
 const BACKLOG: usize = 64;
 /// The time that a call waits for a place among them.
-const PATIENCE: Duration = Duration::from_secs(3);
+const SEND_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// An action on the socket of a connection.
 #[derive(Debug)]
@@ -100,13 +100,13 @@ impl ApiGateway {
             }
             // The close frame follows the messages that wait. If there is no place among them for long, the client does not read.
             _ => {
-                if sender.send_timeout(ToSocket::Close, PATIENCE).await.is_err() {
+                if sender.send_timeout(ToSocket::Close, SEND_TIMEOUT).await.is_err() {
                     cut.cancel();
                 }
                 return Ok(Answer::json(Vec::new()));
             }
         };
-        match sender.send_timeout(message, PATIENCE).await {
+        match sender.send_timeout(message, SEND_TIMEOUT).await {
             Ok(()) => Ok(Answer::json(Vec::new())),
             Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(gone()),
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => {

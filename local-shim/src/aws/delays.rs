@@ -1,19 +1,19 @@
-//! How late AWS shows what was written. A laptop's user need not wait for that, so it applies with `--chaos` and in tests.
+//! Says how late AWS shows what was written. A laptop's user need not wait for that, so it applies with `--chaos` and in tests.
 //!
 //! AWS documents that these reads lag, and gives no figures except for task definitions. Mostly they lag less than here.
 
 use std::time::Duration;
 
-/// Until `FilterLogEvents` shows a line.
+/// The time from the writing of a line until `FilterLogEvents` shows it.
 pub const LOG_LINE: Duration = Duration::from_secs(2);
 
-/// Until a query of a global index sees a change of its table ("Using Global Secondary Indexes in DynamoDB").
+/// The time until a query of a global index sees a change of its table ("Using Global Secondary Indexes in DynamoDB").
 pub const INDEX: Duration = Duration::from_secs(1);
 
-/// Until other calls know a task that RunTask has started ("RunTask", Amazon ECS API Reference).
+/// The time until other calls know a task that RunTask has started ("RunTask", Amazon ECS API Reference).
 pub const TASK: Duration = Duration::from_secs(1);
 
-/// Until DescribeTasks shows the tags of such a task.
+/// The time until DescribeTasks shows the tags of such a task.
 pub const TAGS: Duration = Duration::from_secs(3);
 
 /// The time that tasks can still be started from a task definition that was deregistered ("DeregisterTaskDefinition", Amazon ECS API
@@ -26,7 +26,7 @@ pub const REGISTRATION: Duration = Duration::from_millis(200);
 /// The time in which Fargate takes back a task's network interface after its containers have ended. It is 15 to 60 seconds in AWS.
 pub const DEPROVISIONING: Duration = Duration::from_millis(2500);
 
-/// In each state of a task on Fargate in which its containers do not run ("Amazon ECS task lifecycle"). It takes many times longer in AWS.
+/// The time that a task spends in each state on Fargate in which its containers do not run ("Amazon ECS task lifecycle"). It takes many times longer in AWS.
 pub const TASK_STATE: Duration = Duration::from_millis(300);
 
 /// From the start of a task's containers on Spot until AWS takes the capacity back. In AWS that may be at any time, or never.

@@ -1,4 +1,4 @@
-//! Events that the emulated services send to functions.
+//! Defines the events that the emulated services send to functions.
 //!
 //! The services exist before the functions do, because the functions call them. They publish into one channel, and the
 //! [dispatcher](crate::lambda::dispatcher) reads it once the functions are there.

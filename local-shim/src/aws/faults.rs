@@ -1,4 +1,4 @@
-//! Calls that fail on purpose, so that tests see how the functions react.
+//! Makes calls fail on purpose, so that tests see how the functions react.
 
 use std::{
     fmt,

@@ -1,4 +1,4 @@
-//! The SDK's HTTP client, which passes its requests to the emulated AWS in this process, without a socket.
+//! Passes the SDK's requests to the emulated AWS, as its HTTP client, in this process, without a socket.
 
 use std::fmt;
 

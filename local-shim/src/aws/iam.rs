@@ -1,4 +1,4 @@
-//! IAM's GetRole, and the one operation of STS that many tools call first.
+//! Emulates IAM's GetRole, and the one operation of STS that many tools call first.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! The emulated AWS: the services that the functions call, with the operations that are in use. Each operation refuses what AWS
+//! Emulates AWS: the services that the functions call, with the operations that are in use. Each operation refuses what AWS
 //! refuses, with AWS's own error codes, so that no request succeeds here and fails in AWS.
 
 pub mod api_gateway;
@@ -41,7 +41,7 @@ pub struct Aws {
     pub ssm: ssm::Ssm,
     pub sqs: sqs::Sqs,
     pub sns: sns::Sns,
-    /// What would leave the machine.
+    /// The mails and webhooks that would leave the machine.
     pub outbox: outbox::Outbox,
     pub iam: iam::Iam,
     pub scheduler: scheduler::Scheduler,

@@ -74,7 +74,7 @@ impl Entry {
     }
 }
 
-/// What would leave the machine, oldest first.
+/// The mails and webhooks that would leave the machine, oldest first.
 #[derive(Clone, Debug)]
 pub struct Outbox {
     entries: Arc<Mutex<VecDeque<Entry>>>,

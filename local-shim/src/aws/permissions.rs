@@ -1,4 +1,4 @@
-//! What IAM asks of a caller for each call ("Service Authorization Reference"): actions on resources, under conditions. A test
+//! Names what IAM asks of a caller for each call ("Service Authorization Reference"): actions on resources, under conditions. A test
 //! evaluates the template's policies for it.
 
 use std::{

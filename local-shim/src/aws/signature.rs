@@ -1,4 +1,4 @@
-//! The access key of the emulated AWS, and the check of requests that are signed with it ("Create a signed AWS API request", AWS
+//! Makes the access key of the emulated AWS, and checks requests that are signed with it ("Create a signed AWS API request", AWS
 //! Identity and Access Management User Guide).
 
 use std::{collections::BTreeMap, time::Duration};
@@ -35,7 +35,7 @@ pub struct SignedRequest<'a> {
 
 /// Why a request is refused, in AWS's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum SignatureError {
     MissingSignature,
     UnknownKey,
     /// The request was signed too long ago, or in the future.
@@ -65,40 +65,44 @@ impl AccessKey {
     ///
     /// # Errors
     /// Which part of the check fails.
-    pub fn check_head(&self, headers: &BTreeMap<String, String>, now: Timestamp) -> Result<(), Refusal> {
+    pub fn check_head(&self, headers: &BTreeMap<String, String>, now: Timestamp) -> Result<(), SignatureError> {
         let authorization = self.authorization(headers)?;
-        let date = headers.get("x-amz-date").ok_or(Refusal::WrongSignature)?;
+        let date = headers.get("x-amz-date").ok_or(SignatureError::WrongSignature)?;
         let at = DateTime::strptime("%Y%m%dT%H%M%SZ", date).and_then(|at| TimeZone::UTC.to_timestamp(at));
-        let at = at.map_err(|_| Refusal::WrongSignature)?;
+        let at = at.map_err(|_| SignatureError::WrongSignature)?;
         if now.duration_since(at).unsigned_abs() > MAX_SKEW {
-            return Err(Refusal::WrongTime);
+            return Err(SignatureError::WrongTime);
         }
         // The signing key is made of the day that the scope names.
-        if authorization.scope.split('/').next() == date.get(..8) { Ok(()) } else { Err(Refusal::WrongSignature) }
+        if authorization.scope.split('/').next() == date.get(..8) {
+            Ok(())
+        } else {
+            Err(SignatureError::WrongSignature)
+        }
     }
 
     /// Checks that a request is signed with this key.
     ///
     /// # Errors
     /// Which part of the check fails.
-    pub fn check(&self, request: &SignedRequest<'_>) -> Result<(), Refusal> {
+    pub fn check(&self, request: &SignedRequest<'_>) -> Result<(), SignatureError> {
         let Authorization { scope, signed, signature } = self.authorization(request.headers)?;
-        let expected = self.sign(request, scope, signed).ok_or(Refusal::WrongSignature)?;
-        let given = decode_hex(signature).ok_or(Refusal::WrongSignature)?;
-        expected.verify_slice(&given).map_err(|_| Refusal::WrongSignature)
+        let expected = self.sign(request, scope, signed).ok_or(SignatureError::WrongSignature)?;
+        let given = decode_hex(signature).ok_or(SignatureError::WrongSignature)?;
+        expected.verify_slice(&given).map_err(|_| SignatureError::WrongSignature)
     }
 
-    fn authorization<'a>(&self, headers: &'a BTreeMap<String, String>) -> Result<Authorization<'a>, Refusal> {
-        let authorization = headers.get("authorization").ok_or(Refusal::MissingSignature)?;
-        let parts = authorization.strip_prefix("AWS4-HMAC-SHA256").ok_or(Refusal::MissingSignature)?;
+    fn authorization<'a>(&self, headers: &'a BTreeMap<String, String>) -> Result<Authorization<'a>, SignatureError> {
+        let authorization = headers.get("authorization").ok_or(SignatureError::MissingSignature)?;
+        let parts = authorization.strip_prefix("AWS4-HMAC-SHA256").ok_or(SignatureError::MissingSignature)?;
         let part = |name: &str| parts.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
         let (Some(credential), Some(signed), Some(signature)) =
             (part("Credential"), part("SignedHeaders"), part("Signature"))
         else {
-            return Err(Refusal::MissingSignature);
+            return Err(SignatureError::MissingSignature);
         };
-        let (id, scope) = credential.split_once('/').ok_or(Refusal::MissingSignature)?;
-        if id == self.id { Ok(Authorization { scope, signed, signature }) } else { Err(Refusal::UnknownKey) }
+        let (id, scope) = credential.split_once('/').ok_or(SignatureError::MissingSignature)?;
+        if id == self.id { Ok(Authorization { scope, signed, signature }) } else { Err(SignatureError::UnknownKey) }
     }
 
     fn sign(&self, request: &SignedRequest<'_>, scope: &str, signed: &str) -> Option<Hmac<Sha256>> {
@@ -174,14 +178,14 @@ mod tests {
         let at = |time: &str| key.check_head(&headers, time.parse().unwrap());
         assert_eq!((at("2015-08-30T12:51:00Z"), at("2015-08-30T12:21:00Z")), (Ok(()), Ok(())));
         for time in ["2015-08-30T12:51:01Z", "2015-08-30T12:20:59Z", "2026-01-01T00:00:00Z"] {
-            assert_eq!(at(time), Err(Refusal::WrongTime), "{time}");
+            assert_eq!(at(time), Err(SignatureError::WrongTime), "{time}");
         }
         let request = |method| SignedRequest { method, path: "/", query: "", headers: &headers, body: b"" };
         assert_eq!(key.check(&request("GET")), Ok(()));
-        assert_eq!(key.check(&request("POST")), Err(Refusal::WrongSignature));
+        assert_eq!(key.check(&request("POST")), Err(SignatureError::WrongSignature));
         let other = AccessKey { id: "OTHER".to_owned(), ..key.clone() };
-        assert_eq!(other.check(&request("GET")), Err(Refusal::UnknownKey));
+        assert_eq!(other.check(&request("GET")), Err(SignatureError::UnknownKey));
         let unsigned = SignedRequest { headers: &BTreeMap::new(), ..request("GET") };
-        assert_eq!(key.check(&unsigned), Err(Refusal::MissingSignature));
+        assert_eq!(key.check(&unsigned), Err(SignatureError::MissingSignature));
     }
 }

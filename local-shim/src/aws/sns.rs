@@ -1,4 +1,4 @@
-//! SNS: topics with subscriptions by e-mail. No mail leaves the machine: the [outbox](super::outbox) keeps them, with the question to a
+//! Emulates SNS: topics with subscriptions by e-mail. No mail leaves the machine: the [outbox](super::outbox) keeps them, with the question to a
 //! recipient whether the address is theirs.
 
 use std::{

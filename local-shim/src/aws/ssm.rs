@@ -1,4 +1,4 @@
-//! SSM Parameter Store: parameters of the standard tier.
+//! Emulates SSM Parameter Store: parameters of the standard tier.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! Small state that outlives the process: JSON files that only the user can read. Each change replaces the file.
+//! Keeps small state that outlives the process, in JSON files that only the user can read. Each change replaces the file.
 
 use std::{
     fs::{File, OpenOptions},

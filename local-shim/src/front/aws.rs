@@ -1,4 +1,4 @@
-//! The emulated AWS as an endpoint for other programs: the AWS CLI, other SDKs, and functions that run outside this process. Every
+//! Offers the emulated AWS as an endpoint to other programs: the AWS CLI, other SDKs, and functions that run outside this process. Every
 //! request must be signed with the program's own access key, because a caller can run commands with the user's rights.
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
@@ -17,7 +17,7 @@ use super::{cloudformation::LocalStack, guard};
 use crate::{
     aws::{
         Answer, Aws, AwsError, Request,
-        signature::{AccessKey, Refusal, SignedRequest},
+        signature::{AccessKey, SignatureError, SignedRequest},
     },
     lambda::function::request_id,
 };
@@ -29,24 +29,24 @@ const HOST_OF_CONTAINERS: &str = "host.docker.internal";
 
 /// The services that answer at the endpoint.
 #[derive(Clone)]
-pub(crate) struct Door {
+pub(crate) struct Endpoint {
     pub aws: Aws,
     pub key: AccessKey,
     pub stack: Arc<LocalStack>,
 }
 
 /// The endpoint of all services. `listening` is its port, and its address besides the loopback address.
-pub(crate) fn router(door: Door, listening: Option<(u16, Option<IpAddr>)>) -> Router {
+pub(crate) fn router(endpoint: Endpoint, listening: Option<(u16, Option<IpAddr>)>) -> Router {
     let address = listening.and_then(|(_, address)| address).map(|address| address.to_string());
-    guarded(Router::new().fallback(answer), door, address)
+    guarded(Router::new().fallback(answer), endpoint, address)
 }
 
 /// The endpoint of API Gateway's @connections, which is below the WebSocket endpoint.
-pub(crate) fn connections(door: Door) -> Router {
-    guarded(Router::new().route("/ws/@connections/{id}", any(answer)), door, None)
+pub(crate) fn connections(endpoint: Endpoint) -> Router {
+    guarded(Router::new().route("/ws/@connections/{id}", any(answer)), endpoint, None)
 }
 
-fn guarded(router: Router<Door>, door: Door, address: Option<String>) -> Router {
+fn guarded(router: Router<Endpoint>, endpoint: Endpoint, address: Option<String>) -> Router {
     router
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn(guard::same_site_only))
@@ -54,14 +54,14 @@ fn guarded(router: Router<Door>, door: Door, address: Option<String>) -> Router 
             let address = address.clone();
             async move { this_machine_only(address.as_deref(), request, next).await }
         }))
-        .with_state(door)
+        .with_state(endpoint)
 }
 
-async fn answer(State(door): State<Door>, request: HttpRequest) -> Response {
+async fn answer(State(endpoint): State<Endpoint>, request: HttpRequest) -> Response {
     let (parts, body) = request.into_parts();
     let headers = text_headers(&parts.headers);
     // Without a key and a time that fit, the body is not read.
-    if let Err(refusal) = door.key.check_head(&headers, jiff::Timestamp::now()) {
+    if let Err(refusal) = endpoint.key.check_head(&headers, jiff::Timestamp::now()) {
         return refuse(refusal, &headers);
     }
     let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
@@ -71,18 +71,18 @@ async fn answer(State(door): State<Door>, request: HttpRequest) -> Response {
     };
     let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
     let signed = SignedRequest { method: parts.method.as_str(), path, query, headers: &headers, body: &body };
-    if let Err(refusal) = door.key.check(&signed) {
+    if let Err(refusal) = endpoint.key.check(&signed) {
         return refuse(refusal, &headers);
     }
     if let Some(name) = path.strip_prefix("/2015-03-31/functions/").and_then(|rest| rest.strip_suffix("/invocations")) {
         let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy().into_owned();
-        return door.stack.invoke(&name, body).await;
+        return endpoint.stack.invoke(&name, body).await;
     }
     if let Some(stack_name) = described_stack(&body) {
-        return door.stack.describe(&stack_name);
+        return endpoint.stack.describe(&stack_name);
     }
     let header = |name: &str| headers.get(name).map(String::as_str);
-    let answer = door
+    let answer = endpoint
         .aws
         .call(Request {
             method: parts.method.as_str(),
@@ -131,20 +131,22 @@ pub(super) fn response(answer: Answer) -> Response {
 }
 
 /// Refuses a request as the service that it is for refuses it.
-fn refuse(refusal: Refusal, headers: &BTreeMap<String, String>) -> Response {
+fn refuse(refusal: SignatureError, headers: &BTreeMap<String, String>) -> Response {
     const WHERE: &str = "this endpoint accepts the access key in functions.env of its data directory, by default \
         .runvoy-local/functions.env: set -a; . .runvoy-local/functions.env";
     let (code, query_code, what) = match refusal {
-        Refusal::MissingSignature => {
+        SignatureError::MissingSignature => {
             ("MissingAuthenticationTokenException", "MissingAuthenticationToken", "the request is not signed")
         }
-        Refusal::UnknownKey => ("UnrecognizedClientException", "InvalidClientTokenId", "the access key is not known"),
-        Refusal::WrongTime => {
+        SignatureError::UnknownKey => {
+            ("UnrecognizedClientException", "InvalidClientTokenId", "the access key is not known")
+        }
+        SignatureError::WrongTime => {
             let what =
                 "the signature is not of the last 15 minutes; check the clock of this machine and of the caller's";
             ("InvalidSignatureException", "RequestExpired", what)
         }
-        Refusal::WrongSignature => {
+        SignatureError::WrongSignature => {
             ("InvalidSignatureException", "SignatureDoesNotMatch", "the signature does not fit the secret access key")
         }
     };

@@ -1,4 +1,4 @@
-//! CloudFormation and Lambda of the local stack, as far as the recipes of the justfile use them: DescribeStacks and Invoke.
+//! Emulates CloudFormation and Lambda of the local stack, as far as the recipes of the justfile use them: DescribeStacks and Invoke.
 
 use axum::{
     body::Bytes,

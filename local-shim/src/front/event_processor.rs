@@ -1,4 +1,4 @@
-//! The event processor's port, which takes any event as a JSON body. Every user of this machine can reach it, so an event that acts for
+//! Serves the event processor's port, which takes any event as a JSON body. Every user of this machine can reach it, so an event that acts for
 //! a person is taken with an admin's key only.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The checks of requests to the local ports: programs on this machine may call them, and web pages of other sites may not.
+//! Checks the requests to the local ports: programs on this machine may call them, and web pages of other sites may not.
 
 use axum::{
     extract::Request,

@@ -1,4 +1,4 @@
-//! The front doors: they turn HTTP requests and WebSockets into Lambda events, and the functions' answers into responses.
+//! Turns HTTP requests and WebSockets into Lambda events, and the functions' answers into responses.
 
 pub(crate) mod aws;
 pub(crate) mod cloudformation;
@@ -14,13 +14,13 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-/// An error of a front door, in the shape that the API's errors have.
+/// An error of this system, in the shape that the API's errors have.
 fn error(status: StatusCode, code: &str, details: &str) -> Response {
     let phrase = status.canonical_reason().unwrap_or("Error");
     json(status, &json!({"error": phrase, "code": code, "details": details}))
 }
 
-/// A JSON answer of a front door.
+/// A JSON answer of this system.
 fn json(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }

@@ -1,4 +1,4 @@
-//! The orchestrator's port: it turns an HTTP request into the event of a Function URL, and the function's answer into a response.
+//! Serves the orchestrator's port: turns an HTTP request into the event of a Function URL, and the function's answer into a response.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -142,7 +142,7 @@ fn event(parts: &axum::http::request::Parts, body: &Bytes, peer: SocketAddr, req
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct FunctionUrlResponse {
     status_code: u16,
     #[serde(default)]
     headers: Map<String, Value>,
@@ -162,7 +162,7 @@ fn response(answer: &[u8], method: &Method, request_id: &str) -> Response {
 }
 
 fn read_answer(answer: &[u8], method: &Method) -> Option<Response> {
-    let answer: Answer = serde_json::from_slice(answer).ok()?;
+    let answer: FunctionUrlResponse = serde_json::from_slice(answer).ok()?;
     let body = match answer.body {
         Some(body) if answer.is_base64_encoded => Body::from(STANDARD.decode(body).ok()?),
         Some(body) => Body::from(body),

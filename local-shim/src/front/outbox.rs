@@ -1,4 +1,4 @@
-//! What would leave the machine, for the console's page Outbox, which only the local system serves: mails, and webhooks. They have what
+//! Shows what would leave the machine, for the console's page Outbox, which only the local system serves: mails, and webhooks. They have what
 //! commands printed, so that an admin's key is needed to see them.
 
 use std::sync::Arc;
@@ -21,34 +21,34 @@ const WHO: &str = "the outbox is for admins: send the key of one in the header X
 
 /// The state of the routes.
 #[derive(Clone)]
-pub(crate) struct Door {
+pub(crate) struct OutboxPage {
     pub(crate) aws: Aws,
     /// Finds whose key a caller has.
     pub(crate) app: Arc<App>,
 }
 
 /// `GET /outbox.json`, and the button of a mail that asks its recipient to confirm the address.
-pub(crate) fn router(door: Door) -> Router {
+pub(crate) fn router(page: OutboxPage) -> Router {
     Router::new()
         .route("/outbox.json", get(list))
         .route("/outbox/confirm/{token}", post(confirm))
         .layer(middleware::from_fn(guard::same_site_only))
         .layer(middleware::from_fn(guard::loopback_only))
-        .with_state(door)
+        .with_state(page)
 }
 
-async fn list(State(door): State<Door>, headers: HeaderMap) -> Response {
-    match refuse_all_but_admins(&door.app, &headers, WHO).await {
+async fn list(State(page): State<OutboxPage>, headers: HeaderMap) -> Response {
+    match refuse_all_but_admins(&page.app, &headers, WHO).await {
         Some(refused) => refused,
-        None => super::json(StatusCode::OK, &json!({"entries": door.aws.outbox.entries()})),
+        None => super::json(StatusCode::OK, &json!({"entries": page.aws.outbox.entries()})),
     }
 }
 
-async fn confirm(State(door): State<Door>, headers: HeaderMap, Path(token): Path<String>) -> Response {
-    if let Some(refused) = refuse_all_but_admins(&door.app, &headers, WHO).await {
+async fn confirm(State(page): State<OutboxPage>, headers: HeaderMap, Path(token): Path<String>) -> Response {
+    if let Some(refused) = refuse_all_but_admins(&page.app, &headers, WHO).await {
         return refused;
     }
-    match door.aws.sns.confirm(&token) {
+    match page.aws.sns.confirm(&token) {
         Ok(true) => super::json(StatusCode::OK, &json!({"message": "Address confirmed"})),
         Ok(false) => super::error(StatusCode::NOT_FOUND, "NOT_FOUND", "the notification of this mail is gone"),
         Err(error) => super::error(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", &error.to_string()),

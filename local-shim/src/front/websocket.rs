@@ -1,4 +1,4 @@
-//! WebSockets: a connection sends `$connect`, `$default` and `$disconnect` events to the function, and the answer to `$connect`
+//! Serves WebSockets: a connection sends `$connect`, `$default` and `$disconnect` events to the function, and the answer to `$connect`
 //! decides on the handshake, as in API Gateway.
 
 use std::{net::SocketAddr, sync::Arc};

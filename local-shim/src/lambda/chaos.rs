@@ -1,4 +1,4 @@
-//! Deliveries that go wrong on purpose, as they may in AWS: late, twice, in another order, to a function that fails before or after
+//! Makes deliveries go wrong on purpose, as they may in AWS: late, twice, in another order, to a function that fails before or after
 //! it has done its work.
 
 use std::{
@@ -29,7 +29,8 @@ impl Chaos {
         Self(Mutex::new(seed))
     }
 
-    /// A random number below `limit` by SplitMix64. The same seed gives the same sequence of numbers.
+    /// A random number below `limit` by SplitMix64. The same seed gives the same sequence of numbers, in each version of the
+    /// program, which crates for random numbers do not promise.
     fn below(&self, limit: u64) -> u64 {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -1,4 +1,4 @@
-//! The event patterns of EventBridge rules.
+//! Matches events with the patterns of EventBridge rules.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! The log lines of the functions: as in AWS, one line of JSON for each event, in the function's own log group.
+//! Writes the log lines of the functions: as in AWS, one line of JSON for each event, in the function's own log group.
 
 use std::{
     io,

@@ -1,4 +1,4 @@
-//! The subscription of a log group: it follows the written streams and hands new lines to a function, in order unless a batch takes
+//! Subscribes a function to a log group: follows the written streams and hands new lines to a function, in order unless a batch takes
 //! long. No stream and no viewer holds up another stream, or the command that prints.
 
 use std::{io::Write, sync::Arc, time::Duration};

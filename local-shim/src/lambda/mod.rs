@@ -1,4 +1,4 @@
-//! What the Lambda service does for a function: it sets context, deadline and size limits, contains a panic, and repeats
+//! Does what the Lambda service does for a function: sets context, deadline and size limits, contains a panic, and repeats
 //! asynchronous events that failed. Also the sources of events: rules, schedules, log subscriptions and table streams.
 
 mod chaos;

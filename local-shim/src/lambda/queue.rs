@@ -1,4 +1,4 @@
-//! The event source mapping of an SQS queue: it hands messages to a function, and deletes those that the function has handled.
+//! Maps an SQS queue to a function, as an event source mapping does: hands messages to a function, and deletes those that the function has handled.
 
 use std::{sync::Arc, time::Duration};
 

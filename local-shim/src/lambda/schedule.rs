@@ -1,4 +1,4 @@
-//! Schedules of EventBridge: they send a function the same event at a fixed rate.
+//! Emulates EventBridge's scheduled rules, which send a function the same event at a fixed rate.
 
 use std::time::Duration;
 

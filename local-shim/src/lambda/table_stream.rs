@@ -1,4 +1,4 @@
-//! The event source mapping of a DynamoDB stream: it hands the records to a function, and repeats those that the function could not
+//! Maps a DynamoDB stream to a function, as an event source mapping does: hands the records to a function, and repeats those that the function could not
 //! handle.
 
 use std::time::Duration;

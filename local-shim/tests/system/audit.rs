@@ -218,7 +218,7 @@ async fn a_run_whose_program_dies_after_its_task_has_started_has_its_entries() {
         })));
         let answer = developer.post("/run", &body).await;
         assert_eq!(answer.status, 503, "{}", answer.text);
-        let deadline = std::time::Instant::now() + crate::client::PATIENCE;
+        let deadline = std::time::Instant::now() + crate::client::TIMEOUT;
         let query = format!("actor=dev@example.com&action=executions:run&since={}", "2026-01-01T00:00:00Z");
         let of_request = |found: Vec<Value>| -> Vec<Value> {
             found.into_iter().filter(|entry| entry["request_id"] == request_of(&answer)).collect()

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 
 /// The time limit for everything that should be quick, on a machine that does much else.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub struct Answer {
     pub status: StatusCode,
@@ -94,7 +94,7 @@ impl System {
             api: format!("http://localhost:{}/api/v1", shim.orchestrator.port()),
             events: format!("http://localhost:{}", shim.event_processor.port()),
             key: shim.admin_key.expose().to_owned(),
-            patience: PATIENCE,
+            patience: TIMEOUT,
         };
         Self { shim, admin }
     }
@@ -120,7 +120,7 @@ impl Caller {
     /// A client of a system that runs as a process.
     pub fn new(api: &str, events: &str, key: &str) -> Self {
         let http = Client::builder(TokioExecutor::new()).build_http();
-        Self { http, api: api.to_owned(), events: events.to_owned(), key: key.to_owned(), patience: PATIENCE }
+        Self { http, api: api.to_owned(), events: events.to_owned(), key: key.to_owned(), patience: TIMEOUT }
     }
 
     /// A client of the same system with another key.
@@ -210,7 +210,7 @@ impl Caller {
 
     /// Waits until an execution has a status, and returns the answer of `/status`.
     pub async fn wait_for(&self, id: &str, wanted: &str) -> Value {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let status = self.get(&format!("/executions/{id}/status")).await.json();
             if status["status"] == wanted {
@@ -224,7 +224,7 @@ impl Caller {
     /// Runs a command until its execution has ended in any state.
     pub async fn run_to_end(&self, body: Value) -> (String, Value) {
         let id = id(&self.run_with(body).await);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let status = self.get(&format!("/executions/{id}/status")).await.json();
             if ["SUCCEEDED", "FAILED", "STOPPED"].iter().any(|end| status["status"] == *end) {
@@ -311,7 +311,7 @@ impl Seen {
                 assert!(self.read(viewer).await, "the connection is closed too early: {self:?}");
             }
         };
-        let in_time = tokio::time::timeout(PATIENCE, reading).await.is_ok();
+        let in_time = tokio::time::timeout(TIMEOUT, reading).await.is_ok();
         assert!(in_time, "the frame does not come: {self:?}");
     }
 
@@ -343,7 +343,7 @@ pub async fn connect_at_last(url: &str) -> Viewer {
     loop {
         match connect(url).await {
             Ok(viewer) => return viewer,
-            Err(status) => assert!(status.is_server_error() && begun.elapsed() < PATIENCE, "{status}"),
+            Err(status) => assert!(status.is_server_error() && begun.elapsed() < TIMEOUT, "{status}"),
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -368,7 +368,7 @@ pub async fn watch(viewer: Viewer) -> Seen {
 
 /// Reads frames until the server closes the connection, after those that were read already.
 pub async fn watch_on(seen: Seen, viewer: Viewer) -> Seen {
-    watch_within(2 * PATIENCE, seen, viewer).await
+    watch_within(2 * TIMEOUT, seen, viewer).await
 }
 
 /// The same within a time limit.

@@ -8,7 +8,7 @@ use axum::http::Method;
 use local_shim::Settings;
 use serde_json::{Value, json};
 
-use crate::client::{Caller, MovedClock, PATIENCE, System};
+use crate::client::{Caller, MovedClock, System, TIMEOUT};
 
 async fn reconcile(caller: &Caller) -> Value {
     let answer = caller.request(Method::POST, "/health/reconcile", &[], "").await;
@@ -178,7 +178,7 @@ async fn a_task_definition_of_another_version_is_replaced_by_the_next_start_too(
             let report = reconcile(&system.admin).await;
             assert_eq!(report["compute_status"]["recreated_count"], 1, "{report:#}");
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !latest(&system).await.iter().all(mode) {
             assert!(Instant::now() < deadline, "it was not replaced");
             tokio::time::sleep(Duration::from_millis(20)).await;

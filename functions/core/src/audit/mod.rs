@@ -1,4 +1,4 @@
-//! Writes down who did what, or was refused it, in a table whose items nobody changes. Names only: never a value of a secret, never a key.
+//! Writes down who did what, or was refused it, in a table whose items are never changed. Names only: never a value of a secret, never a key.
 //!
 //! A change in DynamoDB and its entry are one transaction. What is not in DynamoDB (a value that is read, a task that is given secrets)
 //! happens only after its entry is written.
@@ -201,7 +201,7 @@ pub async fn write(app: &App, entry: &Entry) -> Result<()> {
         .table_name(&app.config.tables.audit)
         .set_item(Some(Record::item(app, entry)?))
         .condition_expression(IS_NEW);
-    use table::Refusal as _;
+    use table::WriteError as _;
     match table::write(app, || put.clone().send()).await {
         Ok(_) => {}
         // This write itself, repeated because the answer to its first try was lost: each write has a sort key of its own.

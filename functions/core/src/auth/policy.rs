@@ -1,4 +1,4 @@
-//! Authorization by `policies.cedar`, from the user and the resource of a request alone: nothing is loaded.
+//! Decides by `policies.cedar` what a user may do, from the user and the resource of a request alone: nothing is loaded.
 
 use std::{
     collections::{HashMap, HashSet},

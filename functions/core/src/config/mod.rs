@@ -1,4 +1,4 @@
-//! Settings, read once at start. In AWS the template sets the variables; locally the shim works them out from the same
+//! Reads the settings, once at start. In AWS the template sets the variables; locally the shim works them out from the same
 //! template.
 
 mod origin;
@@ -34,7 +34,7 @@ pub struct Tables {
 }
 
 /// The receivers in private networks that webhooks may go to. Such a receiver may be one that only trusts those who reach it, so that a
-/// webhook to it would act for whoever made the notification.
+/// webhook to it would act for the user who made the notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString)]
 #[strum(serialize_all = "lowercase")]
 pub enum PrivateWebhooks {
@@ -46,7 +46,7 @@ pub enum PrivateWebhooks {
     On,
 }
 
-/// What the schedules of EventBridge Scheduler are made of.
+/// The names of which the schedules of EventBridge Scheduler are made.
 #[derive(Clone, Debug)]
 pub struct Scheduler {
     /// The stack's group of schedules.

@@ -1,9 +1,12 @@
-//! Web origins, and which of them may use the API from a browser.
+//! Parses web origins, and says which of them may use the API from a browser.
 
 use std::fmt;
 
 /// Scheme, host and port, as a browser sends them in the header `Origin` ("The Web Origin Concept", RFC 6454). Two origins are
 /// equal when they are the same place: case of the host and the scheme's default port make no difference.
+///
+/// The parser of the URL Standard is not used: it repairs what it reads (backslashes, tabs, percent signs, numbers for addresses), and a
+/// check must refuse that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     scheme: String,

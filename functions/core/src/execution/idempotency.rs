@@ -1,4 +1,4 @@
-//! A caller's `Idempotency-Key`: the same request under the same key again is answered with the first request's execution.
+//! Answers a request that is sent again under the same `Idempotency-Key` with the first request's execution.
 //!
 //! Two places remember a key, and both are asked, in this order:
 //!

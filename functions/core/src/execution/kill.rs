@@ -1,4 +1,4 @@
-//! Stopping the ECS task of an execution.
+//! Stops the ECS task of an execution, and says what became of the wish.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Pages of executions, newest first. A page costs one query for each status that the caller asks for, however many executions
+//! Lists executions in pages, newest first. A page costs one query for each status that the caller asks for, however many executions
 //! there are.
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -93,7 +93,7 @@ impl Filter {
 }
 
 /// The time that a page looks for executions that its filter leaves in. What it has found then is the page, and the next one goes on.
-const PATIENCE: SignedDuration = SignedDuration::from_secs(1);
+const PAGE_TIMEOUT: SignedDuration = SignedDuration::from_secs(1);
 
 #[derive(serde::Deserialize)]
 struct Listed {
@@ -132,7 +132,7 @@ pub async fn page(app: &App, page: &ExecutionsPage) -> Result<(Vec<Execution>, O
         until: filter.until.map(|until| format!("{}#~", time::rfc3339(until))),
         before: before.clone(),
     };
-    let gives_up = app.now() + PATIENCE;
+    let gives_up = app.now() + PAGE_TIMEOUT;
     loop {
         // Take the newest of the sources' next executions. Each source has been read far enough to know its own.
         let mut newest: Option<usize> = None;
@@ -164,9 +164,9 @@ pub async fn page(app: &App, page: &ExecutionsPage) -> Result<(Vec<Execution>, O
 }
 
 /// All executions that have not ended, by status, newest first. There are no more than tasks that the account may run, and runs that wait.
-pub(crate) async fn open(app: &App) -> Result<Vec<ExecutionRecord>> {
-    let open: Vec<Status> = Status::VARIANTS.iter().copied().filter(|status| !status.is_terminal()).collect();
-    with_status(app, &open).await
+pub(crate) async fn not_ended(app: &App) -> Result<Vec<ExecutionRecord>> {
+    let not_ended: Vec<Status> = Status::VARIANTS.iter().copied().filter(|status| !status.is_terminal()).collect();
+    with_status(app, &not_ended).await
 }
 
 /// All executions with one of these statuses, by status, newest first.

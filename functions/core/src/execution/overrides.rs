@@ -1,4 +1,4 @@
-//! What a run adds to its image's task definition: environment variables, and the tags of the task.
+//! Makes what a run adds to its image's task definition: environment variables, and the tags of the task.
 
 use aws_sdk_ecs::types::{ContainerOverride, EphemeralStorage, KeyValuePair, Tag, TaskOverride};
 

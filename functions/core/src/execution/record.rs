@@ -18,7 +18,7 @@ use crate::{
     auth::Action,
     image::{ImageId, task_definition::RUNNER},
     lock, playbook,
-    table::{self, Refusal as _, Transacted, number, string},
+    table::{self, Transacted, WriteError as _, number, string},
     time,
 };
 
@@ -106,7 +106,7 @@ impl ExecutionRecord {
     }
 }
 
-/// How far the log of an execution was stored by an earlier version of the program, which kept this on the execution's record.
+/// The position up to which the log of an execution was stored by an earlier version of the program, which kept this on the execution's record.
 /// [`LogHead`](crate::logs::LogHead) has it now.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct EarlierLog {

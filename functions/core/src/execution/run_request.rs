@@ -1,4 +1,4 @@
-//! A run as a caller asks for it, and its validation.
+//! Checks the run that a caller asks for. What passes is a `ValidRun`.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -49,7 +49,7 @@ pub struct RunRequest {
     /// On Fargate Spot.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub spot: bool,
-    /// What becomes of the run if it cannot start at once.
+    /// Says whether the run waits if it cannot start at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
 }

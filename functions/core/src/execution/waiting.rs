@@ -241,7 +241,7 @@ pub(crate) async fn wait_for_capacity(app: &App, attempt: &Attempt) -> Result<bo
     Ok(table::transact(app, vec![wait.write()?]).await? == Transacted::Done)
 }
 
-/// What an execution waits for that Fargate has no room for.
+/// The words for what an execution waits for that Fargate has no room for.
 pub(crate) const CAPACITY: &str = "capacity";
 
 /// Tells whether this is the present attempt of an execution, and its task is not known yet.

@@ -1,4 +1,4 @@
-//! Images that commands may run in.
+//! Keeps the images that commands may run in.
 
 mod id;
 mod ownership;

@@ -11,7 +11,8 @@ const OFFICIAL: &str = "library/";
 /// In characters, for name, tag and digest together. ECS takes 255 ("ContainerDefinition", `image`).
 const MAX_LENGTH: usize = 255;
 
-/// The name of an image, split as Docker splits it ("docker image pull": `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`).
+/// The name of an image. Crates that parse such names neither know the rules of ECS nor say which part is wrong.
+/// It is split as Docker splits it ("docker image pull": `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
     pub registry: String,

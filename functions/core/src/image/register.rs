@@ -1,4 +1,4 @@
-//! Registering and removing images.
+//! Registers and removes images.
 
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
 

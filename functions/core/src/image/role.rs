@@ -1,4 +1,4 @@
-//! IAM roles that tasks are given.
+//! Finds the IAM roles that tasks are given.
 
 use aws_sdk_iam::operation::get_role::GetRoleError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;

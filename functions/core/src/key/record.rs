@@ -110,9 +110,7 @@ pub(crate) fn resource(hash: &ApiKeyHash) -> String {
 
 /// The record of a key, by one strongly consistent read.
 pub(crate) async fn find(app: &App, hash: &ApiKeyHash) -> Result<Option<ApiKeyRecord>> {
-    let found: Option<ApiKeyRecord> =
-        table::get(&app.aws.dynamodb, &app.config.tables.api_keys, "key_hash", hash.as_str()).await?;
-    Ok(found.filter(|record| record.key_hash == *hash))
+    table::get(&app.aws.dynamodb, &app.config.tables.api_keys, "key_hash", hash.as_str()).await
 }
 
 /// Several keys, in no particular order.

@@ -1,4 +1,4 @@
-//! The items of the locks table, and the writes that change them.
+//! Defines the items of the locks table, and makes the writes that change them.
 
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
 use jiff::Timestamp;

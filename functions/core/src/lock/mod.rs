@@ -1,4 +1,4 @@
-//! Locks that executions hold while they run, and the lines of executions that wait for them.
+//! Keeps the locks that executions hold while they run, and the lines of executions that wait for them.
 //!
 //! A lock is an item with counts, an item for each holder, and an item for each place in line. Each change is one transaction with the
 //! change of the execution's status, so that a lock is held exactly as long as an execution that has not ended says so. An execution takes

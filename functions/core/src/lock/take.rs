@@ -118,7 +118,7 @@ fn queue(app: &App, name: &str) -> Result<TransactWriteItem> {
         .write()
 }
 
-/// What an execution waits for that has a place in a lock's line.
+/// The words for what an execution waits for that has a place in a lock's line.
 fn waits_for(name: &str) -> String {
     format!("lock {name}")
 }

@@ -1,4 +1,4 @@
-//! Batches of lines as they are stored: compressed, each small enough for one item.
+//! Compresses lines into batches, each small enough for one item of the table.
 
 use std::io::{Read, Write};
 

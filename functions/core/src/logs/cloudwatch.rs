@@ -1,4 +1,4 @@
-//! Reading a log from CloudWatch Logs itself, for lines that the subscription has not delivered or that the store has expired.
+//! Reads a log from CloudWatch Logs itself, for lines that the subscription has not delivered or that the store has expired.
 //!
 //! `FilterLogEvents` may be called 5 times a second in an account and region, and the quota cannot be raised ("CloudWatch Logs
 //! quotas"). `GetLogEvents` has a higher quota, but its answers have no event ids.
@@ -16,7 +16,7 @@ use crate::{
 
 /// A place in an execution's log: some of its streams, and CloudWatch's token within them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct StreamCursor {
     streams: usize,
     token: Option<String>,
 }
@@ -25,7 +25,7 @@ pub(super) struct Place {
 /// whole call fail. Then the sidecar's is read alone, and the runner's if there was a sidecar, because the runner starts after it.
 const STREAMS: [&[&str]; 3] = [&[SIDECAR, RUNNER], &[SIDECAR], &[RUNNER]];
 
-impl Place {
+impl StreamCursor {
     /// The beginning of a log. The task of a run without a repository has no sidecar.
     pub(super) fn start(has_sidecar: bool) -> Self {
         Self { streams: if has_sidecar { 0 } else { STREAMS.len() - 1 }, token: None }
@@ -65,9 +65,9 @@ pub(super) async fn page(
     app: &App,
     task: &TaskId,
     span: Span,
-    place: Place,
+    place: StreamCursor,
     nonce: Option<&str>,
-) -> Result<(Vec<LogEvent>, Option<Place>)> {
+) -> Result<(Vec<LogEvent>, Option<StreamCursor>)> {
     let Some(containers) = STREAMS.get(place.streams) else { return Ok((Vec::new(), None)) };
     let streams = containers.iter().map(|container| LogStream::new(container, task).to_string()).collect();
     let answer = app

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     LogEvent, LogHead,
     batch::Batch,
-    cloudwatch::{self, Place, Span},
+    cloudwatch::{self, Span, StreamCursor},
     store,
 };
 use crate::{
@@ -78,14 +78,14 @@ pub(super) async fn compare(
     let (spans, mut resumed) = match head.uncompared.as_deref().map(Rest::parse) {
         Some(Rest { spans, seen_end, place }) => {
             compared.seen_end = seen_end;
-            (spans, place.as_deref().and_then(Place::parse))
+            (spans, place.as_deref().and_then(StreamCursor::parse))
         }
         None => (spans(app, head, stop, newest), None),
     };
     let mut unsure_of_ids = newest;
     for (number, span) in spans.iter().enumerate() {
         let is_resumed = resumed.is_some();
-        let mut place = Some(resumed.take().unwrap_or_else(|| Place::start(has_sidecar)));
+        let mut place = Some(resumed.take().unwrap_or_else(|| StreamCursor::start(has_sidecar)));
         let mut is_first = true;
         while let Some(at) = place {
             if app.now() >= until {
@@ -99,7 +99,7 @@ pub(super) async fn compare(
                 Err(error) if is_resumed && is_first => {
                     // CloudWatch may have forgotten the place. The span is compared from its beginning.
                     tracing::info!(execution_id = %id, error = %error.chain(), "a comparison begins again");
-                    (Vec::new(), Some(Place::start(has_sidecar)))
+                    (Vec::new(), Some(StreamCursor::start(has_sidecar)))
                 }
                 Err(error) => return Err(error),
             };

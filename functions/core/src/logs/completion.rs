@@ -1,4 +1,4 @@
-//! The end of a log: when it is complete, and what that costs.
+//! Completes the logs of tasks that have ended: says when a log has all lines, and copies those that the store lacks.
 //!
 //! A log is complete when it has been compared with CloudWatch Logs after the task's end, because a batch of the subscription may
 //! be late or lost, and the store cannot show that. The comparison calls `FilterLogEvents`, of which an account has 5 a second. So
@@ -25,13 +25,13 @@ use crate::{
 
 /// The time after a task's end in which its log may still grow: the log driver sends lines every 5 seconds, and CloudWatch shows them a
 /// little later.
-const PATIENCE: Duration = Duration::from_secs(10);
+const LOG_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same for a task that was killed before its runner could print the last line. The log driver sends what it has when the
 /// container stops.
-const PATIENCE_WITHOUT_END: Duration = Duration::from_secs(5);
+const KILLED_LOG_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same for a task whose repository could not be cloned, so that its command never started. Its only container that ran has ended
 /// well before the task.
-const PATIENCE_WITHOUT_COMMAND: Duration = Duration::from_secs(1);
+const UNSTARTED_LOG_TIMEOUT: Duration = Duration::from_secs(1);
 /// The first and the longest pause between two looks for the last line in the store.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(4));
 /// The shortest pause after a comparison with CloudWatch.
@@ -41,14 +41,14 @@ const PAUSE_OF_COMPARISON: Duration = Duration::from_secs(1);
 const PAUSE_AFTER_END: Duration = Duration::from_millis(250);
 /// The time that an invocation tries while CloudWatch refuses its calls, or while a long log is compared. The rest of its 120 seconds is for
 /// the viewers.
-const PERSISTENCE: Duration = Duration::from_secs(60);
+const THROTTLED_TIMEOUT: Duration = Duration::from_secs(60);
 /// The time that a comparison may take for an event. The newest lines are compared first.
-const COMPARISON: Duration = Duration::from_secs(30);
+const COMPARISON_TIMEOUT: Duration = Duration::from_secs(30);
 /// The time that a reader waits for a comparison, and for the end of a log to appear. The pause between two looks doubles.
-const READER_WAITS: Duration = Duration::from_secs(5);
+const READER_TIMEOUT: Duration = Duration::from_secs(5);
 const PAUSE_FOR_READER: Duration = Duration::from_millis(250);
-/// After a task's end, makes its log complete: copies the lines that the store lacks from CloudWatch, until CloudWatch shows the
-/// runner's last line or [`PATIENCE`] has passed. If the runner could not print a last line, one is added that says how the task
+/// LogCursor a task's end, makes its log complete: copies the lines that the store lacks from CloudWatch, until CloudWatch shows the
+/// runner's last line or [`LOG_TIMEOUT`] has passed. If the runner could not print a last line, one is added that says how the task
 /// ended. Returns the head of the complete log, whose viewers are then to be served.
 ///
 /// Without viewers there is no hurry, so the last line is first waited for in the store. When it is there, this returns `None` without
@@ -57,8 +57,8 @@ const PAUSE_FOR_READER: Duration = Duration::from_millis(250);
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when CloudWatch refused every call for a minute and the store lacks the last line.
 pub async fn complete(app: &App, id: &ExecutionId, stop: &Stop) -> Result<Option<LogHead>> {
-    let deadline = end_of_patience(app, stop);
-    let gives_up = app.now() + PERSISTENCE;
+    let deadline = deadline_of(app, stop);
+    let gives_up = app.now() + THROTTLED_TIMEOUT;
     let (mut pause, longest) = PAUSES;
     loop {
         let head = head::get(app, id).await?;
@@ -77,7 +77,7 @@ pub async fn complete(app: &App, id: &ExecutionId, stop: &Stop) -> Result<Option
         let now = app.now();
         let is_late = now >= deadline;
         if is_late || is_watched && stop.may_have_last_line() {
-            match compare(app, id, &head, stop, newest.as_ref(), now + COMPARISON).await {
+            match compare(app, id, &head, stop, newest.as_ref(), now + COMPARISON_TIMEOUT).await {
                 Ok(compared) if compared.seen_end || is_late => {
                     let has_end = compared.seen_end || has_end(newest.as_ref());
                     let is_part = note(app, id, &head, &compared).await?.uncompared.is_some();
@@ -108,14 +108,14 @@ pub async fn complete(app: &App, id: &ExecutionId, stop: &Stop) -> Result<Option
     }
 }
 
-/// After a command's end, whose task may go on for a minute: makes a log that is watched complete up to the runner's last line. An earlier
+/// LogCursor a command's end, whose task may go on for a minute: makes a log that is watched complete up to the runner's last line. An earlier
 /// batch may be late, and viewers that take the last line for the end must not miss it. Returns the head, whose viewers are then to be
 /// told; `None` if the log is not watched, or CloudWatch does not show the last line soon, and the task's end is waited for.
 ///
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
 pub async fn complete_up_to_end(app: &App, id: &ExecutionId, exit_code: i32) -> Result<Option<LogHead>> {
-    let gives_up = app.now() + PATIENCE;
+    let gives_up = app.now() + LOG_TIMEOUT;
     let mut pause = PAUSE_AFTER_END;
     loop {
         app.sleep(pause).await;
@@ -128,7 +128,7 @@ pub async fn complete_up_to_end(app: &App, id: &ExecutionId, exit_code: i32) -> 
         }
         let newest = store::newest(app, id, &head).await?;
         let now = app.now();
-        match compare(app, id, &head, &Stop::at(now), newest.as_ref(), now + COMPARISON).await {
+        match compare(app, id, &head, &Stop::at(now), newest.as_ref(), now + COMPARISON_TIMEOUT).await {
             Ok(compared) if compared.seen_end => {
                 // The event of the task's end goes on where the time was over.
                 let is_whole = note(app, id, &head, &compared).await?.uncompared.is_none();
@@ -158,13 +158,13 @@ pub(super) async fn complete_for_reader(app: &App, record: &ExecutionRecord, hea
         return close_without_task(app, record).await;
     }
     if head.complete && !head.is_whole() {
-        let gone_on = go_on(app, id, &head, &stop, app.now() + READER_WAITS).await;
+        let gone_on = go_on(app, id, &head, &stop, app.now() + READER_TIMEOUT).await;
         return Ok(gone_on.unwrap_or_else(|error| {
             tracing::warn!(execution_id = %id, error = %error.chain(), "the log is read without a comparison");
             head
         }));
     }
-    let gives_up = app.now() + READER_WAITS;
+    let gives_up = app.now() + READER_TIMEOUT;
     let mut pause = PAUSE_FOR_READER;
     while !head.complete {
         if head.ended_with.is_some() {
@@ -172,8 +172,8 @@ pub(super) async fn complete_for_reader(app: &App, record: &ExecutionRecord, hea
         }
         let newest = store::newest(app, id, &head).await?;
         let now = app.now();
-        let is_late = now >= end_of_patience(app, &stop);
-        match compare(app, id, &head, &stop, newest.as_ref(), now + READER_WAITS).await {
+        let is_late = now >= deadline_of(app, &stop);
+        match compare(app, id, &head, &stop, newest.as_ref(), now + READER_TIMEOUT).await {
             Ok(compared) if compared.seen_end || is_late => {
                 let has_end = compared.seen_end || has_end(newest.as_ref());
                 let head = note(app, id, &head, &compared).await?;
@@ -226,7 +226,7 @@ pub(crate) async fn finish(app: &App, record: &ExecutionRecord) -> Result<bool> 
     let head = head::of(app, record).await?;
     if head.complete {
         if !head.is_whole() {
-            go_on(app, id, &head, &stop, app.now() + COMPARISON).await?;
+            go_on(app, id, &head, &stop, app.now() + COMPARISON_TIMEOUT).await?;
         }
         return Ok(!head.is_whole());
     }
@@ -245,16 +245,17 @@ pub async fn close_without_task(app: &App, record: &ExecutionRecord) -> Result<L
     close(app, &record.execution.execution_id, &Stop::of(&record.execution), false).await
 }
 
-fn end_of_patience(app: &App, stop: &Stop) -> Timestamp {
-    let patience = if stop.may_have_last_line() {
-        PATIENCE
+/// The time after which the log of a stopped task is taken to be complete, even without its last line.
+fn deadline_of(app: &App, stop: &Stop) -> Timestamp {
+    let timeout = if stop.may_have_last_line() {
+        LOG_TIMEOUT
     } else if stop.ended_before_command() {
-        PATIENCE_WITHOUT_COMMAND
+        UNSTARTED_LOG_TIMEOUT
     } else {
-        PATIENCE_WITHOUT_END
+        KILLED_LOG_TIMEOUT
     };
-    // An end in the future is the work of another clock.
-    stop.at.map_or_else(|| app.now(), |at| at.min(app.now())) + patience
+    // ECS's clock may be ahead of this one, so that a task seems to have ended in the future.
+    stop.at.map_or_else(|| app.now(), |at| at.min(app.now())) + timeout
 }
 
 fn has_end(newest: Option<&Batch>) -> bool {

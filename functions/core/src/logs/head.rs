@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     App, Error, Result,
     execution::{self, ExecutionId, ExecutionRecord, Status},
-    table::{self, Refusal as _, number, string},
+    table::{self, WriteError as _, number, string},
 };
 
-/// How many items one call of BatchGetItem may name ("BatchGetItem", DynamoDB API Reference).
+/// Items that one call of BatchGetItem may name ("BatchGetItem", DynamoDB API Reference).
 const HEADS_A_CALL: usize = 100;
 /// The time that the fan-out's lease lasts. Its holder renews it every 2 seconds, and begins no post whose longest duration would
 /// end after it.

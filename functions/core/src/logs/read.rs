@@ -1,4 +1,4 @@
-//! Reading the log of an execution that has ended, in pages that fit into Lambda's answer.
+//! Reads the log of an execution that has ended, in pages that fit into Lambda's answer.
 
 use std::{io::Write, time::Duration};
 
@@ -26,7 +26,7 @@ const MAX_UNCOMPRESSED: usize = 40 * 1024 * 1024;
 
 /// The time that a page of the store is filled. The API answers within 30 seconds, and clients ask for the next page.
 const LONGEST_PAGE: Duration = Duration::from_secs(5);
-/// After each of so many events, the clock is read.
+/// LogCursor each of so many events, the clock is read.
 const EVENTS_A_LOOK: usize = 64;
 
 /// The limit of the size of a page.
@@ -40,14 +40,14 @@ pub enum PageLimit {
 
 /// The place where a page ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum After {
+pub enum LogCursor {
     /// In the store, by event id.
     Event(String),
     /// In CloudWatch Logs, as its own text form.
     CloudWatch(String),
 }
 
-impl After {
+impl LogCursor {
     /// # Errors
     /// [`Error::Invalid`] for a text that no page gave.
     pub fn parse(text: &str) -> Result<Self> {
@@ -55,7 +55,7 @@ impl After {
             |text: &str| !text.is_empty() && text.len() <= 1024 && text.bytes().all(|b| b.is_ascii_graphic());
         match text.split_once(':') {
             Some(("e", id)) if well_formed(id) => Some(Self::Event(id.to_owned())),
-            Some(("c", place)) if well_formed(place) && cloudwatch::Place::parse(place).is_some() => {
+            Some(("c", place)) if well_formed(place) && cloudwatch::StreamCursor::parse(place).is_some() => {
                 Some(Self::CloudWatch(place.to_owned()))
             }
             _ => None,
@@ -91,18 +91,18 @@ impl FirstLook {
     ///
     /// # Errors
     /// [`Error::Aws`] when the store cannot be read.
-    pub async fn take(app: &App, id: &ExecutionId, after: Option<&After>) -> Result<Self> {
+    pub async fn take(app: &App, id: &ExecutionId, after: Option<&LogCursor>) -> Result<Self> {
         Ok(match after {
             None => {
                 let look = (head::own(app, id), store::ranges(app, id, ""), store::items_after(app, id, 0));
                 let (head, ranges, batches) = tokio::try_join!(look.0, look.1, look.2)?;
                 Self { head, ranges, batches }
             }
-            Some(After::Event(from)) => {
+            Some(LogCursor::Event(from)) => {
                 let (head, ranges) = tokio::try_join!(head::own(app, id), store::ranges(app, id, from))?;
                 Self { head, ranges, batches: Vec::new() }
             }
-            Some(After::CloudWatch(_)) => {
+            Some(LogCursor::CloudWatch(_)) => {
                 Self { head: head::own(app, id).await?, ranges: Vec::new(), batches: Vec::new() }
             }
         })
@@ -119,7 +119,7 @@ impl FirstLook {
 pub struct LogPage {
     pub events: Vec<LogEvent>,
     /// Where the page ended, if there is more.
-    pub next: Option<After>,
+    pub next: Option<LogCursor>,
     /// Tells whether the log was compared with CloudWatch to its end. Otherwise lines may be missing.
     pub is_whole: bool,
 }
@@ -135,17 +135,17 @@ pub async fn page(
     app: &App,
     record: &ExecutionRecord,
     mut look: FirstLook,
-    after: Option<&After>,
+    after: Option<&LogCursor>,
     limit: PageLimit,
 ) -> Result<LogPage> {
     let mut head = look.head.take();
-    let start = || cloudwatch::Place::start(record.execution.asked.git_repo.is_some());
+    let start = || cloudwatch::StreamCursor::start(record.execution.asked.git_repo.is_some());
     let page = match after {
-        Some(After::CloudWatch(place)) => {
-            let place = cloudwatch::Place::parse(place).unwrap_or_default();
+        Some(LogCursor::CloudWatch(place)) => {
+            let place = cloudwatch::StreamCursor::parse(place).unwrap_or_default();
             from_cloudwatch(app, record, place, limit).await?
         }
-        Some(After::Event(id)) => from_store(app, record, id, look, limit).await?,
+        Some(LogCursor::Event(id)) => from_store(app, record, id, look, limit).await?,
         None => {
             let completed = completion::complete_for_reader(app, record, head.take()).await?;
             if completed.sequence > 0 && !look.has_all(&completed) {
@@ -227,7 +227,7 @@ async fn from_store(
             if page.is_overdue(app, ends) || !page.push(event)? {
                 let unread: Option<usize> = ranges.map(|range| range.lines).sum();
                 page.missing = unread.map(|lines| lines + waiting.len() + 1);
-                page.next = Some(After::Event(last));
+                page.next = Some(LogCursor::Event(last));
                 return Ok(page);
             }
             last = event_id;
@@ -239,7 +239,7 @@ async fn from_store(
 async fn from_cloudwatch(
     app: &App,
     record: &ExecutionRecord,
-    mut place: cloudwatch::Place,
+    mut place: cloudwatch::StreamCursor,
     limit: PageLimit,
 ) -> Result<Page> {
     let mut page = Page::new(limit);
@@ -252,7 +252,7 @@ async fn from_cloudwatch(
             // The next page begins where an answer of CloudWatch does, so a part of one is taken back.
             if !page.push(event)? && before > 0 {
                 page.events.truncate(before);
-                page.next = Some(After::CloudWatch(place.encode()));
+                page.next = Some(LogCursor::CloudWatch(place.encode()));
                 return Ok(page);
             }
         }
@@ -272,7 +272,7 @@ struct Page {
     compressor: DeflateEncoder<ByteCount>,
     /// The number of lines that are not on this page, where that is known.
     missing: Option<usize>,
-    next: Option<After>,
+    next: Option<LogCursor>,
 }
 
 /// Counts the bytes that are written to it.
@@ -324,7 +324,7 @@ impl Page {
     }
 
     /// The events by timestamp, then in the order of their ids; and where the next page starts.
-    fn finish(mut self, record: &ExecutionRecord) -> (Vec<LogEvent>, Option<After>) {
+    fn finish(mut self, record: &ExecutionRecord) -> (Vec<LogEvent>, Option<LogCursor>) {
         self.events.sort_by_key(|event| event.timestamp);
         if let (Some(_), Some(last)) = (&self.next, self.events.last()) {
             let count = self.missing.map_or_else(|| "more".to_owned(), |missing| missing.to_string());
@@ -376,12 +376,14 @@ mod tests {
 
     #[test]
     fn a_place_in_a_log_reads_back_and_nonsense_does_not() {
-        let first = cloudwatch::Place::default().encode();
-        for after in [After::Event("1".to_owned()), After::CloudWatch("1:a/b=".to_owned()), After::CloudWatch(first)] {
-            assert_eq!(After::parse(&after.encode()).unwrap(), after);
+        let first = cloudwatch::StreamCursor::default().encode();
+        for after in
+            [LogCursor::Event("1".to_owned()), LogCursor::CloudWatch("1:a/b=".to_owned()), LogCursor::CloudWatch(first)]
+        {
+            assert_eq!(LogCursor::parse(&after.encode()).unwrap(), after);
         }
         for bad in ["", "e:", "x:1", "e", "e:a b", "c:7:x", "c:x"] {
-            assert!(After::parse(bad).is_err(), "{bad}");
+            assert!(LogCursor::parse(bad).is_err(), "{bad}");
         }
     }
 }

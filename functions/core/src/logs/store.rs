@@ -1,4 +1,4 @@
-//! The log store: every line once, in batches with consecutive sequence numbers.
+//! Stores every line of a log once, in batches with consecutive sequence numbers.
 //!
 //! A batch may be delivered twice, out of order, or cut differently. The log's head holds the greatest event id stored so far.
 //! Lines that all come after it are new, and appending them costs the same however long the log is. Other lines are compared with the

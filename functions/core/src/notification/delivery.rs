@@ -10,7 +10,7 @@ use super::{Delivery, DeliveryState, NotificationRecord, queue::Message};
 use crate::{
     App, Error, Result,
     page::Cursor,
-    table::{self, Item, Refusal as _, number, string},
+    table::{self, Item, WriteError as _, number, string},
     time,
 };
 
@@ -103,7 +103,7 @@ fn refused(error: aws_sdk_dynamodb::operation::update_item::UpdateItemError) -> 
     }
 }
 
-/// What came of a try.
+/// The result of a try.
 pub(super) struct Outcome {
     pub(super) state: DeliveryState,
     pub(super) status_code: Option<u16>,

@@ -3,7 +3,7 @@
 use aws_sdk_sns::operation::publish::PublishError;
 use runvoy_api_types::Email;
 
-use super::webhook::Answer;
+use super::webhook::ReceiverAnswer;
 use crate::{App, Error, Result, error::Service};
 
 /// The place of a subscription's ARN while the recipient has not confirmed it ("ListSubscriptionsByTopic", Amazon SNS API Reference).
@@ -46,14 +46,15 @@ pub(super) async fn delete_topic(app: &App, id: &str) -> Result<()> {
 }
 
 /// Sends a mail.
-pub(super) async fn publish(app: &App, id: &str, subject: &str, text: String) -> Answer {
+pub(super) async fn publish(app: &App, id: &str, subject: &str, text: String) -> ReceiverAnswer {
     let subject: String =
         subject.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).take(MAX_SUBJECT).collect();
     match app.aws.sns.publish().topic_arn(topic(app, id)).subject(subject).message(text).send().await {
-        Ok(sent) => {
-            Answer { status_code: Some(200), text: format!("SNS took it: {}", sent.message_id().unwrap_or_default()) }
-        }
-        Err(error) => Answer::none(match error.as_service_error() {
+        Ok(sent) => ReceiverAnswer {
+            status_code: Some(200),
+            text: format!("SNS took it: {}", sent.message_id().unwrap_or_default()),
+        },
+        Err(error) => ReceiverAnswer::none(match error.as_service_error() {
             Some(PublishError::NotFoundException(_)) => "the topic of the notification is gone".to_owned(),
             _ => format!("SNS did not take it: {}", Error::aws(Service::Sns)(error)),
         }),

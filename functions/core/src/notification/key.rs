@@ -19,7 +19,7 @@ const PREFIX: &str = "whsec_";
 /// Keys before the last rotations that are kept. An older one ends early.
 const MOST_PREVIOUS: usize = 5;
 
-/// What is kept of a notification in SSM.
+/// The parameter of a notification in SSM.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Kept {
@@ -80,7 +80,7 @@ pub(super) async fn write(app: &App, id: &str, kept: &Kept) -> Result<()> {
         .map_err(Error::aws(Service::Ssm))
 }
 
-/// What is kept of a notification; `None` when it has been deleted.
+/// Reads the parameter of a notification; `None` when it has been deleted.
 pub(super) async fn read(app: &App, id: &str) -> Result<Option<Kept>> {
     match app.aws.ssm.get_parameter().name(full_name(app, id)).with_decryption(true).send().await {
         Ok(answer) => {

@@ -11,7 +11,7 @@ use crate::{App, Error, Result, time};
 /// Characters of a command in words for people.
 const MAX_COMMAND: usize = 300;
 
-/// What is told of a change.
+/// The message about a change.
 pub(super) struct Told<'a> {
     pub(super) message: &'a Message,
     pub(super) record: &'a NotificationRecord,
@@ -125,7 +125,7 @@ impl Told<'_> {
     }
 }
 
-/// What an execution is called: its playbook or its schedule, or else its command.
+/// The name that people know an execution by: its playbook or its schedule, or else its command.
 fn subject(execution: &Execution) -> String {
     match execution.asked.source.split_once(':') {
         Some((kind @ ("playbook" | "schedule"), name)) => format!("{kind} {name}"),

@@ -13,7 +13,7 @@ use crate::{
     auth::{Action, Resource},
     page::{Page, PageRequest},
     random::random_text,
-    table::{self, Refusal as _, Transacted, string},
+    table::{self, Transacted, WriteError as _, string},
 };
 
 /// An item of the notifications table.

@@ -12,7 +12,7 @@ use super::{
     message::Told,
     queue::{self, Message},
     record,
-    webhook::{self, Answer, Signed},
+    webhook::{self, ReceiverAnswer, Signed},
 };
 use crate::{
     App, Result,
@@ -96,8 +96,8 @@ pub async fn handle(app: &App, body: &str) -> Result<Handled> {
     })
 }
 
-/// What becomes of a message that was answered so.
-fn judge(app: &App, message: &Message, claimed: &DeliveryRecord, answer: Answer) -> Outcome {
+/// Decides what becomes of a message by the answer of its receiver.
+fn judge(app: &App, message: &Message, claimed: &DeliveryRecord, answer: ReceiverAnswer) -> Outcome {
     let outcome = |state, next_try_at| Outcome {
         state,
         status_code: answer.status_code,
@@ -144,14 +144,14 @@ async fn send(
     message: &Message,
     record: &NotificationRecord,
     execution: Option<&ExecutionRecord>,
-) -> Result<Answer> {
+) -> Result<ReceiverAnswer> {
     let lines = match execution {
         Some(execution) if record.notification.channel.kind() != "webhook" => lines(app, record, execution).await?,
         _ => Vec::new(),
     };
     let execution = execution.map(|record| &record.execution);
     let told = Told { message, record, execution, lines: &lines };
-    let gone = || Answer::none("the key of the notification is gone; delete the notification and make another");
+    let gone = || ReceiverAnswer::none("the key of the notification is gone; delete the notification and make another");
     match &record.notification.channel {
         Channel::Webhook { url } => {
             let Some(kept) = key::read(app, &record.id).await? else { return Ok(gone()) };

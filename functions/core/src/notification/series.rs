@@ -47,7 +47,7 @@ struct Series {
     version: u64,
 }
 
-/// What an end means for its series.
+/// The meaning of an end for its series.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Decision {
     /// The execution succeeded, and the one before it had failed.

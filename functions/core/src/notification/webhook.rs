@@ -31,12 +31,12 @@ pub(crate) fn connector(private: PrivateWebhooks) -> SharedHttpConnector {
 
 /// The answer of a receiver, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct ReceiverAnswer {
     pub(super) status_code: Option<u16>,
     pub(super) text: String,
 }
 
-impl Answer {
+impl ReceiverAnswer {
     pub(super) fn none(why: impl Into<String>) -> Self {
         Self { status_code: None, text: why.into() }
     }
@@ -56,16 +56,16 @@ pub(super) struct Signed<'a> {
 }
 
 /// Posts JSON to a receiver, with a signature by each key. A failure to reach it is an answer, too.
-pub(super) async fn post(app: &App, url: &str, body: Vec<u8>, signed: Option<Signed<'_>>) -> Answer {
+pub(super) async fn post(app: &App, url: &str, body: Vec<u8>, signed: Option<Signed<'_>>) -> ReceiverAnswer {
     let request = match request(app, url, body, signed) {
         Ok(request) => request,
-        Err(why) => return Answer::none(why),
+        Err(why) => return ReceiverAnswer::none(why),
     };
     let exchange = Box::pin(exchange(app, request));
     let limit = Box::pin(app.sleep(TIMEOUT));
     match future::select(exchange, limit).await {
         Either::Left((answer, _)) => answer,
-        Either::Right(_) => Answer::none(format!("no answer within {} seconds", TIMEOUT.as_secs())),
+        Either::Right(_) => ReceiverAnswer::none(format!("no answer within {} seconds", TIMEOUT.as_secs())),
     }
 }
 
@@ -99,10 +99,10 @@ fn request(app: &App, url: &str, body: Vec<u8>, signed: Option<Signed<'_>>) -> R
     Ok(request)
 }
 
-async fn exchange(app: &App, request: HttpRequest) -> Answer {
+async fn exchange(app: &App, request: HttpRequest) -> ReceiverAnswer {
     let response = match app.receivers.call(request).await {
         Ok(response) => response,
-        Err(error) => return Answer::none(reason(&error)),
+        Err(error) => return ReceiverAnswer::none(reason(&error)),
     };
     let code = response.status().as_u16();
     let mut text = Vec::new();
@@ -117,7 +117,7 @@ async fn exchange(app: &App, request: HttpRequest) -> Answer {
     if (300..400).contains(&code) {
         text = format!("the receiver redirects, which is not followed. {text}").trim_end().to_owned();
     }
-    Answer { status_code: Some(code), text }
+    ReceiverAnswer { status_code: Some(code), text }
 }
 
 /// The innermost cause of a failure, which is the one that says something: `connection refused`, or an address that is not allowed.

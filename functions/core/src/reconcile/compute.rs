@@ -25,7 +25,7 @@ use crate::{
     websocket::fan_out,
 };
 
-/// How many tasks one call of DescribeTasks may name (Amazon ECS API Reference).
+/// Tasks that one call of DescribeTasks may name (Amazon ECS API Reference).
 const TASKS_A_CALL: usize = 100;
 
 /// The longest time that a run may last. A task that stops at its time limit has some minutes more.

@@ -77,7 +77,7 @@ pub async fn run(app: &App, actor: &Actor) -> Result<ReconcileReport> {
     let request_id = &actor.request_id;
     let mut findings = Findings::default();
     let images = image::list(app).await?;
-    let open = list::open(app).await?;
+    let open = list::not_ended(app).await?;
     let (secrets, abandoned) = secret::survey(app).await?;
     let compute_status = compute::check(app, &images, &open, &mut findings).await;
     let secrets_status = secrets::check(app, &secrets, &abandoned, request_id, &mut findings).await;

@@ -176,7 +176,7 @@ async fn submit_with_locks(
     }
 }
 
-/// Makes an execution that has FAILED without a task, so that a run which nobody waits for and which could not be made is seen all the
+/// Makes an execution that has FAILED without a task, so that a run for which no person waits and which could not be made is seen all the
 /// same. The same idempotency key leads to the same execution.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AU
 const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 /// The years that AWS takes.
 const YEARS: (u16, u16) = (1970, 2199);
-/// What crontab has for expressions that are often used.
+/// crontab's names for expressions that are often used, and the expressions.
 const NICKNAMES: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
     ("@daily", "0 0 * * *"),

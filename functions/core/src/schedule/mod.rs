@@ -1,4 +1,4 @@
-//! Schedules: runs that start at times of a clock, at a rate, or once. A record says what runs and when; EventBridge Scheduler holds the
+//! Keeps schedules: runs that start at times of a clock, at a rate, or once. A record says what runs and when; EventBridge Scheduler holds the
 //! time, and sends an event to the event processor when it comes.
 
 mod change;
@@ -82,7 +82,7 @@ pub async fn next(app: &App, name: &str, count: usize) -> Result<Vec<Timestamp>>
     Ok(timing.next(app.now(), begin, count))
 }
 
-/// Checks the run of a schedule, which is kept in a table and runs while nobody looks.
+/// Checks the run of a schedule, which is kept in a table and runs without a person who looks at it.
 ///
 /// # Errors
 /// [`Error::Invalid`] that names the field below `run`.

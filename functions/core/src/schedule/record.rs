@@ -45,7 +45,7 @@ pub(super) struct Record {
     /// The timing that AWS may not have yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) pending: Option<String>,
-    /// What became of the last times, by time.
+    /// The results of the last times, by time.
     #[serde(default)]
     pub(super) times: BTreeMap<String, ScheduledTime>,
 }
@@ -207,7 +207,7 @@ pub(super) async fn note_time(app: &App, record: &Record, time: ScheduledTime) -
         expression.push_str(&format!(" REMOVE {}", removes.join(", ")));
     }
     let update = update.update_expression(expression);
-    use table::Refusal as _;
+    use table::WriteError as _;
     match table::write(app, || update.clone().send()).await {
         Ok(_) => Ok(()),
         // The schedule is gone.
@@ -227,7 +227,7 @@ pub(super) async fn settled(app: &App, name: &ScheduleName, timing_id: &str) -> 
         .update_expression("REMOVE pending")
         .condition_expression("pending = :timing")
         .expression_attribute_values(":timing", string(timing_id));
-    use table::Refusal as _;
+    use table::WriteError as _;
     match table::write(app, || update.clone().send()).await {
         Ok(_) => Ok(()),
         // It was noted before, or another change is under way.
@@ -248,7 +248,7 @@ pub(super) async fn remove(app: &App, name: &ScheduleName, request_id: &RequestI
         .expression_attribute_names("#state", "state")
         .expression_attribute_values(":deleting", string(<&str>::from(State::Deleting)))
         .expression_attribute_values(":request", string(request_id.as_str()));
-    use table::Refusal as _;
+    use table::WriteError as _;
     match table::write(app, || delete.clone().send()).await {
         Ok(_) => Ok(()),
         // Another request has removed the record or taken it over.

@@ -1,4 +1,4 @@
-//! Secrets: a record in DynamoDB, and the value in SSM Parameter Store only.
+//! Keeps secrets: a record in DynamoDB, and the value in SSM Parameter Store only.
 //!
 //! The two stores cannot be written in one transaction, so a record says what is under way: it is `creating` until its value is
 //! stored, and `deleting` from before its value is deleted. Only `active` records are read. A record that a crash leaves in another
@@ -26,7 +26,7 @@ use crate::{
     audit::{self, Actor, Entry},
     auth::{Action, Resource},
     page::{Page, PageRequest},
-    table::{self, Refusal as _, Transacted, string},
+    table::{self, Transacted, WriteError as _, string},
     time,
 };
 

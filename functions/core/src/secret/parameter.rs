@@ -1,4 +1,4 @@
-//! The values of secrets: parameters of SSM Parameter Store. No other module reads or writes a value.
+//! Reads and writes the values of secrets, which are parameters of SSM Parameter Store. No other module reads or writes a value.
 
 use aws_sdk_ssm::{
     operation::{

@@ -1,4 +1,4 @@
-//! The records of viewers: which execution each follows, and how far it has been served.
+//! Keeps the records of viewers: which execution each follows, and how far it has been served.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::{
     key::ApiKeyHash,
     logs::head,
     random::random_text,
-    table::{self, Refusal as _, number, string},
+    table::{self, WriteError as _, number, string},
 };
 
 /// The index of connections by their id alone, which is all that a `$disconnect` event contains.
@@ -187,7 +187,7 @@ pub async fn of_execution(app: &App, id: &ExecutionId) -> Result<Vec<Viewer>> {
     Ok(viewers)
 }
 
-/// Makes a viewer that nobody serves a member of the fan-out. `None` if it has left, or an invocation has served it since it was read.
+/// Makes a viewer that no invocation serves a member of the fan-out. `None` if it has left, or an invocation has served it since it was read.
 pub(super) async fn adopt(app: &App, connection: &Connection) -> Result<Option<Connection>> {
     let Some(served) = connection.served else { return Ok(None) };
     let update = app

@@ -1,4 +1,4 @@
-//! The frames that viewers receive. Existing clients print any other frame as a blank line, so no other is sent unless the viewer
+//! Writes the frames that viewers receive. Existing clients print any other frame as a blank line, so no other is sent unless the viewer
 //! asks for it.
 
 use runvoy_api_types::Ending;

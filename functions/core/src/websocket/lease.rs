@@ -1,4 +1,4 @@
-//! Leases on viewers. An invocation takes a lease on a viewer's record before it sends anything, so that one invocation at a time
+//! Gives leases on viewers. An invocation takes a lease on a viewer's record before it sends anything, so that one invocation at a time
 //! sends to a viewer.
 //!
 //! A lease lasts for [`LEASE`] and is renewed after a tenth of that. An invocation that dies leaves a lease that does not change
@@ -18,7 +18,7 @@ use crate::{
     App, Result,
     error::SdkError,
     random::random_text,
-    table::{self, Refusal as _, number, string},
+    table::{self, WriteError as _, number, string},
 };
 
 /// The time that a lease lasts. It is longer than the longest call to AWS, so that an invocation still has its lease when a slow call

@@ -1,4 +1,4 @@
-//! Viewers: clients that follow an execution's log over a WebSocket.
+//! Serves viewers: clients that follow an execution's log over a WebSocket.
 
 pub mod connection;
 pub mod delivery;

@@ -1,6 +1,6 @@
 //! Sends a member of the fan-out what it lacks of one range of lines, or takes it out of the fan-out so that the others need not wait.
 //!
-//! A member to which a frame is not sent in [`PATIENCE`] is written as a viewer of its own, leased by this invocation, at its last
+//! A member to which a frame is not sent in [`FRAME_TIMEOUT`] is written as a viewer of its own, leased by this invocation, at its last
 //! acknowledged frame. Then the fan-out's position may move. The post that is in flight is awaited, because a frame that arrived after
 //! another invocation's would be a line twice, or out of order.
 
@@ -29,11 +29,11 @@ use crate::{
 };
 
 /// The time that the fan-out waits for one frame to one member.
-const PATIENCE: Duration = Duration::from_millis(300);
+const FRAME_TIMEOUT: Duration = Duration::from_millis(300);
 /// The time that the fan-out waits for all frames of one range of lines to one member. A member without `batch` gets a frame for each line.
-const PATIENCE_IN_ALL: Duration = Duration::from_secs(1);
+const RANGE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest that a post takes: the timeout of one try of a call (`aws.rs`). No post begins later than this before the lease's end.
-const LONGEST_POST: Duration = Duration::from_secs(5);
+const POST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Lines as one message, and how far a viewer is that has it.
 #[derive(Debug)]
@@ -180,7 +180,7 @@ impl Step<'_> {
     }
 }
 
-/// What became of a member in a pass.
+/// The state of a member after a pass.
 pub(super) enum Outcome {
     /// The member has everything.
     Done,
@@ -200,16 +200,16 @@ pub(super) async fn serve(app: App, mut member: Connection, plan: Plan, until: A
     let begun = app.now();
     for step in plan.steps()? {
         let now = app.now();
-        if now.as_millisecond() + LONGEST_POST.as_millis() as i64 > until.load(Ordering::Relaxed) {
+        if now.as_millisecond() + POST_TIMEOUT.as_millis() as i64 > until.load(Ordering::Relaxed) {
             return Ok(Outcome::Lost);
         }
-        if now.duration_since(begun).unsigned_abs() > PATIENCE_IN_ALL {
+        if now.duration_since(begun).unsigned_abs() > RANGE_TIMEOUT {
             return apart(app, member).await;
         }
         let call = app.aws.websocket.post_to_connection().connection_id(&member.key.connection_id);
         let post = Box::pin(call.data(Blob::new(step.text())).send());
         let answer = {
-            let late = pin!(app.sleep(PATIENCE));
+            let late = pin!(app.sleep(FRAME_TIMEOUT));
             match select(post, late).await {
                 Either::Left((answer, _)) => Ok(answer),
                 Either::Right((_, post)) => Err(post),

@@ -1,4 +1,4 @@
-//! Tokens that let viewers follow one execution. A token can be used any number of times for 24 hours.
+//! Issues tokens that let viewers follow one execution, and checks them. A token can be used any number of times for 24 hours.
 
 use std::time::Duration;
 

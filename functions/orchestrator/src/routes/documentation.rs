@@ -1,4 +1,4 @@
-//! The API's description, as a document for programs.
+//! Serves the API's description, as a document for programs.
 
 use axum::{Router, http::header, routing::get};
 use runvoy_core::App;

@@ -11,10 +11,8 @@ use runvoy_api_types::Logs;
 use runvoy_core::{
     App,
     auth::Action,
-    execution::Status,
-    logs::{
-        read::{self, After, FirstLook, LogPage, PageLimit},
-    },
+    execution::{ExecutionId, Status},
+    logs::read::{self, FirstLook, LogCursor, LogPage, PageLimit},
     websocket::token,
 };
 use serde::Deserialize;
@@ -53,7 +51,7 @@ pub(super) async fn logs(
     Path(id): Path,
     Query(query): Query<LogsParameters>,
 ) -> Result<Response> {
-    let after = query.after.as_deref().filter(|after| !after.is_empty()).map(After::parse).transpose();
+    let after = query.after.as_deref().filter(|after| !after.is_empty()).map(LogCursor::parse).transpose();
     // The log is read while the key and the execution are. A caller who may not read it gets its answer without waiting for that.
     let look = async {
         let after = after.as_ref().ok().and_then(Option::as_ref);
@@ -68,7 +66,7 @@ pub(super) async fn logs(
     if !status.is_terminal() {
         let websocket_url = Some(token::issue(&app, &execution_id, &own_address(&uri), &caller.principal).await?);
         let events = match (status, after?) {
-            (_, Some(After::Event(last))) => Some(read::stored_after(&app, &record, look?, &last).await?),
+            (_, Some(LogCursor::Event(last))) => Some(read::stored_after(&app, &record, look?, &last).await?),
             (Status::Terminating, _) => Some(read::so_far(&app, &record).await?),
             _ => None,
         };

@@ -1,4 +1,4 @@
-//! The routes, with a file for each resource.
+//! Lists the routes, with a file for each resource.
 
 mod approvals;
 mod audit;

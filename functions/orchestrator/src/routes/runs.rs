@@ -124,7 +124,7 @@ fn valid(body: Run) -> Result<ValidRun> {
     })?)
 }
 
-/// What the answer to a started run needs of the request: where the caller follows the run.
+/// The parts of a request that the answer to a started run needs: where the caller follows the run.
 pub(super) struct Follow<'a> {
     principal: &'a Principal,
     own_address: String,

@@ -1,4 +1,4 @@
-//! DynamoDB, by dynoxide, which keeps tables in SQLite, in a file or in memory.
+//! Emulates DynamoDB, by dynoxide, which keeps tables in SQLite, in a file or in memory.
 
 mod slow_indexes;
 mod stream;

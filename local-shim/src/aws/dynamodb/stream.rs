@@ -29,7 +29,7 @@ use tokio::sync::Notify;
 
 use super::request;
 
-/// How many records readers pass before they are deleted, unless the stream has come to its end: a delete is a commit of its own.
+/// Records that readers pass before they are deleted, unless the stream has come to its end: a delete is a commit of its own.
 const DELETE_EVERY: usize = 500;
 /// The time that a delete waits for another commit. After that, the next delete does its work.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(200);
@@ -48,7 +48,7 @@ pub(super) struct Streams(Arc<Inner>);
 
 struct Inner {
     connection: Mutex<Connection>,
-    /// How far each reader of a table's stream has come: the number of the last record that it was given.
+    /// The position of each reader of a table's stream has come: the number of the last record that it was given.
     readers: Mutex<HashMap<String, Vec<Weak<AtomicI64>>>>,
 }
 
@@ -102,7 +102,7 @@ impl Streams {
         connection.query_row(sql, [table], |row| row.get(0)).unwrap()
     }
 
-    /// How SQLite answers a query, in its own words.
+    /// SQLite's plan for a query, in its own words.
     #[cfg(test)]
     pub(super) fn plan(&self, sql: &str) -> String {
         let connection = self.0.connection.lock().unwrap();

@@ -1,4 +1,4 @@
-//! Task definitions.
+//! Keeps task definitions, and refuses what ECS refuses of them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -140,7 +140,7 @@ impl Ecs {
         write(&json!({"families": families, "nextToken": next_token}))
     }
 
-    /// What the runner is to run: the definition with the overrides and the values of its secrets, and the containers in the order in
+    /// Makes what the runner runs: the definition with the overrides and the values of its secrets, and the containers in the order in
     /// which they depend on each other.
     pub(super) fn spec(
         &self,

@@ -1,4 +1,4 @@
-//! ECS: task definitions, and tasks that run as processes or in Docker.
+//! Emulates ECS: task definitions, and tasks that run as processes or in Docker.
 
 mod definition;
 mod lifecycle;

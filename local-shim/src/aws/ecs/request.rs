@@ -1,4 +1,4 @@
-//! The requests of ECS and their parts.
+//! Defines the requests of ECS and their parts.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! The state of a task, in the form of the API and in the form of its events.
+//! Keeps the state of a task, and writes it in the form of the API and in the form of its events.
 
 use std::collections::BTreeMap;
 

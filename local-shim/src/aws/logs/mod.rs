@@ -1,4 +1,4 @@
-//! CloudWatch Logs: groups of streams of lines.
+//! Emulates CloudWatch Logs: groups of streams of lines.
 
 mod filter;
 pub mod positions;
@@ -96,7 +96,7 @@ impl CloudWatchLogs {
     /// Answers one call.
     ///
     /// # Errors
-    /// What AWS answers to a call that it refuses.
+    /// AWS's answer to a call that it refuses.
     pub fn call(&self, operation: &str, body: &[u8], shown: Shown) -> Result<Vec<u8>, AwsError> {
         match operation {
             "FilterLogEvents" => {

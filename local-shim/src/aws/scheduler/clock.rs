@@ -14,7 +14,7 @@ use crate::lambda::{Function, Kind};
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 /// The same for a clock that is not the system's, which may be moved at any moment.
 const LONGEST_SLEEP_BY_OTHER_CLOCK: Duration = Duration::from_millis(20);
-/// How late the Scheduler still hands a time over: its longest `MaximumEventAgeInSeconds`.
+/// The delay after which the Scheduler hands a time over no more: its longest `MaximumEventAgeInSeconds`.
 const LATEST: SignedDuration = SignedDuration::from_secs(86_400);
 
 /// An event that is due.

@@ -1,4 +1,4 @@
-//! A schedule as a caller defines it, and what AWS refuses of it.
+//! Reads a schedule as a caller defines it, and refuses what AWS refuses of it.
 
 use jiff::{Timestamp, civil::DateTime};
 use runvoy_core::{config, schedule::Timing};

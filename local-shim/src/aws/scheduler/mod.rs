@@ -1,4 +1,4 @@
-//! EventBridge Scheduler: schedules of the stack's group, which send their events on the system's clock.
+//! Emulates EventBridge Scheduler: schedules of the stack's group, which send their events on the system's clock.
 
 mod clock;
 mod definition;
@@ -38,7 +38,7 @@ const DEFAULT_GROUP: &str = "default";
 pub struct Scheduler(Arc<Inner>);
 
 struct Inner {
-    /// What the template gives to schedules: their group, target and role.
+    /// The settings that the template gives to schedules: their group, target and role.
     settings: config::Scheduler,
     state: Mutex<State>,
     changed: Notify,

@@ -1,4 +1,4 @@
-//! SQS: standard queues, with visibility timeouts, delays and redrive to a queue of dead letters. A message is handed over at least once.
+//! Emulates SQS: standard queues, with visibility timeouts, delays and redrive to a queue of dead letters. A message is handed over at least once.
 
 mod store;
 

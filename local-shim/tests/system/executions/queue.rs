@@ -12,7 +12,7 @@ use aws_sdk_ecs::types::{
 use local_shim::aws::faults::{Call, Fault};
 use serde_json::{Value, json};
 
-use crate::client::{PATIENCE, Seen, System, connect_at_last, id, watch, watch_on};
+use crate::client::{Seen, System, TIMEOUT, connect_at_last, id, watch, watch_on};
 
 /// The event that each minute brings.
 pub const SWEEP: &str =
@@ -153,7 +153,7 @@ async fn a_queued_run_that_is_killed_never_starts_and_its_viewers_are_sent_off()
     assert_eq!((&ended["status"], &ended["exit_code"]), (&json!("STOPPED"), &json!(130)));
     assert!(ended["reason"].as_str().unwrap().starts_with("killed by "), "{ended}");
     assert_eq!(system.admin.process(SWEEP).await.status, 200);
-    let seen = tokio::time::timeout(PATIENCE, viewer).await.unwrap().unwrap();
+    let seen = tokio::time::timeout(TIMEOUT, viewer).await.unwrap().unwrap();
     assert_eq!(seen.close_code, Some(1000));
     let log = system.admin.log(&queued).await;
     assert_eq!((seen.messages(), log.len()), (log.clone(), 1));

@@ -70,7 +70,7 @@ async fn a_command_is_stopped_at_its_timeout() {
 async fn a_signal_that_the_command_sends_to_the_runner_changes_nothing() {
     let system = System::start().await;
     // The runner is the parent of the process that has started the command.
-    let command = "runner=$(awk '{print $4}' /proc/$PPID/stat); for s in HUP QUIT ALRM USR1 USR2; do kill -$s $PPID $runner; done; \
+    let command = "runner=$(ps -o ppid= -p $PPID); for s in HUP QUIT ALRM USR1 USR2; do kill -$s $PPID $runner; done; \
                    sleep 0.2; exit 7";
     let (id, status) = system.admin.run_to_end(json!({"command": command, "timeout": 60})).await;
     assert_eq!((&status["status"], &status["exit_code"]), (&json!("FAILED"), &json!(7)));
@@ -82,8 +82,7 @@ async fn a_signal_that_the_command_sends_to_the_runner_changes_nothing() {
 async fn a_command_that_ends_while_the_runner_is_stopped_keeps_its_code() {
     let system = System::start().await;
     for _ in 0..10 {
-        let command =
-            "trap 'exit 9' TERM; runner=$(awk '{print $4}' /proc/$PPID/stat); kill -TERM $runner; sleep 5 & wait";
+        let command = "trap 'exit 9' TERM; runner=$(ps -o ppid= -p $PPID); kill -TERM $runner; sleep 5 & wait";
         let (_, status) = system.admin.run_to_end(json!({"command": command})).await;
         assert_eq!(status["exit_code"], 9);
     }

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use local_shim::Settings;
 use serde_json::{Value, json};
 
-use crate::client::{MovedClock, PATIENCE, Seen, System, connect, connect_at_last, connect_with, id, watch, watch_on};
+use crate::client::{MovedClock, Seen, System, TIMEOUT, connect, connect_at_last, connect_with, id, watch, watch_on};
 
 fn url(started: &Value) -> String {
     started["websocket_url"].as_str().unwrap().to_owned()
@@ -194,7 +194,7 @@ async fn a_line_reaches_a_viewer_while_the_command_goes_on() {
         }
         panic!("the viewer was closed");
     };
-    let event = tokio::time::timeout(PATIENCE, arrived).await.unwrap();
+    let event = tokio::time::timeout(TIMEOUT, arrived).await.unwrap();
     let keys: HashSet<&str> = event.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, HashSet::from(["event_id", "timestamp", "message"]));
     assert_eq!(system.admin.get(&format!("/executions/{}/status", id(&started))).await.json()["status"], "RUNNING");

@@ -1,4 +1,4 @@
-//! The `docker` runner: it runs a task's containers in Docker or Podman, with a shared volume and the task's CPU and memory.
+//! Runs tasks in containers, as the `docker` runner: a task's containers in Docker or Podman, with a shared volume and the task's CPU and memory.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,4 @@
-//! Where a Docker or Podman engine listens: the places in which the `docker` command would look, and those of its usual substitutes.
+//! Finds where a Docker or Podman engine listens: in the places in which the `docker` command would look, and those of its usual substitutes.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! The log driver: it splits a container's output into lines and writes them to the log at once.
+//! Drives the logs of containers: splits a container's output into lines and writes them to the log at once.
 
 use std::{
     sync::{
@@ -24,12 +24,12 @@ const READ: usize = 128 * 1024;
 const MAX_PIPE: usize = 1024 * 1024;
 
 /// The time that lines are written again that could not be written, for example because the disk is full, while the container waits.
-const PATIENCE: Duration = Duration::from_secs(10);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same after the container's end, for all lines that are left.
-const PATIENCE_AT_END: Duration = Duration::from_secs(30);
+const WRITE_TIMEOUT_AT_END: Duration = Duration::from_secs(30);
 const WRITE_PAUSE: Duration = Duration::from_millis(250);
 /// For this long after lines were lost, lines are tried once, so that the container does not wait for each of them.
-const NO_PATIENCE: Duration = Duration::from_secs(60);
+const SINGLE_TRY_TIME: Duration = Duration::from_secs(60);
 
 /// The beginning of a line whose end has not been printed yet.
 #[derive(Default)]
@@ -210,9 +210,9 @@ impl LogDriver {
         let mut is_told = false;
         while let Err(error) = self.logs.write(&self.stream, &lines) {
             let gives_up = match self.ended.get() {
-                Some(ended) => *ended + PATIENCE_AT_END,
-                None if self.lost_at.is_some_and(|at| at.elapsed() < NO_PATIENCE) => began,
-                None => began + PATIENCE,
+                Some(ended) => *ended + WRITE_TIMEOUT_AT_END,
+                None if self.lost_at.is_some_and(|at| at.elapsed() < SINGLE_TRY_TIME) => began,
+                None => began + WRITE_TIMEOUT,
             };
             let (stream, error) = (&self.stream, format!("{error:#}"));
             if Instant::now() >= gives_up {

@@ -1,4 +1,4 @@
-//! Processes that outlive the command that started them although they left its process group and cleared their environment.
+//! Ends processes that outlive the command that started them although they left its process group and cleared their environment.
 //!
 //! On Linux the program adopts them: a process whose parent has ended becomes a child of the nearest ancestor that is a "child
 //! subreaper" (prctl(2)), or of process 1. So a child of this program that is no container's first process is an orphan of a container

@@ -32,7 +32,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// The variable that tells the scripts where the workspace is. Its value in a process's environment tells which task the process
 /// belongs to.
 const WORKSPACE: &str = "RUNVOY_WORKSPACE";
-/// How soon a container's output ends after its processes, before the processes that keep it open are looked for.
+/// The time within which a container's output ends after its processes, before the processes that keep it open are looked for.
 const AT_ONCE: Duration = Duration::from_millis(200);
 /// The time that a container's output may stay open after its end, when a process that cannot be ended keeps it open. Then it is cut off.
 const DRAIN: Duration = Duration::from_secs(3);

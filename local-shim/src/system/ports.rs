@@ -1,4 +1,4 @@
-//! Opens the sockets of the front doors, and serves them.
+//! Opens the sockets of the ports, and serves them.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use crate::{
     settings::{self, AwsPort, Settings},
 };
 
-/// The sockets of the front doors.
-pub(super) struct Doors {
+/// The sockets of the ports.
+pub(super) struct Ports {
     pub(super) orchestrator: Listeners,
     pub(super) event_processor: Listeners,
     pub(super) aws: Option<Listeners>,
 }
 
-impl Doors {
+impl Ports {
     pub(super) async fn open(settings: &Settings) -> Result<Self> {
         let orchestrator = Listeners::bind(settings.orchestrator_port, settings::ORCHESTRATOR_PORT).await?;
         let event_processor = Listeners::bind(settings.event_processor_port, settings::EVENT_PROCESSOR_PORT).await?;
@@ -47,17 +47,17 @@ impl Doors {
         Ok(Self { orchestrator, event_processor, aws })
     }
 
-    /// Answers at every door.
+    /// Answers at every port.
     pub(super) fn serve(
         self,
         orchestrator: Function,
         event_processor: Function,
-        aws: front::aws::Door,
+        aws: front::aws::Endpoint,
         app: Arc<App>,
         settings: &Settings,
         viewer_answer: Option<String>,
     ) -> Serving {
-        let patience = settings.client_timeout;
+        let timeout = settings.client_timeout;
         let (stop_listening, close_viewers) = (CancellationToken::new(), CancellationToken::new());
         let viewers = TaskTracker::new();
         let gateway = front::websocket::Gateway {
@@ -71,18 +71,18 @@ impl Doors {
         let port = front::orchestrator::Port { orchestrator, websocket: Arc::new(gateway) };
         tracing::info!(address = %self.orchestrator.address, "starting orchestrator server");
         let mut api: Router = front::orchestrator::router(port);
-        api = api.merge(front::outbox::router(front::outbox::Door { aws: aws.aws.clone(), app: app.clone() }));
+        api = api.merge(front::outbox::router(front::outbox::OutboxPage { aws: aws.aws.clone(), app: app.clone() }));
         if self.aws.is_some() {
             api = api.merge(front::aws::connections(aws.clone()));
         }
-        let mut servers = self.orchestrator.serve(&api, patience, &stop_listening);
+        let mut servers = self.orchestrator.serve(&api, timeout, &stop_listening);
         tracing::info!(address = %self.event_processor.address, "starting async processor server");
         let process = front::event_processor::router(front::event_processor::Port { event_processor, app });
-        servers.extend(self.event_processor.serve(&process, patience, &stop_listening));
+        servers.extend(self.event_processor.serve(&process, timeout, &stop_listening));
         if let Some(listeners) = self.aws {
             servers.extend(listeners.serve(
                 &front::aws::router(aws, settings.aws_port.parts()),
-                patience,
+                timeout,
                 &stop_listening,
             ));
         }
@@ -90,7 +90,7 @@ impl Doors {
     }
 }
 
-/// The servers of the front doors, and the connections of viewers.
+/// The servers of the ports, and the connections of viewers.
 pub(super) struct Serving {
     pub(super) servers: Vec<JoinHandle<()>>,
     pub(super) stop_listening: CancellationToken,
