@@ -69,10 +69,11 @@ bench-load *ARGUMENTS:
 bench-console:
     .ci/console bench
 
-# Measure how the functions' own programs start, release build.
-bench-lambda:
+# Measure how the functions' own programs start, and what each memory size of Lambda gives, release build. The sizes need the right to
+# make control groups.
+bench-lambda *ARGUMENTS:
     cargo build --locked --release -p orchestrator -p event-processor
-    cargo bench --locked --profile local -p local-shim --bench lambda
+    cargo bench --locked --profile local -p local-shim --bench lambda -- {{ ARGUMENTS }}
 
 # Simulate deliveries, faults and viewers for many seeds, optimized build: `just simulate 0..10000`, or one seed: `just simulate 17`.
 simulate SEEDS="0..10000":

@@ -228,6 +228,11 @@ impl Shim {
         self.aws.permissions.by(function)
     }
 
+    /// Lets Fargate take as long as a test wants to end tasks after their commands: until it is called with `false`.
+    pub fn hold_task_ends(&self, hold: bool) {
+        self.aws.ecs.hold_ends(hold);
+    }
+
     /// Lets calls of AWS fail from now on as the plan decides.
     pub fn plan_faults(&self, plan: Option<faults::Plan>) {
         self.aws.faults.set(plan);

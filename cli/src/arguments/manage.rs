@@ -49,6 +49,9 @@ Example:
         /// The role with which ECS pulls the image
         #[arg(long, value_name = "ROLE")]
         task_exec_role: Option<String>,
+        /// A security group of its tasks in place of the stack's. May be given several times
+        #[arg(long = "security-group", value_name = "GROUP")]
+        security_groups: Vec<String>,
     },
     /// Remove an image
     #[command(alias = "delete", visible_alias = "rm")]

@@ -48,12 +48,14 @@ pub(crate) async fn run(context: &Context, command: arguments::Images) -> Result
             set_default,
             task_role,
             task_exec_role,
+            security_groups,
         } => {
             let body = RegisterImage {
                 image,
                 is_default: set_default,
                 task_role_name: task_role,
                 task_execution_role_name: task_exec_role,
+                security_groups: Some(security_groups).filter(|groups| !groups.is_empty()),
                 cpu,
                 memory,
                 runtime_platform,

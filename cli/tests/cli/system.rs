@@ -38,6 +38,11 @@ impl System {
         }
     }
 
+    /// Keeps tasks from ending after their commands, until it is called with `false`.
+    pub(crate) fn hold_task_ends(&self, hold: bool) {
+        self.shim.as_ref().unwrap().hold_task_ends(hold);
+    }
+
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = bare(self.home.path(), arguments);
         command.env("RUNVOY_ENDPOINT", &self.endpoint).env("RUNVOY_API_KEY", &self.key);

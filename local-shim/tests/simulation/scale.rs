@@ -88,6 +88,14 @@ impl Simulation {
         seen.delays.sort_unstable();
     }
 
+    /// A viewer who takes many lines in a frame, as the command line and the console do.
+    async fn watch_in_batches(&self, id: &str, token: &str) {
+        let connection = format!("connection-of-{id}");
+        let parameters = json!({"execution_id": id, "token": token, "batch": "true"});
+        self.handle(websocket("$connect", &connection, parameters), false).await.unwrap().unwrap();
+        self.world.state().sockets.insert(connection, Socket { open: true, ..Socket::default() });
+    }
+
     /// A run from its request to its end.
     async fn chatty_run(self: &Rc<Self>, number: u64, scale: Scale) {
         let body = json!({"command": format!("command {number}")});
@@ -109,7 +117,7 @@ impl Simulation {
         self.tell_task(&id, "RUNNING");
         if number.is_multiple_of(scale.watched) {
             let token = started["websocket_url"].as_str().unwrap().split("token=").nth(1).unwrap();
-            self.watch(&id, token).await;
+            self.watch_in_batches(&id, token).await;
         }
         let batches = PRINTS_FOR / SENT_EVERY;
         for batch in 0..batches {
@@ -134,16 +142,30 @@ impl Seen {
         self.delays.get(last * of_thousand / 1000).copied().unwrap_or_default()
     }
 
-    /// The quota that is used most, and the part of it that is used.
+    /// The quota that is used most, and the part of it that is used over the whole time.
     pub fn first_quota(&self) -> (String, f64) {
-        let rates = [("ecs:RunTask", 20.0), ("ecs:DescribeTasks", 20.0), ("logs:FilterLogEvents", 5.0)];
-        let of_calls = rates.iter().map(|(operation, rate)| {
-            let calls = self.calls.get(*operation).copied().unwrap_or_default() as f64;
-            ((*operation).to_owned(), calls / self.lasted / rate)
-        });
         let (partition, units) = &self.busiest;
         let of_partition = (format!("write units of {partition}"), units / self.lasted / 1000.0);
-        of_calls.chain([of_partition]).max_by(|a, b| a.1.total_cmp(&b.1)).unwrap()
+        self.of_rates(1.0 / self.lasted).chain([of_partition]).max_by(|a, b| a.1.total_cmp(&b.1)).unwrap()
+    }
+
+    /// The same of the quotas for calls, for [`DAY`] runs that are spread evenly over a day.
+    fn first_quota_of_day(&self, runs: f64) -> (String, f64) {
+        self.of_rates(DAY / runs / 86_400.0).max_by(|a, b| a.1.total_cmp(&b.1)).unwrap()
+    }
+
+    /// The parts of the quotas for calls that are used, if all calls are made so many times a second.
+    fn of_rates(&self, a_second: f64) -> impl Iterator<Item = (String, f64)> {
+        let rates = [
+            ("ecs:RunTask", 20.0),
+            ("ecs:DescribeTasks", 20.0),
+            ("logs:FilterLogEvents", 5.0),
+            ("execute-api:PostToConnection", 10_000.0),
+        ];
+        rates.into_iter().map(move |(operation, rate)| {
+            let calls = self.calls.get(operation).copied().unwrap_or_default() as f64;
+            (operation.to_owned(), calls * a_second / rate)
+        })
     }
 
     /// As a table for people.
@@ -177,7 +199,15 @@ impl Seen {
             "\nlines reach viewers {middle} ms after their delivery, 99 % within {late} ms, the last after {last} ms"
         );
         let (quota, used) = self.first_quota();
-        let _ = writeln!(text, "the quota that is met first: {quota}, of which {:.0} % are used", used * 100.0);
+        let _ = writeln!(text, "the quota that is used most over this time: {quota}, {:.1} % of it", used * 100.0);
+        for (operation, refused) in &self.refused {
+            let _ = writeln!(
+                text,
+                "a quota that is met for moments: {operation}, {refused} calls were refused and made again"
+            );
+        }
+        let (quota, used) = self.first_quota_of_day(runs);
+        let _ = writeln!(text, "the quota that 100,000 runs a day use most: {quota}, {:.0} % of it", used * 100.0);
         text
     }
 }

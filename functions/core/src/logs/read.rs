@@ -21,7 +21,7 @@ use crate::{
 const MAX_PLAIN: usize = 5 * 1024 * 1024;
 /// The same for a compressed body, which is in that answer as base64, 4 characters for 3 bytes.
 const MAX_COMPRESSED: usize = 4 * 1024 * 1024;
-/// Bytes of lines before compression: what a function of 256 MB can hold several copies of.
+/// Bytes of lines before compression: what the smallest of the functions can hold several copies of.
 const MAX_UNCOMPRESSED: usize = 40 * 1024 * 1024;
 
 /// The time that a page of the store is filled. The API answers within 30 seconds, and clients ask for the next page.

@@ -38,6 +38,11 @@ impl Ecs {
         }
     }
 
+    /// Keeps tasks whose containers have ended in DEPROVISIONING, until it is called with `false` or the program ends.
+    pub fn hold_ends(&self, hold: bool) {
+        self.0.holds_ends.send_replace(hold);
+    }
+
     /// The number of tasks that have not stopped.
     pub fn running(&self) -> usize {
         self.demands().len()
@@ -68,6 +73,7 @@ impl Ecs {
 
     /// Runs a task from its start to its end, and sends the events of its state changes.
     pub(super) async fn drive(self, id: String, spec: TaskSpec, demand: watch::Receiver<Demand>) {
+        let mut stops_now = demand.clone();
         let end = match self.missing_secret(&id) {
             Some(arn) => TaskEnd {
                 stop_code: "TaskFailedToStart",
@@ -101,6 +107,11 @@ impl Ecs {
         self.pass_through(&id, ["STOPPING", "DEPROVISIONING"]).await;
         if self.0.is_slow {
             tokio::time::sleep(delays::DEPROVISIONING).await;
+        }
+        let mut holds_ends = self.0.holds_ends.subscribe();
+        tokio::select! {
+            _ = holds_ends.wait_for(|holds| !holds) => {}
+            () = runner::wait_for_demand(&mut stops_now, Demand::StopNow) => {}
         }
         self.change(&id, |task| task.stop(end.stop_code, &end.reason, &end.exit_codes, Timestamp::now()));
         self.send_end(&id);

@@ -51,6 +51,8 @@ struct Inner {
     /// When a revision of each family was registered last.
     registered: Mutex<HashMap<String, Instant>>,
     ended: tokio::sync::Notify,
+    /// Tells whether tasks whose containers have ended stay DEPROVISIONING.
+    holds_ends: watch::Sender<bool>,
     /// The tasks of the runtime that record when an event of a task's end has been handled.
     telling: TaskTracker,
 }
@@ -84,6 +86,7 @@ impl Ecs {
             has_spot,
             registered: Mutex::default(),
             ended: tokio::sync::Notify::new(),
+            holds_ends: watch::Sender::new(false),
             telling: TaskTracker::new(),
         };
         Self(Arc::new(inner))

@@ -1,5 +1,8 @@
 //! What a month costs: the arithmetic behind the table in README.md.
 
+use std::collections::BTreeMap;
+
+use local_shim::{EVENT_PROCESSOR, ORCHESTRATOR, stack::Stack};
 use serde_json::json;
 
 use crate::client::System;
@@ -29,9 +32,12 @@ const READS_OF_A_RUN: f64 = 30.0;
 /// Lines of a run arrive in so many batches, of 5 KB each.
 const BATCHES: f64 = 20.0;
 const BATCH_GB: f64 = 5.0 / 1e6;
-/// Invocations of a run: the request, two states of its task, some looks at its status, and its batches. Each takes 30 ms of 256 MB.
-const INVOCATIONS: f64 = 6.0 + BATCHES;
-const GB_SECONDS: f64 = 0.030 * 0.25;
+/// Invocations of the API for a run: the request, and some looks at its status.
+const REQUESTS: f64 = 4.0;
+/// Invocations of the event processor for a run: two states of its task, and its batches.
+const EVENTS: f64 = 2.0 + BATCHES;
+/// Seconds of an invocation, most of which it waits for AWS.
+const SECONDS: f64 = 0.030;
 
 /// A team's month: runs, and the minutes of each.
 const TEAMS: [(&str, f64, f64); 3] =
@@ -40,10 +46,13 @@ const TEAMS: [(&str, f64, f64); 3] =
 /// US dollars by part: tasks, addresses, functions, tables, logs, idle.
 fn month(runs: f64, minutes: f64) -> [f64; 6] {
     let hours = runs * minutes / 60.0;
+    let stack = Stack::bundled(&BTreeMap::new()).unwrap();
+    let gigabytes = |function: &str| f64::from(stack.function(function).unwrap().memory_mb) / 1024.0;
+    let gb_seconds = SECONDS * (REQUESTS * gigabytes(ORCHESTRATOR) + EVENTS * gigabytes(EVENT_PROCESSOR));
     [
         hours * price::TASK_HOUR,
         hours * price::ADDRESS_HOUR,
-        runs * INVOCATIONS * (price::INVOCATION + GB_SECONDS * price::GB_SECOND),
+        runs * ((REQUESTS + EVENTS) * price::INVOCATION + gb_seconds * price::GB_SECOND),
         runs * ((UNITS_OF_A_RUN + BATCHES * UNITS_OF_A_BATCH) * price::WRITE_UNIT + READS_OF_A_RUN * price::READ_UNIT),
         runs * BATCHES * BATCH_GB * price::LOG_GB,
         price::IDLE,

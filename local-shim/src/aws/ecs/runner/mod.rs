@@ -89,7 +89,7 @@ pub enum Demand {
 }
 
 /// Waits until a task is to be stopped at least in this way.
-async fn wait_for_demand(demand: &mut watch::Receiver<Demand>, wanted: Demand) {
+pub(super) async fn wait_for_demand(demand: &mut watch::Receiver<Demand>, wanted: Demand) {
     let gone = demand.wait_for(|demand| *demand >= wanted).await.is_err();
     if gone {
         // The sender was dropped, so no further demand can come.
