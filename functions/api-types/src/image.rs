@@ -24,6 +24,9 @@ pub struct Image {
     pub task_role_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_execution_role_name: Option<String>,
+    /// The security groups of its tasks, where they are not the stack's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub security_groups: Vec<String>,
     /// CPU units; 1024 make one virtual CPU.
     pub cpu: u32,
     /// MiB.
@@ -48,7 +51,8 @@ pub struct Image {
     pub modified_by_request_id: RequestId,
 }
 
-/// Names a registration of an image: `name:tag-xxxxxxxx`, where the last part is a hash over name, tag, size, platform and roles.
+/// Names a registration of an image: `name:tag-xxxxxxxx`, where the last part is a hash over name, tag, size, platform, roles and
+/// security groups.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ImageId(String);
@@ -89,6 +93,10 @@ pub struct RegisterImage {
     pub task_role_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_execution_role_name: Option<String>,
+    /// Security groups of its tasks in place of the stack's, of those that the stack's parameter `ImageSecurityGroupIds` names.
+    #[cfg_attr(feature = "openapi", schema(max_items = 5))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security_groups: Option<Vec<String>>,
     /// CPU units; 1024 make one virtual CPU. 256 by default.
     #[cfg_attr(feature = "openapi", schema(minimum = 256, maximum = 16_384))]
     #[serde(skip_serializing_if = "Option::is_none")]

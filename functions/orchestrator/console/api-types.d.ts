@@ -423,6 +423,8 @@ export type Image = {
   owned_by: Email[];
   /** `Linux/ARM64` or `Linux/X86_64`. */
   runtime_platform: string;
+  /** The security groups of its tasks, where they are not the stack's. */
+  security_groups?: string[];
   /** Users and roles (`role:developer`) that may use it; everyone whose role allows it if absent. */
   shared_with?: string[] | null;
   /** Family of the ECS task definition. */
@@ -743,6 +745,8 @@ export type RegisterImage = {
   memory?: number | null;
   /** `Linux/ARM64`, the default, or `Linux/X86_64`. */
   runtime_platform?: string | null;
+  /** Security groups of its tasks in place of the stack's, of those that the stack's parameter `ImageSecurityGroupIds` names. */
+  security_groups?: string[] | null;
   task_execution_role_name?: string | null;
   task_role_name?: string | null;
 };

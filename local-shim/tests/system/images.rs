@@ -1,5 +1,7 @@
 //! Tests of `/images`.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_ecs::types::TaskDefinitionFamilyStatus;
 use insta::assert_json_snapshot;
 use local_shim::Settings;
@@ -138,6 +140,7 @@ async fn what_fargate_cannot_run_is_refused() {
         (json!({"image": "a", "task_role_name": "runvoy-local-task-missing"}), "no IAM role"),
         (json!({"image": "a", "task_role_name": "Administrator"}), "CustomTaskRoles"),
         (json!({"image": "a", "task_execution_role_name": "not a name"}), "IAM role"),
+        (json!({"image": "a", "security_groups": ["sg-1"]}), "ImageSecurityGroupIds"),
     ] {
         let refused = system.admin.post("/images/register", &body).await;
         checked.equal(&body, refused.status.as_u16(), 400);
@@ -146,6 +149,27 @@ async fn what_fargate_cannot_run_is_refused() {
     checked.all_hold();
     let role = json!({"image": "a", "task_role_name": "runvoy-local-TaskRole"});
     assert_eq!(system.admin.post("/images/register", &role).await.status, 201);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_may_have_security_groups_that_the_stack_names() {
+    let overrides = BTreeMap::from([("RUNVOY_IMAGE_SECURITY_GROUPS".to_owned(), "sg-1,sg-2".to_owned())]);
+    let system = System::start_with(Settings { overrides, ..Settings::ephemeral() }).await;
+    let register = async |groups: serde_json::Value| {
+        system.admin.post("/images/register", &json!({"image": "a:1", "security_groups": groups})).await
+    };
+    let plain = register(json!([])).await.json()["image_id"].clone();
+    let registered = register(json!(["sg-2", "sg-1", "sg-2"])).await;
+    assert_eq!(registered.status, 201, "{}", registered.text);
+    let id = registered.json()["image_id"].clone();
+    assert_ne!(id, plain);
+    assert_eq!(register(json!(["sg-1", "sg-2"])).await.json()["image_id"], id, "the order says nothing");
+    let shown = system.admin.get(&format!("/images/{}", id.as_str().unwrap())).await.json();
+    assert_eq!(shown["security_groups"], json!(["sg-1", "sg-2"]));
+    assert_eq!(system.admin.run_to_end(json!({"command": "true", "image": id})).await.1["status"], "SUCCEEDED");
+    let refused = register(json!(["sg-1", "sg-3"])).await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["field"]), (400, &json!("security_groups")));
     system.shim.shut_down().await;
 }
 

@@ -82,6 +82,8 @@ pub struct Config {
     pub ecs_cluster: String,
     pub subnets: Vec<String>,
     pub security_groups: Vec<String>,
+    /// The security groups that images may be registered with, for their tasks in place of those.
+    pub image_security_groups: Vec<String>,
     /// Tells whether each task gets a public address. A task in a private subnet cannot have one.
     pub assign_public_ip: bool,
     /// Tells whether the cluster has Fargate Spot. A new account may not have it at once.
@@ -174,6 +176,7 @@ impl Config {
             ecs_cluster: variables.required("RUNVOY_ECS_CLUSTER", "the name or ARN of an ECS cluster")?,
             subnets: variables.list("RUNVOY_SUBNETS", "subnet ids, separated by commas")?,
             security_groups: variables.list("RUNVOY_SECURITY_GROUPS", "security group ids, separated by commas")?,
+            image_security_groups: variables.optional_list("RUNVOY_IMAGE_SECURITY_GROUPS"),
             assign_public_ip: variables.assign_public_ip()?,
             has_spot: variables.optional("RUNVOY_SPOT").is_some_and(|value| value == "true"),
             sidecar_image: variables.required("RUNVOY_SIDECAR_IMAGE", "an image that has sh and git")?,

@@ -92,7 +92,7 @@ impl Launch<'_> {
             .count(1)
             .client_token(self.client_token)
             .set_started_by(self.attempt.map(Attempt::started_by))
-            .network_configuration(network(&app.config)?)
+            .network_configuration(network(&app.config, self.image)?)
             .overrides(overrides)
             .set_tags(Some(tags));
         let call = if self.request.spot {
@@ -131,12 +131,13 @@ fn refused(error: SdkError<RunTaskError>, image: &Image) -> Result<Launched> {
     Err(Error::aws(Service::Ecs)(error))
 }
 
-/// The network of a task. A public address is for public subnets: Fargate refuses to start a task that asks for one elsewhere.
-fn network(config: &Config) -> Result<NetworkConfiguration> {
+/// The network of a task, with the security groups of its image if that has some. A public address is for public subnets: Fargate refuses to start a task that asks for one elsewhere.
+fn network(config: &Config, image: &Image) -> Result<NetworkConfiguration> {
+    let groups = if image.security_groups.is_empty() { &config.security_groups } else { &image.security_groups };
     let assign_public_ip = if config.assign_public_ip { AssignPublicIp::Enabled } else { AssignPublicIp::Disabled };
     let vpc = AwsVpcConfiguration::builder()
         .set_subnets(Some(config.subnets.clone()))
-        .set_security_groups(Some(config.security_groups.clone()))
+        .set_security_groups(Some(groups.clone()))
         .assign_public_ip(assign_public_ip)
         .build()?;
     Ok(NetworkConfiguration::builder().awsvpc_configuration(vpc).build())
@@ -182,8 +183,18 @@ mod tests {
     use super::*;
     use crate::RequestId;
 
+    fn image(security_groups: &[&str]) -> Image {
+        serde_json::from_value(serde_json::json!({
+            "image_id": "a:1-00000000", "image": "a:1", "task_definition_name": "a", "security_groups": security_groups,
+            "cpu": 256, "memory": 512, "runtime_platform": "Linux/ARM64",
+            "image_registry": "", "image_name": "a", "image_tag": "1", "created_by": "a@example.com", "owned_by": [],
+            "created_at": "2026-01-01T00:00:00Z", "created_by_request_id": "", "modified_by_request_id": "",
+        }))
+        .unwrap()
+    }
+
     #[test]
-    fn tasks_get_a_public_address_unless_the_stack_says_no() {
+    fn tasks_get_the_network_of_the_stack_and_the_security_groups_of_their_image() {
         for (setting, expected) in [
             ("", AssignPublicIp::Enabled),
             ("ENABLED", AssignPublicIp::Enabled),
@@ -207,7 +218,11 @@ mod tests {
                 | "RUNVOY_TASK_EXECUTION_ROLE_ARN" => Some("x".to_owned()),
                 _ => None,
             });
-            let network = network(&config.unwrap()).unwrap().awsvpc_configuration.unwrap();
+            let config = config.unwrap();
+            let network = |groups: &[&str]| network(&config, &image(groups)).unwrap().awsvpc_configuration.unwrap();
+            assert_eq!(network(&["sg-2", "sg-3"]).security_groups.unwrap(), ["sg-2", "sg-3"]);
+            let network = network(&[]);
+            assert_eq!(network.security_groups.unwrap(), ["x"]);
             assert_eq!(network.assign_public_ip, Some(expected), "{setting}");
             assert_eq!(network.subnets, ["subnet-1", "subnet-2"]);
         }

@@ -16,6 +16,8 @@ use crate::{
     table::{self, Transacted, string},
 };
 
+/// Security groups of a task ("AwsVpcConfiguration", Amazon ECS API Reference).
+const MAX_SECURITY_GROUPS: usize = 5;
 /// The number of times that a removal reads again what other writes have changed meanwhile.
 const ATTEMPTS: u32 = 5;
 
@@ -26,6 +28,7 @@ pub struct Registration {
     pub is_default: Option<bool>,
     pub task_role_name: Option<String>,
     pub task_execution_role_name: Option<String>,
+    pub security_groups: Vec<String>,
     pub cpu: Option<u32>,
     pub memory: Option<u32>,
     pub runtime_platform: Option<RuntimePlatform>,
@@ -34,7 +37,8 @@ pub struct Registration {
 /// Registers an image and its task definition. The same registration again changes at most which image is the default.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a text that is no image name, a size that Fargate does not have, or a role that does not exist.
+/// [`Error::Invalid`] for a text that is no image name, a size that Fargate does not have, a role that does not exist, or a security group that
+/// the stack does not name.
 pub async fn register(app: &App, registration: Registration, by: &Email, actor: &Actor) -> Result<Image> {
     let reference = Reference::parse(&registration.image)?;
     let cpu = registration.cpu.unwrap_or(DEFAULT_CPU);
@@ -47,9 +51,15 @@ pub async fn register(app: &App, registration: Registration, by: &Email, actor: 
         role::check(app, role).await.map_err(|error| error.at_field("task_execution_role_name"))?;
     }
 
+    let mut security_groups = registration.security_groups;
+    security_groups.sort_unstable();
+    security_groups.dedup();
+    check_security_groups(app, &security_groups)?;
+
     let runtime_platform = registration.runtime_platform.unwrap_or_default();
     let roles = [&registration.task_role_name, &registration.task_execution_role_name];
-    let image_id = id::image_id(&reference, cpu, memory, runtime_platform, roles.map(Option::as_deref));
+    let image_id =
+        id::image_id(&reference, cpu, memory, runtime_platform, roles.map(Option::as_deref), &security_groups);
     let mut image = Image {
         task_definition_name: task_definition::family(&app.config.stack, &image_id),
         image_id,
@@ -57,6 +67,7 @@ pub async fn register(app: &App, registration: Registration, by: &Email, actor: 
         is_default: false,
         task_role_name: registration.task_role_name,
         task_execution_role_name: registration.task_execution_role_name,
+        security_groups,
         cpu,
         memory,
         runtime_platform,
@@ -86,7 +97,8 @@ pub async fn register(app: &App, registration: Registration, by: &Email, actor: 
         .detail("image", image.image.clone())
         .detail("default", become_default.then_some(true))
         .detail("task_role", image.task_role_name.clone())
-        .detail("task_execution_role", image.task_execution_role_name.clone());
+        .detail("task_execution_role", image.task_execution_role_name.clone())
+        .detail("security_groups", Some(image.security_groups.join(",")).filter(|groups| !groups.is_empty()));
     image.is_default =
         store(app, &image, &reference, become_default, registration.is_default.is_none(), &entry).await?;
 
@@ -99,6 +111,22 @@ pub async fn register(app: &App, registration: Registration, by: &Email, actor: 
         }
     }
     Ok(image)
+}
+
+/// Security groups open networks to commands, so an admin of the account names those that images may have.
+fn check_security_groups(app: &App, groups: &[String]) -> Result<()> {
+    if groups.len() > MAX_SECURITY_GROUPS {
+        return Err(Error::invalid(format!("a task has {MAX_SECURITY_GROUPS} security groups at most"))
+            .at_field("security_groups"));
+    }
+    match groups.iter().find(|group| !app.config.image_security_groups.contains(group)) {
+        None => Ok(()),
+        Some(group) => Err(Error::invalid(format!("images may not have the security group {group:?}"))
+            .with_hint(
+                "name it in the stack's parameter ImageSecurityGroupIds, or leave it out for the stack's own groups",
+            )
+            .at_field("security_groups")),
+    }
 }
 
 /// The name of an image in entries of the audit.

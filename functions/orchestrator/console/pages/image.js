@@ -26,11 +26,11 @@ export function imagePage(context, id) {
 
   /** @param {Image} image */
   function draw(image) {
-    const { cpu, memory, runtime_platform, task_role_name, task_execution_role_name, created_by, created_at, owned_by = [], shared_with, is_default } = image;
+    const { cpu, memory, runtime_platform, task_role_name, task_execution_role_name, security_groups = [], created_by, created_at, owned_by = [], shared_with, is_default } = image;
     fill(heading, image.image, is_default && element("span", { class: "tag" }, "default"));
     const facts = [
       ["Image id", image.image_id], ["CPU", `${cpu / 1024} vCPU`], ["Memory", `${memory} MiB`], ["Platform", runtime_platform],
-      ["Task role", task_role_name || "default"], ["Execution role", task_execution_role_name || "default"],
+      ["Task role", task_role_name || "default"], ["Execution role", task_execution_role_name || "default"], ["Security groups", security_groups.join(", ")],
       ["Owners", owned_by.join(", ")], ["Used by", shared_with ? shared_with.join(", ") : "all whose role may"],
       ["Registered", `${local(created_at)} by ${created_by}`],
     ];
@@ -64,6 +64,6 @@ export function imagePage(context, id) {
 }
 
 /** Lets runs that name no image use this one: the same registration again is the same image. @param {import("../api.js").Api} api @param {Image} image */
-export function makeDefault(api, { image, cpu, memory, runtime_platform, task_role_name, task_execution_role_name }) {
-  return api.post("/images/register", { image, cpu, memory, runtime_platform, task_role_name, task_execution_role_name, is_default: true });
+export function makeDefault(api, { image, cpu, memory, runtime_platform, task_role_name, task_execution_role_name, security_groups }) {
+  return api.post("/images/register", { image, cpu, memory, runtime_platform, task_role_name, task_execution_role_name, security_groups, is_default: true });
 }

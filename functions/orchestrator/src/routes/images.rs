@@ -56,6 +56,7 @@ pub(super) async fn register(
         is_default: body.is_default,
         task_role_name: present(body.task_role_name),
         task_execution_role_name: present(body.task_execution_role_name),
+        security_groups: body.security_groups.unwrap_or_default(),
         cpu: body.cpu.filter(|cpu| *cpu > 0),
         memory: body.memory.filter(|memory| *memory > 0),
         runtime_platform: present(body.runtime_platform).map(|platform| platform.parse()).transpose()?,
