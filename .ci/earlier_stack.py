@@ -33,7 +33,8 @@ def steps(template):
         step.pop("Outputs", None)
         complete = True
         for resource in step["Resources"].values():
-            properties = resource["Properties"]
+            properties, before = resource["Properties"], oldest[short_name(resource)]
+            properties["KeySchema"] = before["KeySchema"]
             indexes = properties.get("GlobalSecondaryIndexes", [])
             kept = [index for index in indexes if index["IndexName"] in has[short_name(resource)]]
             lacking = [index["IndexName"] for index in indexes if index not in kept]
@@ -43,9 +44,10 @@ def steps(template):
                 del properties["GlobalSecondaryIndexes"]
             keys = [key for part in [properties, *kept, *properties.get("LocalSecondaryIndexes", [])] for key in part["KeySchema"]]
             named = {key["AttributeName"] for key in keys}
-            properties["AttributeDefinitions"] = [one for one in properties["AttributeDefinitions"] if one["AttributeName"] in named]
+            attributes = {one["AttributeName"]: one for one in before["AttributeDefinitions"] + properties["AttributeDefinitions"]}
+            properties["AttributeDefinitions"] = [one for name, one in attributes.items() if name in named]
             # moto makes what reads a stream before it changes the stream's table.
-            if is_oldest and not oldest[short_name(resource)].get("StreamViewType"):
+            if is_oldest and not before.get("StreamViewType"):
                 properties.pop("StreamSpecification", None)
             has[short_name(resource)] |= set(lacking[:1])
         yield step
