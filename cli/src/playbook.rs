@@ -17,6 +17,7 @@ use crate::{
     say,
 };
 
+/// The folder of playbooks, in the current directory or above.
 const FOLDER: &str = ".runvoy";
 
 /// The folders in which playbooks are looked for: this one and those above it, up to the root of the repository; then the home.

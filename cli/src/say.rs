@@ -25,6 +25,7 @@ struct State {
     is_muted: bool,
 }
 
+/// The spinner, and what became of standard error. All of the program's messages share it.
 static STATE: Mutex<State> = Mutex::new(State { spinner: None, failed: None, is_muted: false });
 
 fn with_state<T>(action: impl FnOnce(&mut State) -> T) -> T {

@@ -12,6 +12,7 @@ use runvoy_core::{
 
 use crate::data_dir::{ADMIN_KEY, DataDir};
 
+/// The user whose key a first start prints.
 const ADMIN: &str = "admin@runvoy.local";
 /// An image under both names that the documentation uses. The first becomes the default image.
 const IMAGES: [&str; 2] = ["ubuntu:22.04", "public.ecr.aws/docker/library/ubuntu:22.04"];

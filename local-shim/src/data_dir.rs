@@ -27,6 +27,7 @@ pub(crate) struct DataDir {
 /// Exists while the first start is under way. A start that finds it begins anew, because the one before was interrupted before
 /// anyone could use what it had created.
 const FIRST_START: &str = "first-start";
+/// The file that a running program holds locked.
 const LOCK: &str = "lock";
 /// The file that holds the number of the folder's form. A folder without it is of the first form.
 const VERSION: &str = "version";

@@ -15,6 +15,7 @@ const HTTP_EVENTS: [(&str, &str); 4] = [
     ("http-list-executions.json", include_str!("../../examples/http-list-executions.json")),
     ("http-execution-status.json", include_str!("../../examples/http-execution-status.json")),
 ];
+/// Stands in the examples of events for the key of the system.
 const PLACEHOLDER: &str = "YOUR_API_KEY";
 /// The names of the functions in the template.
 const FUNCTIONS: [&str; 2] = [super::ORCHESTRATOR, super::EVENT_PROCESSOR];

@@ -16,6 +16,7 @@ use crate::{
 
 /// The logical names of the functions in the template.
 pub const ORCHESTRATOR: &str = "Orchestrator";
+/// The function's name in the template.
 pub const EVENT_PROCESSOR: &str = "EventProcessor";
 
 /// The settings of a function in the template, and the parts of them that the function reads.

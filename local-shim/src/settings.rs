@@ -10,10 +10,12 @@ use std::{
 use anyhow::{Result, bail};
 use aws_smithy_async::time::SharedTimeSource;
 
+/// Variables of the ports, and of another AWS than the emulated one.
 pub const ORCHESTRATOR_PORT: &str = "RUNVOY_DEV_SERVER_PORT";
 pub const EVENT_PROCESSOR_PORT: &str = "RUNVOY_EVENT_PROCESSOR_PORT";
 pub const AWS_PORT: &str = "RUNVOY_AWS_PORT";
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
+/// The port of the emulated AWS, if it is free.
 const DEFAULT_AWS_PORT: u16 = 8082;
 /// Variables of runvoy that the template does not set: those of this program, of the functions, and of the command line.
 const OTHER_NAMES: [&str; 11] = [
@@ -36,7 +38,7 @@ const MAX_MISSPELT: usize = 3;
 
 /// The time that a client may leave a request unfinished or a connection unused. API Gateway closes an unused one after 10 minutes; less
 /// keeps half-open connections from adding up, and clients open a new one.
-const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
+const CLIENT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The way in which commands run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

@@ -13,10 +13,13 @@ use crate::aws::sqs::Queue;
 pub use resolver::physical_name;
 use resolver::{Resolver, name_property};
 
+/// The account of the emulated AWS, which is no real one.
 pub const ACCOUNT: &str = "000000000000";
+/// The region of the emulated AWS.
 pub const REGION: &str = "us-east-1";
 /// The name of the local stack.
 pub const NAME: &str = "runvoy-local";
+/// The type of a function in the template.
 const FUNCTION: &str = "AWS::Serverless::Function";
 
 /// The template, as it was when this program was built.

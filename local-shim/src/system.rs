@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// The time between two deletions of expired items.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 /// The time that another AWS may take to accept a connection.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The file with the variables by which functions outside this process use this emulated AWS.

@@ -22,13 +22,15 @@ pub(crate) use refusal::Refusal;
 
 /// The time that a server may send nothing. Lambda's own limit for the API is 30 seconds.
 const READ_TIMEOUT: Duration = Duration::from_secs(35);
+/// The time that a connection may take, as long as one over a slow network does.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// After this long, a request is not sent again.
-const REPEAT_TIMEOUT: Duration = Duration::from_secs(60);
+const REPEAT_TIMEOUT: Duration = Duration::from_mins(1);
 /// After this long without an answer, users are told what is waited for.
 const TELL_AFTER: Duration = Duration::from_secs(5);
 /// The pauses before a request is sent again, and the number of them.
 const PAUSES: Pauses = Pauses::new(Duration::from_millis(250), Duration::from_secs(8));
+/// The number of times that a request is sent again.
 const REPETITIONS: u32 = 6;
 /// The repetition before which a user is told why nothing happens: it comes after about a second.
 const TOLD_REPETITION: u32 = 3;

@@ -14,7 +14,9 @@ use yaml_serde::{Mapping, Value};
 use super::normal_endpoint;
 use crate::failure::{Failure, Result};
 
+/// The profile of a file that names none as its current one.
 pub(crate) const DEFAULT_PROFILE: &str = "default";
+/// Fields of the file.
 const CURRENT: &str = "current_profile";
 const PROFILES: &str = "profiles";
 

@@ -15,6 +15,7 @@ use crate::{
 pub(crate) use file::{DEFAULT_PROFILE, File, Profile, use_profile, write_profile};
 pub(crate) use local::is_foreign;
 
+/// Variables that win over the file.
 pub(crate) const ENDPOINT: &str = "RUNVOY_ENDPOINT";
 pub(crate) const API_KEY: &str = "RUNVOY_API_KEY";
 const PROFILE: &str = "RUNVOY_PROFILE";

@@ -20,6 +20,7 @@ use crate::api::{Api, causes};
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 /// The time that the sign of life may take.
 const ANSWER: Duration = Duration::from_secs(10);
+/// The time that a handshake may take, in which a cold function of the server starts.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The server answers this with `{"type":"pong"}`.
 const PING: &str = r#"{"type":"ping"}"#;

@@ -96,7 +96,7 @@ pub(crate) fn signal(child: &Child, name: &str) {
 
 /// Waits for the end of a program, and kills one that does not end.
 pub(crate) fn end_of(mut child: Child) -> Output {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > deadline {
             child.kill().unwrap();

@@ -12,10 +12,14 @@ pub mod as_rfc3339 {
     use super::*;
     use serde::{Deserialize, Deserializer, Serializer};
 
+    /// # Errors
+    /// Those of the serializer.
     pub fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&rfc3339(*at))
     }
 
+    /// # Errors
+    /// Those of the deserializer, and a text that is no time.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
@@ -26,6 +30,8 @@ pub mod as_optional_rfc3339 {
     use super::*;
     use serde::{Deserialize, Deserializer, Serializer};
 
+    /// # Errors
+    /// Those of the serializer.
     pub fn serialize<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
         match at {
             Some(at) => super::as_rfc3339::serialize(at, serializer),
@@ -33,6 +39,8 @@ pub mod as_optional_rfc3339 {
         }
     }
 
+    /// # Errors
+    /// Those of the deserializer, and a text that is no time.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
         Option::<String>::deserialize(deserializer)?
             .map(|text| text.parse().map_err(serde::de::Error::custom))

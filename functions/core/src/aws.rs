@@ -17,6 +17,7 @@ use crate::config::Config;
 pub const MAX_ATTEMPTS: u32 = 3;
 /// The time that one try of a call may take when a function is deployed.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time that a connection to AWS may take. Within a region it takes milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A client for each service that the functions call.

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The time that a claim link works. An admin hands it over in person or by chat, and a link that lies in a mailbox must soon be worth nothing.
-const LIFETIME: Duration = Duration::from_secs(15 * 60);
+const LIFETIME: Duration = Duration::from_mins(15);
 
 /// An item of the claims table. The key itself is made when it is claimed, so that none waits in the clear.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -18,6 +18,7 @@ const RESERVED: [&str; 12] = [
     "OLDPWD",
     "PPID",
 ];
+/// The beginnings of names that runs may not set: of the scripts, of the dynamic linkers, of ECS, and of functions of bash.
 const RESERVED_PREFIXES: [&str; 6] = ["RUNVOY_", "LD_", "DYLD_", "ECS_", "AWS_CONTAINER_", "BASH_FUNC_"];
 
 /// Checks the name of a variable.

@@ -8,6 +8,7 @@ use crate::{App, config::Origin};
 
 /// The time that an AWS outside AWS may take to accept a connection.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The remedy for a setting that lacks.
 const ADVICE: &str =
     "Start `just run-local` first and take the variables from .runvoy-local/functions.env, or deploy with SAM";
 

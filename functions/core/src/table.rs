@@ -161,10 +161,8 @@ pub(crate) enum Attempted {
 
 /// Sends a transaction once. For callers that read again before they repeat it.
 pub(crate) async fn transact_once(app: &App, writes: Vec<TransactWriteItem>) -> Result<Attempted> {
-    let error = match app.aws.dynamodb.transact_write_items().set_transact_items(Some(writes)).send().await {
-        Ok(_) => return Ok(Attempted::Done),
-        Err(error) => error,
-    };
+    let transaction = app.aws.dynamodb.transact_write_items().set_transact_items(Some(writes));
+    let Err(error) = transaction.send().await else { return Ok(Attempted::Done) };
     let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
         return if error.is_conflict() { Ok(Attempted::Conflict) } else { Err(error.into()) };
     };

@@ -18,19 +18,15 @@ use crate::{
 
 /// The ages up to which lines are searched of a request whose time is not known, one after the other. Most requests that are traced are
 /// recent, and a search takes longer the more it covers. The last is the longest retention that the template allows.
-const AGES: [Duration; 4] = [
-    Duration::from_secs(3600),
-    Duration::from_secs(86_400),
-    Duration::from_secs(7 * 86_400),
-    Duration::from_secs(365 * 86_400),
-];
+const AGES: [Duration; 4] =
+    [Duration::from_hours(1), Duration::from_hours(24), Duration::from_hours(168), Duration::from_hours(8760)];
 /// The time that such a search may take. CloudWatch reads about a gigabyte of lines a second, and the request itself has 30 seconds.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest time that an invocation may last ("Lambda quotas").
-const INVOCATION: Duration = Duration::from_secs(15 * 60);
+const INVOCATION: Duration = Duration::from_mins(15);
 /// The time after a request in which its last line comes. An event's retries have its request id, and come within minutes unless the
 /// function is throttled.
-const RETRIES: Duration = Duration::from_secs(3600);
+const RETRIES: Duration = Duration::from_hours(1);
 
 /// Finds what is known of a request. The result is empty for an unknown one.
 ///

@@ -104,7 +104,7 @@ async fn tell_first_line(app: &App, id: &ExecutionId) {
             tracing::info!(execution_id = %id, milliseconds, "first line stored");
         }
         Err(error) => {
-            tracing::debug!(execution_id = %id, error = %error.chain(), "the time of the first line is unknown")
+            tracing::debug!(execution_id = %id, error = %error.chain(), "the time of the first line is unknown");
         }
     }
 }

@@ -12,6 +12,7 @@ use utoipa::{
 /// The likeness of an unknown name and a known one, from 0 to 1, from which on the known one is proposed.
 const LIKENESS: f64 = 0.75;
 
+/// The hint for a body that does not fit.
 const DESCRIPTION: &str = "GET /api/v1/docs describes the body";
 
 /// Parses a body as a `T` with no other fields than a `T` has.

@@ -41,6 +41,7 @@ macro_rules! files {
     };
 }
 
+/// The files of the console, by the path at which each is served.
 const FILES: &[(&str, &str)] = files![
     "api.js",
     "connection.js",

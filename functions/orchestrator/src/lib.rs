@@ -3,6 +3,7 @@
 mod body;
 mod compression;
 mod console;
+mod cors;
 mod error;
 mod extract;
 mod function_url;
@@ -14,17 +15,16 @@ use std::convert::Infallible;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, State},
-    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
+    http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware::from_fn,
     response::IntoResponse,
 };
 use lambda_http::{Body, Request, Response};
 use lambda_runtime::{Diagnostic, LambdaEvent};
-use runvoy_api_types::{headers, limits::MAX_BODY_BYTES};
-use runvoy_core::{App, config::Origin, redaction::redacted};
+use runvoy_api_types::limits::MAX_BODY_BYTES;
+use runvoy_core::{App, redaction::redacted};
 use serde_json::Value;
 use tower::ServiceExt;
-use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use error::ApiError;
 
@@ -84,7 +84,7 @@ pub fn openapi() -> String {
 }
 
 fn router(app: App) -> Router {
-    let cors = cors(&app);
+    let cors = cors::layer(&app);
     let context = app.clone();
     routes::all()
         .fallback(no_such_path)
@@ -99,29 +99,6 @@ fn router(app: App) -> Router {
 async fn no_such_path(State(app): State<App>, method: Method, uri: Uri) -> Response<axum::body::Body> {
     let is_page = method.is_safe() && uri.path() != "/api" && !uri.path().starts_with("/api/");
     if is_page { console::not_found(&app) } else { ApiError::NoSuchPath(uri.path().to_owned()).into_response() }
-}
-
-fn cors(app: &App) -> CorsLayer {
-    let allowed = app.config.allowed_origins.clone();
-    let allowed = if allowed.any {
-        AllowOrigin::any()
-    } else {
-        AllowOrigin::predicate(move |origin: &HeaderValue, parts: &Parts| {
-            let own = Origin::of_url(&parts.uri.to_string());
-            origin.to_str().is_ok_and(|origin| allowed.allow(origin, own.as_slice()))
-        })
-    };
-    CorsLayer::new()
-        .allow_origin(allowed)
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS])
-        .allow_headers([
-            header::CONTENT_TYPE,
-            HeaderName::from_static(headers::API_KEY),
-            HeaderName::from_static(headers::IDEMPOTENCY_KEY),
-            header::IF_MATCH,
-        ])
-        .expose_headers([header::LINK, header::ETAG, HeaderName::from_static(headers::REQUEST_ID)])
-        .max_age(std::time::Duration::from_secs(3600))
 }
 
 #[cfg(test)]

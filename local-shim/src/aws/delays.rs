@@ -18,7 +18,7 @@ pub const TAGS: Duration = Duration::from_secs(3);
 
 /// The time that tasks can still be started from a task definition that was deregistered ("DeregisterTaskDefinition", Amazon ECS API
 /// Reference).
-pub const DEREGISTERED: Duration = Duration::from_secs(600);
+pub const DEREGISTERED: Duration = Duration::from_mins(10);
 
 /// The time after a registration of a task definition in which others of the same family are refused.
 pub const REGISTRATION: Duration = Duration::from_millis(200);

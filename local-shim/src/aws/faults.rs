@@ -72,7 +72,7 @@ impl Fault {
         match self {
             Self::Hangs => {
                 // No caller waits for so long.
-                tokio::time::sleep(Duration::from_secs(3600)).await;
+                tokio::time::sleep(Duration::from_hours(1)).await;
                 AwsError::internal(&"hung").into_answer()
             }
             Self::Conflicts => conflict(operation),

@@ -59,6 +59,7 @@ pub struct Aws {
 /// In a busy AWS, each RunTask of this number is throttled by EC2, and each of the other finds no capacity. So a program that starts a
 /// few tasks meets the first, which the SDK repeats, and one that starts many meets both.
 const THROTTLED_BY_EC2: u64 = 7;
+/// The same for capacity.
 const NO_CAPACITY: u64 = 50;
 
 /// The number of times that each function has called each operation. Operations are named `service:Operation`, as IAM policies name them.
@@ -109,10 +110,7 @@ impl Answer {
 impl Aws {
     /// Answers one call.
     pub async fn call(&self, request: Request<'_>) -> Answer {
-        let (service, operation) = match identify(&request) {
-            Some(found) => found,
-            None => return AwsError::unknown_service().into_answer(),
-        };
+        let Some((service, operation)) = identify(&request) else { return AwsError::unknown_service().into_answer() };
         let body = if service == "scheduler" { scheduler::whole_body(&request) } else { request.body.into() };
         let request = Request { body: &body, ..request };
         let name = format!("{service}:{operation}");
@@ -171,7 +169,7 @@ impl Aws {
     async fn answer(&self, service: &str, operation: &str, request: Request<'_>) -> Answer {
         let answered = match service {
             "dynamodb" => return self.dynamodb.call(operation, request.body),
-            "ecs" => self.ecs.call(operation, request.body).await.map(Answer::json),
+            "ecs" => self.ecs.call(operation, request.body).map(Answer::json),
             "logs" => self.logs.call(operation, request.body, self.shown_lines()).map(Answer::json),
             "ssm" => self.ssm.call(operation, request.body).map(Answer::json),
             "sqs" => self.sqs.call(operation, request.body).map(Answer::json),

@@ -13,7 +13,7 @@ const PATH: &percent_encoding::AsciiSet =
     &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
 /// The largest difference between the time of a signature and now.
-const MAX_SKEW: Duration = Duration::from_secs(15 * 60);
+const MAX_SKEW: Duration = Duration::from_mins(15);
 
 /// An access key. The program accepts requests that are signed with its own, and no other.
 #[derive(Clone, Serialize, Deserialize)]

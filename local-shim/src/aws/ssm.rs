@@ -100,6 +100,9 @@ impl Ssm {
     }
 
     /// Answers one call.
+    ///
+    /// # Errors
+    /// The error that SSM answers.
     pub fn call(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, AwsError> {
         match operation {
             "PutParameter" => self.put(parse(body)?),

@@ -28,6 +28,7 @@ use crate::lambda::{
 const API_KEY: &str = "x-api-key";
 /// The source of the events that act for a person: they create an admin, or start what a person has scheduled.
 const ACTS_FOR_A_PERSON: &str = "runvoy";
+/// The sentence for a caller without that key.
 const WHO: &str =
     "an event of the source runvoy acts for a person, so it needs the key of an admin in the header X-API-Key";
 

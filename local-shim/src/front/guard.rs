@@ -14,7 +14,7 @@ pub(super) async fn loopback_only(request: Request, next: Next) -> Response {
         return refused;
     }
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    let host = host.or_else(|| request.uri().authority().map(axum::http::uri::Authority::as_str));
     if host.is_some_and(is_loopback) {
         next.run(request).await
     } else {

@@ -17,6 +17,7 @@ use serde_json::json;
 use super::{event_processor::refuse_all_but_admins, guard};
 use crate::aws::Aws;
 
+/// The sentence for a caller who is no admin.
 const WHO: &str = "the outbox is for admins: send the key of one in the header X-API-Key";
 
 /// The state of the routes.

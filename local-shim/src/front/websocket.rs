@@ -42,12 +42,9 @@ pub(super) async fn upgrade(
     request: Request,
 ) -> Response {
     let (mut parts, _) = request.into_parts();
-    let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-        Ok(upgrade) => upgrade,
-        Err(_) => {
-            let details = "this path is for WebSocket clients; take the URL from websocket_url";
-            return refuse(StatusCode::UPGRADE_REQUIRED, details);
-        }
+    let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
+        let details = "this path is for WebSocket clients; take the URL from websocket_url";
+        return refuse(StatusCode::UPGRADE_REQUIRED, details);
     };
     let connection = Connection::new(&parts, peer, &gateway.stage);
     let mut event = connection.event("$connect", "CONNECT");

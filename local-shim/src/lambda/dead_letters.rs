@@ -19,11 +19,12 @@ use crate::aws::{
     state_file::{private_if_new, replace_unsynced},
 };
 
+/// The folder of such events, in the data directory.
 const FOLDER: &str = "failed-events";
 /// The number of times that the events are looked through, while there are any.
 const TICK: Duration = Duration::from_secs(2);
 /// The pause before an event is tried again for the first time, which doubles with each try, and the longest one.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
 /// The time that an event is kept, as `MessageRetentionPeriod` of the queue in AWS.
 const KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(14 * 24);
 /// Events that are kept. A further one takes the place of the oldest.

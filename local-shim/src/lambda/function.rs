@@ -146,6 +146,9 @@ impl Function {
     }
 
     /// Invokes the function and waits for its answer.
+    ///
+    /// # Errors
+    /// The function failed, or the event or its answer is too large.
     pub async fn invoke(&self, request_id: &str, payload: Vec<u8>) -> Result<Vec<u8>, InvokeError> {
         let Inner { arn, timeout, config, handler, log, .. } = &*self.0;
         if payload.len() > MAX_PAYLOAD {

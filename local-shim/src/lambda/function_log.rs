@@ -47,6 +47,10 @@ impl Stream {
 }
 
 impl FunctionLog {
+    /// Begins a log stream of the group.
+    ///
+    /// # Errors
+    /// The stream cannot be made.
     pub fn start(group: &LogGroup) -> Result<Self> {
         Ok(Self { group: group.clone(), stream: Arc::new(Mutex::new(Stream::start(group)?)) })
     }

@@ -27,6 +27,7 @@ use crate::{
 const IN_ORDER: Duration = Duration::from_secs(1);
 /// Lines and bytes of a batch. CloudWatch names no limits for subscriptions; these are those of "PutLogEvents".
 const MAX_EVENTS: usize = 10_000;
+/// Bytes of a batch.
 const MAX_BYTES: usize = 1_048_576;
 /// Batches of all streams that are handed over at the same time.
 const HAND_OVERS: usize = 64;
@@ -112,7 +113,7 @@ impl Subscription {
                 }
             }
             Err(error) => {
-                tracing::error!(stream, error = format!("{error:#}"), "a batch of lines could not be compressed")
+                tracing::error!(stream, error = format!("{error:#}"), "a batch of lines could not be compressed");
             }
         }
         self.positions.handled(&stream, from);

@@ -59,8 +59,8 @@ mod tests {
 
     #[test]
     fn rates_are_read() {
-        assert_eq!(parse_rate("rate(1 hour)"), Some(Duration::from_secs(3600)));
-        assert_eq!(parse_rate("rate(5 minutes)"), Some(Duration::from_secs(300)));
+        assert_eq!(parse_rate("rate(1 hour)"), Some(Duration::from_hours(1)));
+        assert_eq!(parse_rate("rate(5 minutes)"), Some(Duration::from_mins(5)));
         for bad in ["", "rate(0 hours)", "rate(1 week)", "cron(0 * * * ? *)", "rate(1hour)"] {
             assert_eq!(parse_rate(bad), None, "{bad}");
         }

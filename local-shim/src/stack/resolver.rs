@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{ACCOUNT, FUNCTION, NAME, REGION};
 use crate::aws::sqs;
 
+/// The type of a queue in a template.
 const QUEUE: &str = "AWS::SQS::Queue";
 
 /// The sections of a template that its resources refer to.

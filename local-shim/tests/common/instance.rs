@@ -137,7 +137,7 @@ impl Instance {
 
     /// Invokes it and waits for its answer.
     pub async fn invoke(&self, request_id: &str, payload: Vec<u8>) -> Answer {
-        let gone = |_| FunctionError {
+        let gone = |()| FunctionError {
             error_type: "Runtime.ExitError".to_owned(),
             message: "the function's process is gone".to_owned(),
         };

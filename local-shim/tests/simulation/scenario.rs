@@ -731,7 +731,7 @@ impl Simulation {
         self.print(&id, vec![format!("{END_LINE}0")], &[]);
         let at = self.world.clock().millis();
         self.change(&id, |task| {
-            task.stopped = Some(Stopped { at, code: "EssentialContainerExited", exit_code: Some(0) })
+            task.stopped = Some(Stopped { at, code: "EssentialContainerExited", exit_code: Some(0) });
         });
         self.tell_task(&id, "STOPPED");
         self.world.wait(120_000).await;
@@ -797,7 +797,7 @@ impl Simulation {
         self.print(&id, vec![last], &[]);
         let at = self.world.clock().millis();
         self.change(&id, |task| {
-            task.stopped = Some(Stopped { at, code: "EssentialContainerExited", exit_code: Some(0) })
+            task.stopped = Some(Stopped { at, code: "EssentialContainerExited", exit_code: Some(0) });
         });
         self.tell_task(&id, "STOPPED");
         self.world.wait(60_000).await;

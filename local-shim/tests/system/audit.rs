@@ -92,7 +92,7 @@ async fn entries_are_found_by_actor_action_resource_outcome_and_time_page_by_pag
         assert_eq!(admin.post("/secrets", &secret).await.status, 201);
         assert_eq!(viewer.get(&format!("/secrets/s{number}")).await.status, 403);
         // Some entries are a day older than others.
-        clock.move_on(Duration::from_secs(6 * 3600));
+        clock.move_on(Duration::from_hours(6));
     }
     assert_eq!(entries(admin, "actor=v@example.com&outcome=refused").await.len(), 7);
     assert_eq!(entries(admin, "action=secrets:create").await.len(), 7);

@@ -239,7 +239,7 @@ async fn the_log_of_a_run_that_lasted_for_days_is_completed_too() {
     }
     let delete = dynamodb.delete_item().table_name("runvoy-local-log-heads").key("execution_id", text(&id));
     delete.send().await.unwrap();
-    clock.move_on(Duration::from_secs(1800));
+    clock.move_on(Duration::from_mins(30));
     let report = reconcile(&system.admin).await;
     assert!(issues(&report).contains(&issue("info", "execution", &id)), "{report:#}");
     assert_eq!(reconcile(&system.admin).await["reconciled_count"], 0);

@@ -98,7 +98,7 @@ async fn a_paused_schedule_does_not_run_and_goes_on_when_it_is_resumed() {
     let paused = admin.put("/schedules/hourly", &json!({"enabled": false})).await;
     assert_eq!((paused.status.as_u16(), &paused.json()["schedule"]["next_at"]), (200, &Value::Null), "{}", paused.text);
     assert_eq!(admin.get("/schedules/hourly/next").await.json()["times"].as_array().unwrap().len(), 5);
-    clock.move_on(Duration::from_secs(2 * 3600));
+    clock.move_on(Duration::from_hours(2));
     tokio::time::sleep(Duration::from_millis(200)).await;
     system.shim.events_handled().await;
     assert_eq!(admin.get("/schedules/hourly").await.json()["schedule"]["recent"], Value::Null);

@@ -60,7 +60,7 @@ async fn a_run_with_more_secrets_than_ecs_takes_is_refused_as_the_callers_fault(
     let system = System::start().await;
     let mut names = Vec::new();
     for number in 0..100 {
-        let name = format!("{:0>128}", number);
+        let name = format!("{number:0>128}");
         let body = json!({"name": name, "key_name": format!("S{number}_{}", "x".repeat(120)), "value": VALUE});
         assert_eq!(system.admin.post("/secrets", &body).await.status, 201);
         names.push(name);

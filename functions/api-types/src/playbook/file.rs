@@ -8,6 +8,7 @@ const MAX_FILE_BYTES: usize = 128 * 1024;
 /// Brackets that may be open at one place of a file, and lists that may begin in one line. The time that the parser takes grows with the
 /// square of them: 2,000 take some 30 ms, and 60,000 would take 18 s. Brackets of a script count too, so that there is room for those.
 const MAX_NESTING: usize = 2000;
+/// Fields that a file may have. Others are told, because a misspelt one would mean nothing.
 const FIELDS: [&str; 14] = [
     "approvals",
     "description",
@@ -24,7 +25,9 @@ const FIELDS: [&str; 14] = [
     "slots",
     "on_conflict",
 ];
+/// The same for `approvals`.
 const APPROVALS_FIELDS: [&str; 3] = ["count", "by", "expires"];
+/// The same for a parameter.
 const PARAMETER_FIELDS: [&str; 10] =
     ["name", "type", "label", "description", "default", "required", "allowed", "pattern", "min_length", "max_length"];
 

@@ -15,6 +15,7 @@ use crate::{
     time,
 };
 
+/// Indexes of the table.
 const BY_ACTOR: &str = "by-actor";
 const BY_RESOURCE: &str = "by-resource";
 const BY_REQUEST: &str = "by-request";

@@ -1,20 +1,10 @@
 //! Tells who a caller is by the API key that the request presents.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
-
-use super::Role;
+use super::{KeyUse, Role};
 use crate::{
     App, Email, Error, Result,
     key::{self, ApiKey, ApiKeyHash, KeyScope},
-    user,
 };
-
-/// The shortest time between two refreshes of `last_used`.
-const LAST_USED_INTERVAL: Duration = Duration::from_secs(60);
-/// The time that a request may wait for that refresh after its own work is done.
-const REFRESH_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The user that a request comes from, and the key that it presents.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,18 +26,10 @@ impl Principal {
     }
 }
 
-/// A use of a key that is to be written down.
-#[derive(Debug)]
-pub struct KeyUse {
-    email: Email,
-    key_hash: ApiKeyHash,
-    at: Timestamp,
-}
-
 /// The result of looking a presented key up.
 #[derive(Debug)]
 pub enum Authenticated {
-    /// The key works. The second part is there when `last_used` is older than a minute: the caller passes it to [`note_use`] beside
+    /// The key works. The second part is there when `last_used` is older than a minute: the caller passes it to [`note_use`](super::note_use) beside
     /// its own work.
     Yes(Principal, Option<KeyUse>),
     /// The key is known and does not work: it was revoked, or has expired. Whose it is goes into the audit.
@@ -77,9 +59,7 @@ pub async fn authenticate(app: &App, key: Option<&str>) -> Result<Authenticated>
 /// [`Error::UnknownApiKey`]; [`Error::Aws`] when DynamoDB fails.
 pub async fn authenticate_hash(app: &App, hash: ApiKeyHash) -> Result<Authenticated> {
     let record = key::find(app, &hash).await?.ok_or(Error::UnknownApiKey)?;
-    let now = app.now();
-    let is_fresh = record.last_used.is_some_and(|last| now.duration_since(last).unsigned_abs() < LAST_USED_INTERVAL);
-    let key_use = (!is_fresh).then(|| KeyUse { email: record.email.clone(), key_hash: hash.clone(), at: now });
+    let key_use = KeyUse::to_note(app, &record);
     let refusal = refusal(app, &record);
     let principal = Principal {
         email: record.email,
@@ -110,27 +90,4 @@ fn refusal(app: &App, record: &key::ApiKeyRecord) -> Option<Error> {
 /// [`Error::Aws`] when DynamoDB fails.
 pub(crate) async fn still_works(app: &App, hash: &ApiKeyHash) -> Result<bool> {
     Ok(key::find(app, hash).await?.is_some_and(|record| refusal(app, &record).is_none()))
-}
-
-/// Writes down when a key was used, on the user and on the key. A failure or a slow table is logged and costs the request half
-/// a second at most. The caller awaits it, because Lambda freezes an instance once the answer is sent.
-pub async fn note_use(app: &App, key_use: &KeyUse) {
-    let written = tokio::select! {
-        written = write_use(app, key_use) => written,
-        () = app.sleep(REFRESH_TIMEOUT) => Err(Error::internal("the write took too long")),
-    };
-    if let Err(error) = written {
-        tracing::debug!(error = %error.chain(), "last_used was not refreshed");
-    }
-}
-
-async fn write_use(app: &App, key_use: &KeyUse) -> Result<()> {
-    app.aws
-        .dynamodb
-        .transact_write_items()
-        .transact_items(user::note_use(app, &key_use.email, key_use.at)?)
-        .transact_items(key::note_use(app, &key_use.key_hash, key_use.at)?)
-        .send()
-        .await?;
-    Ok(())
 }

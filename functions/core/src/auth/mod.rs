@@ -2,10 +2,12 @@
 
 mod action;
 pub mod authenticate;
+mod last_used;
 pub mod policy;
 
 pub use action::Action;
 pub(crate) use authenticate::still_works;
-pub use authenticate::{Authenticated, KeyUse, Principal, authenticate, authenticate_hash, note_use, presented};
+pub use authenticate::{Authenticated, Principal, authenticate, authenticate_hash, presented};
+pub use last_used::{KeyUse, note_use};
 pub use policy::Resource;
 pub use runvoy_api_types::Role;

@@ -119,6 +119,7 @@ pub enum ConfigError {
     Bad { name: &'static str, got: String, wants: &'static str },
 }
 
+/// Kinds of values, in the words of an error.
 const URL: &str = "an http:// or https:// URL";
 const ORIGINS: &str = "origins such as https://app.example.com, separated by commas, or *";
 

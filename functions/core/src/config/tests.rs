@@ -48,7 +48,7 @@ fn defaults_fill_what_the_template_leaves_out() {
     let config = read(&complete()).unwrap();
     assert_eq!(config.request_timeout, Some(Duration::from_secs(30)));
     assert!(config.web_url.is_none() && !config.allowed_origins.any);
-    assert_eq!(config.log_retention, Duration::from_secs(30 * 86_400));
+    assert_eq!(config.log_retention, Duration::from_hours(720));
     assert_eq!(config.secrets_prefix, "/runvoy/secrets");
     assert_eq!(config.subnets, ["subnet-1", "subnet-2"]);
     assert_eq!(config.websocket_url(), "wss://abc.example.com/prod");

@@ -28,7 +28,7 @@ const FREE_DISK: u32 = 20;
 /// The part of the price that Spot costs. It changes with demand; AWS promises "up to 70 %" less.
 const SPOT: f64 = 0.3;
 /// The shortest time that Fargate bills.
-const SHORTEST: Duration = Duration::from_secs(60);
+const SHORTEST: Duration = Duration::from_mins(1);
 
 /// The size of a task, as ECS tells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub(super) fn estimate(region: &str, usage: &TaskSize, billed: Duration) -> Opti
 mod tests {
     use super::*;
 
-    const HOUR: Duration = Duration::from_secs(3600);
+    const HOUR: Duration = Duration::from_hours(1);
 
     #[test]
     fn the_cost_is_that_of_the_hours_the_size_and_the_architecture() {

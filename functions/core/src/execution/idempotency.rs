@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::{ExecutionRecord, TaskId, list, task};
 use crate::{App, Error, Result, auth::Principal, digest::digest, error::Service, time};
 
+/// The index of the executions table in which only executions with a key are.
 const BY_KEY: &str = "by-idempotency-key";
 
 /// A key and the request that it was sent with.

@@ -17,6 +17,7 @@ use crate::{
 const MAX_REASON: usize = 255;
 /// Pauses between calls of StopTask for a task that ECS does not know yet. Each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The last of these pauses. All together are three seconds, within which ECS knows each task.
 const LAST_PAUSE: Duration = Duration::from_millis(1600);
 
 /// The result of a request to stop an execution.

@@ -15,6 +15,7 @@ use crate::{
     time,
 };
 
+/// Indexes of the executions table.
 const BY_STARTED_AT: &str = "by-started-at";
 const BY_STATUS: &str = "by-status";
 const BY_CREATED_BY: &str = "by-created-by";
@@ -103,6 +104,9 @@ struct Listed {
 }
 
 /// One page, and where the next one starts if there is one.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails, and [`Error::Invalid`] for an image or a cursor that is none.
 pub async fn page(app: &App, page: &ExecutionsPage) -> Result<(Vec<Execution>, Option<Cursor>)> {
     let mut sources = Vec::new();
     let filter = &page.filter;

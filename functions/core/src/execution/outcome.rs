@@ -134,7 +134,9 @@ const fn cause(mark: &'static str, words: &'static str, hint: &'static str) -> C
     Cause { mark, words, hint }
 }
 
+/// The hint for an image of another architecture.
 const WRONG_ARCHITECTURE: &str = "register it with the right runtime_platform";
+/// Marks of ECS's and the runner's words for a failure, each with words for a person and a hint.
 const CAUSES: [Cause; 11] = [
     cause("exec format error", "the image is built for another CPU architecture", WRONG_ARCHITECTURE),
     cause(

@@ -198,6 +198,9 @@ impl ExecutionRecord {
 
 /// Writes the record of a task that ECS has accepted, the request that it was asked with, and the audit's entries of the run, all or none.
 /// An event of the task may have made the record, and its entries, already; what it wrote stays.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
 pub async fn create(
     app: &App,
     new: &NewExecution,
@@ -283,6 +286,9 @@ async fn merge(app: &App, new: &NewExecution) -> Result<ExecutionRecord> {
 }
 
 /// The execution with this id, strongly consistent.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
 pub async fn find(app: &App, id: &ExecutionId) -> Result<Option<ExecutionRecord>> {
     match locate(app, id).await? {
         Some(Located::Execution(record)) => Ok(Some(*record)),
@@ -371,6 +377,9 @@ pub enum Changed {
 
 /// Moves an execution to a status by one conditional write, if [`Status::can_become`] allows it. Events that arrive in any order
 /// and any number of times therefore lead to the same end.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
 pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -> Result<Changed> {
     let mut expression = "SET #status = :to".to_owned();
     let mut condition = condition(to);
@@ -466,6 +475,9 @@ fn condition(to: Status) -> String {
 }
 
 /// Notes that the command has ended and its task has not. Changes nothing when the task has.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
 pub async fn note_ending(app: &App, id: &ExecutionId, task: &TaskId, exit_code: i32, at: Timestamp) -> Result<()> {
     let fields = [("exit_code".to_owned(), number(exit_code)), ("at".to_owned(), string(time::rfc3339(at)))];
     let ending = AttributeValue::M(fields.into());
@@ -473,6 +485,9 @@ pub async fn note_ending(app: &App, id: &ExecutionId, task: &TaskId, exit_code: 
 }
 
 /// Notes the commit that the sidecar has checked out, on the execution and in the audit, once.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
 pub async fn note_commit(app: &App, id: &ExecutionId, task: &TaskId, commit: &str) -> Result<()> {
     let Some(record) = find(app, id).await? else { return Ok(()) };
     let Execution { created_by_request_id, asked, .. } = &record.execution;

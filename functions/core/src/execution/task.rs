@@ -31,6 +31,7 @@ use crate::{
     run::entries,
 };
 
+/// Tags of a task, from which a record can be made that lacks.
 pub(crate) const TAG_CREATED_BY: &str = "CreatedBy";
 pub(super) const TAG_IMAGE_ID: &str = "ImageId";
 pub(super) const TAG_SOURCE: &str = "Source";
@@ -50,7 +51,7 @@ pub fn is_arm(name: &str, value: Option<&str>) -> bool {
 
 /// The time in which DescribeTasks may not show a task yet that ECS has started or told of in an event. AWS gives no figure ("RunTask",
 /// eventual consistency); a minute is generous.
-pub(crate) const CONSISTENT_AFTER: Duration = Duration::from_secs(60);
+pub(crate) const CONSISTENT_AFTER: Duration = Duration::from_mins(1);
 
 /// A task as ECS describes it, in an event or in the answer of DescribeTasks.
 #[derive(Clone, Debug, Default)]
@@ -328,9 +329,9 @@ pub(crate) async fn recover(app: &App, id: &TaskId) -> Result<Option<ExecutionRe
     let variable = |container: &str, name: &str| {
         task.overrides()
             .into_iter()
-            .flat_map(|overrides| overrides.container_overrides())
+            .flat_map(aws_sdk_ecs::types::TaskOverride::container_overrides)
             .filter(|one| one.name() == Some(container))
-            .flat_map(|one| one.environment())
+            .flat_map(aws_sdk_ecs::types::ContainerOverride::environment)
             .find(|variable| variable.name() == Some(name))
             .and_then(|variable| variable.value())
             .map(str::to_owned)

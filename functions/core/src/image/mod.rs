@@ -183,6 +183,9 @@ pub async fn page(app: &App, request: &PageRequest) -> Result<Page<Image>> {
 }
 
 /// All images, oldest first.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
 pub async fn list(app: &App) -> Result<Vec<Image>> {
     let items: Vec<ImageItem> = table::scan(&app.aws.dynamodb, &app.config.tables.images).await?;
     let default = items.iter().find(|item| item.image_id == DEFAULT_KEY).map(|item| item.image.image_id.clone());

@@ -18,6 +18,7 @@ use aws_sdk_ecs::{
 use super::{Image, ImageId};
 use crate::{App, Error, Result, config::Config, digest::digest, error::Service, secret::SecretName};
 
+/// Names of the containers of a task, which are in the names of its log streams too.
 pub const RUNNER: &str = "runner";
 pub const SIDECAR: &str = "sidecar";
 
@@ -25,6 +26,7 @@ pub const SIDECAR: &str = "sidecar";
 const VOLUME: &str = "workspace";
 /// The path of the workspace in both containers. `runner.sh` knows the same, and makes a folder where there is no volume.
 const WORKSPACE: &str = "/workspace";
+/// The scripts of the containers.
 const RUNNER_SCRIPT: &str = include_str!("runner.sh");
 const SIDECAR_SCRIPT: &str = include_str!("sidecar.sh");
 
@@ -42,7 +44,7 @@ pub(crate) struct SecretVariable {
 
 /// The names of variables by which a secret gives a token for a repository. `sidecar.sh` knows the same.
 const GIT_TOKENS: [&str; 4] = ["GIT_TOKEN", "GITHUB_TOKEN", "GH_TOKEN", "GITLAB_TOKEN"];
-/// Separates an image's family from nothing more, for runs with a repository and without secrets.
+/// The end of the family of an image's task definition for runs with a repository and without secrets.
 const GIT_SUFFIX: &str = "-git";
 
 /// The part of a run that decides which task definition it needs.
@@ -77,6 +79,7 @@ pub(crate) fn family_for(config: &Config, image: &Image, needs: Needs<'_>) -> St
 
 /// Pauses while another registration of the same family goes on. Each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The last of these pauses.
 const LAST_PAUSE: Duration = Duration::from_millis(1600);
 /// Characters that a family may have ("RegisterTaskDefinition", Amazon ECS API Reference).
 const MAX_FAMILY: usize = 255;
@@ -161,10 +164,7 @@ pub(crate) async fn register(app: &App, image: &Image, needs: Needs<'_>) -> Resu
         .set_tags(Some(tags(image)));
     let mut pause = FIRST_PAUSE;
     loop {
-        let error = match call.clone().send().await {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
+        let Err(error) = call.clone().send().await else { return Ok(()) };
         let message = error.message().unwrap_or_default();
         // AWS does not document this error, which ends by itself.
         let is_conflict = message.contains("concurrent attempts");

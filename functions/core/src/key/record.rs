@@ -47,7 +47,7 @@ const FIRST: &str = "claimed";
 /// The longest name of a key, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 /// The longest life that a key can be given. Without one, it lives until it is deleted.
-const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+const MAX_LIFETIME: Duration = Duration::from_hours(87600);
 
 /// A key that is to be made.
 #[derive(Clone, Debug)]

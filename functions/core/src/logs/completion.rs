@@ -41,13 +41,14 @@ const PAUSE_OF_COMPARISON: Duration = Duration::from_secs(1);
 const PAUSE_AFTER_END: Duration = Duration::from_millis(250);
 /// The time that an invocation tries while CloudWatch refuses its calls, or while a long log is compared. The rest of its 120 seconds is for
 /// the viewers.
-const THROTTLED_TIMEOUT: Duration = Duration::from_secs(60);
+const THROTTLED_TIMEOUT: Duration = Duration::from_mins(1);
 /// The time that a comparison may take for an event. The newest lines are compared first.
 const COMPARISON_TIMEOUT: Duration = Duration::from_secs(30);
 /// The time that a reader waits for a comparison, and for the end of a log to appear. The pause between two looks doubles.
 const READER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The first of these pauses.
 const PAUSE_FOR_READER: Duration = Duration::from_millis(250);
-/// LogCursor a task's end, makes its log complete: copies the lines that the store lacks from CloudWatch, until CloudWatch shows the
+/// After a task's end, makes its log complete: copies the lines that the store lacks from CloudWatch, until CloudWatch shows the
 /// runner's last line or [`LOG_TIMEOUT`] has passed. If the runner could not print a last line, one is added that says how the task
 /// ended. Returns the head of the complete log, whose viewers are then to be served.
 ///
@@ -108,7 +109,7 @@ pub async fn complete(app: &App, id: &ExecutionId, stop: &Stop) -> Result<Option
     }
 }
 
-/// LogCursor a command's end, whose task may go on for a minute: makes a log that is watched complete up to the runner's last line. An earlier
+/// After a command's end, whose task may go on for a minute: makes a log that is watched complete up to the runner's last line. An earlier
 /// batch may be late, and viewers that take the last line for the end must not miss it. Returns the head, whose viewers are then to be
 /// told; `None` if the log is not watched, or CloudWatch does not show the last line soon, and the task's end is waited for.
 ///

@@ -5,9 +5,9 @@ mod cloudwatch;
 mod comparison;
 pub mod completion;
 pub mod end_line;
-mod event;
 pub mod head;
 pub mod read;
+mod split;
 pub mod store;
 
 pub use batch::Batch;

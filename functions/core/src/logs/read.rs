@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{
     LogEvent, LogHead,
     cloudwatch::{self, Span},
-    completion, event, head, store,
+    completion, head, split, store,
 };
 use crate::{
     App, Error, Result,
@@ -26,7 +26,7 @@ const MAX_UNCOMPRESSED: usize = 40 * 1024 * 1024;
 
 /// The time that a page of the store is filled. The API answers within 30 seconds, and clients ask for the next page.
 const LONGEST_PAGE: Duration = Duration::from_secs(5);
-/// LogCursor each of so many events, the clock is read.
+/// After each of so many events, the clock is read.
 const EVENTS_A_LOOK: usize = 64;
 
 /// The limit of the size of a page.
@@ -248,7 +248,7 @@ async fn from_cloudwatch(
         let (events, next) =
             cloudwatch::page(app, &task, Span::default(), place.clone(), record.nonce.as_deref()).await?;
         let before = page.events.len();
-        for event in events.into_iter().flat_map(event::split) {
+        for event in events.into_iter().flat_map(split::split) {
             // The next page begins where an answer of CloudWatch does, so a part of one is taken back.
             if !page.push(event)? && before > 0 {
                 page.events.truncate(before);

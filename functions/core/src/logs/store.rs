@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use super::{
     LogEvent, LogHead,
     batch::{self, Batch, Packed},
-    event, head,
+    head, split,
 };
 use crate::{
     App, Error, Result,
@@ -50,7 +50,7 @@ pub async fn append(
     complete: bool,
     fan_out: Option<&str>,
 ) -> Result<Appended> {
-    let mut events: Vec<LogEvent> = events.into_iter().flat_map(event::split).collect();
+    let mut events: Vec<LogEvent> = events.into_iter().flat_map(split::split).collect();
     // CloudWatch delivers lines in this order, with few exceptions.
     let is_ascending = events.is_sorted_by(|one, next| one.event_id < next.event_id);
     if !is_ascending {
@@ -256,6 +256,9 @@ pub(crate) async fn tail(app: &App, id: &ExecutionId) -> Result<Vec<LogEvent>> {
 }
 
 /// The next batches after a sequence number, as many as one answer of DynamoDB carries (1 MB); empty when there are none.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails, or a batch cannot be unpacked.
 pub async fn after(app: &App, id: &ExecutionId, sequence: u64) -> Result<Vec<Batch>> {
     items_after(app, id, sequence).await?.into_iter().map(Batch::from_item).collect()
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 /// The pause before the first repetition. Each further one is twice as long.
 const FIRST: Duration = Duration::from_secs(5);
 /// The longest pause: a receiver that was down for long gets what it missed within an hour.
-const LONGEST: Duration = Duration::from_secs(3600);
+const LONGEST: Duration = Duration::from_hours(1);
 /// The time from the first try after which a delivery is given up.
-pub(super) const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
+pub(super) const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
 
 /// The pause after so many tries.
 pub(super) fn pause(attempts: u32) -> Duration {

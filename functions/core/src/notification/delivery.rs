@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The time for which deliveries are kept.
-pub(super) const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+pub(super) const KEPT: Duration = Duration::from_hours(720);
 /// The time that an invocation has for one try. After that, another may send the message.
 const LEASE: Duration = Duration::from_secs(45);
 /// Deliveries in an answer.

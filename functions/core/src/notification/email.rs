@@ -31,7 +31,7 @@ pub(super) async fn is_confirmed(app: &App, id: &str) -> Result<bool> {
             let arns = listed.subscriptions().iter().filter_map(|subscription| subscription.subscription_arn());
             Ok(arns.into_iter().any(|arn| arn.starts_with("arn:") && arn != PENDING))
         }
-        Err(error) if error.as_service_error().is_some_and(|error| error.is_not_found_exception()) => Ok(false),
+        Err(error) if error.as_service_error().is_some_and(aws_sdk_sns::operation::list_subscriptions_by_topic::ListSubscriptionsByTopicError::is_not_found_exception) => Ok(false),
         Err(error) => Err(Error::aws(Service::Sns)(error)),
     }
 }
@@ -40,7 +40,13 @@ pub(super) async fn is_confirmed(app: &App, id: &str) -> Result<bool> {
 pub(super) async fn delete_topic(app: &App, id: &str) -> Result<()> {
     match app.aws.sns.delete_topic().topic_arn(topic(app, id)).send().await {
         Ok(_) => Ok(()),
-        Err(error) if error.as_service_error().is_some_and(|error| error.is_not_found_exception()) => Ok(()),
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(aws_sdk_sns::operation::delete_topic::DeleteTopicError::is_not_found_exception) =>
+        {
+            Ok(())
+        }
         Err(error) => Err(Error::aws(Service::Sns)(error)),
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{App, Error, Result, error::Service, random::random_text, time};
 
 /// The time for which the key before the last rotation signs, too, so that a receiver can change over without losing a message.
-pub(super) const OVERLAP: Duration = Duration::from_secs(24 * 3600);
+pub(super) const OVERLAP: Duration = Duration::from_hours(24);
 /// Marks a text as a signing key, for people and for programs that look for leaked keys.
 const PREFIX: &str = "whsec_";
 

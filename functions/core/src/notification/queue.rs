@@ -12,12 +12,13 @@ use crate::{App, Error, RequestId, Result, error::Service, execution::ExecutionI
 /// Messages of one call ("SendMessageBatch", Amazon SQS API Reference).
 const MAX_BATCH: usize = 10;
 /// The longest delay of a message ("SendMessage").
-const MAX_DELAY: Duration = Duration::from_secs(900);
+const MAX_DELAY: Duration = Duration::from_mins(15);
 /// The longest time for which a message that was received can be hidden: 12 hours from its receipt ("ChangeMessageVisibility"), less an
 /// invocation's time.
-const MAX_HIDDEN: Duration = Duration::from_secs(12 * 3600 - 600);
+const MAX_HIDDEN: Duration = Duration::from_mins(710);
 /// The number of times that a batch is sent of which SQS did not take all.
 const ATTEMPTS: u32 = 4;
+/// The pause before the first repetition.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A message in the queue: one change for one notification.

@@ -31,6 +31,7 @@ const LINE_CHARS: usize = 300;
 const OWN_LINE: &str = "### runvoy ";
 /// The number of looks for the log's last line, which may come after the status, and the pause between two of them.
 const LOOKS: u32 = 6;
+/// The pause between two looks: three seconds for all.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The result of handling a message.

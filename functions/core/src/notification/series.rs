@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The time for which a series is remembered after its last end: longer than a quarter, for what runs at its end.
-const REMEMBERED: Duration = Duration::from_secs(120 * 24 * 3600);
+const REMEMBERED: Duration = Duration::from_hours(2880);
 /// The number of times that an end is decided again because another end of the series came in between.
 const ATTEMPTS: u32 = 12;
 /// The part that the newest success has in the usual time.

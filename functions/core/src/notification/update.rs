@@ -142,6 +142,9 @@ pub async fn rotate(app: &App, record: &NotificationRecord, actor: &Actor) -> Re
 
 /// Sends a message that says that it is a test, once, also while the notification is paused. To a recipient who has not confirmed the
 /// address, sends the question again. Returns the id of the delivery.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB, SNS or SQS fails.
 pub async fn try_out(app: &App, record: &NotificationRecord, actor: &Actor) -> Result<String> {
     let name = &record.notification.name;
     audit::write(app, &Entry::done(app, actor, Action::TestNotification, audit_name(name))).await?;

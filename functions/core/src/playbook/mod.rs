@@ -29,6 +29,7 @@ use crate::{
 const HEAD: u64 = 0;
 /// The partition of the index that lists the playbooks that are not deleted.
 const LISTING: &str = "playbooks";
+/// The index of the newest versions, by name.
 const BY_NAME: &str = "by-name";
 
 /// An item with the version 0: the newest version of a playbook.
@@ -98,6 +99,7 @@ pub fn source(name: &PlaybookName, version: u64) -> String {
     format!("{SOURCE}{name}@{version}")
 }
 
+/// The beginning of the source of a playbook's executions: `playbook:NAME@VERSION`.
 const SOURCE: &str = "playbook:";
 
 /// The name of the playbook in the source of an execution, if it has one.

@@ -21,7 +21,7 @@ pub(super) async fn check(
     for name in abandoned {
         match secret::clear_abandoned(app, name, request_id).await {
             Ok(true) => {
-                findings.mended("secret", name.as_str(), "its creation or deletion was left halfway", "removed it")
+                findings.mended("secret", name.as_str(), "its creation or deletion was left halfway", "removed it");
             }
             Ok(false) => {}
             Err(error) => findings.failed("secret", name.as_str(), &error),

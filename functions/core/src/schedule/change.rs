@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The time that a change may be under way before it counts as abandoned. No invocation works on it for so long.
-pub(super) const ABANDONED_AFTER: Duration = Duration::from_secs(60);
+pub(super) const ABANDONED_AFTER: Duration = Duration::from_mins(1);
 
 /// The times of a schedule, as a caller gives them: one of the three, and a zone.
 #[derive(Clone, Debug, Default)]

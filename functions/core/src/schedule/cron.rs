@@ -7,6 +7,7 @@ use jiff::civil::{Date, Weekday};
 
 use crate::{Error, Result};
 
+/// Names of the months, as cron expressions may have them.
 const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 /// The days of the week by AWS's numbers, which begin with 1.
 const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
@@ -79,6 +80,7 @@ struct Field {
     first_name: u16,
 }
 
+/// The fields of an expression, with the numbers and names that each may have.
 const MINUTE: Field = Field { name: "minute", range: (0, 59), names: &[], first_name: 0 };
 const HOUR: Field = Field { name: "hour", range: (0, 23), names: &[], first_name: 0 };
 const DAY_OF_MONTH: Field = Field { name: "day of month", range: (1, 31), names: &[], first_name: 1 };

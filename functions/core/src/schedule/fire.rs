@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The delay from which a time counts as missed. Lambda repeats an event that failed after one minute and after two more.
-const MISSED_AFTER: Duration = Duration::from_secs(600);
+const MISSED_AFTER: Duration = Duration::from_mins(10);
 /// The image that an execution shows whose image is not known, because it could not start in the default image.
 const DEFAULT_IMAGE: &str = "default";
 /// The name in the audit of what acts at a schedule's time.

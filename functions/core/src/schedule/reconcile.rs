@@ -42,7 +42,7 @@ pub(crate) async fn check(app: &App, request_id: &RequestId, findings: &mut Find
     }
     for name in in_aws {
         let known = match name.parse() {
-            Ok(name) => record::read(app, &name).await.map(|record| record.is_some()).unwrap_or(true),
+            Ok(name) => record::read(app, &name).await.map_or(true, |record| record.is_some()),
             Err(_) => false,
         };
         if !known {

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// The time that a creation or deletion may be under way before it counts as abandoned. No invocation works on it for so long.
-const ABANDONED_AFTER: Duration = Duration::from_secs(60);
+const ABANDONED_AFTER: Duration = Duration::from_mins(1);
 
 /// The secret as the policies see it.
 pub fn resource(secret: &Secret) -> Resource<'_> {
@@ -190,6 +190,9 @@ pub async fn value(app: &App, name: &SecretName, actor: &Actor) -> Result<String
 }
 
 /// All secrets by name, without values. Makes no call to SSM.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
 pub async fn list(app: &App) -> Result<Vec<Secret>> {
     Ok(survey(app).await?.0)
 }

@@ -204,6 +204,9 @@ pub(crate) fn note_use(app: &App, email: &Email, at: Timestamp) -> Result<Transa
 }
 
 /// All users, sorted by address.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
 pub async fn list(app: &App) -> Result<Vec<User>> {
     let mut users: Vec<User> = records(app).await?.into_iter().map(|record| record.user).collect();
     users.sort_by(|a, b| a.email.cmp(&b.email));

@@ -26,7 +26,7 @@ use crate::{
 /// The index of connections by their id alone, which is all that a `$disconnect` event contains.
 const BY_CONNECTION: &str = "by-connection";
 /// The time that a connection's record lives. API Gateway closes every connection after two hours.
-const LIFETIME: Duration = Duration::from_secs(24 * 3600);
+const LIFETIME: Duration = Duration::from_hours(24);
 /// The time that the handshake of a connection may take after `connected_at`. Until then, API Gateway may not know the connection yet.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(3);
 /// The time in which the event of a new connection comes. After that, a viewer that was never served is handed over.
@@ -168,6 +168,9 @@ pub async fn add(app: &App, connection: &Connection, entry: &Entry) -> Result<()
 }
 
 /// The viewers of an execution, strongly consistent.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
 pub async fn of_execution(app: &App, id: &ExecutionId) -> Result<Vec<Viewer>> {
     let mut items = app
         .aws
@@ -222,6 +225,9 @@ pub(super) async fn adopt(app: &App, connection: &Connection) -> Result<Option<C
 }
 
 /// Removes the record of a viewer by its connection id.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
 pub async fn remove_by_id(app: &App, connection_id: &str) -> Result<()> {
     let found = app
         .aws

@@ -40,6 +40,7 @@ const HANDSHAKE_PAUSES: (Duration, Duration) = (Duration::from_millis(10), Durat
 const FULL_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// The number of times that a frame is sent that API Gateway fails to take for another reason, and the pause before the first repetition.
 const POST_ATTEMPTS: u32 = 3;
+/// The first pause between them.
 const POST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Sends a viewer the lines that it lacks, or makes sure that another invocation does. The holder of a lease renews it every 2
@@ -311,12 +312,9 @@ async fn post(app: &App, connection: &Connection, frame: String, turn: &mut Turn
     let mut attempt = 1;
     loop {
         let call = app.aws.websocket.post_to_connection().connection_id(&connection.key.connection_id);
-        let error = match call.data(frame.clone()).send().await {
-            Ok(_) => {
-                turn.has_taken = true;
-                return Ok(Sent::Yes);
-            }
-            Err(error) => error,
+        let Err(error) = call.data(frame.clone()).send().await else {
+            turn.has_taken = true;
+            return Ok(Sent::Yes);
         };
         match error.as_service_error() {
             Some(PostToConnectionError::GoneException(_)) => {

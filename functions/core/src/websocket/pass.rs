@@ -212,7 +212,7 @@ pub(super) async fn serve(app: App, mut member: Connection, plan: Plan, until: A
             let late = pin!(app.sleep(FRAME_TIMEOUT));
             match select(post, late).await {
                 Either::Left((answer, _)) => Ok(answer),
-                Either::Right((_, post)) => Err(post),
+                Either::Right(((), post)) => Err(post),
             }
         };
         match answer {

@@ -15,7 +15,8 @@ use crate::{
     table,
 };
 
-const LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// The time for which a token works: a viewer of a long run may come back after a day.
+const LIFETIME: Duration = Duration::from_hours(24);
 
 /// An item of the tokens table.
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,11 +49,17 @@ pub struct Token {
 
 /// Creates a token for an execution and returns the URL that a viewer connects to. `address` is that of the API, as the caller
 /// reached it.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
 pub async fn issue(app: &App, id: &ExecutionId, address: &str, to: &Principal) -> Result<String> {
     store(app, id, address, to, random_text::<24>()?).await
 }
 
 /// As [`issue`], but the same `seeds` give the same token each time. They must be secret.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
 pub async fn issue_again(app: &App, id: &ExecutionId, address: &str, to: &Principal, seeds: &[&str]) -> Result<String> {
     let mut hash = Sha256::new().chain_update("runvoy websocket\0").chain_update(id.as_str());
     for seed in seeds {

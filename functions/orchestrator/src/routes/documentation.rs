@@ -14,6 +14,7 @@ use serde_json::json;
 
 /// The description as `just openapi` writes it. A test compares it with the handlers.
 pub(crate) const DOCUMENT: &str = include_str!("../../../../docs/openapi.json");
+/// The name of the API's way to authenticate, within the description.
 const SCHEME: &str = "api_key";
 
 /// The document without its paths.

@@ -167,6 +167,9 @@ impl DynamoDb {
     }
 
     /// Deletes expired items. Returns how many there were.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
     pub fn sweep(&self) -> Result<usize> {
         if let Some(indexes) = &self.slow_indexes {
             indexes.lock().unwrap_or_else(PoisonError::into_inner).past.sweep_ttl()?;

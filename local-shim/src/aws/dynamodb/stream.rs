@@ -38,6 +38,7 @@ const SHOWN_FROM: i128 = 100_000_000_000_000_000_000;
 /// Finds a table's records by their numbers, as the library's queries ask for them.
 const INDEX: &str = "CREATE INDEX IF NOT EXISTS runvoy_stream_records
     ON _stream_records (table_name, CAST(sequence_number AS INTEGER))";
+/// Finds the number of the last record of a table.
 const LAST: &str = "SELECT MAX(CAST(sequence_number AS INTEGER)) FROM _stream_records WHERE table_name = ?1";
 /// Deletes the records before one. That one stays, because the library numbers the next record after the last that it finds.
 const DELETE: &str = "DELETE FROM _stream_records WHERE table_name = ?1 AND CAST(sequence_number AS INTEGER) < ?2";

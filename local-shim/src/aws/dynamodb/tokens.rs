@@ -10,7 +10,7 @@ use std::{
 };
 
 /// The time that a client token is known.
-const KEPT: Duration = Duration::from_secs(600);
+const KEPT: Duration = Duration::from_mins(10);
 
 /// The transactions of the last ten minutes that had a client token and were carried out.
 #[derive(Default)]

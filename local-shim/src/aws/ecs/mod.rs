@@ -93,7 +93,10 @@ impl Ecs {
     }
 
     /// Answers one call.
-    pub async fn call(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, AwsError> {
+    ///
+    /// # Errors
+    /// The error that ECS answers.
+    pub fn call(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, AwsError> {
         match operation {
             "RunTask" => self.run_task(parse(body)?, body),
             "StopTask" => self.stop_task(parse(body)?),

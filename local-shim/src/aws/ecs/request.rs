@@ -8,7 +8,9 @@ use crate::aws::AwsError;
 
 /// Tags that a resource may have, and the characters that each may have ("Tag", Amazon ECS API Reference).
 pub(super) const MAX_TAGS: usize = 50;
+/// Characters of the name of a tag.
 const MAX_TAG_KEY: usize = 128;
+/// Characters of the value of a tag.
 const MAX_TAG_VALUE: usize = 256;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

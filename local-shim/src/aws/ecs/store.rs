@@ -17,11 +17,12 @@ use super::{definition::TaskDefinition, task::Task};
 use crate::aws::state_file::{StateFile, database};
 
 /// The time that ECS shows a task after it has stopped, with its client token ("DescribeTasks", Amazon ECS API Reference).
-const SHOWN_AFTER_STOP: Duration = Duration::from_secs(3600);
+const SHOWN_AFTER_STOP: Duration = Duration::from_hours(1);
 /// The file of the database.
 const FILE: &str = "ecs.sqlite";
 /// Where earlier versions of this program kept the state: a file of all task definitions, and a folder with a file for each task.
 const EARLIER_DEFINITIONS: &str = "task-definitions.json";
+/// The folder of them.
 const EARLIER_TASKS: &str = "tasks";
 
 /// `forget_at` is the time, in milliseconds since 1970, from which ECS does not show a task any more. A task without it is open.

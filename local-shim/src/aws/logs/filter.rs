@@ -7,6 +7,7 @@ use crate::aws::{AwsError, error::write};
 
 /// Events and bytes of one answer of FilterLogEvents (Amazon CloudWatch Logs API Reference).
 const MAX_EVENTS: usize = 10_000;
+/// Bytes of one answer.
 const MAX_BYTES: usize = 1024 * 1024;
 /// Bytes of a stream that are read at a time.
 const READ: usize = 256 * 1024;

@@ -26,6 +26,7 @@ use super::{AwsError, error::parse};
 
 /// The file of a stream is named as the stream is, with this in place of slashes.
 const FILE_SUFFIX: &str = ".jsonl";
+/// Stands for a slash of a stream's name in the name of its file.
 const SLASH: &str = "+";
 
 /// A line in a log stream.
@@ -67,6 +68,9 @@ struct Inner {
 
 impl CloudWatchLogs {
     /// Opens these groups, each in a folder of its own, or in memory without a directory.
+    ///
+    /// # Errors
+    /// A folder cannot be made or read.
     pub fn open<'a>(directory: Option<PathBuf>, groups: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let start = u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or_default();
         let next = Arc::new(AtomicU64::new(start));
@@ -134,6 +138,9 @@ impl LogGroup {
     }
 
     /// Creates a stream, as the log driver does when its container starts.
+    ///
+    /// # Errors
+    /// The file of the stream cannot be made.
     pub fn create_stream(&self, name: &str) -> Result<()> {
         let mut streams = self.streams();
         if streams.contains_key(name) {
@@ -256,6 +263,9 @@ impl LogGroup {
     }
 
     /// Deletes all streams except the last ones by name, as a retention would.
+    ///
+    /// # Errors
+    /// A file cannot be deleted.
     pub fn keep_last(&self, count: usize) -> Result<()> {
         let names = self.stream_names()?;
         for name in &names[..names.len().saturating_sub(count)] {

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use crate::aws::state_file::{StateFile, replace_unsynced};
 
+/// The file of the positions, in the data directory.
 const FILE: &str = "log-positions.json";
 /// The time that changes are collected before they are written. What is lost with them is handed over once more.
 const WRITE_BEHIND: Duration = Duration::from_millis(200);

@@ -92,6 +92,9 @@ impl Scheduler {
     }
 
     /// Answers one call.
+    ///
+    /// # Errors
+    /// The error that EventBridge Scheduler answers.
     pub fn call(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, AwsError> {
         match operation {
             "CreateSchedule" => self.create(parse(body)?),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::definition::{Action, Definition};
 use crate::aws::{AwsError, state_file::database};
 
+/// The file of the database, in the data directory.
 const FILE: &str = "schedules.sqlite";
 
 /// `done` is the last time whose event is handled. Times are in milliseconds since 1970.

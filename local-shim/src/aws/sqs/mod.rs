@@ -121,6 +121,9 @@ impl Sqs {
     }
 
     /// Answers one call.
+    ///
+    /// # Errors
+    /// The error that SQS answers.
     pub fn call(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, AwsError> {
         match operation {
             "SendMessage" => self.send(parse(body)?),

@@ -11,6 +11,7 @@ use crate::{
     stack::{ACCOUNT, REGION},
 };
 
+/// The file of the database, in the data directory.
 const FILE: &str = "queues.sqlite";
 /// `at` is the time from which a message can be received. All times are in milliseconds since 1970.
 const SCHEMA: &str = "

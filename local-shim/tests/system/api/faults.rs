@@ -134,7 +134,7 @@ impl Prepared {
     async fn check(&self, case: &Case, what: &str, state: State) {
         let admin = &self.system.admin;
         // Moves the clock until a change that was left halfway counts as abandoned.
-        self.clock.move_on(Duration::from_secs(120));
+        self.clock.move_on(Duration::from_mins(2));
         let reconciled = admin.request(Method::POST, "/health/reconcile", &[], "").await;
         assert_eq!(reconciled.status, 200, "{what}: {}", reconciled.text);
         let report = reconciled.json()["report"].clone();

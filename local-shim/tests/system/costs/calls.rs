@@ -81,31 +81,31 @@ async fn each_request_makes_the_calls_it_must_and_no_more() {
     system.admin.run_to_end(json!({"command": "true", "secrets": ["s"]})).await;
 
     let key = ("dynamodb:GetItem", 1);
-    let (_, made) = calls(&system, get(&system.admin, "/health")).await;
+    let ((), made) = calls(&system, get(&system.admin, "/health")).await;
     assert_eq!(made, expected(&[]), "health");
     let mistyped = system.admin.with_key("runvoy_mistyped");
     let (_, made) = calls(&system, mistyped.get("/executions")).await;
     assert_eq!(made, expected(&[]), "a mistyped key is refused by its checksum");
-    let (_, made) = calls(&system, get(&system.admin, &format!("/executions/{id}/status"))).await;
+    let ((), made) = calls(&system, get(&system.admin, &format!("/executions/{id}/status"))).await;
     assert_eq!(made, expected(&[("dynamodb:GetItem", 2)]), "status");
-    let (_, made) = calls(&system, get(&system.admin, "/executions")).await;
+    let ((), made) = calls(&system, get(&system.admin, "/executions")).await;
     assert_eq!(made, expected(&[key, ("dynamodb:Query", 1)]), "list");
-    let (_, made) = calls(&system, get(&system.admin, "/executions?status=FAILED,SUCCEEDED")).await;
+    let ((), made) = calls(&system, get(&system.admin, "/executions?status=FAILED,SUCCEEDED")).await;
     assert_eq!(made, expected(&[key, ("dynamodb:Query", 2)]), "list by status");
     // The first reader completes the log, which has a test of its own.
     get(&system.admin, &format!("/executions/{id}/logs")).await;
-    let (_, made) = calls(&system, get(&system.admin, &format!("/executions/{id}/logs"))).await;
+    let ((), made) = calls(&system, get(&system.admin, &format!("/executions/{id}/logs"))).await;
     // The key, the execution, the log's head; which batches there are, and the first of them.
     assert_eq!(made, expected(&[("dynamodb:GetItem", 3), ("dynamodb:Query", 2)]), "logs");
-    let (_, made) = calls(&system, get(&system.admin, "/users")).await;
+    let ((), made) = calls(&system, get(&system.admin, "/users")).await;
     assert_eq!(made, expected(&[key, ("dynamodb:Scan", 1)]), "users");
-    let (_, made) = calls(&system, get(&system.admin, "/images")).await;
+    let ((), made) = calls(&system, get(&system.admin, "/images")).await;
     assert_eq!(made, expected(&[key, ("dynamodb:Scan", 1)]), "images");
-    let (_, made) = calls(&system, get(&system.admin, "/images/ubuntu:22.04")).await;
+    let ((), made) = calls(&system, get(&system.admin, "/images/ubuntu:22.04")).await;
     assert_eq!(made, expected(&[key, ("dynamodb:BatchGetItem", 1)]), "image");
-    let (_, made) = calls(&system, get(&system.admin, "/secrets")).await;
+    let ((), made) = calls(&system, get(&system.admin, "/secrets")).await;
     assert_eq!(made, expected(&[key, ("dynamodb:Scan", 1)]), "secrets: nothing of SSM");
-    let (_, made) = calls(&system, get(&system.admin, "/secrets/s")).await;
+    let ((), made) = calls(&system, get(&system.admin, "/secrets/s")).await;
     let read = [("dynamodb:GetItem", 2), ("ssm:GetParameter", 1), ("dynamodb:PutItem", 1)];
     assert_eq!(made, expected(&read), "secret, with its entry in the audit");
 
@@ -120,9 +120,9 @@ async fn each_request_makes_the_calls_it_must_and_no_more() {
         ("dynamodb:UpdateItem", 1),
     ];
     assert_eq!(made, expected(&create), "create a schedule");
-    let (_, made) = calls(&system, get(&system.admin, "/schedules")).await;
+    let ((), made) = calls(&system, get(&system.admin, "/schedules")).await;
     assert_eq!(made, expected(&[key, ("dynamodb:Scan", 1)]), "schedules: nothing of the Scheduler");
-    let (_, made) = calls(&system, get(&system.admin, "/schedules/hourly")).await;
+    let ((), made) = calls(&system, get(&system.admin, "/schedules/hourly")).await;
     assert_eq!(made, expected(&[("dynamodb:GetItem", 2)]), "schedule");
 
     // The key, the image, the task, and a token for its viewers. The execution's record and its entries of the audit are one transaction.
@@ -152,7 +152,7 @@ async fn each_request_makes_the_calls_it_must_and_no_more() {
     of_playbook[0].1 = 3;
     let (_, made) = calls(&system, system.admin.post("/playbooks/p/run", &json!({}))).await;
     assert_eq!(made, expected(&of_playbook), "run a playbook");
-    let (_, made) = calls(&system, get(&system.admin, "/playbooks")).await;
+    let ((), made) = calls(&system, get(&system.admin, "/playbooks")).await;
     assert_eq!(made, expected(&[key, ("dynamodb:Query", 1)]), "playbooks");
     // A query for the execution that has the idempotency key, while the image is read. Where one has it, the repeat reads it and makes a
     // token.
@@ -191,7 +191,7 @@ async fn each_change_makes_the_calls_it_must_and_no_more() {
     let (created, made) = calls(&system, admin.post("/users/create", &user)).await;
     assert_eq!(made, expected(&[key, write]), "create a user");
     let claim = format!("/claim/{}", created.json()["claim_token"].as_str().unwrap());
-    let (_, made) = calls(&system, get(admin, &claim)).await;
+    let ((), made) = calls(&system, get(admin, &claim)).await;
     assert_eq!(made, expected(&[key, write]), "claim a key");
     let (_, made) = calls(&system, admin.post("/users/revoke", &json!({"email": "new@example.com"}))).await;
     // The scan finds the viewers whose connections end with the user's keys.
@@ -252,13 +252,13 @@ async fn a_batch_of_lines_costs_three_writes_and_a_frame_a_viewer_however_many_w
     print("first").await;
 
     let batch = [("dynamodb:GetItem", 1), ("dynamodb:TransactWriteItems", 1)];
-    let (_, made) = calls_of(EVENT_PROCESSOR, &system, print("without a viewer")).await;
+    let ((), made) = calls_of(EVENT_PROCESSOR, &system, print("without a viewer")).await;
     assert_eq!(made, expected(&batch));
     let mut viewer = connect(&format!("{}&batch=true", started["websocket_url"].as_str().unwrap())).await.unwrap();
     Seen::default().read_until(&mut viewer, |seen| seen.messages().contains(&"without a viewer".to_owned())).await;
     system.shim.events_handled().await;
     for line in ["one", "two", "three"] {
-        let (_, made) = calls_of(EVENT_PROCESSOR, &system, print(line)).await;
+        let ((), made) = calls_of(EVENT_PROCESSOR, &system, print(line)).await;
         // Besides the batch: the query for viewers, one frame, and the release of the lease that the transaction took. The first of
         // these batches takes the viewer into the fan-out.
         let mut cost = [
@@ -282,7 +282,7 @@ async fn a_batch_of_lines_costs_three_writes_and_a_frame_a_viewer_however_many_w
         system.shim.events_handled().await;
         // This batch takes the new viewers into the fan-out.
         print(joined).await;
-        let (_, made) = calls_of(EVENT_PROCESSOR, &system, print(line)).await;
+        let ((), made) = calls_of(EVENT_PROCESSOR, &system, print(line)).await;
         // The execution is read for those that want its status.
         let cost = [
             ("dynamodb:GetItem", 2),
@@ -314,10 +314,10 @@ async fn cloudwatch_logs_is_read_for_viewers_and_for_the_first_reader_only() {
     .await;
     assert_eq!(made.get(read.0), None, "the end of a task that nobody watches: {made:?}");
     for expected in [Some(&read.1), None] {
-        let (_, made) = calls(&system, get(&system.admin, &format!("/executions/{id}/logs"))).await;
+        let ((), made) = calls(&system, get(&system.admin, &format!("/executions/{id}/logs"))).await;
         assert_eq!(made.get(read.0), expected, "{made:?}");
     }
-    let (_, made) = calls_of(EVENT_PROCESSOR, &system, async {
+    let ((), made) = calls_of(EVENT_PROCESSOR, &system, async {
         let started = system.admin.run("sleep 0.5").await;
         watch(connect(started["websocket_url"].as_str().unwrap()).await.unwrap()).await;
         system.shim.events_handled().await;

@@ -19,7 +19,7 @@ fn container<'a>(definition: &'a TaskDefinition, name: &str) -> Option<&'a Conta
 }
 
 fn secrets(container: &ContainerDefinition) -> Vec<&str> {
-    container.secrets().iter().map(|secret| secret.name()).collect()
+    container.secrets().iter().map(aws_sdk_ecs::types::Secret::name).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

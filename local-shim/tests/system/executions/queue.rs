@@ -233,7 +233,7 @@ async fn a_queued_run_whose_image_or_user_is_gone_fails_and_says_why() {
     let system = System::start().await;
     let image = system.admin.post("/images/register", &json!({"image": "gone:1"})).await.json();
     let queued = run_without_capacity(&system, json!({"command": "true", "image": "gone:1"})).await;
-    let image = image["image_id"].as_str().map(str::to_owned).unwrap_or_else(|| "gone:1".to_owned());
+    let image = image["image_id"].as_str().map_or_else(|| "gone:1".to_owned(), str::to_owned);
     let deleted = system.admin.delete(&format!("/images/{image}")).await;
     assert_eq!(deleted.status, 200, "{}", deleted.text);
     assert_eq!(system.admin.process(SWEEP).await.status, 200);

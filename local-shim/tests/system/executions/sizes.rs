@@ -50,7 +50,7 @@ async fn a_run_whose_spot_capacity_is_reclaimed_says_so() {
     let (id, ended) = system.admin.run_to_end(body).await;
     assert_eq!((&ended["status"], &ended["reason"]), (&json!("FAILED"), &json!("Spot capacity was reclaimed")));
     let task = task(&system, &id).await;
-    assert_eq!(task.stop_code().map(|code| code.as_str()), Some("SpotInterruption"));
+    assert_eq!(task.stop_code().map(aws_sdk_ecs::types::TaskStopCode::as_str), Some("SpotInterruption"));
     let log = system.admin.log(&id).await;
     assert!(log.contains(&"warned".to_owned()), "{log:#?}");
     system.shim.shut_down().await;

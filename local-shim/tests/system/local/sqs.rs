@@ -55,7 +55,7 @@ async fn a_message_is_hidden_while_it_is_handled_comes_again_and_is_deleted_by_i
     let too_long = hide(receipt(&fourth[0]), 43_201).await.unwrap_err();
     assert_eq!(too_long.code(), Some("InvalidParameterValue"));
     sqs.delete_message().queue_url(DEAD).receipt_handle(receipt(&fourth[0])).send().await.unwrap();
-    clock.move_on(Duration::from_secs(900));
+    clock.move_on(Duration::from_mins(15));
     assert_eq!(receive(&sqs, 10, 60).await[0].body(), Some("late"));
     system.shim.shut_down().await;
 }

@@ -74,7 +74,7 @@ async fn during_a_rotation_both_keys_sign_and_then_the_new_one_alone() {
     let got = receiver.wait(1).await;
     let both = format!("{},{}", signature(&new, &got[0]), signature(&old, &got[0]));
     assert_eq!(got[0].header("x-runvoy-signature"), both);
-    clock.move_on(Duration::from_secs(24 * 3600));
+    clock.move_on(Duration::from_hours(24));
     admin.post("/notifications/n/test", &Value::Null).await;
     let got = receiver.wait(2).await;
     assert_eq!(got[1].header("x-runvoy-signature"), signature(&new, &got[1]));

@@ -33,6 +33,7 @@ const WORKSPACE: &str = "/workspace";
 /// The label of every container and volume that this program creates. Its value is the data directory, or the process id of a program
 /// without one.
 const OWNER: &str = "runvoy.owner";
+/// The beginning of that value for a program without a data directory. The process id follows.
 const EPHEMERAL: &str = "ephemeral:";
 /// The time that an engine may take to answer when it is looked for.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);

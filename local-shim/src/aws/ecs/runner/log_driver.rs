@@ -15,10 +15,13 @@ use crate::aws::logs::LogGroup;
 
 /// Bytes of the longest line. A longer one is split. CloudWatch allows 256 KiB for a line and its overhead ("PutLogEvents").
 const MAX_LINE: usize = 262_144 - EVENT_OVERHEAD;
+/// Bytes that CloudWatch counts for a line besides its text.
 const EVENT_OVERHEAD: usize = 26;
 /// Lines and bytes of one write ("PutLogEvents", Amazon CloudWatch Logs API Reference).
 const MAX_BATCH_EVENTS: usize = 10_000;
+/// Bytes of one write.
 const MAX_BATCH_BYTES: usize = 1_048_576;
+/// Bytes of a container's output that are read at a time.
 const READ: usize = 128 * 1024;
 /// Bytes that are still read of an output that is cut off: as much as a pipe may hold (pipe(7)).
 const MAX_PIPE: usize = 1024 * 1024;
@@ -27,9 +30,10 @@ const MAX_PIPE: usize = 1024 * 1024;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same after the container's end, for all lines that are left.
 const WRITE_TIMEOUT_AT_END: Duration = Duration::from_secs(30);
+/// The pause between two tries.
 const WRITE_PAUSE: Duration = Duration::from_millis(250);
 /// For this long after lines were lost, lines are tried once, so that the container does not wait for each of them.
-const SINGLE_TRY_TIME: Duration = Duration::from_secs(60);
+const SINGLE_TRY_TIME: Duration = Duration::from_mins(1);
 
 /// The beginning of a line whose end has not been printed yet.
 #[derive(Default)]

@@ -93,7 +93,7 @@ pub(super) async fn wait_for_demand(demand: &mut watch::Receiver<Demand>, wanted
     let gone = demand.wait_for(|demand| *demand >= wanted).await.is_err();
     if gone {
         // The sender was dropped, so no further demand can come.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::process::{Child, Command};
 
 /// The number of times that processes that are being killed are looked for, and the pause between two looks.
 const LOOKS: usize = 100;
+/// The pause between two looks: the kernel needs about as long.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// The children of this program; not set where the program does not adopt.

@@ -36,6 +36,7 @@ const WORKSPACE: &str = "RUNVOY_WORKSPACE";
 const AT_ONCE: Duration = Duration::from_millis(200);
 /// The time that a container's output may stay open after its end, when a process that cannot be ended keeps it open. Then it is cut off.
 const DRAIN: Duration = Duration::from_secs(3);
+/// The pause between two looks for such processes.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 #[derive(Clone)]
