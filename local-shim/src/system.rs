@@ -160,7 +160,7 @@ impl Shim {
             data.write_variables(VARIABLES_FILE, &function_environment)?;
             examples::write(&data, &function_environment, &bootstrapped.admin_key)?;
         }
-        let sources = event_sources(&processor_settings, &event_processor_function, &aws, &bootstrapped, &config)?;
+        let sources = event_sources(&processor_settings, &event_processor_function, &aws, &bootstrapped)?;
         background.extend(sources);
         let group = aws.logs.group(&config.log_group).context("the log group of the tasks is missing")?.clone();
         group.subscribe(log_positions.clone(), &aws.ecs.unfinished_log_streams());
@@ -274,7 +274,6 @@ fn event_sources(
     event_processor: &Function,
     aws: &Aws,
     bootstrapped: &bootstrap::Bootstrapped,
-    config: &Config,
 ) -> Result<Vec<JoinHandle<()>>> {
     let mut sources = Vec::new();
     for (kind, properties) in &settings.events {
@@ -288,10 +287,9 @@ fn event_sources(
         }
         if kind == "DynamoDB" {
             let mapping = table_stream::Settings::from_template(properties);
-            // A viewer's connection ends with the program. A change of status is told after the next start.
-            let (table, is_kept) = (mapping.table(), mapping.table() == config.tables.executions);
-            let stream = if is_kept { aws.dynamodb.follow_from_oldest(table)? } else { aws.dynamodb.follow(table)? };
-            sources.push(tokio::spawn(table_stream::run(event_processor.clone(), stream, mapping, is_kept)));
+            // What this run of the program does not handle, the next does.
+            let stream = aws.dynamodb.follow_from_oldest(mapping.table())?;
+            sources.push(tokio::spawn(table_stream::run(event_processor.clone(), stream, mapping)));
         }
         if kind == "SQS"
             && let Some(mapping) = queue::Mapping::from_template(properties, event_processor.clone(), aws.sqs.clone())

@@ -78,13 +78,21 @@ async fn serve(app: &App, keys: serde_dynamo::Item, wakes_fan_out: bool) -> Resu
         return Ok(());
     }
     let execution = execution::get(app, id).await?.execution;
-    let completed = match execution.ending {
-        _ if execution.status.is_terminal() => completion::complete(app, id, &Stop::of(&execution)).await?,
-        Some(ending) if head.ended_with.is_none() => completion::complete_up_to_end(app, id, ending.exit_code).await?,
-        _ => None,
+    // Other viewers wait for the end of this event, so the rest is left to another.
+    let (completed, goes_on) = match &execution.ending {
+        _ if execution.status.is_terminal() => {
+            (completion::complete_in_turn(app, id, &Stop::of(&execution)).await?, true)
+        }
+        Some(ending) if head.ended_with.is_none() => (
+            completion::complete_up_to_end_in_turn(app, id, ending.exit_code).await?,
+            completion::may_be_completed_up_to_end(app, ending.at),
+        ),
+        _ => (None, false),
     };
     if completed.is_some() {
         fan_out::wake(app, id).await?;
+    } else if goes_on {
+        connection::hand_over(app, &key).await?;
     }
     Ok(())
 }

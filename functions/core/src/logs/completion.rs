@@ -44,6 +44,8 @@ const PAUSE_AFTER_END: Duration = Duration::from_millis(250);
 const THROTTLED_TIMEOUT: Duration = Duration::from_mins(1);
 /// The time that a comparison may take for an event. The newest lines are compared first.
 const COMPARISON_TIMEOUT: Duration = Duration::from_secs(30);
+/// The time that the event of one viewer completes a log. The stream's next events, of other viewers, wait for it.
+const TURN: Duration = Duration::from_secs(2);
 /// The time that a reader waits for a comparison, and for the end of a log to appear. The pause between two looks doubles.
 const READER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The first of these pauses.
@@ -58,8 +60,26 @@ const PAUSE_FOR_READER: Duration = Duration::from_millis(250);
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when CloudWatch refused every call for a minute and the store lacks the last line.
 pub async fn complete(app: &App, id: &ExecutionId, stop: &Stop) -> Result<Option<LogHead>> {
+    complete_until(app, id, stop, app.now() + THROTTLED_TIMEOUT, None).await
+}
+
+/// The same for the event of one viewer, for a moment only: the stream's next events, of other viewers, wait for it. `None` if the log is
+/// not complete then, and the viewer is to be handed over.
+///
+/// # Errors
+/// As [`complete`].
+pub async fn complete_in_turn(app: &App, id: &ExecutionId, stop: &Stop) -> Result<Option<LogHead>> {
+    complete_until(app, id, stop, deadline_of(app, stop) + THROTTLED_TIMEOUT, Some(app.now() + TURN)).await
+}
+
+async fn complete_until(
+    app: &App,
+    id: &ExecutionId,
+    stop: &Stop,
+    gives_up: Timestamp,
+    turn_ends: Option<Timestamp>,
+) -> Result<Option<LogHead>> {
     let deadline = deadline_of(app, stop);
-    let gives_up = app.now() + THROTTLED_TIMEOUT;
     let (mut pause, longest) = PAUSES;
     loop {
         let head = head::get(app, id).await?;
@@ -78,11 +98,15 @@ pub async fn complete(app: &App, id: &ExecutionId, stop: &Stop) -> Result<Option
         let now = app.now();
         let is_late = now >= deadline;
         if is_late || is_watched && stop.may_have_last_line() {
-            match compare(app, id, &head, stop, newest.as_ref(), now + COMPARISON_TIMEOUT).await {
+            let until = turn_ends.unwrap_or(now + COMPARISON_TIMEOUT);
+            match compare(app, id, &head, stop, newest.as_ref(), until).await {
                 Ok(compared) if compared.seen_end || is_late => {
                     let has_end = compared.seen_end || has_end(newest.as_ref());
                     let is_part = note(app, id, &head, &compared).await?.uncompared.is_some();
                     if is_part && now < gives_up {
+                        if turn_ends.is_some() {
+                            return Ok(None);
+                        }
                         continue;
                     }
                     return close(app, id, stop, has_end).await.map(Some);
@@ -102,9 +126,14 @@ pub async fn complete(app: &App, id: &ExecutionId, stop: &Stop) -> Result<Option
             }
             pause = pause.max(PAUSE_OF_COMPARISON);
         }
+        let left = turn_ends.map(|ends| ends.duration_since(app.now()));
+        if left.is_some_and(|left| !left.is_positive()) {
+            return Ok(None);
+        }
+        let pause_at_most = left.map_or(longest, |left| left.unsigned_abs());
         let until_deadline = deadline.duration_since(app.now());
         let until_deadline = if until_deadline.is_positive() { until_deadline.unsigned_abs() } else { longest };
-        app.sleep(pause.min(until_deadline)).await;
+        app.sleep(pause.min(until_deadline).min(pause_at_most)).await;
         pause = (pause * 2).min(longest);
     }
 }
@@ -116,7 +145,24 @@ pub async fn complete(app: &App, id: &ExecutionId, stop: &Stop) -> Result<Option
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
 pub async fn complete_up_to_end(app: &App, id: &ExecutionId, exit_code: i32) -> Result<Option<LogHead>> {
-    let gives_up = app.now() + LOG_TIMEOUT;
+    up_to_end(app, id, exit_code, app.now() + LOG_TIMEOUT).await
+}
+
+/// The same for the event of one viewer, for a moment only. `None` if the viewer is to be handed over, for as long as
+/// [`may_be_completed_up_to_end`].
+///
+/// # Errors
+/// As [`complete_up_to_end`].
+pub async fn complete_up_to_end_in_turn(app: &App, id: &ExecutionId, exit_code: i32) -> Result<Option<LogHead>> {
+    up_to_end(app, id, exit_code, app.now() + TURN).await
+}
+
+/// Tells whether a command has ended so shortly ago that its last line may not be shown yet.
+pub fn may_be_completed_up_to_end(app: &App, ended_at: Option<Timestamp>) -> bool {
+    ended_at.is_some_and(|at| app.now() < at + LOG_TIMEOUT)
+}
+
+async fn up_to_end(app: &App, id: &ExecutionId, exit_code: i32, gives_up: Timestamp) -> Result<Option<LogHead>> {
     let mut pause = PAUSE_AFTER_END;
     loop {
         app.sleep(pause).await;

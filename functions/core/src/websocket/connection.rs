@@ -65,6 +65,9 @@ pub struct Connection {
     /// The sequence number of the last batch that was sent whole. Absent until the viewer is served for the first time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) served: Option<u64>,
+    /// The time since when the viewer's buffer is full, in milliseconds since 1970, of one that an invocation handed over because of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) full_since: Option<i64>,
     /// The key of the user who follows. The connection ends with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) key_hash: Option<ApiKeyHash>,
@@ -129,6 +132,7 @@ impl Connection {
             sent_ending: false,
             last_event_id,
             served: None,
+            full_since: None,
             key_hash,
             connected_at,
             expires_at,
@@ -308,7 +312,10 @@ pub(super) async fn hand_over_fan_out(app: &App, viewers: &[ConnectionKey]) -> R
 
 /// Hands a viewer over to an event of its own: the mark makes the connections table's stream invoke the event processor, which
 /// Lambda repeats until the event is handled.
-pub(super) async fn hand_over(app: &App, key: &ConnectionKey) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub async fn hand_over(app: &App, key: &ConnectionKey) -> Result<()> {
     let update = app
         .aws
         .dynamodb

@@ -6,7 +6,7 @@
 //! whatever was stored in between. A viewer that has caught up is then taken into the fan-out with the next lines: see
 //! [`fan_out`](super::fan_out).
 //!
-//! A viewer that takes longer than [`TURN`] is handed over to an event of its own, so that no invocation reaches its time limit in the
+//! A viewer that takes longer than [`TURN_OF_ONE`] is handed over to an event of its own, so that no invocation reaches its time limit in the
 //! middle of a long log, and the lines of other viewers do not wait.
 
 use std::time::Duration;
@@ -29,9 +29,14 @@ use crate::{
     logs::{Batch, LogHead, head, store},
 };
 
-/// The time that an invocation serves one viewer before it hands the viewer over. The rest of the invocation's 120 seconds is for
+/// The time that an invocation serves the fan-out before it hands it over. The rest of the invocation's 120 seconds is for
 /// waiting: for the end of a log, or for the lease of an invocation that died.
 pub(super) const TURN: Duration = Duration::from_secs(10);
+/// The same for a viewer that is served alone. The stream of the connections table brings the next viewers of the execution, and those of
+/// others that share its lane, after this one's turn.
+const TURN_OF_ONE: Duration = Duration::from_secs(2);
+/// The time after which a viewer that takes no frame is closed.
+const PATIENCE_WITH_STUCK: Duration = Duration::from_secs(10);
 /// The first and the longest pause between two looks at a lease that another invocation holds.
 pub(super) const LEASE_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// The first and the longest pause while the handshake of a new viewer may not be over.
@@ -85,15 +90,24 @@ async fn deliver_once(app: &App, key: &ConnectionKey, head: &LogHead) -> Result<
             LeaseAttempt::HeldBy(holder) => return Ok(Delivery::HeldBy(holder)),
             LeaseAttempt::Member | LeaseAttempt::ViewerGone => return Ok(Delivery::Done),
         };
-        match send_all(app, &mut lease, head, &mut turn).await {
+        let sent = send_all(app, &mut lease, head, &mut turn).await;
+        if turn.has_taken {
+            lease.connection.full_since = None;
+        }
+        match sent {
             Ok(Progress::All) => {}
             Ok(Progress::Part) => {
                 lease.hand_over(app).await?;
                 return Ok(Delivery::Done);
             }
             Ok(Progress::Over) => return Ok(Delivery::Done),
+            Ok(Progress::Stuck) if lease.connection.is_full_for_less_than(PATIENCE_WITH_STUCK, &turn, app) => {
+                lease.connection.full_since.get_or_insert(turn.begun.as_millisecond());
+                lease.hand_over(app).await?;
+                return Ok(Delivery::Done);
+            }
             Ok(Progress::Stuck) => {
-                tracing::info!(connection_id = key.connection_id, "closed: the viewer has read nothing for a turn");
+                tracing::info!(connection_id = key.connection_id, "closed: the viewer reads nothing");
                 end(app, &lease.connection).await?;
                 return Ok(Delivery::Done);
             }
@@ -276,8 +290,16 @@ pub(super) async fn close_connection(app: &App, connection_id: &str) -> Result<(
     }
 }
 
+impl Connection {
+    fn is_full_for_less_than(&self, patience: Duration, turn: &Turn, app: &App) -> bool {
+        let since = self.full_since.unwrap_or_else(|| turn.begun.as_millisecond());
+        app.now().as_millisecond() - since < patience.as_millis() as i64
+    }
+}
+
 /// The time that an invocation has for one viewer.
 struct Turn {
+    begun: Timestamp,
     ends: Timestamp,
     /// Tells whether the viewer has taken a frame.
     has_taken: bool,
@@ -285,11 +307,12 @@ struct Turn {
 
 impl Turn {
     fn new(app: &App) -> Self {
-        Self { ends: app.now() + TURN, has_taken: false }
+        let begun = app.now();
+        Self { begun, ends: begun + TURN_OF_ONE, has_taken: false }
     }
 
-    /// A viewer whose buffer is full gets another turn if it took a frame in this one. Otherwise
-    /// its connection is closed, and it resumes by its `last_event_id` when it connects again.
+    /// A viewer whose buffer is full gets another turn if it took a frame in this one. After turns in which it took none, its connection is
+    /// closed, and it resumes by its `last_event_id` when it connects again.
     fn when_full(&self) -> Progress {
         if self.has_taken { Progress::Part } else { Progress::Stuck }
     }

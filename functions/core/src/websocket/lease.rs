@@ -167,7 +167,14 @@ impl Lease {
             .set_key(Some(item_key(&self.connection.key)))
             .condition_expression("lease_owner = :owner")
             .expression_attribute_values(":owner", string(&self.owner));
-        let Connection { served, last_event_id, sent_status, sent_ending, .. } = &self.connection;
+        let Connection { served, last_event_id, sent_status, sent_ending, full_since, .. } = &self.connection;
+        match full_since {
+            Some(since) => {
+                set.push("full_since = :full_since");
+                update = update.expression_attribute_values(":full_since", number(*since));
+            }
+            None => remove.push("full_since"),
+        }
         if *sent_ending {
             set.push("sent_ending = :true");
             update = update.expression_attribute_values(":true", AttributeValue::Bool(true));

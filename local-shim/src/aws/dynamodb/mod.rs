@@ -1,7 +1,7 @@
 //! Emulates DynamoDB, by dynoxide, which keeps tables in SQLite, in a file or in memory.
 
 mod slow_indexes;
-mod stream;
+pub(crate) mod stream;
 mod tokens;
 pub mod write_units;
 

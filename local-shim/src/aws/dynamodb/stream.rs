@@ -8,6 +8,7 @@
 
 use std::{
     collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicI64, Ordering},
@@ -119,6 +120,8 @@ pub struct Follower {
     streams: Streams,
     written: Arc<Notify>,
     table: String,
+    /// The name of the table's partition key.
+    key: String,
     iterator: Option<String>,
     arn: String,
     position: Arc<AtomicI64>,
@@ -159,6 +162,9 @@ impl Follower {
     ) -> Result<Self> {
         let description = database.describe_table(DescribeTableRequest { table_name: table.to_owned() })?;
         let description = serde_json::to_value(&description)?;
+        let mut keys = description["Table"]["KeySchema"].as_array().into_iter().flatten();
+        let key = keys.find(|key| key["KeyType"] == "HASH").and_then(|key| key["AttributeName"].as_str());
+        let key = key.context("the table has no partition key")?.to_owned();
         let arn = description["Table"]["LatestStreamArn"].as_str().context("the table has no stream")?.to_owned();
         let stream: DescribeStreamRequest = request(json!({"StreamArn": arn}))?;
         let stream = serde_json::to_value(database.describe_stream(stream)?)?;
@@ -174,6 +180,7 @@ impl Follower {
             streams: streams.clone(),
             written: written.clone(),
             table: table.to_owned(),
+            key,
             iterator: start.shard_iterator,
             arn,
             position: streams.reader(table, position),
@@ -189,6 +196,26 @@ impl Follower {
     /// The stream cannot be read.
     pub async fn next(&mut self, at_most: usize) -> Result<Vec<Value>> {
         self.position.store(self.returned, Ordering::Relaxed);
+        self.read(at_most).await
+    }
+
+    /// The number of the last record up to which all have been handled, for a caller of [`read`](Self::read) that notes it there.
+    pub(crate) fn position(&self) -> Arc<AtomicI64> {
+        self.position.clone()
+    }
+
+    /// A number that is the same for all records of one partition key.
+    pub(crate) fn key_of(&self, record: &Value) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        record["dynamodb"]["Keys"][&self.key].to_string().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Waits for the next records, and returns at least one. The call tells nothing about those before.
+    ///
+    /// # Errors
+    /// The stream cannot be read.
+    pub(crate) async fn read(&mut self, at_most: usize) -> Result<Vec<Value>> {
         loop {
             let written = self.written.clone();
             let written = written.notified();
@@ -225,6 +252,11 @@ impl Follower {
             self.streams.delete_passed(&self.table);
         }
     }
+}
+
+/// The number of a record that was read.
+pub(crate) fn number(record: &Value) -> i64 {
+    stored(record["dynamodb"]["SequenceNumber"].as_str().unwrap_or_default())
 }
 
 /// The number by which the library keeps a record, from the one that it shows.
