@@ -5,14 +5,11 @@
 //! pages from the API.
 
 mod frame;
+mod order;
 mod socket;
 mod status;
 
-use std::{
-    collections::{HashSet, VecDeque},
-    hash::{BuildHasher, RandomState},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use jiff::Timestamp;
 use reqwest::Method;
@@ -28,6 +25,7 @@ use crate::{
 };
 
 use frame::Brought;
+use order::{InOrder, Seen};
 use socket::{ConnectError, Socket};
 
 /// The pauses before another connection.
@@ -66,8 +64,6 @@ pub(crate) struct Follower<'a> {
     last_event_id: Option<String>,
     /// The last line before a message that was too large for a frame, of the last connection that ended so.
     too_large_after: Option<Option<String>>,
-    /// The greatest id so far.
-    newest: String,
     seen: Seen,
     /// Received and not returned yet.
     waiting: VecDeque<Event>,
@@ -78,23 +74,9 @@ pub(crate) struct Follower<'a> {
     by_endpoint: bool,
     /// A WebSocket has been opened where the last one was looked for.
     has_connected: bool,
-    /// Lines that came after a later one, because a batch of them was late.
-    late: usize,
+    order: InOrder,
     /// The time of the server, or of this machine, when the log was asked for.
     begun: Timestamp,
-}
-
-/// The lines that have been returned. Holds a hash of each id, so that a million lines take 16 MB.
-#[derive(Default)]
-struct Seen {
-    hasher: RandomState,
-    ids: HashSet<u64>,
-}
-
-impl Seen {
-    fn is_new(&mut self, id: &str) -> bool {
-        self.ids.insert(self.hasher.hash_one(id))
-    }
 }
 
 impl<'a> Follower<'a> {
@@ -108,11 +90,10 @@ impl<'a> Follower<'a> {
             socket: None,
             last_event_id: None,
             too_large_after: None,
-            newest: String::new(),
             seen: Seen::default(),
             waiting: VecDeque::new(),
             pauses: PAUSES,
-            late: 0,
+            order: InOrder::default(),
             told: false,
             by_endpoint: false,
             has_connected: false,
@@ -144,14 +125,14 @@ impl<'a> Follower<'a> {
                 return Ok(Some(event));
             }
             if self.has_reached_the_present() {
-                return Ok(None);
+                return Ok(self.last_held());
             }
             let quiet = self.socket.as_ref().map(|socket| {
                 let base = if socket.has_frame { QUIET } else { FIRST_FRAME };
                 base + socket.round_trip * ROUND_TRIPS
             });
             if !self.advance(quiet).await? {
-                return Ok(None);
+                return Ok(self.last_held());
             }
         }
     }
@@ -161,9 +142,9 @@ impl<'a> Follower<'a> {
         self.waiting.push_back(Event::End);
     }
 
-    /// The number of lines that came after a later line.
+    /// The number of lines that were returned after a later line, because a batch of them was late.
     pub(crate) fn late(&self) -> usize {
-        self.late
+        self.order.late()
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -180,10 +161,17 @@ impl<'a> Follower<'a> {
             self.connect().await?;
             return Ok(true);
         };
-        let text = match quiet {
+        let quiet = quiet.map(|quiet| Instant::now() + quiet);
+        let due = self.order.due();
+        let text = match due.into_iter().chain(quiet).min() {
             None => socket.next().await,
-            Some(quiet) => match tokio::time::timeout(quiet, socket.next()).await {
+            Some(until) => match tokio::time::timeout_at(until, socket.next()).await {
                 Ok(text) => text,
+                Err(_) if due == Some(until) => {
+                    let lines = self.order.release_due(until);
+                    self.waiting.push_back(Event::Lines(lines));
+                    return Ok(true);
+                }
                 Err(_) => return Ok(false),
             },
         };
@@ -317,6 +305,8 @@ impl<'a> Follower<'a> {
         }
         self.take(lines);
         if self.page.is_none() {
+            let held = self.last_held();
+            self.waiting.extend(held);
             self.waiting.push_back(Event::End);
         }
         Ok(())
@@ -324,20 +314,22 @@ impl<'a> Follower<'a> {
 
     fn take(&mut self, lines: Vec<Line>) {
         let lines: Vec<Line> = lines.into_iter().filter(|line| self.seen.is_new(&line.event_id)).collect();
-        for line in &lines {
-            // The text order of ids is the order in which the command printed.
-            self.late += usize::from(line.event_id < self.newest);
-            if line.event_id > self.newest {
-                self.newest.clone_from(&line.event_id);
-            }
-        }
         if let Some(last) = lines.last() {
             self.last_event_id = Some(last.event_id.clone());
             if let Some(socket) = &mut self.socket {
                 socket.last_line = Some(last.timestamp);
             }
-            self.waiting.push_back(Event::Lines(lines));
+            let through = self.order.take(lines, Instant::now());
+            if !through.is_empty() {
+                self.waiting.push_back(Event::Lines(through));
+            }
         }
+    }
+
+    /// The lines that are held back, if there are any.
+    fn last_held(&mut self) -> Option<Event> {
+        let lines = self.order.release_all();
+        (!lines.is_empty()).then_some(Event::Lines(lines))
     }
 
     fn heard(&mut self) {
@@ -354,7 +346,13 @@ impl<'a> Follower<'a> {
         self.heard();
         match brought {
             Brought::Lines(lines) => self.take(lines),
-            Brought::Events(events) => self.waiting.extend(events),
+            Brought::Events(events) => {
+                if events.iter().any(|event| matches!(event, Event::End)) {
+                    let held = self.last_held();
+                    self.waiting.extend(held);
+                }
+                self.waiting.extend(events);
+            }
             Brought::Nothing => return Ok(()),
         }
         if let Some(socket) = &mut self.socket {

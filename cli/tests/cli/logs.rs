@@ -220,3 +220,28 @@ fn the_websocket_is_reached_through_a_tunnel_on_another_port() {
     assert_eq!(text(&output.stdout), "through\nthe tunnel\n", "{}", text(&output.stderr));
     assert!(!text(&output.stderr).contains("connection is lost"), "{}", text(&output.stderr));
 }
+
+/// Under chaos, batches of lines are stored late, twice and in another order.
+#[test]
+fn lines_that_the_server_sends_late_are_put_into_order_or_told() {
+    for seed in [3, 11] {
+        let system = System::start_with(Settings { chaos: Some(seed), ..Settings::ephemeral() });
+        let mut command = system.command(&["run", "for i in $(seq 100 160); do echo $i; sleep 0.05; done"]);
+        let output = end_of(command.spawn().unwrap());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        let printed: Vec<String> = text(&output.stdout).lines().map(str::to_owned).collect();
+        let mut sorted = printed.clone();
+        sorted.sort();
+        let expected: Vec<String> = (100..=160).map(|number: u32| number.to_string()).collect();
+        assert_eq!(sorted, expected, "each line once: {said}");
+        let mut newest = String::new();
+        let mut late = 0;
+        for line in &printed {
+            late += usize::from(*line < newest);
+            newest = newest.max(line.clone());
+        }
+        let is_told = said.contains("lines came late");
+        assert!(late == 0 || is_told, "{late} lines are out of order, and it says: {said}: {printed:?}");
+    }
+}
