@@ -321,6 +321,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn batches_of_lines_that_take_all_their_places_hold_up_no_other_event() {
+        let function = function(Duration::from_secs(60), |event| {
+            if event.payload == b"stuck" {
+                return Box::pin(std::future::pending());
+            }
+            Box::pin(async move { Ok(event.payload) })
+        });
+        for _ in 0..2 * CONCURRENCY {
+            drop(function.send(Kind::LogBatch, b"stuck".to_vec()));
+        }
+        for kind in [Kind::EventBridge, Kind::WebSocket, Kind::Schedule, Kind::StreamRecords] {
+            function.send(kind, b"other".to_vec()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
     async fn neither_request_nor_answer_passes_six_megabytes() {
         let function =
             function(Duration::from_secs(5), |event| Box::pin(async move { Ok(vec![0; event.payload.len() + 1]) }));

@@ -55,7 +55,8 @@ impl Settings {
             table: table.to_owned(),
             batch_size: number("BatchSize").and_then(|size| usize::try_from(size).ok()).unwrap_or(100),
             retries: number("MaximumRetryAttempts").and_then(|count| u32::try_from(count).ok()).unwrap_or(10),
-            lanes: SHARDS * number("ParallelizationFactor").and_then(|factor| factor.try_into().ok()).unwrap_or(1).max(1),
+            lanes: SHARDS
+                * number("ParallelizationFactor").and_then(|factor| factor.try_into().ok()).unwrap_or(1).max(1),
             filters,
         }
     }

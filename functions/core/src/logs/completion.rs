@@ -310,7 +310,12 @@ fn has_end(newest: Option<&Batch>) -> bool {
 }
 
 async fn close(app: &App, id: &ExecutionId, stop: &Stop, has_end: bool) -> Result<LogHead> {
-    let last = if has_end { None } else { stop.failure().map(|reason| last_line(app, stop, reason)) };
+    let mut last = if has_end { None } else { stop.failure().map(|reason| last_line(app, stop, reason)) };
+    if let Some(last) = &mut last {
+        // A log is sorted by time, and the clock that told the end may be behind that of the lines.
+        let newest = store::tail(app, id).await?.last().map(|event| event.timestamp);
+        last.timestamp = newest.map_or(last.timestamp, |newest| newest.max(last.timestamp));
+    }
     Ok(store::append(app, id, last.into_iter().collect(), true, None).await?.head)
 }
 

@@ -290,3 +290,36 @@ pub(crate) fn events_of(written: &[u8]) -> impl Iterator<Item = (Option<Event>, 
 fn not_found(message: &str) -> AwsError {
     AwsError::new("ResourceNotFoundException", message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_by_an_hour_changes_neither_the_order_of_lines_nor_of_their_ids() {
+        const HOUR: i64 = 3_600_000;
+        let directory = tempfile::tempdir().unwrap();
+        let name = "task/runner/1";
+        let open = || {
+            let logs = CloudWatchLogs::open(Some(directory.path().to_owned()), ["group"]).unwrap();
+            logs.group("group").unwrap().create_stream(name).unwrap();
+            logs
+        };
+        let line = |at: i64, text: &str| (at, text.to_owned());
+        open().group("group").unwrap().write(name, &[line(5 * HOUR, "1"), line(4 * HOUR, "2")]).unwrap();
+        // The program is started again after the clock was set back once more.
+        let logs = open();
+        logs.group("group").unwrap().write(name, &[line(3 * HOUR, "3"), line(6 * HOUR, "4")]).unwrap();
+        let followed = logs.group("group").unwrap().read(name, 0, 10_000).unwrap().unwrap();
+        let followed: Vec<Event> = events_of(&followed).filter_map(|(event, _)| event).collect();
+        let body = br#"{"logGroupName": "group"}"#;
+        let shown = logs.call("FilterLogEvents", body, Shown::ALL).unwrap();
+        let shown: serde_json::Value = serde_json::from_slice(&shown).unwrap();
+        let shown: Vec<&str> =
+            shown["events"].as_array().unwrap().iter().filter_map(|event| event["message"].as_str()).collect();
+        assert_eq!(shown, ["1", "2", "3", "4"]);
+        assert!(followed.iter().map(|event| event.message.as_str()).eq(shown));
+        assert!(followed.is_sorted_by_key(|event| event.timestamp));
+        assert!(followed.is_sorted_by(|one, next| one.event_id < next.event_id));
+    }
+}

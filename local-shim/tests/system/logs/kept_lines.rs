@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use local_shim::Settings;
+use local_shim::{
+    Settings,
+    aws::faults::{Call, Fault},
+};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 
@@ -184,6 +187,42 @@ async fn an_end_that_could_not_be_handled_is_kept_and_told() {
     }
     program.signal("-INT");
     assert_eq!(program.wait().0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_that_could_not_be_handled_are_handled_by_the_next_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = || Settings { data_dir: Some(directory.path().to_owned()), ..Settings::ephemeral() };
+    let failed_events = || {
+        let files = std::fs::read_dir(directory.path().join("failed-events")).unwrap();
+        files.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|end| end == "json")).count()
+    };
+    let system = patient(settings()).await;
+    let go = directory.path().join("go");
+    let shell = format!("until [ -e '{}' ]; do sleep 0.05; done; seq 3; exec sleep 600", go.display());
+    let id = id(&system.admin.run(&shell).await);
+    system.admin.wait_for(&id, "RUNNING").await;
+    system.shim.plan_faults(Some(std::sync::Arc::new(|call: Call<'_>| {
+        (call.operation == "dynamodb:TransactWriteItems").then_some(Fault::Fails)
+    })));
+    std::fs::write(&go, "").unwrap();
+    let deadline = Instant::now() + LONG;
+    while failed_events() == 0 {
+        assert!(Instant::now() < deadline, "the batch does not fail");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // The program is stopped with its cause of failure still there.
+    system.shim.shut_down().await;
+    assert!(failed_events() > 0);
+    let system = patient(settings()).await;
+    end_of(&system.admin, &id).await;
+    // The shell may tell that it was stopped.
+    assert_eq!(printed(&system.admin, &id).await[..3], numbers(3));
+    while failed_events() > 0 {
+        assert!(Instant::now() < deadline, "what failed is not tried again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    system.shim.shut_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

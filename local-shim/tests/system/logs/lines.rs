@@ -16,7 +16,10 @@ use local_shim::{
 };
 use serde_json::json;
 
-use crate::client::{MovedClock, Seen, System, connect_at_last, id, watch, watch_on};
+use crate::{
+    client::{MovedClock, Seen, System, connect_at_last, id, watch, watch_on},
+    common::events::task_stopped,
+};
 
 /// What CloudWatch takes for one event, less what it counts for the event itself ("PutLogEvents"). The log driver splits lines
 /// there.
@@ -99,11 +102,10 @@ async fn a_log_larger_than_an_answer_is_read_in_pages() {
 /// that these logs have.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_is_too_long_to_be_compared_at_once_says_so_until_readers_or_reconcile_have_gone_on() {
-    let clock = MovedClock::default();
-    let settings = Settings { clock: Some(SharedTimeSource::new(clock.clone())), ..Settings::ephemeral() };
-    let system = System::start_with(settings).await;
-    let calls = Arc::new(AtomicUsize::new(0));
     for by_reconcile in [false, true] {
+        let (clock, calls) = (MovedClock::default(), Arc::new(AtomicUsize::new(0)));
+        let settings = Settings { clock: Some(SharedTimeSource::new(clock.clone())), ..Settings::ephemeral() };
+        let system = System::start_with(settings).await;
         let (id, _) = system.admin.run_to_end(json!({"command": "seq 25000"})).await;
         system.shim.events_handled().await;
         // The first batch of lines was lost.
@@ -112,6 +114,10 @@ async fn a_log_that_is_too_long_to_be_compared_at_once_says_so_until_readers_or_
         let delete = dynamodb.delete_item().table_name("runvoy-local-execution-logs");
         let delete = delete.key("execution_id", AttributeValue::S(id.clone())).key("sequence", number);
         delete.send().await.unwrap();
+        // On a slow machine, the event of the task's end has compared the log.
+        let head = dynamodb.update_item().table_name("runvoy-local-log-heads");
+        let head = head.key("execution_id", AttributeValue::S(id.clone())).update_expression("SET complete = :false");
+        head.expression_attribute_values(":false", AttributeValue::Bool(false)).send().await.unwrap();
         let (counted, moved) = (calls.clone(), clock.clone());
         system.shim.plan_faults(Some(Arc::new(move |call: Call<'_>| {
             if call.operation == "logs:FilterLogEvents" {
@@ -143,7 +149,24 @@ async fn a_log_that_is_too_long_to_be_compared_at_once_says_so_until_readers_or_
         system.shim.plan_faults(None);
         let log: Vec<String> = system.admin.log(&id).await.into_iter().filter(|line| !line.starts_with('#')).collect();
         assert!(log == (1..=25_000).map(|number: u32| number.to_string()).collect::<Vec<_>>(), "{} lines", log.len());
+        system.shim.shut_down().await;
     }
+}
+
+/// The event says that the task ended months before it printed its lines.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_line_that_tells_of_the_end_is_the_last_one_although_the_clock_of_the_end_is_behind() {
+    let system = System::start().await;
+    let started = system.admin.run("seq 3; sleep 60").await;
+    let id = id(&started);
+    let mut viewer = connect_at_last(started["websocket_url"].as_str().unwrap()).await;
+    let mut seen = Seen::default();
+    seen.read_until(&mut viewer, |seen| seen.messages().contains(&"3".to_owned())).await;
+    let processed = system.admin.process(task_stopped(&id, "TaskFailedToStart", None).to_string()).await;
+    assert_eq!(processed.status, 200, "{}", processed.text);
+    let live = watch_on(seen, viewer).await.messages();
+    assert!(live.last().unwrap().contains("the task ended without the command's end"), "{live:?}");
+    assert_eq!(live, system.admin.log(&id).await);
     system.shim.shut_down().await;
 }
 
