@@ -5,6 +5,8 @@ and looks at what came of it.
 """
 
 import io
+import ipaddress
+import itertools
 import json
 import os
 import sys
@@ -91,6 +93,15 @@ for values, expected in [
     expect(f"a network of {values}", found == expected, found)
 with_kms = [name for name, resource in earlier_stack.tables_of(template).items() if resource["Properties"]["SSESpecification"] != {"SSEEnabled": {"Fn::If": ["HasTablesWithKms", True, False]}}]
 expect("each table is encrypted with KMS if that is wanted, and only then", not with_kms, with_kms)
+
+ranges = [ipaddress.ip_network(cidr) for zone in template["Mappings"]["Zones"].values() for cidr in zone.values()]
+overlaps = [(one, other) for one, other in itertools.combinations(ranges, 2) if one.overlaps(other)]
+expect("a subnet in another zone can be made beside the old one", not overlaps and len(ranges) == 14, overlaps or ranges)
+vpc = ipaddress.ip_network(template["Resources"]["Vpc"]["Properties"]["CidrBlock"])
+expect("each range is in the VPC", all(one.subnet_of(vpc) for one in ranges), ranges)
+for subnet, zone, cidr in (("SubnetA", "FirstZone", "CidrA"), ("SubnetB", "SecondZone", "CidrB")):
+    found = resources[subnet]["Properties"]["CidrBlock"]
+    expect(f"the range of {subnet} follows its zone", found == {"Fn::FindInMap": ["Zones", {"Ref": zone}, cidr]}, found)
 
 template = for_moto(template)
 client("s3").create_bucket(Bucket="code")

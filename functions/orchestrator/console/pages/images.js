@@ -91,6 +91,7 @@ function registration({ api, left }, register) {
     "An image that exists for one platform only runs on no other.");
   const taskRole = field("Task role", input({ placeholder: "the default role" }), "What the command may do in AWS.");
   const executionRole = field("Execution role", input({ placeholder: "the default role" }), "By which ECS pulls the image.");
+  const groups = field("Security groups", input({ placeholder: "the stack's" }), "Of those that the stack allows, separated by commas.");
   const isDefault = input({ type: "checkbox" });
   let preset = "Linux/ARM64";
   // Images of the system that is used run on the machines that it has.
@@ -107,17 +108,18 @@ function registration({ api, left }, register) {
   const made = form({
     body: [
       name.element, element("div", { class: "columns" }, cpu.element, memory.element, platform.element),
-      element("details", { class: "group" }, element("summary", {}, "Roles"), element("div", { class: "columns" }, taskRole.element, executionRole.element)),
+      element("details", { class: "group" }, element("summary", {}, "Roles and network"),
+        element("div", { class: "columns" }, taskRole.element, executionRole.element, groups.element)),
       element("label", { class: "check" }, isDefault, "Use it when a run names no image"),
     ],
-    fields: { image: name, cpu, memory, runtime_platform: platform, task_role_name: taskRole, task_execution_role_name: executionRole },
+    fields: { image: name, cpu, memory, runtime_platform: platform, task_role_name: taskRole, task_execution_role_name: executionRole, security_groups: groups },
     action: "Register",
     send: async () => {
       if (name.control.value.trim() === "") return name.say("Enter the image's name.");
       await register({
         image: name.control.value.trim(), cpu: Number(cpu.control.value), memory: Number(memory.control.value), runtime_platform: platform.control.value,
         task_role_name: taskRole.control.value.trim() || undefined, task_execution_role_name: executionRole.control.value.trim() || undefined,
-        is_default: isDefault.checked || undefined,
+        security_groups: groups.control.value.split(/[\s,]+/).filter(Boolean), is_default: isDefault.checked || undefined,
       });
       made.reset();
       platform.control.value = preset;
