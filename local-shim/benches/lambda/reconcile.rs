@@ -62,7 +62,7 @@ fn id(number: usize) -> String {
 fn execution(number: usize, of: usize) -> HashMap<String, AttributeValue> {
     let id = id(number);
     let ago = SignedDuration::from_secs((86_400 * number / of) as i64 + 120);
-    let (started, ended) = (Timestamp::now() - ago, Timestamp::now() - ago + SignedDuration::from_secs(60));
+    let (started, ended) = (Timestamp::now() - ago, Timestamp::now() - ago + SignedDuration::from_mins(1));
     let (started, ended) = (format!("{started:.3}"), format!("{ended:.3}"));
     let texts = [
         ("execution_id", id.clone()),

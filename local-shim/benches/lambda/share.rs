@@ -133,7 +133,7 @@ async fn times(instance: &Instance, rounds: usize, mut event: impl FnMut(usize) 
 pub async fn answered(instance: &Instance, event: Value) {
     let request_id = uuid::Uuid::new_v4().to_string();
     let answer = instance.invoke(&request_id, event.to_string().into_bytes());
-    let answer = tokio::time::timeout(Duration::from_secs(120), answer).await.expect("an answer within 120 s");
+    let answer = tokio::time::timeout(Duration::from_mins(2), answer).await.expect("an answer within two minutes");
     let answer: Value = serde_json::from_slice(&answer.expect("no failure")).unwrap();
     assert!(
         answer.is_null() || answer["statusCode"] == 200,
