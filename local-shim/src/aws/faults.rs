@@ -40,6 +40,8 @@ pub struct Call<'a> {
     pub operation: &'a str,
     /// The header `amz-sdk-invocation-id`, which is the same for all tries of one call.
     pub invocation: &'a str,
+    /// The function that calls; absent for a caller outside this process.
+    pub caller: Option<&'static str>,
 }
 
 /// Decides for each call whether and how it fails.

@@ -114,7 +114,8 @@ impl Aws {
         let body = if service == "scheduler" { scheduler::whole_body(&request) } else { request.body.into() };
         let request = Request { body: &body, ..request };
         let name = format!("{service}:{operation}");
-        let call = faults::Call { operation: &name, invocation: request.invocation.unwrap_or_default() };
+        let invocation = request.invocation.unwrap_or_default();
+        let call = faults::Call { operation: &name, invocation, caller: request.caller };
         let fault = self.faults.of(call).or_else(|| self.fault_by_chance(service, &operation));
         let refused = self.quotas.take(&name).err();
         if let Some(caller) = request.caller {

@@ -205,16 +205,17 @@ async fn a_run_whose_program_dies_after_its_task_has_started_has_its_entries() {
         (json!({"command": "true"}), vec!["executions:run", "images:use"]),
         (json!({"command": "true", "secrets": ["s"]}), vec!["executions:run", "images:use", "secrets:use"]),
     ] {
-        // No transaction of the invocation that calls RunTask has an effect after that, and those of the task's events do.
-        let starter: std::sync::Arc<std::sync::Mutex<Option<String>>> = Default::default();
+        // The orchestrator's transaction after RunTask never has an effect. Those of the task's events do, which may come before it.
+        let dies: std::sync::Arc<std::sync::Mutex<(bool, Option<String>)>> = Default::default();
         system.shim.plan_faults(Some(std::sync::Arc::new(move |call: Call<'_>| {
-            let mut starter = starter.lock().unwrap();
-            if call.operation == "ecs:RunTask" {
-                starter.get_or_insert_with(|| call.invocation.to_owned());
+            let mut state = dies.lock().unwrap();
+            state.0 |= call.operation == "ecs:RunTask";
+            let is_write = call.operation == "dynamodb:TransactWriteItems" && call.caller == Some(ORCHESTRATOR);
+            if !is_write || !state.0 {
+                return None;
             }
-            let is_lost =
-                call.operation == "dynamodb:TransactWriteItems" && starter.as_deref() == Some(call.invocation);
-            is_lost.then_some(Fault::Fails)
+            let first = state.1.get_or_insert_with(|| call.invocation.to_owned());
+            (first == call.invocation).then_some(Fault::Fails)
         })));
         let answer = developer.post("/run", &body).await;
         assert_eq!(answer.status, 503, "{}", answer.text);
