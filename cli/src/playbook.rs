@@ -202,6 +202,9 @@ pub(crate) fn options(playbook: &Playbook, options: PlaybookOptions, missing: Mi
         locks: run.locks,
         slots: run.slots,
         queue: run.queue,
+        after: run.after,
+        run_if: run.run_if,
+        deadline: run.deadline,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use runvoy_api_types::RunIf;
 
 use super::manage::Confirmation;
 use crate::completion;
@@ -73,6 +74,18 @@ pub(crate) struct RunOptions {
     /// Wait in line if the lock is held, or there is no capacity; Ctrl+C leaves the line
     #[arg(long)]
     pub(crate) queue: bool,
+
+    /// An execution that must have ended before this one starts; may be repeated
+    #[arg(long, value_name = "ID", value_delimiter = ',', add = completion::executions())]
+    pub(crate) after: Vec<String>,
+
+    /// How they must have ended: succeeded, or ended for any end [default: succeeded]
+    #[arg(long = "if", value_name = "END", requires = "after")]
+    pub(crate) run_if: Option<RunIf>,
+
+    /// The time within which the run must have ended, waiting included, such as 2h; 0 for no limit
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) deadline: Option<u64>,
 }
 
 /// How a run is watched.
@@ -111,6 +124,7 @@ Examples:
   runvoy run -i alpine:3.22 -e STAGE=test --timeout 10m -- ./job.sh --all
   runvoy run -g https://example.com/ops.git -p jobs 'make migrate && ./job.sh'
   runvoy run --lock tf-prod --queue 'terraform apply'
+  runvoy run --after @last --deadline 2h ./report.sh
   runvoy run grep -v root /etc/passwd
   runvoy run -f script.sh
   echo 'uname -a' | runvoy run -

@@ -147,6 +147,10 @@ fn fields_of(shown: &ExecutionInFull) -> Fields {
     fields.add("took", list::duration(execution));
     let timeout = asked.timeout.and_then(|timeout| i64::try_from(timeout).ok());
     fields.add("timeout", or_dash(timeout.map(output::took)));
+    let deadline = asked.deadline.and_then(|deadline| i64::try_from(deadline).ok());
+    fields.add("deadline", or_dash(deadline.map(output::took)));
+    fields.add("after", names(&asked.after.iter().map(ToString::to_string).collect::<Vec<_>>()));
+    fields.add("if", or_dash(asked.run_if));
     fields.add("variables", variables(asked, request.as_ref()));
     fields.add("secrets", names(&asked.secrets));
     fields.add("git repo", or_dash(asked.git_repo.as_ref()));

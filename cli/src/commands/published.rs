@@ -63,7 +63,9 @@ fn values(
         && git_path.is_none()
         && run.locks.is_empty()
         && run.slots.is_none()
-        && !run.queue;
+        && !run.queue
+        && run.after.is_empty()
+        && run.deadline.is_none();
     if !is_plain {
         return Err(Failure::new("a published playbook fixes its image, variables, secrets, repository and locks")
             .remedy("give values of its parameters only: -P NAME=VALUE"));

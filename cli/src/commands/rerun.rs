@@ -25,7 +25,7 @@ pub(crate) async fn rerun(global: Global, rerun: Rerun) -> Result<u8> {
 
 /// The record's options and the user's. The user's win.
 fn merged(shown: ExecutionInFull, given: RunOptions) -> Result<RunOptions> {
-    let ExecutionInFull { execution: Execution { image_id, asked, .. }, request, .. } = shown;
+    let ExecutionInFull { execution: Execution { image_id, locks, asked, .. }, request, .. } = shown;
     let is_given =
         |name: &String| given.env.iter().any(|(given, _)| given == name) || run::user_variable(name).is_some();
     // Who may run it again is shown the values that the API keeps.
@@ -46,6 +46,8 @@ fn merged(shown: ExecutionInFull, given: RunOptions) -> Result<RunOptions> {
         image: given.image.or_else(|| Some(image_id.to_string()).filter(|id| !id.is_empty())),
         secrets,
         timeout: given.timeout.or(asked.timeout),
+        deadline: given.deadline.or(asked.deadline),
+        locks: if given.locks.is_empty() { locks } else { given.locks },
         cpu: given.cpu.or(asked.cpu),
         memory: given.memory.or(asked.memory),
         disk: given.disk.or(asked.disk),

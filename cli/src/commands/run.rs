@@ -10,7 +10,7 @@ use reqwest::{Method, StatusCode};
 use runvoy_api_types::{ExecutionInFull, Images, OnConflict, OneOrMore, Started, headers::IDEMPOTENCY_KEY};
 use serde_json::{Value, json};
 
-use super::{Context, watch::Watching};
+use super::{Context, ids, watch::Watching};
 use crate::{
     api::{Api, Repeat, RequestError},
     arguments::{Global, OnInterrupt, Run, RunOptions, WatchOptions},
@@ -144,6 +144,9 @@ pub(crate) fn request(command: &str, options: &RunOptions) -> Value {
         lock: given(&options.locks).map(OneOrMore::More),
         slots: options.slots,
         on_conflict: options.queue.then_some(OnConflict::Queue),
+        after: given(&options.after),
+        run_if: options.run_if,
+        deadline: options.deadline.filter(|seconds| *seconds > 0),
     })
 }
 
@@ -159,7 +162,8 @@ pub(crate) async fn start_by(context: Context, path: &str, request: &Value, watc
     }
     let mut interrupts = Interrupts::listen()?;
     let waiting = Waiting::begin("starting");
-    let answer = client_end::started(send(&context.api, path, request), &mut interrupts).await;
+    let sent = async { send(&context.api, path, &with_ids(&context, request).await?).await };
+    let answer = client_end::started(sent, &mut interrupts).await;
     drop(waiting);
     let Some((started, was_interrupted)) = answer else { return Ok(exit_code::INTERRUPTED) };
     let started = started?;
@@ -206,6 +210,15 @@ async fn say_place(api: &Api, id: &str) {
         Some(place) => say!("runvoy: queued for {waits_for}, place {place} in line; Ctrl+C leaves it"),
         None => say!("runvoy: queued for {waits_for}; Ctrl+C leaves the queue"),
     }
+}
+
+/// The request with the whole ids of the executions for which it waits.
+async fn with_ids(context: &Context, request: &Value) -> Result<Value> {
+    let mut request = request.clone();
+    for id in request.get_mut("after").and_then(Value::as_array_mut).into_iter().flatten() {
+        *id = ids::execution_id(context, id.as_str().unwrap_or_default()).await?.into();
+    }
+    Ok(request)
 }
 
 async fn send(api: &Api, path: &str, request: &Value) -> Result<Started> {

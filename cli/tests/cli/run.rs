@@ -317,3 +317,34 @@ fn input_that_the_command_does_not_get_is_told() {
     assert!(piped(Stdio::piped()).contains("does not get this standard input"));
     assert!(!said(Stdio::null()).contains("standard input"));
 }
+
+#[test]
+fn a_run_waits_for_others_by_the_beginning_of_an_id_and_says_why_it_never_starts() {
+    let system = System::start();
+    let gate = system.home.path().join("gate");
+    let command = format!("until [ -e {} ]; do sleep 0.02; done; exit 3", gate.display());
+    let first = system.prints(&["run", "--detach", &command]).trim().to_owned();
+    let mut child = system.command(&["run", "--after", &first[..8], "echo never"]).spawn().unwrap();
+    let dry = system.prints(&["run", "--dry-run", "--after", &first, "--if", "ended", "--deadline", "2h", "true"]);
+    let dry: serde_json::Value = serde_json::from_str(&dry).unwrap();
+    assert_eq!(
+        (&dry["after"], &dry["if"], &dry["deadline"]),
+        (&serde_json::json!([first]), &"ended".into(), &7200.into())
+    );
+    let mut own = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("queued for") {
+        assert!(own.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    assert!(said.contains(&format!("queued for execution {first}")), "{said}");
+    let after_any =
+        system.prints(&["run", "--detach", "--after", &first, "--if", "ended", "echo any"]).trim().to_owned();
+    std::fs::write(&gate, "").unwrap();
+    own.read_to_string(&mut said).unwrap();
+    let ended = end_of(child);
+    assert_eq!((ended.status.code(), text(&ended.stdout).as_str()), (Some(1), ""), "{said}");
+    assert!(said.contains("had to succeed first, ended as FAILED"), "{said}");
+    assert_eq!(system.prints(&["logs", "-f", &after_any]), "any\n");
+    let unknown = system.run(&["run", "--after", &"0".repeat(32), "true"]);
+    assert!(text(&unknown.stderr).contains("there is no execution"), "{}", text(&unknown.stderr));
+}

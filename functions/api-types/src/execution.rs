@@ -195,6 +195,16 @@ pub struct Asked {
     /// The task runs on Fargate Spot, which costs less and may be taken away.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub spot: bool,
+    /// The executions that had to end before it could start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub after: Vec<ExecutionId>,
+    /// How they had to end.
+    #[serde(default, rename = "if", skip_serializing_if = "Option::is_none")]
+    pub run_if: Option<RunIf>,
+    /// Seconds after the request within which it has to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<u64>,
     /// Where the request came from: `api`.
     #[serde(default = "api")]
     pub source: String,
@@ -210,6 +220,19 @@ pub enum OnConflict {
     Refuse,
     /// It waits for its turn as `QUEUED`.
     Queue,
+}
+
+/// The end that other executions must have come to, so that a run which waits for them starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, strum::Display, strum::EnumString)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum RunIf {
+    /// All have succeeded.
+    #[default]
+    Succeeded,
+    /// All have ended, in any way.
+    Ended,
 }
 
 /// A run's request as it can be sent again, with `left_out` given anew.
@@ -240,6 +263,8 @@ pub struct AskedAgain {
     pub disk: Option<u32>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub spot: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<u64>,
 }
 
 impl Default for Asked {
@@ -256,6 +281,9 @@ impl Default for Asked {
             memory: None,
             disk: None,
             spot: false,
+            after: Vec::new(),
+            run_if: None,
+            deadline: None,
             source: api(),
         }
     }

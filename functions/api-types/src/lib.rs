@@ -41,7 +41,8 @@ pub use audit::{Audit, AuditEntry, Outcome};
 pub use email::Email;
 pub use error::{ErrorBody, ErrorCode, Problem};
 pub use execution::{
-    Asked, AskedAgain, Ending, Execution, ExecutionInFull, ExecutionStatus, Killed, OnConflict, Timing, plain_reason,
+    Asked, AskedAgain, Ending, Execution, ExecutionInFull, ExecutionStatus, Killed, OnConflict, RunIf, Timing,
+    plain_reason,
 };
 pub use execution_id::{ExecutionId, NotAnExecutionId};
 pub use health::Health;

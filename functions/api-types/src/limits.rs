@@ -13,6 +13,10 @@ pub const MAX_SECRET_BYTES: usize = 4096;
 pub const MAX_DESCRIPTION_BYTES: usize = 1024;
 /// Secrets of one run, so that the audit's entries of their use fit one transaction, of which DynamoDB takes 100 writes.
 pub const MAX_SECRETS_OF_A_RUN: usize = 50;
+/// The longest deadline of a run in seconds: 30 days.
+pub const MAX_DEADLINE_SECONDS: u64 = 30 * 24 * 3600;
+/// Executions that one run may wait for. Each is read when one of them ends.
+pub const MAX_AFTER: usize = 20;
 /// Executions in a page where the caller names no limit.
 pub const DEFAULT_PAGE_SIZE: usize = 10;
 /// Characters of an `Idempotency-Key`.

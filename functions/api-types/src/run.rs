@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ExecutionId, ImageId, OnConflict, Status};
+use crate::{ExecutionId, ImageId, OnConflict, RunIf, Status};
 
 /// A run that is asked for.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -63,6 +63,18 @@ pub struct Run {
     /// Runs on Fargate Spot, which costs about a third and may be taken away at any time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spot: Option<bool>,
+    /// Ids of executions that must have ended before the run starts. It waits for them as `QUEUED`, and has `FAILED` if one of them ends
+    /// otherwise than `if` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 20))]
+    pub after: Option<Vec<String>>,
+    /// How the executions in `after` must end: `succeeded` by default, or `ended` for any end.
+    #[serde(rename = "if", skip_serializing_if = "Option::is_none")]
+    pub run_if: Option<RunIf>,
+    /// Seconds after this request within which the run must have ended, waiting included. It is stopped then, or does not start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 2_592_000))]
+    pub deadline: Option<u64>,
     /// What becomes of the run if it cannot start at once. By default, it is refused. With `queue` it waits as `QUEUED`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,

@@ -110,6 +110,10 @@ pub struct ScheduledRun {
     /// What becomes of the run if it cannot start at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
+    /// Seconds after the schedule's time within which the run must have ended, waiting included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(maximum = 2_592_000))]
+    pub deadline: Option<u64>,
 }
 
 /// Reads one name, or a list of names.

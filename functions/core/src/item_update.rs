@@ -68,6 +68,13 @@ impl ItemUpdate {
         self
     }
 
+    /// Adds a text to a set of texts.
+    pub(crate) fn add_to_set(mut self, attribute: &str, text: &str) -> Self {
+        let (name, value) = (self.name(attribute), self.value(AttributeValue::Ss(vec![text.to_owned()])));
+        self.add.push(format!("{name} {value}"));
+        self
+    }
+
     /// Names a value for [`ItemUpdate::only_if_expression`].
     pub(crate) fn with_value(mut self, name: &str, value: AttributeValue) -> Self {
         self.values.insert(name.to_owned(), value);
@@ -91,6 +98,12 @@ impl ItemUpdate {
         let name = self.name(attribute);
         let values: Vec<String> = values.into_iter().map(|value| self.value(value)).collect();
         self.conditions.push(format!("{name} IN ({})", values.join(", ")));
+        self
+    }
+
+    pub(crate) fn only_if_present(mut self, attribute: &str) -> Self {
+        let name = self.name(attribute);
+        self.conditions.push(format!("attribute_exists({name})"));
         self
     }
 

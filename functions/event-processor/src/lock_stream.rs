@@ -44,5 +44,5 @@ async fn go_on(app: &App, item: serde_dynamo::Item) -> Result<(), Error> {
         execution_id: ExecutionId,
     }
     let Holder { execution_id } = serde_dynamo::from_item(item)?;
-    run::go_on(app, &execution_id, None).await
+    run::go_on(app, &execution_id).await
 }

@@ -1,19 +1,21 @@
-//! Handles the stream of the executions table: changes of status, which notifications tell of.
+//! Handles the stream of the executions table: changes of status, which notifications tell of, and ends for which other executions wait.
 
 use std::str::FromStr;
 
 use aws_lambda_events::dynamodb::EventRecord;
+use futures_util::future::join_all;
 use runvoy_core::{
     App, Error,
     execution::{ExecutionRecord, Status},
     notification::change::{self, StatusChange},
+    run,
 };
 use serde_dynamo::AttributeValue;
 use serde_json::Value;
 
 use crate::{EventError, stream_records};
 
-/// Tells the notifications of the changes. Answers with the sequence numbers of the records that Lambda is to deliver again ("Reporting
+/// Tells the notifications of the changes, and moves on the executions that wait for an end. Answers with the sequence numbers of the records that Lambda is to deliver again ("Reporting
 /// batch item failures", AWS Lambda Developer Guide).
 pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError> {
     let (mut numbers, mut changes) = (Vec::new(), Vec::new());
@@ -29,10 +31,11 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError>
             Err(error) => tracing::error!(error = %error.chain(), sequence_number = number, "ignored: no execution"),
         }
     }
+    let moved_on = join_all(changes.iter().map(|change| run::tell_followers(app, &change.to))).await;
     let told = if changes.is_empty() { Vec::new() } else { change::tell(app, &changes).await };
     let mut failed = Vec::new();
-    for (number, told) in numbers.into_iter().zip(told) {
-        if let Err(error) = told {
+    for ((number, told), moved_on) in numbers.into_iter().zip(told).zip(moved_on) {
+        if let Err(error) = told.and(moved_on) {
             tracing::error!(error = %error.chain(), sequence_number = number, "a change of status was not told");
             failed.push(number);
         }

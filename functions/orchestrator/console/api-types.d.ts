@@ -22,8 +22,12 @@ export type Approvals = {
 
 /** The part of a run's request that everyone sees who sees the execution: names, and no values. */
 export type Asked = {
+  /** The executions that had to end before it could start. */
+  after?: string[];
   /** CPU units of this run, if not the image's; 1024 make one virtual CPU. */
   cpu?: number | null;
+  /** Seconds after the request within which it has to end. */
+  deadline?: number | null;
   /** GiB of disk, if not the 20 that each task has. */
   disk?: number | null;
   /** The commit that was checked out. */
@@ -32,6 +36,7 @@ export type Asked = {
   git_ref?: string | null;
   /** Without the credentials that the URL may have had. */
   git_repo?: string | null;
+  if?: RunIf | null;
   /** MiB of memory of this run, if not the image's. */
   memory?: number | null;
   /** Names of the secrets. */
@@ -50,6 +55,7 @@ export type Asked = {
 export type AskedAgain = {
   command: string;
   cpu?: number | null;
+  deadline?: number | null;
   disk?: number | null;
   env: Record<string, string>;
   git_path?: string | null;
@@ -806,10 +812,14 @@ export type RotatedNotification = {
 
 /** A run that is asked for. */
 export type Run = {
+  /** Ids of executions that must have ended before the run starts. It waits for them as `QUEUED`, and has `FAILED` if one of them ends otherwise than `if` says. */
+  after?: string[] | null;
   /** The script that `/bin/sh -e` runs. Not blank. */
   command: string;
   /** CPU units of this run; 1024 make one virtual CPU. The image's if absent. Fargate has some pairs of CPU and memory only. */
   cpu?: number | null;
+  /** Seconds after this request within which the run must have ended, waiting included. It is stopped then, or does not start. */
+  deadline?: number | null;
   /** GiB of disk, 21 to 200. If absent, the 20 that each task has. */
   disk?: number | null;
   /** Environment variables; they win over secrets of the same name. */
@@ -820,6 +830,7 @@ export type Run = {
   git_ref?: string | null;
   /** A repository to clone first; the command runs inside it. */
   git_repo?: string | null;
+  if?: RunIf | null;
   /** An image id, or a name with or without tag and registry. The default image if absent. */
   image?: string | null;
   /** The same as `image`. */
@@ -837,6 +848,9 @@ export type Run = {
   /** Seconds after which the command is stopped. */
   timeout?: number | null;
 };
+
+/** The end that other executions must have come to, so that a run which waits for them starts. */
+export type RunIf = "succeeded" | "ended";
 
 /** A run of a playbook. */
 export type RunPlaybook = {
@@ -893,6 +907,8 @@ export type ScheduledRun = {
   command: string;
   /** CPU units; those of the image if absent. */
   cpu?: number | null;
+  /** Seconds after the schedule's time within which the run must have ended, waiting included. */
+  deadline?: number | null;
   /** GiB of the task's disk. */
   disk?: number | null;
   env?: Record<string, string>;

@@ -58,7 +58,7 @@ export function seconds(text) {
 /** A word that a POSIX shell reads as exactly this text. @param {string} text */
 export const quote = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
 
-/** @typedef {{command: string, image?: string, env?: Record<string, string | undefined>, secrets?: string[], timeout?: number, cpu?: number, memory?: number, disk?: number, spot?: boolean, lock?: string[], slots?: number, on_conflict?: "refuse" | "queue", git_repo?: string, git_ref?: string, git_path?: string}} Run */
+/** @typedef {{command: string, image?: string, env?: Record<string, string | undefined>, secrets?: string[], timeout?: number, cpu?: number, memory?: number, disk?: number, spot?: boolean, lock?: string[], slots?: number, on_conflict?: "refuse" | "queue", after?: string[], if?: "succeeded" | "ended", deadline?: number, git_repo?: string, git_ref?: string, git_path?: string}} Run */
 
 /** The curl command that starts a run. The key, and values that are not known, come from variables. @param {Run} run @param {string} origin */
 export const asCurl = (run, origin) =>
@@ -82,6 +82,9 @@ export function asCommandLine(run) {
   for (const lock of run.lock ?? []) words.push(`--lock ${quote(lock)}`);
   if (run.slots) words.push(`--slots ${run.slots}`);
   if (run.on_conflict === "queue") words.push("--queue");
+  for (const id of run.after ?? []) words.push(`--after ${quote(id)}`);
+  if (run.if) words.push(`--if ${run.if}`);
+  if (run.deadline) words.push(`--deadline ${run.deadline}s`);
   if (run.git_repo) words.push(`--git-repo ${quote(run.git_repo)}`);
   if (run.git_ref) words.push(`--git-ref ${quote(run.git_ref)}`);
   if (run.git_path) words.push(`--git-path ${quote(run.git_path)}`);

@@ -219,16 +219,19 @@ async fn two_hundred_runs_on_one_lock_all_end_in_order_although_the_system_is_ki
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-    let mut all = Vec::new();
+    let (mut all, mut before) = (Vec::new(), 0);
     for part in 1..=2 {
         let (order, most) = started(&std::fs::read_to_string(log(part)).unwrap());
         assert!(most <= SLOTS, "{most} at the same time in part {part}");
+        before = all.len();
         all.extend(order);
     }
     // A run that was killed has begun, or was about to. Runs that hold the lock at the same time may begin in any order.
     assert!((CROWD - SLOTS..=CROWD).contains(&all.len()), "{} runs have begun", all.len());
-    let early = all.iter().enumerate().filter(|(at, number)| number.abs_diff(*at) > 2 * SLOTS);
-    assert_eq!(early.collect::<Vec<_>>(), [], "out of order");
+    let strays: Vec<_> = all.iter().enumerate().filter(|(at, number)| number.abs_diff(*at) > 2 * SLOTS).collect();
+    // What held the lock and had no task when the system was killed is started by the sweep, up to a minute later.
+    let held = |number: usize| number.abs_diff(before) <= 2 * SLOTS;
+    assert!(strays.len() <= SLOTS && strays.iter().all(|(_, number)| held(**number)), "out of order: {strays:?}");
     let free = program.caller.get("/locks/l").await.json();
     assert_eq!((&free["held"], &free["waiting"]), (&json!(0), &json!(0)));
     program.signal("-TERM");

@@ -44,6 +44,7 @@ pub(crate) async fn start_attempt(
         source_address: None,
         source: &execution.asked.source,
         idempotency: None,
+        deadline: record.deadline(),
     };
     let launch = Launch {
         request,

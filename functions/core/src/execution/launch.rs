@@ -55,7 +55,7 @@ impl Launch<'_> {
     /// task, [`Error::Aws`] when ECS fails.
     pub(super) async fn run(self, app: &App) -> Result<Launched> {
         let variables = secret_variables(self.request, self.secrets)?;
-        let overrides = overrides::overrides(self.request, self.image, self.context, self.nonce)?;
+        let overrides = overrides::overrides(self.request, self.image, self.context, self.nonce, app.now())?;
         let tags = overrides::tags(self.request, self.image, self.context, self.attempt);
         let answer = match self.call(app, &variables, overrides, tags).await? {
             Ok(answer) => answer,

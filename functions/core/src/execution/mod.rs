@@ -34,4 +34,18 @@ pub use runvoy_api_types::{Asked, Execution, ExecutionId, Status};
 pub use start::{RunContext, Started, start};
 pub use task_id::{Attempt, TaskId};
 pub use timing::TaskTimes;
-pub(crate) use waiting::{begin, end as end_without_task};
+pub(crate) use waiting::{begin, end as end_without_task, stop_following};
+
+use crate::auth::Resource;
+
+/// The execution as the policies see it.
+pub fn resource(execution: &Execution) -> Resource<'_> {
+    let Execution { execution_id, owned_by, asked, approval, created_by, .. } = execution;
+    Resource::ExecutionFrom {
+        id: execution_id.as_str(),
+        owners: owned_by,
+        source: &asked.source,
+        approvers: approval.as_ref().map(|approval| approval.by.as_slice()),
+        requester: Some(created_by),
+    }
+}

@@ -204,6 +204,7 @@ pub(super) fn reason(record: &ExecutionRecord) -> Option<String> {
 fn reason_of_failure(record: &ExecutionRecord, told: Option<&str>) -> String {
     let execution = &record.execution;
     let timed_out = || match execution.asked.timeout {
+        _ if reached_deadline(record) => "its deadline passed".to_owned(),
         Some(seconds) => format!("timed out after {seconds} s"),
         None => "timed out".to_owned(),
     };
@@ -231,7 +232,7 @@ fn reason_of_failure(record: &ExecutionRecord, told: Option<&str>) -> String {
     }
     let code = execution.exit_code.or(execution.ending.map(|ending| ending.exit_code)).unwrap_or(1);
     match code {
-        TIMED_OUT if reached_time_limit(record) => timed_out(),
+        TIMED_OUT if reached_time_limit(record) || reached_deadline(record) => timed_out(),
         126 => "a command cannot be executed (exit code 126)".to_owned(),
         127 => "a command was not found (exit code 127)".to_owned(),
         137 => "killed by SIGKILL, often because memory ran out (exit code 137)".to_owned(),
@@ -249,6 +250,13 @@ fn reached_time_limit(record: &ExecutionRecord) -> bool {
     let ended = execution.completed_at.or(execution.ending.and_then(|ending| ending.at));
     let lasted = ended.map(|at| at.duration_since(record.begun_at()).as_secs());
     execution.asked.timeout.zip(lasted).is_some_and(|(limit, lasted)| lasted >= limit.try_into().unwrap_or(i64::MAX))
+}
+
+/// Tells whether an execution has lasted until its deadline.
+fn reached_deadline(record: &ExecutionRecord) -> bool {
+    let execution = &record.execution;
+    let ended = execution.completed_at.or(execution.ending.and_then(|ending| ending.at));
+    record.deadline().zip(ended).is_some_and(|(deadline, ended)| deadline <= ended)
 }
 
 fn signal_name(number: i32) -> Option<&'static str> {

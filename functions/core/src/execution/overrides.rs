@@ -2,6 +2,7 @@
 
 use aws_sdk_ecs::types::{ContainerOverride, EphemeralStorage, KeyValuePair, Tag, TaskOverride};
 
+use jiff::Timestamp;
 use runvoy_api_types::limits::MAX_OVERRIDES_CHARACTERS as MAX_OVERRIDES;
 
 use super::{Attempt, RunContext, RunRequest, task};
@@ -21,6 +22,7 @@ pub(super) const COMMAND: &str = "RUNVOY_COMMAND";
 pub(super) const NONCE: &str = "RUNVOY_NONCE";
 pub(super) const ENV_NAMES: &str = "RUNVOY_ENV_NAMES";
 pub(super) const TIMEOUT: &str = "RUNVOY_TIMEOUT";
+const DEADLINE: &str = "RUNVOY_DEADLINE";
 pub(super) const GIT_REPO: &str = "RUNVOY_GIT_REPO";
 pub(super) const GIT_REF: &str = "RUNVOY_GIT_REF";
 pub(super) const GIT_PATH: &str = "RUNVOY_GIT_PATH";
@@ -32,6 +34,7 @@ pub(super) fn overrides(
     image: &Image,
     context: RunContext<'_>,
     nonce: &str,
+    now: Timestamp,
 ) -> Result<TaskOverride> {
     let names: Vec<&str> = request.env.keys().map(String::as_str).collect();
     let mut runner: Vec<(&str, String)> = vec![
@@ -46,11 +49,16 @@ pub(super) fn overrides(
     if let Some(seconds) = request.timeout {
         runner.push((TIMEOUT, seconds.to_string()));
     }
+    if let Some(deadline) = context.deadline {
+        runner.push((DEADLINE, deadline.as_second().to_string()));
+    }
     let mut sidecar: Vec<(&str, String)> = Vec::new();
     if let Some(repo) = &request.git_repo {
         runner.push(("RUNVOY_HAS_GIT_REPO", "true".to_owned()));
         sidecar.push((GIT_REPO, repo.clone()));
-        if let Some(seconds) = request.timeout {
+        // The runner keeps the deadline. A repository is not cloned for longer than is left when the task is asked for.
+        let left = context.deadline.map(|deadline| deadline.duration_since(now).as_secs().max(1).unsigned_abs());
+        if let Some(seconds) = [request.timeout, left].into_iter().flatten().min() {
             sidecar.push((TIMEOUT, seconds.to_string()));
         }
         if let Some(git_ref) = &request.git_ref {

@@ -1,10 +1,12 @@
 //! Reads and writes the items of the executions table.
 
+use std::collections::HashSet;
+
 use aws_sdk_dynamodb::{
     operation::update_item::builders::UpdateItemFluentBuilder,
     types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use strum::VariantArray as _;
 
@@ -50,9 +52,18 @@ pub struct ExecutionRecord {
     /// The number of its locks that it holds, in the order of its list.
     #[serde(default)]
     pub(crate) locks_held: u32,
+    /// The number of slots of its lock, if it is the first to use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) slots: Option<u32>,
     /// Its place in the line of the next lock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) place: Option<String>,
+    /// The executions whose ends it still waits for, and how they have to end, unless they have been waited for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) pending_after: Vec<ExecutionId>,
+    /// The executions that wait for the end of this one.
+    #[serde(default, skip_serializing_if = "HashSet::is_empty")]
+    pub(crate) followers: HashSet<ExecutionId>,
     /// The times that ECS has told of the task.
     #[serde(default, rename = "task_times", skip_serializing_if = "Option::is_none")]
     pub(super) times: Option<TaskTimes>,
@@ -68,6 +79,12 @@ impl ExecutionRecord {
             None => Some(TaskId::from(&self.execution.execution_id)),
             Some(_) => self.task_id.clone(),
         }
+    }
+
+    /// When the execution has to have ended. `None` without a deadline.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        let seconds = i64::try_from(self.execution.asked.deadline?).ok()?;
+        self.execution.started_at.checked_add(SignedDuration::from_secs(seconds)).ok()
     }
 
     /// When the present attempt was begun: the time of the request, for an execution that started at once.
@@ -189,7 +206,10 @@ impl ExecutionRecord {
             task_id: None,
             rights_of: None,
             locks_held: 0,
+            slots: None,
             place: None,
+            pending_after: Vec::new(),
+            followers: HashSet::new(),
             times: None,
             starting_at: None,
         }

@@ -66,6 +66,7 @@ pub(crate) async fn to_start(app: &App, record: &ExecutionRecord) -> Result<RunR
         memory,
         disk,
         spot,
+        deadline,
     } = again(app, record).await?;
     if let Some(name) = left_out.first() {
         return Err(crate::Error::invalid(format!("the value of {name} is not kept any more")));
@@ -84,6 +85,7 @@ pub(crate) async fn to_start(app: &App, record: &ExecutionRecord) -> Result<RunR
         memory,
         disk,
         spot,
+        deadline,
         ..RunRequest::default()
     })
 }
@@ -117,5 +119,6 @@ pub async fn again(app: &App, record: &ExecutionRecord) -> Result<AskedAgain> {
         memory: asked.memory,
         disk: asked.disk,
         spot: asked.spot,
+        deadline: asked.deadline,
     })
 }

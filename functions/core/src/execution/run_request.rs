@@ -6,8 +6,8 @@ use std::{
 };
 
 use runvoy_api_types::{
-    Asked, OnConflict,
-    limits::{DISK_GIB, MAX_SECRETS_OF_A_RUN, MAX_TIMEOUT_SECONDS},
+    Asked, ExecutionId, OnConflict, RunIf,
+    limits::{DISK_GIB, MAX_AFTER, MAX_DEADLINE_SECONDS, MAX_SECRETS_OF_A_RUN, MAX_TIMEOUT_SECONDS},
 };
 use serde::{Deserialize, Serialize};
 
@@ -52,12 +52,21 @@ pub struct RunRequest {
     /// Says whether the run waits if it cannot start at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
+    /// The executions that must have ended before the run starts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<ExecutionId>,
+    /// How they must have ended.
+    #[serde(rename = "if", skip_serializing_if = "Option::is_none")]
+    pub run_if: Option<RunIf>,
+    /// Seconds after the request within which the run must have ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<u64>,
 }
 
 impl RunRequest {
     /// Tells whether the run waits if it cannot start at once.
     pub fn waits(&self) -> bool {
-        self.on_conflict == Some(OnConflict::Queue)
+        self.on_conflict == Some(OnConflict::Queue) || !self.after.is_empty()
     }
 
     /// The part of the request that everyone may see who sees the execution.
@@ -73,6 +82,9 @@ impl RunRequest {
             memory: self.memory,
             disk: self.disk,
             spot: self.spot,
+            after: self.after.clone(),
+            run_if: self.run_if,
+            deadline: self.deadline,
             source: source.to_owned(),
             ..Asked::default()
         }
@@ -109,7 +121,9 @@ impl TryFrom<RunRequest> for ValidRun {
         for field in [&mut request.image, &mut request.git_repo, &mut request.git_ref, &mut request.git_path] {
             *field = field.take().filter(|text| !text.is_empty());
         }
-        request.timeout = request.timeout.filter(|seconds| *seconds > 0);
+        for seconds in [&mut request.timeout, &mut request.deadline] {
+            *seconds = seconds.take().filter(|seconds| *seconds > 0);
+        }
         for size in [&mut request.cpu, &mut request.memory, &mut request.disk] {
             *size = size.take().filter(|size| *size > 0);
         }
@@ -150,6 +164,7 @@ impl TryFrom<RunRequest> for ValidRun {
         }
         check_git(&request)?;
         check_locks(&mut request)?;
+        check_order(&mut request)?;
         Ok(Self(request))
     }
 }
@@ -169,6 +184,22 @@ fn check_locks(request: &mut RunRequest) -> Result<()> {
         Some(1..=MAX_SLOTS) => Ok(()),
         Some(_) => Err(Error::invalid(format!("slots must be 1 to {MAX_SLOTS}")).at_field("slots")),
     }
+}
+
+fn check_order(request: &mut RunRequest) -> Result<()> {
+    let mut named = HashSet::new();
+    request.after.retain(|id| named.insert(id.clone()));
+    if request.after.len() > MAX_AFTER {
+        return Err(Error::invalid(format!("a run waits for {MAX_AFTER} executions at most")).at_field("after"));
+    }
+    if request.run_if.is_some() && request.after.is_empty() {
+        return Err(Error::invalid("if needs after, the executions whose end it is about").at_field("if"));
+    }
+    if request.deadline.is_some_and(|seconds| seconds > MAX_DEADLINE_SECONDS) {
+        let problem = format!("deadline must be 1 to {MAX_DEADLINE_SECONDS} seconds, or 0 for none");
+        return Err(Error::invalid(problem).at_field("deadline"));
+    }
+    Ok(())
 }
 
 fn check_git(request: &RunRequest) -> Result<()> {

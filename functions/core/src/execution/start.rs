@@ -1,5 +1,7 @@
 //! Starts the task of an execution at once.
 
+use jiff::Timestamp;
+
 use super::{
     ExecutionRecord, Idempotency, NewExecution, ValidRun,
     idempotency::first_of_conflict,
@@ -17,6 +19,8 @@ pub struct RunContext<'a> {
     /// Where the request came from: `api`, `playbook:name@3`.
     pub source: &'a str,
     pub idempotency: Option<&'a Idempotency>,
+    /// When the command is stopped, whenever it has started.
+    pub deadline: Option<Timestamp>,
 }
 
 /// Random bytes of the text that proves the runner's last line: too many to be guessed.

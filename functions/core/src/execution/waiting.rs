@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use sha2::{Digest, Sha256};
+use strum::VariantArray as _;
 
 use super::{
     Attempt, ExecutionId, ExecutionRecord, Idempotency, LogStream, NewExecution, RunContext, RunRequest, Status,
@@ -72,6 +73,7 @@ pub(crate) fn record_of(
     let execution = &mut record.execution;
     (execution.status, execution.attempt, execution.log_stream_name) = (status, Some(1), None);
     execution.locks.clone_from(&request.lock);
+    record.slots = request.slots;
     record.starting_at = (status == Status::Starting).then_some(now);
     Ok(record)
 }
@@ -86,9 +88,15 @@ impl ExecutionRecord {
         execution.stopped_reason = Some(reason.to_owned());
     }
 
-    /// Makes a new record one that is not being started yet.
-    pub(crate) fn clear_start(&mut self) {
-        self.starting_at = None;
+    /// Makes a new record one that is QUEUED: for its locks, or until these executions have ended.
+    pub(crate) fn queue(&mut self, pending_after: Vec<ExecutionId>) {
+        (self.execution.status, self.locks_held, self.starting_at) = (Status::Queued, 0, None);
+        self.execution.waits_for = match pending_after.as_slice() {
+            [] => None,
+            [id] => Some(format!("execution {id}")),
+            [id, others @ ..] => Some(format!("execution {id} and {} more", others.len())),
+        };
+        self.pending_after = pending_after;
     }
 
     /// Tells whether the present attempt has no task that is known.
@@ -104,8 +112,14 @@ impl ExecutionRecord {
     /// Tells whether it is QUEUED, has no place in line, and lacks a lock.
     pub(crate) fn needs_lock(&self) -> bool {
         self.execution.status == Status::Queued
+            && self.pending_after.is_empty()
             && self.place.is_none()
             && (self.locks_held as usize) < self.execution.locks.len()
+    }
+
+    /// Tells whether it is QUEUED until other executions have ended.
+    pub(crate) fn waits_for_others(&self) -> bool {
+        self.execution.status == Status::Queued && !self.pending_after.is_empty()
     }
 
     pub(crate) fn waits_for_capacity(&self) -> bool {
@@ -225,6 +239,31 @@ pub(crate) async fn begin(app: &App, record: &ExecutionRecord, entries: &[Entry]
         .set("starting_at", string(time::rfc3339(app.now())))
         .remove("waits_for");
     Ok(audit::transact(app, vec![begin.write()?], entries).await? == Transacted::Done)
+}
+
+/// The writes that let an execution wait for the ends of others. They are refused when one of them has ended.
+pub(crate) fn follow(app: &App, id: &ExecutionId, others: &[ExecutionId]) -> Result<Vec<TransactWriteItem>> {
+    let open: Vec<Status> = Status::VARIANTS.iter().copied().filter(|status| !status.is_terminal()).collect();
+    let follow = |other| change_from(app, other, &open).add_to_set("followers", id.as_str()).write();
+    others.iter().map(follow).collect()
+}
+
+/// Lets an execution go on whose others have ended as they had to. `false` when it does not wait for them any more.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub(crate) async fn stop_following(app: &App, record: &ExecutionRecord) -> Result<bool> {
+    let execution = &record.execution;
+    let change = change_from(app, &execution.execution_id, &[Status::Queued])
+        .only_if_present("pending_after")
+        .remove("pending_after")
+        .remove("waits_for");
+    let change = if execution.locks.is_empty() {
+        change.set("status", string(Status::Starting)).set("starting_at", string(time::rfc3339(app.now())))
+    } else {
+        change
+    };
+    Ok(table::transact(app, vec![change.write()?]).await? == Transacted::Done)
 }
 
 /// Lets an execution wait again that was being started and has no task, because there is no capacity for it.

@@ -113,6 +113,22 @@ read_time_left() {
     [ "$RUNVOY_LEFT" -gt 0 ] || RUNVOY_LEFT=1
 }
 
+# Reads the hundredths of a second until the deadline, in seconds since 1970, into RUNVOY_LEFT, if they are fewer than those of the
+# time limit.
+read_deadline() {
+    RUNVOY_NOW=$(date +%s 2>/dev/null)
+    if [ -z "$RUNVOY_NOW" ]; then
+        say "the image has no date, so the deadline is not kept"
+        return
+    fi
+    RUNVOY_REST=$(((RUNVOY_DEADLINE - RUNVOY_NOW) * 100))
+    [ "$RUNVOY_REST" -gt 0 ] || RUNVOY_REST=1
+    if [ -z "$RUNVOY_LEFT" ] || [ "$RUNVOY_REST" -lt "$RUNVOY_LEFT" ]; then
+        RUNVOY_LEFT=$RUNVOY_REST
+        RUNVOY_LIMIT="the deadline of the run has passed, and the command"
+    fi
+}
+
 say "execution started by requestID => ${RUNVOY_REQUEST_ID:-}"
 say "image ID => ${RUNVOY_IMAGE_ID:-}"
 say "command => $RUNVOY_COMMAND"
@@ -128,7 +144,10 @@ RUNVOY_STOP_MARK=$RUNVOY_FOLDER/.runvoy-stop
 RUNVOY_CHILD_FILE=$RUNVOY_FOLDER/.runvoy-child
 RUNVOY_CODE_FILE=$RUNVOY_FOLDER/.runvoy-code
 cd "$RUNVOY_FOLDER" || finish 1
-[ "${RUNVOY_TIMEOUT:=0}" -eq 0 ] || read_time_left
+RUNVOY_LEFT=
+RUNVOY_LIMIT="the command has run for its ${RUNVOY_TIMEOUT:=0} seconds and"
+[ "$RUNVOY_TIMEOUT" -eq 0 ] || read_time_left
+[ -z "${RUNVOY_DEADLINE:-}" ] || read_deadline
 rm -f .runvoy-start
 if [ -n "${RUNVOY_HAS_GIT_REPO:-}" ]; then
     if ! cd -- "./repo/${RUNVOY_GIT_PATH:-.}"; then
@@ -167,7 +186,7 @@ become_command() {
     if [ -n "$RUNVOY_SETSID" ]; then
         set -- setsid "$@"
     fi
-    unset RUNVOY_COMMAND RUNVOY_ENV_NAMES RUNVOY_TIMEOUT
+    unset RUNVOY_COMMAND RUNVOY_ENV_NAMES RUNVOY_TIMEOUT RUNVOY_DEADLINE
     # The command finds the workspace without the file.
     while [ -e "$RUNVOY_CHILD_FILE" ]; do :; done
     exec "$@"
@@ -195,7 +214,7 @@ keep_time() {
     [ ! -s "$RUNVOY_CODE_FILE" ] || exit 0
     nap "$RUNVOY_LEFT"
     RUNVOY_FIRED=$RUNVOY_TIMED_OUT
-    say "the command has run for its $RUNVOY_TIMEOUT seconds and is stopped"
+    say "$RUNVOY_LIMIT is stopped"
     stop
     nap 1000
     signal KILL
@@ -233,7 +252,7 @@ rm -f "$RUNVOY_CHILD_FILE"
 [ -z "$RUNVOY_STOPPING" ] || stop
 
 RUNVOY_WATCHDOG=
-if [ "$RUNVOY_TIMEOUT" -gt 0 ]; then
+if [ -n "$RUNVOY_LEFT" ]; then
     keep_time &
     RUNVOY_WATCHDOG=$!
 fi

@@ -57,7 +57,6 @@ pub(crate) enum Taken {
 pub(crate) async fn take_all(
     app: &App,
     record: &ExecutionRecord,
-    slots: Option<u32>,
     writes: &[TransactWriteItem],
     entries: &[Entry],
 ) -> Result<Taken> {
@@ -68,7 +67,7 @@ pub(crate) async fn take_all(
             if head.as_ref().is_some_and(|head| !head.is_free()) {
                 return Ok(Taken::No(is_held(app, name).await?));
             }
-            all.push(take(app, name, slots)?);
+            all.push(take(app, name, record.slots)?);
             all.push(Claim::new(app, record, index).put(app)?);
         }
         match audit::transact_once(app, all, entries).await? {
@@ -128,7 +127,7 @@ fn waits_for(name: &str) -> String {
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails, or too many take the lock at the same time.
-pub(crate) async fn advance(app: &App, id: &ExecutionId, slots: Option<u32>) -> Result<()> {
+pub(crate) async fn advance(app: &App, id: &ExecutionId) -> Result<()> {
     let mut attempt = 0;
     while attempt < ATTEMPTS {
         let Some(record) = execution::find(app, id).await?.filter(ExecutionRecord::needs_lock) else { return Ok(()) };
@@ -141,7 +140,7 @@ pub(crate) async fn advance(app: &App, id: &ExecutionId, slots: Option<u32>) -> 
             .only_if("locks_held", [number(record.locks_held)])
             .only_if_absent("place");
         let writes = if is_free {
-            vec![take(app, name, slots)?, claim.put(app)?, got(app, change, &claim).write()?]
+            vec![take(app, name, record.slots)?, claim.put(app)?, got(app, change, &claim).write()?]
         } else {
             let claim = claim.in_line();
             let change = change.set("place", string(&claim.place)).set("waits_for", string(waits_for(name)));

@@ -17,7 +17,7 @@ use super::submit::{Resources, resources};
 pub async fn release(app: &App, id: &ExecutionId, entries: &[Entry]) -> Result<ExecutionRecord> {
     let record = execution::get(app, id).await?;
     execution::begin(app, &record, entries).await?;
-    go_on(app, id, None).await?;
+    go_on(app, id).await?;
     execution::get(app, id).await
 }
 
@@ -26,8 +26,8 @@ pub async fn release(app: &App, id: &ExecutionId, entries: &[Entry]) -> Result<E
 ///
 /// # Errors
 /// As [`start_attempt`].
-pub async fn go_on(app: &App, id: &ExecutionId, slots: Option<u32>) -> Result<()> {
-    lock::advance(app, id, slots).await?;
+pub async fn go_on(app: &App, id: &ExecutionId) -> Result<()> {
+    lock::advance(app, id).await?;
     start_attempt(app, id).await
 }
 
@@ -38,6 +38,9 @@ pub async fn go_on(app: &App, id: &ExecutionId, slots: Option<u32>) -> Result<()
 /// [`Error::Aws`] when AWS fails, so that the caller's event is delivered again.
 pub async fn start_attempt(app: &App, id: &ExecutionId) -> Result<()> {
     let Some(record) = execution::find(app, id).await?.filter(ExecutionRecord::is_to_start) else { return Ok(()) };
+    if record.deadline().is_some_and(|deadline| deadline <= app.now()) {
+        return super::fail(app, id, LATE).await;
+    }
     match try_to_start(app, &record).await {
         Ok(StartedAttempt::Task) => {
             tracing::info!(execution_id = %id, attempt = record.execution.attempt, "execution started");
@@ -54,6 +57,9 @@ pub async fn start_attempt(app: &App, id: &ExecutionId) -> Result<()> {
         }
     }
 }
+
+/// Why an execution has failed that could not start until its deadline.
+pub(super) const LATE: &str = "its deadline passed before it could start";
 
 async fn try_to_start(app: &App, record: &ExecutionRecord) -> Result<StartedAttempt> {
     let by = record.rights_of.as_ref().unwrap_or(&record.execution.created_by);

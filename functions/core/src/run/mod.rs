@@ -4,11 +4,13 @@
 //! a task: `WAITING` for people who approve it, or `QUEUED`. What moves it on is safe if it happens twice, or stops between any two calls:
 //! the status is changed by a condition, RunTask has one client token for each attempt, and [`sweep()`] goes on where a program has died.
 
+mod after;
 mod begin;
 pub(crate) mod entries;
 mod submit;
 mod sweep;
 
+pub use after::tell_followers;
 pub use begin::{go_on, release, start_attempt};
 pub use submit::{Resources, Submission, gather, submit, submit_beside, submit_failed, submit_with};
 pub use sweep::sweep;

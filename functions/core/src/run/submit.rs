@@ -2,7 +2,10 @@
 
 use runvoy_api_types::Approvals;
 
-use super::{begin, entries};
+use super::{
+    after::{self, Others},
+    begin, entries,
+};
 use crate::{
     App, Email, Error, Result,
     audit::{self, Actor, Entry},
@@ -13,7 +16,12 @@ use crate::{
     image::{self, Image},
     lock::{self, Taken},
     secret::{self, Secret},
+    table::{self, Attempted},
 };
+
+/// The number of times that a run reads the executions again for which it waits, because some have ended meanwhile. Each of them can end
+/// once, and conflicts of transactions take a few tries more.
+const ATTEMPTS: u32 = 40;
 
 /// A request, and who makes it.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +48,8 @@ impl<'a> Submission<'a> {
             source_address: self.actor.source_address.as_deref(),
             source,
             idempotency,
+            // A run with a deadline is started from its record.
+            deadline: None,
         }
     }
 
@@ -104,8 +114,8 @@ where
         let mut record = submission.waiting(app, image, Status::Waiting, "approval")?;
         record.execution.approval = Some(approvals.begin(app.now()));
         record
-    } else if !request.lock.is_empty() {
-        let record = submit_with_locks(app, submission, image, entries).await?;
+    } else if !request.lock.is_empty() || !request.after.is_empty() || request.deadline.is_some() {
+        let record = submit_before_its_task(app, submission, image, entries).await?;
         let beside = beside(record.execution.execution_id.clone()).await?;
         return Ok((record, beside));
     } else {
@@ -138,8 +148,9 @@ where
     Ok((record, beside))
 }
 
-/// Makes an execution that holds locks while it runs. If they are not all free, it waits for them or is refused.
-async fn submit_with_locks(
+/// Makes an execution whose task comes later: it waits for the ends of others, or holds locks while it runs. If they are not all free, it
+/// waits for them or is refused.
+async fn submit_before_its_task(
     app: &App,
     submission: Submission<'_>,
     image: &Image,
@@ -152,21 +163,27 @@ async fn submit_with_locks(
     let mut record = submission.waiting(app, image, Status::Starting, "")?;
     record.execution.waits_for = None;
     record.locks_held = u32::try_from(request.lock.len()).unwrap_or(u32::MAX);
-    entries.push(entry_of_run(app, submission, &record).detail("lock", request.lock.clone()));
+    let entry = entry_of_run(app, submission, &record);
+    entries.push(if request.lock.is_empty() { entry } else { entry.detail("lock", request.lock.clone()) });
     let id = record.execution.execution_id.clone();
+    if !request.after.is_empty() {
+        after::check(app, &request.after, submission.principal).await?;
+        if let Some(record) = wait_for_others(app, &record, submission, &entries).await? {
+            return Ok(record);
+        }
+    }
     let writes = waiting::writes(app, &record, Some(request), idempotency)?;
-    match lock::take_all(app, &record, request.slots, &writes, &entries).await? {
+    match lock::take_all(app, &record, &writes, &entries).await? {
         Taken::Yes | Taken::Exists => {}
         Taken::No(refusal) if !request.waits() => return Err(refusal),
         Taken::No(_) => {
             lock::check_line(app, &request.lock).await?;
-            (record.execution.status, record.locks_held) = (Status::Queued, 0);
-            record.clear_start();
+            record.queue(Vec::new());
             waiting::create(app, record, request, idempotency, &entries).await?;
         }
     }
     // The execution exists. What fails from here on, the sweep does in a minute.
-    if let Err(error) = begin::go_on(app, &id, request.slots).await {
+    if let Err(error) = begin::go_on(app, &id).await {
         tracing::warn!(execution_id = %id, error = %error.chain(), "the execution goes on with the next sweep");
     }
     let record = execution::get(app, &id).await?;
@@ -174,6 +191,45 @@ async fn submit_with_locks(
         Some(idempotency) => idempotency.confirm(record),
         None => Ok(record),
     }
+}
+
+/// Makes the execution as one that waits for the ends of others, or has FAILED because they ended otherwise than they had to. `None` when
+/// all have ended as they had to, so that it need not wait.
+async fn wait_for_others(
+    app: &App,
+    record: &ExecutionRecord,
+    submission: Submission<'_>,
+    entries: &[Entry],
+) -> Result<Option<ExecutionRecord>> {
+    let Submission { request, idempotency, .. } = submission;
+    for attempt in 0..ATTEMPTS {
+        let mut record = record.clone();
+        let open = match after::look(app, &request.after, request.run_if.unwrap_or_default()).await? {
+            Others::Ended => return Ok(None),
+            Others::Open(open) => open,
+            Others::Missed(reason) => {
+                record.queue(Vec::new());
+                record.end_without_task(app, &reason);
+                let record = waiting::create(app, record, request, idempotency, entries).await?;
+                super::finish(app, &record).await?;
+                return Ok(Some(record));
+            }
+        };
+        let follow = waiting::follow(app, &record.execution.execution_id, &open)?;
+        record.queue(open);
+        let mut writes = waiting::writes(app, &record, Some(request), idempotency)?;
+        writes.extend(follow);
+        match audit::transact_once(app, writes, entries).await? {
+            Attempted::Done => return Ok(Some(record)),
+            Attempted::Refused(0) => {
+                let first = execution::get(app, &record.execution.execution_id).await?;
+                return idempotency.map_or(Ok(first.clone()), |idempotency| idempotency.confirm(first)).map(Some);
+            }
+            // One of them has ended meanwhile.
+            Attempted::Refused(_) | Attempted::Conflict => app.sleep(table::pause(app, attempt)).await,
+        }
+    }
+    Err(table::too_much_contention("the executions that a run waits for"))
 }
 
 /// Makes an execution that has FAILED without a task, so that a run for which no person waits and which could not be made is seen all the

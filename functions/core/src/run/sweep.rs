@@ -8,7 +8,10 @@ use crate::{
     lock,
 };
 
-use super::begin::{go_on, release, start_attempt};
+use super::{
+    after::others_ended,
+    begin::{LATE, go_on, release, start_attempt},
+};
 
 /// After this long, the invocation that starts a task is taken for dead. If it is not, ECS still starts one task.
 const START_TAKES: SignedDuration = SignedDuration::from_secs(20);
@@ -40,9 +43,12 @@ pub async fn sweep(app: &App) -> Result<()> {
 async fn move_on(app: &App, record: &ExecutionRecord) -> Result<()> {
     let id = &record.execution.execution_id;
     let age = app.now().duration_since(record.begun_at());
+    let is_late = record.deadline().is_some_and(|deadline| deadline <= app.now());
     match record.execution.status {
+        Status::Queued if is_late => super::fail(app, id, LATE).await,
+        Status::Queued if record.waits_for_others() => others_ended(app, id).await,
         Status::Queued if record.waits_for_capacity() => release(app, id, &[]).await.map(drop),
-        Status::Queued if record.needs_lock() => go_on(app, id, None).await,
+        Status::Queued if record.needs_lock() => go_on(app, id).await,
         Status::Starting if age >= START_TAKES => start_attempt(app, id).await,
         Status::Terminating if age >= NO_STARTER_LIVES => stop_unstarted(app, record).await,
         _ => Ok(()),

@@ -129,5 +129,7 @@ fn request_of(run: &ScheduledRun) -> RunRequest {
         lock: run.lock,
         slots: run.slots,
         on_conflict: run.on_conflict,
+        deadline: run.deadline,
+        ..RunRequest::default()
     }
 }

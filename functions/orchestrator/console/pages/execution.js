@@ -186,11 +186,12 @@ export function executionPage(context, id) {
 
 /** @param {Execution} execution @param {(request: string) => import("../ui/dom.js").Child} requestLink @param {boolean} mayRead its locks @returns {[string, import("../ui/dom.js").Child][]} */
 function facts(execution, requestLink, mayRead) {
-  const { image_id, created_by, started_at, completed_at, variables = [], secrets = [], timeout, git_repo, git_ref, git_path, git_commit, lock: locks = [] } = execution;
+  const { image_id, created_by, started_at, completed_at, variables = [], secrets = [], timeout, git_repo, git_ref, git_path, git_commit, lock: locks = [], after = [], deadline } = execution;
   /** @type {[string, import("../ui/dom.js").Child][]} */
   const all = [
     ["Image", imageName(image_id)], ["Run by", created_by], [isBefore(execution.status) ? "Asked for" : "Started", local(started_at)], ["Ended", completed_at ? local(completed_at) : ""],
     ["Variables", variables.join(", ")], ["Secrets", secrets.join(", ")], ["Timeout", timeout ? duration(timeout) : ""],
+    ["Deadline", deadline ? `${duration(deadline)} after it was asked for` : ""], ["After", after.length > 0 ? others(after, execution.if) : ""],
     ["Size", size(execution)], ["Timing", timing(execution)], ["Cost, estimated", cost(execution)],
     ["Playbook", playbookLink(execution)],
     [locks.length > 1 ? "Locks" : "Lock", locks.length > 0 ? lockLinks(locks, mayRead) : ""],
@@ -213,6 +214,9 @@ function waits({ status, waits_for, queue_position, lock: locks = [] }, mayRead)
   const place = queue_position ? `, place ${queue_position} in line` : "";
   return element("p", { class: "waits" }, "Waits for ", lock ? ["the lock ", mayRead ? lockLink(lock) : lock] : (waits_for ?? "its turn"), `${place}. It starts by itself.`);
 }
+
+/** The executions whose ends a run waits for, or has waited for. @param {string[]} ids @param {Execution["if"]} [how] */
+const others = (ids, how) => element("span", {}, ...ids.flatMap((id, at) => [at > 0 && ", ", element("a", { href: `/logs?execution_id=${encodeURIComponent(id)}` }, id.slice(0, 8))]), how === "ended" ? ", in any way" : "");
 
 /** The size that the run asked for, if not its image's. @param {Execution} execution */
 function size({ cpu, memory, disk, spot }) {

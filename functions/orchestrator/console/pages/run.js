@@ -34,6 +34,10 @@ export function runPage({ api, address, may, go, left }) {
   const lock = field("Lock", input({ list: "locks", placeholder: "none" }), "The run holds it until it ends. Several names are separated by commas.");
   const slots = field("Slots", number("1"), "Runs that may hold it at the same time. The first run sets the number.");
   const queue = field("Wait in line", input({ type: "checkbox" }), "When the lock is held or Fargate has no capacity. Otherwise the run is refused then.");
+  const after = field("After", input({ placeholder: "none", spellcheck: "false" }), "Ids of executions that must have ended first, separated by commas.");
+  const anyEnd = field("In any way", input({ type: "checkbox" }), "Starts however they end. Otherwise they must succeed.");
+  const deadline = field("Deadline", input({ placeholder: "none", class: "short" }), "With all waiting, such as 2h. What has not ended by then has failed.");
+  const order = element("details", { class: "group" }, element("summary", {}, "After others"), after.element, anyEnd.element, deadline.element);
   const locks = element("details", { class: "group" }, element("summary", {}, "Lock"), element("div", { class: "columns" }, lock.element, slots.element), known, queue.element);
   const variables = new Variables(() => changed());
   const env = field("Variables", variables.element);
@@ -54,7 +58,8 @@ export function runPage({ api, address, may, go, left }) {
     const given = (/** @type {string} */ text) => text.trim() || undefined;
     const env = variables.read();
     const checked = picker.read();
-    const names = lock.control.value.split(",").map((name) => name.trim()).filter((name) => name !== "");
+    const list = (/** @type {string} */ text) => text.split(",").map((name) => name.trim()).filter((name) => name !== "");
+    const [names, ids] = [list(lock.control.value), list(after.control.value)];
     return {
       command: command.control.value,
       image: given(image.control.value),
@@ -68,6 +73,9 @@ export function runPage({ api, address, may, go, left }) {
       lock: names.length > 0 ? names : undefined,
       slots: Number(slots.control.value) || undefined,
       on_conflict: queue.control.checked ? "queue" : undefined,
+      after: ids.length > 0 ? ids : undefined,
+      if: ids.length > 0 && anyEnd.control.checked ? "ended" : undefined,
+      deadline: deadline.control.value.trim() === "" ? undefined : seconds(deadline.control.value.trim()),
       git_repo: given(repo.control.value),
       git_ref: given(ref.control.value),
       git_path: given(path.control.value),
@@ -88,6 +96,8 @@ export function runPage({ api, address, may, go, left }) {
     sizes.open = Boolean(run.cpu || run.memory || run.disk || run.spot);
     [lock.control.value, slots.control.value, queue.control.checked] = [(run.lock ?? []).join(", "), String(run.slots ?? ""), run.on_conflict === "queue"];
     locks.open = Boolean(run.lock?.length || run.on_conflict);
+    [after.control.value, anyEnd.control.checked, deadline.control.value] = [(run.after ?? []).join(", "), run.if === "ended", run.deadline ? `${run.deadline}s` : ""];
+    order.open = Boolean(run.after?.length || run.deadline);
     measure();
   }
 
@@ -102,6 +112,7 @@ export function runPage({ api, address, may, go, left }) {
     const run = read();
     if (run.command.trim() === "") return refuse(command, "Enter a command.");
     if (timeout.control.value.trim() !== "" && run.timeout === undefined) return refuse(timeout, "This is not a duration. Write 600, 10m or 1h30m.");
+    if (deadline.control.value.trim() !== "" && run.deadline === undefined) return refuse(deadline, "This is not a duration. Write 600, 10m or 1h30m.");
     const problem = variables.problem();
     if (problem) return refuse(env, problem);
     const execution = await sendRun(api, run);
@@ -163,9 +174,9 @@ export function runPage({ api, address, may, go, left }) {
 
   const made = form({
     body: [
-      notice, command.element, element("div", { class: "meter" }, meter, used), image.element, images, env.element, secrets.element, timeout.element, sizes, locks, git,
+      notice, command.element, element("div", { class: "meter" }, meter, used), image.element, images, env.element, secrets.element, timeout.element, sizes, locks, order, git,
     ],
-    fields: { command, image, env, secrets, timeout, cpu, memory, disk, spot, lock, slots, on_conflict: queue, git_repo: repo, git_ref: ref, git_path: path },
+    fields: { command, image, env, secrets, timeout, cpu, memory, disk, spot, lock, slots, on_conflict: queue, after, if: anyEnd, deadline, git_repo: repo, git_ref: ref, git_path: path },
     action: "Run",
     send,
   });

@@ -213,7 +213,8 @@ async fn waiting_for(app: &App, caller: &Caller) -> Result<Response> {
     executions.retain(|execution| {
         let has_decided = |approval: &Approval| approval.given.iter().any(|one| one.by == caller.principal.email);
         let is_open = execution.approval.as_ref().is_some_and(|one| app.now() < one.expires_at && !has_decided(one));
-        is_open && policy::authorize(&caller.principal, Action::ApproveExecution, resource_of(execution)).is_ok()
+        is_open
+            && policy::authorize(&caller.principal, Action::ApproveExecution, execution::resource(execution)).is_ok()
     });
     Ok(Json(executions).into_response())
 }
@@ -231,7 +232,7 @@ pub(super) async fn show(
 ) -> Result<Json<ExecutionInFull>> {
     let (caller, record) = presented.and(&app, find(&app, &id)).await?;
     let record = approval::unless_expired(&app, record?).await?;
-    let request = match caller.may(Action::ReadExecution, resource(&record)) {
+    let request = match caller.may(Action::ReadExecution, execution::resource(&record.execution)) {
         Ok(()) => Some(execution::request::again(&app, &record).await?),
         Err(error) => {
             policy::authorize(&caller.principal, Action::ListExecutions, Resource::Account).map_err(|_| error)?;
@@ -256,25 +257,9 @@ pub(super) async fn permitted(
 ) -> Result<(Caller, ExecutionRecord)> {
     let (caller, record) = presented.and(app, find(app, id)).await?;
     let record = record?;
-    caller.may(action, resource(&record))?;
+    caller.may(action, execution::resource(&record.execution))?;
     let record = approval::unless_expired(app, record).await?;
     Ok((caller, record))
-}
-
-/// The execution as the policies see it.
-fn resource(record: &ExecutionRecord) -> Resource<'_> {
-    resource_of(&record.execution)
-}
-
-fn resource_of(execution: &Execution) -> Resource<'_> {
-    let Execution { execution_id, owned_by, asked, approval, created_by, .. } = execution;
-    Resource::ExecutionFrom {
-        id: execution_id.as_str(),
-        owners: owned_by,
-        source: &asked.source,
-        approvers: approval.as_ref().map(|approval| approval.by.as_slice()),
-        requester: Some(created_by),
-    }
 }
 
 /// Shows the status of an execution

@@ -5,7 +5,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode, Uri},
 };
-use runvoy_api_types::{OneOrMore, Run, Started, headers, limits::MAX_IDEMPOTENCY_KEY_CHARS};
+use runvoy_api_types::{NotAnExecutionId, OneOrMore, Run, Started, headers, limits::MAX_IDEMPOTENCY_KEY_CHARS};
 use runvoy_core::{
     App, Error,
     auth::{Action, Principal, Resource},
@@ -121,7 +121,21 @@ fn valid(body: Run) -> Result<ValidRun> {
         lock: body.lock.map(OneOrMore::list).unwrap_or_default(),
         slots: body.slots,
         on_conflict: body.on_conflict,
+        after: ids(body.after.unwrap_or_default())?,
+        run_if: body.run_if,
+        deadline: body.deadline,
     })?)
+}
+
+/// # Errors
+/// 400 for a text that no execution can have for an id.
+fn ids(texts: Vec<String>) -> Result<Vec<ExecutionId>> {
+    let id = |(at, text): (usize, String)| {
+        text.parse().map_err(|error: NotAnExecutionId| {
+            Error::invalid(error.to_string()).at_field(format!("after[{at}]")).into()
+        })
+    };
+    texts.into_iter().enumerate().map(id).collect()
 }
 
 /// The parts of a request that the answer to a started run needs: where the caller follows the run.
@@ -155,10 +169,11 @@ impl<'a> Follow<'a> {
         record: ExecutionRecord,
         websocket_url: String,
     ) -> (StatusCode, Json<Started>) {
+        let has_task = record.task().is_some();
         let execution = record.execution;
         let (web_url, execution_id) = (extract::web_url(app, self.web_uri), execution.execution_id);
         // A repeated request is answered as the first one was.
-        let status = if execution.status.is_without_task() { execution.status } else { Status::Starting };
+        let status = if has_task { Status::Starting } else { execution.status };
         let started = Started {
             log_url: format!("{web_url}/logs?execution_id={execution_id}"),
             execution_id,

@@ -1,5 +1,6 @@
 //! Tests of `POST /run` and `/executions`, by what a request asks for.
 
+mod after;
 mod capacity;
 mod command;
 mod containers;
