@@ -322,7 +322,7 @@ mod tests {
 
     #[tokio::test]
     async fn batches_of_lines_that_take_all_their_places_hold_up_no_other_event() {
-        let function = function(Duration::from_secs(60), |event| {
+        let function = function(Duration::from_mins(1), |event| {
             if event.payload == b"stuck" {
                 return Box::pin(std::future::pending());
             }

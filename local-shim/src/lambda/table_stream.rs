@@ -199,7 +199,7 @@ mod tests {
         let handle = Arc::new(handle);
         let function = Function::new(
             "test",
-            &FunctionSettings { timeout: Duration::from_secs(60), ..FunctionSettings::default() },
+            &FunctionSettings { timeout: Duration::from_mins(1), ..FunctionSettings::default() },
             None,
             None,
             Arc::new(move |event: lambda_runtime::LambdaEvent<Vec<u8>>| {

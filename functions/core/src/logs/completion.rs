@@ -130,7 +130,7 @@ async fn complete_until(
         if left.is_some_and(|left| !left.is_positive()) {
             return Ok(None);
         }
-        let pause_at_most = left.map_or(longest, |left| left.unsigned_abs());
+        let pause_at_most = left.map_or(longest, jiff::SignedDuration::unsigned_abs);
         let until_deadline = deadline.duration_since(app.now());
         let until_deadline = if until_deadline.is_positive() { until_deadline.unsigned_abs() } else { longest };
         app.sleep(pause.min(until_deadline).min(pause_at_most)).await;
