@@ -106,7 +106,7 @@ struct Listed {
 /// One page, and where the next one starts if there is one.
 ///
 /// # Errors
-/// [`Error::Aws`] when DynamoDB fails, and [`Error::Invalid`] for an image or a cursor that is none.
+/// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails, and [`Error::Invalid`](crate::Error::Invalid) for an image or a cursor that is none.
 pub async fn page(app: &App, page: &ExecutionsPage) -> Result<(Vec<Execution>, Option<Cursor>)> {
     let mut sources = Vec::new();
     let filter = &page.filter;

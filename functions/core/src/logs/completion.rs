@@ -251,7 +251,7 @@ pub(super) async fn complete_for_reader(app: &App, record: &ExecutionRecord, hea
 /// Goes on for a while with the comparison of a log that ended before it was compared as a whole. Returns the head.
 ///
 /// # Errors
-/// [`Error::Aws`] when CloudWatch or DynamoDB refuses a call.
+/// [`Error::Aws`](crate::Error::Aws) when CloudWatch or DynamoDB refuses a call.
 async fn go_on(app: &App, id: &ExecutionId, head: &LogHead, stop: &Stop, until: Timestamp) -> Result<LogHead> {
     let newest = store::newest(app, id, head).await?;
     note(app, id, head, &compare(app, id, head, stop, newest.as_ref(), until).await?).await
@@ -267,7 +267,7 @@ async fn note(app: &App, id: &ExecutionId, head: &LogHead, compared: &Compared) 
 /// whether there was anything to do.
 ///
 /// # Errors
-/// [`Error::Aws`] when CloudWatch or DynamoDB refuses a call.
+/// [`Error::Aws`](crate::Error::Aws) when CloudWatch or DynamoDB refuses a call.
 pub(crate) async fn finish(app: &App, record: &ExecutionRecord) -> Result<bool> {
     let (id, stop) = (&record.execution.execution_id, Stop::of(&record.execution));
     let head = head::of(app, record).await?;
