@@ -248,7 +248,8 @@ impl Stack {
         resources.map(|(name, resource)| (name.as_str(), &resource.properties))
     }
 
-    fn of_kind(&self, kind: &'static str) -> impl Iterator<Item = &Value> {
+    /// The properties of all resources of a kind, such as `AWS::CloudWatch::Alarm`.
+    pub fn of_kind(&self, kind: &'static str) -> impl Iterator<Item = &Value> {
         self.named(kind).map(|(_, properties)| properties)
     }
 }
@@ -307,6 +308,25 @@ mod tests {
         for name in ["Orchestrator", "EventProcessor"] {
             let settings = stack.function(name).unwrap();
             runvoy_core::config::Config::from_lookup(|name| settings.environment.get(name).cloned()).unwrap();
+        }
+    }
+
+    #[test]
+    fn concurrency_is_reserved_for_the_function_whose_parameter_says_so() {
+        let reserved = |text: &str, function: &str| {
+            Stack::parse(text, &BTreeMap::new()).unwrap().resources[function].properties["ReservedConcurrentExecutions"]
+                .clone()
+        };
+        for (parameter, function, other) in [
+            ("ApiConcurrency", "Orchestrator", "EventProcessor"),
+            ("EventConcurrency", "EventProcessor", "Orchestrator"),
+        ] {
+            let default = format!("{parameter}:\n    Type: Number\n    Default: \"0\"");
+            assert!(BUNDLED.contains(&default), "{parameter} is another one in the template");
+            let set = BUNDLED.replace(&default, &default.replace("\"0\"", "\"7\""));
+            assert_eq!(reserved(BUNDLED, function), Value::Null, "{parameter} reserves nothing by default");
+            assert!(["7", "\"7\""].contains(&reserved(&set, function).to_string().as_str()), "{parameter}");
+            assert_eq!(reserved(&set, other), Value::Null, "{parameter}");
         }
     }
 

@@ -26,12 +26,21 @@ impl Refusal {
         let code = body.code.as_deref().and_then(|code| code.parse().ok());
         let failure = match code {
             Some(ErrorCode::Unauthorized) if !has_key => Failure::new("no API key is configured"),
+            Some(ErrorCode::Forbidden) => Failure::new(what_is_forbidden(&body)),
             _ => Failure::new(body.error.clone()),
         };
         let remedy = remedy(answer.status, path, code, &body, has_key);
         let failure = if remedy.is_empty() { failure } else { failure.remedy(remedy) };
         Self { field: body.field, failure }
     }
+}
+
+/// The details of a refusal without the hint at their end. The error itself is one word.
+fn what_is_forbidden(body: &ErrorBody) -> String {
+    let details = body.details.as_deref().unwrap_or_default();
+    let hint = body.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+    let message = details.strip_suffix(&hint).unwrap_or(details);
+    if message.is_empty() { body.error.clone() } else { message.to_owned() }
 }
 
 /// The command that helps, or the API's own words where no command does.
@@ -41,7 +50,8 @@ fn remedy(status: StatusCode, path: &str, code: Option<ErrorCode>, body: &ErrorB
         (Some(ErrorCode::Unauthorized | ErrorCode::InvalidApiKey | ErrorCode::ApiKeyRevoked), _) => {
             Some("run `runvoy configure` with another key, or ask an admin for a new claim link")
         }
-        (Some(ErrorCode::Forbidden), _) => Some("`runvoy whoami` shows what you may do"),
+        // The API's own hint says more than the list of permissions does.
+        (Some(ErrorCode::Forbidden), _) if body.hint.is_none() => Some("`runvoy whoami` shows what you may do"),
         (Some(ErrorCode::SecretAlreadyExists), _) => {
             Some("change it: `runvoy secrets update NAME`, or choose another name")
         }

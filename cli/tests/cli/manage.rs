@@ -85,6 +85,10 @@ fn keys_are_made_used_and_deleted_and_all_of_it_is_in_the_audit() {
     let keys = system.json(&["keys", "list", "-o", "json"]);
     let laptop = keys["keys"].as_array().unwrap().iter().find(|key| key["name"] == "laptop").unwrap();
     assert!(!keys.to_string().contains(key.trim()) && laptop["expires_at"].is_string(), "{keys}");
+    let limited = system.prints(&["keys", "create", "ci", "--action", "executions:run"]);
+    let refused = system.command(&["run", "true"]).env("RUNVOY_API_KEY", limited.trim()).output().unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("does not permit images:use") && said.contains("whose scope has images:use"), "{said}");
     system.prints(&["keys", "rm", laptop["key_id"].as_str().unwrap()]);
     assert_eq!(with_key(&["whoami"]).status.code(), Some(125));
 

@@ -58,6 +58,10 @@ pub enum Error {
     /// The policies do not permit the use of an image or a secret that a run names.
     #[error("you do not have permission to use this resource: {kind} {name:?} is not shared with you")]
     ForbiddenUse { kind: &'static str, name: String },
+    /// The policies permit it to the user, and not to the key, which is limited. Holds the action, and the kind and the name of the image
+    /// or the secret that a run would use.
+    #[error("your API key is limited, and does not permit {action}")]
+    BeyondScope { action: String, used: Option<(&'static str, String)> },
     #[error("there is no {kind} {id:?}")]
     NotFound {
         /// `execution`, `image`, `schedule` or `user`.
@@ -160,7 +164,10 @@ impl Error {
             Self::NoApiKey | Self::UnknownWebSocketToken => ErrorCode::Unauthorized,
             Self::UnknownApiKey | Self::ExpiredApiKey => ErrorCode::InvalidApiKey,
             Self::RevokedApiKey => ErrorCode::ApiKeyRevoked,
-            Self::Forbidden(_) | Self::ForbiddenUse { .. } | Self::TokenOfAnotherExecution => ErrorCode::Forbidden,
+            Self::Forbidden(_)
+            | Self::ForbiddenUse { .. }
+            | Self::BeyondScope { .. }
+            | Self::TokenOfAnotherExecution => ErrorCode::Forbidden,
             Self::NotFound { .. } | Self::UnknownClaim => ErrorCode::NotFound,
             Self::SecretNotFound(_) => ErrorCode::SecretNotFound,
             Self::Conflict(_) => ErrorCode::Conflict,
@@ -179,6 +186,9 @@ impl Error {
                 problem.hint.as_deref()?.into()
             }
             Self::ForbiddenUse { kind, .. } => format!("ask its owner to share the {kind} with you").into(),
+            Self::BeyondScope { action, .. } => {
+                format!("use a key whose scope has {action}, or one without a scope").into()
+            }
             Self::NoApiKey | Self::Forbidden(_) | Self::UnknownWebSocketToken | Self::TokenOfAnotherExecution => {
                 return None;
             }

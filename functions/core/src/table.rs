@@ -50,7 +50,10 @@ pub(crate) async fn get<T: DeserializeOwned>(
     found.item.map(from_item).transpose()
 }
 
-/// Reads several items by their keys, at most 100, strongly consistent and in no particular order.
+/// Keys of one BatchGetItem ("BatchGetItem", DynamoDB API Reference).
+pub(crate) const MAX_BATCH_GET: usize = 100;
+
+/// Reads several items by their keys, at most [`MAX_BATCH_GET`], strongly consistent and in no particular order.
 pub(crate) async fn batch_get<T: DeserializeOwned>(
     app: &App,
     table: &str,

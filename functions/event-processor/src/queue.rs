@@ -33,6 +33,15 @@ struct Record {
     message_id: String,
     receipt_handle: String,
     body: String,
+    #[serde(default)]
+    attributes: Attributes,
+}
+
+#[derive(Default, Deserialize)]
+struct Attributes {
+    /// The number of times that the queue has handed the message over, as text.
+    #[serde(rename = "ApproximateReceiveCount", default)]
+    receives: String,
 }
 
 /// Handles the messages of a batch. Answers with the ids of those that stay in the queue ("Reporting batch item failures").
@@ -40,7 +49,7 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError>
     let event: Event = serde_json::from_value(event).map_err(EventError::malformed("batch of messages"))?;
     let stay: Vec<Value> = stream::iter(event.records)
         .map(|record| async move {
-            let later = match send::handle(app, &record.body).await {
+            let later = match send::handle(app, &record.body, record.attributes.receives.parse().unwrap_or(1)).await {
                 Ok(Handled::Done) => return None,
                 Ok(Handled::Later(time)) => time,
                 Err(error) => {

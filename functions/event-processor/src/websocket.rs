@@ -7,7 +7,7 @@ use http::{
 };
 use runvoy_core::{
     App, Email, Error, RequestId,
-    audit::{Actor, Entry},
+    audit::{self, Actor, Entry},
     config::Origin,
     key::ApiKeyHash,
     websocket::{Connection, ConnectionKey, ViewerOptions, connection, token},
@@ -18,6 +18,9 @@ use crate::EventError;
 
 /// The longest event id that a viewer can come back with, in characters.
 const MAX_EVENT_ID: usize = 128;
+
+/// The action of a viewer in the audit.
+const FOLLOW: &str = "executions:follow";
 
 type Event = ApiGatewayWebsocketProxyRequest;
 
@@ -54,14 +57,28 @@ async fn connect(app: &App, connection_id: &str, event: &Event, request_id: &Req
     if last_event_id.is_some_and(|id| id.len() > MAX_EVENT_ID || !id.bytes().all(|b| b.is_ascii_graphic())) {
         return Ok(400);
     }
-    let token = match token::check(app, token, id).await {
-        Ok(token) => token,
+    let (token, refusal) = match token::check(app, token, id).await {
+        Ok(found) => found,
         Err(Error::UnknownWebSocketToken) => return Ok(401),
-        Err(Error::TokenOfAnotherExecution) => return Ok(403),
         Err(error) => return Err(error.into()),
     };
-    if !is_origin_allowed(app, event, token.issued_at) {
-        return Ok(403);
+    let actor = Actor {
+        name: token.issued_to.as_ref().map_or("unknown", Email::as_str).to_owned(),
+        key_id: token.key_hash.as_ref().map(ApiKeyHash::id),
+        request_id: request_id.clone(),
+        source_address: event.request_context.identity.source_ip.clone(),
+    };
+    // The id is the caller's text, which may be of any kind.
+    let of = id.parse().unwrap_or_else(|_| token.execution_id.clone());
+    let resource = format!("execution:{of}");
+    let refuse = async |status: u16| -> Result<u16, EventError> {
+        audit::write(app, &Entry::refused(app, &actor, FOLLOW, resource.clone())).await?;
+        Ok(status)
+    };
+    match refusal {
+        None if is_origin_allowed(app, event, token.issued_at) => {}
+        Some(Error::UnknownWebSocketToken) => return refuse(401).await,
+        _ => return refuse(403).await,
     }
     let key = ConnectionKey { execution_id: token.execution_id, connection_id: connection_id.to_owned() };
     let options = ViewerOptions {
@@ -71,19 +88,14 @@ async fn connect(app: &App, connection_id: &str, event: &Event, request_id: &Req
         key_hash: token.key_hash.clone(),
     };
     let connection = Connection::new(app, key, options);
-    let actor = Actor {
-        name: token.issued_to.as_ref().map_or("unknown", Email::as_str).to_owned(),
-        key_id: token.key_hash.as_ref().map(ApiKeyHash::id),
-        request_id: request_id.clone(),
-        source_address: event.request_context.identity.source_ip.clone(),
-    };
-    let entry = Entry::done(app, &actor, "executions:follow", format!("execution:{id}"));
+    let entry = Entry::done(app, &actor, FOLLOW, resource.clone());
     match connection::add(app, &connection, &entry).await {
         Ok(()) => {
             tracing::debug!(connection_id, execution_id = id, "viewer connected");
             Ok(200)
         }
         Err(Error::NotFound { .. }) => Ok(403),
+        Err(Error::UnknownWebSocketToken) => refuse(401).await,
         Err(error) => Err(error.into()),
     }
 }

@@ -62,11 +62,11 @@ impl Caller {
 
     /// The answer to a run that failed. If the caller may not use what the run names, it carries the refusal to the audit.
     pub(crate) fn denied_use(&self, error: Error) -> ApiError {
-        let Error::ForbiddenUse { kind, name } = &error else { return ApiError::Core(error) };
-        let action = if *kind == "image" { Action::UseImage } else { Action::UseSecret };
-        let denial =
-            Denial { actor: self.actor.clone(), action: action.permission(), resource: format!("{kind}:{name}") };
-        ApiError::Denied(error, Box::new(denial))
+        let (Error::ForbiddenUse { kind, name } | Error::BeyondScope { used: Some((kind, name)), .. }) = &error else {
+            return ApiError::Core(error);
+        };
+        let (action, resource) = (format!("{kind}s:use"), format!("{kind}:{name}"));
+        ApiError::Denied(error, Box::new(Denial { actor: self.actor.clone(), action, resource }))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU16, Ordering},
+        atomic::{AtomicU16, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -46,7 +46,12 @@ impl Got {
 struct Shared {
     got: Arc<Mutex<Vec<Got>>>,
     status: Arc<AtomicU16>,
+    open: Arc<AtomicUsize>,
+    most_open: Arc<AtomicUsize>,
 }
+
+/// The status of a receiver that does not answer.
+const SILENT: u16 = 0;
 
 pub struct Receiver {
     pub url: String,
@@ -56,7 +61,12 @@ pub struct Receiver {
 
 impl Receiver {
     pub async fn start() -> Self {
-        let shared = Shared { got: Arc::default(), status: Arc::new(AtomicU16::new(200)) };
+        let shared = Shared {
+            got: Arc::default(),
+            status: Arc::new(AtomicU16::new(200)),
+            open: Arc::default(),
+            most_open: Arc::default(),
+        };
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let router = Router::new().fallback(take).with_state(shared.clone());
@@ -67,6 +77,21 @@ impl Receiver {
     /// Answers with this status from now on; a redirect leads to `/elsewhere`.
     pub fn answer(&self, status: u16) {
         self.shared.status.store(status, Ordering::Relaxed);
+    }
+
+    /// Answers no request from now on.
+    pub fn fall_silent(&self) {
+        self.answer(SILENT);
+    }
+
+    /// The number of requests that wait for an answer.
+    pub fn open(&self) -> usize {
+        self.shared.open.load(Ordering::Relaxed)
+    }
+
+    /// The most requests that have waited for an answer at the same time since this was asked last.
+    pub fn most_open(&self) -> usize {
+        self.shared.most_open.swap(self.open(), Ordering::Relaxed)
     }
 
     pub fn got(&self) -> Vec<Got> {
@@ -93,10 +118,32 @@ impl Drop for Receiver {
     }
 }
 
+/// Counts a request as open until it is answered, or its sender has closed the connection.
+struct Open(Shared);
+
+impl Open {
+    fn new(shared: &Shared) -> Self {
+        let open = shared.open.fetch_add(1, Ordering::Relaxed) + 1;
+        shared.most_open.fetch_max(open, Ordering::Relaxed);
+        Self(shared.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 async fn take(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let text = String::from_utf8(body.to_vec()).unwrap();
     shared.got.lock().unwrap().push(Got { path: uri.path().to_owned(), headers, text });
-    let status = StatusCode::from_u16(shared.status.load(Ordering::Relaxed)).unwrap();
+    let _open = Open::new(&shared);
+    let status = shared.status.load(Ordering::Relaxed);
+    if status == SILENT {
+        return std::future::pending().await;
+    }
+    let status = StatusCode::from_u16(status).unwrap();
     if status.is_redirection() {
         (status, [("location", "/elsewhere")]).into_response()
     } else {

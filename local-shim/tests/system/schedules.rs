@@ -186,6 +186,15 @@ async fn a_revoked_owner_pauses_the_schedule_visibly_and_a_run_that_cannot_start
     assert!(failed["reason"].as_str().unwrap().contains("there is no secret"), "{failed}");
     assert_eq!((&shown["last_status"], &shown["enabled"]), (&json!("FAILED"), &json!(true)));
     assert_eq!(admin.post("/users/revoke", &json!({"email": "ada@example.com"})).await.status, 200);
+    let at_once = admin.get("/schedules/hers").await.json()["schedule"].clone();
+    assert_eq!(admin.get("/schedules").await.json()["schedules"][0], at_once);
+    assert_eq!((&at_once["enabled"], &at_once["next_at"]), (&json!(false), &Value::Null), "{at_once}");
+    assert!(at_once["paused_reason"].as_str().unwrap().contains("ada@example.com has been revoked"), "{at_once}");
+    assert_eq!(admin.put("/users/ada@example.com", &json!({"revoked": false})).await.status, 200);
+    let back = admin.get("/schedules/hers").await.json()["schedule"].clone();
+    assert_eq!((&back["enabled"], &back["paused_reason"]), (&json!(true), &Value::Null), "{back}");
+    assert!(back["next_at"].is_string(), "{back}");
+    assert_eq!(admin.post("/users/revoke", &json!({"email": "ada@example.com"})).await.status, 200);
     to_next_hour(&clock);
     after_times(admin, "hers", 2).await;
     system.shim.events_handled().await;

@@ -84,10 +84,11 @@ fn refusal(app: &App, record: &key::ApiKeyRecord) -> Option<Error> {
     }
 }
 
-/// Tells whether a key still works, with which something was made that ends with the key.
+/// The user of a key with which something was made that ends with the key, without the key's scope. `None` if it does not work any more.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
-pub(crate) async fn still_works(app: &App, hash: &ApiKeyHash) -> Result<bool> {
-    Ok(key::find(app, hash).await?.is_some_and(|record| refusal(app, &record).is_none()))
+pub(crate) async fn user_of_key(app: &App, hash: &ApiKeyHash) -> Result<Option<Principal>> {
+    let record = key::find(app, hash).await?.filter(|record| refusal(app, record).is_none());
+    Ok(record.map(|record| Principal::without_key(record.email, record.role)))
 }

@@ -6,7 +6,7 @@ mod last_used;
 pub mod policy;
 
 pub use action::Action;
-pub(crate) use authenticate::still_works;
+pub(crate) use authenticate::user_of_key;
 pub use authenticate::{Authenticated, Principal, authenticate, authenticate_hash, presented};
 pub use last_used::{KeyUse, note_use};
 pub use policy::Resource;

@@ -104,9 +104,35 @@ pub fn prepare() {
 /// Decides whether a user may do something, from the user's role and the resource's owners.
 ///
 /// # Errors
-/// [`Error::Forbidden`] unless a policy permits it.
+/// [`Error::Forbidden`] unless a policy permits it; [`Error::BeyondScope`] when only the key's scope stands against it.
 pub fn authorize(principal: &Principal, action: Action, resource: Resource<'_>) -> Result<()> {
-    if is_permitted(principal, action, resource)? { Ok(()) } else { Err(Error::Forbidden(action.verb())) }
+    if is_permitted(principal, action, resource)? {
+        return Ok(());
+    }
+    if principal.scope.is_some() {
+        let unlimited = Principal { scope: None, ..principal.clone() };
+        if is_permitted(&unlimited, action, resource)? {
+            return Err(Error::BeyondScope { action: action.permission(), used: None });
+        }
+    }
+    Err(Error::Forbidden(action.verb()))
+}
+
+/// As [`authorize`], for an image or a secret that a run names: the error says which it is.
+///
+/// # Errors
+/// [`Error::ForbiddenUse`], or [`Error::BeyondScope`].
+pub fn authorize_use(principal: &Principal, resource: Resource<'_>) -> Result<()> {
+    let (action, kind, name) = match resource {
+        Resource::Image { id, .. } => (Action::UseImage, "image", id),
+        Resource::Secret { name, .. } => (Action::UseSecret, "secret", name),
+        _ => return Err(Error::internal("a run uses images and secrets only")),
+    };
+    authorize(principal, action, resource).map_err(|error| match error {
+        Error::Forbidden(_) => Error::ForbiddenUse { kind, name: name.to_owned() },
+        Error::BeyondScope { action, .. } => Error::BeyondScope { action, used: Some((kind, name.to_owned())) },
+        error => error,
+    })
 }
 
 /// The permissions of each role, computed at the first use: 28 µs for each action.

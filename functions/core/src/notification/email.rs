@@ -59,6 +59,7 @@ pub(super) async fn publish(app: &App, id: &str, subject: &str, text: String) ->
         Ok(sent) => ReceiverAnswer {
             status_code: Some(200),
             text: format!("SNS took it: {}", sent.message_id().unwrap_or_default()),
+            is_slow: false,
         },
         Err(error) => ReceiverAnswer::none(match error.as_service_error() {
             Some(PublishError::NotFoundException(_)) => "the topic of the notification is gone".to_owned(),

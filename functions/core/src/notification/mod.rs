@@ -16,6 +16,7 @@ pub mod queue;
 mod record;
 pub mod send;
 mod series;
+mod share;
 mod signature;
 mod slack;
 mod update;

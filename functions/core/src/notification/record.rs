@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Channel, NewNotification, Notification, NotificationName, NotificationState, email,
     key::{self, Kept},
+    share::Slow,
 };
 use crate::{
     App, Email, Error, Result,
@@ -23,6 +24,9 @@ pub struct NotificationRecord {
     pub notification: Notification,
     /// Tells it apart from earlier ones of the same name, and names its deliveries, its key and its topic.
     pub(super) id: String,
+    /// There while its receiver is slow to answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) slow: Option<Slow>,
 }
 
 /// A notification as the policies see it.
@@ -90,7 +94,7 @@ pub async fn create(
         created_by_request_id: actor.request_id.clone(),
         modified_by_request_id: actor.request_id.clone(),
     };
-    let record = NotificationRecord { notification, id };
+    let record = NotificationRecord { notification, id, slow: None };
     let put = Put::builder()
         .table_name(&app.config.tables.notifications)
         .set_item(Some(table::to_item(&record)?))
@@ -248,6 +252,9 @@ pub(super) async fn replace(
             .expression_attribute_names(format!("#{attribute}"), attribute)
             .expression_attribute_values(format!(":{attribute}"), value);
     }
+    // The receiver may be another one now, or be mended: the next message finds out at once.
+    expression.push_str(" REMOVE #slow");
+    update = update.expression_attribute_names("#slow", "slow");
     let write = TransactWriteItem::builder().update(update.update_expression(expression).build()?).build();
     match audit::transact(app, vec![write], &[entry]).await? {
         Transacted::Done => Ok(()),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use runvoy_api_types::{Execution, Status};
 
 use super::{
@@ -12,6 +13,7 @@ use super::{
     message::Told,
     queue::{self, Message},
     record,
+    share::{self, Turn},
     webhook::{self, ReceiverAnswer, Signed},
 };
 use crate::{
@@ -43,11 +45,11 @@ pub enum Handled {
     Later(Duration),
 }
 
-/// Handles a message that the queue has handed over, for the first time or again.
+/// Handles a message that the queue has handed over so many times.
 ///
 /// # Errors
 /// [`crate::Error::Aws`] when AWS fails, and [`crate::Error::Invalid`] for a message that cannot be read: the queue hands it over again.
-pub async fn handle(app: &App, body: &str) -> Result<Handled> {
+pub async fn handle(app: &App, body: &str, receives: u32) -> Result<Handled> {
     let message = Message::parse(body)?;
     if let Some(due) = message.due.filter(|due| *due > app.now()) {
         return Ok(Handled::Later(queue::until(app, due)));
@@ -67,7 +69,15 @@ pub async fn handle(app: &App, body: &str) -> Result<Handled> {
     if message.event == NotificationEvent::Slow && has_ended {
         return Ok(Handled::Done);
     }
-    let claimed = match delivery::claim(app, &message).await? {
+    let turn = match share::turn(app, &record, &message, receives).await? {
+        Turn::Now(turn) => turn,
+        Turn::Later(time) => return Ok(Handled::Later(time)),
+    };
+    let claim = delivery::claim(app, &message).await?;
+    if !matches!(claim, Claim::Taken(_)) {
+        share::give_back(app, &record, turn.as_ref()).await?;
+    }
+    let claimed = match claim {
         Claim::Taken(claimed) => claimed,
         Claim::Finished => return Ok(Handled::Done),
         Claim::Until(next) => return Ok(Handled::Later(queue::until(app, next))),
@@ -77,7 +87,8 @@ pub async fn handle(app: &App, body: &str) -> Result<Handled> {
         Some(why) => Outcome { state: DeliveryState::Skipped, status_code: None, answer: Some(why), next_try_at: None },
         None => {
             let answer = send(app, &message, &record, execution.as_ref()).await?;
-            judge(app, &message, &claimed, answer)
+            let slow = share::answered(app, &record, turn.as_ref(), &answer).await?;
+            judge(app, &message, &claimed, answer, slow.and_then(|slow| slow.since))
         }
     };
     delivery::finish(app, &message, attempts, &outcome).await?;
@@ -97,8 +108,14 @@ pub async fn handle(app: &App, body: &str) -> Result<Handled> {
     })
 }
 
-/// Decides what becomes of a message by the answer of its receiver.
-fn judge(app: &App, message: &Message, claimed: &DeliveryRecord, answer: ReceiverAnswer) -> Outcome {
+/// Decides what becomes of a message by the answer of its receiver, that may have answered nothing for some time.
+fn judge(
+    app: &App,
+    message: &Message,
+    claimed: &DeliveryRecord,
+    answer: ReceiverAnswer,
+    silent_since: Option<Timestamp>,
+) -> Outcome {
     let outcome = |state, next_try_at| Outcome {
         state,
         status_code: answer.status_code,
@@ -110,7 +127,8 @@ fn judge(app: &App, message: &Message, claimed: &DeliveryRecord, answer: Receive
     }
     let now = app.now();
     let next = now.checked_add(backoff::pause(claimed.delivery.attempts)).unwrap_or(now);
-    let tried_for = next.duration_since(claimed.first_tried_at).unsigned_abs();
+    let first = silent_since.map_or(claimed.first_tried_at, |since| since.min(claimed.first_tried_at));
+    let tried_for = next.duration_since(first).unsigned_abs();
     if message.event == NotificationEvent::Test || tried_for > backoff::GIVE_UP_AFTER {
         return outcome(DeliveryState::Failed, None);
     }

@@ -19,6 +19,8 @@ use crate::{App, config::PrivateWebhooks};
 
 /// The time that a receiver has to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// The time from which an answer is slow. One that comes sooner holds up no other receiver's messages.
+const SLOW: Duration = Duration::from_secs(3);
 /// Bytes of an answer that are kept.
 const MAX_ANSWER: usize = 500;
 
@@ -34,11 +36,13 @@ pub(crate) fn connector(private: PrivateWebhooks) -> SharedHttpConnector {
 pub(super) struct ReceiverAnswer {
     pub(super) status_code: Option<u16>,
     pub(super) text: String,
+    /// Tells whether the sender has waited long for it.
+    pub(super) is_slow: bool,
 }
 
 impl ReceiverAnswer {
     pub(super) fn none(why: impl Into<String>) -> Self {
-        Self { status_code: None, text: why.into() }
+        Self { status_code: None, text: why.into(), is_slow: false }
     }
 
     /// Tells whether the receiver has taken the message.
@@ -62,11 +66,15 @@ pub(super) async fn post(app: &App, url: &str, body: Vec<u8>, signed: Option<Sig
         Err(why) => return ReceiverAnswer::none(why),
     };
     let exchange = Box::pin(exchange(app, request));
-    let limit = Box::pin(app.sleep(TIMEOUT));
-    match future::select(exchange, limit).await {
+    let exchange = match future::select(exchange, Box::pin(app.sleep(SLOW))).await {
+        Either::Left((answer, _)) => return answer,
+        Either::Right(((), exchange)) => exchange,
+    };
+    let answer = match future::select(exchange, Box::pin(app.sleep(TIMEOUT - SLOW))).await {
         Either::Left((answer, _)) => answer,
         Either::Right(_) => ReceiverAnswer::none(format!("no answer within {} seconds", TIMEOUT.as_secs())),
-    }
+    };
+    ReceiverAnswer { is_slow: true, ..answer }
 }
 
 fn request(app: &App, url: &str, body: Vec<u8>, signed: Option<Signed<'_>>) -> Result<HttpRequest, String> {
@@ -117,7 +125,7 @@ async fn exchange(app: &App, request: HttpRequest) -> ReceiverAnswer {
     if (300..400).contains(&code) {
         text = format!("the receiver redirects, which is not followed. {text}").trim_end().to_owned();
     }
-    ReceiverAnswer { status_code: Some(code), text }
+    ReceiverAnswer { status_code: Some(code), text, is_slow: false }
 }
 
 /// The innermost cause of a failure, which is the one that says something: `connection refused`, or an address that is not allowed.

@@ -49,11 +49,9 @@ pub async fn usable(app: &App, playbook: &Playbook, publisher: &Principal) -> Re
     };
     let (image, secrets) = tokio::try_join!(image::resolve(app, playbook.image.as_deref()), secrets)
         .map_err(|error| error.at_field("image"))?;
-    policy::authorize(publisher, Action::UseImage, image::resource(&image))
-        .map_err(|error| naming(error, "image", image.image_id.as_str()))?;
+    policy::authorize_use(publisher, image::resource(&image))?;
     for secret in &secrets {
-        policy::authorize(publisher, Action::UseSecret, secret::resource(secret))
-            .map_err(|error| naming(error, "secret", secret.name.as_str()))?;
+        policy::authorize_use(publisher, secret::resource(secret))?;
         let is_its_variable = |parameter: &runvoy_api_types::Parameter| parameter.name == secret.key_name;
         if let Some(at) = playbook.parameters.iter().position(is_its_variable) {
             let problem =
@@ -62,13 +60,6 @@ pub async fn usable(app: &App, playbook: &Playbook, publisher: &Principal) -> Re
         }
     }
     Ok(Usable { image, secrets })
-}
-
-fn naming(error: Error, kind: &'static str, name: &str) -> Error {
-    match error {
-        Error::Forbidden(_) => Error::ForbiddenUse { kind, name: name.to_owned() },
-        error => error,
-    }
 }
 
 /// The run of a playbook with these variables.

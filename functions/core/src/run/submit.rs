@@ -9,7 +9,7 @@ use super::{
 use crate::{
     App, Email, Error, Result,
     audit::{self, Actor, Entry},
-    auth::{Action, Principal, Resource, policy},
+    auth::{Principal, policy},
     execution::{
         self, Execution, ExecutionId, ExecutionRecord, Idempotency, RunContext, Started, Status, ValidRun, waiting,
     },
@@ -287,20 +287,10 @@ pub async fn gather(app: &App, request: &execution::RunRequest) -> Result<Resour
 
 impl Resources {
     /// # Errors
-    /// [`Error::ForbiddenUse`] for the first that the principal may not use.
+    /// [`Error::ForbiddenUse`] or [`Error::BeyondScope`] for the first that the principal may not use.
     pub fn check(&self, principal: &Principal) -> Result<()> {
-        let may = |action: Action, resource: Resource<'_>, kind: &'static str, name: &str| {
-            policy::authorize(principal, action, resource).map_err(|error| match error {
-                Error::Forbidden(_) => Error::ForbiddenUse { kind, name: name.to_owned() },
-                error => error,
-            })
-        };
-        let image = &self.image;
-        may(Action::UseImage, image::resource(image), "image", image.image_id.as_str())?;
-        for secret in &self.secrets {
-            may(Action::UseSecret, secret::resource(secret), "secret", secret.name.as_str())?;
-        }
-        Ok(())
+        policy::authorize_use(principal, image::resource(&self.image))?;
+        self.secrets.iter().try_for_each(|secret| policy::authorize_use(principal, secret::resource(secret)))
     }
 }
 

@@ -75,7 +75,7 @@ pub async fn fire(app: &App, due: &Due, request_id: &RequestId) -> Result<()> {
     let time = ScheduledTime { scheduled_at: due.scheduled_at, execution_id, status: None, reason };
     record::note_time(app, &record, time).await?;
     if owner(app, &record).await?.is_none() {
-        let reason = format!("{}; an owner who saves its run again runs it with rights of their own", revoked(&record));
+        let reason = record.paused_for();
         change::pause(app, record, reason, &Actor::program(ACTOR, request_id)).await?;
     }
     Ok(())
@@ -86,10 +86,6 @@ async fn owner(app: &App, record: &Record) -> Result<Option<User>> {
     let email = record.schedule.runs_as.as_str();
     let user: Option<User> = table::get(&app.aws.dynamodb, &app.config.tables.users, "email", email).await?;
     Ok(user.filter(|user| !user.revoked))
-}
-
-fn revoked(record: &Record) -> String {
-    format!("{} has been revoked, and the schedule runs with their rights", record.schedule.runs_as)
 }
 
 /// Makes the execution of a time. One that cannot start has FAILED, with the reason.
@@ -114,7 +110,7 @@ async fn start(app: &App, record: &Record, due: &Due, request_id: &RequestId) ->
     };
     let submitted = async {
         if role.is_none() {
-            return Err(Error::conflict(revoked(record)));
+            return Err(Error::conflict(record.revoked()));
         }
         policy::authorize(&principal, Action::Run, Resource::Account)?;
         run::submit(app, submission).await

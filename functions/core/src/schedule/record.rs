@@ -1,6 +1,6 @@
 //! Reads and writes the items of the schedules table.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update, builders::UpdateBuilder};
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use runvoy_api_types::{ExecutionId, Schedule, ScheduleName, ScheduledTime, Statu
 use serde::{Deserialize, Serialize};
 
 use super::Timing;
-use crate::{App, Error, RequestId, Result, execution::ExecutionRecord, table, table::string, time};
+use crate::{App, Email, Error, RequestId, Result, execution::ExecutionRecord, table, table::string, time, user};
 
 /// Times that came last, of which the record keeps what became of them: a row of marks in the console.
 pub(super) const KEPT_TIMES: usize = 10;
@@ -16,8 +16,6 @@ pub(super) const KEPT_TIMES: usize = 10;
 const NOT_CHANGED: [&str; 2] = ["name", "times"];
 /// Attributes that a record may lack.
 const OPTIONAL: [&str; 6] = ["cron", "rate", "at", "paused_reason", "shared_with", "pending"];
-/// Keys of one BatchGetItem ("BatchGetItem", DynamoDB API Reference).
-const MAX_KEYS: usize = 100;
 
 /// The state of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
@@ -62,6 +60,15 @@ impl Record {
         timing.after(app.now(), self.timing_since)
     }
 
+    /// The reason for which a schedule pauses whose user has been revoked.
+    pub(super) fn paused_for(&self) -> String {
+        format!("{}; an owner who saves its run again runs it with rights of their own", self.revoked())
+    }
+
+    pub(super) fn revoked(&self) -> String {
+        format!("{} has been revoked, and the schedule runs with their rights", self.schedule.runs_as)
+    }
+
     /// Ids of executions of which the record does not know that they have ended.
     fn open_executions(&self) -> impl Iterator<Item = &ExecutionId> {
         let open = |time: &&ScheduledTime| !time.status.is_some_and(Status::is_terminal);
@@ -69,8 +76,14 @@ impl Record {
     }
 
     /// The schedule as the API shows it.
-    fn shown(mut self, app: &App, statuses: &HashMap<ExecutionId, Status>) -> Schedule {
+    fn shown(mut self, app: &App, statuses: &HashMap<ExecutionId, Status>, active: &BTreeSet<Email>) -> Schedule {
         self.schedule.next_at = self.next_at(app);
+        // The record says so only once its next time has come, and may be changed until then.
+        if self.schedule.enabled && !active.contains(&self.schedule.runs_as) {
+            self.schedule.enabled = false;
+            self.schedule.next_at = None;
+            self.schedule.paused_reason = Some(self.paused_for());
+        }
         let mut recent: Vec<ScheduledTime> = self.times.into_values().rev().collect();
         for time in &mut recent {
             if let Some(status) = time.execution_id.as_ref().and_then(|id| statuses.get(id)) {
@@ -108,13 +121,14 @@ pub(super) async fn all(app: &App) -> Result<Vec<Record>> {
 /// The schedules as the API shows them, with the statuses of their executions.
 pub(super) async fn shown(app: &App, records: Vec<Record>) -> Result<Vec<Schedule>> {
     let open: Vec<ExecutionId> = records.iter().flat_map(Record::open_executions).cloned().collect();
-    let statuses = statuses(app, &open).await?;
-    Ok(records.into_iter().map(|record| record.shown(app, &statuses)).collect())
+    let runs_as: Vec<&Email> = records.iter().map(|record| &record.schedule.runs_as).collect();
+    let (statuses, active) = tokio::try_join!(statuses(app, &open), user::active(app, &runs_as))?;
+    Ok(records.into_iter().map(|record| record.shown(app, &statuses, &active)).collect())
 }
 
 /// The statuses of these executions.
 async fn statuses(app: &App, ids: &[ExecutionId]) -> Result<HashMap<ExecutionId, Status>> {
-    let batches = ids.chunks(MAX_KEYS).map(|ids| {
+    let batches = ids.chunks(table::MAX_BATCH_GET).map(|ids| {
         let keys = ids.iter().map(ToString::to_string);
         table::batch_get::<ExecutionRecord>(app, &app.config.tables.executions, "execution_id", keys)
     });

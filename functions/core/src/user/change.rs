@@ -44,8 +44,9 @@ pub async fn change(app: &App, email: &Email, change: Change, action: Action, ac
             .detail("role", change.role.map(|role| role.to_string()))
             .detail("revoked", change.revoked);
         if audit::transact(app, writes, &[entry]).await? == Transacted::Done {
-            if revoked {
-                // If this fails, the caller repeats the request, which revokes once more.
+            if revoked || role != record.user.role {
+                // Viewers whose user may still read the log connect again. If this fails, the caller repeats the request, which does it
+                // once more for a revoked user.
                 let keys: Vec<_> = record.keys().cloned().collect();
                 connection::end_with_keys(app, &keys).await?;
             }

@@ -4,6 +4,8 @@
 mod change;
 mod keys;
 
+use std::collections::BTreeSet;
+
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -234,6 +236,31 @@ pub async fn page(app: &App, request: &PageRequest) -> Result<Page<ListedUser>> 
 pub async fn principal(app: &App, email: &Email) -> Result<Option<Principal>> {
     let user = find(app, email).await?.map(|record| record.user).filter(|user| !user.revoked);
     Ok(user.map(|user| Principal::without_key(user.email, user.role)))
+}
+
+/// Those of these addresses that are users who are not revoked.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub(crate) async fn active(app: &App, emails: &[&Email]) -> Result<BTreeSet<Email>> {
+    let distinct: BTreeSet<String> = emails.iter().map(ToString::to_string).collect();
+    let distinct: Vec<String> = distinct.into_iter().collect();
+    let batches = distinct
+        .chunks(table::MAX_BATCH_GET)
+        .map(|batch| table::batch_get::<UserRecord>(app, &app.config.tables.users, "email", batch.iter().cloned()));
+    let found = futures_util::future::try_join_all(batches).await?;
+    Ok(found
+        .into_iter()
+        .flatten()
+        .map(|record| record.user)
+        .filter(|user| !user.revoked)
+        .map(|user| user.email)
+        .collect())
+}
+
+/// The time at which the oldest user was created. Users are never deleted.
+pub(crate) async fn first_created_at(app: &App) -> Result<Option<Timestamp>> {
+    Ok(records(app).await?.into_iter().map(|record| record.user.created_at).min())
 }
 
 async fn records(app: &App) -> Result<Vec<UserRecord>> {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     App, Error, Result,
     audit::{self, Entry},
+    auth,
     error::Service,
     execution::{ExecutionId, Status},
     key::ApiKeyHash,
@@ -151,7 +152,7 @@ pub(super) fn item_key(key: &ConnectionKey) -> table::Item {
 /// that takes the execution for unwatched is refused, and is repeated with the viewer in view.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is no such execution. [`Error::Aws`] when DynamoDB fails, or has taken so long that a delivery
+/// [`Error::NotFound`] when there is no such execution. [`Error::UnknownWebSocketToken`] when the viewer's key has ended meanwhile. [`Error::Aws`] when DynamoDB fails, or has taken so long that a delivery
 /// may have found the connection unknown to API Gateway and removed its record.
 pub async fn add(app: &App, connection: &Connection, entry: &Entry) -> Result<()> {
     head::mark_watched(app, &connection.key.execution_id).await?;
@@ -163,6 +164,16 @@ pub async fn add(app: &App, connection: &Connection, entry: &Entry) -> Result<()
         .build()?;
     let writes = vec![TransactWriteItem::builder().put(put).build()];
     audit::transact(app, writes, std::slice::from_ref(entry)).await?;
+    // A revocation ends the connections that it finds after it has changed the key. It may have looked before this one was written.
+    let still_works = match &connection.key_hash {
+        Some(hash) => auth::user_of_key(app, hash).await.map(|user| user.is_some()),
+        None => Ok(true),
+    };
+    if !matches!(still_works, Ok(true)) {
+        remove(app, &connection.key).await?;
+        still_works?;
+        return Err(Error::UnknownWebSocketToken);
+    }
     let took = app.now().as_millisecond() - connection.connected_at;
     if took > HANDSHAKE.as_millis() as i64 / 3 {
         remove(app, &connection.key).await?;

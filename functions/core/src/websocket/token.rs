@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     App, Email, Error, Result,
-    auth::{self, Principal},
-    execution::ExecutionId,
+    auth::{self, Action, Principal, Resource, policy},
+    execution::{self, ExecutionId},
     key::{ApiKeyHash, token_hash},
     random::random_text,
     table,
@@ -88,24 +88,34 @@ async fn store(app: &App, id: &ExecutionId, address: &str, to: &Principal, token
     Ok(format!("{}?execution_id={id}&token={token}", app.config.websocket_url()))
 }
 
-/// Checks the token that a viewer presents for an execution, and the key of the user to whom it was given.
+/// Finds the token that a viewer presents for an execution, and tells why it does not let the viewer follow it, if so: it is for another
+/// execution, the key of the user to whom it was given was deleted or revoked, or that user may not read the log any more.
 ///
 /// # Errors
-/// [`Error::UnknownWebSocketToken`], also for an expired one and for one whose key was deleted or revoked, and [`Error::TokenOfAnotherExecution`].
-pub async fn check(app: &App, token: &str, id: &str) -> Result<Token> {
+/// [`Error::UnknownWebSocketToken`], also for an expired one; [`Error::Aws`] when DynamoDB fails.
+pub async fn check(app: &App, token: &str, id: &str) -> Result<(Token, Option<Error>)> {
     let record: TokenRecord =
         table::get(&app.aws.dynamodb, &app.config.tables.websocket_tokens, "token_hash", &token_hash(token))
             .await?
             .filter(|record: &TokenRecord| !app.is_past(record.expires_at))
             .ok_or(Error::UnknownWebSocketToken)?;
-    if record.execution_id.as_str() != id {
-        return Err(Error::TokenOfAnotherExecution);
-    }
-    if let Some(hash) = &record.key_hash
-        && !auth::still_works(app, hash).await?
-    {
-        return Err(Error::UnknownWebSocketToken);
-    }
+    let refusal = if record.execution_id.as_str() == id {
+        refusal(app, &record).await?
+    } else {
+        Some(Error::TokenOfAnotherExecution)
+    };
     let TokenRecord { execution_id, issued_at, issued_to, key_hash, .. } = record;
-    Ok(Token { execution_id, issued_at, issued_to, key_hash })
+    Ok((Token { execution_id, issued_at, issued_to, key_hash }, refusal))
+}
+
+/// The rights of a user may have changed since the token was issued. The key's scope is left out: who starts a run with a key for runs
+/// gets a token for its log.
+async fn refusal(app: &App, record: &TokenRecord) -> Result<Option<Error>> {
+    let Some(hash) = &record.key_hash else { return Ok(None) };
+    let (user, execution) = tokio::try_join!(auth::user_of_key(app, hash), execution::find(app, &record.execution_id))?;
+    let Some(user) = user else { return Ok(Some(Error::UnknownWebSocketToken)) };
+    // An execution of which nothing is known yet is refused later.
+    let Some(execution) = execution.map(|record| record.execution) else { return Ok(None) };
+    let log = Resource::Execution { id: execution.execution_id.as_str(), owners: &execution.owned_by };
+    Ok(policy::authorize(&user, Action::ReadLogs, log).err())
 }

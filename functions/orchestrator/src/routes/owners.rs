@@ -38,7 +38,7 @@ pub(super) async fn own_execution(
 ) -> Result<Json<Owners>> {
     let record = execution::get(&app, &id.parse()?).await?.execution;
     caller.may(Action::OwnExecution, Resource::Execution { id: &id, owners: &record.owned_by })?;
-    let owned_by = ownership::owners(&body.owned_by)?;
+    let owned_by = ownership::owners(&app, &body.owned_by, &record.owned_by).await?;
     execution::set_owners(&app, &record.execution_id, &owned_by, &caller.actor).await?;
     Ok(Json(Owners { owned_by }))
 }
@@ -57,7 +57,7 @@ pub(super) async fn own_secret(
 ) -> Result<Json<Owners>> {
     let found = secret::find(&app, &name).await?;
     caller.may(Action::OwnSecret, secret::resource(&found))?;
-    let owned_by = ownership::owners(&body.owned_by)?;
+    let owned_by = ownership::owners(&app, &body.owned_by, &found.owned_by).await?;
     secret::set_owners(&app, &found.name, &owned_by, &caller.actor).await?;
     Ok(Json(Owners { owned_by }))
 }
@@ -95,7 +95,7 @@ pub(super) async fn own_schedule(
 ) -> Result<Json<Owners>> {
     let found = schedule::find(&app, &name).await?;
     caller.may(Action::OwnSchedule, schedule::resource(&found))?;
-    let owned_by = ownership::owners(&body.owned_by)?;
+    let owned_by = ownership::owners(&app, &body.owned_by, &found.owned_by).await?;
     schedule::set_owners(&app, &found, &owned_by, &caller.actor).await?;
     Ok(Json(Owners { owned_by }))
 }
@@ -133,7 +133,7 @@ pub(super) async fn own_image(
 ) -> Result<Json<Owners>> {
     let found = image_of(&app, &name).await?;
     caller.may(Action::OwnImage, image::resource(&found))?;
-    let owned_by = ownership::owners(&body.owned_by)?;
+    let owned_by = ownership::owners(&app, &body.owned_by, &found.owned_by).await?;
     image::set_owners(&app, &found, &owned_by, &caller.actor).await?;
     Ok(Json(Owners { owned_by }))
 }

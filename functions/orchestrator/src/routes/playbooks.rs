@@ -22,9 +22,8 @@ use serde::Deserialize;
 
 use super::{owners::checked, page::PageParameters, runs, tags};
 use crate::{
-    error::{self, ApiError, Result},
+    error::{self, Result},
     extract::{Caller, JsonBody, Path, Query},
-    middleware::Denial,
 };
 
 /// Lists the playbooks that the caller may see
@@ -128,13 +127,7 @@ pub(super) async fn publish(
 async fn check_rights(app: &App, caller: &Caller, playbook: &Playbook) -> Result<()> {
     // Who publishes a playbook runs commands by it.
     caller.may(Action::Run, Resource::Account)?;
-    playbook::usable(app, playbook, &caller.principal).await.map(drop).map_err(|error| match &error {
-        Error::ForbiddenUse { kind, name } => {
-            let (action, resource) = (format!("{kind}s:use"), format!("{kind}:{name}"));
-            ApiError::Denied(error, Box::new(Denial { actor: caller.actor.clone(), action, resource }))
-        }
-        _ => error.into(),
-    })
+    playbook::usable(app, playbook, &caller.principal).await.map(drop).map_err(|error| caller.denied_use(error))
 }
 
 /// The version in the header `If-Match`.
@@ -247,7 +240,7 @@ pub(super) async fn own(
     JsonBody(body): JsonBody<SetOwners>,
 ) -> Result<Json<Owners>> {
     let playbook = permitted(&app, &caller, &name, Action::OwnPlaybook).await?;
-    let owned_by = ownership::owners(&body.owned_by)?;
+    let owned_by = ownership::owners(&app, &body.owned_by, &playbook.owned_by).await?;
     playbook::set_owners(&app, &playbook.name, &owned_by, &caller.actor).await?;
     Ok(Json(Owners { owned_by }))
 }

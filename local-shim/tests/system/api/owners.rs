@@ -26,6 +26,43 @@ async fn a_team_reads_the_log_of_an_execution_that_it_owns_together() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_users_who_are_not_revoked_become_owners_and_present_ones_may_stay() {
+    let system = System::start().await;
+    let admin = &system.admin;
+    let ada = system.user("developer", "ada@example.com").await;
+    system.user("developer", "bob@example.com").await;
+    assert_eq!(ada.post("/secrets", &json!({"name": "s", "key_name": "S", "value": "v"})).await.status, 201);
+    let schedule = json!({"name": "s", "cron": "0 0 1 1 *", "run": {"command": "true"}});
+    assert_eq!(ada.post("/schedules", &schedule).await.status, 201);
+    assert_eq!(ada.put("/playbooks/s", &json!({"commands": ["true"]})).await.status, 200);
+    let image = admin.post("/images/register", &json!({"image": "x:1"})).await.json()["image_id"].clone();
+    let execution = id(&ada.run("true").await);
+    let paths = [
+        "/secrets/s/owners".to_owned(),
+        "/schedules/s/owners".to_owned(),
+        "/playbooks/s/owners".to_owned(),
+        format!("/images/{}/owners", image.as_str().unwrap()),
+        format!("/executions/{execution}/owners"),
+    ];
+    let both = json!({"owned_by": ["admin@runvoy.local", "bob@example.com"]});
+    for path in &paths {
+        let refused = admin.put(path, &json!({"owned_by": ["admin@runvoy.local", "typo@example.com"]})).await;
+        let answer = refused.json();
+        assert_eq!((refused.status.as_u16(), &answer["field"]), (400, &json!("owned_by")), "{path}: {answer}");
+        assert!(answer["error"].as_str().unwrap().contains("typo@example.com"), "{path}: {answer}");
+        assert_eq!(admin.put(path, &both).await.status, 200, "{path}");
+    }
+    assert_eq!(admin.post("/users/revoke", &json!({"email": "bob@example.com"})).await.status, 200);
+    let alone = json!({"owned_by": ["admin@runvoy.local"]});
+    for path in &paths {
+        assert_eq!(admin.put(path, &both).await.status, 200, "{path}: a present owner may stay");
+        assert_eq!(admin.put(path, &alone).await.status, 200, "{path}");
+        assert_eq!(admin.put(path, &both).await.status, 400, "{path}: a revoked user becomes none");
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_that_is_shared_is_used_by_those_only() {
     let system = System::start().await;
     let admin = &system.admin;

@@ -372,6 +372,33 @@ async fn every_role_may_do_on_every_route_what_the_contract_says_and_the_audit_h
     system.shim.shut_down().await;
 }
 
+/// A route that is described and has no row is one of which nobody has said who may use it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_route_of_the_description_has_a_row() {
+    let system = System::start().await;
+    let description = system.admin.get("/openapi.json").await.json();
+    let same = |pattern: &str, path: &str| {
+        let path = path.split('?').next().unwrap_or_default();
+        let (pattern, path): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), path.split('/').collect());
+        pattern.len() == path.len() && pattern.iter().zip(&path).all(|(part, of)| part.starts_with('{') || part == of)
+    };
+    let rows = rows();
+    let mut without = Vec::new();
+    for (pattern, methods) in description["paths"].as_object().unwrap() {
+        let pattern = pattern.trim_start_matches("/api/v1");
+        for method in methods.as_object().unwrap().keys().filter(|key| *key != "parameters") {
+            let has_row =
+                rows.iter().any(|row| row.method.as_str().eq_ignore_ascii_case(method) && same(pattern, row.path));
+            if !has_row {
+                without.push(format!("{method} {pattern}"));
+            }
+        }
+    }
+    // Each user asks who they are.
+    assert_eq!(without, ["get /me"]);
+    system.shim.shut_down().await;
+}
+
 /// Without a key, only health, claims and the description of the API are answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_route_but_the_public_ones_answers_without_a_key() {

@@ -109,21 +109,25 @@ async fn each_request_makes_the_calls_it_must_and_no_more() {
     let read = [("dynamodb:GetItem", 2), ("ssm:GetParameter", 1), ("dynamodb:PutItem", 1)];
     assert_eq!(made, expected(&read), "secret, with its entry in the audit");
 
-    // The key, the image, the record with its entry in the audit, AWS, and that AWS has it.
+    // The key, the image, the record with its entry in the audit, AWS, that AWS has it, and the user whose rights it has.
     let schedule = json!({"name": "hourly", "cron": "0 * * * *", "run": {"command": "true"}});
     let (_, made) = calls(&system, system.admin.post("/schedules", &schedule)).await;
     let create = [
         key,
-        ("dynamodb:BatchGetItem", 1),
+        ("dynamodb:BatchGetItem", 2),
         ("dynamodb:TransactWriteItems", 1),
         ("scheduler:CreateSchedule", 1),
         ("dynamodb:UpdateItem", 1),
     ];
     assert_eq!(made, expected(&create), "create a schedule");
     let ((), made) = calls(&system, get(&system.admin, "/schedules")).await;
-    assert_eq!(made, expected(&[key, ("dynamodb:Scan", 1)]), "schedules: nothing of the Scheduler");
+    let users = ("dynamodb:BatchGetItem", 1);
+    assert_eq!(made, expected(&[key, ("dynamodb:Scan", 1), users]), "schedules: nothing of the Scheduler");
     let ((), made) = calls(&system, get(&system.admin, "/schedules/hourly")).await;
-    assert_eq!(made, expected(&[("dynamodb:GetItem", 2)]), "schedule");
+    assert_eq!(made, expected(&[("dynamodb:GetItem", 2), users]), "schedule");
+    // Today, yesterday, and tomorrow just before midnight, by four shards each, back to the day before the first user was created.
+    let ((), made) = calls(&system, get(&system.admin, "/audit?action=secrets:read")).await;
+    assert!(made["dynamodb:Query"] <= 3 * 4, "audit of a new system: {made:?}");
 
     // The key, the image, the task, and a token for its viewers. The execution's record and its entries of the audit are one transaction.
     let run = [

@@ -140,7 +140,7 @@ async fn walk(system: &System) {
     admin.wait_for(&id(&started), "STOPPED").await;
     watching.await.unwrap();
     admin.log(&id(&started)).await;
-    let owners = json!({"owned_by": ["v@example.com"]});
+    let owners = json!({"owned_by": ["second@example.com"]});
     assert_eq!(admin.put(&format!("/executions/{}/owners", id(&started)), &owners).await.status, 200);
     assert_eq!(admin.put("/secrets/s/sharing", &json!({"shared_with": []})).await.status, 200);
     assert_eq!(admin.put("/images/ubuntu:22.04/owners", &owners).await.status, 200);

@@ -101,3 +101,40 @@ async fn each_metric_counts_lines_that_the_functions_write() {
     );
     system.shim.shut_down().await;
 }
+
+#[test]
+fn the_stage_of_the_websocket_api_is_throttled_and_its_default_route_has_no_function() {
+    let stack = Stack::bundled(&Default::default()).unwrap();
+    let stages: Vec<&Value> = stack.of_kind("AWS::ApiGatewayV2::Stage").collect();
+    assert_eq!(stages.len(), 1);
+    let settings = &stages[0]["DefaultRouteSettings"];
+    // An account takes 10,000 requests a second, and a burst of 5,000 ("Amazon API Gateway quotas").
+    for (name, most) in [("ThrottlingRateLimit", 10_000.0), ("ThrottlingBurstLimit", 5_000.0)] {
+        let limit = settings[name].as_f64().unwrap_or_default();
+        assert!(limit > 0.0 && limit < most, "{name}: {settings}");
+    }
+    assert_eq!(stack.mock_answer("$default").as_deref(), Some(r#"{"type":"pong"}"#));
+    assert_eq!(stack.mock_answer("$connect"), None);
+    let route = stack.of_kind("AWS::ApiGatewayV2::Route").find(|route| route["RouteKey"] == "$default").unwrap();
+    assert_eq!(route["RouteResponseSelectionExpression"], "$default", "without it, API Gateway sends no answer");
+}
+
+#[test]
+fn many_requests_without_a_valid_key_raise_an_alarm() {
+    let stack = Stack::bundled(&Default::default()).unwrap();
+    let filter = stack.metric_filters().into_iter().find(|filter| filter.metric == "RefusedKeys").unwrap();
+    assert!(filter.log_group.contains("orchestrator"), "{}", filter.log_group);
+    for (status, is_counted) in [(401, true), (403, false), (200, false)] {
+        assert_eq!(fits(filter.pattern, &json!({"message": "answered", "status": status})), is_counted, "{status}");
+    }
+    let alarm = stack.of_kind("AWS::CloudWatch::Alarm").find(|alarm| alarm["MetricName"] == "RefusedKeys").unwrap();
+    let namespace = stack
+        .of_kind("AWS::Logs::MetricFilter")
+        .map(|filter| &filter["MetricTransformations"][0])
+        .find(|metric| metric["MetricName"] == "RefusedKeys")
+        .map(|metric| &metric["MetricNamespace"]);
+    assert_eq!(Some(&alarm["Namespace"]), namespace);
+    assert_eq!((&alarm["Statistic"], &alarm["ComparisonOperator"]), (&json!("Sum"), &json!("GreaterThanThreshold")));
+    assert!(alarm["Threshold"].as_f64().is_some_and(|threshold| threshold >= 1.0), "{alarm}");
+    assert_eq!(alarm["AlarmActions"].as_array().map(Vec::len), Some(1), "{alarm}");
+}

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use aws_smithy_async::time::SharedTimeSource;
-use local_shim::Settings;
+use local_shim::{Settings, aws::faults::Call};
 use serde_json::{Value, json};
 
-use crate::client::{Caller, MovedClock, System, connect, watch};
+use crate::client::{Caller, MovedClock, System, connect, id, watch};
 
 /// Makes another key for this caller, and returns its id and a client that uses it.
 async fn another(caller: &Caller, body: Value) -> (String, Caller) {
@@ -161,6 +161,36 @@ async fn a_limited_key_does_its_actions_only_and_an_expired_one_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limited_key_is_told_which_action_its_scope_lacks() {
+    let system = System::start().await;
+    let admin = &system.admin;
+    let secret = json!({"name": "s", "key_name": "S", "value": "v"});
+    assert_eq!(admin.post("/secrets", &secret).await.status, 201);
+    let run = json!({"command": "true", "secrets": ["s"]});
+    let key = async |actions: &[&str]| another(admin, json!({"name": "ci", "scope": {"actions": actions}})).await.1;
+    let run_only = key(&["executions:run"]).await;
+    let with_image = key(&["executions:run", "images:use"]).await;
+    let with_all = key(&["executions:run", "images:use", "secrets:use"]).await;
+    for (key, lacks, of) in [(&run_only, "images:use", "image:"), (&with_image, "secrets:use", "secret:s")] {
+        let refused = key.post("/run", &run).await;
+        let answer = refused.json();
+        assert_eq!((refused.status.as_u16(), &answer["code"]), (403, &json!("FORBIDDEN")), "{answer}");
+        assert!(answer["details"].as_str().unwrap().contains(&format!("does not permit {lacks}")), "{answer}");
+        assert!(answer["hint"].as_str().unwrap().contains(lacks), "{answer}");
+        let entry = admin.get(&format!("/audit?outcome=refused&action={lacks}&limit=1")).await.json();
+        assert!(entry["entries"][0]["resource"].as_str().unwrap().starts_with(of), "{entry}");
+    }
+    assert_eq!(with_all.post("/run", &run).await.status, 202);
+    let refused = with_all.get("/audit").await.json();
+    assert!(refused["details"].as_str().unwrap().contains("audit:read"), "{refused}");
+    let viewer = system.user("viewer", "v@example.com").await;
+    let (_, of_viewer) = another(&viewer, json!({"name": "x", "scope": {"actions": ["executions:list"]}})).await;
+    let refused = of_viewer.post("/run", &run).await.json();
+    assert!(!refused["details"].as_str().unwrap().contains("limited"), "the user may not either: {refused}");
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_has_at_most_twenty_keys() {
     let system = System::start().await;
     let developer = system.user("developer", "dev@example.com").await;
@@ -209,5 +239,78 @@ async fn the_token_of_a_viewer_ends_with_the_key_of_the_user_to_whom_it_was_give
     drop(connect(&first_url).await.unwrap());
     assert_eq!(system.admin.post("/users/revoke", &json!({"email": "dev@example.com"})).await.status, 200);
     assert_eq!(connect(&first_url).await.unwrap_err(), 401);
+    system.shim.shut_down().await;
+}
+
+/// The refusals of viewers in the audit: who, of which execution.
+async fn refused_viewers(admin: &Caller) -> Vec<(Value, Value)> {
+    let found = admin.get("/audit?action=executions:follow&outcome=refused").await.json();
+    let entries = found["entries"].as_array().unwrap();
+    entries.iter().map(|entry| (entry["actor"].clone(), entry["resource"].clone())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_follows_for_as_long_as_the_user_may_read_the_log_and_each_refusal_is_in_the_audit() {
+    let system = System::start().await;
+    let admin = &system.admin;
+    let operator = system.user("operator", "op@example.com").await;
+    let execution = id(&admin.run("sleep 60").await);
+    admin.wait_for(&execution, "RUNNING").await;
+    let logs = operator.get(&format!("/executions/{execution}/logs")).await.json();
+    let url = logs["websocket_url"].as_str().unwrap().to_owned();
+    let open = tokio::spawn(watch(connect(&url).await.unwrap()));
+    assert_eq!(admin.put("/users/op@example.com", &json!({"role": "viewer"})).await.status, 200);
+    open.await.unwrap();
+    assert_eq!(connect(&url).await.unwrap_err(), 403);
+    let of_other = url.replace(&execution, "00000000000000000000000000000000");
+    assert_eq!(connect(&of_other).await.unwrap_err(), 403);
+    let of_none = url.replace(&execution, "%1b%5b2J");
+    assert_eq!(connect(&of_none).await.unwrap_err(), 403);
+    let resource = |id: &str| (json!("op@example.com"), json!(format!("execution:{id}")));
+    let expected = [resource(&execution), resource("00000000000000000000000000000000"), resource(&execution)];
+    assert_eq!(refused_viewers(admin).await, expected);
+    assert_eq!(admin.put("/users/op@example.com", &json!({"role": "operator"})).await.status, 200);
+    drop(connect(&url).await.unwrap());
+    assert_eq!(connect(&url.replace("token=", "token=x")).await.unwrap_err(), 401);
+    assert_eq!(refused_viewers(admin).await.len(), 3, "nobody knows whose an unknown token is");
+    system.shim.shut_down().await;
+}
+
+/// The revocation looks for connections after the viewer's key was found good, and before the viewer's record is written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_who_connects_while_the_user_is_revoked_is_refused() {
+    let system = System::start().await;
+    let developer = system.user("developer", "dev@example.com").await;
+    let started = developer.run("sleep 60").await;
+    let url = started["websocket_url"].as_str().unwrap().to_owned();
+    developer.wait_for(&id(&started), "RUNNING").await;
+    system.shim.events_handled().await;
+    let (reached, is_reached) = tokio::sync::oneshot::channel();
+    let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(Some((reached, may_go_on)));
+    system.shim.plan_faults(Some(std::sync::Arc::new(move |call: Call<'_>| {
+        if call.operation != "dynamodb:TransactWriteItems" {
+            return None;
+        }
+        let first = held.lock().unwrap().take();
+        if let Some((reached, may_go_on)) = first {
+            reached.send(()).unwrap();
+            tokio::task::block_in_place(|| may_go_on.recv().unwrap());
+        }
+        None
+    })));
+    let connecting = tokio::spawn(async move { connect(&url).await });
+    is_reached.await.unwrap();
+    assert_eq!(system.admin.post("/users/revoke", &json!({"email": "dev@example.com"})).await.status, 200);
+    go_on.send(()).unwrap();
+    assert_eq!(connecting.await.unwrap().unwrap_err(), 401);
+    let left = aws_sdk_dynamodb::Client::new(system.shim.sdk())
+        .scan()
+        .table_name("runvoy-local-websocket-connections")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(left.count(), 0);
+    assert_eq!(refused_viewers(&system.admin).await.len(), 1);
     system.shim.shut_down().await;
 }

@@ -1,0 +1,125 @@
+//! Gives each receiver its share of the sender. One that is slow to answer gets one message at a time, and pauses while it answers none, so
+//! that messages to other receivers do not wait until it has used up all places.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{NotificationEvent, NotificationRecord, backoff, queue, queue::Message, webhook::ReceiverAnswer};
+use crate::{
+    App, Result,
+    table::{self, WriteError as _, string},
+    time,
+};
+
+/// The time that one message has at a slow receiver: the time of an answer, and some for what is read and written. If its invocation dies,
+/// another message goes after it.
+const TURN: Duration = Duration::from_secs(15);
+
+/// What a notification's record says of a receiver whose last answer was slow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Slow {
+    /// No message goes before this time. Then one does, and moves it.
+    #[serde(with = "time::as_rfc3339")]
+    until: Timestamp,
+    /// Since when it has answered nothing.
+    #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
+    pub(super) since: Option<Timestamp>,
+    /// The number of times that it has answered nothing.
+    unanswered: u32,
+}
+
+/// The result of asking whether a message may go.
+pub(super) enum Turn {
+    /// It may. Holds what the record says meanwhile.
+    Now(Option<Slow>),
+    /// It is put off, without a try.
+    Later(Duration),
+}
+
+/// Tells whether a message may go to its receiver. Of a slow receiver's messages, one at a time may. A person who tries a notification waits
+/// for nothing.
+pub(super) async fn turn(app: &App, record: &NotificationRecord, message: &Message, receives: u32) -> Result<Turn> {
+    let Some(slow) = record.slow.clone().filter(|_| message.event != NotificationEvent::Test) else {
+        return Ok(Turn::Now(record.slow.clone()));
+    };
+    let now = app.now();
+    if slow.until > now {
+        return Ok(Turn::Later(put_off(app, slow.until, message, receives)));
+    }
+    let turn = Slow { until: now.checked_add(TURN).unwrap_or(now), ..slow.clone() };
+    if write(app, record, Some(&slow), Some(&turn)).await? {
+        Ok(Turn::Now(Some(turn)))
+    } else {
+        Ok(Turn::Later(put_off(app, turn.until, message, receives)))
+    }
+}
+
+/// The time for which a message is put off: the longer, the more often the queue has handed it over, so that many that wait for one receiver
+/// do not come all at once, nor so often that the queue gives them up. Some of it depends on the message.
+fn put_off(app: &App, until: Timestamp, message: &Message, receives: u32) -> Duration {
+    let pause = queue::until(app, until).max(backoff::pause(receives));
+    let part = message.change.bytes().fold(0_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
+    pause + Duration::from_secs(pause.as_secs() * u64::from(part) / (4 * 256))
+}
+
+/// Lets the next message go, where one that had its turn was not sent.
+pub(super) async fn give_back(app: &App, record: &NotificationRecord, turn: Option<&Slow>) -> Result<()> {
+    let Some(turn) = turn else { return Ok(()) };
+    write(app, record, Some(turn), Some(&Slow { until: app.now(), ..turn.clone() })).await.map(drop)
+}
+
+/// Writes down how a receiver has answered, unless another message has done so since this one went.
+pub(super) async fn answered(
+    app: &App,
+    record: &NotificationRecord,
+    before: Option<&Slow>,
+    answer: &ReceiverAnswer,
+) -> Result<Option<Slow>> {
+    let now = app.now();
+    let after = match (answer.is_slow, answer.status_code) {
+        (false, _) => None,
+        (true, Some(_)) => Some(Slow { until: now, since: None, unanswered: 0 }),
+        (true, None) => {
+            let unanswered = before.map_or(0, |slow| slow.unanswered).saturating_add(1);
+            let until = now.checked_add(backoff::pause(unanswered)).unwrap_or(now);
+            Some(Slow { until, since: before.and_then(|slow| slow.since).or(Some(now)), unanswered })
+        }
+    };
+    if before.is_some() || after.is_some() {
+        write(app, record, before, after.as_ref()).await?;
+    }
+    Ok(after)
+}
+
+/// Writes what the record says of its receiver, if it still says what was read. Returns whether it did.
+async fn write(app: &App, record: &NotificationRecord, from: Option<&Slow>, to: Option<&Slow>) -> Result<bool> {
+    let mut update = app
+        .aws
+        .dynamodb
+        .update_item()
+        .table_name(&app.config.tables.notifications)
+        .key("name", string(record.notification.name.as_str()))
+        .expression_attribute_names("#slow", "slow")
+        .expression_attribute_values(":id", string(&record.id));
+    update = match to {
+        None => update.update_expression("REMOVE #slow"),
+        Some(slow) => update
+            .update_expression("SET #slow = :slow")
+            .expression_attribute_values(":slow", AttributeValue::M(table::to_item(slow)?)),
+    };
+    update = match from {
+        None => update.condition_expression("id = :id AND attribute_not_exists(#slow)"),
+        Some(slow) => update
+            .condition_expression("id = :id AND #slow.#until = :until")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_values(":until", string(time::rfc3339(slow.until))),
+    };
+    match table::write(app, || update.clone().send()).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.condition_failed() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
