@@ -16,6 +16,7 @@ mod start;
 pub mod task;
 mod task_id;
 mod timing;
+mod transition;
 pub(crate) mod waiting;
 
 pub use attempt::StartedAttempt;
@@ -25,15 +26,14 @@ pub use idempotency::Idempotency;
 pub use kill::{KillOutcome, kill};
 pub use log_stream::LogStream;
 pub use overrides::API;
-pub use record::{
-    Changed, ExecutionRecord, NewExecution, Transition, change, create, find, get, note_commit, note_ending, set_owners,
-};
+pub use record::{ExecutionRecord, NewExecution, create, find, get, set_owners};
 pub(crate) use run_request::without_credentials;
 pub use run_request::{RunRequest, ValidRun};
 pub use runvoy_api_types::{Asked, Execution, ExecutionId, Status};
 pub use start::{RunContext, Started, start};
 pub use task_id::{Attempt, TaskId};
 pub use timing::TaskTimes;
+pub use transition::{Changed, Transition, change, note_commit, note_ending};
 pub(crate) use waiting::{begin, end as end_without_task, stop_following};
 
 use crate::auth::Resource;

@@ -19,8 +19,6 @@ use crate::{
     table::{self, WriteError as _, number, string},
 };
 
-/// Items that one call of BatchGetItem may name ("BatchGetItem", DynamoDB API Reference).
-const HEADS_A_CALL: usize = 100;
 /// The time that the fan-out's lease lasts. Its holder renews it every 2 seconds, and begins no post whose longest duration would
 /// end after it.
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
@@ -217,7 +215,7 @@ pub(crate) async fn incomplete(app: &App, records: Vec<ExecutionRecord>) -> Resu
         head: LogHead,
     }
     let mut incomplete = Vec::new();
-    for records in records.chunks(HEADS_A_CALL) {
+    for records in records.chunks(table::MAX_BATCH_GET) {
         let ids = records.iter().map(|record| record.execution.execution_id.to_string());
         let heads: Vec<Listed> = table::batch_get(app, &app.config.tables.log_heads, "execution_id", ids).await?;
         let is_complete = |record: &ExecutionRecord| {
