@@ -23,7 +23,7 @@ const BY_REQUEST: &str = "by-request";
 pub const MAX_LIMIT: usize = 1000;
 /// The time that one page looks for entries. Then it ends, even with nothing found, and its cursor goes on from there.
 const PAGE_TIME: Duration = Duration::from_secs(1);
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_hours(24);
 /// Days that are looked through at the same time, after the first. Most questions are about today.
 const DAYS_AT_ONCE: usize = 8;
 

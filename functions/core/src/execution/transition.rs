@@ -50,7 +50,7 @@ pub enum Changed {
 /// and any number of times therefore lead to the same end.
 ///
 /// # Errors
-/// [`Error::Aws`] when DynamoDB fails.
+/// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
 pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -> Result<Changed> {
     let mut expression = "SET #status = :to".to_owned();
     let mut condition = condition(to);
@@ -148,7 +148,7 @@ fn condition(to: Status) -> String {
 /// Notes that the command has ended and its task has not. Changes nothing when the task has.
 ///
 /// # Errors
-/// [`Error::Aws`] when DynamoDB fails.
+/// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
 pub async fn note_ending(app: &App, id: &ExecutionId, task: &TaskId, exit_code: i32, at: Timestamp) -> Result<()> {
     let fields = [("exit_code".to_owned(), number(exit_code)), ("at".to_owned(), string(time::rfc3339(at)))];
     let ending = AttributeValue::M(fields.into());
@@ -158,7 +158,7 @@ pub async fn note_ending(app: &App, id: &ExecutionId, task: &TaskId, exit_code: 
 /// Notes the commit that the sidecar has checked out, on the execution and in the audit, once.
 ///
 /// # Errors
-/// [`Error::Aws`] when DynamoDB fails.
+/// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
 pub async fn note_commit(app: &App, id: &ExecutionId, task: &TaskId, commit: &str) -> Result<()> {
     let Some(record) = find(app, id).await? else { return Ok(()) };
     let Execution { created_by_request_id, asked, .. } = &record.execution;
