@@ -164,6 +164,7 @@ pub async fn add(app: &App, connection: &Connection, entry: &Entry) -> Result<()
         .build()?;
     let writes = vec![TransactWriteItem::builder().put(put).build()];
     audit::transact(app, writes, std::slice::from_ref(entry)).await?;
+    let took = app.now().as_millisecond() - connection.connected_at;
     // A revocation ends the connections that it finds after it has changed the key. It may have looked before this one was written.
     let still_works = match &connection.key_hash {
         Some(hash) => auth::user_of_key(app, hash).await.map(|user| user.is_some()),
@@ -174,8 +175,8 @@ pub async fn add(app: &App, connection: &Connection, entry: &Entry) -> Result<()
         still_works?;
         return Err(Error::UnknownWebSocketToken);
     }
-    let took = app.now().as_millisecond() - connection.connected_at;
-    if took > HANDSHAKE.as_millis() as i64 / 3 {
+    let answers_after = app.now().as_millisecond() - connection.connected_at;
+    if took > HANDSHAKE.as_millis() as i64 / 3 || answers_after > HANDSHAKE.as_millis() as i64 * 2 / 3 {
         remove(app, &connection.key).await?;
         return Err(Error::unavailable(Service::DynamoDb, "the record of a viewer was not written in time"));
     }
