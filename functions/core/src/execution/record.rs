@@ -86,6 +86,11 @@ impl ExecutionRecord {
         self.execution.started_at.checked_add(SignedDuration::from_secs(seconds)).ok()
     }
 
+    /// Tells whether its deadline has passed.
+    pub fn is_late(&self, now: Timestamp) -> bool {
+        self.deadline().is_some_and(|deadline| deadline <= now)
+    }
+
     /// When the present attempt was begun: the time of the request, for an execution that started at once.
     pub fn begun_at(&self) -> Timestamp {
         self.starting_at.unwrap_or(self.execution.started_at)

@@ -202,13 +202,19 @@ pub(crate) async fn create(
 ) -> Result<ExecutionRecord> {
     match audit::transact(app, writes(app, &record, Some(request), idempotency)?, entries).await? {
         Transacted::Done => Ok(record),
-        Transacted::Refused(_) => {
-            let first = super::get(app, &record.execution.execution_id).await?;
-            match idempotency {
-                Some(idempotency) => idempotency.confirm(first),
-                None => Ok(first),
-            }
-        }
+        Transacted::Refused(_) => first(app, &record.execution.execution_id, idempotency).await,
+    }
+}
+
+/// The execution that has this id already.
+///
+/// # Errors
+/// [`Error::Conflict`] when it was made for another request under the same idempotency key; [`Error::Aws`] when DynamoDB fails.
+pub(crate) async fn first(app: &App, id: &ExecutionId, idempotency: Option<&Idempotency>) -> Result<ExecutionRecord> {
+    let first = super::get(app, id).await?;
+    match idempotency {
+        Some(idempotency) => idempotency.confirm(first),
+        None => Ok(first),
     }
 }
 

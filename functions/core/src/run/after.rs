@@ -27,14 +27,21 @@ pub(super) enum Others {
     Missed(String),
 }
 
+/// The executions with these ids, each as it is now. `None` for one that does not exist.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub(super) async fn read(app: &App, ids: &[ExecutionId]) -> Result<Vec<Option<ExecutionRecord>>> {
+    try_join_all(ids.iter().map(|id| execution::find(app, id))).await
+}
+
 /// # Errors
 /// [`Error::Invalid`] for an execution that does not exist, or that the principal may not see; [`Error::Conflict`] when as many wait for one
 /// as may. Some that come at the same time may still get in.
-pub(super) async fn check(app: &App, after: &[ExecutionId], principal: &Principal) -> Result<()> {
-    let records = try_join_all(after.iter().map(|id| execution::find(app, id))).await?;
+pub(super) fn check(after: &[ExecutionId], records: &[Option<ExecutionRecord>], principal: &Principal) -> Result<()> {
     for (at, (id, record)) in after.iter().zip(records).enumerate() {
         let is_full = record.as_ref().is_some_and(|record| record.followers.len() >= MAX_FOLLOWERS);
-        let may_see = record.is_some_and(|record| {
+        let may_see = record.as_ref().is_some_and(|record| {
             let resource = execution::resource(&record.execution);
             policy::authorize(principal, Action::ReadExecution, resource).is_ok()
                 || policy::authorize(principal, Action::ListExecutions, Resource::Account).is_ok()
@@ -53,25 +60,23 @@ pub(super) async fn check(app: &App, after: &[ExecutionId], principal: &Principa
     Ok(())
 }
 
-/// # Errors
-/// [`Error::Aws`] when DynamoDB fails.
-pub(super) async fn look(app: &App, others: &[ExecutionId], run_if: RunIf) -> Result<Others> {
-    let records = try_join_all(others.iter().map(|id| execution::find(app, id))).await?;
+/// Decides by the records of the others whether a run may start.
+pub(super) fn look(others: &[ExecutionId], records: &[Option<ExecutionRecord>], run_if: RunIf) -> Others {
     let mut open = Vec::new();
     for (id, record) in others.iter().zip(records) {
         let Some(record) = record else {
-            return Ok(Others::Missed(format!("execution {id}, for which it waited, does not exist any more")));
+            return Others::Missed(format!("execution {id}, for which it waited, does not exist any more"));
         };
         match (record.execution.status, run_if) {
             (status, RunIf::Succeeded) if status.is_terminal() && status != Status::Succeeded => {
                 let reason = format!("execution {id}, which had to succeed first, ended as {status}");
-                return Ok(Others::Missed(reason));
+                return Others::Missed(reason);
             }
             (status, _) if status.is_terminal() => {}
             _ => open.push(id.clone()),
         }
     }
-    Ok(if open.is_empty() { Others::Ended } else { Others::Open(open) })
+    if open.is_empty() { Others::Ended } else { Others::Open(open) }
 }
 
 /// Moves on the executions that wait for the end of this one. Each has its own result.
@@ -103,7 +108,8 @@ pub(super) async fn others_ended(app: &App, id: &ExecutionId) -> Result<()> {
         return begin::go_on(app, id).await;
     };
     let run_if = record.execution.asked.run_if.unwrap_or_default();
-    match look(app, &record.pending_after, run_if).await? {
+    let others = read(app, &record.pending_after).await?;
+    match look(&record.pending_after, &others, run_if) {
         Others::Open(_) => Ok(()),
         Others::Missed(reason) => fail(app, id, &reason).await,
         Others::Ended => {

@@ -38,7 +38,7 @@ pub async fn go_on(app: &App, id: &ExecutionId) -> Result<()> {
 /// [`Error::Aws`] when AWS fails, so that the caller's event is delivered again.
 pub async fn start_attempt(app: &App, id: &ExecutionId) -> Result<()> {
     let Some(record) = execution::find(app, id).await?.filter(ExecutionRecord::is_to_start) else { return Ok(()) };
-    if record.deadline().is_some_and(|deadline| deadline <= app.now()) {
+    if record.is_late(app.now()) {
         return super::fail(app, id, LATE).await;
     }
     match try_to_start(app, &record).await {

@@ -166,11 +166,10 @@ async fn submit_before_its_task(
     let entry = entry_of_run(app, submission, &record);
     entries.push(if request.lock.is_empty() { entry } else { entry.detail("lock", request.lock.clone()) });
     let id = record.execution.execution_id.clone();
-    if !request.after.is_empty() {
-        after::check(app, &request.after, submission.principal).await?;
-        if let Some(record) = wait_for_others(app, &record, submission, &entries).await? {
-            return Ok(record);
-        }
+    if !request.after.is_empty()
+        && let Some(record) = wait_for_others(app, &record, submission, &entries).await?
+    {
+        return Ok(record);
     }
     let writes = waiting::writes(app, &record, Some(request), idempotency)?;
     match lock::take_all(app, &record, &writes, &entries).await? {
@@ -186,11 +185,7 @@ async fn submit_before_its_task(
     if let Err(error) = begin::go_on(app, &id).await {
         tracing::warn!(execution_id = %id, error = %error.chain(), "the execution goes on with the next sweep");
     }
-    let record = execution::get(app, &id).await?;
-    match idempotency {
-        Some(idempotency) => idempotency.confirm(record),
-        None => Ok(record),
-    }
+    waiting::first(app, &id, idempotency).await
 }
 
 /// Makes the execution as one that waits for the ends of others, or has FAILED because they ended otherwise than they had to. `None` when
@@ -201,10 +196,12 @@ async fn wait_for_others(
     submission: Submission<'_>,
     entries: &[Entry],
 ) -> Result<Option<ExecutionRecord>> {
-    let Submission { request, idempotency, .. } = submission;
+    let Submission { request, principal, idempotency, .. } = submission;
+    let mut others = after::read(app, &request.after).await?;
+    after::check(&request.after, &others, principal)?;
     for attempt in 0..ATTEMPTS {
         let mut record = record.clone();
-        let open = match after::look(app, &request.after, request.run_if.unwrap_or_default()).await? {
+        let open = match after::look(&request.after, &others, request.run_if.unwrap_or_default()) {
             Others::Ended => return Ok(None),
             Others::Open(open) => open,
             Others::Missed(reason) => {
@@ -222,12 +219,12 @@ async fn wait_for_others(
         match audit::transact_once(app, writes, entries).await? {
             Attempted::Done => return Ok(Some(record)),
             Attempted::Refused(0) => {
-                let first = execution::get(app, &record.execution.execution_id).await?;
-                return idempotency.map_or(Ok(first.clone()), |idempotency| idempotency.confirm(first)).map(Some);
+                return waiting::first(app, &record.execution.execution_id, idempotency).await.map(Some);
             }
             // One of them has ended meanwhile.
             Attempted::Refused(_) | Attempted::Conflict => app.sleep(table::pause(app, attempt)).await,
         }
+        others = after::read(app, &request.after).await?;
     }
     Err(table::too_much_contention("the executions that a run waits for"))
 }

@@ -43,9 +43,8 @@ pub async fn sweep(app: &App) -> Result<()> {
 async fn move_on(app: &App, record: &ExecutionRecord) -> Result<()> {
     let id = &record.execution.execution_id;
     let age = app.now().duration_since(record.begun_at());
-    let is_late = record.deadline().is_some_and(|deadline| deadline <= app.now());
     match record.execution.status {
-        Status::Queued if is_late => super::fail(app, id, LATE).await,
+        Status::Queued if record.is_late(app.now()) => super::fail(app, id, LATE).await,
         Status::Queued if record.waits_for_others() => others_ended(app, id).await,
         Status::Queued if record.waits_for_capacity() => release(app, id, &[]).await.map(drop),
         Status::Queued if record.needs_lock() => go_on(app, id).await,

@@ -152,8 +152,9 @@ pub(super) fn item_key(key: &ConnectionKey) -> table::Item {
 /// that takes the execution for unwatched is refused, and is repeated with the viewer in view.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is no such execution. [`Error::UnknownWebSocketToken`] when the viewer's key has ended meanwhile. [`Error::Aws`] when DynamoDB fails, or has taken so long that a delivery
-/// may have found the connection unknown to API Gateway and removed its record.
+/// [`Error::NotFound`] when there is no such execution. [`Error::UnknownWebSocketToken`] when the viewer's key has ended meanwhile.
+/// [`Error::Aws`] when DynamoDB fails, or has taken so long that a delivery may have found the connection unknown to API Gateway and
+/// removed its record.
 pub async fn add(app: &App, connection: &Connection, entry: &Entry) -> Result<()> {
     head::mark_watched(app, &connection.key.execution_id).await?;
     // The mark may take a while where many lines are stored, and no delivery knows of the connection meanwhile.
