@@ -1,6 +1,6 @@
 //! Does `runvoy users`: lists, creates and changes users.
 
-use runvoy_api_types::{CreateUser, ListedUser, RenewedClaim, RevokeUser, UpdateUser, UpdatedUser, User};
+use runvoy_api_types::{CreateUser, ListedUser, Me, RenewedClaim, RevokeUser, UpdateUser, UpdatedUser, User};
 use serde_json::json;
 
 use super::Context;
@@ -39,7 +39,14 @@ pub(crate) async fn run(context: &Context, command: Users) -> Result<()> {
             show_claim(context, &answer, &email)
         }
         Users::Revoke { email, confirmation } => {
-            confirmation.ask(&format!("Take away the access of {email}?"))?;
+            if confirmation.asks() {
+                let me: Me = context.api.get("/me").await?.parse()?;
+                confirmation.ask(&if me.email.as_str().eq_ignore_ascii_case(email.trim()) {
+                    "This is you: your API keys stop working at once. Take away your own access?".to_owned()
+                } else {
+                    format!("Take away the access of {email}?")
+                })?;
+            }
             let answer = context.api.post("/users/revoke", &RevokeUser { email }).await?;
             context.done(&answer)
         }

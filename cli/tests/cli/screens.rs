@@ -204,6 +204,21 @@ fn a_deletion_is_asked_for_on_a_terminal() {
 }
 
 #[test]
+fn whoever_takes_away_their_own_access_is_told_so_first() {
+    let system = System::start();
+    system.prints(&["users", "create", "b@example.com", "--role", "viewer"]);
+    for (email, question) in
+        [("Admin@runvoy.local", "This is you: "), ("b@example.com", "Take away the access of b@example.com? [y/N]: ")]
+    {
+        let (code, seen) = answers_on_terminal(system.command(&["users", "revoke", email]), 80, question, "n\n");
+        assert_eq!(code, Some(125), "{seen}");
+        assert!(seen.contains("nothing is changed"), "{seen}");
+    }
+    let users = system.prints(&["users", "list"]);
+    assert!(!users.contains("revoked"), "{users}");
+}
+
+#[test]
 fn a_doctor_finds_what_is_wrong() {
     let system = System::start();
     let found = system.prints(&["doctor"]);

@@ -124,6 +124,11 @@ def test_an_admin_follows_a_user_from_the_link_to_the_end_and_back(visit, system
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_text("No key:")).to_be_visible()
     expect(page.get_by_role("table", name="Audit of")).to_contain_text("users:revoke")
+    page.goto("/users?email=admin@runvoy.local")
+    page.get_by_role("button", name="Revoke").click()
+    expect(page.get_by_role("dialog")).to_contain_text("This is you")
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    assert system.api("GET", "/me")["email"] == "admin@runvoy.local"
 
 
 def test_another_image_becomes_the_default(visit, system):

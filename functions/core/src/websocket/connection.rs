@@ -369,24 +369,39 @@ pub async fn end_with_keys(app: &App, keys: &[ApiKeyHash]) -> Result<()> {
     }
     let mut items = scan.into_paginator().items().send();
     while let Some(item) = items.next().await {
-        let key: ConnectionKey = table::from_item(item?)?;
-        let update = app
-            .aws
-            .dynamodb
-            .update_item()
-            .table_name(&app.config.tables.websocket_connections)
-            .set_key(Some(item_key(&key)))
-            .update_expression("SET handed_over = :true, key_ended = :true")
-            .condition_expression("attribute_exists(connection_id)")
-            .expression_attribute_values(":true", AttributeValue::Bool(true));
-        match table::write(app, || update.clone().send()).await {
-            Ok(_) => {}
-            // The viewer has left.
-            Err(error) if error.condition_failed() => {}
-            Err(error) => return Err(error.into()),
-        }
+        end(app, &table::from_item(item?)?).await?;
     }
     Ok(())
+}
+
+/// Ends the connections of all viewers of an execution whose owners have changed. Those who may still read its log connect again.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub async fn end_of_execution(app: &App, id: &ExecutionId) -> Result<()> {
+    for viewer in of_execution(app, id).await? {
+        end(app, &viewer.connection.key).await?;
+    }
+    Ok(())
+}
+
+/// Marks a viewer's record, whose stream then closes the connection.
+async fn end(app: &App, key: &ConnectionKey) -> Result<()> {
+    let update = app
+        .aws
+        .dynamodb
+        .update_item()
+        .table_name(&app.config.tables.websocket_connections)
+        .set_key(Some(item_key(key)))
+        .update_expression("SET handed_over = :true, key_ended = :true")
+        .condition_expression("attribute_exists(connection_id)")
+        .expression_attribute_values(":true", AttributeValue::Bool(true));
+    match table::write(app, || update.clone().send()).await {
+        Ok(_) => Ok(()),
+        // The viewer has left.
+        Err(error) if error.condition_failed() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Closes a viewer's connection and removes its record.

@@ -12,6 +12,7 @@ use runvoy_core::{
     execution,
     image::{self, Image},
     ownership, schedule, secret,
+    websocket::connection,
 };
 
 use super::{BASE, tags};
@@ -40,6 +41,8 @@ pub(super) async fn own_execution(
     caller.may(Action::OwnExecution, Resource::Execution { id: &id, owners: &record.owned_by })?;
     let owned_by = ownership::owners(&app, &body.owned_by, &record.owned_by).await?;
     execution::set_owners(&app, &record.execution_id, &owned_by, &caller.actor).await?;
+    // If this fails, the caller repeats the request, which does it once more.
+    connection::end_of_execution(&app, &record.execution_id).await?;
     Ok(Json(Owners { owned_by }))
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{System, id};
+use crate::client::{System, connect, id, watch};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_team_reads_the_log_of_an_execution_that_it_owns_together() {
@@ -22,6 +22,27 @@ async fn a_team_reads_the_log_of_an_execution_that_it_owns_together() {
     for bad in [json!({"owned_by": []}), json!({"owned_by": ["nobody"]}), json!({})] {
         assert_eq!(ada.put(&format!("/executions/{id}/owners"), &bad).await.status, 400, "{bad}");
     }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_who_is_no_owner_any_more_follows_no_longer() {
+    let system = System::start().await;
+    let ada = system.user("developer", "ada@example.com").await;
+    let bob = system.user("developer", "bob@example.com").await;
+    let execution = id(&ada.run("sleep 60").await);
+    ada.wait_for(&execution, "RUNNING").await;
+    let path = format!("/executions/{execution}/owners");
+    let both = json!({"owned_by": ["ada@example.com", "bob@example.com"]});
+    assert_eq!(ada.put(&path, &both).await.status, 200);
+    let logs = bob.get(&format!("/executions/{execution}/logs")).await.json();
+    let url = logs["websocket_url"].as_str().unwrap().to_owned();
+    let open = tokio::spawn(watch(connect(&url).await.unwrap()));
+    assert_eq!(ada.put(&path, &json!({"owned_by": ["ada@example.com"]})).await.status, 200);
+    open.await.unwrap();
+    assert_eq!(connect(&url).await.unwrap_err(), 403);
+    let own = ada.get(&format!("/executions/{execution}/logs")).await.json();
+    drop(connect(own["websocket_url"].as_str().unwrap()).await.unwrap());
     system.shim.shut_down().await;
 }
 

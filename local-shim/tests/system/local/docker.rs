@@ -1,4 +1,4 @@
-//! Commands in their images. These tests need an engine and two images, which `.ci/with-docker cargo test … -- --ignored`
+//! Commands in their images. These tests need an engine and an image, which `.ci/with-docker cargo test … -- --ignored`
 //! provides.
 
 use std::{

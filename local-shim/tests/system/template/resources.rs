@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use local_shim::{
-    Settings,
+    ORCHESTRATOR, Settings,
     stack::{MetricFilter, Stack},
 };
 use serde_json::{Value, json};
@@ -100,6 +100,16 @@ async fn each_metric_counts_lines_that_the_functions_write() {
         "{counted:?}"
     );
     system.shim.shut_down().await;
+}
+
+/// The sidecar sees the token of a private repository. A tag could lead to another image from one day to the next.
+#[test]
+fn the_image_that_clones_repositories_is_named_by_its_digest() {
+    let stack = Stack::bundled(&Default::default()).unwrap();
+    let environment = stack.function(ORCHESTRATOR).unwrap().environment;
+    let image = environment.iter().find(|(name, _)| *name == "RUNVOY_SIDECAR_IMAGE").unwrap().1;
+    let (_, digest) = image.split_once("@sha256:").unwrap_or_else(|| panic!("{image} has no digest"));
+    assert!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{image}");
 }
 
 #[test]

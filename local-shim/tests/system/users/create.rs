@@ -1,5 +1,6 @@
 //! Tests of `/users`.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use insta::assert_json_snapshot;
 use serde_json::json;
 
@@ -50,6 +51,30 @@ async fn an_admin_cannot_choose_the_key_of_another_user() {
     assert!(!refused.text.contains("correct-horse"), "{}", refused.text);
     let empty = json!({"email": "b@example.com", "role": "operator", "api_key": ""});
     assert_eq!(system.admin.post("/users/create", &empty).await.status, 201, "an empty field means an absent one");
+    system.shim.shut_down().await;
+}
+
+/// Earlier versions let an admin choose a key. It has no checksum, and its record lacks what came later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_before_the_checksum_is_looked_up() {
+    let system = System::start().await;
+    let dynamodb = aws_sdk_dynamodb::Client::new(system.shim.sdk());
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    dynamodb
+        .put_item()
+        .table_name("runvoy-local-api-keys")
+        // The base64 SHA-256 of the key.
+        .item("key_hash", text("h8vr/uvAX3xUrJM2xLS77IMSJ6ZBlRpL3n7dVgIPhZA="))
+        .item("email", text("b@example.com"))
+        .item("role", text("viewer"))
+        .item("revoked", AttributeValue::Bool(false))
+        .send()
+        .await
+        .unwrap();
+    let caller = system.admin.with_key("correct-horse-battery-staple");
+    assert_eq!(caller.get("/me").await.json()["email"], "b@example.com");
+    assert_eq!(caller.get("/executions").await.status, 200);
+    assert_eq!(system.admin.with_key("correct-horse-battery-stapl").get("/me").await.status, 401);
     system.shim.shut_down().await;
 }
 
