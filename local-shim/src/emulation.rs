@@ -53,14 +53,13 @@ pub(crate) fn build(
     let ssm = Ssm::open(StateFile::new(directory, "parameters.json"))?;
     let outbox = Outbox::open(StateFile::new(directory, "outbox.json"))?;
     let runner = Runner { kind: runner, logs: task_logs };
-    let ecs = Ecs::open(
-        (name_of(&config.ecs_cluster), config.has_spot),
-        ecs::Store::open(directory)?,
-        runner,
-        ssm.clone(),
-        events,
-        is_busy,
-    );
+    let cluster = ecs::Settings {
+        name: name_of(&config.ecs_cluster).to_owned(),
+        has_spot: config.has_spot,
+        is_slow: is_busy,
+        new_id: Box::new(|| uuid::Uuid::new_v4().simple().to_string()),
+    };
+    let ecs = Ecs::open(cluster, ecs::Store::open(directory)?, runner, ssm.clone(), events);
     // A role that an override names exists as much as those of the template.
     let configured = [&config.task_role_arn, &config.task_execution_role_arn];
     let configured = configured.into_iter().filter_map(|arn| Some(arn.rsplit_once('/')?.1.to_owned()));

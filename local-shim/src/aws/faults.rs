@@ -8,6 +8,9 @@ use std::{
 
 use super::{Answer, AwsError};
 
+/// The time after which a call that hangs is answered. No caller waits for so long.
+const TOO_LONG: Duration = Duration::from_hours(1);
+
 /// The way in which a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -31,6 +34,19 @@ pub enum Fault {
     NoCapacity,
     /// It has no effect, and is never answered.
     Hangs,
+    /// It has no effect, and its caller dies.
+    KillsBefore,
+    /// It has its effect, and its caller dies.
+    KillsAfter,
+}
+
+/// The consequence of a fault for the caller.
+pub enum Reply {
+    Answer(Answer),
+    /// There is none.
+    Never,
+    /// The invocation that calls ends here.
+    CallerDies,
 }
 
 /// A call, in the view of a plan.
@@ -69,27 +85,58 @@ impl Faults {
 }
 
 impl Fault {
-    /// The answer of a call that fails, in place of the service's own.
-    pub(super) async fn answer(self, service: &str, operation: &str) -> Answer {
+    /// Tells whether a call can fail in this way. If it cannot, it is answered as usual.
+    pub fn concerns(self, service: &str, operation: &str, body: &[u8]) -> bool {
         match self {
-            Self::Hangs => {
-                // No caller waits for so long.
-                tokio::time::sleep(Duration::from_hours(1)).await;
-                AwsError::internal(&"hung").into_answer()
-            }
+            Self::Conflicts => super::may_conflict(service, operation),
+            Self::Full => puts_in_transaction(operation, body),
+            Self::ThrottledByEc2 | Self::NoCapacity => (service, operation) == ("ecs", "RunTask"),
+            Self::Fails | Self::Lost | Self::Throttled | Self::Hangs | Self::KillsBefore | Self::KillsAfter => true,
+        }
+    }
+
+    /// Tells whether the call has its effect all the same.
+    pub fn has_effect(self) -> bool {
+        matches!(self, Self::Lost | Self::KillsAfter)
+    }
+
+    /// The reply to a call that fails, in place of the service's own.
+    pub fn reply(self, service: &str, operation: &str) -> Reply {
+        Reply::Answer(match self {
+            Self::Hangs => return Reply::Never,
+            Self::KillsBefore | Self::KillsAfter => return Reply::CallerDies,
             Self::Conflicts => conflict(operation),
             Self::Full => cancelled("ItemCollectionSizeLimitExceeded", "Collection size exceeded."),
             Self::Throttled => throttled(service, operation),
             Self::ThrottledByEc2 => throttled_by_ec2(),
             Self::NoCapacity => no_capacity(),
             Self::Fails | Self::Lost => AwsError::internal(&"planned").into_answer(),
+        })
+    }
+}
+
+impl Reply {
+    /// The reply to a function of this process, or to a program outside, which cannot be killed and waits in vain.
+    pub(super) async fn to(self, caller: Option<&'static str>) -> Answer {
+        match (self, caller) {
+            (Self::Answer(answer), _) => answer,
+            // The function's runtime catches it, as it does when the function panics.
+            (Self::CallerDies, Some(_)) => std::panic::resume_unwind(Box::new("killed by a planned fault")),
+            (Self::CallerDies, None) | (Self::Never, _) => {
+                tokio::time::sleep(TOO_LONG).await;
+                AwsError::internal(&"hung").into_answer()
+            }
         }
     }
 }
 
+fn puts_in_transaction(operation: &str, body: &[u8]) -> bool {
+    operation == "TransactWriteItems" && body.windows(5).any(|part| part == b"\"Put\"")
+}
+
 /// The answer to a write that conflicts with a transaction ("TransactionConflictException" and "TransactionCanceledException", DynamoDB
 /// API Reference), or to a registration during another of the same family, which AWS does not document.
-pub fn conflict(operation: &str) -> Answer {
+fn conflict(operation: &str) -> Answer {
     let ongoing = "Transaction is ongoing for the item";
     match operation {
         "RegisterTaskDefinition" => AwsError::new("ClientException", super::ecs::CONCURRENT_REGISTRATION).into_answer(),
@@ -112,13 +159,13 @@ pub fn throttled(service: &str, operation: &str) -> Answer {
 
 /// The answer to a RunTask whose calls of EC2 are throttled. The error's code is that of a wrong request, and only its message tells.
 /// AWS does not document it; users have met it (dagster-io/dagster, issue 33439; dask/dask-cloudprovider, issue 56).
-pub fn throttled_by_ec2() -> Answer {
+fn throttled_by_ec2() -> Answer {
     let message = "Error retrieving subnet information for [subnet-0]: Rate exceeded (ErrorCode: Throttling)";
     AwsError::new("InvalidParameterException", message).into_answer()
 }
 
 /// The answer to a RunTask for which Fargate has no room at the moment ("API failure reasons", Amazon ECS Developer Guide).
-pub fn no_capacity() -> Answer {
+fn no_capacity() -> Answer {
     let reason = "Capacity is unavailable at this time. Please try again later or in a different availability zone";
     Answer::json(serde_json::json!({"tasks": [], "failures": [{"reason": reason}]}).to_string().into_bytes())
 }

@@ -125,23 +125,14 @@ impl Aws {
         if let Some(refused) = refused {
             return refused.into_answer();
         }
-        match fault {
-            None => self.answer(service, &operation, request).await,
-            Some(faults::Fault::Lost) => {
-                self.answer(service, &operation, request).await;
-                faults::Fault::Lost.answer(service, &operation).await
-            }
-            Some(faults::Fault::Conflicts) if !may_conflict(service, &operation) => {
-                self.answer(service, &operation, request).await
-            }
-            Some(faults::Fault::Full) if !puts_in_transaction(&operation, request.body) => {
-                self.answer(service, &operation, request).await
-            }
-            Some(faults::Fault::ThrottledByEc2 | faults::Fault::NoCapacity) if operation != "RunTask" => {
-                self.answer(service, &operation, request).await
-            }
-            Some(fault) => fault.answer(service, &operation).await,
+        let Some(fault) = fault.filter(|fault| fault.concerns(service, &operation, request.body)) else {
+            return self.answer(service, &operation, request).await;
+        };
+        let caller = request.caller;
+        if fault.has_effect() {
+            self.answer(service, &operation, request).await;
         }
+        fault.reply(service, &operation).to(caller).await
     }
 
     fn shown_lines(&self) -> logs::Shown {
@@ -202,10 +193,6 @@ pub fn may_conflict(service: &str, operation: &str) -> bool {
         "ecs" => operation == "RegisterTaskDefinition",
         _ => false,
     }
-}
-
-fn puts_in_transaction(operation: &str, body: &[u8]) -> bool {
-    operation == "TransactWriteItems" && body.windows(5).any(|part| part == b"\"Put\"")
 }
 
 /// The service and the operation of a request. `None` for a service that is not emulated.

@@ -112,9 +112,7 @@ impl Simulation {
         let group = self.world.logs().group(&self.app.config.log_group).unwrap().clone();
         group.create_stream(&format!("task/runner/{id}")).unwrap();
         self.world.wait(1500).await;
-        let now = self.world.clock().millis();
-        self.change(&id, |task| task.started_at = Some(now));
-        self.tell_task(&id, "RUNNING");
+        self.task_runs(&id);
         if number.is_multiple_of(scale.watched) {
             let token = started["websocket_url"].as_str().unwrap().split("token=").nth(1).unwrap();
             self.watch_in_batches(&id, token).await;
@@ -129,10 +127,7 @@ impl Simulation {
             self.world.wait(SENT_EVERY).await;
         }
         self.print(&id, vec![self.last_line(&id, 0)], &[]);
-        let at = self.world.clock().millis();
-        let stopped = Stopped { at, code: "EssentialContainerExited", exit_code: Some(0) };
-        self.change(&id, |task| task.stopped = Some(stopped));
-        self.tell_task(&id, "STOPPED");
+        self.task_stops(&id, "EssentialContainerExited", Some(0));
     }
 }
 

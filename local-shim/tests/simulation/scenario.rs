@@ -17,6 +17,7 @@ use lambda_runtime::{Context, LambdaEvent};
 use local_shim::{
     aws::{
         dynamodb::DynamoDb,
+        ecs::{self, Cluster, Transition, runner::TaskEnd},
         logs::{CloudWatchLogs, Event, Shown},
     },
     lambda::{log_subscription, table_stream},
@@ -33,7 +34,7 @@ use crate::{
     common::events::{http_request, websocket},
     random::Random,
     units::Units,
-    world::{Http, Planted, Socket, Stopped, Task, World},
+    world::{Http, Planted, Socket, World},
 };
 
 /// One in this many seeds is calm: see [`Simulation::calm`].
@@ -42,6 +43,9 @@ pub const CALM: u64 = 4;
 /// was missed stays missing for a whole beat, which is long enough to be noticed.
 const BEAT: u64 = 8000;
 const END_LINE: &str = "### runvoy runner: command ended, exit code => ";
+
+/// The stop code of a task of which a container could not start.
+const FAILED_TO_START: &str = "TaskFailedToStart";
 
 /// The result of a seed: what does not hold.
 pub struct Outcome {
@@ -163,7 +167,18 @@ impl Simulation {
         let config = Config::from_lookup(variables).unwrap();
         let dynamodb = DynamoDb::open(None, &stack, true).unwrap();
         let logs = CloudWatchLogs::open(None, [config.log_group.as_str()]).unwrap();
-        let world = World::new(clock.clone(), dynamodb, logs, Random::new(seed), planted);
+        let mut tasks = 0;
+        let cluster = ecs::Settings {
+            name: config.ecs_cluster.rsplit('/').next().unwrap().to_owned(),
+            has_spot: config.has_spot,
+            is_slow: true,
+            new_id: Box::new(move || {
+                tasks += 1;
+                format!("{tasks:032x}")
+            }),
+        };
+        let cluster = Cluster::new(cluster, ecs::Store::open(None).unwrap());
+        let world = World::new(clock.clone(), dynamodb, logs, cluster, Random::new(seed), planted);
         let sdk = aws_config::SdkConfig::builder()
             .behavior_version(aws_config::BehaviorVersion::latest())
             .region(aws_config::Region::new("us-east-1"))
@@ -385,8 +400,7 @@ impl Simulation {
                 let killed = self.request("DELETE", &format!("/executions/{id}"), &[], Value::Null, true).await;
                 self.world.tell(|| format!("{id} was killed: {killed:?}"));
                 if matches!(killed, Some((200 | 204, ..))) {
-                    let task = &self.world.state().tasks[&id];
-                    if !task.stop_wanted && task.stopped.is_none() {
+                    if self.world.task(&id).desired_status != "STOPPED" {
                         self.violate(format!("{id} was said to be stopped, and ECS was not asked"));
                     }
                     break;
@@ -398,8 +412,7 @@ impl Simulation {
 
     /// Starts the tasks that ECS has accepted and that have not begun.
     fn begin_lives(self: Rc<Self>) {
-        let ids: Vec<String> = self.world.state().tasks.keys().cloned().collect();
-        for id in ids {
+        for id in self.world.tasks() {
             if self.lives.borrow_mut().insert(id.clone()) {
                 let simulation = self.clone();
                 self.work(async move { simulation.life(id).await });
@@ -407,16 +420,37 @@ impl Simulation {
         }
     }
 
-    fn change(&self, id: &str, change: impl FnOnce(&mut Task)) {
-        change(self.world.state().tasks.get_mut(id).unwrap());
-    }
-
     async fn next_beat(&self) {
         self.world.wait(BEAT - self.world.clock().millis() % BEAT).await;
     }
 
-    fn tell_task(self: &Rc<Self>, id: &str, status: &'static str) {
-        let event = self.world.state().tasks[id].event(id, status);
+    /// Moves a task to its containers' start, and sends the event of it.
+    fn task_runs(self: &Rc<Self>, id: &str) {
+        for step in [Transition::Pending, Transition::Activating, Transition::PullStarted] {
+            // The stack's rule asks for no event of these.
+            self.world.advance(id, step);
+        }
+        let event = self.world.advance(id, Transition::Running).unwrap();
+        self.tell_task(id, "RUNNING", &event);
+    }
+
+    /// Ends a task, and sends the event of it.
+    fn task_stops(self: &Rc<Self>, id: &str, stop_code: &'static str, exit_code: Option<i32>) {
+        self.world.advance(id, Transition::ContainersEnded);
+        let reason = match stop_code {
+            FAILED_TO_START => "CannotPullContainerError: pull image manifest has been retried 5 time(s)",
+            _ => "Essential container in task exited",
+        };
+        let end = TaskEnd {
+            stop_code,
+            reason: reason.to_owned(),
+            exit_codes: exit_code.into_iter().map(|code| ("runner".to_owned(), code)).collect(),
+        };
+        let event = self.world.advance(id, Transition::Stopped(end)).unwrap();
+        self.tell_task(id, "STOPPED", &event);
+    }
+
+    fn tell_task(self: &Rc<Self>, id: &str, status: &str, event: &Value) {
         for delay in self.deliveries(60) {
             self.deliver(format!("{status} of {id}"), event.clone(), delay);
         }
@@ -431,12 +465,10 @@ impl Simulation {
             group.create_stream(stream).unwrap();
         }
         world.wait(world.between(0, 2000)).await;
-        let now = world.clock().millis();
-        self.change(&id, |task| task.started_at = Some(now));
-        self.tell_task(&id, "RUNNING");
+        self.task_runs(&id);
         let mut last: Vec<Event> = Vec::new();
         for burst in 0..world.between(0, 14) {
-            if world.state().tasks[&id].stop_wanted {
+            if world.task(&id).desired_status == "STOPPED" {
                 break;
             }
             for batch in 0..if self.calm { world.between(1, 3) } else { 1 } {
@@ -454,7 +486,7 @@ impl Simulation {
                 world.wait(world.between(0, 800)).await;
             }
         }
-        let stop_wanted = world.state().tasks[&id].stop_wanted;
+        let stop_wanted = world.task(&id).desired_status == "STOPPED";
         let exit_code = if stop_wanted { 143 } else { world.between(0, 1) as i32 };
         // A runner that is killed by SIGKILL prints no last line.
         let silent = !self.calm && world.chance(80);
@@ -463,13 +495,7 @@ impl Simulation {
         if !silent && late == 0 {
             self.print(&id, finish.to_vec(), &last);
         }
-        let stopped = Stopped {
-            at: world.clock().millis(),
-            code: if stop_wanted { "UserInitiated" } else { "EssentialContainerExited" },
-            exit_code: Some(if silent { 137 } else { exit_code }),
-        };
-        self.change(&id, |task| task.stopped = Some(stopped));
-        self.tell_task(&id, "STOPPED");
+        self.task_stops(&id, "EssentialContainerExited", Some(if silent { 137 } else { exit_code }));
         if !silent && late > 0 {
             world.wait(late).await;
             self.print(&id, finish.to_vec(), &last);
@@ -478,11 +504,7 @@ impl Simulation {
 
     /// The runner's last line, with the nonce that the runner got.
     fn last_line(&self, id: &str, exit_code: i32) -> String {
-        let state = self.world.state();
-        let containers = state.tasks[id].request["overrides"]["containerOverrides"].as_array().unwrap();
-        let variables = containers.iter().flat_map(|container| container["environment"].as_array().unwrap());
-        let nonce = variables.into_iter().find(|variable| variable["name"] == "RUNVOY_NONCE").unwrap()["value"].clone();
-        format!("{END_LINE}{exit_code} nonce={}", nonce.as_str().unwrap())
+        format!("{END_LINE}{exit_code} nonce={}", self.world.variable(id, "RUNVOY_NONCE"))
     }
 
     /// Delivers lines to CloudWatch, and to its subscription.
@@ -696,6 +718,7 @@ impl Simulation {
             ("logs", "GET", &logs, &Value::Null),
             ("me", "GET", "/me", &Value::Null),
             ("run", "POST", "/run", &run),
+            ("first run with secrets", "POST", "/run", &with_secrets),
             ("run with secrets", "POST", "/run", &with_secrets),
         ] {
             let before = self.world.clock().millis();
@@ -716,9 +739,7 @@ impl Simulation {
         for container in ["sidecar", "runner"] {
             group.create_stream(&format!("task/{container}/{id}")).unwrap();
         }
-        let now = self.world.clock().millis();
-        self.change(&id, |task| task.started_at = Some(now));
-        self.tell_task(&id, "RUNNING");
+        self.task_runs(&id);
         for number in 0..VIEWERS {
             self.watch_as(&format!("connection-{number}"), &id, &token).await;
             let full = (number < STUCK).then_some((0, u64::MAX));
@@ -729,11 +750,7 @@ impl Simulation {
             self.world.wait(5000).await;
         }
         self.print(&id, vec![format!("{END_LINE}0")], &[]);
-        let at = self.world.clock().millis();
-        self.change(&id, |task| {
-            task.stopped = Some(Stopped { at, code: "EssentialContainerExited", exit_code: Some(0) });
-        });
-        self.tell_task(&id, "STOPPED");
+        self.task_stops(&id, "EssentialContainerExited", Some(0));
         self.world.wait(120_000).await;
         // A stuck viewer is closed, and has seen nothing. The others have seen all, in time.
         let stuck: Vec<Chain> = self.seen.borrow_mut().drain(..STUCK).collect();
@@ -770,9 +787,7 @@ impl Simulation {
         for container in ["sidecar", "runner"] {
             group.create_stream(&format!("task/{container}/{id}")).unwrap();
         }
-        let now = self.world.clock().millis();
-        self.change(&id, |task| task.started_at = Some(now));
-        self.tell_task(&id, "RUNNING");
+        self.task_runs(&id);
         for number in 0..viewers {
             let (simulation, watched, token) = (self.clone(), id.clone(), token.clone());
             self.work(async move { simulation.watch_as(&format!("connection-{number}"), &watched, &token).await });
@@ -795,11 +810,7 @@ impl Simulation {
         }
         let last = self.last_line(&id, 0);
         self.print(&id, vec![last], &[]);
-        let at = self.world.clock().millis();
-        self.change(&id, |task| {
-            task.stopped = Some(Stopped { at, code: "EssentialContainerExited", exit_code: Some(0) });
-        });
-        self.tell_task(&id, "STOPPED");
+        self.task_stops(&id, "EssentialContainerExited", Some(0));
         self.world.wait(60_000).await;
         for chain in self.seen.borrow_mut().iter_mut() {
             chain.stayed = self.world.state().sockets[&chain.sessions[0]].closed;
@@ -846,9 +857,7 @@ impl Simulation {
             for container in ["sidecar", "runner"] {
                 group.create_stream(&format!("task/{container}/{id}")).unwrap();
             }
-            let now = self.world.clock().millis();
-            self.change(id, |task| task.started_at = Some(now));
-            self.tell_task(id, "RUNNING");
+            self.task_runs(id);
             self.print(id, vec![format!("line of {number}")], &[]);
         }
         self.world.wait(60_000).await;
@@ -857,15 +866,13 @@ impl Simulation {
             let (code, exit_code) = match kinds(number) {
                 0 | 1 => ("EssentialContainerExited", Some(0)),
                 2 => ("EssentialContainerExited", Some(137)),
-                _ => ("TaskFailedToStart", None),
+                _ => (FAILED_TO_START, None),
             };
             if exit_code == Some(0) {
                 let last = self.last_line(id, 0);
                 self.print(id, vec![last], &[]);
             }
-            let at = self.world.clock().millis();
-            self.change(id, |task| task.stopped = Some(Stopped { at, code, exit_code }));
-            self.tell_task(id, "STOPPED");
+            self.task_stops(id, code, exit_code);
             self.world.wait(1000 / CROWD).await;
         }
         self.world.wait(60_000).await;
@@ -904,7 +911,7 @@ impl Simulation {
     }
 
     async fn check(&self) {
-        let ids: Vec<String> = self.world.state().tasks.keys().cloned().collect();
+        let ids = self.world.tasks();
         for id in &ids {
             self.check_execution(id).await;
         }
@@ -916,8 +923,9 @@ impl Simulation {
     }
 
     async fn check_execution(&self, id: &str) {
-        let stopped = self.world.state().tasks[id].stopped.clone().unwrap();
-        let expected = match (stopped.code, stopped.exit_code) {
+        let task = self.world.task(id);
+        let exit_code = task.containers.iter().find(|container| container.name == "runner").unwrap().exit_code;
+        let expected = match (task.stop_code.as_deref().unwrap(), exit_code) {
             ("UserInitiated", _) => ("STOPPED", 130),
             (_, Some(0)) => ("SUCCEEDED", 0),
             (_, code) => ("FAILED", code.unwrap_or(1)),
@@ -942,7 +950,9 @@ impl Simulation {
             read.extend(events.iter().map(|event| event["event_id"].as_str().unwrap().to_owned()));
             path = link.map(|link| link.split(['<', '>']).nth(1).unwrap().trim_start_matches("/api/v1").to_owned());
         }
-        if read != printed {
+        // The log of a task that did not start says why, in a line that no container printed.
+        let told = usize::from(task.stop_code.as_deref() == Some(FAILED_TO_START));
+        if read.len() != printed.len() + told || !read.starts_with(&printed) {
             self.violate(format!("{id} printed {} lines, and its log has {}", printed.len(), read.len()));
         }
         // Every viewer has the order of the store.

@@ -17,14 +17,15 @@ use aws_smithy_runtime_api::client::{
     runtime_components::RuntimeComponents,
 };
 use aws_smithy_types::body::SdkBody;
+use jiff::Timestamp;
 use local_shim::aws::{
     Answer, AwsError, Request, delays,
     dynamodb::DynamoDb,
-    faults::{conflict, throttled},
+    ecs::{Cluster, Order, Task, Transition, runner::TaskSpec},
+    faults::{Fault, Reply, throttled},
     http_client::path_of,
     identify,
     logs::{CloudWatchLogs, Shown},
-    may_conflict,
     quotas::{self, Quotas},
 };
 use serde_json::{Value, json};
@@ -75,6 +76,7 @@ struct Shared {
     pub clock: Clock,
     pub dynamodb: DynamoDb,
     pub logs: CloudWatchLogs,
+    cluster: Mutex<Cluster>,
     quotas: Quotas,
     planted: Option<Planted>,
     state: Mutex<State>,
@@ -94,8 +96,8 @@ pub struct State {
     crashed: HashSet<usize>,
     /// The invocations that have released a viewer's lease, for [`Planted::NoSecondLook`].
     let_go: HashSet<usize>,
-    pub tasks: BTreeMap<String, Task>,
-    definitions: BTreeMap<String, Value>,
+    /// The tasks that ECS has started, by id, with the containers that they are to run.
+    specs: BTreeMap<String, TaskSpec>,
     /// The number of calls of each operation.
     calls: BTreeMap<String, u64>,
     /// The number of times that CloudWatch Logs was asked for lines, with the calls that exceeded the quota.
@@ -105,23 +107,6 @@ pub struct State {
     pub units: Option<Units>,
     /// What happened, for the person who reads the log of a seed.
     pub story: Vec<String>,
-}
-
-/// A task of ECS.
-pub struct Task {
-    pub request: Value,
-    pub token: String,
-    pub created_at: u64,
-    pub started_at: Option<u64>,
-    pub stopped: Option<Stopped>,
-    pub stop_wanted: bool,
-}
-
-#[derive(Clone)]
-pub struct Stopped {
-    pub at: u64,
-    pub code: &'static str,
-    pub exit_code: Option<i32>,
 }
 
 /// A viewer's end of a connection.
@@ -139,21 +124,12 @@ pub struct Socket {
     pub closed: bool,
 }
 
-enum Fault {
-    Fails,
-    Lost,
-    Throttled,
-    Conflicts,
-    Hangs,
-    CrashBefore,
-    CrashAfter,
-}
-
 impl World {
     pub fn new(
         clock: Clock,
         dynamodb: DynamoDb,
         logs: CloudWatchLogs,
+        cluster: Cluster,
         random: Random,
         planted: Option<Planted>,
     ) -> Self {
@@ -166,8 +142,7 @@ impl World {
             fragile: HashSet::new(),
             crashed: HashSet::new(),
             let_go: HashSet::new(),
-            tasks: BTreeMap::new(),
-            definitions: BTreeMap::new(),
+            specs: BTreeMap::new(),
             calls: BTreeMap::new(),
             reads_of_logs: 0,
             sockets: BTreeMap::new(),
@@ -178,6 +153,7 @@ impl World {
             clock,
             dynamodb,
             logs,
+            cluster: Mutex::new(cluster),
             quotas: Quotas::of_new_account(quotas::STRICTEST_REGION),
             planted,
             state: Mutex::new(state),
@@ -250,25 +226,16 @@ impl World {
             0 => Fault::Fails,
             1 => Fault::Throttled,
             2 => Fault::Hangs,
-            3 => Fault::CrashBefore,
-            4 => Fault::CrashAfter,
+            3 => Fault::KillsBefore,
+            4 => Fault::KillsAfter,
             5 => Fault::Conflicts,
             _ => Fault::Lost,
         };
         // A handler that is killed, or whose answer is lost, after it sent a frame makes the next invocation send that frame
         // again.
         state.repeats_allowed = true;
-        let name = match fault {
-            Fault::Fails => "fails",
-            Fault::Lost => "takes effect, its answer is lost",
-            Fault::Throttled => "is throttled",
-            Fault::Conflicts => "conflicts with another call, if it may",
-            Fault::Hangs => "is never answered",
-            Fault::CrashBefore => "kills its handler before its effect",
-            Fault::CrashAfter => "kills its handler after its effect",
-        };
         drop(state);
-        self.tell(|| format!("invocation {invocation}: {operation} {name}"));
+        self.tell(|| format!("invocation {invocation}: {operation} {fault:?}"));
         Some(fault)
     }
 
@@ -285,25 +252,19 @@ impl World {
         // The latency of a call, on each way. One invocation in eight has a slow connection to its tables.
         let slowest = if service == "dynamodb" && invocation.is_multiple_of(8) { 300 } else { 15 };
         self.wait(self.between(0, slowest)).await;
-        match self.fault(invocation, &operation) {
-            Some(Fault::Conflicts) if may_conflict(service, &operation) => conflict(&operation),
-            None | Some(Fault::Conflicts) => {
-                let answer = self.answer(invocation, service, &operation, request).await;
-                self.wait(self.between(0, slowest)).await;
-                answer
-            }
-            Some(Fault::Fails) => AwsError::internal(&"planned").into_answer(),
-            Some(Fault::Throttled) => throttled(service, &operation),
-            Some(Fault::Lost) => {
-                self.answer(invocation, service, &operation, request).await;
-                AwsError::internal(&"planned").into_answer()
-            }
-            Some(Fault::Hangs) => std::future::pending().await,
-            Some(Fault::CrashBefore) => self.crash(invocation).await,
-            Some(Fault::CrashAfter) => {
-                self.answer(invocation, service, &operation, request).await;
-                self.crash(invocation).await
-            }
+        let fault = self.fault(invocation, &operation);
+        let Some(fault) = fault.filter(|fault| fault.concerns(service, &operation, &request.body)) else {
+            let answer = self.answer(invocation, service, &operation, request).await;
+            self.wait(self.between(0, slowest)).await;
+            return answer;
+        };
+        if fault.has_effect() {
+            self.answer(invocation, service, &operation, request).await;
+        }
+        match fault.reply(service, &operation) {
+            Reply::Answer(answer) => answer,
+            Reply::Never => std::future::pending().await,
+            Reply::CallerDies => self.crash(invocation).await,
         }
     }
 
@@ -345,7 +306,7 @@ impl World {
                 Err(error) => error.into_answer(),
             },
             "execute-api" => self.socket(operation, &request).await,
-            "ecs" => self.ecs(operation, serde_json::from_slice(&request.body).unwrap()),
+            "ecs" => self.ecs(operation, &request.body),
             "iam" => {
                 let body = "<GetRoleResponse><GetRoleResult><Role><Path>/</Path><RoleName>r</RoleName><RoleId>r</RoleId>\
                     <Arn>arn:aws:iam::000000000000:role/r</Arn><CreateDate>2026-01-01T00:00:00Z</CreateDate></Role>\
@@ -450,132 +411,46 @@ impl World {
         json_answer(Vec::new())
     }
 
-    fn ecs(&self, operation: &str, request: Value) -> Answer {
-        let now = self.0.clock.millis();
-        let mut state = self.state();
-        let answer = match operation {
-            "RegisterTaskDefinition" => {
-                let mut definition = request.clone();
-                definition["taskDefinitionArn"] = json!("arn:aws:ecs:us-east-1:000000000000:task-definition/x:1");
-                state.definitions.insert(request["family"].as_str().unwrap().to_owned(), definition.clone());
-                json!({"taskDefinition": definition})
-            }
-            "DescribeTaskDefinition" => {
-                let Some(definition) = state.definitions.get(request["taskDefinition"].as_str().unwrap()) else {
-                    return AwsError::new("ClientException", "Unable to describe task definition.").into_answer();
-                };
-                json!({"taskDefinition": definition, "tags": definition["tags"]})
-            }
-            "ListTaskDefinitionFamilies" => json!({"families": state.definitions.keys().collect::<Vec<_>>()}),
-            "RunTask" => {
-                let token = request["clientToken"].as_str().unwrap().to_owned();
-                let known = state.tasks.iter().find(|(_, task)| task.token == token).map(|(id, _)| id.clone());
-                let id = known.unwrap_or_else(|| {
-                    let id = format!("{:032x}", state.tasks.len() + 1);
-                    let task =
-                        Task { request, token, created_at: now, started_at: None, stopped: None, stop_wanted: false };
-                    state.tasks.insert(id.clone(), task);
-                    id
-                });
-                json!({"tasks": [state.tasks[&id].shown(&id)], "failures": []})
-            }
-            "DescribeTasks" => {
-                let shown = |id: &Value| {
-                    let id = id.as_str().unwrap();
-                    let task = state.tasks.get(id).filter(|task| task.is_older(now, delays::TASK))?;
-                    let mut shown = task.shown(id);
-                    if !task.is_older(now, delays::TAGS) {
-                        shown["tags"] = json!([]);
-                    }
-                    Some(shown)
-                };
-                let tasks: Vec<Value> = request["tasks"].as_array().unwrap().iter().filter_map(shown).collect();
-                json!({"tasks": tasks, "failures": []})
-            }
-            "ListTasks" => {
-                let is_wanted =
-                    |task: &Task| task.stopped.is_none() && task.request["startedBy"] == request["startedBy"];
-                let tasks = state.tasks.iter().filter(|(_, task)| is_wanted(task) && task.is_older(now, delays::TASK));
-                json!({"taskArns": tasks.map(|(id, _)| Task::arn(id)).collect::<Vec<_>>()})
-            }
-            "StopTask" => {
-                let id = request["task"].as_str().unwrap();
-                let task = state.tasks.get_mut(id).unwrap();
-                if !task.is_older(now, delays::TASK) {
-                    let error = AwsError::new("InvalidParameterException", "The referenced task was not found.");
-                    return error.into_answer();
-                }
-                task.stop_wanted |= task.stopped.is_none();
-                json!({"task": task.shown(id)})
-            }
-            _ => return AwsError::unknown_operation().into_answer(),
+    fn ecs(&self, operation: &str, request: &[u8]) -> Answer {
+        let answered = match self.cluster().call(operation, request, self.now()) {
+            Ok(answered) => answered,
+            Err(error) => return error.into_answer(),
         };
-        json_answer(answer.to_string().into_bytes())
-    }
-}
-
-impl Task {
-    fn arn(id: &str) -> String {
-        format!("arn:aws:ecs:us-east-1:000000000000:task/runvoy-local/{id}")
+        // A script reads of a task that it is to stop.
+        if let Some(Order::Run(spec)) = answered.order {
+            self.state().specs.insert(spec.id.clone(), spec);
+        }
+        json_answer(answered.body)
     }
 
-    fn is_older(&self, now: u64, age: Duration) -> bool {
-        Duration::from_millis(now - self.created_at) >= age
+    fn cluster(&self) -> MutexGuard<'_, Cluster> {
+        self.0.cluster.lock().unwrap()
     }
 
-    fn last_status(&self) -> &'static str {
-        match (&self.stopped, self.started_at) {
-            (Some(_), _) => "STOPPED",
-            (None, Some(_)) => "RUNNING",
-            (None, None) => "PENDING",
-        }
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.0.clock.millis() as i64).unwrap()
     }
 
-    /// The task as `DescribeTasks` shows it.
-    fn shown(&self, id: &str) -> Value {
-        let seconds = |at: u64| json!(at as f64 / 1000.0);
-        let mut task = json!({
-            "taskArn": Self::arn(id), "lastStatus": self.last_status(), "createdAt": seconds(self.created_at),
-            "tags": self.request["tags"], "overrides": self.request["overrides"], "containers": self.containers(),
-        });
-        if self.request["startedBy"].is_string() {
-            task["startedBy"] = self.request["startedBy"].clone();
-        }
-        if let Some(at) = self.started_at {
-            task["startedAt"] = seconds(at);
-        }
-        if let Some(stopped) = &self.stopped {
-            task["stoppedAt"] = seconds(stopped.at);
-            task["stopCode"] = json!(stopped.code);
-        }
-        task
+    /// The ids of all tasks that were started.
+    pub fn tasks(&self) -> Vec<String> {
+        self.state().specs.keys().cloned().collect()
     }
 
-    fn containers(&self) -> Value {
-        match self.stopped.as_ref().and_then(|stopped| stopped.exit_code) {
-            Some(code) => json!([{"name": "runner", "exitCode": code}]),
-            None => json!([{"name": "runner"}]),
-        }
+    /// A task as ECS knows it now.
+    pub fn task(&self, id: &str) -> Task {
+        self.cluster().task(id, self.now()).unwrap()
     }
 
-    /// The task in an event of EventBridge, with the state it had then: `RUNNING` or `STOPPED`.
-    pub fn event(&self, id: &str, status: &str) -> Value {
-        let time = |at: u64| json!(jiff::Timestamp::from_millisecond(at as i64).unwrap());
-        let mut detail = json!({"taskArn": Self::arn(id), "lastStatus": status, "containers": []});
-        if self.request["startedBy"].is_string() {
-            detail["startedBy"] = self.request["startedBy"].clone();
-        }
-        if let Some(at) = self.started_at {
-            detail["startedAt"] = time(at);
-        }
-        let mut at = self.started_at.unwrap_or(self.created_at);
-        if let Some(stopped) = self.stopped.as_ref().filter(|_| status == "STOPPED") {
-            at = stopped.at;
-            detail["stoppedAt"] = time(stopped.at);
-            detail["stopCode"] = json!(stopped.code);
-            detail["containers"] = self.containers();
-        }
-        json!({"source": "aws.ecs", "detail-type": "ECS Task State Change", "time": time(at), "detail": detail})
+    /// The value that a task's runner has in a variable.
+    pub fn variable(&self, task: &str, name: &str) -> String {
+        let state = self.state();
+        state.specs[task].containers.iter().find_map(|container| container.environment.get(name)).unwrap().clone()
+    }
+
+    /// Moves a task on, and returns the event of it.
+    pub fn advance(&self, task: &str, step: Transition) -> Option<Value> {
+        let now = self.now();
+        self.cluster().advance(task, step, now)
     }
 }
 

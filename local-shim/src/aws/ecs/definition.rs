@@ -1,29 +1,20 @@
-//! Keeps task definitions, and refuses what ECS refuses of them.
+//! Answers the calls about task definitions.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use runvoy_api_types::fargate::is_size;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Ecs, client, page,
-    request::{
-        ContainerDefinition, ListDefinitions, NamedTaskDefinition, Overrides, RegisterTaskDefinition, Tag, check_tags,
-    },
-    runner::{ContainerSpec, TaskSpec},
-    size::Size,
+    Cluster, client, page,
+    request::{ContainerDefinition, ListDefinitions, NamedTaskDefinition, RegisterTaskDefinition, Tag, check_tags},
 };
 use crate::{
     aws::{AwsError, error::write},
     stack::{ACCOUNT, REGION},
 };
-
-/// The default of a container's `stopTimeout`, in seconds ("ContainerDefinition", Amazon ECS API Reference).
-const STOP_TIMEOUT: u64 = 30;
 
 /// Bytes of the largest task definition, as JSON ("Amazon ECS service quotas").
 const MAX_DEFINITION: usize = 64 * 1024;
@@ -47,7 +38,7 @@ pub(super) struct TaskDefinition {
     pub(super) tags: Vec<Tag>,
 }
 
-impl Ecs {
+impl Cluster {
     pub(super) fn register(&self, request: RegisterTaskDefinition, size: usize) -> Result<Vec<u8>, AwsError> {
         if size > MAX_DEFINITION {
             return Err(client(format!("Actual length: '{size}'. Max allowed length is '{MAX_DEFINITION}' bytes.")));
@@ -84,8 +75,7 @@ impl Ecs {
             }
         }
         check_fargate_size(&request.rest)?;
-        let state = self.lock();
-        let revision = state.latest_definition(&request.family).map_or(0, |latest| latest.revision) + 1;
+        let revision = self.store.latest_definition(&request.family).map_or(0, |latest| latest.revision) + 1;
         let definition = TaskDefinition {
             task_definition_arn: arn(&request.family, revision),
             family: request.family,
@@ -96,33 +86,34 @@ impl Ecs {
             rest: request.rest,
             tags: request.tags.clone(),
         };
-        state.put_definition(&definition);
+        self.store.put_definition(&definition);
         write(&json!({"taskDefinition": definition, "tags": request.tags}))
     }
 
     pub(super) fn describe_definition(&self, request: NamedTaskDefinition) -> Result<Vec<u8>, AwsError> {
-        let state = self.lock();
-        let definition =
-            state.definition(&request.task_definition).ok_or_else(|| client("Unable to describe task definition."))?;
+        let definition = self
+            .store
+            .definition(&request.task_definition)
+            .ok_or_else(|| client("Unable to describe task definition."))?;
         let shown = request.include.iter().any(|include| include == "TAGS");
         let tags: &[Tag] = if shown { &definition.tags } else { &[] };
         write(&json!({"taskDefinition": definition, "tags": tags}))
     }
 
-    pub(super) fn deregister(&self, request: NamedTaskDefinition) -> Result<Vec<u8>, AwsError> {
-        let state = self.lock();
-        let mut definition = state
+    pub(super) fn deregister(&self, request: NamedTaskDefinition, now: Timestamp) -> Result<Vec<u8>, AwsError> {
+        let mut definition = self
+            .store
             .definition(&request.task_definition)
             .ok_or_else(|| client("The specified task definition does not exist."))?;
         definition.status = "INACTIVE".to_owned();
-        definition.deregistered_at.get_or_insert(jiff::Timestamp::now().as_millisecond() as f64 / 1000.0);
-        state.put_definition(&definition);
+        definition.deregistered_at.get_or_insert(now.as_millisecond() as f64 / 1000.0);
+        self.store.put_definition(&definition);
         write(&json!({"taskDefinition": definition}))
     }
 
     pub(super) fn list_definitions(&self, request: ListDefinitions) -> Result<Vec<u8>, AwsError> {
         let family = request.family_prefix;
-        let active = self.lock().active_definitions().into_iter();
+        let active = self.store.active_definitions().into_iter();
         let active = active.filter(|(name, _)| family.as_ref().is_none_or(|family| name == family));
         let arns: Vec<String> = active.map(|(family, revision)| arn(&family, revision)).collect();
         let arns = arns.iter().map(String::as_str);
@@ -132,65 +123,12 @@ impl Ecs {
 
     pub(super) fn list_families(&self, request: ListDefinitions) -> Result<Vec<u8>, AwsError> {
         let prefix = request.family_prefix.unwrap_or_default();
-        let active = self.lock().active_definitions().into_iter();
+        let active = self.store.active_definitions().into_iter();
         let families: BTreeSet<String> =
             active.map(|(family, _)| family).filter(|family| family.starts_with(&prefix)).collect();
         let families = families.iter().map(String::as_str);
         let (families, next_token) = page(families, request.max_results, request.next_token)?;
         write(&json!({"families": families, "nextToken": next_token}))
-    }
-
-    /// Makes what the runner runs: the definition with the overrides and the values of its secrets, and the containers in the order in
-    /// which they depend on each other.
-    pub(super) fn spec(
-        &self,
-        id: &str,
-        definition: &TaskDefinition,
-        overrides: &Overrides,
-        size: &Size,
-    ) -> Result<TaskSpec, AwsError> {
-        let mut containers = Vec::new();
-        let mut waiting: Vec<&ContainerDefinition> = definition.container_definitions.iter().collect();
-        while !waiting.is_empty() {
-            let started: Vec<String> =
-                containers.iter().map(|container: &ContainerSpec| container.name.clone()).collect();
-            let ready = waiting
-                .iter()
-                .position(|container| container.depends_on.iter().all(|on| started.contains(&on.container_name)))
-                .ok_or_else(|| client("The containers depend on each other in a circle."))?;
-            let container = waiting.remove(ready);
-            let mut environment: BTreeMap<String, String> =
-                container.environment.iter().map(|variable| (variable.name.clone(), variable.value.clone())).collect();
-            for secret in &container.secrets {
-                // `drive` stops a task that has a secret without a value before it starts.
-                if let Some(value) = self.0.ssm.value_from(&secret.value_from) {
-                    environment.insert(secret.name.clone(), value);
-                }
-            }
-            let mut arguments: Vec<String> = container.entry_point.iter().chain(&container.command).cloned().collect();
-            for over in overrides.container_overrides.iter().filter(|over| over.name == container.name) {
-                environment
-                    .extend(over.environment.iter().map(|variable| (variable.name.clone(), variable.value.clone())));
-                if !over.command.is_empty() {
-                    arguments = container.entry_point.iter().chain(&over.command).cloned().collect();
-                }
-            }
-            containers.push(ContainerSpec {
-                name: container.name.clone(),
-                image: container.image.clone(),
-                arguments,
-                environment,
-                stop_timeout: Duration::from_secs(container.stop_timeout.unwrap_or(STOP_TIMEOUT)),
-                has_volume: container
-                    .rest
-                    .get("mountPoints")
-                    .and_then(Value::as_array)
-                    .is_some_and(|all| !all.is_empty()),
-            });
-        }
-        let number = |text: &str| text.parse().unwrap_or_default();
-        let (cpu_units, memory_mib) = (number(&size.cpu), number(&size.memory));
-        Ok(TaskSpec { id: id.to_owned(), cpu_units, memory_mib, containers })
     }
 }
 

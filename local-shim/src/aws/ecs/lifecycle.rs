@@ -1,40 +1,86 @@
-//! Takes tasks from their start to their end, and tells of each state.
+//! Drives the model of ECS with real containers and the machine's clock: takes tasks from their start to their end, and sends the event
+//! of each state.
 
-use std::{collections::BTreeMap, future::pending, pin::pin};
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::pending,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 use super::{
-    Ecs,
-    runner::{self, Demand, TaskEnd, TaskSpec},
-    task::Task,
+    Cluster, Order, Settings, Store, Transition,
+    runner::{self, Demand, Runner, TaskEnd, TaskSpec},
 };
-use crate::aws::delays;
+use crate::aws::{AwsError, delays, events::EventPublisher, ssm::Ssm};
+
+/// The emulated ECS.
+#[derive(Clone)]
+pub struct Ecs(Arc<Inner>);
+
+struct Inner {
+    cluster: Mutex<Cluster>,
+    /// For each task that has not stopped, whether it is to be stopped.
+    demands: Mutex<HashMap<String, watch::Sender<Demand>>>,
+    runner: Runner,
+    ssm: Ssm,
+    events: EventPublisher,
+    /// Tells whether tasks take time to start and to end: see [`delays`].
+    is_slow: bool,
+    ended: tokio::sync::Notify,
+    /// Tells whether tasks whose containers have ended stay DEPROVISIONING.
+    holds_ends: watch::Sender<bool>,
+    /// The tasks of the runtime that record when an event of a task's end has been handled.
+    telling: TaskTracker,
+}
 
 impl Ecs {
+    /// Opens ECS with the state of an earlier run of the program, if there is one.
+    pub fn open(settings: Settings, store: Store, runner: Runner, ssm: Ssm, events: EventPublisher) -> Self {
+        let is_slow = settings.is_slow;
+        let inner = Inner {
+            cluster: Mutex::new(Cluster::new(settings, store)),
+            demands: Mutex::default(),
+            runner,
+            ssm,
+            events,
+            is_slow,
+            ended: tokio::sync::Notify::new(),
+            holds_ends: watch::Sender::new(false),
+            telling: TaskTracker::new(),
+        };
+        Self(Arc::new(inner))
+    }
+
+    /// Answers one call.
+    ///
+    /// # Errors
+    /// The error that ECS answers.
+    pub fn call(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, AwsError> {
+        let answered = self.lock().call(operation, body, Timestamp::now())?;
+        match answered.order {
+            Some(Order::Run(spec)) => {
+                let (sender, receiver) = watch::channel(Demand::Run);
+                self.demands().insert(spec.id.clone(), sender);
+                tokio::spawn(self.clone().drive(spec, receiver));
+            }
+            Some(Order::Stop(id)) => self.demand_stop(&id),
+            None => {}
+        }
+        Ok(answered.body)
+    }
+
     /// Stops the tasks that an earlier run of the program left in its state file when it was killed, and sends the events again that
     /// may not have been handled.
     pub fn recover(&self) {
-        let now = Timestamp::now();
-        let mut state = self.lock();
-        let open: Vec<String> = state.open_tasks().map(|(id, _)| id.clone()).collect();
-        for id in &open {
-            state.change_task(id, |task| {
-                if task.last_status == "STOPPED" {
-                    return;
-                }
-                task.stop("TaskFailedToStart", "the machine that ran the task was stopped", &BTreeMap::new(), now);
-                // The task had started, and how its command would have ended is unknown.
-                if task.started_at.is_some() {
-                    task.stop_code = Some("TerminationNotice".to_owned());
-                }
-            });
-        }
-        drop(state);
-        for id in open {
-            self.send_end(&id);
+        let events = self.lock().cut_off(Timestamp::now());
+        for (id, event) in events {
+            self.send_end(id, event);
         }
     }
 
@@ -51,7 +97,7 @@ impl Ecs {
     /// Stops all tasks and waits for their ends.
     pub async fn stop_all(&self, reason: &str) {
         for (id, demand) in self.demands().iter() {
-            self.lock().change_task(id, |task| task.want_stop(reason));
+            self.lock().want_stop(id, reason, Timestamp::now());
             demand.send_replace(Demand::StopNow);
         }
         loop {
@@ -71,40 +117,34 @@ impl Ecs {
         self.0.telling.wait().await;
     }
 
+    /// The log streams of the tasks whose ends are not known to be handled. After a start, their lines may not have been handled either.
+    pub fn unfinished_log_streams(&self) -> Vec<String> {
+        self.lock().open_log_streams()
+    }
+
     /// Runs a task from its start to its end, and sends the events of its state changes.
-    pub(super) async fn drive(self, id: String, spec: TaskSpec, demand: watch::Receiver<Demand>) {
+    async fn drive(self, mut spec: TaskSpec, demand: watch::Receiver<Demand>) {
         let mut stops_now = demand.clone();
-        let end = match self.missing_secret(&id) {
-            Some(arn) => TaskEnd {
+        let end = match self.add_secrets(&mut spec) {
+            Err(arn) => TaskEnd {
                 stop_code: "TaskFailedToStart",
                 reason: format!("ResourceInitializationError: unable to pull secrets: invalid ssm parameters: {arn}"),
                 exit_codes: BTreeMap::new(),
             },
-            None => {
-                self.pass_through(&id, ["PENDING", "ACTIVATING"]).await;
-                self.change(&id, |task| task.pull_started_at = Some(Timestamp::now()));
-                let running = || {
-                    self.change_and_tell(&id, |task| {
-                        task.last_status = "RUNNING".to_owned();
-                        let now = Timestamp::now();
-                        // The runner tells no end of a pull, and containers start at once after it.
-                        task.pull_stopped_at = Some(now);
-                        task.started_at = Some(now);
-                        for container in &mut task.containers {
-                            container.last_status = "RUNNING".to_owned();
-                        }
-                    });
-                };
+            Ok(()) => {
+                self.pass_through(&spec.id, [Transition::Pending, Transition::Activating]).await;
+                self.advance(&spec.id, Transition::PullStarted);
+                let running = || self.advance(&spec.id, Transition::Running);
                 let mut run = pin!(self.0.runner.run(&spec, demand, running));
                 let end = tokio::select! {
                     end = &mut run => end,
-                    () = self.reclaim_spot(&id) => run.await,
+                    () = self.reclaim_spot(&spec.id) => run.await,
                 };
-                self.change(&id, |task| task.execution_stopped_at = Some(Timestamp::now()));
+                self.advance(&spec.id, Transition::ContainersEnded);
                 end
             }
         };
-        self.pass_through(&id, ["STOPPING", "DEPROVISIONING"]).await;
+        self.pass_through(&spec.id, [Transition::Stopping, Transition::Deprovisioning]).await;
         if self.0.is_slow {
             tokio::time::sleep(delays::DEPROVISIONING).await;
         }
@@ -113,26 +153,28 @@ impl Ecs {
             _ = holds_ends.wait_for(|holds| !holds) => {}
             () = runner::wait_for_demand(&mut stops_now, Demand::StopNow) => {}
         }
-        self.change(&id, |task| task.stop(end.stop_code, &end.reason, &end.exit_codes, Timestamp::now()));
-        self.send_end(&id);
-        self.demands().remove(&id);
+        let stopped = self.lock().advance(&spec.id, Transition::Stopped(end), Timestamp::now());
+        if let Some(event) = stopped {
+            self.send_end(spec.id.clone(), event);
+        }
+        self.demands().remove(&spec.id);
         self.0.ended.notify_waiters();
     }
 
     /// Where AWS is difficult, takes the capacity of a task on Spot back after a while: its containers get SIGTERM. Never returns for other
     /// tasks ("Amazon ECS clusters for Fargate", about Spot interruptions).
     async fn reclaim_spot(&self, id: &str) {
-        let is_on_spot = self.lock().task(id).is_some_and(|task| task.is_on_spot());
+        let is_on_spot = self.lock().task(id, Timestamp::now()).is_some_and(|task| task.is_on_spot());
         if !self.0.is_slow || !is_on_spot {
             return pending().await;
         }
         tokio::time::sleep(delays::SPOT_RECLAIMED).await;
-        self.change_and_tell(id, Task::interrupt);
+        self.advance(id, Transition::Interrupted);
         self.demand_stop(id);
     }
 
     /// Asks a task's containers to stop, unless they have been asked.
-    pub(super) fn demand_stop(&self, id: &str) {
+    fn demand_stop(&self, id: &str) {
         if let Some(demand) = self.demands().get(id) {
             demand.send_if_modified(|demand| {
                 let change = *demand == Demand::Run;
@@ -145,60 +187,56 @@ impl Ecs {
     }
 
     /// Lets a task be in each of these states for a while, as on Fargate.
-    async fn pass_through(&self, id: &str, states: [&str; 2]) {
+    async fn pass_through(&self, id: &str, states: [Transition; 2]) {
         if !self.0.is_slow {
             return;
         }
         for state in states {
             tokio::time::sleep(delays::TASK_STATE).await;
-            self.change_and_tell(id, |task| task.last_status = state.to_owned());
+            self.advance(id, state);
         }
         tokio::time::sleep(delays::TASK_STATE).await;
     }
 
-    fn missing_secret(&self, id: &str) -> Option<String> {
-        let state = self.lock();
-        let definition = state.definition(&state.task(id)?.task_definition_arn)?;
-        let mut secrets = definition.container_definitions.iter().flat_map(|container| &container.secrets);
-        secrets
-            .find(|secret| self.0.ssm.value_from(&secret.value_from).is_none())
-            .map(|secret| secret.value_from.clone())
+    /// Adds the values of a task's secrets to the environments of its containers. An override of the same name stays.
+    ///
+    /// # Errors
+    /// The ARN of a parameter that has no value.
+    fn add_secrets(&self, spec: &mut TaskSpec) -> Result<(), String> {
+        let secrets = self.lock().secrets(&spec.id, Timestamp::now());
+        for secret in secrets {
+            let Some(value) = self.0.ssm.value_from(&secret.value_from) else { return Err(secret.value_from) };
+            if let Some(container) = spec.containers.iter_mut().find(|container| container.name == secret.container) {
+                container.environment.entry(secret.name).or_insert(value);
+            }
+        }
+        Ok(())
     }
 
-    /// The log streams of the tasks whose ends are not known to be handled. After a start, their lines may not have been handled either.
-    pub fn unfinished_log_streams(&self) -> Vec<String> {
-        let state = self.lock();
-        let streams = state.open_tasks().flat_map(|(id, task)| {
-            task.containers.iter().map(move |container| runner::log_stream(&container.name, id))
-        });
-        streams.collect()
+    /// Moves a task on and sends the event of it, if there is one.
+    fn advance(&self, id: &str, step: Transition) {
+        let event = self.lock().advance(id, step, Timestamp::now());
+        if let Some(event) = event {
+            drop(self.0.events.send_to_event_bridge(event));
+        }
     }
 
     /// Sends the event of a task's end. If the program ends before the event is handled, the next start sends it again.
-    fn send_end(&self, id: &str) {
-        let Some(event) = self.lock().task(id).map(|task| task.event()) else { return };
-        let (ecs, id) = (self.clone(), id.to_owned());
+    fn send_end(&self, id: String, event: Value) {
+        let ecs = self.clone();
         let handled = self.0.events.send_to_event_bridge(event);
         self.0.telling.spawn(async move {
             if handled.await {
-                ecs.lock().change_task(&id, |task| task.end_told = true);
+                ecs.lock().end_told(&id, Timestamp::now());
             }
         });
     }
 
-    /// Changes a task and returns the event of the change.
-    pub(super) fn change(&self, id: &str, change: impl FnOnce(&mut Task)) -> Option<Value> {
-        self.lock().change_task(id, |task| {
-            change(task);
-            task.version += 1;
-            task.event()
-        })
+    fn lock(&self) -> MutexGuard<'_, Cluster> {
+        self.0.cluster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes a task and sends the event of the change.
-    pub(super) fn change_and_tell(&self, id: &str, change: impl FnOnce(&mut Task)) {
-        if let Some(event) = self.change(id, change) {
-            drop(self.0.events.send_to_event_bridge(event));
-        }
+    fn demands(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Demand>>> {
+        self.0.demands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

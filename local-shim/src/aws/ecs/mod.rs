@@ -1,6 +1,9 @@
-//! Emulates ECS: task definitions, and tasks that run as processes or in Docker.
+//! Emulates ECS: task definitions, and tasks that run as processes or in Docker. `cluster.rs` and `transition.rs` are the model, which
+//! `lifecycle.rs` drives with the containers of `runner`.
 
+mod cluster;
 mod definition;
+mod launch;
 mod lifecycle;
 mod operations;
 mod request;
@@ -8,54 +11,20 @@ pub mod runner;
 mod size;
 mod store;
 mod task;
+mod transition;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+pub(super) use self::cluster::CONCURRENT_REGISTRATION;
+pub use self::{
+    cluster::{Answered, Cluster, Order, Settings},
+    lifecycle::Ecs,
+    store::Store,
+    task::Task,
+    transition::{Secret, Transition},
 };
-
-use tokio::sync::watch;
-use tokio_util::task::TaskTracker;
-
-use self::{
-    request::RegisterTaskDefinition,
-    runner::{Demand, Runner},
-};
-use super::{AwsError, delays, error::parse, events::EventPublisher, page_token, ssm::Ssm};
+use super::{AwsError, page_token};
 
 /// Items in one answer of ListTasks, ListTaskDefinitions and ListTaskDefinitionFamilies.
 const MAX_LISTED: usize = 100;
-
-/// The refusal of a registration during another of the same family. AWS does not document it.
-pub(super) const CONCURRENT_REGISTRATION: &str =
-    "Too many concurrent attempts to create a new revision of the specified family.";
-
-pub use store::Store;
-
-#[derive(Clone)]
-pub struct Ecs(Arc<Inner>);
-
-struct Inner {
-    cluster: String,
-    state: Mutex<Store>,
-    /// For each task that has not stopped, whether it is to be stopped.
-    demands: Mutex<HashMap<String, watch::Sender<Demand>>>,
-    runner: Runner,
-    ssm: Ssm,
-    events: EventPublisher,
-    /// Tells whether it shows late what was written, and tasks take time to start and to end: see [`delays`].
-    is_slow: bool,
-    /// Tells whether the cluster has Fargate Spot.
-    has_spot: bool,
-    /// When a revision of each family was registered last.
-    registered: Mutex<HashMap<String, Instant>>,
-    ended: tokio::sync::Notify,
-    /// Tells whether tasks whose containers have ended stay DEPROVISIONING.
-    holds_ends: watch::Sender<bool>,
-    /// The tasks of the runtime that record when an event of a task's end has been handled.
-    telling: TaskTracker,
-}
 
 fn invalid(message: impl Into<String>) -> AwsError {
     AwsError::new("InvalidParameterException", message)
@@ -63,88 +32,6 @@ fn invalid(message: impl Into<String>) -> AwsError {
 
 fn client(message: impl Into<String>) -> AwsError {
     AwsError::new("ClientException", message)
-}
-
-impl Ecs {
-    /// Opens ECS with the state of an earlier run of the program, if there is one.
-    pub fn open(
-        (cluster, has_spot): (&str, bool),
-        store: Store,
-        runner: Runner,
-        ssm: Ssm,
-        events: EventPublisher,
-        is_slow: bool,
-    ) -> Self {
-        let inner = Inner {
-            cluster: cluster.to_owned(),
-            state: Mutex::new(store),
-            demands: Mutex::default(),
-            runner,
-            ssm,
-            events,
-            is_slow,
-            has_spot,
-            registered: Mutex::default(),
-            ended: tokio::sync::Notify::new(),
-            holds_ends: watch::Sender::new(false),
-            telling: TaskTracker::new(),
-        };
-        Self(Arc::new(inner))
-    }
-
-    /// Answers one call.
-    ///
-    /// # Errors
-    /// The error that ECS answers.
-    pub fn call(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, AwsError> {
-        match operation {
-            "RunTask" => self.run_task(parse(body)?, body),
-            "StopTask" => self.stop_task(parse(body)?),
-            "DescribeTasks" => self.describe_tasks(parse(body)?),
-            "ListTasks" => self.list_tasks(parse(body)?),
-            "RegisterTaskDefinition" => {
-                let request: RegisterTaskDefinition = parse(body)?;
-                if self.0.is_slow {
-                    self.check_turn(&request.family)?;
-                }
-                self.register(request, body.len())
-            }
-            "DescribeTaskDefinition" => self.describe_definition(parse(body)?),
-            "DeregisterTaskDefinition" => self.deregister(parse(body)?),
-            "ListTaskDefinitions" => self.list_definitions(parse(body)?),
-            "ListTaskDefinitionFamilies" => self.list_families(parse(body)?),
-            "TagResource" => self.tag(parse(body)?),
-            _ => Err(AwsError::unknown_operation()),
-        }
-    }
-
-    /// # Errors
-    /// ECS's own error for a registration soon after another of the family.
-    fn check_turn(&self, family: &str) -> Result<(), AwsError> {
-        let mut registered = self.0.registered.lock().unwrap_or_else(PoisonError::into_inner);
-        if registered.get(family).is_some_and(|at| at.elapsed() < delays::REGISTRATION) {
-            return Err(client(CONCURRENT_REGISTRATION));
-        }
-        registered.insert(family.to_owned(), Instant::now());
-        Ok(())
-    }
-
-    fn check_cluster(&self, cluster: Option<&str>) -> Result<(), AwsError> {
-        let name = cluster.map(|cluster| cluster.rsplit('/').next().unwrap_or_default());
-        if name == Some(&self.0.cluster) {
-            Ok(())
-        } else {
-            Err(AwsError::new("ClusterNotFoundException", "Cluster not found."))
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Store> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn demands(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Demand>>> {
-        self.0.demands.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// A page of names, and the token of the next one if there is one.

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
-use tokio::sync::watch;
 
 use super::{
-    Ecs, Store, client,
+    Cluster, Store, client,
+    cluster::{Answered, Order},
     definition::TaskDefinition,
-    hash, invalid, page,
+    hash, invalid,
+    launch::task_spec,
+    page,
     request::{DescribeTasks, ListTasks, MAX_TAGS, RunTask, StopTask, Tag, TagResource, check_tags},
-    runner::Demand,
     size::{self, Size},
     task::{Task, task_arn},
 };
@@ -24,30 +25,29 @@ const MAX_REASON: usize = 255;
 /// Characters of `startedBy` ("RunTask", as it was in older versions; today it is 128).
 const MAX_STARTED_BY: usize = 36;
 
-impl Ecs {
-    pub(super) fn tag(&self, request: TagResource) -> Result<Vec<u8>, AwsError> {
+impl Cluster {
+    pub(super) fn tag(&mut self, request: TagResource, now: Timestamp) -> Result<Vec<u8>, AwsError> {
         check_tags(&request.tags)?;
         let missing = || client("The specified resource does not exist.");
-        let mut state = self.lock();
         let (arn, tags) = (request.resource_arn, request.tags);
-        if let Some(mut definition) = state.definition(&arn).filter(|found| found.task_definition_arn == arn) {
+        if let Some(mut definition) = self.store.definition(&arn).filter(|found| found.task_definition_arn == arn) {
             add_tags(&mut definition.tags, tags)?;
-            state.put_definition(&definition);
+            self.store.put_definition(&definition);
         } else {
             let id = arn.rsplit('/').next().unwrap_or_default();
-            state.task(id).filter(|task| task.task_arn == arn).ok_or_else(missing)?;
-            state.change_task(id, |task| add_tags(&mut task.tags, tags)).ok_or_else(missing)??;
+            self.store.task(id, now).filter(|task| task.task_arn == arn).ok_or_else(missing)?;
+            self.store.change_task(id, now, |task| add_tags(&mut task.tags, tags)).ok_or_else(missing)??;
         }
         write(&json!({}))
     }
 
-    pub(super) fn run_task(&self, request: RunTask, body: &[u8]) -> Result<Vec<u8>, AwsError> {
+    pub(super) fn run_task(&mut self, request: RunTask, body: &[u8], now: Timestamp) -> Result<Answered, AwsError> {
         self.check_cluster(request.cluster.as_deref())?;
         check_tags(&request.tags)?;
         if request.count.unwrap_or(1) != 1 {
             return Err(invalid("The emulation starts one task at a time."));
         }
-        let provider = size::capacity_provider(&request, self.0.has_spot)?;
+        let provider = size::capacity_provider(&request, self.settings.has_spot)?;
         if request.network_configuration.is_none() {
             return Err(invalid("Network Configuration must be provided when networkMode 'awsvpc' is specified."));
         }
@@ -64,10 +64,9 @@ impl Ecs {
             return Err(invalid(format!("Container Overrides length must be at most {MAX_OVERRIDES}")));
         }
         let digest = hash(body);
-        let mut state = self.lock();
-        if let Some(task) = request.client_token.as_deref().and_then(|token| state.task_of_token(token)) {
+        if let Some(task) = request.client_token.as_deref().and_then(|token| self.store.task_of_token(token, now)) {
             if task.request_hash == digest {
-                return write(&json!({"tasks": [task.shown(true)], "failures": []}));
+                return Ok(write(&json!({"tasks": [task.shown(true)], "failures": []}))?.into());
             }
             return Err(AwsError {
                 resource_ids: vec![task.task_arn.clone()],
@@ -77,10 +76,11 @@ impl Ecs {
                 )
             });
         }
-        let definition = state
+        let definition = self
+            .store
             .definition(&request.task_definition)
             .filter(|definition| definition.status == "ACTIVE")
-            .or_else(|| just_deregistered(&state, &request.task_definition).filter(|_| self.0.is_slow))
+            .or_else(|| just_deregistered(&self.store, &request.task_definition, now).filter(|_| self.settings.is_slow))
             .ok_or_else(|| client("TaskDefinition not found."))?;
         for container in &request.overrides.container_overrides {
             if !definition.container_definitions.iter().any(|defined| defined.name == container.name) {
@@ -90,62 +90,55 @@ impl Ecs {
                 )));
             }
         }
-        let id = uuid::Uuid::new_v4().simple().to_string();
+        let id = (self.settings.new_id)();
         let size = Size::new(&definition, &request.overrides)?;
-        let spec = self.spec(&id, &definition, &request.overrides, &size)?;
-        let mut task = Task::new(&self.0.cluster, &id, &definition, request.overrides, request.tags);
+        let spec = task_spec(&id, &definition, &request.overrides, &size)?;
+        let mut task = Task::new(&self.settings.name, &id, &definition, request.overrides, request.tags, now);
         (task.client_token, task.request_hash) = (request.client_token, digest);
         task.set_size(&size, provider);
         task.started_by = request.started_by;
-        state.add_task(&id, task.clone());
-        drop(state);
-        let (sender, receiver) = watch::channel(Demand::Run);
-        self.demands().insert(id.clone(), sender);
-        tokio::spawn(self.clone().drive(id, spec, receiver));
-        write(&json!({"tasks": [task.shown(true)], "failures": []}))
+        let body = write(&json!({"tasks": [task.shown(true)], "failures": []}))?;
+        self.store.add_task(&id, task, now);
+        Ok(Answered { body, order: Some(Order::Run(spec)) })
     }
 
     /// Tells whether this long has passed since a task was started, where ECS shows late what was written.
-    fn is_shown(&self, task: &Task, delay: Duration) -> bool {
-        !self.0.is_slow || Timestamp::now().duration_since(task.created_at).unsigned_abs() >= delay
+    fn is_shown(&self, task: &Task, delay: Duration, now: Timestamp) -> bool {
+        !self.settings.is_slow || now.duration_since(task.created_at).unsigned_abs() >= delay
     }
 
-    pub(super) fn stop_task(&self, request: StopTask) -> Result<Vec<u8>, AwsError> {
+    pub(super) fn stop_task(&mut self, request: StopTask, now: Timestamp) -> Result<Answered, AwsError> {
         self.check_cluster(request.cluster.as_deref())?;
         if request.reason.as_ref().is_some_and(|reason| reason.chars().count() > MAX_REASON) {
             return Err(invalid(format!("reason must have at most {MAX_REASON} characters.")));
         }
         let id = request.task.rsplit('/').next().unwrap_or_default().to_owned();
-        let mut state = self.lock();
         let missing = || invalid("The referenced task was not found.");
-        state.task(&id).filter(|task| self.is_shown(task, delays::TASK)).ok_or_else(missing)?;
+        self.store.task(&id, now).filter(|task| self.is_shown(task, delays::TASK, now)).ok_or_else(missing)?;
         let stop = |task: &mut Task| {
             if task.last_status != "STOPPED" {
-                task.want_stop(request.reason.as_deref().unwrap_or("Task stopped by user"));
+                task.want_stop(request.reason.as_deref().unwrap_or("Task stopped by user"), now);
             }
             write(&json!({"task": task.shown(true)}))
         };
-        let answer = state.change_task(&id, stop).ok_or_else(missing)?;
-        drop(state);
-        self.demand_stop(&id);
-        answer
+        let answer = self.store.change_task(&id, now, stop).ok_or_else(missing)?;
+        Ok(Answered { body: answer?, order: Some(Order::Stop(id)) })
     }
 
-    pub(super) fn describe_tasks(&self, request: DescribeTasks) -> Result<Vec<u8>, AwsError> {
+    pub(super) fn describe_tasks(&self, request: DescribeTasks, now: Timestamp) -> Result<Vec<u8>, AwsError> {
         self.check_cluster(request.cluster.as_deref())?;
         if request.tasks.is_empty() || request.tasks.len() > 100 {
             return Err(invalid("Tasks must have 1 to 100 items."));
         }
         let with_tags = request.include.iter().any(|what| what == "TAGS");
-        let state = self.lock();
         let (mut tasks, mut failures) = (Vec::new(), Vec::new());
         for name in &request.tasks {
-            match state.task(name.rsplit('/').next().unwrap_or_default()) {
-                Some(task) if self.is_shown(&task, delays::TASK) => {
-                    tasks.push(task.shown(with_tags && self.is_shown(&task, delays::TAGS)));
+            match self.store.task(name.rsplit('/').next().unwrap_or_default(), now) {
+                Some(task) if self.is_shown(&task, delays::TASK, now) => {
+                    tasks.push(task.shown(with_tags && self.is_shown(&task, delays::TAGS, now)));
                 }
                 _ => {
-                    let arn = task_arn(&self.0.cluster, name.rsplit('/').next().unwrap_or_default());
+                    let arn = task_arn(&self.settings.name, name.rsplit('/').next().unwrap_or_default());
                     failures.push(json!({"arn": arn, "reason": "MISSING"}));
                 }
             }
@@ -153,18 +146,18 @@ impl Ecs {
         write(&json!({"tasks": tasks, "failures": failures}))
     }
 
-    pub(super) fn list_tasks(&self, request: ListTasks) -> Result<Vec<u8>, AwsError> {
+    pub(super) fn list_tasks(&self, request: ListTasks, now: Timestamp) -> Result<Vec<u8>, AwsError> {
         self.check_cluster(request.cluster.as_deref())?;
         let wanted = request.desired_status.unwrap_or_else(|| "RUNNING".to_owned());
         let group = request.family.map(|family| format!("family:{family}"));
-        let state = self.lock();
         // A task that is not to stop is open.
-        let stopped = if wanted == "STOPPED" { state.stopped_tasks() } else { Vec::new() };
-        let arns = state
+        let stopped = if wanted == "STOPPED" { self.store.stopped_tasks(now) } else { Vec::new() };
+        let arns = self
+            .store
             .open_tasks()
             .map(|(_, task)| task)
             .chain(&stopped)
-            .filter(|task| self.is_shown(task, delays::TASK))
+            .filter(|task| self.is_shown(task, delays::TASK, now))
             .filter(|task| task.desired_status == wanted)
             .filter(|task| group.as_ref().is_none_or(|group| *group == task.group))
             .filter(|task| request.launch_type.as_ref().is_none_or(|launch_type| *launch_type == task.launch_type))
@@ -176,9 +169,9 @@ impl Ecs {
 }
 
 /// The latest revision of a family without an active one, if it was deregistered a moment ago.
-fn just_deregistered(store: &Store, family: &str) -> Option<TaskDefinition> {
+fn just_deregistered(store: &Store, family: &str, now: Timestamp) -> Option<TaskDefinition> {
     let latest = store.latest_definition(family)?;
-    let age = Timestamp::now().as_millisecond() as f64 / 1000.0 - latest.deregistered_at?;
+    let age = now.as_millisecond() as f64 / 1000.0 - latest.deregistered_at?;
     (age < delays::DEREGISTERED.as_secs_f64()).then_some(latest)
 }
 

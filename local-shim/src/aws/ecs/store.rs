@@ -100,52 +100,61 @@ impl Store {
     }
 
     /// A task that ECS shows.
-    pub(super) fn task(&self, id: &str) -> Option<Cow<'_, Task>> {
+    pub(super) fn task(&self, id: &str, now: Timestamp) -> Option<Cow<'_, Task>> {
         match self.open.get(id) {
             Some(task) => Some(Cow::Borrowed(task)),
-            None => self.kept("id", id).map(|(_, task)| Cow::Owned(task)),
+            None => self.kept("id", id, now).map(|(_, task)| Cow::Owned(task)),
         }
     }
 
     /// The task that was started with this client token.
-    pub(super) fn task_of_token(&self, token: &str) -> Option<Task> {
-        let (id, task) = self.kept("token", token)?;
+    pub(super) fn task_of_token(&self, token: &str, now: Timestamp) -> Option<Task> {
+        let (id, task) = self.kept("token", token, now)?;
         Some(self.open.get(&id).cloned().unwrap_or(task))
     }
 
     /// The tasks that have stopped and whose ends are handled, for as long as ECS shows them.
-    pub(super) fn stopped_tasks(&self) -> Vec<Task> {
+    pub(super) fn stopped_tasks(&self, now: Timestamp) -> Vec<Task> {
         let read = || -> Result<Vec<Task>> {
             let mut query = self.connection.prepare_cached("SELECT task FROM tasks WHERE forget_at > ?1")?;
-            let rows = query.query_map([now()], |row| row.get::<_, String>(0))?;
+            let rows = query.query_map([now.as_millisecond()], |row| row.get::<_, String>(0))?;
             rows.map(|task| Ok(serde_json::from_str(&task?)?)).collect()
         };
         logged(read()).unwrap_or_default()
     }
 
-    fn kept(&self, column: &'static str, value: &str) -> Option<(String, Task)> {
+    fn kept(&self, column: &'static str, value: &str, now: Timestamp) -> Option<(String, Task)> {
         let sql = format!("SELECT id, task FROM tasks WHERE {column} = ?1 AND (forget_at IS NULL OR forget_at > ?2)");
         let read = || -> Result<Option<(String, Task)>> {
             let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?));
-            let found = self.connection.prepare_cached(&sql)?.query_row(params![value, now()], row).optional()?;
+            let found = self
+                .connection
+                .prepare_cached(&sql)?
+                .query_row(params![value, now.as_millisecond()], row)
+                .optional()?;
             found.map(|(id, task)| Ok((id, serde_json::from_str(&task)?))).transpose()
         };
         logged(read()).flatten()
     }
 
     /// Adds a task, and removes those that ECS would no longer show.
-    pub(super) fn add_task(&mut self, id: &str, task: Task) {
+    pub(super) fn add_task(&mut self, id: &str, task: Task, now: Timestamp) {
         let forgotten = self.connection.prepare_cached("DELETE FROM tasks WHERE forget_at <= ?1");
-        logged(forgotten.and_then(|mut forget| forget.execute([now()])));
+        logged(forgotten.and_then(|mut forget| forget.execute([now.as_millisecond()])));
         logged(write_task(&self.connection, id, &task));
         self.open.insert(id.to_owned(), task);
     }
 
     /// Changes a task that ECS shows, and keeps it. One whose end is handled leaves the memory.
-    pub(super) fn change_task<R>(&mut self, id: &str, change: impl FnOnce(&mut Task) -> R) -> Option<R> {
+    pub(super) fn change_task<R>(
+        &mut self,
+        id: &str,
+        now: Timestamp,
+        change: impl FnOnce(&mut Task) -> R,
+    ) -> Option<R> {
         let mut task = match self.open.remove(id) {
             Some(task) => task,
-            None => self.kept("id", id)?.1,
+            None => self.kept("id", id, now)?.1,
         };
         let changed = change(&mut task);
         logged(write_task(&self.connection, id, &task));
@@ -216,10 +225,6 @@ fn write_definition(connection: &Connection, definition: &TaskDefinition) -> Res
     let values = params![definition.family, revision, is_active, serde_json::to_string(definition)?];
     connection.prepare_cached(sql)?.execute(values).context("a task definition was not saved")?;
     Ok(())
-}
-
-fn now() -> i64 {
-    Timestamp::now().as_millisecond()
 }
 
 /// The value, or none after its error is logged: ECS goes on with what is in memory when the disk is full.

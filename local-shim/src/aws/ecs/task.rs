@@ -13,21 +13,22 @@ use super::{
 };
 use crate::stack::{ACCOUNT, REGION};
 
+/// A task of a cluster.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Task {
-    pub(super) task_arn: String,
+pub struct Task {
+    pub task_arn: String,
     pub(super) cluster_arn: String,
     pub(super) task_definition_arn: String,
     pub(super) group: String,
     pub(super) launch_type: String,
-    pub(super) last_status: String,
-    pub(super) desired_status: String,
+    pub last_status: String,
+    pub desired_status: String,
     pub(super) version: u64,
     pub(super) cpu: String,
     pub(super) memory: String,
     pub(super) overrides: Overrides,
-    pub(super) containers: Vec<Container>,
+    pub containers: Vec<Container>,
     pub(super) tags: Vec<Tag>,
     pub(super) created_at: Timestamp,
     /// Absent for a task of an earlier version of the program.
@@ -50,11 +51,11 @@ pub(super) struct Task {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stopped_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) stop_code: Option<String>,
+    pub stop_code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stopped_reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) started_by: Option<String>,
+    pub started_by: Option<String>,
     /// Tells whether the event of the task's end has been handled. AWS shows no such field.
     #[serde(default)]
     pub(super) end_told: bool,
@@ -65,16 +66,17 @@ pub(super) struct Task {
     pub(super) request_hash: String,
 }
 
+/// A container of a task.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Container {
+pub struct Container {
     pub(super) container_arn: String,
-    pub(super) task_arn: String,
-    pub(super) name: String,
+    pub task_arn: String,
+    pub name: String,
     pub(super) image: String,
-    pub(super) last_status: String,
+    pub last_status: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) exit_code: Option<i32>,
+    pub exit_code: Option<i32>,
 }
 
 impl Task {
@@ -84,6 +86,7 @@ impl Task {
         definition: &TaskDefinition,
         overrides: Overrides,
         tags: Vec<Tag>,
+        now: Timestamp,
     ) -> Self {
         let task_arn = task_arn(cluster, id);
         let size = |key: &str| definition.rest.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -114,7 +117,7 @@ impl Task {
                 })
                 .collect(),
             tags,
-            created_at: Timestamp::now(),
+            created_at: now,
             ephemeral_storage: None,
             capacity_provider_name: None,
             attributes: definition
@@ -151,9 +154,9 @@ impl Task {
         self.capacity_provider_name = provider;
     }
 
-    pub(super) fn want_stop(&mut self, reason: &str) {
+    pub(super) fn want_stop(&mut self, reason: &str, now: Timestamp) {
         self.desired_status = "STOPPED".to_owned();
-        self.stopping_at.get_or_insert_with(Timestamp::now);
+        self.stopping_at.get_or_insert(now);
         // The first reason is kept.
         self.stop_code.get_or_insert_with(|| "UserInitiated".to_owned());
         self.stopped_reason.get_or_insert_with(|| reason.to_owned());
@@ -164,9 +167,9 @@ impl Task {
     }
 
     /// Marks a task whose Spot capacity is taken back. ECS tells of it while the task still runs.
-    pub(super) fn interrupt(&mut self) {
+    pub(super) fn interrupt(&mut self, now: Timestamp) {
         self.desired_status = "STOPPED".to_owned();
-        self.stopping_at.get_or_insert_with(Timestamp::now);
+        self.stopping_at.get_or_insert(now);
         self.stop_code.get_or_insert_with(|| "SpotInterruption".to_owned());
         self.stopped_reason.get_or_insert_with(|| "Your Spot Task was interrupted.".to_owned());
     }
@@ -210,12 +213,12 @@ impl Task {
     }
 
     /// The task in the form of its events ("Amazon ECS task state change events"), with times as text and without tags.
-    pub(super) fn event(&self) -> Value {
+    pub(super) fn event(&self, now: Timestamp) -> Value {
         let mut detail = json!(self);
         if let Some(detail) = detail.as_object_mut() {
             detail.remove("tags");
             remove_own_fields(detail);
-            detail.insert("updatedAt".to_owned(), json!(Timestamp::now()));
+            detail.insert("updatedAt".to_owned(), json!(now));
         }
         json!({
             "version": "0",
@@ -223,7 +226,7 @@ impl Task {
             "detail-type": "ECS Task State Change",
             "source": "aws.ecs",
             "account": ACCOUNT,
-            "time": format!("{:.0}", Timestamp::now()),
+            "time": format!("{now:.0}"),
             "region": REGION,
             "resources": [self.task_arn],
             "detail": detail,
