@@ -10,11 +10,11 @@ use strum::VariantArray as _;
 use super::{
     Execution, ExecutionId, ExecutionRecord, Status, TaskId, TaskTimes,
     record::{find, update_of},
+    release,
 };
 use crate::{
     App, RequestId, Result,
     audit::{self, Actor, Entry},
-    lock,
     table::{self, WriteError as _, number, string},
     time,
 };
@@ -127,9 +127,9 @@ async fn end_with_locks(app: &App, record: ExecutionRecord, update: UpdateItemFl
         .set_expression_attribute_values(input.get_expression_attribute_values().clone())
         .build()?;
     let id = &record.execution.execution_id;
-    let ended = lock::end(app, &record, &update, &[]).await?;
+    let ended = release::end(app, &record, &update, &[]).await?;
     let Some(record) = find(app, id).await? else { return Ok(Changed::Missing) };
-    Ok(if ended == lock::End::Done { Changed::Yes(Box::new(record)) } else { Changed::No(Box::new(record)) })
+    Ok(if ended == release::End::Done { Changed::Yes(Box::new(record)) } else { Changed::No(Box::new(record)) })
 }
 
 /// The condition that the present task of an execution is `:task`. An execution without attempts has one task only.

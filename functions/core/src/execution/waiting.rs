@@ -8,14 +8,14 @@ use super::{
     Attempt, ExecutionId, ExecutionRecord, Idempotency, LogStream, NewExecution, RunContext, RunRequest, Status,
     TaskId,
     record::{LISTING, POINTER, started_key},
-    request, start,
+    release, request, start,
 };
 use crate::{
     App, Error, Result,
     audit::{self, Entry},
     image::{Image, ImageId, task_definition::RUNNER},
     item_update::ItemUpdate,
-    lock, playbook,
+    playbook,
     redaction::says_secret,
     table::{self, Item, Transacted, number, string},
     time,
@@ -120,6 +120,12 @@ impl ExecutionRecord {
     /// Tells whether it is QUEUED until other executions have ended.
     pub(crate) fn waits_for_others(&self) -> bool {
         self.execution.status == Status::Queued && !self.pending_after.is_empty()
+    }
+
+    /// The lock in whose line it has a place.
+    pub fn line(&self) -> Option<&str> {
+        self.place.as_ref()?;
+        self.execution.locks.get(self.locks_held as usize).map(String::as_str)
     }
 
     pub(crate) fn waits_for_capacity(&self) -> bool {
@@ -352,8 +358,8 @@ pub(crate) async fn end(
     let Some(record) = super::find(app, id).await?.filter(|record| from.contains(&record.execution.status)) else {
         return Ok(None);
     };
-    match lock::end(app, &record, &end.build()?, entries).await? {
-        lock::End::Done => super::find(app, id).await,
-        lock::End::Refused => Ok(None),
+    match release::end(app, &record, &end.build()?, entries).await? {
+        release::End::Done => super::find(app, id).await,
+        release::End::Refused => Ok(None),
     }
 }

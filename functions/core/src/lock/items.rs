@@ -2,23 +2,22 @@
 
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
 use jiff::Timestamp;
-use runvoy_api_types::{Lock, LockUse};
+use runvoy_api_types::{Execution, ExecutionId, Lock, LockUse};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     App, Email, Error, Result,
-    execution::{ExecutionId, ExecutionRecord},
     item_update::ItemUpdate,
     table::{self, Item, string},
     time,
 };
 
 /// The sort key of the item with a lock's counts.
-pub(super) const HEAD: &str = "#lock";
+pub(crate) const HEAD: &str = "#lock";
 /// The beginning of the sort keys of holders.
-pub(super) const HOLDER: &str = "h#";
+pub(crate) const HOLDER: &str = "h#";
 /// The beginning of the sort keys of places in line.
-pub(super) const PLACE: &str = "q#";
+pub(crate) const PLACE: &str = "q#";
 
 /// Characters of a lock's name.
 const MAX_NAME: usize = 100;
@@ -38,35 +37,35 @@ pub fn check_name(name: &str) -> Result<()> {
 
 /// The counts of a lock.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Head {
-    pub(super) name: String,
-    pub(super) slots: u32,
+pub(crate) struct Head {
+    pub(crate) name: String,
+    pub(crate) slots: u32,
     #[serde(default)]
-    pub(super) held: u32,
+    pub(crate) held: u32,
     #[serde(default)]
-    pub(super) waiting: u32,
+    pub(crate) waiting: u32,
     #[serde(default)]
-    pub(super) paused: bool,
+    pub(crate) paused: bool,
     #[serde(default)]
-    pub(super) max_queue: Option<u32>,
+    pub(crate) max_queue: Option<u32>,
 }
 
 impl Head {
     /// Tells whether an execution that comes now may take the lock at once.
-    pub(super) fn is_free(&self) -> bool {
+    pub(crate) fn is_free(&self) -> bool {
         self.held < self.slots && self.waiting == 0 && !self.paused
     }
 
     /// Tells whether the first in line may take the lock.
-    pub(super) fn can_be_given(&self) -> bool {
+    pub(crate) fn can_be_given(&self) -> bool {
         self.held < self.slots && self.waiting > 0 && !self.paused
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.max_queue.is_some_and(|most| self.waiting >= most)
     }
 
-    pub(super) fn shown(self) -> Lock {
+    pub(crate) fn shown(self) -> Lock {
         let Self { name, slots, held, waiting, paused, max_queue } = self;
         Lock { name, slots, held, waiting, paused, max_queue }
     }
@@ -74,26 +73,25 @@ impl Head {
 
 /// A holder of a lock, or a place in its line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Claim {
-    pub(super) name: String,
-    pub(super) place: String,
-    pub(super) execution_id: ExecutionId,
-    pub(super) by: Email,
+pub(crate) struct Claim {
+    pub(crate) name: String,
+    pub(crate) place: String,
+    pub(crate) execution_id: ExecutionId,
+    pub(crate) by: Email,
     #[serde(with = "time::as_rfc3339")]
-    pub(super) since: Timestamp,
+    pub(crate) since: Timestamp,
     /// The number of locks that the execution holds once it has this one.
-    pub(super) nth: u32,
+    pub(crate) nth: u32,
     /// Tells whether it is the last lock that the execution needs.
-    pub(super) last: bool,
+    pub(crate) last: bool,
     /// Marks a holder that waited in line. The table's stream tells of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) granted: bool,
+    pub(crate) granted: bool,
 }
 
 impl Claim {
     /// The claim to the lock of an execution with this index.
-    pub(super) fn new(app: &App, record: &ExecutionRecord, index: usize) -> Self {
-        let execution = &record.execution;
+    pub(crate) fn new(app: &App, execution: &Execution, index: usize) -> Self {
         let id = &execution.execution_id;
         Self {
             name: execution.locks[index].clone(),
@@ -108,17 +106,17 @@ impl Claim {
     }
 
     /// The same as a place in line, behind all that have come earlier.
-    pub(super) fn in_line(mut self) -> Self {
+    pub(crate) fn in_line(mut self) -> Self {
         self.place = format!("{PLACE}{:016}#{}", self.since.as_millisecond(), self.execution_id);
         self
     }
 
     /// The first in line as a holder.
-    pub(super) fn as_holder(&self, app: &App) -> Self {
+    pub(crate) fn as_holder(&self, app: &App) -> Self {
         Self { place: format!("{HOLDER}{}", self.execution_id), since: app.now(), granted: true, ..self.clone() }
     }
 
-    pub(super) fn put(&self, app: &App) -> Result<TransactWriteItem> {
+    pub(crate) fn put(&self, app: &App) -> Result<TransactWriteItem> {
         let put = Put::builder()
             .table_name(&app.config.tables.locks)
             .set_item(Some(table::to_item(self)?))
@@ -127,7 +125,7 @@ impl Claim {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
-    pub(super) fn delete(&self, app: &App) -> Result<TransactWriteItem> {
+    pub(crate) fn delete(&self, app: &App) -> Result<TransactWriteItem> {
         let delete = Delete::builder()
             .table_name(&app.config.tables.locks)
             .set_key(Some(key(&self.name, &self.place)))
@@ -136,17 +134,17 @@ impl Claim {
         Ok(TransactWriteItem::builder().delete(delete).build())
     }
 
-    pub(super) fn shown(self) -> LockUse {
+    pub(crate) fn shown(self) -> LockUse {
         LockUse { execution_id: self.execution_id, created_by: self.by, since: self.since, position: None }
     }
 }
 
-pub(super) fn key(name: &str, place: &str) -> Item {
+pub(crate) fn key(name: &str, place: &str) -> Item {
     Item::from([("name".to_owned(), string(name)), ("place".to_owned(), string(place))])
 }
 
 /// A change of a lock's counts.
-pub(super) fn change(app: &App, name: &str) -> ItemUpdate {
+pub(crate) fn change(app: &App, name: &str) -> ItemUpdate {
     ItemUpdate::new(&app.config.tables.locks, key(name, HEAD))
 }
 
@@ -157,17 +155,17 @@ async fn read<T: serde::de::DeserializeOwned>(app: &App, name: &str, place: &str
 }
 
 /// The counts of a lock, strongly consistent. `None` before its first use.
-pub(super) async fn head(app: &App, name: &str) -> Result<Option<Head>> {
+pub(crate) async fn head(app: &App, name: &str) -> Result<Option<Head>> {
     read(app, name, HEAD).await
 }
 
 /// The claim of an execution that holds a lock.
-pub(super) async fn holder(app: &App, name: &str, id: &ExecutionId) -> Result<Option<Claim>> {
+pub(crate) async fn holder(app: &App, name: &str, id: &ExecutionId) -> Result<Option<Claim>> {
     read(app, name, &format!("{HOLDER}{id}")).await
 }
 
 /// The claims of a lock whose sort keys begin so, in their order: all, or as many as `limit`.
-pub(super) async fn claims(app: &App, name: &str, begins: &str, limit: Option<i32>) -> Result<Vec<Claim>> {
+pub(crate) async fn claims(app: &App, name: &str, begins: &str, limit: Option<i32>) -> Result<Vec<Claim>> {
     let query = app
         .aws
         .dynamodb
@@ -191,6 +189,6 @@ pub(super) async fn claims(app: &App, name: &str, begins: &str, limit: Option<i3
 }
 
 /// The first in line.
-pub(super) async fn first(app: &App, name: &str) -> Result<Option<Claim>> {
+pub(crate) async fn first(app: &App, name: &str) -> Result<Option<Claim>> {
     Ok(claims(app, name, PLACE, Some(1)).await?.pop())
 }

@@ -5,17 +5,14 @@
 //! several locks in the order of their names, which prevents deadlocks, and keeps those that it has while it waits for the next one. The
 //! end of a holder gives the lock to the first in line in the same transaction. The table's stream then starts what has got its
 //! last lock, and a sweep each minute goes on where a program has died.
+//!
+//! This module knows no executions: `execution/release.rs` gives locks back and to the first in line, `run/take_locks.rs` takes them.
 
-mod items;
-mod release;
+pub(crate) mod items;
 mod set;
-mod take;
 
 pub use items::check_name;
-pub(crate) use release::{End, end, nudge};
-pub(crate) use set::sweep;
 pub use set::{list, place_in_line, set, show};
-pub(crate) use take::{Taken, advance, check_line, check_slots, take_all};
 
 /// Locks of one execution. A release changes five items for each, and a transaction takes 100.
 pub const MAX_LOCKS_OF_A_RUN: usize = 5;
@@ -25,4 +22,4 @@ pub const MAX_SLOTS: u32 = 1000;
 pub const MAX_QUEUE: u32 = 1_000_000;
 /// The number of times that a transaction which lost a race is made again. The pauses are half a second at most, so that this takes
 /// 15 seconds.
-const ATTEMPTS: u32 = 40;
+pub(crate) const ATTEMPTS: u32 = 40;

@@ -1,21 +1,18 @@
-//! Shows and changes locks, and looks after them each minute.
+//! Shows and changes locks.
 
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use runvoy_api_types::{LockInFull, LockUse, SetLock};
+use runvoy_api_types::{ExecutionId, LockInFull, LockUse, SetLock};
 
 use super::{
     MAX_QUEUE, MAX_SLOTS,
     items::{self, Claim, HEAD, HOLDER, Head, PLACE, check_name},
-    nudge,
-    release::free_lost,
 };
 use crate::{
     App, Error, Result,
     audit::{self, Actor, Entry},
     auth::Action,
-    execution::ExecutionRecord,
     table::{self, number},
 };
 
@@ -67,24 +64,20 @@ fn shown(head: Head, holders: Vec<Claim>, queue: Vec<Claim>) -> LockInFull {
     }
 }
 
-/// The place of an execution in the line of the lock that it waits for, counted from 1. `None` if it waits for none.
+/// The place of an execution in a lock's line, counted from 1. `None` if it is not in the line.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
-pub async fn place_in_line(app: &App, record: &ExecutionRecord) -> Result<Option<usize>> {
-    let Some(name) = record.execution.locks.get(record.locks_held as usize) else { return Ok(None) };
-    if record.place.is_none() {
-        return Ok(None);
-    }
+pub async fn place_in_line(app: &App, name: &str, id: &ExecutionId) -> Result<Option<usize>> {
     let line = items::claims(app, name, PLACE, None).await?;
-    Ok(line.iter().position(|claim| claim.execution_id == record.execution.execution_id).map(|at| at + 1))
+    Ok(line.iter().position(|claim| claim.execution_id == *id).map(|at| at + 1))
 }
 
-/// Changes a lock, and gives it to those in line if there are more slots now.
+/// Changes a lock. If it has more slots now, its caller gives them to those in line.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a bad name or number.
-pub async fn set(app: &App, name: &str, change: &SetLock, actor: &Actor) -> Result<LockInFull> {
+pub async fn set(app: &App, name: &str, change: &SetLock, actor: &Actor) -> Result<()> {
     check_name(name)?;
     if change.slots.is_some_and(|slots| !(1..=MAX_SLOTS).contains(&slots)) {
         return Err(Error::invalid(format!("slots must be 1 to {MAX_SLOTS}")).at_field("slots"));
@@ -111,26 +104,5 @@ pub async fn set(app: &App, name: &str, change: &SetLock, actor: &Actor) -> Resu
         .detail("slots", change.slots)
         .detail("paused", change.paused)
         .detail("max_queue", change.max_queue);
-    audit::transact(app, vec![update.write()?], &[entry]).await?;
-    nudge(app, name).await?;
-    show(app, name).await
-}
-
-/// Gives locks to those in line for whom nothing else does it, and takes them from executions that have ended.
-///
-/// # Errors
-/// The first error, after all locks have been tried.
-pub(crate) async fn sweep(app: &App) -> Result<()> {
-    let mut failed = None;
-    for lock in list(app).await?.into_iter().map(|one| one.lock).filter(|lock| lock.held > 0 || lock.waiting > 0) {
-        let swept = async {
-            free_lost(app, &lock.name).await?;
-            nudge(app, &lock.name).await
-        };
-        if let Err(error) = swept.await {
-            tracing::warn!(lock = lock.name, error = %error.chain(), "the lock was not looked after");
-            failed.get_or_insert(error);
-        }
-    }
-    failed.map_or(Ok(()), Err)
+    audit::transact(app, vec![update.write()?], &[entry]).await.map(drop)
 }

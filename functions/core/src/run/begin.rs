@@ -4,10 +4,13 @@ use crate::{
     App, Error, Result,
     audit::Entry,
     execution::{self, ExecutionId, ExecutionRecord, StartedAttempt},
-    lock, user,
+    user,
 };
 
-use super::submit::{Resources, resources};
+use super::{
+    submit::{Resources, resources},
+    take_locks,
+};
 
 /// Lets an execution go on that is `WAITING`, or `QUEUED` for capacity, and starts its task. Does nothing if it goes on already, or has
 /// ended. The entries are written in the same transaction, if the execution waited.
@@ -27,7 +30,7 @@ pub async fn release(app: &App, id: &ExecutionId, entries: &[Entry]) -> Result<E
 /// # Errors
 /// As [`start_attempt`].
 pub async fn go_on(app: &App, id: &ExecutionId) -> Result<()> {
-    lock::advance(app, id).await?;
+    take_locks::advance(app, id).await?;
     start_attempt(app, id).await
 }
 

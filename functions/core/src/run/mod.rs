@@ -9,6 +9,7 @@ mod begin;
 pub(crate) mod entries;
 mod submit;
 mod sweep;
+mod take_locks;
 
 pub use after::tell_followers;
 pub use begin::{go_on, release, start_attempt};

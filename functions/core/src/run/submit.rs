@@ -5,6 +5,7 @@ use runvoy_api_types::Approvals;
 use super::{
     after::{self, Others},
     begin, entries,
+    take_locks::{self, Taken},
 };
 use crate::{
     App, Email, Error, Result,
@@ -14,7 +15,6 @@ use crate::{
         self, Execution, ExecutionId, ExecutionRecord, Idempotency, RunContext, Started, Status, ValidRun, waiting,
     },
     image::{self, Image},
-    lock::{self, Taken},
     secret::{self, Secret},
     table::{self, Attempted},
 };
@@ -158,7 +158,7 @@ async fn submit_before_its_task(
 ) -> Result<ExecutionRecord> {
     let Submission { request, idempotency, .. } = submission;
     for name in &request.lock {
-        lock::check_slots(app, name, request.slots).await?;
+        take_locks::check_slots(app, name, request.slots).await?;
     }
     let mut record = submission.waiting(app, image, Status::Starting, "")?;
     record.execution.waits_for = None;
@@ -172,11 +172,11 @@ async fn submit_before_its_task(
         return Ok(record);
     }
     let writes = waiting::writes(app, &record, Some(request), idempotency)?;
-    match lock::take_all(app, &record, &writes, &entries).await? {
+    match take_locks::take_all(app, &record, &writes, &entries).await? {
         Taken::Yes | Taken::Exists => {}
         Taken::No(refusal) if !request.waits() => return Err(refusal),
         Taken::No(_) => {
-            lock::check_line(app, &request.lock).await?;
+            take_locks::check_line(app, &request.lock).await?;
             record.queue(Vec::new());
             waiting::create(app, record, request, idempotency, &entries).await?;
         }

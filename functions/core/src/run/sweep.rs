@@ -34,7 +34,7 @@ pub async fn sweep(app: &App) -> Result<()> {
             failed.get_or_insert(error);
         }
     }
-    if let Err(error) = lock::sweep(app).await {
+    if let Err(error) = sweep_locks(app).await {
         failed.get_or_insert(error);
     }
     failed.map_or(Ok(()), Err)
@@ -66,4 +66,24 @@ async fn stop_unstarted(app: &App, record: &ExecutionRecord) -> Result<()> {
         Some(record) => super::finish(app, &record).await,
         None => Ok::<(), Error>(()),
     }
+}
+
+/// Gives locks to those in line for whom nothing else does it, and takes them from executions that have ended.
+///
+/// # Errors
+/// The first error, after all locks have been tried.
+async fn sweep_locks(app: &App) -> Result<()> {
+    let mut failed = None;
+    for lock in lock::list(app).await?.into_iter().map(|one| one.lock).filter(|lock| lock.held > 0 || lock.waiting > 0)
+    {
+        let swept = async {
+            execution::free_lost(app, &lock.name).await?;
+            execution::give_free_slots(app, &lock.name).await
+        };
+        if let Err(error) = swept.await {
+            tracing::warn!(lock = lock.name, error = %error.chain(), "the lock was not looked after");
+            failed.get_or_insert(error);
+        }
+    }
+    failed.map_or(Ok(()), Err)
 }

@@ -239,7 +239,10 @@ pub(super) async fn show(
             None
         }
     };
-    let queue_position = lock::place_in_line(&app, &record).await?;
+    let queue_position = match record.line() {
+        Some(lock) => lock::place_in_line(&app, lock, &record.execution.execution_id).await?,
+        None => None,
+    };
     Ok(Json(ExecutionInFull { execution: record.execution, request, queue_position }))
 }
 

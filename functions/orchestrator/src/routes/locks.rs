@@ -5,7 +5,7 @@ use runvoy_api_types::{LockInFull, Locks, SetLock};
 use runvoy_core::{
     App,
     auth::{Action, Resource},
-    lock,
+    execution, lock,
 };
 
 use super::tags;
@@ -46,5 +46,7 @@ pub(super) async fn set(
     JsonBody(body): JsonBody<SetLock>,
 ) -> Result<Json<LockInFull>> {
     caller.may(Action::SetLock, Resource::Account)?;
-    Ok(Json(lock::set(&app, &name, &body, &caller.actor).await?))
+    lock::set(&app, &name, &body, &caller.actor).await?;
+    execution::give_free_slots(&app, &name).await?;
+    Ok(Json(lock::show(&app, &name).await?))
 }

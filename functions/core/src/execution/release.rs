@@ -1,17 +1,18 @@
-//! Gives locks back, and to the first in line.
+//! Gives the locks of an execution back, and to the first in line.
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 
-use super::{
-    ATTEMPTS,
-    items::{self, Claim},
-    take::got,
-};
+use super::{ExecutionId, ExecutionRecord, Status, find, waiting};
 use crate::{
     App, Result,
     audit::{self, Entry},
-    execution::{self, ExecutionId, ExecutionRecord, Status, waiting},
+    item_update::ItemUpdate,
+    lock::{
+        ATTEMPTS,
+        items::{self, Claim},
+    },
     table::{self, Attempted, number, string},
+    time,
 };
 
 /// The result of an end.
@@ -35,15 +36,13 @@ pub(crate) async fn end(app: &App, record: &ExecutionRecord, update: &Update, en
         for name in fresh.execution.locks.iter().take(fresh.locks_held as usize) {
             writes.extend(give_back(app, name, id).await?);
         }
-        if let Some(place) = &fresh.place
-            && let Some(name) = fresh.execution.locks.get(fresh.locks_held as usize)
-        {
+        if let (Some(place), Some(name)) = (&fresh.place, fresh.line()) {
             writes.extend(leave(app, name, place)?);
         }
         match audit::transact_once(app, writes, entries).await? {
             Attempted::Done => return Ok(End::Done),
             Attempted::Refused(at) => {
-                let Some(now) = execution::find(app, id).await? else { return Ok(End::Refused) };
+                let Some(now) = find(app, id).await? else { return Ok(End::Refused) };
                 let is_same = (now.locks_held, &now.place) == (fresh.locks_held, &fresh.place);
                 if at == 0 && is_same {
                     return Ok(End::Refused);
@@ -102,7 +101,17 @@ fn give(app: &App, next: &Claim) -> Result<[TransactWriteItem; 3]> {
     let change = waiting::change_from(app, &next.execution_id, &[Status::Queued])
         .only_if("place", [string(&next.place)])
         .remove("place");
-    Ok([next.delete(app)?, next.as_holder(app).put(app)?, got(app, change, next).write()?])
+    Ok([next.delete(app)?, next.as_holder(app).put(app)?, with_lock(app, change, next).write()?])
+}
+
+/// The change of an execution that gets a lock. With its last one, it is being started.
+pub(crate) fn with_lock(app: &App, change: ItemUpdate, claim: &Claim) -> ItemUpdate {
+    let change = change.set("locks_held", number(claim.nth)).remove("waits_for");
+    if claim.last {
+        change.set("status", string(Status::Starting)).set("starting_at", string(time::rfc3339(app.now())))
+    } else {
+        change
+    }
 }
 
 /// The writes by which an execution leaves a line.
@@ -121,7 +130,7 @@ fn leave(app: &App, name: &str, place: &str) -> Result<[TransactWriteItem; 2]> {
 ///
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails, or too many change the lock at the same time.
-pub(crate) async fn nudge(app: &App, name: &str) -> Result<()> {
+pub async fn give_free_slots(app: &App, name: &str) -> Result<()> {
     let mut attempt = 0;
     while attempt < ATTEMPTS {
         let Some(head) = items::head(app, name).await?.filter(items::Head::can_be_given) else { return Ok(()) };
@@ -147,10 +156,10 @@ pub(crate) async fn nudge(app: &App, name: &str) -> Result<()> {
 
 /// Takes a lock from executions that have ended or do not exist. Their end has given it back in the same transaction, so there are none
 /// unless an item was changed by hand.
-pub(super) async fn free_lost(app: &App, name: &str) -> Result<()> {
+pub(crate) async fn free_lost(app: &App, name: &str) -> Result<()> {
     for claim in items::claims(app, name, items::HOLDER, None).await? {
         let id = &claim.execution_id;
-        let is_lost = execution::find(app, id).await?.is_none_or(|record| record.execution.status.is_terminal());
+        let is_lost = find(app, id).await?.is_none_or(|record| record.execution.status.is_terminal());
         if is_lost {
             tracing::warn!(lock = name, execution_id = %id, "a lock is freed whose holder has ended");
             for attempt in 0..ATTEMPTS {

@@ -1,15 +1,15 @@
-//! Takes locks, or a place in line for the next one.
+//! Takes the locks of an execution, or a place in line for the next one.
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 
-use super::{
-    ATTEMPTS,
-    items::{self, Claim, Head},
-};
 use crate::{
     App, Error, Result,
     audit::{self, Entry},
     execution::{self, ExecutionId, ExecutionRecord, Status, waiting},
+    lock::{
+        ATTEMPTS,
+        items::{self, Claim, Head},
+    },
     table::{self, Attempted, number, string},
     time,
 };
@@ -68,7 +68,7 @@ pub(crate) async fn take_all(
                 return Ok(Taken::No(is_held(app, name).await?));
             }
             all.push(take(app, name, record.slots)?);
-            all.push(Claim::new(app, record, index).put(app)?);
+            all.push(Claim::new(app, &record.execution, index).put(app)?);
         }
         match audit::transact_once(app, all, entries).await? {
             Attempted::Done => return Ok(Taken::Yes),
@@ -135,12 +135,12 @@ pub(crate) async fn advance(app: &App, id: &ExecutionId) -> Result<()> {
         let name = &record.execution.locks[index];
         let head = items::head(app, name).await?;
         let is_free = head.as_ref().is_none_or(Head::is_free);
-        let claim = Claim::new(app, &record, index);
+        let claim = Claim::new(app, &record.execution, index);
         let change = waiting::change_from(app, id, &[Status::Queued])
             .only_if("locks_held", [number(record.locks_held)])
             .only_if_absent("place");
         let writes = if is_free {
-            vec![take(app, name, record.slots)?, claim.put(app)?, got(app, change, &claim).write()?]
+            vec![take(app, name, record.slots)?, claim.put(app)?, execution::with_lock(app, change, &claim).write()?]
         } else {
             let claim = claim.in_line();
             let change = change.set("place", string(&claim.place)).set("waits_for", string(waits_for(name)));
@@ -156,14 +156,4 @@ pub(crate) async fn advance(app: &App, id: &ExecutionId) -> Result<()> {
         }
     }
     Err(table::too_much_contention("a lock"))
-}
-
-/// The change of an execution that gets a lock. With its last one, it is being started.
-pub(super) fn got(app: &App, change: crate::item_update::ItemUpdate, claim: &Claim) -> crate::item_update::ItemUpdate {
-    let change = change.set("locks_held", number(claim.nth)).remove("waits_for");
-    if claim.last {
-        change.set("status", string(Status::Starting)).set("starting_at", string(time::rfc3339(app.now())))
-    } else {
-        change
-    }
 }
