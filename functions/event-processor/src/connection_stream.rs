@@ -6,7 +6,7 @@ use runvoy_core::{
     App, Error,
     execution::{self, outcome::Stop},
     logs::{completion, head},
-    websocket::{ConnectionKey, connection, delivery, fan_out},
+    websocket::{ConnectionKey, connection, delivery, fan_out, hand_over},
 };
 use serde_dynamo::AttributeValue;
 use serde_json::Value;
@@ -92,7 +92,7 @@ async fn serve(app: &App, keys: serde_dynamo::Item, wakes_fan_out: bool) -> Resu
     if completed.is_some() {
         fan_out::wake(app, id).await?;
     } else if goes_on {
-        connection::hand_over(app, &key).await?;
+        hand_over::of_viewer(app, &key).await?;
     }
     Ok(())
 }

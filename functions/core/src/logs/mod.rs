@@ -5,6 +5,7 @@ mod cloudwatch;
 mod comparison;
 pub mod completion;
 pub mod end_line;
+pub(crate) mod fan_out_lease;
 pub mod head;
 pub mod read;
 mod split;

@@ -12,7 +12,7 @@ use crate::{
     key,
     table::{Transacted, number, string},
     user::User,
-    websocket::connection,
+    websocket::hand_over,
 };
 
 /// Changes to a user. An absent one leaves the user as it is.
@@ -48,7 +48,7 @@ pub async fn change(app: &App, email: &Email, change: Change, action: Action, ac
                 // Viewers whose user may still read the log connect again. If this fails, the caller repeats the request, which does it
                 // once more for a revoked user.
                 let keys: Vec<_> = record.keys().cloned().collect();
-                connection::end_with_keys(app, &keys).await?;
+                hand_over::of_ended_keys(app, &keys).await?;
             }
             let user = User { role, revoked, modified_by_request_id: actor.request_id.clone(), ..record.user };
             return Ok(user);

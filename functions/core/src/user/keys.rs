@@ -12,7 +12,7 @@ use crate::{
     page::{Page, PageRequest},
     table::{Transacted, number, string},
     time,
-    websocket::connection,
+    websocket::hand_over,
 };
 
 /// The keys that one user may have. All of them change in one transaction with the user, and one read finds them.
@@ -114,7 +114,7 @@ pub async fn delete_key(app: &App, hash: &ApiKeyHash, email: &Email, actor: &Act
         let entry = Entry::done(app, actor, Action::DeleteKey, key::resource(hash)).detail("user", email.to_string());
         if audit::transact(app, writes, &[entry]).await? == Transacted::Done {
             // The key is gone, and a repeated request would not find it. What is left open ends by itself, with the execution.
-            if let Err(error) = connection::end_with_keys(app, std::slice::from_ref(hash)).await {
+            if let Err(error) = hand_over::of_ended_keys(app, std::slice::from_ref(hash)).await {
                 tracing::error!(error = %error.chain(), "connections of a deleted key stay open");
             }
             return Ok(());

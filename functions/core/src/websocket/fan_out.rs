@@ -31,6 +31,7 @@ use jiff::Timestamp;
 use super::{
     connection::{self, Connection, ConnectionKey, Viewer},
     delivery::{self, TURN},
+    hand_over,
     pass::{self, Frames, Outcome, Plan},
     takeover::{Wake, take_or_watch},
 };
@@ -40,7 +41,8 @@ use crate::{
     execution::{self, ExecutionId, Status},
     logs::{
         Batch, LogHead,
-        head::{self, Kept},
+        fan_out_lease::{self, Kept},
+        head,
         store::{self, Appended},
     },
     random::random_text,
@@ -115,7 +117,7 @@ pub async fn notify(app: &App, id: &ExecutionId) {
         if head::get(app, id).await?.watched {
             let viewers = connection::of_execution(app, id).await?;
             let keys: Vec<ConnectionKey> = viewers.into_iter().map(|viewer| viewer.connection.key).collect();
-            connection::hand_over_fan_out(app, &keys).await?;
+            hand_over::of_fan_out(app, &keys).await?;
         }
         Ok::<(), Error>(())
     };
@@ -169,7 +171,7 @@ impl<'a> FanOut<'a> {
         if result.is_err() {
             // The next attempt need not wait for the lease to end.
             let head = self.head().clone();
-            head::give_up_fan_out(self.app, self.id, &head).await?;
+            fan_out_lease::give_up(self.app, self.id, &head).await?;
         }
         result
     }
@@ -179,7 +181,7 @@ impl<'a> FanOut<'a> {
             let Passed { viewers, served_alone } = self.pass(fresh).await?;
             let head = self.head().clone();
             if head.fan_position >= Some(head.sequence) {
-                match head::release_fan_out(self.app, self.id, &head).await? {
+                match fan_out_lease::release(self.app, self.id, &head).await? {
                     Kept::Done | Kept::Lost => return Ok(served_alone),
                     Kept::Changed(newer) => {
                         let LogHead { fan_position, fan_status, fan_ending, .. } = head;
@@ -189,8 +191,8 @@ impl<'a> FanOut<'a> {
             }
             if self.app.now() >= self.ends {
                 let head = self.head().clone();
-                head::give_up_fan_out(self.app, self.id, &head).await?;
-                connection::hand_over_fan_out(self.app, &viewers).await?;
+                fan_out_lease::give_up(self.app, self.id, &head).await?;
+                hand_over::of_fan_out(self.app, &viewers).await?;
                 return Ok(Vec::new());
             }
         }
@@ -298,7 +300,7 @@ impl<'a> FanOut<'a> {
             members.extend(connection?);
         }
         for key in lagging {
-            connection::hand_over(app, &key).await?;
+            hand_over::of_viewer(app, &key).await?;
         }
         Ok((members, served_alone))
     }
@@ -308,7 +310,7 @@ impl<'a> FanOut<'a> {
         loop {
             self.app.sleep(RENEWAL).await;
             let held = self.head().clone();
-            match head::renew_fan_out(self.app, self.id, &held).await {
+            match fan_out_lease::renew(self.app, self.id, &held).await {
                 Ok(Kept::Changed(newer)) => {
                     self.until.store(newer.fan_until.unwrap_or_default(), Ordering::Relaxed);
                     let mut known = self.head();

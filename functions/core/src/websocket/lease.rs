@@ -150,7 +150,7 @@ impl Lease {
     }
 
     /// Releases the lease on a viewer that lacks lines still, and marks the viewer as handed over: see
-    /// [`hand_over`](super::connection::hand_over).
+    /// [`hand_over`](super::hand_over::of_viewer).
     pub(super) async fn hand_over(self, app: &App) -> Result<()> {
         let update = self.update(app, &["handed_over = :true"], &["lease_owner", "lease_until", "fan_out"]);
         self.write(app, update.expression_attribute_values(":true", AttributeValue::Bool(true))).await.map(drop)

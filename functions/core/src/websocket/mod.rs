@@ -4,6 +4,7 @@ pub mod connection;
 pub mod delivery;
 pub mod fan_out;
 mod frame;
+pub mod hand_over;
 mod lease;
 mod pass;
 mod takeover;

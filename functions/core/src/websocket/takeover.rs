@@ -4,7 +4,7 @@ use super::{delivery::LEASE_PAUSES, fan_out::new_owner};
 use crate::{
     App, Result,
     execution::ExecutionId,
-    logs::{LogHead, head},
+    logs::{LogHead, fan_out_lease, head},
     table,
 };
 
@@ -30,7 +30,7 @@ pub(super) async fn take_or_watch(app: &App, id: &ExecutionId) -> Result<Wake> {
             return Ok(Wake::Taken(Box::new(head)));
         }
         let is_written = if head.is_fan_out_free(app.now()) {
-            match head::take_fan_out(app, id, &head, &owner).await? {
+            match fan_out_lease::take(app, id, &head, &owner).await? {
                 Some(head) => return Ok(Wake::Taken(Box::new(head))),
                 None => false,
             }
@@ -41,7 +41,7 @@ pub(super) async fn take_or_watch(app: &App, id: &ExecutionId) -> Result<Wake> {
             }
             true
         } else {
-            is_counted = head::wake_fan_out(app, id, &head).await?;
+            is_counted = fan_out_lease::wake(app, id, &head).await?;
             is_counted
         };
         if is_written {

@@ -12,7 +12,7 @@ use runvoy_core::{
     execution,
     image::{self, Image},
     ownership, schedule, secret,
-    websocket::connection,
+    websocket::hand_over,
 };
 
 use super::{BASE, tags};
@@ -42,7 +42,7 @@ pub(super) async fn own_execution(
     let owned_by = ownership::owners(&app, &body.owned_by, &record.owned_by).await?;
     execution::set_owners(&app, &record.execution_id, &owned_by, &caller.actor).await?;
     // If this fails, the caller repeats the request, which does it once more.
-    connection::end_of_execution(&app, &record.execution_id).await?;
+    hand_over::of_changed_owners(&app, &record.execution_id).await?;
     Ok(Json(Owners { owned_by }))
 }
 

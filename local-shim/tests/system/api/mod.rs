@@ -5,4 +5,5 @@ mod description;
 mod faults;
 mod fields;
 mod owners;
+mod resource_maker;
 mod roles;
