@@ -11,6 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     App, Error, Result,
+    backoff::{self, Backoff},
     error::{SdkError, Service},
 };
 
@@ -20,8 +21,8 @@ pub(crate) type Item = HashMap<String, AttributeValue>;
 pub(crate) const MAX_ITEM_BYTES: usize = 400 * 1024;
 /// The number of times that a call is repeated that collides with another write, or leaves keys unprocessed.
 const ATTEMPTS: u32 = 8;
-/// The pause before the first repetition. Each further one is twice as long: 1.3 seconds in all.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// The first and the longest pause before a repetition.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(640));
 
 pub(crate) fn to_item<T: Serialize>(value: &T) -> Result<Item> {
     Ok(serde_dynamo::to_item(value)?)
@@ -62,8 +63,8 @@ pub(crate) async fn batch_get<T: DeserializeOwned>(
 ) -> Result<Vec<T>> {
     let keys = values.into_iter().map(|value| HashMap::from([(key.to_owned(), string(value))])).collect();
     let mut wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build()?;
-    let mut found = Vec::new();
-    for attempt in 0..ATTEMPTS {
+    let (mut found, mut pauses) = (Vec::new(), Backoff::new(PAUSES));
+    for _ in 0..ATTEMPTS {
         let answer = app.aws.dynamodb.batch_get_item().request_items(table, wanted).send().await?;
         for item in answer.responses.unwrap_or_default().into_values().flatten() {
             found.push(from_item(item)?);
@@ -72,7 +73,7 @@ pub(crate) async fn batch_get<T: DeserializeOwned>(
             Some(rest) => wanted = rest,
             None => return Ok(found),
         }
-        app.sleep(FIRST_PAUSE * 2_u32.pow(attempt)).await;
+        pauses.wait(app).await;
     }
     Err(Error::unavailable(Service::DynamoDb, "a batch of keys stayed unprocessed"))
 }
@@ -90,9 +91,9 @@ pub(crate) async fn scan<T: DeserializeOwned>(dynamodb: &aws_sdk_dynamodb::Clien
 }
 
 /// The pause before the next attempt of a write that lost a race: random, so that those that collided do not collide again, and
-/// longer after each attempt, up to half a second.
+/// longer after each attempt.
 pub(crate) fn pause(app: &App, attempt: u32) -> Duration {
-    app.jitter(FIRST_PAUSE * 2_u32.pow(attempt.min(6)))
+    app.jitter(backoff::after(PAUSES.0, PAUSES.1, attempt))
 }
 
 /// The failure of a write that has lost too many races, so that the caller's event is delivered again.
@@ -130,7 +131,7 @@ where
     loop {
         match send().await {
             Err(error) if error.is_conflict() && attempt < ATTEMPTS => {
-                app.sleep(FIRST_PAUSE * 2_u32.pow(attempt)).await;
+                app.sleep(pause(app, attempt)).await;
                 attempt += 1;
             }
             done => return done,

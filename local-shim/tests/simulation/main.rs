@@ -13,6 +13,8 @@
 mod clock;
 #[path = "../common/mod.rs"]
 mod common;
+mod invocation;
+mod planted;
 mod random;
 mod scenario;
 mod units;
@@ -27,8 +29,8 @@ use std::{
     time::Instant,
 };
 
+use planted::Planted;
 use scenario::Outcome;
-use world::Planted;
 
 /// The seeds that run when `SEEDS` is not set.
 const SEEDS: Range<u64> = 0..200;

@@ -2,24 +2,15 @@
 //! that append to a list, and an ECS whose tasks the scenario controls.
 
 use std::{
-    cell::Cell,
     collections::{BTreeMap, HashSet},
     future::Future,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
-    task::{Context, Poll},
     time::Duration,
 };
 
-use aws_smithy_runtime_api::client::{
-    http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
-    orchestrator::{HttpRequest, HttpResponse},
-    runtime_components::RuntimeComponents,
-};
-use aws_smithy_types::body::SdkBody;
 use jiff::Timestamp;
 use local_shim::aws::{
-    Answer, AwsError, Request, delays,
+    Answer, AwsError, delays,
     dynamodb::DynamoDb,
     ecs::{Cluster, Order, Task, Transition, runner::TaskSpec},
     faults::{Fault, Reply, throttled},
@@ -28,46 +19,15 @@ use local_shim::aws::{
     logs::{CloudWatchLogs, Shown},
     quotas::{self, Quotas},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::{clock::Clock, random::Random, units::Units};
-
-thread_local! {
-    /// The invocation whose code is running.
-    static CURRENT: Cell<usize> = const { Cell::new(0) };
-}
-
-/// A planted fault, which the simulation must find. The handlers' calls, or the answers to them, are changed to what a faulty
-/// handler would have sent or done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Planted {
-    /// The invocation that releases a viewer's lease does not read the log's head again.
-    NoSecondLook,
-    /// A repeated batch is stored again.
-    RepeatForgotten,
-    /// A lease that another invocation holds is taken all the same.
-    LeaseIgnored,
-    /// A batch does not notice a viewer that connects while the batch is stored.
-    NewViewerUnnoticed,
-    /// An end state is overwritten by a later event.
-    EndStatesGiveWay,
-    /// An invocation that has served a viewer for its turn releases the viewer without handing it over.
-    NotHandedOver,
-    /// The invocation that takes a viewer over does not know which lines of a batch the viewer has.
-    ProgressForgotten,
-    /// A batch does not notice that the holder of the fan-out's lease has released it meanwhile.
-    OwnerUnnoticed,
-    /// The fan-out's lease is taken although another invocation has it.
-    FanOutLeaseIgnored,
-    /// The fan-out's lease is released although lines were stored meanwhile.
-    ReleasedBlindly,
-    /// A post in flight is abandoned after 300 ms, and arrives all the same.
-    PostAbandoned,
-    /// A viewer that takes too long is not written as a viewer of its own before the fan-out's position moves.
-    StragglerUnwritten,
-    /// No fault of the handlers, which must bear it: CloudWatch shows each line under another id than its subscription did.
-    OtherIds,
-}
+use crate::{
+    clock::Clock,
+    invocation::{self, Invocation, OwnedRequest},
+    planted::Planted,
+    random::Random,
+    units::Units,
+};
 
 #[derive(Clone)]
 pub struct World(Arc<Shared>);
@@ -95,7 +55,7 @@ pub struct State {
     fragile: HashSet<usize>,
     crashed: HashSet<usize>,
     /// The invocations that have released a viewer's lease, for [`Planted::NoSecondLook`].
-    let_go: HashSet<usize>,
+    pub let_go: HashSet<usize>,
     /// The tasks that ECS has started, by id, with the containers that they are to run.
     specs: BTreeMap<String, TaskSpec>,
     /// The number of calls of each operation.
@@ -205,6 +165,15 @@ impl World {
         self.state().story.push(text);
     }
 
+    pub fn planted(&self) -> Option<Planted> {
+        self.0.planted
+    }
+
+    /// Tells whether an invocation was killed.
+    pub fn has_crashed(&self, invocation: usize) -> bool {
+        self.state().crashed.contains(&invocation)
+    }
+
     /// Runs a handler's code as one invocation. `None` if it was killed.
     pub fn invoke<F: Future>(&self, fragile: bool, code: F) -> Invocation<F> {
         let mut state = self.state();
@@ -213,7 +182,7 @@ impl World {
         if fragile {
             state.fragile.insert(number);
         }
-        Invocation { world: self.clone(), number, code: Box::pin(code) }
+        Invocation::new(self.clone(), number, code)
     }
 
     fn fault(&self, invocation: usize, operation: &str) -> Option<Fault> {
@@ -239,8 +208,8 @@ impl World {
         Some(fault)
     }
 
-    async fn call(&self, request: OwnedRequest) -> Answer {
-        let invocation = CURRENT.get();
+    pub async fn call(&self, request: OwnedRequest) -> Answer {
+        let invocation = invocation::current();
         let Some((service, operation)) = identify(&request.borrow()) else {
             return AwsError::unknown_operation().into_answer();
         };
@@ -321,65 +290,6 @@ impl World {
         Shown { until: (now - delays::LOG_LINE).as_millis() as i64, begins_empty: self.chance(300) }
     }
 
-    /// Changes a call as the planted fault would.
-    fn spoil_request(&self, operation: &str, body: &mut Vec<u8>) {
-        let change: (&str, &str, &str) = match self.0.planted {
-            Some(Planted::LeaseIgnored) => {
-                ("UpdateItem", "lease_until < :now", "lease_until < :now OR lease_until > :now")
-            }
-            Some(Planted::NewViewerUnnoticed) => ("TransactWriteItems", "version = :from", "#sequence < :sequence"),
-            Some(Planted::OwnerUnnoticed) => {
-                ("TransactWriteItems", "version = :from", "#sequence < :sequence AND watched = :watched")
-            }
-            Some(Planted::ReleasedBlindly) => {
-                ("UpdateItem", "fan_owner = :owner AND version = :version", "fan_owner = :owner AND version > :one")
-            }
-            Some(Planted::StragglerUnwritten) => ("UpdateItem", "REMOVE joined", "REMOVE nothing"),
-            Some(Planted::EndStatesGiveWay) => (
-                "UpdateItem",
-                "attribute_exists(execution_id) AND #status IN (",
-                "attribute_exists(execution_id) OR #status IN (",
-            ),
-            Some(Planted::NotHandedOver) => ("UpdateItem", "handed_over = :true", "let_go = :true"),
-            Some(Planted::ProgressForgotten) => ("UpdateItem", "last_event_id = :last", "some_line = :last"),
-            _ => return,
-        };
-        if operation == change.0 {
-            *body = String::from_utf8_lossy(body).replace(change.1, change.2).into_bytes();
-        }
-    }
-
-    /// Changes an answer as the planted fault would.
-    fn spoil_answer(&self, invocation: usize, operation: &str, request: &[u8], answer: &mut Answer) {
-        let request = String::from_utf8_lossy(request);
-        match self.0.planted {
-            Some(Planted::RepeatForgotten) if operation == "Query" && request.contains("by-last-event") => {
-                answer.body = br#"{"Items": [], "Count": 0, "ScannedCount": 0}"#.to_vec();
-            }
-            Some(Planted::FanOutLeaseIgnored) if operation == "GetItem" && request.contains("-log-heads\"") => {
-                let mut read: Value = serde_json::from_slice(&answer.body).unwrap();
-                if read["Item"]["fan_until"].is_object() {
-                    read["Item"]["fan_until"] = json!({"N": "0"});
-                    answer.body = read.to_string().into_bytes();
-                }
-            }
-            Some(Planted::NoSecondLook) if operation == "UpdateItem" && request.contains("REMOVE lease_owner") => {
-                self.state().let_go.insert(invocation);
-            }
-            Some(Planted::NoSecondLook)
-                if operation == "GetItem"
-                    && request.contains("-log-heads\"")
-                    && self.state().let_go.contains(&invocation) =>
-            {
-                let mut read: Value = serde_json::from_slice(&answer.body).unwrap();
-                read["Item"]["sequence"] = json!({"N": "0"});
-                read["Item"]["complete"] = json!({"BOOL": false});
-                answer.body = read.to_string().into_bytes();
-            }
-            _ => {}
-        }
-    }
-
     async fn socket(&self, operation: &str, request: &OwnedRequest) -> Answer {
         let id = path_of(&request.uri).rsplit_once("/@connections/").unwrap().1.to_owned();
         let gone = || AwsError { status: 410, ..AwsError::new("GoneException", "") }.into_answer();
@@ -456,77 +366,4 @@ impl World {
 
 fn json_answer(body: Vec<u8>) -> Answer {
     Answer { status: 200, content_type: "application/x-amz-json-1.1", body }
-}
-
-/// An invocation's code, which is dropped when one of its calls is chosen to kill it.
-pub struct Invocation<F> {
-    world: World,
-    number: usize,
-    code: Pin<Box<F>>,
-}
-
-impl<F: Future> Future for Invocation<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let before = CURRENT.replace(self.number);
-        let polled = self.code.as_mut().poll(context);
-        CURRENT.set(before);
-        if self.world.state().crashed.contains(&self.number) { Poll::Ready(None) } else { polled.map(Some) }
-    }
-}
-
-/// The HTTP client of the SDK.
-#[derive(Clone)]
-pub struct Http(pub World);
-
-impl std::fmt::Debug for Http {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Http")
-    }
-}
-
-impl HttpClient for Http {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
-}
-
-struct OwnedRequest {
-    method: String,
-    uri: String,
-    target: Option<String>,
-    body: Vec<u8>,
-}
-
-impl OwnedRequest {
-    fn borrow(&self) -> Request<'_> {
-        Request {
-            method: &self.method,
-            path: path_of(&self.uri),
-            query: self.uri.split_once('?').map_or("", |(_, query)| query),
-            target: self.target.as_deref(),
-            caller: None,
-            invocation: None,
-            body: &self.body,
-        }
-    }
-}
-
-impl HttpConnector for Http {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let world = self.0.clone();
-        let request = OwnedRequest {
-            method: request.method().to_owned(),
-            uri: request.uri().to_owned(),
-            target: request.headers().get("x-amz-target").map(str::to_owned),
-            body: request.body().bytes().unwrap_or_default().to_vec(),
-        };
-        HttpConnectorFuture::new(async move {
-            let answer = world.call(request).await;
-            let mut response = HttpResponse::new(answer.status.try_into().unwrap(), SdkBody::from(answer.body));
-            response.headers_mut().insert("content-type", answer.content_type);
-            Ok(response)
-        })
-    }
 }

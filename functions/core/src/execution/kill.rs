@@ -10,15 +10,16 @@ use crate::{
     App, Error, Result,
     audit::{self, Actor, Entry},
     auth::{Action, Principal},
+    backoff::Backoff,
     error::Service,
 };
 
 /// Characters that ECS takes ("StopTask", Amazon ECS API Reference). An email may have nearly as many.
 const MAX_REASON: usize = 255;
-/// Pauses between calls of StopTask for a task that ECS does not know yet. Each is twice as long as the one before.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// The last of these pauses. All together are three seconds, within which ECS knows each task.
-const LAST_PAUSE: Duration = Duration::from_millis(1600);
+/// The first and the longest pause between calls of StopTask for a task that ECS does not know yet.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(1600));
+/// The time in which ECS knows each task.
+const KNOWN_AFTER: Duration = Duration::from_secs(3);
 
 /// The result of a request to stop an execution.
 #[derive(Debug)]
@@ -87,7 +88,8 @@ pub(crate) async fn stop_task(app: &App, task: &TaskId, since: Timestamp, reason
         .cluster(&app.config.ecs_cluster)
         .task(task.as_str())
         .reason(reason.chars().take(MAX_REASON).collect::<String>());
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = Backoff::new(PAUSES);
+    let gives_up = app.now() + KNOWN_AFTER;
     loop {
         match call.clone().send().await {
             Ok(_) => return Ok(()),
@@ -98,10 +100,9 @@ pub(crate) async fn stop_task(app: &App, task: &TaskId, since: Timestamp, reason
             // ECS forgets a task an hour after its end. The events of this one were lost, and reconcile will close the execution.
             return Ok(());
         }
-        if pause > LAST_PAUSE {
+        if app.now() >= gives_up {
             return Err(task::not_known_yet(task));
         }
-        app.sleep(pause).await;
-        pause *= 2;
+        pauses.wait(app).await;
     }
 }

@@ -16,7 +16,7 @@ use aws_sdk_ecs::{
 };
 
 use super::{Image, ImageId};
-use crate::{App, Error, Result, config::Config, digest::digest, error::Service, secret::SecretName};
+use crate::{App, Error, Result, backoff::Backoff, config::Config, digest::digest, error::Service, secret::SecretName};
 
 /// Names of the containers of a task, which are in the names of its log streams too.
 pub const RUNNER: &str = "runner";
@@ -77,10 +77,10 @@ pub(crate) fn family_for(config: &Config, image: &Image, needs: Needs<'_>) -> St
     }
 }
 
-/// Pauses while another registration of the same family goes on. Each is twice as long as the one before.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The last of these pauses.
-const LAST_PAUSE: Duration = Duration::from_millis(1600);
+/// The first and the longest pause while another registration of the same family goes on.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(1600));
+/// The number of these pauses, which are 2 to 5 seconds in all.
+const MAX_PAUSES: u32 = 6;
 /// Characters that a family may have ("RegisterTaskDefinition", Amazon ECS API Reference).
 const MAX_FAMILY: usize = 255;
 /// Hexadecimal digits of the hash of a set of secrets.
@@ -162,7 +162,7 @@ pub(crate) async fn register(app: &App, image: &Image, needs: Needs<'_>) -> Resu
         .execution_role_arn(execution_role)
         .container_definitions(runner.build())
         .set_tags(Some(tags(image)));
-    let mut pause = FIRST_PAUSE;
+    let (mut pauses, mut paused) = (Backoff::new(PAUSES), 0);
     loop {
         let Err(error) = call.clone().send().await else { return Ok(()) };
         let message = error.message().unwrap_or_default();
@@ -175,9 +175,9 @@ pub(crate) async fn register(app: &App, image: &Image, needs: Needs<'_>) -> Resu
                     | RegisterTaskDefinitionError::InvalidParameterException(_)
             )
         );
-        if is_conflict && pause <= LAST_PAUSE {
-            app.sleep(pause).await;
-            pause *= 2;
+        if is_conflict && paused < MAX_PAUSES {
+            pauses.wait(app).await;
+            paused += 1;
         } else if is_refusal && !is_conflict {
             let (image_id, secrets) = (&image.image_id, variables.len());
             tracing::warn!(%image_id, secrets, message, "ECS does not take a task definition");

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     App, Result,
+    backoff::Backoff,
     execution::{ExecutionId, ExecutionRecord, outcome::Stop},
 };
 
@@ -80,7 +81,7 @@ async fn complete_until(
     turn_ends: Option<Timestamp>,
 ) -> Result<Option<LogHead>> {
     let deadline = deadline_of(app, stop);
-    let (mut pause, longest) = PAUSES;
+    let mut pauses = Backoff::new(PAUSES);
     loop {
         let head = head::get(app, id).await?;
         if head.complete {
@@ -124,17 +125,18 @@ async fn complete_until(
                 }
                 Err(error) => return Err(error),
             }
-            pause = pause.max(PAUSE_OF_COMPARISON);
+            pauses.at_least(PAUSE_OF_COMPARISON);
         }
         let left = turn_ends.map(|ends| ends.duration_since(app.now()));
         if left.is_some_and(|left| !left.is_positive()) {
             return Ok(None);
         }
-        let pause_at_most = left.map_or(longest, jiff::SignedDuration::unsigned_abs);
         let until_deadline = deadline.duration_since(app.now());
-        let until_deadline = if until_deadline.is_positive() { until_deadline.unsigned_abs() } else { longest };
-        app.sleep(pause.min(until_deadline).min(pause_at_most)).await;
-        pause = (pause * 2).min(longest);
+        let mut pause = pauses.take(app);
+        for limit in left.into_iter().chain(Some(until_deadline).filter(|until| until.is_positive())) {
+            pause = pause.min(limit.unsigned_abs());
+        }
+        app.sleep(pause).await;
     }
 }
 
@@ -163,9 +165,9 @@ pub fn may_be_completed_up_to_end(app: &App, ended_at: Option<Timestamp>) -> boo
 }
 
 async fn up_to_end(app: &App, id: &ExecutionId, exit_code: i32, gives_up: Timestamp) -> Result<Option<LogHead>> {
-    let mut pause = PAUSE_AFTER_END;
+    let mut pauses = Backoff::new((PAUSE_AFTER_END, PAUSE_OF_COMPARISON));
     loop {
-        app.sleep(pause).await;
+        pauses.wait(app).await;
         let head = head::get(app, id).await?;
         if head.complete || !head.watched {
             return Ok(None);
@@ -187,7 +189,6 @@ async fn up_to_end(app: &App, id: &ExecutionId, exit_code: i32, gives_up: Timest
         if app.now() >= gives_up {
             return Ok(None);
         }
-        pause = (pause * 2).min(PAUSE_OF_COMPARISON);
     }
 }
 
@@ -212,7 +213,7 @@ pub(super) async fn complete_for_reader(app: &App, record: &ExecutionRecord, hea
         }));
     }
     let gives_up = app.now() + READER_TIMEOUT;
-    let mut pause = PAUSE_FOR_READER;
+    let mut pauses = Backoff::new((PAUSE_FOR_READER, READER_TIMEOUT));
     while !head.complete {
         if head.ended_with.is_some() {
             return close(app, id, &stop, true).await;
@@ -237,8 +238,7 @@ pub(super) async fn complete_for_reader(app: &App, record: &ExecutionRecord, hea
         }
         let waits = now < gives_up;
         if waits {
-            app.sleep(pause).await;
-            pause *= 2;
+            pauses.wait(app).await;
         }
         head = head::get(app, id).await?;
         if !waits {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::backoff;
+
 /// The pause before the first repetition. Each further one is twice as long.
 const FIRST: Duration = Duration::from_secs(5);
 /// The longest pause: a receiver that was down for long gets what it missed within an hour.
@@ -11,7 +13,7 @@ pub(super) const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
 
 /// The pause after so many tries.
 pub(super) fn pause(attempts: u32) -> Duration {
-    FIRST.saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1).min(20))).min(LONGEST)
+    backoff::after(FIRST, LONGEST, attempts.saturating_sub(1))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{NotificationEvent, NotificationRecord};
-use crate::{App, Error, RequestId, Result, error::Service, execution::ExecutionId, time};
+use crate::{App, Error, RequestId, Result, backoff::Backoff, error::Service, execution::ExecutionId, time};
 
 /// Messages of one call ("SendMessageBatch", Amazon SQS API Reference).
 const MAX_BATCH: usize = 10;
@@ -18,8 +18,8 @@ const MAX_DELAY: Duration = Duration::from_mins(15);
 const MAX_HIDDEN: Duration = Duration::from_mins(710);
 /// The number of times that a batch is sent of which SQS did not take all.
 const ATTEMPTS: u32 = 4;
-/// The pause before the first repetition.
-const PAUSE: Duration = Duration::from_millis(50);
+/// The first and the longest pause before a repetition.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
 
 /// A message in the queue: one change for one notification.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +74,8 @@ pub(super) async fn send(app: &App, messages: &[Message]) -> Result<()> {
 async fn send_batch(app: &App, messages: &[Message]) -> Result<()> {
     let mut entries =
         messages.iter().enumerate().map(|(number, message)| entry(app, number, message)).collect::<Result<Vec<_>>>()?;
-    for attempt in 0..ATTEMPTS {
+    let mut pauses = Backoff::new(PAUSES);
+    for _ in 0..ATTEMPTS {
         let sent = app.aws.sqs.send_message_batch().queue_url(&app.config.notifications_queue);
         let answer = sent.set_entries(Some(entries.clone())).send().await.map_err(Error::aws(Service::Sqs))?;
         let failed = answer.failed();
@@ -82,7 +83,7 @@ async fn send_batch(app: &App, messages: &[Message]) -> Result<()> {
             return Ok(());
         }
         entries.retain(|entry| failed.iter().any(|failure| failure.id() == entry.id()));
-        app.sleep(PAUSE * 2_u32.pow(attempt)).await;
+        pauses.wait(app).await;
     }
     Err(Error::unavailable(Service::Sqs, "the queue of notifications does not take messages"))
 }

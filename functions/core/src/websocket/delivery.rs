@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     App, Error, Result,
+    backoff::Backoff,
     error::Service,
     execution::{self, ExecutionRecord},
     logs::{Batch, LogHead, head, store},
@@ -43,10 +44,10 @@ pub(super) const LEASE_PAUSES: (Duration, Duration) = (Duration::from_millis(20)
 const HANDSHAKE_PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 /// The first and the longest pause while the buffer of a viewer is full.
 const FULL_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// The number of times that a frame is sent that API Gateway fails to take for another reason, and the pause before the first repetition.
+/// The number of times that a frame is sent that API Gateway fails to take for another reason.
 const POST_ATTEMPTS: u32 = 3;
-/// The first pause between them.
-const POST_PAUSE: Duration = Duration::from_millis(100);
+/// The first and the longest pause between them.
+const POST_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(200));
 
 /// Sends a viewer the lines that it lacks, or makes sure that another invocation does. The holder of a lease renews it every 2
 /// seconds and looks for new lines after it releases it, so a lease that changes has a live holder, and nothing is left to do. A
@@ -56,7 +57,7 @@ const POST_PAUSE: Duration = Duration::from_millis(100);
 /// [`Error::Aws`], so that the viewer's event is delivered again.
 pub async fn deliver(app: &App, key: &ConnectionKey, head: &LogHead) -> Result<()> {
     let mut first_seen = None;
-    let (mut pause, longest) = LEASE_PAUSES;
+    let mut pauses = Backoff::new(LEASE_PAUSES);
     loop {
         match deliver_once(app, key, head).await? {
             Delivery::Done => return Ok(()),
@@ -66,8 +67,7 @@ pub async fn deliver(app: &App, key: &ConnectionKey, head: &LogHead) -> Result<(
                 }
             }
         }
-        app.sleep(pause).await;
-        pause = (pause * 2).min(longest);
+        pauses.wait(app).await;
     }
 }
 
@@ -273,7 +273,7 @@ pub(super) async fn end(app: &App, connection: &Connection) -> Result<()> {
 
 /// Closes a connection, whose record is then to be removed.
 pub(super) async fn close_connection(app: &App, connection_id: &str) -> Result<()> {
-    let mut attempt = 1;
+    let (mut attempt, mut pauses) = (1, Backoff::new(POST_PAUSES));
     loop {
         let close = app.aws.websocket.delete_connection().connection_id(connection_id);
         match close.send().await {
@@ -282,7 +282,7 @@ pub(super) async fn close_connection(app: &App, connection_id: &str) -> Result<(
             Err(error) if matches!(error.as_service_error(), Some(DeleteConnectionError::GoneException(_))) => {
                 return Ok(());
             }
-            Err(_) if attempt < POST_ATTEMPTS => app.sleep(app.jitter(POST_PAUSE * attempt)).await,
+            Err(_) if attempt < POST_ATTEMPTS => pauses.wait(app).await,
             // Without its record, no invocation would try again, and the viewer would wait for the end until API Gateway's own limit.
             Err(error) => return Err(Error::aws(Service::ApiGateway)(error)),
         }
@@ -330,9 +330,8 @@ enum Sent {
 /// Sends one frame.
 async fn post(app: &App, connection: &Connection, frame: String, turn: &mut Turn) -> Result<Sent> {
     let frame = Blob::new(frame);
-    let (mut handshake_pause, longest_handshake_pause) = HANDSHAKE_PAUSES;
-    let (mut full_pause, longest_full_pause) = FULL_PAUSES;
-    let mut attempt = 1;
+    let (mut handshake, mut full) = (Backoff::new(HANDSHAKE_PAUSES), Backoff::new(FULL_PAUSES));
+    let (mut attempt, mut failed) = (1, Backoff::new(POST_PAUSES));
     loop {
         let call = app.aws.websocket.post_to_connection().connection_id(&connection.key.connection_id);
         let Err(error) = call.data(frame.clone()).send().await else {
@@ -347,8 +346,7 @@ async fn post(app: &App, connection: &Connection, frame: String, turn: &mut Turn
                     connection::remove(app, &connection.key).await?;
                     return Ok(Sent::Left);
                 }
-                app.sleep(handshake_pause).await;
-                handshake_pause = (handshake_pause * 2).min(longest_handshake_pause);
+                handshake.wait(app).await;
             }
             // "The client is sending more than the allowed number of requests per unit of time or the WebSocket client side buffer is
             // full" (API Gateway Management API Reference).
@@ -356,11 +354,10 @@ async fn post(app: &App, connection: &Connection, frame: String, turn: &mut Turn
                 if app.now() >= turn.ends {
                     return Ok(Sent::Full);
                 }
-                app.sleep(app.jitter(full_pause)).await;
-                full_pause = (full_pause * 2).min(longest_full_pause);
+                full.wait(app).await;
             }
             _ if attempt < POST_ATTEMPTS => {
-                app.sleep(app.jitter(POST_PAUSE * attempt)).await;
+                failed.wait(app).await;
                 attempt += 1;
             }
             _ => return Err(Error::aws(Service::ApiGateway)(error)),

@@ -3,6 +3,7 @@
 use super::{delivery::LEASE_PAUSES, fan_out::new_owner};
 use crate::{
     App, Result,
+    backoff::Backoff,
     execution::ExecutionId,
     logs::{LogHead, fan_out_lease, head},
     table,
@@ -21,7 +22,7 @@ pub(super) enum Wake {
 pub(super) async fn take_or_watch(app: &App, id: &ExecutionId) -> Result<Wake> {
     let owner = new_owner()?;
     let mut first_seen = None;
-    let (mut pause, longest) = LEASE_PAUSES;
+    let mut pauses = Backoff::new(LEASE_PAUSES);
     let (mut is_counted, mut attempt) = (false, 0);
     loop {
         let Some(head) = head::find(app, id).await?.filter(|head| head.watched) else { return Ok(Wake::NotWatched) };
@@ -45,8 +46,7 @@ pub(super) async fn take_or_watch(app: &App, id: &ExecutionId) -> Result<Wake> {
             is_counted
         };
         if is_written {
-            app.sleep(pause).await;
-            pause = (pause * 2).min(longest);
+            pauses.wait(app).await;
         } else {
             // Another writer was first.
             app.sleep(table::pause(app, attempt)).await;
