@@ -198,7 +198,6 @@ fn answer(
         (header::ETAG, etag),
         (header::CACHE_CONTROL, caching.to_owned()),
         (header::CONTENT_SECURITY_POLICY, content_security_policy(app)),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
         // The address of a claim has its token.
         (header::REFERRER_POLICY, "no-referrer".to_owned()),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin".to_owned()),

@@ -4,7 +4,7 @@ use std::{future::pending, time::Instant};
 
 use axum::{
     extract::{MatchedPath, Request},
-    http::{Extensions, HeaderValue},
+    http::{Extensions, HeaderMap, HeaderValue, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -69,12 +69,19 @@ pub(crate) async fn in_context(app: App, mut request: Request, next: Next) -> Re
         if let Ok(id) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(headers::REQUEST_ID, id);
         }
+        keep_private(response.headers_mut());
         let route = response.extensions().get::<Route>().map(|route| route.0.clone()).unwrap_or_default();
         let microseconds = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         tracing::info!(route, status = response.status().as_u16(), microseconds, "answered");
         response
     };
     answered.instrument(span).await
+}
+
+/// Forbids caches to keep an answer, unless its handler says what they may do, and browsers to take it for anything but its type.
+fn keep_private(headers: &mut HeaderMap) {
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 /// An action that a caller was refused. It travels on the answer to [`in_context`], which writes it to the audit.

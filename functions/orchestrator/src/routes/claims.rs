@@ -3,7 +3,7 @@
 use axum::{
     Extension, Json,
     extract::State,
-    http::{Extensions, HeaderMap, Method, StatusCode, header},
+    http::{Extensions, HeaderMap, Method, StatusCode},
     response::{IntoResponse, Response},
 };
 use runvoy_api_types::Claimed;
@@ -31,17 +31,16 @@ pub(super) async fn claim(
     extensions: Extensions,
     Path(token): Path,
 ) -> Result<Response> {
-    let no_store = [(header::CACHE_CONTROL, "no-store")];
     if method == Method::HEAD {
         claim::check(&app, &token).await?;
-        return Ok((StatusCode::OK, no_store).into_response());
+        return Ok(StatusCode::OK.into_response());
     }
     if is_prefetch(&headers) {
         return Err(Error::invalid("a prefetch claims no key").with_hint("open the link itself").into());
     }
     let (key, user_email) = claim::redeem(&app, &token, &id, client_address(&extensions)).await?;
     let message = "Keep this key: it is not shown again. Send it as the X-API-Key header.".to_owned();
-    Ok((no_store, Json(Claimed { api_key: key.expose().to_owned(), user_email, message })).into_response())
+    Ok(Json(Claimed { api_key: key.expose().to_owned(), user_email, message }).into_response())
 }
 
 /// Tells whether a browser loads the link before its user opens it ("Sec-Purpose", Fetch standard, and its older forms).

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{
     Json,
     extract::State,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::IntoResponse,
 };
 use runvoy_api_types::{CreateKey, CreatedKey, DeletedKey, Keys};
@@ -76,8 +76,7 @@ pub(super) async fn create(
     };
     new.check()?;
     let (api_key, key) = user::create_key(&app, new, &caller.actor).await?;
-    let no_store = [(header::CACHE_CONTROL, "no-store")];
-    Ok((StatusCode::CREATED, no_store, Json(CreatedKey { key, api_key: api_key.expose().to_owned() })))
+    Ok((StatusCode::CREATED, Json(CreatedKey { key, api_key: api_key.expose().to_owned() })))
 }
 
 /// Deletes an API key, which stops working at once

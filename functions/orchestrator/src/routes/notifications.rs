@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::State,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::IntoResponse,
 };
 use runvoy_api_types::{
@@ -72,8 +72,7 @@ pub(super) async fn create(
     };
     let (notification, signing_secret) =
         notification::create(&app, new, &caller.principal.email, &caller.actor).await?;
-    let no_store = [(header::CACHE_CONTROL, "no-store")];
-    Ok((StatusCode::CREATED, no_store, Json(CreatedNotification { notification, signing_secret })))
+    Ok((StatusCode::CREATED, Json(CreatedNotification { notification, signing_secret })))
 }
 
 /// Shows one notification
@@ -142,9 +141,8 @@ pub(super) async fn test(
 pub(super) async fn rotate(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<impl IntoResponse> {
     let record = permitted(&app, &caller, &name, Action::UpdateNotification).await?;
     let rotated = notification::rotate(&app, &record, &caller.actor).await?;
-    let no_store = [(header::CACHE_CONTROL, "no-store")];
     let notification::Rotated { signing_secret, previous_until } = rotated;
-    Ok((no_store, Json(RotatedNotification { signing_secret, previous_until })))
+    Ok(Json(RotatedNotification { signing_secret, previous_until }))
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]

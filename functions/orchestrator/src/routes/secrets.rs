@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::State,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::IntoResponse,
 };
 use runvoy_api_types::{CreateSecret, DeletedSecret, Message, SecretAnswer, Secrets, UpdateSecret};
@@ -49,8 +49,7 @@ async fn permitted(app: &App, caller: &Caller, name: &str, action: Action) -> Re
 pub(super) async fn show(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<impl IntoResponse> {
     let secret = permitted(&app, &caller, &name, Action::ReadSecret).await?;
     let value = secret::value(&app, &secret.name, &caller.actor).await?;
-    let no_store = [(header::CACHE_CONTROL, "no-store")];
-    Ok((no_store, Json(SecretAnswer { secret: Secret { value: Some(value), ..secret } })))
+    Ok(Json(SecretAnswer { secret: Secret { value: Some(value), ..secret } }))
 }
 
 /// Creates a secret

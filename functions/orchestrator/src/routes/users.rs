@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::State,
-    http::{StatusCode, Uri, header},
+    http::{StatusCode, Uri},
     response::IntoResponse,
 };
 use runvoy_api_types::{
@@ -67,8 +67,7 @@ pub(super) async fn create(
     let (user, claim_token) = user::create(&app, new).await?;
     tracing::info!(email = %user.email, role = %user.role, by = %caller.principal.email, "user created");
     let claim_url = format!("{}/claim/{claim_token}", extract::web_url(&app, &uri));
-    let no_store = [(header::CACHE_CONTROL, "no-store")];
-    Ok((StatusCode::CREATED, no_store, Json(CreatedUser { user, claim_token, claim_url })))
+    Ok((StatusCode::CREATED, Json(CreatedUser { user, claim_token, claim_url })))
 }
 
 /// Revokes a user: their API keys stop working at once
@@ -124,8 +123,7 @@ pub(super) async fn renew_claim(
     caller.may(Action::RenewClaim, Resource::Account)?;
     let claim_token = user::renew_claim(&app, &parse_email(&email)?, &caller.actor).await?;
     let claim_url = format!("{}/claim/{claim_token}", extract::web_url(&app, &uri));
-    let no_store = [(header::CACHE_CONTROL, "no-store")];
-    Ok((StatusCode::CREATED, no_store, Json(RenewedClaim { claim_token, claim_url })))
+    Ok((StatusCode::CREATED, Json(RenewedClaim { claim_token, claim_url })))
 }
 
 /// The address of a user, as a caller names it.

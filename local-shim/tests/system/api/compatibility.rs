@@ -232,6 +232,24 @@ fn raw_within(pause: Duration, address: &str, request: &[u8]) -> (String, Vec<u8
     (String::from_utf8_lossy(&answer).into_owned(), body)
 }
 
+/// A cache on the way, or a browser's, would show one user the answer to another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_answer_of_the_api_may_be_kept_or_taken_for_another_type() {
+    let system = System::start().await;
+    let nobody = system.admin.with_key("wrong");
+    let (id, _) = system.admin.run_to_end(json!({"command": "true"})).await;
+    let log = format!("/executions/{id}/logs");
+    for path in ["/me", "/executions", "/audit", "/users", "/images", "/health", "/no-such-path", &log] {
+        for caller in [&system.admin, &nobody] {
+            let answer = caller.get(path).await;
+            let header = |name: &str| answer.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+            assert_eq!(header("cache-control").as_deref(), Some("no-store"), "{path} {}", answer.status);
+            assert_eq!(header("x-content-type-options").as_deref(), Some("nosniff"), "{path} {}", answer.status);
+        }
+    }
+    system.shim.shut_down().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_header_path_or_method_fails_the_server() {
     let system = System::start().await;
