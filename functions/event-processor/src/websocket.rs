@@ -86,6 +86,7 @@ async fn connect(app: &App, connection_id: &str, event: &Event, request_id: &Req
         status: parameter(event, "status") == Some("true"),
         last_event_id: last_event_id.map(str::to_owned),
         key_hash: token.key_hash.clone(),
+        key_expires_at: token.key_expires_at,
     };
     let connection = Connection::new(app, key, options);
     let entry = Entry::done(app, &actor, FOLLOW, resource.clone());

@@ -1,5 +1,7 @@
 //! Tells who a caller is by the API key that the request presents.
 
+use jiff::Timestamp;
+
 use super::{KeyUse, Role};
 use crate::{
     App, Email, Error, Result,
@@ -84,11 +86,21 @@ fn refusal(app: &App, record: &key::ApiKeyRecord) -> Option<Error> {
     }
 }
 
-/// The user of a key with which something was made that ends with the key, without the key's scope. `None` if it does not work any more.
+/// The user of a key, without the key's scope, and the time at which the key expires.
+#[derive(Debug)]
+pub(crate) struct KeyUser {
+    pub(crate) principal: Principal,
+    pub(crate) expires_at: Option<Timestamp>,
+}
+
+/// The user of a key with which something was made that ends with the key. `None` if the key does not work any more.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
-pub(crate) async fn user_of_key(app: &App, hash: &ApiKeyHash) -> Result<Option<Principal>> {
+pub(crate) async fn user_of_key(app: &App, hash: &ApiKeyHash) -> Result<Option<KeyUser>> {
     let record = key::find(app, hash).await?.filter(|record| refusal(app, record).is_none());
-    Ok(record.map(|record| Principal::without_key(record.email, record.role)))
+    Ok(record.map(|record| KeyUser {
+        principal: Principal::without_key(record.email, record.role),
+        expires_at: record.expires_at,
+    }))
 }

@@ -6,8 +6,8 @@ mod last_used;
 pub mod policy;
 
 pub use action::Action;
-pub(crate) use authenticate::user_of_key;
 pub use authenticate::{Authenticated, Principal, authenticate, authenticate_hash, presented};
+pub(crate) use authenticate::{KeyUser, user_of_key};
 pub use last_used::{KeyUse, note_use};
 pub use policy::Resource;
 pub use runvoy_api_types::Role;

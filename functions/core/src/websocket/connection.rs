@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::{
         WriteRequest,
     },
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -71,6 +72,9 @@ pub struct Connection {
     /// The key of the user who follows. The connection ends with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) key_hash: Option<ApiKeyHash>,
+    /// The time at which that key expires, in milliseconds since 1970. The viewer is sent nothing from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) key_expires_at: Option<i64>,
     /// Milliseconds since 1970.
     pub(super) connected_at: i64,
     /// Seconds since 1970, for DynamoDB's TTL.
@@ -117,11 +121,13 @@ pub struct ViewerOptions {
     pub last_event_id: Option<String>,
     /// The key of the user who follows.
     pub key_hash: Option<ApiKeyHash>,
+    /// The time at which that key expires.
+    pub key_expires_at: Option<Timestamp>,
 }
 
 impl Connection {
     pub fn new(app: &App, key: ConnectionKey, options: ViewerOptions) -> Self {
-        let ViewerOptions { batch, status, last_event_id, key_hash } = options;
+        let ViewerOptions { batch, status, last_event_id, key_hash, key_expires_at } = options;
         let connected_at = app.now().as_millisecond();
         let expires_at = app.expiry(LIFETIME);
         Self {
@@ -134,9 +140,15 @@ impl Connection {
             served: None,
             full_since: None,
             key_hash,
+            key_expires_at: key_expires_at.map(Timestamp::as_millisecond),
             connected_at,
             expires_at,
         }
+    }
+
+    /// Tells whether the key of the user who follows has expired, of which no change of the key's record tells.
+    pub(super) fn has_expired_key(&self, now: i64) -> bool {
+        self.key_expires_at.is_some_and(|at| at <= now)
     }
 }
 

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 
 use super::{
     connection::{self, Connection, ConnectionKey, HANDSHAKE},
-    frame,
+    frame, hand_over,
     lease::{Lease, LeaseAttempt, LeaseHolder},
 };
 use crate::{
@@ -90,6 +90,10 @@ async fn deliver_once(app: &App, key: &ConnectionKey, head: &LogHead) -> Result<
             LeaseAttempt::HeldBy(holder) => return Ok(Delivery::HeldBy(holder)),
             LeaseAttempt::Member | LeaseAttempt::ViewerGone => return Ok(Delivery::Done),
         };
+        if lease.connection.has_expired_key(app.now().as_millisecond()) {
+            hand_over::end(app, key).await?;
+            return Ok(Delivery::Done);
+        }
         let sent = send_all(app, &mut lease, head, &mut turn).await;
         if turn.has_taken {
             lease.connection.full_since = None;

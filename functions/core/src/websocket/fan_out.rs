@@ -276,9 +276,14 @@ impl<'a> FanOut<'a> {
         let now = app.now().as_millisecond();
         let position = head.fan_position.unwrap_or(head.sequence);
         let (mut members, mut idle, mut lagging, mut served_alone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut expired = Vec::new();
         for viewer in viewers {
             let (is_idle, is_awaited) = (viewer.is_idle(now), viewer.is_awaited(now));
             let Viewer { connection, is_member, .. } = viewer;
+            if connection.has_expired_key(now) {
+                expired.push(connection.key);
+                continue;
+            }
             let is_in_reach = connection.served.is_some_and(|served| (position..=head.sequence).contains(&served));
             let lacks_status = connection.status && !has_status(&connection, status, head);
             if is_member {
@@ -298,6 +303,9 @@ impl<'a> FanOut<'a> {
             .await;
         for connection in adopted {
             members.extend(connection?);
+        }
+        for key in expired {
+            hand_over::end(app, &key).await?;
         }
         for key in lagging {
             hand_over::of_viewer(app, &key).await?;

@@ -100,7 +100,7 @@ pub async fn of_changed_owners(app: &App, id: &ExecutionId) -> Result<()> {
 }
 
 /// Marks a viewer's record, whose stream then closes the connection.
-async fn end(app: &App, key: &ConnectionKey) -> Result<()> {
+pub(super) async fn end(app: &App, key: &ConnectionKey) -> Result<()> {
     let update = app
         .aws
         .dynamodb

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
     App, Email, Error, Result,
-    auth::{self, Action, Principal, Resource, policy},
+    auth::{self, Action, KeyUser, Principal, Resource, policy},
     execution::{self, ExecutionId},
     key::{ApiKeyHash, token_hash},
     random::random_text,
@@ -45,6 +46,8 @@ pub struct Token {
     pub issued_to: Option<Email>,
     /// The key of the request that was given the token.
     pub key_hash: Option<ApiKeyHash>,
+    /// The time at which that key expires.
+    pub key_expires_at: Option<Timestamp>,
 }
 
 /// Creates a token for an execution and returns the URL that a viewer connects to. `address` is that of the API, as the caller
@@ -99,23 +102,23 @@ pub async fn check(app: &App, token: &str, id: &str) -> Result<(Token, Option<Er
             .await?
             .filter(|record: &TokenRecord| !app.is_past(record.expires_at))
             .ok_or(Error::UnknownWebSocketToken)?;
-    let refusal = if record.execution_id.as_str() == id {
+    let (refusal, key_expires_at) = if record.execution_id.as_str() == id {
         refusal(app, &record).await?
     } else {
-        Some(Error::TokenOfAnotherExecution)
+        (Some(Error::TokenOfAnotherExecution), None)
     };
     let TokenRecord { execution_id, issued_at, issued_to, key_hash, .. } = record;
-    Ok((Token { execution_id, issued_at, issued_to, key_hash }, refusal))
+    Ok((Token { execution_id, issued_at, issued_to, key_hash, key_expires_at }, refusal))
 }
 
-/// The rights of a user may have changed since the token was issued. The key's scope is left out: who starts a run with a key for runs
-/// gets a token for its log.
-async fn refusal(app: &App, record: &TokenRecord) -> Result<Option<Error>> {
-    let Some(hash) = &record.key_hash else { return Ok(None) };
+/// Tells why a token does not let its user follow the execution, if so, and when the user's key expires. The rights of the user may have
+/// changed since the token was issued. The key's scope is left out: who starts a run with a key for runs gets a token for its log.
+async fn refusal(app: &App, record: &TokenRecord) -> Result<(Option<Error>, Option<Timestamp>)> {
+    let Some(hash) = &record.key_hash else { return Ok((None, None)) };
     let (user, execution) = tokio::try_join!(auth::user_of_key(app, hash), execution::find(app, &record.execution_id))?;
-    let Some(user) = user else { return Ok(Some(Error::UnknownWebSocketToken)) };
+    let Some(KeyUser { principal, expires_at }) = user else { return Ok((Some(Error::UnknownWebSocketToken), None)) };
     // An execution of which nothing is known yet is refused later.
-    let Some(execution) = execution.map(|record| record.execution) else { return Ok(None) };
+    let Some(execution) = execution.map(|record| record.execution) else { return Ok((None, expires_at)) };
     let log = Resource::Execution { id: execution.execution_id.as_str(), owners: &execution.owned_by };
-    Ok(policy::authorize(&user, Action::ReadLogs, log).err())
+    Ok((policy::authorize(&principal, Action::ReadLogs, log).err(), expires_at))
 }

@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 
-use axum::{
-    Json,
-    extract::State,
-    http::StatusCode,
-    response::IntoResponse,
-};
+use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
 use runvoy_api_types::{CreateKey, CreatedKey, DeletedKey, Keys};
 use runvoy_core::{
     App, Email,

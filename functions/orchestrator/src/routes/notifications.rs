@@ -1,11 +1,6 @@
 //! Creates, lists, shows, changes, tries and deletes notifications, and lists their deliveries.
 
-use axum::{
-    Json,
-    extract::State,
-    http::StatusCode,
-    response::IntoResponse,
-};
+use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
 use runvoy_api_types::{
     CreateNotification, CreatedNotification, DeletedNotification, Deliveries, NotificationAnswer, Notifications,
     RotatedNotification, TestedNotification, UpdateNotification,

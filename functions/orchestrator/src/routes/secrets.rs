@@ -1,11 +1,6 @@
 //! Creates, lists, shows, changes and deletes secrets.
 
-use axum::{
-    Json,
-    extract::State,
-    http::StatusCode,
-    response::IntoResponse,
-};
+use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
 use runvoy_api_types::{CreateSecret, DeletedSecret, Message, SecretAnswer, Secrets, UpdateSecret};
 use runvoy_core::{
     App,

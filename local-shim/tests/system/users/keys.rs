@@ -6,7 +6,7 @@ use aws_smithy_async::time::SharedTimeSource;
 use local_shim::{Settings, aws::faults::Call};
 use serde_json::{Value, json};
 
-use crate::client::{Caller, MovedClock, System, connect, id, watch};
+use crate::client::{Caller, MovedClock, Seen, System, connect, id, watch, watch_on};
 
 /// Makes another key for this caller, and returns its id and a client that uses it.
 async fn another(caller: &Caller, body: Value) -> (String, Caller) {
@@ -221,6 +221,31 @@ async fn open_connections_of_a_deleted_key_and_of_a_revoked_user_end() {
     of_first.await.unwrap();
     assert!(!of_admin.is_finished());
     of_admin.abort();
+    system.shim.shut_down().await;
+}
+
+/// Nothing changes in a table when a key expires, so whoever sends the next lines looks at the time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_gets_no_line_that_comes_after_their_key_has_expired() {
+    let clock = MovedClock::default();
+    let system = System::start_with(clock.settings()).await;
+    let (_, brief) = another(&system.admin, json!({"name": "brief", "expires_in": 3600})).await;
+    let directory = tempfile::tempdir().unwrap();
+    let go = directory.path().join("go");
+    let command = format!("echo before; until [ -e {} ]; do sleep 0.05; done; echo after", go.display());
+    let started = brief.run(&command).await;
+    let mut of_brief = connect(started["websocket_url"].as_str().unwrap()).await.unwrap();
+    let logs = system.admin.get(&format!("/executions/{}/logs", id(&started))).await.json();
+    let of_admin = connect(logs["websocket_url"].as_str().unwrap()).await.unwrap();
+    let lines =
+        |seen: &Seen| seen.messages().iter().filter(|line| ["before", "after"].contains(&line.as_str())).count();
+    let mut seen = Seen::default();
+    seen.read_until(&mut of_brief, |seen| lines(seen) == 1).await;
+    clock.move_on(Duration::from_secs(3601));
+    std::fs::write(&go, "").unwrap();
+    let (of_brief, of_admin) = tokio::join!(watch_on(seen, of_brief), watch(of_admin));
+    assert_eq!((lines(&of_brief), lines(&of_admin)), (1, 2));
+    system.admin.wait_for(&id(&started), "SUCCEEDED").await;
     system.shim.shut_down().await;
 }
 
