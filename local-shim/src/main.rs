@@ -32,6 +32,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
     after_help = "\
 Settings of the functions, from the environment or from a file .env in this directory:
   RUNVOY_REQUEST_TIMEOUT       how long a request may take: 30s, 1m30s, seconds, or 0 for no limit [default: 30s]
+  RUNVOY_MAX_RUNNING           executions that may have a task at the same time, or 0 for no limit [default: 0]
   RUNVOY_CORS_ALLOWED_ORIGINS  origins whose pages may call the API, separated by commas, or *
   RUNVOY_WEB_URL               the web app that log_url leads to [default: this program]
   AWS_ENDPOINT_URL             another AWS to use in place of the built-in one

@@ -60,6 +60,7 @@ fn remedy(status: StatusCode, path: &str, code: Option<ErrorCode>, body: &ErrorB
         (Some(ErrorCode::InvalidRequest), "image") => {
             Some("`runvoy images list` lists the images, and `runvoy images register NAME` adds one")
         }
+        (Some(ErrorCode::RunningLimitReached), _) => Some("wait for a place with `--queue`, or try again later"),
         (_, "timeout") => Some("give a duration such as 90s, 10m, 1h30m or 1d"),
         _ => None,
     };

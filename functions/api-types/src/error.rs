@@ -36,6 +36,8 @@ pub enum ErrorCode {
     /// It exists already, has been used already, or is being changed.
     Conflict,
     SecretAlreadyExists,
+    /// As many executions have a task as the account lets run at the same time.
+    RunningLimitReached,
     PayloadTooLarge,
     UnsupportedMediaType,
     /// A bug in the server.
@@ -57,7 +59,7 @@ impl ErrorCode {
             Self::Forbidden => 403,
             Self::NotFound | Self::SecretNotFound => 404,
             Self::MethodNotAllowed => 405,
-            Self::Conflict | Self::SecretAlreadyExists => 409,
+            Self::Conflict | Self::SecretAlreadyExists | Self::RunningLimitReached => 409,
             Self::PayloadTooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::InternalError => 500,

@@ -81,6 +81,9 @@ pub enum Error {
     Conflict(Problem),
     #[error("a secret {0:?} exists already")]
     SecretExists(String),
+    /// As many executions have a task as may. The same run may start later.
+    #[error("{0}")]
+    RunningLimit(Problem),
     /// ECS has no room for a task. The same run may start later.
     #[error("{0}")]
     NoCapacity(Problem),
@@ -113,6 +116,11 @@ impl Error {
         Self::Conflict(Problem::new(message))
     }
 
+    /// A run for which there is no place among those that may run.
+    pub fn running_limit(message: impl Into<String>) -> Self {
+        Self::RunningLimit(Problem::new(message))
+    }
+
     /// A task for which AWS has no room.
     pub fn no_capacity(message: impl Into<String>) -> Self {
         Self::NoCapacity(Problem::new(message))
@@ -125,7 +133,11 @@ impl Error {
     /// Adds the remedy to a problem of the caller's. Other errors have a remedy of their own, and stay as they are.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        if let Self::Invalid(problem) | Self::Conflict(problem) | Self::NoCapacity(problem) = &mut self {
+        if let Self::Invalid(problem)
+        | Self::Conflict(problem)
+        | Self::RunningLimit(problem)
+        | Self::NoCapacity(problem) = &mut self
+        {
             problem.hint = Some(hint.into());
         }
         self
@@ -172,6 +184,7 @@ impl Error {
             Self::SecretNotFound(_) => ErrorCode::SecretNotFound,
             Self::Conflict(_) => ErrorCode::Conflict,
             Self::SecretExists(_) => ErrorCode::SecretAlreadyExists,
+            Self::RunningLimit(_) => ErrorCode::RunningLimitReached,
             Self::NoCapacity(_) => ErrorCode::CapacityUnavailable,
             Self::Aws { service: Service::DynamoDb, .. } => ErrorCode::DatabaseError,
             Self::Aws { .. } => ErrorCode::ServiceUnavailable,
@@ -182,9 +195,10 @@ impl Error {
     /// The remedy, in the words of the API. Clients may have words of their own for the code.
     pub fn hint(&self) -> Option<Cow<'_, str>> {
         Some(match self {
-            Self::Invalid(problem) | Self::Conflict(problem) | Self::NoCapacity(problem) => {
-                problem.hint.as_deref()?.into()
-            }
+            Self::Invalid(problem)
+            | Self::Conflict(problem)
+            | Self::RunningLimit(problem)
+            | Self::NoCapacity(problem) => problem.hint.as_deref()?.into(),
             Self::ForbiddenUse { kind, .. } => format!("ask its owner to share the {kind} with you").into(),
             Self::BeyondScope { action, .. } => {
                 format!("use a key whose scope has {action}, or one without a scope").into()

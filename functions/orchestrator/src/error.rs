@@ -65,7 +65,10 @@ pub(crate) struct NotFound(ErrorBody);
 
 /// The request contradicts what exists.
 #[derive(utoipa::IntoResponses)]
-#[response(status = 409, description = "CONFLICT, SECRET_ALREADY_EXISTS: it exists already, or is being changed")]
+#[response(
+    status = 409,
+    description = "CONFLICT, SECRET_ALREADY_EXISTS, RUNNING_LIMIT_REACHED: it exists already, is being changed or held, or as many run as may"
+)]
 #[expect(dead_code, reason = "describes an answer")]
 pub(crate) struct Conflict(ErrorBody);
 

@@ -90,6 +90,8 @@ pub struct Config {
     pub has_spot: bool,
     /// The image of the container that clones repositories: any that has `sh` and `git`.
     pub sidecar_image: String,
+    /// The number of executions that may have a task at the same time; no limit if absent.
+    pub max_running: Option<u32>,
     pub task_role_arn: String,
     pub task_execution_role_arn: String,
     pub log_group: String,
@@ -118,6 +120,9 @@ pub enum ConfigError {
     #[error("{name} is {got:?}: it wants {wants}")]
     Bad { name: &'static str, got: String, wants: &'static str },
 }
+
+/// The largest limit of executions that have a task: more than Fargate runs for an account.
+const MOST_RUNNING: u32 = 100_000;
 
 /// Kinds of values, in the words of an error.
 const URL: &str = "an http:// or https:// URL";
@@ -180,6 +185,7 @@ impl Config {
             image_security_groups: variables.optional_list("RUNVOY_IMAGE_SECURITY_GROUPS"),
             assign_public_ip: variables.assign_public_ip()?,
             has_spot: variables.optional("RUNVOY_SPOT").is_some_and(|value| value == "true"),
+            max_running: variables.max_running()?,
             sidecar_image: variables.required("RUNVOY_SIDECAR_IMAGE", "an image that has sh and git")?,
             task_role_arn: variables.required("RUNVOY_TASK_ROLE_ARN", "the ARN of an IAM role")?,
             task_execution_role_arn: variables.required("RUNVOY_TASK_EXECUTION_ROLE_ARN", "the ARN of an IAM role")?,
@@ -270,6 +276,19 @@ impl Variables<'_> {
             },
         };
         Ok(Duration::from_secs(u64::from(days) * 24 * 3600))
+    }
+
+    fn max_running(&self) -> Result<Option<u32>, ConfigError> {
+        const NAME: &str = "RUNVOY_MAX_RUNNING";
+        let Some(text) = self.optional(NAME) else { return Ok(None) };
+        match text.parse() {
+            Ok(most @ 0..=MOST_RUNNING) => Ok(Some(most).filter(|most| *most > 0)),
+            _ => Err(ConfigError::Bad {
+                name: NAME,
+                got: text,
+                wants: "a number of executions up to 100000, or 0 for no limit",
+            }),
+        }
     }
 
     fn assign_public_ip(&self) -> Result<bool, ConfigError> {

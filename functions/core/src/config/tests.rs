@@ -56,6 +56,16 @@ fn defaults_fill_what_the_template_leaves_out() {
 }
 
 #[test]
+fn a_limit_of_running_executions_of_zero_is_no_limit() {
+    let mut variables = complete();
+    assert_eq!(read(&variables).unwrap().max_running, None);
+    for (text, limit) in [("0", None), ("", None), ("3", Some(3)), ("100000", Some(100_000))] {
+        variables.insert("RUNVOY_MAX_RUNNING", text);
+        assert_eq!(read(&variables).unwrap().max_running, limit, "{text}");
+    }
+}
+
+#[test]
 fn a_request_timeout_of_zero_is_no_limit() {
     for (text, limit) in
         [("0", None), ("0s", None), ("1m30s", Some(90_000)), ("500ms", Some(500)), ("45", Some(45_000))]
@@ -80,6 +90,9 @@ fn each_required_variable_is_named_when_it_is_missing() {
 fn a_bad_value_is_quoted_with_what_is_wanted() {
     for (name, value) in [
         ("RUNVOY_REQUEST_TIMEOUT", "soon"),
+        ("RUNVOY_MAX_RUNNING", "many"),
+        ("RUNVOY_MAX_RUNNING", "-1"),
+        ("RUNVOY_MAX_RUNNING", "100001"),
         ("RUNVOY_WEBSOCKET_API_ENDPOINT", "abc"),
         ("RUNVOY_WEB_URL", "https://"),
         ("RUNVOY_WEB_URL", "https://a b"),

@@ -58,7 +58,7 @@ pub(crate) async fn start_attempt(
     let task = match launch.run(app).await? {
         Launched::Task(task) => task,
         Launched::NoCapacity(_) => {
-            waiting::wait_for_capacity(app, &attempt).await?;
+            waiting::wait_for_capacity(app, record, &attempt).await?;
             return Ok(StartedAttempt::NoCapacity);
         }
         // The image or a secret has been changed since an earlier call for this attempt started the task.

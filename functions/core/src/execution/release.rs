@@ -10,6 +10,7 @@ use crate::{
     lock::{
         ATTEMPTS,
         items::{self, Claim},
+        running::{self, RUNNING},
     },
     table::{self, Attempted, number, string},
     time,
@@ -29,12 +30,32 @@ pub(crate) enum End {
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails, or too many change the locks at the same time.
 pub(crate) async fn end(app: &App, record: &ExecutionRecord, update: &Update, entries: &[Entry]) -> Result<End> {
+    give_back_with(app, record, update, entries, 0).await
+}
+
+/// As [`end`], for an execution that has no task for a while: it keeps the locks that it asked for, and gives back its place among those
+/// that run.
+///
+/// # Errors
+/// As [`end`].
+pub(super) async fn leave_running(app: &App, record: &ExecutionRecord, update: &Update) -> Result<End> {
+    give_back_with(app, record, update, &[], record.execution.locks.len()).await
+}
+
+/// Writes an update of an execution, and gives back its locks from the one with this index on, in one transaction.
+async fn give_back_with(
+    app: &App,
+    record: &ExecutionRecord,
+    update: &Update,
+    entries: &[Entry],
+    from: usize,
+) -> Result<End> {
     let id = &record.execution.execution_id;
     let mut fresh = record.clone();
     for attempt in 0..ATTEMPTS {
         let mut writes = vec![unchanged(update, &fresh)];
-        for name in fresh.execution.locks.iter().take(fresh.locks_held as usize) {
-            writes.extend(give_back(app, name, id).await?);
+        for index in from..fresh.locks_held as usize {
+            writes.extend(give_back(app, running::nth(&fresh.execution, index), id).await?);
         }
         if let (Some(place), Some(name)) = (&fresh.place, fresh.line()) {
             writes.extend(leave(app, name, place)?);
@@ -107,7 +128,8 @@ fn give(app: &App, next: &Claim) -> Result<[TransactWriteItem; 3]> {
 /// The change of an execution that gets a lock. With its last one, it is being started.
 pub(crate) fn with_lock(app: &App, change: ItemUpdate, claim: &Claim) -> ItemUpdate {
     let change = change.set("locks_held", number(claim.nth)).remove("waits_for");
-    if claim.last {
+    let starts = claim.name == RUNNING || (claim.last && app.config.max_running.is_none());
+    if starts {
         change.set("status", string(Status::Starting)).set("starting_at", string(time::rfc3339(app.now())))
     } else {
         change

@@ -87,11 +87,15 @@ pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -
         update = update.expression_attribute_values(":task", string(task.as_str()));
     }
     if to.is_terminal() {
-        may_hold_locks = " AND attribute_not_exists(#locks)";
+        may_hold_locks = HOLDS_NO_LOCK;
     }
     let with_locks = update.clone().update_expression(&expression).condition_expression(&condition);
     let update = update.update_expression(expression).condition_expression(condition + may_hold_locks);
-    let update = if may_hold_locks.is_empty() { update } else { update.expression_attribute_names("#locks", "lock") };
+    let update = if may_hold_locks.is_empty() {
+        update
+    } else {
+        update.expression_attribute_names("#locks", "lock").expression_attribute_values(":no_locks", number(0))
+    };
     match table::write(app, || update.clone().send()).await {
         Ok(written) => {
             let record = ExecutionRecord::from_item(written.attributes.unwrap_or_default())?;
@@ -102,8 +106,8 @@ pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -
             match error.into_service_error() {
                 ConditionalCheckFailedException(refused) if refused.item().is_some_and(|item| !item.is_empty()) => {
                     let record = ExecutionRecord::from_item(refused.item.unwrap_or_default())?;
-                    if to.is_terminal() && !record.execution.locks.is_empty() && record.execution.status.can_become(to)
-                    {
+                    let may_hold_locks = !record.execution.locks.is_empty() || record.locks_held > 0;
+                    if to.is_terminal() && may_hold_locks && record.execution.status.can_become(to) {
                         return end_with_locks(app, record, with_locks).await;
                     }
                     Ok(Changed::No(Box::new(record)))
@@ -131,6 +135,10 @@ async fn end_with_locks(app: &App, record: ExecutionRecord, update: UpdateItemFl
     let Some(record) = find(app, id).await? else { return Ok(Changed::Missing) };
     Ok(if ended == release::End::Done { Changed::Yes(Box::new(record)) } else { Changed::No(Box::new(record)) })
 }
+
+/// The condition that an execution neither holds a lock nor waits for one.
+const HOLDS_NO_LOCK: &str =
+    " AND attribute_not_exists(#locks) AND (attribute_not_exists(locks_held) OR locks_held = :no_locks)";
 
 /// The condition that the present task of an execution is `:task`. An execution without attempts has one task only.
 const OF_TASK: &str = " AND (attribute_not_exists(attempt) OR task_id = :task)";

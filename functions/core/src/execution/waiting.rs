@@ -15,6 +15,7 @@ use crate::{
     audit::{self, Entry},
     image::{Image, ImageId, task_definition::RUNNER},
     item_update::ItemUpdate,
+    lock::running,
     playbook,
     redaction::says_secret,
     table::{self, Item, Transacted, number, string},
@@ -109,12 +110,9 @@ impl ExecutionRecord {
         self.execution.status == Status::Starting && self.is_without_task()
     }
 
-    /// Tells whether it is QUEUED, has no place in line, and lacks a lock.
-    pub(crate) fn needs_lock(&self) -> bool {
-        self.execution.status == Status::Queued
-            && self.pending_after.is_empty()
-            && self.place.is_none()
-            && (self.locks_held as usize) < self.execution.locks.len()
+    /// Tells whether it is QUEUED and waits neither for other executions nor in line, so that it takes its next lock or starts.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.execution.status == Status::Queued && self.pending_after.is_empty() && self.place.is_none()
     }
 
     /// Tells whether it is QUEUED until other executions have ended.
@@ -124,8 +122,7 @@ impl ExecutionRecord {
 
     /// The lock in whose line it has a place.
     pub fn line(&self) -> Option<&str> {
-        self.place.as_ref()?;
-        self.execution.locks.get(self.locks_held as usize).map(String::as_str)
+        self.place.as_ref().map(|_| running::nth(&self.execution, self.locks_held as usize))
     }
 
     pub(crate) fn waits_for_capacity(&self) -> bool {
@@ -240,13 +237,14 @@ pub(crate) fn change_from(app: &App, id: &ExecutionId, from: &[Status]) -> ItemU
 pub(crate) async fn begin(app: &App, record: &ExecutionRecord, entries: &[Entry]) -> Result<bool> {
     let execution = &record.execution;
     let id = &execution.execution_id;
-    if record.locks_held as usize != execution.locks.len() {
+    if (record.locks_held as usize) < running::needed(app, execution) {
         // It needs its locks first.
         let queue = change_from(app, id, &[Status::Waiting]).set("status", string(Status::Queued)).remove("waits_for");
         return Ok(audit::transact(app, vec![queue.write()?], entries).await? == Transacted::Done);
     }
     let begin = change_from(app, id, &[Status::Waiting, Status::Queued])
         .only_if("locks_held", [number(record.locks_held)])
+        .only_if_absent("place")
         .set("status", string(Status::Starting))
         .set("starting_at", string(time::rfc3339(app.now())))
         .remove("waits_for");
@@ -270,7 +268,7 @@ pub(crate) async fn stop_following(app: &App, record: &ExecutionRecord) -> Resul
         .only_if_present("pending_after")
         .remove("pending_after")
         .remove("waits_for");
-    let change = if execution.locks.is_empty() {
+    let change = if running::needed(app, execution) == 0 {
         change.set("status", string(Status::Starting)).set("starting_at", string(time::rfc3339(app.now())))
     } else {
         change
@@ -278,17 +276,22 @@ pub(crate) async fn stop_following(app: &App, record: &ExecutionRecord) -> Resul
     Ok(table::transact(app, vec![change.write()?]).await? == Transacted::Done)
 }
 
-/// Lets an execution wait again that was being started and has no task, because there is no capacity for it.
+/// Lets an execution wait again that was being started and has no task, because there is no capacity for it. Others may run meanwhile.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
-pub(crate) async fn wait_for_capacity(app: &App, attempt: &Attempt) -> Result<bool> {
+pub(crate) async fn wait_for_capacity(app: &App, record: &ExecutionRecord, attempt: &Attempt) -> Result<bool> {
     let wait = change_from(app, &attempt.execution_id, &[Status::Starting])
         .only_if("attempt", [number(attempt.number)])
         .only_if_absent("task_id")
         .set("status", string(Status::Queued))
         .set("waits_for", string(CAPACITY))
         .remove("starting_at");
+    let own = record.execution.locks.len();
+    if record.locks_held as usize > own {
+        let wait = wait.set("locks_held", number(own));
+        return Ok(release::leave_running(app, record, &wait.build()?).await? == release::End::Done);
+    }
     Ok(table::transact(app, vec![wait.write()?]).await? == Transacted::Done)
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     App, Email, Error, Result,
     item_update::ItemUpdate,
+    lock::running::nth,
     table::{self, Item, string},
     time,
 };
@@ -82,7 +83,7 @@ pub(crate) struct Claim {
     pub(crate) since: Timestamp,
     /// The number of locks that the execution holds once it has this one.
     pub(crate) nth: u32,
-    /// Tells whether it is the last lock that the execution needs.
+    /// Tells whether it is the last lock that the execution asked for, or the one that all need.
     pub(crate) last: bool,
     /// Marks a holder that waited in line. The table's stream tells of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -90,17 +91,17 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// The claim to the lock of an execution with this index.
+    /// The claim of an execution to the lock with this index of those that it takes.
     pub(crate) fn new(app: &App, execution: &Execution, index: usize) -> Self {
         let id = &execution.execution_id;
         Self {
-            name: execution.locks[index].clone(),
+            name: nth(execution, index).to_owned(),
             place: format!("{HOLDER}{id}"),
             execution_id: id.clone(),
             by: execution.created_by.clone(),
             since: app.now(),
             nth: u32::try_from(index + 1).unwrap_or(u32::MAX),
-            last: index + 1 == execution.locks.len(),
+            last: index + 1 >= execution.locks.len(),
             granted: false,
         }
     }

@@ -9,9 +9,11 @@
 //! This module knows no executions: `execution/release.rs` gives locks back and to the first in line, `run/take_locks.rs` takes them.
 
 pub(crate) mod items;
+pub(crate) mod running;
 mod set;
 
 pub use items::check_name;
+pub(crate) use set::all;
 pub use set::{list, place_in_line, set, show};
 
 /// Locks of one execution. A release changes five items for each, and a transaction takes 100.

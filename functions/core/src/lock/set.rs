@@ -8,6 +8,7 @@ use runvoy_api_types::{ExecutionId, LockInFull, LockUse, SetLock};
 use super::{
     MAX_QUEUE, MAX_SLOTS,
     items::{self, Claim, HEAD, HOLDER, Head, PLACE, check_name},
+    running::RUNNING,
 };
 use crate::{
     App, Error, Result,
@@ -16,11 +17,21 @@ use crate::{
     table::{self, number},
 };
 
-/// All locks, by name.
+/// All locks that runs can ask for, by name.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
 pub async fn list(app: &App) -> Result<Vec<LockInFull>> {
+    let mut locks = all(app).await?;
+    locks.retain(|one| one.lock.name != RUNNING);
+    Ok(locks)
+}
+
+/// All locks, with that of the limit of running executions.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub(crate) async fn all(app: &App) -> Result<Vec<LockInFull>> {
     let scan = app.aws.dynamodb.scan().table_name(&app.config.tables.locks).consistent_read(true);
     let mut found = scan.into_paginator().items().send();
     let (mut heads, mut claims) = (BTreeMap::new(), BTreeMap::<String, Vec<Claim>>::new());

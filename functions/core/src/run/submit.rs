@@ -15,6 +15,7 @@ use crate::{
         self, Execution, ExecutionId, ExecutionRecord, Idempotency, RunContext, Started, Status, ValidRun, waiting,
     },
     image::{self, Image},
+    lock::running,
     secret::{self, Secret},
     table::{self, Attempted},
 };
@@ -114,7 +115,11 @@ where
         let mut record = submission.waiting(app, image, Status::Waiting, "approval")?;
         record.execution.approval = Some(approvals.begin(app.now()));
         record
-    } else if !request.lock.is_empty() || !request.after.is_empty() || request.deadline.is_some() {
+    } else if !request.lock.is_empty()
+        || !request.after.is_empty()
+        || request.deadline.is_some()
+        || app.config.max_running.is_some()
+    {
         let record = submit_before_its_task(app, submission, image, entries).await?;
         let beside = beside(record.execution.execution_id.clone()).await?;
         return Ok((record, beside));
@@ -148,8 +153,8 @@ where
     Ok((record, beside))
 }
 
-/// Makes an execution whose task comes later: it waits for the ends of others, or holds locks while it runs. If they are not all free, it
-/// waits for them or is refused.
+/// Makes an execution whose task comes later: it waits for the ends of others, holds locks while it runs, or is one of as many as may run. If
+/// they are not all free, it waits for them or is refused.
 async fn submit_before_its_task(
     app: &App,
     submission: Submission<'_>,
@@ -162,7 +167,7 @@ async fn submit_before_its_task(
     }
     let mut record = submission.waiting(app, image, Status::Starting, "")?;
     record.execution.waits_for = None;
-    record.locks_held = u32::try_from(request.lock.len()).unwrap_or(u32::MAX);
+    record.locks_held = u32::try_from(running::needed(app, &record.execution)).unwrap_or(u32::MAX);
     let entry = entry_of_run(app, submission, &record);
     entries.push(if request.lock.is_empty() { entry } else { entry.detail("lock", request.lock.clone()) });
     let id = record.execution.execution_id.clone();

@@ -5,7 +5,10 @@ use jiff::SignedDuration;
 use crate::{
     App, Error, Result, approval,
     execution::{self, ExecutionRecord, Status, list},
-    lock,
+    lock::{
+        self,
+        running::{self, RUNNING},
+    },
 };
 
 use super::{
@@ -47,7 +50,7 @@ async fn move_on(app: &App, record: &ExecutionRecord) -> Result<()> {
         Status::Queued if record.is_late(app.now()) => super::fail(app, id, LATE).await,
         Status::Queued if record.waits_for_others() => others_ended(app, id).await,
         Status::Queued if record.waits_for_capacity() => release(app, id, &[]).await.map(drop),
-        Status::Queued if record.needs_lock() => go_on(app, id).await,
+        Status::Queued if record.goes_on() => go_on(app, id).await,
         Status::Starting if age >= START_TAKES => start_attempt(app, id).await,
         Status::Terminating if age >= NO_STARTER_LIVES => stop_unstarted(app, record).await,
         _ => Ok(()),
@@ -74,9 +77,11 @@ async fn stop_unstarted(app: &App, record: &ExecutionRecord) -> Result<()> {
 /// The first error, after all locks have been tried.
 async fn sweep_locks(app: &App) -> Result<()> {
     let mut failed = None;
-    for lock in lock::list(app).await?.into_iter().map(|one| one.lock).filter(|lock| lock.held > 0 || lock.waiting > 0)
-    {
+    for lock in lock::all(app).await?.into_iter().map(|one| one.lock).filter(|lock| lock.held > 0 || lock.waiting > 0) {
         let swept = async {
+            if lock.name == RUNNING {
+                running::follow_setting(app).await?;
+            }
             execution::free_lost(app, &lock.name).await?;
             execution::give_free_slots(app, &lock.name).await
         };

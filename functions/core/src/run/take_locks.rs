@@ -9,6 +9,7 @@ use crate::{
     lock::{
         ATTEMPTS,
         items::{self, Claim, Head},
+        running::{self, RUNNING},
     },
     table::{self, Attempted, number, string},
     time,
@@ -62,8 +63,9 @@ pub(crate) async fn take_all(
 ) -> Result<Taken> {
     for attempt in 0..ATTEMPTS {
         let mut all = writes.to_vec();
-        for (index, name) in record.execution.locks.iter().enumerate() {
-            let head = items::head(app, name).await?;
+        for index in 0..running::needed(app, &record.execution) {
+            let name = running::nth(&record.execution, index);
+            let head = running::head(app, name).await?;
             if head.as_ref().is_some_and(|head| !head.is_free()) {
                 return Ok(Taken::No(is_held(app, name).await?));
             }
@@ -81,6 +83,9 @@ pub(crate) async fn take_all(
 
 /// The refusal of a run that does not wait.
 async fn is_held(app: &App, name: &str) -> Result<Error> {
+    if name == RUNNING {
+        return Ok(running::is_reached(app));
+    }
     let holder = items::claims(app, name, items::HOLDER, Some(1)).await?.pop();
     let problem = match holder {
         Some(Claim { execution_id, by, since, .. }) => {
@@ -95,7 +100,7 @@ async fn is_held(app: &App, name: &str) -> Result<Error> {
 /// The change of a lock that is taken by an execution which comes now.
 fn take(app: &App, name: &str, slots: Option<u32>) -> Result<TransactWriteItem> {
     items::change(app, name)
-        .set_default("slots", number(slots.unwrap_or(1)))
+        .set_default("slots", number(running::first_slots(app, name, slots)))
         .set_default("waiting", number(0))
         .add("held", 1)
         .with_value(":zero", number(0))
@@ -117,11 +122,6 @@ fn queue(app: &App, name: &str) -> Result<TransactWriteItem> {
         .write()
 }
 
-/// The words for what an execution waits for that has a place in a lock's line.
-fn waits_for(name: &str) -> String {
-    format!("lock {name}")
-}
-
 /// Takes the next locks of a QUEUED execution as far as they are free, or a place in line for the first that is not. An execution with all
 /// its locks is STARTING. Does nothing if it has a place already.
 ///
@@ -130,10 +130,15 @@ fn waits_for(name: &str) -> String {
 pub(crate) async fn advance(app: &App, id: &ExecutionId) -> Result<()> {
     let mut attempt = 0;
     while attempt < ATTEMPTS {
-        let Some(record) = execution::find(app, id).await?.filter(ExecutionRecord::needs_lock) else { return Ok(()) };
+        let Some(record) = execution::find(app, id).await?.filter(ExecutionRecord::goes_on) else { return Ok(()) };
         let index = record.locks_held as usize;
-        let name = &record.execution.locks[index];
-        let head = items::head(app, name).await?;
+        if index >= running::needed(app, &record.execution) {
+            // It has its locks, or needs none any more.
+            execution::begin(app, &record, &[]).await?;
+            return Ok(());
+        }
+        let name = running::nth(&record.execution, index);
+        let head = running::head(app, name).await?;
         let is_free = head.as_ref().is_none_or(Head::is_free);
         let claim = Claim::new(app, &record.execution, index);
         let change = waiting::change_from(app, id, &[Status::Queued])
@@ -143,7 +148,7 @@ pub(crate) async fn advance(app: &App, id: &ExecutionId) -> Result<()> {
             vec![take(app, name, record.slots)?, claim.put(app)?, execution::with_lock(app, change, &claim).write()?]
         } else {
             let claim = claim.in_line();
-            let change = change.set("place", string(&claim.place)).set("waits_for", string(waits_for(name)));
+            let change = change.set("place", string(&claim.place)).set("waits_for", string(running::waits_for(name)));
             vec![queue(app, name)?, claim.put(app)?, change.write()?]
         };
         match table::transact_once(app, writes).await? {

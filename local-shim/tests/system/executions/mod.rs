@@ -6,6 +6,7 @@ mod command;
 mod containers;
 mod idempotency;
 mod kill;
+mod limit;
 mod list;
 pub mod queue;
 mod refused;
