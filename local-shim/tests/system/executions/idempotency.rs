@@ -1,10 +1,12 @@
 //! Tests of the header `Idempotency-Key` of `POST /run`.
 
 use axum::http::Method;
-use local_shim::Settings;
 use serde_json::json;
 
-use crate::client::{System, id};
+use crate::{
+    client::{System, id},
+    program::Program,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idempotency_key_runs_a_command_once() {
@@ -38,22 +40,21 @@ async fn an_idempotency_key_runs_a_command_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idempotency_key_stands_when_ecs_has_forgotten_it() {
     let directory = tempfile::tempdir().unwrap();
-    let settings = || Settings { data_dir: Some(directory.path().join("data")), ..Settings::ephemeral() };
     let body = r#"{"command": "echo once"}"#;
-    let keyed = async |system: &System| {
-        system.admin.request(Method::POST, "/run", &[("idempotency-key", "nightly")], body).await
+    let keyed = async |program: &Program| {
+        program.caller.request(Method::POST, "/run", &[("idempotency-key", "nightly")], body).await
     };
-    let system = System::start_with(settings()).await;
-    let first = keyed(&system).await;
-    system.admin.wait_for(&id(&first.json()), "SUCCEEDED").await;
-    system.shim.shut_down().await;
+    let program = Program::start(directory.path());
+    let first = keyed(&program).await;
+    program.caller.wait_for(&id(&first.json()), "SUCCEEDED").await;
+    program.signal("-INT");
+    program.wait();
 
     for file in ["ecs.sqlite", "ecs.sqlite-wal", "ecs.sqlite-shm"] {
-        let _ = std::fs::remove_file(directory.path().join("data").join(file));
+        let _ = std::fs::remove_file(directory.path().join(".runvoy-local").join(file));
     }
 
-    let system = System::start_with(settings()).await;
-    let again = keyed(&system).await;
+    let program = Program::start(directory.path());
+    let again = keyed(&program).await;
     assert_eq!((again.status, id(&again.json())), (first.status, id(&first.json())));
-    system.shim.shut_down().await;
 }
