@@ -1,5 +1,10 @@
 //! Keeps schedules: runs that start at times of a clock, at a rate, or once. A record says what runs and when; EventBridge Scheduler holds the
 //! time, and sends an event to the event processor when it comes.
+//!
+//! The record changes first, with its entry in the audit, and says that AWS may not have the change yet (`pending`). Then AWS is brought to the
+//! record, which can be repeated, and the mark is removed. If an invocation dies in between, the schedule's next event or reconcile does
+//! the rest after a minute. Each event names the times that AWS had when it was sent, so that an event of earlier times is recognized.
+//! A run's idempotency key is the schedule and the time, so an event that comes twice starts one run.
 
 mod change;
 mod cron;
