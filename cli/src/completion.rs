@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use strum::VariantArray;
 
 use crate::{
-    api::{Api, Repeat, segment},
+    api::{Api, Repeat, WithStatus, segment},
     arguments::Global,
     config::{Config, File},
     output::short,
@@ -71,8 +71,8 @@ fn pairs<T>(entries: Vec<T>, pair: impl Fn(T) -> (String, String)) -> Vec<(Strin
 
 /// The newest executions.
 pub(crate) fn executions() -> ArgValueCompleter {
-    from_api("/executions?limit=50", |executions: Vec<Execution>| {
-        pairs(executions, |one| (one.execution_id.to_string(), one.command))
+    from_api("/executions?limit=50", |executions: Vec<WithStatus<Execution>>| {
+        pairs(executions, |one| (one.execution_id.to_string(), one.command.clone()))
     })
 }
 

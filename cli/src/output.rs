@@ -135,25 +135,6 @@ pub(crate) fn names<T: std::fmt::Display>(names: &[T]) -> String {
     if texts.is_empty() { "-".to_owned() } else { texts.join(", ") }
 }
 
-/// A field of a JSON object as text, escaped. Absent fields and `null` are a dash.
-pub(crate) fn field(value: &Value, name: &str) -> String {
-    escape::text(&raw_field(value, name)).into_owned()
-}
-
-fn raw_field(value: &Value, name: &str) -> String {
-    match &value[name] {
-        Value::Null => "-".to_owned(),
-        Value::String(text) if text.is_empty() => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Array(entries) => entries
-            .iter()
-            .map(|entry| entry.as_str().map_or_else(|| entry.to_string(), str::to_owned))
-            .collect::<Vec<_>>()
-            .join(", "),
-        other => other.to_string(),
-    }
-}
-
 /// A text on one line, cut to some characters.
 pub(crate) fn short(text: &str, most: usize) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,6 +1,7 @@
 //! Sends requests to runvoy's API.
 
 mod refusal;
+mod with_status;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::{
 };
 
 pub(crate) use refusal::Refusal;
+pub(crate) use with_status::WithStatus;
 
 /// The time that a server may send nothing. Lambda's own limit for the API is 30 seconds.
 const READ_TIMEOUT: Duration = Duration::from_secs(35);

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Context, ids, list};
 use crate::{
-    api::{Repeat, RequestError, segment},
+    api::{Repeat, RequestError, WithStatus, segment},
     arguments::{Kill, Status, Which},
     backoff::Pauses,
     config, escape,
@@ -40,7 +40,7 @@ pub(crate) async fn status(context: &Context, status: Status) -> Result<u8> {
             Err(error) => return Err(error.into()),
         };
         lost = false;
-        let shown: ExecutionStatus = answer.parse()?;
+        let shown: WithStatus<ExecutionStatus> = answer.parse()?;
         let now = follow::Status::from(shown.clone());
         if status.wait && !now.is_end() {
             pauses.wait().await;
@@ -53,12 +53,12 @@ pub(crate) async fn status(context: &Context, status: Status) -> Result<u8> {
             fields.add("started", rfc3339(shown.started_at));
             fields.add("completed", or_dash(shown.completed_at.map(rfc3339)));
             fields.add("exit code", or_dash(shown.exit_code));
-            fields.add("reason", or_dash(shown.reason));
-            fields.add("stopped", or_dash(shown.stopped_reason));
+            fields.add("reason", or_dash(shown.reason.as_ref()));
+            fields.add("stopped", or_dash(shown.stopped_reason.as_ref()));
             if let Some(ending) = shown.ending {
                 fields.add("ending", ending_text(ending.exit_code));
             }
-            let status = output::status(shown.status.into());
+            let status = output::status(&shown.status);
             output::print(&format!("{status}  {}\n{}", shown.execution_id, fields.render()))
         })?;
         return Ok(if status.wait { now.exit_code() } else { 0 });
@@ -107,10 +107,10 @@ fn ending_text(exit_code: i32) -> String {
 pub(crate) async fn describe(context: &Context, which: Which) -> Result<()> {
     let id = ids::execution_id(context, &which.id).await?;
     let answer = context.api.get(&format!("/executions/{}", segment(&id))).await?;
-    context.show(&answer, |shown: ExecutionInFull| {
+    context.show(&answer, |shown: WithStatus<ExecutionInFull>| {
         let mut fields = fields_of(&shown);
         // What a later server says of an execution besides.
-        let known = serde_json::to_value(&shown).unwrap_or_default();
+        let known = serde_json::to_value(&*shown).unwrap_or_default();
         for (name, value) in answer.json()?.as_object().into_iter().flatten() {
             if known.get(name).is_none() && !value.is_null() {
                 fields.add(
@@ -125,12 +125,12 @@ pub(crate) async fn describe(context: &Context, which: Which) -> Result<()> {
 }
 
 /// The fields of an execution, in the order in which people look for them, by the names that they are shown by.
-fn fields_of(shown: &ExecutionInFull) -> Fields {
-    let ExecutionInFull { execution, request, queue_position } = shown;
+fn fields_of(shown: &WithStatus<ExecutionInFull>) -> Fields {
+    let ExecutionInFull { execution, request, queue_position } = &**shown;
     let asked = &execution.asked;
     let mut fields = Fields::new("");
     fields.add("id", cell(&execution.execution_id));
-    fields.add("status", output::status(execution.status.into()));
+    fields.add("status", output::status(&shown.status));
     if let Some(ending) = execution.ending {
         fields.add("ending", ending_text(ending.exit_code));
     }

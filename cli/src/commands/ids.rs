@@ -3,7 +3,10 @@
 use runvoy_api_types::{Execution, Me};
 
 use super::Context;
-use crate::failure::{Failure, Result};
+use crate::{
+    api::WithStatus,
+    failure::{Failure, Result},
+};
 
 /// The last execution that the caller started.
 const LAST: &str = "@last";
@@ -68,7 +71,7 @@ pub(super) async fn walk(
     let mut visited = 0;
     loop {
         let answer = context.api.get(&path).await?;
-        let page: Vec<Execution> = answer.parse()?;
+        let page: Vec<WithStatus<Execution>> = answer.parse()?;
         for execution in page {
             visited += 1;
             if visited > most || !visit(&execution) {

@@ -1,16 +1,15 @@
 //! Does `runvoy images`: lists, shows, registers and removes images.
 
 use reqwest::{Method, StatusCode};
-use runvoy_api_types::{Image, ImageAnswer, Images, RegisterImage};
+use runvoy_api_types::{Image, ImageAnswer, Images, RegisterImage, time::rfc3339};
 use serde::de::IgnoredAny;
-use serde_json::Value;
 
 use super::Context;
 use crate::{
     api::{Repeat, RequestError, segment},
     arguments,
     failure::{Failure, Result},
-    output::{self, Columns, Fields, cell, field},
+    output::{self, Columns, Fields, cell, names},
 };
 
 pub(crate) async fn run(context: &Context, command: arguments::Images) -> Result<()> {
@@ -38,7 +37,7 @@ pub(crate) async fn run(context: &Context, command: arguments::Images) -> Result
         }
         arguments::Images::Show { image } => {
             let answer = context.api.get(&format!("/images/{}", segment(&image))).await?;
-            context.show(&answer, |image| fields(&image))
+            context.show(&answer, |image| output::print(&fields_of(&image).render()))
         }
         arguments::Images::Register {
             image,
@@ -94,11 +93,36 @@ async fn only_id_of(context: &Context, name: &str, failure: Failure) -> Result<S
     }
 }
 
-/// Prints every field of an object on a line.
-pub(crate) fn fields(value: &Value) -> Result<()> {
+/// The fields of an image, by the names that the API gives them.
+fn fields_of(image: &Image) -> Fields {
     let mut fields = Fields::new("");
-    for (name, _) in value.as_object().into_iter().flatten() {
-        fields.add(&crate::escape::text(name), field(value, name));
+    fields.add("image_id", cell(&image.image_id));
+    fields.add("image", cell(&image.image));
+    fields.add("task_definition_name", cell(&image.task_definition_name));
+    fields.add("is_default", cell(image.is_default));
+    for (name, role) in
+        [("task_role_name", &image.task_role_name), ("task_execution_role_name", &image.task_execution_role_name)]
+    {
+        if let Some(role) = role {
+            fields.add(name, cell(role));
+        }
     }
-    output::print(&fields.render())
+    if !image.security_groups.is_empty() {
+        fields.add("security_groups", names(&image.security_groups));
+    }
+    fields.add("cpu", cell(image.cpu));
+    fields.add("memory", cell(image.memory));
+    fields.add("runtime_platform", cell(image.runtime_platform));
+    fields.add("image_registry", cell(&image.image_registry));
+    fields.add("image_name", cell(&image.image_name));
+    fields.add("image_tag", cell(&image.image_tag));
+    fields.add("created_by", cell(&image.created_by));
+    fields.add("owned_by", names(&image.owned_by));
+    if let Some(shared_with) = &image.shared_with {
+        fields.add("shared_with", names(shared_with));
+    }
+    fields.add("created_at", rfc3339(image.created_at));
+    fields.add("created_by_request_id", cell(&image.created_by_request_id));
+    fields.add("modified_by_request_id", cell(&image.modified_by_request_id));
+    fields
 }

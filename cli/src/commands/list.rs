@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::Context;
 use crate::{
-    api::{not_ours, segment},
+    api::{WithStatus, not_ours, segment},
     arguments::List,
     failure::Result,
     output::{self, Columns, ago, cell, short, took},
@@ -78,14 +78,19 @@ impl Filter {
     }
 
     /// Calls `take` with each wanted execution as the API sent it, newest first.
-    async fn each(&self, context: &Context, mut take: impl FnMut(&RawValue, &Execution) -> Result<()>) -> Result<()> {
+    async fn each(
+        &self,
+        context: &Context,
+        mut take: impl FnMut(&RawValue, &WithStatus<Execution>) -> Result<()>,
+    ) -> Result<()> {
         let mut path = self.path.clone();
         let mut taken = 0;
         loop {
             let answer = context.api.get(&path).await?;
             let page: Vec<&RawValue> = answer.parse()?;
             for raw in page {
-                let execution: Execution = serde_json::from_str(raw.get()).map_err(|error| not_ours(&error))?;
+                let execution: WithStatus<Execution> =
+                    serde_json::from_str(raw.get()).map_err(|error| not_ours(&error))?;
                 if self.is_older(&execution) {
                     return Ok(());
                 }
@@ -128,10 +133,10 @@ pub(crate) async fn list(context: &Context, list: List) -> Result<()> {
 
 async fn table(context: &Context, filter: &Filter) -> Result<Columns> {
     let mut columns = Columns::new(&["STATUS", "ID", "STARTED", "TOOK", "BY", "COMMAND"]);
-    let take = |_: &RawValue, execution: &Execution| {
+    let take = |_: &RawValue, execution: &WithStatus<Execution>| {
         let code = execution.exit_code.filter(|code| *code != 0).map(|code| format!(" {code}")).unwrap_or_default();
         columns.row([
-            format!("{}{code}", output::status(execution.status.into())),
+            format!("{}{code}", output::status(&execution.status)),
             cell(&execution.execution_id),
             ago(execution.started_at),
             duration(execution),
@@ -154,7 +159,7 @@ pub(super) fn duration(execution: &Execution) -> String {
 async fn as_json(context: &Context, filter: &Filter) -> Result<()> {
     let mut out = io::BufWriter::new(io::stdout());
     let mut separator = "[\n";
-    let take = |raw: &RawValue, _: &Execution| {
+    let take = |raw: &RawValue, _: &WithStatus<Execution>| {
         let json = crate::escape::json(raw.get());
         write!(out, "{separator}{json}")?;
         separator = ",\n";

@@ -165,11 +165,20 @@ fn show(name: &str, path: &Path, playbook: &runvoy_api_types::Playbook, request:
                     text.push_str(&format!("  {name}={}\n", value.as_str().unwrap_or_default()));
                 }
             }
-            None => text.push_str(&format!("{key}: {}\n", output::field(request, key))),
+            None => text.push_str(&format!("{key}: {}\n", in_words(value))),
         }
     }
     text.push_str(&parameters(&playbook.parameters));
     output::print(&escape::text(&text))
+}
+
+/// A value of a request in words: a list's entries in a row.
+fn in_words(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(entries) => entries.iter().map(in_words).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
 }
 
 /// The parameters of a playbook, as a part of a text.

@@ -6,7 +6,7 @@ use runvoy_api_types::{Execution, ExecutionInFull};
 
 use super::{Context, ids, run};
 use crate::{
-    api::segment,
+    api::{WithStatus, segment},
     arguments::{Global, Rerun, RunOptions},
     failure::{Failure, Result},
 };
@@ -14,7 +14,8 @@ use crate::{
 pub(crate) async fn rerun(global: Global, rerun: Rerun) -> Result<u8> {
     let context = Context::load(global)?;
     let id = ids::execution_id(&context, &rerun.which.id).await?;
-    let shown: ExecutionInFull = context.api.get(&format!("/executions/{}", segment(&id))).await?.parse()?;
+    let answer = context.api.get(&format!("/executions/{}", segment(&id))).await?;
+    let shown = answer.parse::<WithStatus<ExecutionInFull>>()?.into_known();
     let mut command = shown.execution.command.clone();
     let options = merged(shown, run::with_files(rerun.options)?)?;
     if rerun.edit {

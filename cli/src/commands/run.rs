@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Context, ids, watch::Watching};
 use crate::{
-    api::{Api, Repeat, RequestError},
+    api::{Api, Repeat, RequestError, WithStatus},
     arguments::{Global, OnInterrupt, Run, RunOptions, WatchOptions},
     client_end::{self, ClientEnd},
     exit_code,
@@ -202,9 +202,10 @@ pub(crate) async fn start_by(context: Context, path: &str, request: &Value, watc
 /// Says what a run waits for, and its place in line.
 async fn say_place(api: &Api, id: &str) {
     let answer = api.get(&format!("/executions/{id}")).await;
-    let shown: Option<ExecutionInFull> = answer.and_then(|answer| answer.parse()).ok();
+    let shown: Option<WithStatus<ExecutionInFull>> = answer.and_then(|answer| answer.parse()).ok();
     let place = shown.as_ref().and_then(|shown| shown.queue_position);
-    let waits_for = shown.and_then(|shown| shown.execution.waits_for).unwrap_or_else(|| "its turn".to_owned());
+    let waits_for =
+        shown.and_then(|shown| shown.into_known().execution.waits_for).unwrap_or_else(|| "its turn".to_owned());
     let waits_for = output::cell(waits_for);
     match place {
         Some(place) => say!("runvoy: queued for {waits_for}, place {place} in line; Ctrl+C leaves it"),

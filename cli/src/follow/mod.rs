@@ -19,7 +19,7 @@ pub(crate) use status::{Status, is_end};
 use tokio::time::Instant;
 
 use crate::{
-    api::{Api, Repeat, RequestError, segment},
+    api::{Api, Repeat, RequestError, WithStatus, segment},
     backoff::Pauses,
     failure::{Failure, Result},
 };
@@ -370,7 +370,7 @@ impl<'a> Follower<'a> {
         let until = Instant::now() + RECORD_LAGS;
         let mut pauses = RECORD_PAUSES;
         loop {
-            let status: ExecutionStatus = self.api.get(&path).await?.parse()?;
+            let status: WithStatus<ExecutionStatus> = self.api.get(&path).await?.parse()?;
             if let Some(ended) = Status::from(status).ended() {
                 return Ok(ended);
             }

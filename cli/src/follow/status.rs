@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use runvoy_api_types::{Ending, ExecutionStatus, Status as Known};
 
-use crate::exit_code;
+use crate::{api::WithStatus, exit_code};
 
 /// The state of an execution, as far as it is known.
 #[derive(Clone, Debug)]
@@ -20,18 +20,12 @@ pub(crate) struct Status {
     pub(crate) ending: Option<Ending>,
 }
 
-impl From<ExecutionStatus> for Status {
-    fn from(shown: ExecutionStatus) -> Self {
-        let ExecutionStatus { status, exit_code, stopped_reason, reason, started_at, completed_at, ending, .. } = shown;
-        Self {
-            status: status.to_string(),
-            exit_code,
-            stopped_reason,
-            reason,
-            started_at: Some(started_at),
-            completed_at,
-            ending,
-        }
+impl From<WithStatus<ExecutionStatus>> for Status {
+    fn from(shown: WithStatus<ExecutionStatus>) -> Self {
+        let status = shown.status.clone();
+        let ExecutionStatus { exit_code, stopped_reason, reason, started_at, completed_at, ending, .. } =
+            shown.into_known();
+        Self { status, exit_code, stopped_reason, reason, started_at: Some(started_at), completed_at, ending }
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod client_end;
 mod configuration;
+mod later_server;
 mod locks;
 mod logs;
 mod manage;

@@ -8,15 +8,14 @@ use crate::prelude::*;
 const PROBLEM: &str = "The problem in other words";
 const HINT: &str = "another hint";
 
-/// Passes requests on to a port, replaces the sentences of each refusal, and notes what it replaced.
-fn rewording_proxy(to: u16) -> (u16, std::sync::mpsc::Receiver<(String, Option<String>)>) {
+/// Passes requests on to a port, and lets `alter` change the JSON of each answer. Returns the port that takes the requests.
+pub(crate) fn altering_proxy(to: u16, alter: impl Fn(&mut Value) + Clone + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for client in listener.incoming() {
             let mut client = client.unwrap();
-            let sender = sender.clone();
+            let alter = alter.clone();
             std::thread::spawn(move || {
                 let request = message(&mut client);
                 let mut server = TcpStream::connect(("127.0.0.1", to)).unwrap();
@@ -24,17 +23,9 @@ fn rewording_proxy(to: u16) -> (u16, std::sync::mpsc::Receiver<(String, Option<S
                 let answer = text(&message(&mut server));
                 let (head, body) = answer.split_once("\r\n\r\n").unwrap();
                 let mut body = body.to_owned();
-                if let Ok(Value::Object(mut refusal)) = serde_json::from_str(&body)
-                    && let Some(error) = refusal.get("error").and_then(Value::as_str).map(str::to_owned)
-                {
-                    let hint = refusal.get("hint").and_then(Value::as_str).map(str::to_owned);
-                    refusal["error"] = json!(PROBLEM);
-                    refusal["details"] = json!(PROBLEM);
-                    if hint.is_some() {
-                        refusal["hint"] = json!(HINT);
-                    }
-                    body = Value::from(refusal).to_string();
-                    sender.send((error, hint)).unwrap();
+                if let Ok(mut json) = serde_json::from_str(&body) {
+                    alter(&mut json);
+                    body = json.to_string();
                 }
                 let kept = head.lines().filter(|line| {
                     let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
@@ -46,7 +37,24 @@ fn rewording_proxy(to: u16) -> (u16, std::sync::mpsc::Receiver<(String, Option<S
             });
         }
     });
-    (port, receiver)
+    port
+}
+
+/// Replaces the sentences of each refusal, and notes what it replaced.
+fn rewording_proxy(to: u16) -> (u16, std::sync::mpsc::Receiver<(String, Option<String>)>) {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let reword = move |answer: &mut Value| {
+        let Some(refusal) = answer.as_object_mut() else { return };
+        let Some(error) = refusal.get("error").and_then(Value::as_str).map(str::to_owned) else { return };
+        let hint = refusal.get("hint").and_then(Value::as_str).map(str::to_owned);
+        refusal["error"] = json!(PROBLEM);
+        refusal["details"] = json!(PROBLEM);
+        if hint.is_some() {
+            refusal["hint"] = json!(HINT);
+        }
+        sender.send((error, hint)).unwrap();
+    };
+    (altering_proxy(to, reword), receiver)
 }
 
 /// A request or an answer, head and body.

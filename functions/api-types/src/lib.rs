@@ -10,6 +10,7 @@ mod error;
 mod execution;
 mod execution_id;
 pub mod fargate;
+pub mod frame;
 pub mod headers;
 mod health;
 mod image;

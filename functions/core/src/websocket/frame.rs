@@ -1,7 +1,10 @@
 //! Writes the frames that viewers receive. Existing clients print any other frame as a blank line, so no other is sent unless the viewer
 //! asks for it.
 
-use runvoy_api_types::Ending;
+use runvoy_api_types::{
+    Ending,
+    frame::{EXECUTION_COMPLETED, TypedFrame},
+};
 use serde::Serialize;
 
 use crate::{Result, execution::Status, logs::LogEvent};
@@ -10,34 +13,20 @@ use crate::{Result, execution::Status, logs::LogEvent};
 /// Gateway quotas": WebSocket frame size). A line that is longer is a frame of its own, of 128 KB at most (message payload size).
 const MAX_BATCH: usize = 32 * 1024;
 
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-enum Control {
-    Disconnect {
-        reason: &'static str,
-    },
-    Status {
-        status: Status,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        exit_code: Option<i32>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        ending: Option<Ending>,
-    },
-}
-
 /// The last frame of a connection.
 pub(super) fn disconnect() -> Result<String> {
-    json(&Control::Disconnect { reason: "execution_completed" })
+    json(&TypedFrame::Disconnect { reason: EXECUTION_COMPLETED.to_owned() })
 }
 
 /// The execution's status, for viewers that asked for it.
 pub(super) fn status(status: Status, exit_code: Option<i32>) -> Result<String> {
-    json(&Control::Status { status, exit_code, ending: None })
+    json(&TypedFrame::Status { status: status.to_string(), exit_code, ending: None })
 }
 
 /// The end of the command, whose task goes on for a moment, for viewers that asked for the status. It comes after the last line.
 pub(super) fn ending(status: Status, exit_code: i32) -> Result<String> {
-    json(&Control::Status { status, exit_code: None, ending: Some(Ending { exit_code, at: None }) })
+    let ending = Some(Ending { exit_code, at: None });
+    json(&TypedFrame::Status { status: status.to_string(), exit_code: None, ending })
 }
 
 /// A frame of lines.
