@@ -53,6 +53,12 @@ impl MovedClock {
         self.0.fetch_add(time.as_secs(), Ordering::Relaxed);
     }
 
+    /// Moves to a second after the next full hour.
+    pub fn move_to_next_hour(&self) {
+        let since = self.now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        self.move_on(Duration::from_secs(3600 - since % 3600 + 1));
+    }
+
     /// Settings of a system that has this clock.
     pub fn settings(&self) -> Settings {
         Settings { clock: Some(SharedTimeSource::new(self.clone())), ..Settings::ephemeral() }

@@ -1,8 +1,8 @@
 //! Schedules: what is refused, when they run, and that each time runs once.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use aws_smithy_async::time::{SharedTimeSource, TimeSource as _};
+use aws_smithy_async::time::SharedTimeSource;
 use local_shim::{Settings, aws::faults::Fault};
 use serde_json::{Value, json};
 
@@ -34,12 +34,6 @@ async fn moved() -> (System, MovedClock) {
     (System::start_with(settings).await, clock)
 }
 
-/// Moves a clock to a second after the next full hour.
-fn to_next_hour(clock: &MovedClock) {
-    let since = clock.now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    clock.move_on(Duration::from_secs(3600 - since % 3600 + 1));
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rate_begins_at_once_and_its_run_is_an_execution() {
     let system = System::start().await;
@@ -66,7 +60,7 @@ async fn each_time_of_a_cron_expression_runs_once_however_often_it_is_delivered(
     let (system, clock) = moved().await;
     let admin = &system.admin;
     create(admin, &json!({"name": "hourly", "cron": "0 * * * *", "run": {"command": "true"}})).await;
-    to_next_hour(&clock);
+    clock.move_to_next_hour();
     let shown = after_times(admin, "hourly", 1).await;
     let scheduled = shown["recent"][0]["scheduled_at"].as_str().unwrap().to_owned();
     assert!(scheduled.ends_with(":00:00.000Z"), "{scheduled}");
@@ -82,7 +76,7 @@ async fn each_time_of_a_cron_expression_runs_once_however_often_it_is_delivered(
     let again = after_times(admin, "hourly", 1).await;
     assert_eq!(again["last_execution_id"], shown["last_execution_id"]);
     assert_eq!(admin.get("/executions").await.json().as_array().unwrap().len(), 1);
-    to_next_hour(&clock);
+    clock.move_to_next_hour();
     let twice = after_times(admin, "hourly", 2).await;
     assert_ne!(twice["last_execution_id"], shown["last_execution_id"]);
     // The port takes no such event without an admin's key.
@@ -103,7 +97,7 @@ async fn a_paused_schedule_does_not_run_and_goes_on_when_it_is_resumed() {
     system.shim.events_handled().await;
     assert_eq!(admin.get("/schedules/hourly").await.json()["schedule"]["recent"], Value::Null);
     assert_eq!(admin.put("/schedules/hourly", &json!({"enabled": true})).await.status, 200);
-    to_next_hour(&clock);
+    clock.move_to_next_hour();
     after_times(admin, "hourly", 1).await;
     let run = admin.post("/schedules/hourly/run", &Value::Null).await;
     assert_eq!(run.status, 202, "{}", run.text);
@@ -179,7 +173,7 @@ async fn a_revoked_owner_pauses_the_schedule_visibly_and_a_run_that_cannot_start
     assert_eq!(admin.post("/secrets", &secret).await.status, 201);
     create(&ada, &json!({"name": "hers", "cron": "0 * * * *", "run": {"command": "true", "secrets": ["key"]}})).await;
     assert_eq!(admin.delete("/secrets/key").await.status, 200);
-    to_next_hour(&clock);
+    clock.move_to_next_hour();
     let shown = after_times(admin, "hers", 1).await;
     let failed = admin.get(&format!("/executions/{}", shown["last_execution_id"].as_str().unwrap())).await.json();
     assert_eq!((&failed["status"], &failed["source"]), (&json!("FAILED"), &json!("schedule:hers")), "{failed}");
@@ -195,7 +189,7 @@ async fn a_revoked_owner_pauses_the_schedule_visibly_and_a_run_that_cannot_start
     assert_eq!((&back["enabled"], &back["paused_reason"]), (&json!(true), &Value::Null), "{back}");
     assert!(back["next_at"].is_string(), "{back}");
     assert_eq!(admin.post("/users/revoke", &json!({"email": "ada@example.com"})).await.status, 200);
-    to_next_hour(&clock);
+    clock.move_to_next_hour();
     after_times(admin, "hers", 2).await;
     system.shim.events_handled().await;
     let paused = admin.get("/schedules/hers").await.json()["schedule"].clone();
@@ -204,7 +198,7 @@ async fn a_revoked_owner_pauses_the_schedule_visibly_and_a_run_that_cannot_start
     // An admin who says what it runs runs it with rights of their own.
     let taken = admin.put("/schedules/hers", &json!({"run": {"command": "true"}, "enabled": true})).await;
     assert_eq!(taken.json()["schedule"]["runs_as"], "admin@runvoy.local", "{}", taken.text);
-    to_next_hour(&clock);
+    clock.move_to_next_hour();
     let shown = after_times(admin, "hers", 3).await;
     admin.wait_for(shown["recent"][0]["execution_id"].as_str().unwrap(), "SUCCEEDED").await;
     system.shim.shut_down().await;

@@ -3,6 +3,7 @@
 mod channels;
 mod create;
 mod delivery;
+mod events;
 mod slow_receivers;
 
 use std::time::Duration;
