@@ -29,6 +29,8 @@ pub struct Settings {
     table: String,
     batch_size: usize,
     retries: u32,
+    /// Tells whether a batch is halved when the function fails for it as a whole.
+    halves: bool,
     /// Batches that are handled at the same time, for all keys.
     lanes: usize,
     /// Patterns of which a record must match one. Without any, all records are sent.
@@ -55,6 +57,7 @@ impl Settings {
             table: table.to_owned(),
             batch_size: number("BatchSize").and_then(|size| usize::try_from(size).ok()).unwrap_or(100),
             retries: number("MaximumRetryAttempts").and_then(|count| u32::try_from(count).ok()).unwrap_or(10),
+            halves: properties["BisectBatchOnFunctionError"] == true,
             lanes: SHARDS
                 * number("ParallelizationFactor").and_then(|factor| factor.try_into().ok()).unwrap_or(1).max(1),
             filters,
@@ -116,7 +119,7 @@ async fn follow_lane(
     let mut records = Vec::new();
     while lane.recv_many(&mut records, settings.batch_size).await > 0 {
         let numbers: Vec<i64> = records.iter().map(stream::number).collect();
-        deliver(&function, std::mem::take(&mut records), settings.retries).await;
+        deliver(&function, std::mem::take(&mut records), &settings).await;
         numbers.into_iter().for_each(|number| progress.end(number));
     }
 }
@@ -153,24 +156,37 @@ impl Progress {
 }
 
 /// Delivers records until each is handled or given up. When some fail, those from the first of them on are delivered again ("Reporting batch
-/// item failures").
-async fn deliver(function: &Function, mut records: Vec<Value>, retries: u32) {
-    for attempt in 0..=retries {
+/// item failures"). When the function fails, each half of the records is delivered alone, which is no retry, so that one record that can
+/// never be handled takes no other with it ("Using AWS Lambda with Amazon DynamoDB", `BisectBatchOnFunctionError`).
+async fn deliver(function: &Function, records: Vec<Value>, settings: &Settings) {
+    // The last comes first.
+    let mut waiting = vec![(records, 0)];
+    while let Some((mut records, attempt)) = waiting.pop() {
         let payload = json!({"Records": records}).to_string().into_bytes();
-        match function.deliver(&request_id(), payload, attempt == retries).await {
+        match function.deliver(&request_id(), payload, attempt == settings.retries).await {
             Ok(answer) => {
                 let failed = failures(&answer);
                 let is_failed = |record: &Value| failed.iter().any(|one| record["dynamodb"]["SequenceNumber"] == **one);
                 match records.iter().position(is_failed) {
                     Some(first) => drop(records.drain(..first)),
-                    None => return,
+                    None => continue,
                 }
+            }
+            Err(error) if settings.halves && records.len() > 1 => {
+                tracing::warn!(%error, records = records.len(), "records of a stream failed, and are halved");
+                let second = records.split_off(records.len() / 2);
+                waiting.extend([(second, attempt), (records, attempt)]);
+                continue;
             }
             Err(error) => tracing::warn!(%error, "records of a stream failed"),
         }
+        if attempt == settings.retries {
+            tracing::error!(records = records.len(), "records of a stream were given up");
+            continue;
+        }
         tokio::time::sleep(RETRY_AFTER * (attempt + 1)).await;
+        waiting.push((records, attempt + 1));
     }
-    tracing::error!(records = records.len(), "records of a stream were given up");
 }
 
 fn failures(answer: &[u8]) -> Vec<String> {
@@ -186,10 +202,13 @@ mod tests {
     use super::*;
     use crate::{
         aws::dynamodb::DynamoDb,
+        lambda::FunctionError,
         stack::{FunctionSettings, Stack},
     };
 
     const TABLE: &str = "runvoy-local-websocket-connections";
+    /// The place that says that the function fails for the batch as a whole.
+    const FUNCTION_FAILS: usize = usize::MAX;
 
     /// Follows the table's stream with a function that gets the keys of each batch and returns the places in it that failed.
     fn follow(
@@ -213,13 +232,20 @@ mod tests {
                 let failed = handle(records.iter().map(key).collect());
                 async move {
                     let failure = |at: usize| json!({"itemIdentifier": records[at]["dynamodb"]["SequenceNumber"]});
-                    let failures: Vec<Value> = failed.await.into_iter().map(failure).collect();
+                    let failed = failed.await;
+                    if failed == [FUNCTION_FAILS] {
+                        let error_type = "T".to_owned();
+                        return Err(FunctionError { error_type, message: "planted".to_owned() });
+                    }
+                    let failures: Vec<Value> = failed.into_iter().map(failure).collect();
                     Ok(json!({"batchItemFailures": failures}).to_string().into_bytes())
                 }
                 .boxed()
             }),
         );
-        let properties = json!({"BatchSize": 3, "ParallelizationFactor": "2"});
+        let properties = json!({
+            "BatchSize": 3, "ParallelizationFactor": "2", "BisectBatchOnFunctionError": true, "MaximumRetryAttempts": 1,
+        });
         let stream = dynamodb.follow_from_oldest(TABLE).unwrap();
         tokio::spawn(run(function, stream, Settings::from_template(&properties)))
     }
@@ -276,6 +302,33 @@ mod tests {
             }
             assert!(order.is_sorted(), "{execution}: {order:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_record_for_which_the_function_always_fails_takes_no_other_with_it() {
+        let stack = Stack::bundled(&Default::default()).unwrap();
+        let dynamodb = DynamoDb::open(None, &stack, false).unwrap();
+        (0..3).for_each(|number| put(&dynamodb, "one", number));
+        let (delivered, mut batches) = mpsc::unbounded_channel();
+        let following = follow(&dynamodb, move |batch| {
+            let numbers: Vec<u32> = batch.into_iter().map(|(_, number)| number).collect();
+            let fails = numbers.contains(&1);
+            delivered.send(numbers).unwrap();
+            std::future::ready(if fails { vec![FUNCTION_FAILS] } else { Vec::new() }).boxed()
+        });
+        // All three may come at once, or the first ones before the last.
+        let (mut alone, mut handled) = (0, std::collections::BTreeSet::new());
+        while alone < 2 || handled.len() < 2 {
+            let batch = batches.recv().await.unwrap();
+            if batch == [1] {
+                alone += 1;
+            } else if !batch.contains(&1) {
+                assert!(batch.iter().all(|number| handled.insert(*number)), "handled twice: {batch:?}");
+            }
+        }
+        put(&dynamodb, "one", 3);
+        assert_eq!(batches.recv().await.unwrap(), [3], "the record is given up after its one retry");
+        following.abort();
     }
 
     #[tokio::test]

@@ -118,6 +118,18 @@ fn many_viewers_of_one_log_have_each_line_once_and_soon_for_three_writes_a_batch
     assert!(outcome.violations.is_empty(), "{:#?}", outcome.violations);
 }
 
+#[test]
+fn viewers_who_connect_at_once_after_the_end_have_the_log_compared_once() {
+    let outcome = scenario::run_cohort();
+    assert!(outcome.violations.is_empty(), "{:#?}", outcome.violations);
+}
+
+#[test]
+fn a_lease_of_an_invocation_that_died_holds_up_no_other_event_and_is_taken_when_it_ends() {
+    let outcome = scenario::run_dead_leases();
+    assert!(outcome.violations.is_empty(), "{:#?}", outcome.violations);
+}
+
 /// The order and the number of lines must not rest on what AWS does not document.
 #[test]
 fn a_log_has_each_line_once_where_cloudwatch_names_lines_otherwise_than_its_subscription() {

@@ -15,7 +15,7 @@ use aws_sdk_apigatewaymanagement::{
     operation::{delete_connection::DeleteConnectionError, post_to_connection::PostToConnectionError},
     primitives::Blob,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     connection::{self, Connection, ConnectionKey, HANDSHAKE},
@@ -38,7 +38,10 @@ pub(super) const TURN: Duration = Duration::from_secs(10);
 const TURN_OF_ONE: Duration = Duration::from_secs(2);
 /// The time after which a viewer that takes no frame is closed.
 const PATIENCE_WITH_STUCK: Duration = Duration::from_secs(10);
-/// The first and the longest pause between two looks at a lease that another invocation holds.
+/// The time that an invocation watches a lease that another one holds. It is longer than the 2 seconds after which a holder renews it, and
+/// short, because other events of the lane wait meanwhile.
+pub(super) const WATCH: Duration = Duration::from_millis(2500);
+/// The first and the longest pause between two looks at such a lease.
 pub(super) const LEASE_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// The first and the longest pause while the handshake of a new viewer may not be over.
 const HANDSHAKE_PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
@@ -51,13 +54,15 @@ const POST_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration:
 
 /// Sends a viewer the lines that it lacks, or makes sure that another invocation does. The holder of a lease renews it every 2
 /// seconds and looks for new lines after it releases it, so a lease that changes has a live holder, and nothing is left to do. A
-/// lease that stays the same until it ends belongs to an invocation that died, and is taken over.
+/// lease that stays the same may belong to an invocation that died. Then the viewer is handed over, and an event of its own comes back
+/// until the lease has ended and can be taken.
 ///
 /// # Errors
 /// [`Error::Aws`], so that the viewer's event is delivered again.
 pub async fn deliver(app: &App, key: &ConnectionKey, head: &LogHead) -> Result<()> {
     let mut first_seen = None;
     let mut pauses = Backoff::new(LEASE_PAUSES);
+    let gives_up = app.now() + WATCH;
     loop {
         match deliver_once(app, key, head).await? {
             Delivery::Done => return Ok(()),
@@ -65,9 +70,13 @@ pub async fn deliver(app: &App, key: &ConnectionKey, head: &LogHead) -> Result<(
                 if *first_seen.get_or_insert_with(|| holder.clone()) != holder {
                     return Ok(());
                 }
+                if app.now() >= gives_up {
+                    return hand_over::of_viewer(app, key).await.map(drop);
+                }
             }
         }
-        pauses.wait(app).await;
+        let left = gives_up.duration_since(app.now()).max(SignedDuration::ZERO).unsigned_abs();
+        app.sleep(pauses.take(app).min(left)).await;
     }
 }
 

@@ -11,6 +11,7 @@
 //! renewed since it was read.
 
 use std::{
+    collections::HashSet,
     future::poll_fn,
     pin::pin,
     sync::{
@@ -50,6 +51,11 @@ use crate::{
 
 /// Members to which one invocation sends at the same time.
 const CONCURRENCY: usize = 128;
+/// Members whose connections are closed in each [`CLOSING_PAUSE`] after the end of a log. Each connection that closes invokes the function
+/// once more, for `$disconnect`, and a new account may have as few as 10 invocations at the same time ("Lambda quotas").
+const CLOSED_AT_ONCE: usize = 100;
+/// The time between the beginnings of two passes that close connections.
+const CLOSING_PAUSE: Duration = Duration::from_millis(500);
 /// The time after which the lease is renewed.
 const RENEWAL: Duration = Duration::from_secs(2);
 
@@ -95,6 +101,12 @@ pub async fn wake(app: &App, id: &ExecutionId) -> Result<()> {
                 .filter(is_served_alone)
                 .map(|viewer| viewer.connection.key)
                 .collect()
+        }
+        Wake::HeldInSilence => {
+            // The event of this hand-over comes back here, until the lease has ended and can be taken.
+            let viewers = connection::of_execution(app, id).await?;
+            let keys: Vec<ConnectionKey> = viewers.into_iter().map(|viewer| viewer.connection.key).collect();
+            return hand_over::of_fan_out(app, &keys).await;
         }
         Wake::NotWatched => return Ok(()),
     };
@@ -142,6 +154,8 @@ struct FanOut<'a> {
 /// The end of a pass: all members have everything up to the head's position.
 struct Passed {
     viewers: Vec<ConnectionKey>,
+    /// Tells whether members are left whose connections are to be closed.
+    is_closing: bool,
     /// The viewers that other invocations serve.
     served_alone: Vec<ConnectionKey>,
 }
@@ -178,9 +192,13 @@ impl<'a> FanOut<'a> {
 
     async fn send_all(&self, fresh: &[Batch]) -> Result<Vec<ConnectionKey>> {
         loop {
-            let Passed { viewers, served_alone } = self.pass(fresh).await?;
+            let begun = self.app.now();
+            let Passed { viewers, is_closing, served_alone } = self.pass(fresh).await?;
             let head = self.head().clone();
-            if head.fan_position >= Some(head.sequence) {
+            if is_closing {
+                let taken = self.app.now().duration_since(begun).unsigned_abs();
+                self.app.sleep(CLOSING_PAUSE.saturating_sub(taken)).await;
+            } else if head.fan_position >= Some(head.sequence) {
                 match fan_out_lease::release(self.app, self.id, &head).await? {
                     Kept::Done | Kept::Lost => return Ok(served_alone),
                     Kept::Changed(newer) => {
@@ -203,7 +221,7 @@ impl<'a> FanOut<'a> {
         let (app, id) = (self.app, self.id);
         let head = self.head().clone();
         let viewers = connection::of_execution(app, id).await?;
-        let keys: Vec<ConnectionKey> = viewers.iter().map(|viewer| viewer.connection.key.clone()).collect();
+        let mut keys: Vec<ConnectionKey> = viewers.iter().map(|viewer| viewer.connection.key.clone()).collect();
         // The head has been read before the record, so a log that is complete is one of an execution with its end status.
         let record = if viewers.iter().any(|viewer| viewer.connection.status) {
             Some(execution::get(app, id).await?)
@@ -227,11 +245,12 @@ impl<'a> FanOut<'a> {
         let is_to_end = to >= head.sequence;
         let ending = head.ended_with.filter(|_| is_to_end);
         let is_over = head.complete && is_to_end;
+        let is_closing = is_over && members.len() > CLOSED_AT_ONCE;
         let mut frames = Frames::new(batches);
         let mut posts = Vec::with_capacity(members.len());
-        for member in members {
+        for (number, member) in members.into_iter().enumerate() {
             let frames = frames.of(&member)?;
-            let plan = Plan::new(&member, frames, execution, ending, is_over);
+            let plan = Plan::new(&member, frames, execution, ending, is_over && number < CLOSED_AT_ONCE);
             posts.push(pass::serve(app.clone(), member, plan, self.until.clone()));
         }
         let mut posts = stream::iter(posts).buffer_unordered(CONCURRENCY);
@@ -247,6 +266,10 @@ impl<'a> FanOut<'a> {
             }
         }
         connection::remove_all(app, &over).await?;
+        if !over.is_empty() {
+            let over: HashSet<&str> = over.iter().map(|key| key.connection_id.as_str()).collect();
+            keys.retain(|key| !over.contains(key.connection_id.as_str()));
+        }
         if let Some(error) = failed {
             return Err(error);
         }
@@ -257,11 +280,11 @@ impl<'a> FanOut<'a> {
         let mut known = self.head();
         known.fan_position = Some(to);
         known.fan_status = match execution.map(|execution| execution.status) {
-            Some(status) if is_over || !status.is_terminal() => Some(status),
+            Some(status) if is_over && !is_closing || !status.is_terminal() => Some(status),
             _ => known.fan_status,
         };
         known.fan_ending |= execution.is_some() && ending.is_some();
-        Ok(Passed { viewers: keys, served_alone })
+        Ok(Passed { viewers: keys, is_closing, served_alone })
     }
 
     /// The members at their positions, with the idle viewers that are taken in, and the viewers that other invocations serve. A viewer that
@@ -307,9 +330,12 @@ impl<'a> FanOut<'a> {
         for key in expired {
             hand_over::end(app, &key).await?;
         }
-        for key in lagging {
-            hand_over::of_viewer(app, &key).await?;
-        }
+        let handed_over: Vec<Result<bool>> = stream::iter(lagging)
+            .map(|key| async move { hand_over::of_viewer(app, &key).await })
+            .buffer_unordered(CONCURRENCY)
+            .collect()
+            .await;
+        handed_over.into_iter().collect::<Result<Vec<bool>>>()?;
         Ok((members, served_alone))
     }
 

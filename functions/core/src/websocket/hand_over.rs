@@ -38,26 +38,45 @@ pub(super) async fn of_fan_out(app: &App, viewers: &[ConnectionKey]) -> Result<(
 }
 
 /// Hands a viewer over to an event of its own: the mark makes the connections table's stream invoke the event processor, which
-/// Lambda repeats until the event is handled.
+/// Lambda repeats until the event is handled. `false` if the viewer has left.
 ///
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
-pub async fn of_viewer(app: &App, key: &ConnectionKey) -> Result<()> {
+pub(super) async fn of_viewer(app: &App, key: &ConnectionKey) -> Result<bool> {
     let update = app
         .aws
         .dynamodb
         .update_item()
         .table_name(&app.config.tables.websocket_connections)
         .set_key(Some(item_key(key)))
-        .update_expression("SET handed_over = :true REMOVE fan_out")
+        // The viewer may be handed over already, and an item that does not change makes no record of the stream.
+        .update_expression("SET handed_over = :true, handed_over_by = :mark REMOVE fan_out")
         .condition_expression("attribute_exists(connection_id)")
+        .expression_attribute_values(":mark", string(random_text::<6>()?))
         .expression_attribute_values(":true", AttributeValue::Bool(true));
     match table::write(app, || update.clone().send()).await {
-        Ok(_) => Ok(()),
-        // The viewer has left.
-        Err(error) if error.condition_failed() => Ok(()),
+        Ok(_) => Ok(true),
+        Err(error) if error.condition_failed() => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Hands one of these viewers of an execution over, or another of the execution's if they have left.
+///
+/// # Errors
+/// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
+pub async fn of_one(app: &App, id: &ExecutionId, viewers: &[ConnectionKey]) -> Result<()> {
+    for key in viewers {
+        if of_viewer(app, key).await? {
+            return Ok(());
+        }
+    }
+    for viewer in of_execution(app, id).await? {
+        if of_viewer(app, &viewer.connection.key).await? {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 /// Ends the connections of viewers with these keys, which were revoked or deleted. The mark makes the connections table's stream invoke

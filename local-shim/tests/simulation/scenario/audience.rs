@@ -105,11 +105,21 @@ impl Simulation {
         self.print(&id, vec![last], &[]);
         self.task_stops(&id, "EssentialContainerExited", Some(0));
         self.world.wait(60_000).await;
+        let mut sent_off: Vec<u64> = Vec::new();
         for chain in self.seen.borrow_mut().iter_mut() {
-            chain.stayed = self.world.state().sockets[&chain.sessions[0]].closed;
+            let state = self.world.state();
+            let socket = &state.sockets[&chain.sessions[0]];
+            chain.stayed = socket.closed;
             if !chain.stayed {
                 self.violate(format!("{:?} was not sent off", chain.sessions));
             }
+            sent_off.extend(socket.frames.last().map(|(at, _)| *at));
+        }
+        // Each connection that closes invokes the function.
+        let at_once = sent_off.iter().map(|at| sent_off.iter().filter(|one| (*at..at + 400).contains(one)).count());
+        let at_once = at_once.max().unwrap_or_default();
+        if at_once > 100 {
+            self.violate(format!("{at_once} connections were closed at once"));
         }
         let (throttled, busiest) = {
             let state = self.world.state();

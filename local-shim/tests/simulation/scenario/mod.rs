@@ -4,6 +4,7 @@ mod audience;
 mod check;
 mod crowd;
 mod delivery;
+mod lanes;
 mod round_trips;
 pub mod scale;
 mod task;
@@ -48,6 +49,7 @@ use crate::{
 pub use self::{
     audience::{run_audience, run_stuck},
     crowd::run_crowd,
+    lanes::{run_cohort, run_dead_leases},
     round_trips::{CALL, round_trips},
 };
 use self::{
