@@ -1,11 +1,11 @@
 //! A deterministic simulation of everything that moves lines and states: the real handlers on the emulated AWS, on virtual
 //! time. Calls fail or kill their handler. Deliveries come late, twice, in another order or not at all. Viewers connect, read
-//! slowly, and leave.
+//! slowly, and leave. Runs hold locks, and wait in line for them.
 //!
 //! A seed decides all of that, so a seed that breaks the promise is printed and can be replayed exactly.
 //!
-//! `SEEDS=0..10000 cargo test --release -p local-shim --test simulation seeds -- --nocapture` runs more seeds, and `SEEDS=4711`
-//! prints what happens in one.
+//! `SEEDS=0..10000 cargo test --release -p local-shim --test simulation for_all_seeds -- --nocapture` runs more seeds of both kinds, and
+//! `SEEDS=4711` prints what happens in one.
 
 #![allow(unreachable_pub, reason = "no crate uses a test program")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
@@ -34,9 +34,11 @@ use scenario::Outcome;
 
 /// The seeds that run when `SEEDS` is not set.
 const SEEDS: Range<u64> = 0..200;
+/// Those of the locks.
+const LOCK_SEEDS: Range<u64> = 0..20;
 
-fn wanted() -> Range<u64> {
-    let Ok(text) = std::env::var("SEEDS") else { return SEEDS };
+fn wanted(otherwise: Range<u64>) -> Range<u64> {
+    let Ok(text) = std::env::var("SEEDS") else { return otherwise };
     let number = |text: &str| text.trim().parse::<u64>().expect("SEEDS is a number or a range such as 0..10000");
     match text.split_once("..") {
         Some((from, to)) => number(from)..number(to),
@@ -44,8 +46,11 @@ fn wanted() -> Range<u64> {
     }
 }
 
+/// Plays one seed.
+type Play = fn(u64, Option<Planted>) -> Outcome;
+
 /// Runs these seeds, or one in `step` of them, on all cores, until one breaks the promise.
-fn first_broken(seeds: Range<u64>, step: u64, planted: Option<Planted>) -> Option<(u64, Outcome)> {
+fn first_broken(play: Play, seeds: Range<u64>, step: u64, planted: Option<Planted>) -> Option<(u64, Outcome)> {
     let next = AtomicU64::new(seeds.start);
     let broken: Mutex<Option<(u64, Outcome)>> = Mutex::new(None);
     let started = Instant::now();
@@ -57,7 +62,7 @@ fn first_broken(seeds: Range<u64>, step: u64, planted: Option<Planted>) -> Optio
                     if seed >= seeds.end || broken.lock().unwrap().is_some() {
                         return;
                     }
-                    let outcome = scenario::run(seed, planted);
+                    let outcome = play(seed, planted);
                     let done = seed - seeds.start;
                     if done > 0 && done.is_multiple_of(1000) {
                         println!("{done} seeds in {:.0} s", started.elapsed().as_secs_f64());
@@ -74,16 +79,25 @@ fn first_broken(seeds: Range<u64>, step: u64, planted: Option<Planted>) -> Optio
 
 #[test]
 fn the_promise_holds_for_all_seeds() {
-    let seeds = wanted();
-    let alone = seeds.end - seeds.start == 1;
-    if let Some((seed, outcome)) = first_broken(seeds, 1, None) {
+    holds_for(scenario::run, wanted(SEEDS));
+}
+
+#[test]
+fn a_lock_has_no_more_holders_than_slots_and_goes_to_the_first_in_line_for_all_seeds() {
+    holds_for(scenario::run_locks, wanted(LOCK_SEEDS));
+}
+
+/// Plays these seeds, and tells the story of one that breaks the promise, or of one that is wanted alone.
+fn holds_for(play: Play, seeds: Range<u64>) {
+    let (first, alone) = (seeds.start, seeds.end - seeds.start == 1);
+    if let Some((seed, outcome)) = first_broken(play, seeds, 1, None) {
         for line in &outcome.story {
             println!("{line}");
         }
         panic!("seed {seed} breaks the promise: {:#?}\nSEEDS={seed} tells it again", outcome.violations);
     }
     if alone {
-        for line in scenario::run(wanted().start, None).story {
+        for line in play(first, None).story {
             println!("{line}");
         }
     }
@@ -135,7 +149,7 @@ fn a_lease_of_an_invocation_that_died_holds_up_no_other_event_and_is_taken_when_
 fn a_log_has_each_line_once_where_cloudwatch_names_lines_otherwise_than_its_subscription() {
     // In calm seeds, the subscription delivers every line.
     let seeds = 0..30 * scenario::CALM;
-    if let Some((seed, outcome)) = first_broken(seeds, scenario::CALM, Some(Planted::OtherIds)) {
+    if let Some((seed, outcome)) = first_broken(scenario::run, seeds, scenario::CALM, Some(Planted::OtherIds)) {
         panic!("seed {seed}: {:#?}", outcome.violations);
     }
 }
@@ -200,12 +214,18 @@ fn is_found(planted: Planted) {
         | Planted::FanOutLeaseIgnored
         | Planted::PostAbandoned
         | Planted::StragglerUnwritten
+        | Planted::SlotUnchecked
+        | Planted::ReleaseForgotten
         | Planted::OtherIds => 1,
     };
-    let Some((seed, _)) = first_broken(0..400 * step, step, Some(planted)) else {
+    let play = match planted {
+        Planted::SlotUnchecked | Planted::ReleaseForgotten => scenario::run_locks,
+        _ => scenario::run,
+    };
+    let Some((seed, outcome)) = first_broken(play, 0..400 * step, step, Some(planted)) else {
         panic!("{planted:?} was not noticed");
     };
-    println!("{planted:?} is noticed by seed {seed}");
+    println!("{planted:?} is noticed by seed {seed}: {:?}", outcome.violations.first());
 }
 
 #[test]
@@ -266,4 +286,14 @@ fn a_straggler_that_is_not_written_is_found() {
 #[test]
 fn forgotten_progress_is_found() {
     is_found(Planted::ProgressForgotten);
+}
+
+#[test]
+fn a_lock_that_is_taken_without_a_look_at_its_slots_is_found() {
+    is_found(Planted::SlotUnchecked);
+}
+
+#[test]
+fn a_lock_that_is_not_given_back_is_found() {
+    is_found(Planted::ReleaseForgotten);
 }

@@ -33,6 +33,10 @@ pub enum Planted {
     PostAbandoned,
     /// A viewer that takes too long is not written as a viewer of its own before the fan-out's position moves.
     StragglerUnwritten,
+    /// A lock is taken without a look at its slots in the transaction.
+    SlotUnchecked,
+    /// The end of an execution does not give its locks back.
+    ReleaseForgotten,
     /// No fault of the handlers, which must bear it: CloudWatch shows each line under another id than its subscription did.
     OtherIds,
 }
@@ -40,6 +44,9 @@ pub enum Planted {
 impl World {
     /// Changes a call as the planted fault would.
     pub(super) fn spoil_request(&self, operation: &str, body: &mut Vec<u8>) {
+        if self.planted() == Some(Planted::ReleaseForgotten) && operation == "TransactWriteItems" {
+            forget_release(body);
+        }
         let change: (&str, &str, &str) = match self.planted() {
             Some(Planted::LeaseIgnored) => {
                 ("UpdateItem", "lease_until < :now", "lease_until < :now OR lease_until > :now")
@@ -57,6 +64,9 @@ impl World {
                 "attribute_exists(execution_id) AND #status IN (",
                 "attribute_exists(execution_id) OR #status IN (",
             ),
+            Some(Planted::SlotUnchecked) => {
+                ("TransactWriteItems", "held < slots AND waiting = :zero", "held >= :zero AND waiting = :zero")
+            }
             Some(Planted::NotHandedOver) => ("UpdateItem", "handed_over = :true", "let_go = :true"),
             Some(Planted::ProgressForgotten) => ("UpdateItem", "last_event_id = :last", "some_line = :last"),
             _ => return,
@@ -95,5 +105,17 @@ impl World {
             }
             _ => {}
         }
+    }
+}
+
+/// Takes the changes of locks out of the transaction that ends an execution.
+fn forget_release(body: &mut Vec<u8>) {
+    let mut request: Value = serde_json::from_slice(body).unwrap();
+    let writes = request["TransactItems"].as_array_mut().unwrap();
+    let ends = |write: &Value| write["Update"]["ExpressionAttributeValues"][":locks_held"].is_object();
+    if writes.iter().any(ends) {
+        let is_of_locks = |change: &Value| change["TableName"].as_str().is_some_and(|table| table.ends_with("-locks"));
+        writes.retain(|write| !write.as_object().unwrap().values().any(is_of_locks));
+        *body = request.to_string().into_bytes();
     }
 }

@@ -60,6 +60,8 @@ pub struct State {
     specs: BTreeMap<String, TaskSpec>,
     /// The number of calls of each operation.
     calls: BTreeMap<String, u64>,
+    /// The number of DynamoDB's calls that may have written.
+    pub writes: u64,
     /// The number of times that CloudWatch Logs was asked for lines, with the calls that exceeded the quota.
     pub reads_of_logs: u64,
     pub sockets: BTreeMap<String, Socket>,
@@ -104,6 +106,7 @@ impl World {
             let_go: HashSet::new(),
             specs: BTreeMap::new(),
             calls: BTreeMap::new(),
+            writes: 0,
             reads_of_logs: 0,
             sockets: BTreeMap::new(),
             units: None,
@@ -247,6 +250,8 @@ impl World {
         {
             let mut state = self.state();
             state.reads_of_logs += u64::from(service == "logs");
+            state.writes +=
+                u64::from(service == "dynamodb" && !["GetItem", "Query", "Scan", "BatchGetItem"].contains(&operation));
             *state.calls.entry(format!("{service}:{operation}")).or_default() += 1;
         }
         if let Err(refused) = self.0.quotas.take_at(&format!("{service}:{operation}"), now) {

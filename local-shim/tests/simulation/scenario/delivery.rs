@@ -65,7 +65,7 @@ impl Simulation {
     }
 
     pub(super) fn tell_task(self: &Rc<Self>, id: &str, status: &str, event: &Value) {
-        for delay in self.deliveries(60) {
+        for delay in self.deliveries(self.lost_events) {
             self.deliver(format!("{status} of {id}"), event.clone(), delay);
         }
     }

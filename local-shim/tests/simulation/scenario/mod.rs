@@ -5,6 +5,7 @@ mod check;
 mod crowd;
 mod delivery;
 mod lanes;
+mod locks;
 mod round_trips;
 pub mod scale;
 mod task;
@@ -50,6 +51,7 @@ pub use self::{
     audience::{run_audience, run_stuck},
     crowd::run_crowd,
     lanes::{run_cohort, run_dead_leases},
+    locks::run_locks,
     round_trips::{CALL, round_trips},
 };
 use self::{
@@ -77,9 +79,20 @@ fn play<F: Future<Output = ()> + 'static>(
     set_up: impl FnOnce(&mut Simulation),
     main: impl FnOnce(Rc<Simulation>) -> F,
 ) -> Outcome {
+    play_limited(seed, planted, None, set_up, main)
+}
+
+/// As [`play`], in an account with a limit of running executions.
+fn play_limited<F: Future<Output = ()> + 'static>(
+    seed: u64,
+    planted: Option<Planted>,
+    max_running: Option<u32>,
+    set_up: impl FnOnce(&mut Simulation),
+    main: impl FnOnce(Rc<Simulation>) -> F,
+) -> Outcome {
     let clock = Clock::new();
     let mut pool = LocalPool::new();
-    let mut simulation = Simulation::new(seed, &clock, pool.spawner(), planted);
+    let mut simulation = Simulation::new(seed, &clock, pool.spawner(), planted, max_running);
     set_up(&mut simulation);
     let simulation = Rc::new(simulation);
     clock.run(&mut pool, main(simulation.clone()));
@@ -97,6 +110,8 @@ struct Simulation {
     spawner: LocalSpawner,
     /// A seed without faults, repeats and long delays: everything is delivered once, and soon.
     calm: bool,
+    /// Of a thousand events of tasks, so many are lost where it is not calm.
+    lost_events: u64,
     /// Tells whether a line must reach its viewers within seconds.
     prompt: bool,
     /// How many invocations may run at the same time, and how many do.
@@ -114,10 +129,17 @@ struct Simulation {
 }
 
 impl Simulation {
-    fn new(seed: u64, clock: &Clock, spawner: LocalSpawner, planted: Option<Planted>) -> Self {
+    fn new(
+        seed: u64,
+        clock: &Clock,
+        spawner: LocalSpawner,
+        planted: Option<Planted>,
+        max_running: Option<u32>,
+    ) -> Self {
         let stack = Stack::bundled(&BTreeMap::new()).unwrap();
         let settings = stack.function("EventProcessor").unwrap();
         let variables = |name: &str| match name {
+            "RUNVOY_MAX_RUNNING" => max_running.map(|most| most.to_string()),
             "RUNVOY_WEBSOCKET_API_ENDPOINT" => Some("http://simulated/ws".to_owned()),
             name => settings.environment.get(name).cloned(),
         };
@@ -169,6 +191,7 @@ impl Simulation {
             key: ApiKey::generate().unwrap(),
             spawner,
             calm,
+            lost_events: 60,
             prompt: calm,
             concurrency: usize::MAX,
             running: Cell::new(0),

@@ -1,0 +1,366 @@
+//! Plays runs that hold locks and wait in line for them. After each change of the locks table, checks that no lock has more holders than
+//! slots, that the first in line is the first to get it, and that no slot stays free while an execution waits for it.
+
+use runvoy_core::execution::Attempt;
+
+use super::*;
+
+/// The locks of a seed.
+const NAMES: [&str; 2] = ["a", "b"];
+/// Milliseconds between two sweeps.
+const SWEEP_EVERY: u64 = 60_000;
+/// Milliseconds after which a slot that is free for an execution is taken, where nothing fails.
+const SOON: u64 = 1000;
+/// The same after any single fault: until the next sweep, with 10 seconds for its calls and for the indexes that it reads.
+const AFTER_ONE_FAULT: u64 = SWEEP_EVERY + 10_000;
+/// Milliseconds after which a seed is over, whether or not all executions have ended.
+const LONGEST: u64 = 1_200_000;
+/// Milliseconds for which the sweep lets an invocation start a task that it may be starting.
+const START_TAKES: u64 = 20_000;
+
+/// Plays a seed. One in [`CALM`] is without faults, half of the others have one, and the rest have many.
+pub fn run_locks(seed: u64, planted: Option<Planted>) -> Outcome {
+    let set_up = |simulation: &mut Simulation| (simulation.prompt, simulation.lost_events) = (false, 0);
+    // Each third seed has a limit of running executions, too.
+    let max_running = (seed % 3 == 1).then_some(2 + (seed % 2) as u32);
+    play_limited(seed, planted, max_running, set_up, Simulation::locks)
+}
+
+/// What the records of the locks table's stream have said, and since when something waits that need not.
+#[derive(Default)]
+struct Lines {
+    /// The places in each lock's line, with the execution of each.
+    waiting: BTreeMap<String, BTreeMap<String, String>>,
+    /// The places that were left last, by lock and execution. The records of one transaction come in any order.
+    left: BTreeMap<(String, String), String>,
+    /// Since when each of these lasts, in milliseconds.
+    since: BTreeMap<String, u64>,
+}
+
+/// An execution's record, as far as locks concern it.
+struct Seen {
+    id: String,
+    status: String,
+    locks: Vec<String>,
+    held: usize,
+    is_in_line: bool,
+    has_task: bool,
+}
+
+impl Seen {
+    fn has_ended(&self) -> bool {
+        ["SUCCEEDED", "FAILED", "STOPPED"].contains(&self.status.as_str())
+    }
+}
+
+impl Simulation {
+    async fn locks(self: Rc<Self>) {
+        self.prepare().await;
+        for name in NAMES {
+            let slots = json!({"slots": self.world.between(1, 3)});
+            let set = self.request("PUT", &format!("/locks/{name}"), &[], slots, false).await;
+            assert!(matches!(set, Some((200, ..))), "{set:?}");
+        }
+        let faults = match (self.calm, self.world.chance(500)) {
+            (true, _) => 0,
+            (false, true) => 1,
+            (false, false) => self.world.between(2, 12) as u32,
+        };
+        // Slow connections take longer than the second that is allowed where nothing fails.
+        self.world.state().latency = self.calm.then_some(4);
+        self.world.state().faults = faults;
+        let longest = match faults {
+            0 => Some(SOON),
+            1 => Some(AFTER_ONE_FAULT),
+            _ => None,
+        };
+        self.clone().follow_stream();
+        for background in [
+            self.clone().watch_lines(longest).boxed_local(),
+            self.clone().sweep().boxed_local(),
+            self.clone().start_tasks().boxed_local(),
+        ] {
+            self.spawner.spawn_local(background).unwrap();
+        }
+        for number in 0..self.world.between(4, 9) {
+            let simulation = self.clone();
+            self.work(async move { simulation.locked_run(number).await });
+        }
+        if self.world.chance(300) {
+            let simulation = self.clone();
+            self.work(async move { simulation.add_slot().await });
+        }
+        // Each execution ends, and gives back what it held.
+        for _ in 0..LONGEST / 500 {
+            self.world.wait(500).await;
+            if !self.violations.borrow().is_empty() {
+                return;
+            }
+            if self.busy.get() == 0 && self.executions().iter().all(Seen::has_ended) {
+                break;
+            }
+        }
+        for open in self.executions().iter().filter(|execution| !execution.has_ended()) {
+            self.violate(format!("{} stays {}", open.id, open.status));
+        }
+        // What the sweep frees was not given back with the end.
+        for item in self.items("locks") {
+            let (held, waiting) = (number(&item, "held"), number(&item, "waiting"));
+            if item["place"]["S"] != "#lock" || held + waiting > 0 {
+                self.violate(format!("after all ends, the locks have {item}"));
+            }
+        }
+    }
+
+    /// A run that needs one lock or both, and is sometimes killed.
+    async fn locked_run(self: Rc<Self>, number: u64) {
+        let world = &self.world;
+        // Some come at the same moment.
+        let at = world.between(0, 8000);
+        world.wait(if world.chance(500) { at - at % 4000 } else { at }).await;
+        let names: &[&str] = match world.between(0, 3) {
+            0 => &NAMES[1..],
+            1 => &NAMES,
+            _ => &NAMES[..1],
+        };
+        let waits = world.chance(850);
+        let body = json!({
+            "command": format!("command {number}"), "lock": names,
+            "on_conflict": if waits { "queue" } else { "refuse" },
+        });
+        let key = format!("key-{number}");
+        let mut id = None;
+        for _ in 0..14 {
+            let answer = self.request("POST", "/run", &[("idempotency-key", &key)], body.clone(), true).await;
+            match answer {
+                Some((202, started, _)) => {
+                    id = started["execution_id"].as_str().map(str::to_owned);
+                    break;
+                }
+                Some((409 | 429, ..)) if !waits => return,
+                Some((400..500, refused, _)) => return self.violate(format!("run {number} was refused: {refused}")),
+                _ => world.wait(1000).await,
+            }
+        }
+        let Some(id) = id else { return self.violate(format!("run {number} was never accepted")) };
+        world.tell(|| format!("run {number} of {names:?} is {id}"));
+        if world.chance(250) {
+            world.wait(world.between(0, 15_000)).await;
+            for _ in 0..3 {
+                let killed = self.request("DELETE", &format!("/executions/{id}"), &[], Value::Null, true).await;
+                world.tell(|| format!("{id} was killed: {killed:?}"));
+                if matches!(killed, Some((200 | 204 | 409, ..))) {
+                    break;
+                }
+                world.wait(500).await;
+            }
+        }
+    }
+
+    /// Gives a lock more slots while executions wait for it.
+    async fn add_slot(&self) {
+        self.world.wait(self.world.between(4000, 14_000)).await;
+        let set = self.request("PUT", "/locks/a", &[], json!({"slots": 4}), true).await;
+        self.world.tell(|| format!("a has another slot: {set:?}"));
+    }
+
+    async fn sweep(self: Rc<Self>) {
+        let sweep = json!({
+            "source": "aws.events", "detail-type": "Scheduled Event", "detail": {"runvoy_event": "sweep"},
+        });
+        self.world.wait(self.world.between(0, SWEEP_EVERY)).await;
+        loop {
+            self.deliver("the sweep".to_owned(), sweep.clone(), 0);
+            self.world.wait(SWEEP_EVERY).await;
+        }
+    }
+
+    /// Gives each task that ECS accepts a life.
+    async fn start_tasks(self: Rc<Self>) {
+        loop {
+            for id in self.world.tasks() {
+                if self.lives.borrow_mut().insert(id.clone()) {
+                    let simulation = self.clone();
+                    self.work(async move { simulation.locked_life(id).await });
+                }
+            }
+            self.world.wait(50).await;
+        }
+    }
+
+    /// A task from its start to its end. It prints its last line only.
+    async fn locked_life(self: Rc<Self>, id: String) {
+        let world = &self.world;
+        let group = world.logs().group(&self.app.config.log_group).unwrap().clone();
+        world.wait(world.between(0, 1500)).await;
+        if world.chance(60) {
+            return self.task_stops(&id, FAILED_TO_START, None);
+        }
+        for container in ["sidecar", "runner"] {
+            group.create_stream(&format!("task/{container}/{id}")).unwrap();
+        }
+        self.task_runs(&id);
+        for _ in 0..world.between(0, 30) {
+            if world.task(&id).desired_status == "STOPPED" {
+                break;
+            }
+            world.wait(200).await;
+        }
+        let exit_code = world.between(0, 1) as i32;
+        self.print(&id, vec![self.last_line(&id, exit_code)], &[]);
+        self.task_stops(&id, "EssentialContainerExited", Some(exit_code));
+    }
+
+    /// Checks after each change of the locks, and now and then.
+    async fn watch_lines(self: Rc<Self>, longest: Option<u64>) {
+        let mut stream = self.world.dynamodb().follow(&self.app.config.tables.locks).unwrap();
+        let mut lines = Lines::default();
+        let (mut seen, mut items, mut executions) = (u64::MAX, Vec::new(), Vec::new());
+        loop {
+            let records = futures_util::select_biased! {
+                records = stream.next(1000).boxed_local().fuse() => records.unwrap(),
+                () = self.world.wait(500).boxed_local().fuse() => Vec::new(),
+            };
+            for record in records {
+                self.check_order(&mut lines, &record);
+            }
+            let writes = self.world.state().writes;
+            if writes != seen {
+                (seen, items, executions) = (writes, self.items("locks"), self.executions());
+            }
+            self.check_holders(&items, &executions);
+            if let Some(longest) = longest {
+                self.check_waits(&mut lines, longest, &items, &executions);
+            }
+        }
+    }
+
+    /// Checks that the first in line is the first to get a lock, and that no execution passes the line.
+    fn check_order(&self, lines: &mut Lines, record: &Value) {
+        let key = &record["dynamodb"]["Keys"];
+        let (Some(name), Some(place)) = (key["name"]["S"].as_str(), key["place"]["S"].as_str()) else { return };
+        let id = place.rsplit('#').next().unwrap().to_owned();
+        let line = lines.waiting.entry(name.to_owned()).or_default();
+        let of_lock = (name.to_owned(), id.clone());
+        match (record["eventName"].as_str(), place.split('#').next()) {
+            (Some("INSERT"), Some("q")) => drop(line.insert(place.to_owned(), id)),
+            (Some("REMOVE"), Some("q")) => {
+                line.remove(place);
+                lines.left.insert(of_lock, place.to_owned());
+            }
+            (Some("INSERT"), Some("h")) => {
+                let own = line.iter().find(|(_, of)| **of == id).map(|(place, _)| place.clone());
+                let own = own.or_else(|| lines.left.remove(&of_lock));
+                let ahead: Vec<&String> =
+                    line.keys().filter(|place| own.as_ref().is_none_or(|own| *place < own)).collect();
+                self.world.tell(|| format!("{id} holds {name}, {} wait", line.len()));
+                if !ahead.is_empty() {
+                    self.violate(format!("{id} got lock {name} before {ahead:?}"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Checks that no lock has more holders, and no lock's executions more tasks, than slots, and that each holder may hold it.
+    fn check_holders(&self, items: &[Value], executions: &[Seen]) {
+        let tasks = self.world.tasks().into_iter().map(|id| self.world.task(&id));
+        let live: BTreeSet<String> = tasks
+            .filter(|task| task.last_status != "STOPPED")
+            .filter_map(|task| Attempt::parse(task.started_by.as_deref()?))
+            .map(|attempt| attempt.execution_id.to_string())
+            .collect();
+        for head in items.iter().filter(|item| item["place"]["S"] == "#lock") {
+            let name = head["name"]["S"].as_str().unwrap();
+            let claims = |kind: &str| -> Vec<&str> {
+                let places = items.iter().filter(|item| item["name"] == head["name"]);
+                places.filter_map(|item| item["place"]["S"].as_str()).filter(|place| place.starts_with(kind)).collect()
+            };
+            let (holders, places) = (claims("h#"), claims("q#"));
+            let (held, slots) = (number(head, "held"), number(head, "slots"));
+            if held > slots || holders.len() as u64 != held || places.len() as u64 != number(head, "waiting") {
+                self.violate(format!("{head} has {} holders and {} in line", holders.len(), places.len()));
+            }
+            let may_run =
+                |execution: &&Seen| execution.locks.iter().any(|lock| lock == name) && live.contains(&execution.id);
+            let running = executions.iter().filter(may_run).count() as u64;
+            if running > slots {
+                self.violate(format!("{running} tasks run with lock {name} of {slots} slots"));
+            }
+            for holder in holders {
+                let execution = executions.iter().find(|execution| holder.ends_with(&execution.id));
+                let may_hold = |execution: &Seen| {
+                    !execution.has_ended() && execution.locks.iter().take(execution.held).any(|lock| lock == name)
+                };
+                if !execution.is_some_and(may_hold) {
+                    self.violate(format!("{holder} holds lock {name} and may not"));
+                }
+            }
+        }
+    }
+
+    /// Checks that nothing waits for longer than it need.
+    fn check_waits(&self, lines: &mut Lines, longest: u64, items: &[Value], executions: &[Seen]) {
+        let mut lasting = Vec::new();
+        for head in items.iter().filter(|item| item["place"]["S"] == "#lock") {
+            let name = head["name"]["S"].as_str().unwrap();
+            let is_free = number(head, "held") < number(head, "slots");
+            if is_free && number(head, "waiting") > 0 {
+                lasting.push((format!("lock {name} has a free slot and a line"), longest));
+            }
+            for execution in executions {
+                let needs = execution.status == "QUEUED" && !execution.is_in_line;
+                if is_free && needs && execution.locks.get(execution.held).is_some_and(|lock| lock == name) {
+                    lasting
+                        .push((format!("{} is not in the line of lock {name}, which is free", execution.id), longest));
+                }
+            }
+        }
+        for execution in executions.iter().filter(|execution| execution.status == "STARTING" && !execution.has_task) {
+            let may_take = if self.calm { 2 * longest } else { longest + START_TAKES };
+            lasting.push((format!("{} has its locks and no task", execution.id), may_take));
+        }
+        let now = self.world.clock().millis();
+        lines.since.retain(|what, _| lasting.iter().any(|(lasts, _)| lasts == what));
+        for (what, longest) in lasting {
+            let since = *lines.since.entry(what.clone()).or_insert(now);
+            if now - since > longest {
+                self.violate(format!("{what} for {} ms", now - since));
+            }
+        }
+    }
+
+    fn executions(&self) -> Vec<Seen> {
+        let items = self.items("executions");
+        // An item without a status leads from a task to its execution.
+        let executions = items.iter().filter(|item| item["status"].is_object());
+        let text = |value: &Value| value["S"].as_str().unwrap_or_default().to_owned();
+        // Its place among those that may run is a lock that it takes last.
+        let limit = self.app.config.max_running.map(|_| "~running".to_owned());
+        let seen = |item: &Value| Seen {
+            id: text(&item["execution_id"]),
+            status: text(&item["status"]),
+            locks: item["lock"]["L"].as_array().into_iter().flatten().map(text).chain(limit.clone()).collect(),
+            held: number(item, "locks_held") as usize,
+            is_in_line: item["place"].is_object(),
+            has_task: item["task_id"].is_object(),
+        };
+        executions.map(seen).collect()
+    }
+
+    /// The items of a table as they are now, read without a call of the handlers.
+    fn items(&self, table: &str) -> Vec<Value> {
+        let tables = &self.app.config.tables;
+        let table = if table == "locks" { &tables.locks } else { &tables.executions };
+        let body = json!({"TableName": table}).to_string();
+        let now = Duration::from_millis(self.world.clock().millis());
+        let answer: Value =
+            serde_json::from_slice(&self.world.dynamodb().call_at("Scan", body.as_bytes(), now).body).unwrap();
+        answer["Items"].as_array().unwrap().clone()
+    }
+}
+
+/// The number in an attribute of an item; 0 if it has none.
+fn number(item: &Value, attribute: &str) -> u64 {
+    item[attribute]["N"].as_str().map_or(0, |number| number.parse().unwrap())
+}
