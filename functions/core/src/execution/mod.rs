@@ -2,6 +2,7 @@
 
 mod attempt;
 mod cost;
+pub(crate) mod entries;
 pub mod idempotency;
 mod kill;
 mod launch;

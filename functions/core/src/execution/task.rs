@@ -13,7 +13,7 @@ use super::{
     API, Asked, Attempt, Changed, ExecutionId, ExecutionRecord, Idempotency, NewExecution, Status, TaskId, TaskSize,
     TaskTimes, Transition,
     attempt::stop_unwanted,
-    cost,
+    cost, entries,
     outcome::Stop,
     overrides,
     record::{self, Located},
@@ -28,7 +28,6 @@ use crate::{
         ImageId,
         task_definition::{self, RUNNER, SIDECAR},
     },
-    run::entries,
 };
 
 /// Tags of a task, from which a record can be made that lacks.

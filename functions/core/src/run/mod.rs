@@ -6,7 +6,6 @@
 
 mod after;
 mod begin;
-pub(crate) mod entries;
 mod submit;
 mod sweep;
 mod take_locks;

@@ -4,7 +4,7 @@ use runvoy_api_types::Approvals;
 
 use super::{
     after::{self, Others},
-    begin, entries,
+    begin,
     take_locks::{self, Taken},
 };
 use crate::{
@@ -12,7 +12,8 @@ use crate::{
     audit::{self, Actor, Entry},
     auth::{Principal, policy},
     execution::{
-        self, Execution, ExecutionId, ExecutionRecord, Idempotency, RunContext, Started, Status, ValidRun, waiting,
+        self, Execution, ExecutionId, ExecutionRecord, Idempotency, RunContext, Started, Status, ValidRun, entries,
+        waiting,
     },
     image::{self, Image},
     lock::running,

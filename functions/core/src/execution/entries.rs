@@ -1,10 +1,10 @@
 //! Makes the audit's entries of a run: names only, and no value of a variable.
 
+use super::{API, Asked, ExecutionId};
 use crate::{
     App,
     audit::{Actor, Entry},
     auth::{Action, Resource},
-    execution::{self, Asked, ExecutionId},
     image::ImageId,
     secret::{self, Secret},
 };
@@ -37,5 +37,5 @@ pub(crate) fn of_secret(app: &App, actor: &Actor, secret: &Secret, from: &str) -
 
 /// Where a run came from, unless it came from the API as most do.
 fn source(source: &str) -> Option<&str> {
-    Some(source).filter(|source| *source != execution::API)
+    Some(source).filter(|source| *source != API)
 }
