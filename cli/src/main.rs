@@ -34,9 +34,12 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse_from(&typed) {
         Ok(arguments) => arguments.with_exactness(&typed),
         Err(message) => {
-            // `--help` is a message too. It has no reader if it cannot be written.
-            let _ = message.print();
-            return if message.use_stderr() { ExitCode::from(exit_code::FAILURE) } else { ExitCode::SUCCESS };
+            // `--help` is a message too. Its reader may leave before the end.
+            let is_lost = message.print().is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe);
+            if is_lost {
+                say!("runvoy: standard output cannot be written");
+            }
+            return if message.use_stderr() || is_lost { ExitCode::from(exit_code::FAILURE) } else { ExitCode::SUCCESS };
         }
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

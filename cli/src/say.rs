@@ -100,10 +100,11 @@ impl Waiting {
 impl Waiting {
     /// Writes to the terminal while the spinner is away.
     pub(crate) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
-        match with_state(|state| state.spinner.clone()) {
-            Some(spinner) => spinner.suspend(write),
-            None => write(),
-        }
+        // The state has no spinner meanwhile: a message of `write` that suspended it a second time would wait for the first time's end for ever.
+        let Some(spinner) = with_state(|state| state.spinner.take()) else { return write() };
+        let written = spinner.suspend(write);
+        with_state(|state| state.spinner = Some(spinner));
+        written
     }
 }
 

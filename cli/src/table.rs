@@ -12,6 +12,10 @@ const GAP: usize = 2;
 const MIN_LAST_COLUMN: usize = 16;
 /// Characters that a column before the last keeps when it is cut.
 const MIN_COLUMN: usize = 12;
+/// Columns that are cut last of all: ids are copied, and a part of a time says little.
+const WHOLE: [&str; 2] = ["ID", "TIME"];
+/// Columns of which the end says most: the tag of an image.
+const CUT_AT_THE_START: [&str; 1] = ["IMAGE"];
 /// The first column and this many after it are left out of no table that does not say which columns are.
 const MIN_COLUMNS: usize = 2;
 
@@ -23,6 +27,7 @@ fn width() -> Option<usize> {
 /// A table. On a terminal, each row has one line: columns are left out if they do not fit, and long cells are cut.
 pub(crate) struct Columns {
     rows: Vec<Vec<String>>,
+    names: Vec<String>,
     /// The columns that are left out where there is little room, in this order.
     left_out: Vec<usize>,
 }
@@ -32,6 +37,7 @@ impl Columns {
         let bold = Style::new().bold();
         Self {
             rows: vec![names.iter().map(|name| bold.apply_to(name).to_string()).collect()],
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
             left_out: (MIN_COLUMNS..names.len() - 1).rev().collect(),
         }
     }
@@ -65,9 +71,10 @@ impl Columns {
         let before_last = |shown: &[usize], widths: &[usize]| {
             shown[..shown.len() - 1].iter().map(|at| widths[*at] + GAP).sum::<usize>()
         };
+        let is_whole = |column: usize| WHOLE.contains(&self.names[column].as_str());
         if let Some(width) = width {
             let needed = |shown: &[usize], widths: &[usize]| {
-                let last = shown.last().map_or(0, |last| widths[*last].min(MIN_LAST_COLUMN));
+                let last = shown.last().map_or(0, |last| if is_whole(*last) { widths[*last] } else { widths[*last].min(MIN_LAST_COLUMN) });
                 before_last(shown, widths) + last
             };
             for column in &self.left_out {
@@ -78,7 +85,7 @@ impl Columns {
             }
             while needed(&shown, &widths) > width {
                 let inner = shown[..shown.len() - 1].iter().copied().filter(|at| widths[*at] > MIN_COLUMN);
-                let Some(widest) = inner.max_by_key(|at| widths[*at]) else { break };
+                let Some(widest) = inner.max_by_key(|at| (!is_whole(*at), widths[*at])) else { break };
                 widths[widest] -= 1;
             }
             if let Some(last) = shown.last() {
@@ -90,7 +97,7 @@ impl Columns {
             let cells: Vec<String> = shown
                 .iter()
                 .map(|column| {
-                    let cell = truncate_str(&row[*column], widths[*column], "…").into_owned();
+                    let cell = cut(&row[*column], widths[*column], CUT_AT_THE_START.contains(&self.names[*column].as_str()));
                     pad_str(&cell, widths[*column] + GAP, Alignment::Left, None).into_owned()
                 })
                 .collect();
@@ -99,6 +106,22 @@ impl Columns {
         }
         text
     }
+}
+
+/// A cell in this width, of which the end or the start is left out.
+fn cut(cell: &str, width: usize, at_the_start: bool) -> String {
+    if !at_the_start || measure_text_width(cell) <= width {
+        return truncate_str(cell, width, "…").into_owned();
+    }
+    let mut end: Vec<char> = Vec::new();
+    for character in cell.chars().rev() {
+        end.push(character);
+        if measure_text_width(&end.iter().collect::<String>()) >= width {
+            end.pop();
+            break;
+        }
+    }
+    format!("…{}", end.iter().rev().collect::<String>())
 }
 
 /// Fields below each other, each with a label. On a terminal, long values go on below themselves.
@@ -179,6 +202,17 @@ mod tests {
         assert_eq!(plain(Some(56)), "somebody@a-long-domain.example.com  revoked  5 min ago");
         assert_eq!(plain(Some(44)), "somebody@a-long-domain.example.com  revoked");
         assert_eq!(plain(Some(30)), "somebody@a-long-doma…  revoked");
+    }
+
+    #[test]
+    fn ids_stay_whole_and_images_keep_their_tags() {
+        let mut columns = Columns::new(&["IMAGE", "ID"]);
+        columns.row(["registry.example.com/team/service:2026.11", "service:2026.11-0123abcd"].map(str::to_owned));
+        let row = |width| columns.render(Some(width)).lines().nth(1).unwrap().to_owned();
+        assert_eq!(row(50), "…com/team/service:2026.11  service:2026.11-0123abcd");
+        let mut columns = Columns::new(&["TIME", "ACTOR", "WHAT"]);
+        columns.row(["2026-11-27T03:09:12Z", "somebody@example.com", "something"].map(str::to_owned));
+        assert_eq!(columns.render(Some(46)).lines().nth(1).unwrap(), "2026-11-27T03:09:12Z  somebody@exa…  something");
     }
 
     #[test]

@@ -255,7 +255,7 @@ pub(crate) async fn whoami(context: &Context) -> Result<()> {
             }
         }
         for (resource, actions) in resources {
-            text.push_str(&crate::escape::text(&format!("  {resource:<12} {}\n", actions.join(", "))));
+            text.push_str(&crate::escape::text(&format!("  {resource:<14} {}\n", actions.join(", "))));
         }
         output::print(&text)
     })

@@ -64,14 +64,14 @@ async fn show_request(context: &Context, id: &str) -> Result<()> {
 async fn waiting(context: &Context) -> Result<()> {
     let answer = context.api.get("/executions?waiting_for=me").await?;
     context.show(&answer, |executions: Vec<Execution>| {
-        let mut columns = Columns::new(&["ID", "WHAT", "ASKED BY", "ASKED", "UNTIL"]);
+        let mut columns = Columns::leaving_out(&["ID", "UNTIL", "ASKED", "ASKED BY", "WHAT"], &["ASKED", "ASKED BY"]);
         for execution in executions {
             columns.row([
                 cell(&execution.execution_id),
-                output::short(&cell(&execution.asked.source), 40),
-                cell(&execution.created_by),
+                or_dash(execution.approval.as_ref().map(|approval| output::until(approval.expires_at))),
                 ago(execution.started_at),
-                or_dash(execution.approval.map(|approval| rfc3339(approval.expires_at))),
+                cell(&execution.created_by),
+                output::short(&cell(&execution.asked.source), 40),
             ]);
         }
         columns.print("nothing waits for your approval")

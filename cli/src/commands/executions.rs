@@ -54,7 +54,8 @@ pub(crate) async fn status(context: &Context, status: Status) -> Result<u8> {
             fields.add("completed", or_dash(shown.completed_at.map(rfc3339)));
             fields.add("exit code", or_dash(shown.exit_code));
             fields.add("reason", or_dash(shown.reason.as_ref()));
-            fields.add("stopped", or_dash(shown.stopped_reason.as_ref()));
+            let stopped = shown.stopped_reason.as_ref().filter(|stopped| shown.reason.as_ref() != Some(*stopped));
+            fields.add("stopped", or_dash(stopped));
             if let Some(ending) = shown.ending {
                 fields.add("ending", ending_text(ending.exit_code));
             }
@@ -136,7 +137,8 @@ fn fields_of(shown: &WithStatus<ExecutionInFull>) -> Fields {
     }
     fields.add("exit code", or_dash(execution.exit_code));
     fields.add("reason", or_dash(execution.reason.as_ref()));
-    fields.add("stopped", or_dash(execution.stopped_reason.as_ref()));
+    // ECS's own words, where they say more.
+    fields.add("stopped", or_dash(execution.stopped_reason.as_ref().filter(|stopped| execution.reason.as_ref() != Some(*stopped))));
     fields.add("command", cell(&execution.command));
     fields.add("image", cell(&execution.image_id));
     fields.add("by", cell(&execution.created_by));

@@ -48,7 +48,7 @@ pub(crate) async fn logs(context: &Context, logs: Logs) -> Result<u8> {
         match follower.next_stored().await? {
             Some(Event::Lines(lines)) => {
                 read += lines.len();
-                waiting.now(format_args!("reading the log, {read} lines"));
+                waiting.now(format_args!("reading the log, {read} line{}", if read == 1 { "" } else { "s" }));
                 let lines = filter.apply(lines);
                 match tail {
                     None => waiting.aside(|| printer.print(&lines))?,

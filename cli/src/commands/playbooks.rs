@@ -191,7 +191,9 @@ pub(super) fn parameters(parameters: &[Parameter]) -> String {
         let default = parameter.default.as_ref().map(|value| format!(" [default: {value}]")).unwrap_or_default();
         let allowed = &parameter.allowed;
         let allowed = if allowed.is_empty() { String::new() } else { format!(" [{}]", allowed.join(", ")) };
-        text.push_str(&format!("  {:<16} {}{allowed}{default}\n", parameter.name, parameter.description));
+        let line = format!("  {:<16} {}{allowed}{default}", parameter.name, parameter.description);
+        text.push_str(line.trim_end());
+        text.push('\n');
     }
     text
 }

@@ -103,7 +103,9 @@ pub(crate) fn with_files(options: RunOptions) -> Result<RunOptions> {
             }
             error => Failure::new(format!("{} cannot be read: {error}", path.display())),
         };
-        for variable in dotenvy::from_path_iter(path).map_err(failed)? {
+        let bytes = std::fs::read(path).map_err(|error| failed(dotenvy::Error::Io(error)))?;
+        // Editors of Windows begin a file with a byte order mark.
+        for variable in dotenvy::from_read_iter(bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes)) {
             env.push(variable.map_err(failed)?);
         }
     }

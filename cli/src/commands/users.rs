@@ -20,11 +20,11 @@ pub(crate) async fn run(context: &Context, command: Users) -> Result<()> {
                     &["EMAIL", "ROLE", "STATE", "CREATED", "LAST USED"],
                     &["CREATED", "LAST USED"],
                 );
-                for ListedUser { user, .. } in users {
+                for ListedUser { user, claimed } in users {
                     columns.row([
                         cell(&user.email),
                         cell(user.role),
-                        state_of(user).to_owned(),
+                        if !user.revoked && !claimed && user.last_used.is_none() { "has no key" } else { state_of(user) }.to_owned(),
                         ago(user.created_at),
                         or_dash(user.last_used.map(ago)),
                     ]);

@@ -119,6 +119,12 @@ fn a_full_disk_ends_the_execution_and_is_told() {
     assert_eq!(end_of(child).status.code(), Some(125));
     wait_for_status(&system, "STOPPED");
 
+    for arguments in [&["--help"][..], &["list"], &["completions", "bash"]] {
+        let output = system.command(arguments).stdout(full()).output().unwrap();
+        assert_eq!(output.status.code(), Some(125), "{arguments:?}");
+        assert!(text(&output.stderr).contains("standard output cannot be written"), "{arguments:?}");
+    }
+
     let output = system.command(&["run", "-d", "sleep 600"]).stdout(full()).output().unwrap();
     let said = text(&output.stderr);
     assert!(said.contains("the execution goes on; come back to it: runvoy logs -f "), "{said}");

@@ -120,6 +120,19 @@ fn a_slow_network_makes_logs_slower_and_not_shorter() {
 }
 
 #[test]
+fn a_log_on_a_terminal_ends_though_runvoys_own_lines_are_among_those_of_the_command() {
+    let system = System::start();
+    let run = system.run(&["run", "echo first; echo second"]);
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    for arguments in [&["logs"][..], &["logs", "--tail", "1"], &["logs", "-f"], &["logs", "-o", "json"]] {
+        let (code, seen) = on_terminal(system.command(arguments), 80, None);
+        assert_eq!(code, Some(0), "{arguments:?}: {seen}");
+        assert!(seen.contains("second"), "{arguments:?}: {seen}");
+        assert!(!seen.contains("1 lines"), "{seen}");
+    }
+}
+
+#[test]
 fn pages_of_a_log_are_printed_one_after_the_other() {
     let line = |number: u32| json!({"event_id": number.to_string(), "timestamp": 1, "message": number.to_string()});
     let page = |lines: Vec<Value>| json!({"execution_id": "x", "status": "SUCCEEDED", "events": lines}).to_string();

@@ -271,7 +271,7 @@ fn an_execution_runs_once_more_from_its_record() {
 fn variables_come_from_files_and_from_the_environment() {
     let system = System::start();
     let file = system.home.path().join("job.env");
-    std::fs::write(&file, "# a comment\nA=\"of the file\"\nB=\"two\nlines\"\nC=file\n").unwrap();
+    std::fs::write(&file, "\u{feff}# a comment\nA=\"of the file\"\nB=\"two\nlines\"\nC=file\n").unwrap();
     let arguments = ["run", "--dry-run", "--env-file", "job.env", "-e", "C=given", "-e", "MINE", "true"];
     let output = system.command(&arguments).env("MINE", "of here").output().unwrap();
     let body: Value = serde_json::from_slice(&output.stdout).unwrap();

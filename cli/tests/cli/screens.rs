@@ -100,11 +100,12 @@ fn what_matters_most_is_shown_at_eighty_columns() {
     let system = System::start();
     system.prints(&["users", "create", "somebody-with-a-long-name@subdomain.example.com", "--role", "developer"]);
     system.prints(&["users", "revoke", "somebody-with-a-long-name@subdomain.example.com"]);
+    system.prints(&["users", "create", "newcomer@example.com", "--role", "viewer"]);
     system.prints(&["keys", "create", "ci", "--expires", "30d"]);
     let command = format!("echo {}", "word ".repeat(40));
     system.prints(&["run", "-e", "STAGE=test", "-e", "API_TOKEN=hush", &command]);
     for (arguments, words) in [
-        (&["users", "list"][..], &["STATE", "revoked"][..]),
+        (&["users", "list"][..], &["STATE", "revoked", "has no key"][..]),
         (&["images", "list"], &["DEFAULT", "yes", "ID"]),
         (&["keys", "list"], &["EXPIRES", "in 30 d"]),
         (&["audit"], &["OUTCOME", "ACTION", "RESOURCE", "users:revoke"]),

@@ -7,6 +7,8 @@ pub const MAX_TIMEOUT_SECONDS: u64 = 7 * 24 * 3600;
 /// Characters that all overrides of a task may have, JSON included ("TaskOverride", Amazon ECS API Reference). A run's command,
 /// variables and git settings are among them.
 pub const MAX_OVERRIDES_CHARACTERS: usize = 8192;
+/// About the characters of them that runvoy's own variables need, such as the request's and the image's ids, so that clients can say how much is left.
+pub const OWN_OVERRIDES_CHARACTERS: usize = 290;
 /// Bytes of a secret's value: the largest of a standard parameter ("AWS Systems Manager endpoints and quotas").
 pub const MAX_SECRET_BYTES: usize = 4096;
 /// Bytes of a secret's description: a few sentences.

@@ -38,7 +38,7 @@ fn parsed_owners(names: &[String]) -> Result<Vec<Email>> {
         .iter()
         .map(|name| Email::parse(name))
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|problem| Error::from(problem).at_field("owned_by"))?;
+        .map_err(|problem| Error::from(problem).at_exact_field("owned_by"))?;
     owners.sort();
     owners.dedup();
     if owners.is_empty() || owners.len() > MOST {
@@ -56,7 +56,7 @@ pub fn shared_with(names: &[String]) -> Result<Vec<String>> {
         Some(role) => Ok(format!("{ROLE}{}", role.parse::<Role>().map_err(Error::from)?)),
         None => Ok(Email::parse(name).map_err(Error::from)?.to_string()),
     });
-    let mut names = parsed.collect::<Result<Vec<_>>>().map_err(|error| error.at_field("shared_with"))?;
+    let mut names = parsed.collect::<Result<Vec<_>>>().map_err(|error| error.at_exact_field("shared_with"))?;
     names.sort();
     names.dedup();
     if names.len() > MOST {

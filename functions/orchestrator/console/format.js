@@ -1,5 +1,7 @@
 /** Writes times, durations and commands as people read them. */
 
+import { OWN_OVERRIDES_CHARACTERS } from "./limits.js";
+
 /** A duration, with tenths where whole seconds would say little. @param {number} seconds */
 export function duration(seconds) {
   if (seconds > 0 && seconds < 1) return `${Math.max(1, Math.round(seconds * 1000))} ms`;
@@ -94,35 +96,9 @@ export function asCommandLine(run) {
 }
 
 /**
- * The characters that a run needs of those that ECS takes for its command, variables and git settings. The server adds the request's id and the image's, whose lengths are estimated.
+ * About the characters that a run needs of those that ECS takes: its command, variables and git settings as JSON, and the server's own. The server counts.
  * @param {Run} run
  */
-export function overridesSize(run) {
-  const env = Object.entries(run.env ?? {});
-  /** @type {[string, string][]} */
-  const runner = [
-    ["RUNVOY_COMMAND", run.command.replaceAll("\r\n", "\n")],
-    ["RUNVOY_REQUEST_ID", "0".repeat(36)],
-    ["RUNVOY_IMAGE_ID", run.image && /-[0-9a-f]{8}$/.test(run.image) ? run.image : `${run.image || "alpine:latest"}-00000000`],
-    ["RUNVOY_NONCE", "0".repeat(22)],
-  ];
-  /** @type {[string, string][]} */
-  const sidecar = [];
-  if (env.length > 0) runner.push(["RUNVOY_ENV_NAMES", env.map(([name]) => name).join(" ")]);
-  if (run.timeout) runner.push(["RUNVOY_TIMEOUT", String(run.timeout)]);
-  if (run.git_repo) {
-    runner.push(["RUNVOY_HAS_GIT_REPO", "true"]);
-    sidecar.push(["RUNVOY_GIT_REPO", run.git_repo]);
-    if (run.timeout) sidecar.push(["RUNVOY_TIMEOUT", String(run.timeout)]);
-    if (run.git_ref) sidecar.push(["RUNVOY_GIT_REF", run.git_ref]);
-    if (run.git_path) runner.push(["RUNVOY_GIT_PATH", run.git_path]);
-  }
-  runner.push(...env.map(([name, value]) => /** @type {[string, string]} */ ([name, value ?? ""])));
-  const environment = (/** @type {[string, string][]} */ variables) => variables.map(([name, value]) => ({ name, value }));
-  const containerOverrides = [{ name: "runner", environment: environment(runner) }];
-  if (sidecar.length > 0) containerOverrides.push({ name: "sidecar", environment: environment(sidecar) });
-  // The server counts each size of the run as the JSON that ECS gets.
-  const sizes = { ...(run.cpu && { cpu: String(run.cpu) }), ...(run.memory && { memory: String(run.memory) }), ...(run.disk && { ephemeralStorage: { sizeInGiB: run.disk } }) };
-  const ofSizes = Object.keys(sizes).length > 0 ? JSON.stringify(sizes).length : 0;
-  return [...JSON.stringify({ containerOverrides })].length + ofSizes;
+export function aboutSize({ command, env = {}, git_repo = "", git_ref = "", git_path = "" }) {
+  return OWN_OVERRIDES_CHARACTERS + [...JSON.stringify([command, Object.entries(env).map(([name, value]) => ({ name, value })), git_repo, git_ref, git_path])].length;
 }

@@ -2,6 +2,8 @@
 
 export const MAX_OVERRIDES_CHARACTERS = 8192;
 
+export const OWN_OVERRIDES_CHARACTERS = 290;
+
 export const MAX_TIMEOUT_SECONDS = 604800;
 
 export const MAX_SECRET_BYTES = 4096;

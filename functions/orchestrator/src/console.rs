@@ -106,6 +106,7 @@ const FILES: &[(&str, &str)] = files![
     "pages/secret.js",
     "pages/secrets.js",
     "pages/selection.js",
+    "pages/sharing.js",
     "pages/sign-in.js",
     "pages/user.js",
     "pages/users.js",

@@ -10,7 +10,10 @@ from playwright.sync_api import expect
 from system import ROOT
 
 AXE = Path(os.environ.get("AXE", ROOT / "target/ci/console/node_modules/axe-core/axe.min.js"))
-PAGES = ["/", "/run", "/playbooks", "/playbooks?edit=", "/playbooks?name=axe", "/schedules", "/locks", "/locks?name=axe", "/images", "/secrets", "/users", "/overview", "/audit", "/keys", "/operations", "/docs", "/no-such-page"]
+PAGES = ["/", "/run", "/playbooks", "/playbooks?edit=", "/playbooks?name=axe", "/schedules", "/locks", "/locks?name=axe", "/images", "/secrets", "/users", "/overview", "/audit", "/keys", "/operations", "/notifications", "/notifications?name=axe", "/outbox", "/docs", "/no-such-page"]
+# Names and texts as long as the API takes them, without a place to break them.
+LONG = "a-name-that-" + "has-no-place-to-break-" * 2
+TEXT = "\x1b[31m\u202e<img src=x onerror=alert(1)>" + "x" * 300
 
 
 def violations(page):
@@ -24,6 +27,14 @@ def violations(page):
 def test_pages_are_accessible(visit, system, scheme, width, tmp_path):
     name = f"{scheme}-{width}"
     system.api("POST", "/secrets", {"name": f"axe-{name}", "key_name": "AXE", "value": "x"})
+    system.api("POST", "/secrets", {"name": f"{LONG}{name}", "key_name": LONG.upper().replace("-", "_"), "value": "x", "description": TEXT})
+    system.api("PUT", f"/locks/{LONG}", {"slots": 2})
+    system.api("PUT", f"/playbooks/{LONG}", {"description": TEXT, "commands": ["exit 3 #" + TEXT], "parameters": [{"name": "A", "label": TEXT[:128], "required": False}]})
+    system.wait_for_end(system.api("POST", f"/playbooks/{LONG}/run", {"parameters": {}})["execution_id"])
+    if name == "light-1280":
+        system.api("POST", "/notifications", {"name": "axe", "channel": {"webhook": {"url": f"https://example.com/{'x' * 200}"}}, "on": ["failed"]})
+        system.api("POST", "/notifications/axe/test")
+        system.api("POST", "/notifications", {"name": LONG, "channel": {"email": {"address": f"{LONG}@example.com"}}})
     system.api("PUT", "/locks/axe", {"slots": 2})
     system.api("POST", "/run", {"command": "echo held", "lock": "axe"})
     parameters = [{"name": "STAGE", "type": "choice", "allowed": ["test", "live"]}, {"name": "ZONES", "type": "choices", "allowed": ["a", "b"]},

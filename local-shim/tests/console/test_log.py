@@ -312,7 +312,7 @@ def test_characters_that_reorder_text_are_marked_in_log_list_and_page(visit, sys
     expect(page.get_by_role("log").get_by_text("evil ⟦U+202E⟧txt.exe", exact=True)).to_be_visible()
     assert "\u202e" not in page.locator("body").inner_text() + page.title()
     # What is sent stays as it was written.
-    page.get_by_role("button", name="Run again").click()
+    page.get_by_role("button", name="Edit and run").click()
     expect(page.get_by_label("Command", exact=True)).to_have_value(command)
 
 

@@ -54,7 +54,7 @@ def test_a_developer_publishes_and_a_runner_runs(system, visit):
     expect(page.get_by_role("heading", name="restart-web", level=1)).to_be_visible()
     page.get_by_role("button", name="Share").click()
     page.get_by_label("Shared with").fill("role:runner role:developer")
-    page.locator("form", has=page.get_by_label("Shared with")).get_by_role("button", name="Share").click()
+    page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("The sharing is changed")).to_be_visible()
 
     support = visit().sign_in("/", runner)

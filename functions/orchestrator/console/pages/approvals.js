@@ -29,6 +29,8 @@ export function approvals({ api, me }, execution, changed) {
   const who = [...approvers, "an admin"].join(" or ");
   const waits = status === "WAITING" && element("p", {},
     `It waits for ${missing === 1 ? "an approval" : `${missing} approvals`} by ${who}, until `, element("time", { datetime: approval.expires_at }, local(approval.expires_at)), ".");
+  // A denial is the reason of the end, which the page shows.
+  if (!waits && given.length === 0) return undefined;
   return element("section", { class: "approvals", "aria-label": "Approvals" }, waits, given.length > 0 && element("ul", {}, ...given),
     mayApprove(execution, me) && decide());
 

@@ -16,7 +16,10 @@ export function pageOf(resource) {
   const at = resource.indexOf(":");
   const name = encodeURIComponent(resource.slice(at + 1));
   if (at < 0 || name === "") return undefined;
-  return { execution: `/logs?execution_id=${name}`, image: `/images?image=${name}`, secret: `/secrets?name=${name}`, user: `/users?email=${name}` }[resource.slice(0, at)];
+  return {
+    execution: `/logs?execution_id=${name}`, image: `/images?image=${name}`, secret: `/secrets?name=${name}`, user: `/users?email=${name}`, lock: `/locks?name=${name}`,
+    schedule: `/schedules?name=${name}`, playbook: `/playbooks?name=${name}`, notification: `/notifications?name=${name}`,
+  }[resource.slice(0, at)];
 }
 
 /**

@@ -14,6 +14,7 @@ import { approvals } from "./approvals.js";
 import { auditOf } from "./audit-entries.js";
 import { lockLink } from "./locks.js";
 import { missing, runOf, send } from "./rerun.js";
+import { sharing } from "./sharing.js";
 
 /** @typedef {import("../api.js").Execution} Execution */
 
@@ -54,6 +55,7 @@ export function executionPage(context, id) {
     const why = execution.reason ?? execution.stopped_reason;
     const owns = owned_by.includes(me.email);
     const focused = head.contains(document.activeElement) ? document.activeElement?.textContent : undefined;
+    const shared = sharing(context, { kind: "executions", path, thing: execution, changed: load });
     fill(head,
       element("div", { class: "execution-top" },
         element("h1", {}, statusBadge(status), outcome(execution)),
@@ -66,7 +68,9 @@ export function executionPage(context, id) {
           may("executions:run") &&
             element("button", { type: "button", title: missing(run()).length > 0 ? "Asks for the values that are not known, and runs the same once more" : "Runs the same once more", onclick: (/** @type {Event} */ event) => rerun(event, execution) }, "Re-run"),
           may("executions:run") &&
-            element("button", { type: "button", title: "Opens the form with what was asked, to change it and run it", onclick: () => go(`/run?again=${encodeURIComponent(id)}`) }, "Run again"))),
+            element("button", { type: "button", title: "Opens the form with what was asked, to change it and run it", onclick: () => go(`/run?again=${encodeURIComponent(id)}`) }, "Edit and run"),
+          shared.button)),
+      shared.form,
       why && element("p", { class: "reason", "data-status": status }, why),
       waits(execution, may("locks:read")),
       approvals(context, execution, load),
@@ -186,10 +190,10 @@ export function executionPage(context, id) {
 
 /** @param {Execution} execution @param {(request: string) => import("../ui/dom.js").Child} requestLink @param {boolean} mayRead its locks @returns {[string, import("../ui/dom.js").Child][]} */
 function facts(execution, requestLink, mayRead) {
-  const { image_id, created_by, started_at, completed_at, variables = [], secrets = [], timeout, git_repo, git_ref, git_path, git_commit, lock: locks = [], after = [], deadline } = execution;
+  const { image_id, created_by, owned_by, started_at, completed_at, variables = [], secrets = [], timeout, git_repo, git_ref, git_path, git_commit, lock: locks = [], after = [], deadline } = execution;
   /** @type {[string, import("../ui/dom.js").Child][]} */
   const all = [
-    ["Image", imageName(image_id)], ["Run by", created_by], [isBefore(execution.status) ? "Asked for" : "Started", local(started_at)], ["Ended", completed_at ? local(completed_at) : ""],
+    ["Image", imageName(image_id)], ["Run by", created_by], ["Owners", owned_by.join() === created_by ? "" : owned_by.join(", ")], [isBefore(execution.status) ? "Asked for" : "Started", local(started_at)], ["Ended", completed_at ? local(completed_at) : ""],
     ["Variables", variables.join(", ")], ["Secrets", secrets.join(", ")], ["Timeout", timeout ? duration(timeout) : ""],
     ["Deadline", deadline ? `${duration(deadline)} after it was asked for` : ""], ["After", after.length > 0 ? others(after, execution.if) : ""],
     ["Size", size(execution)], ["Timing", timing(execution)], ["Cost, estimated", cost(execution)],

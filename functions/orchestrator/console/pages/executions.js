@@ -239,7 +239,7 @@ export function executionsPage(context) {
 
 /** @param {Execution} execution @param {number} now @param {HTMLElement} box by which it is chosen */
 function executionRow(execution, now, box) {
-  const { execution_id, command, image_id, created_by, started_at, completed_at, status } = execution;
+  const { execution_id, command, image_id, created_by, started_at, completed_at, status, source } = execution;
   const [firstLine = "", ...rest] = command.trim().split("\n");
   const outcome = reason(execution);
   const made = row(
@@ -247,7 +247,8 @@ function executionRow(execution, now, box) {
       statusBadge(status),
       [
         element("a", { class: "row-link", href: `/logs?execution_id=${encodeURIComponent(execution_id)}`, title: command }, firstLine + (rest.length > 0 ? " …" : "")),
-        outcome && element("span", { class: "outcome" }, outcome),
+        outcome && element("span", { class: "outcome", title: outcome }, outcome),
+        source !== "api" && source && element("span", { class: "outcome" }, source.replace(":", " ")),
       ],
       element("span", { title: created_by }, created_by),
       imageName(image_id),

@@ -5,6 +5,7 @@ import { local } from "../format.js";
 import { element, fill } from "../ui/dom.js";
 import { toast } from "../ui/toast.js";
 import { auditOf } from "./audit-entries.js";
+import { sharedWords, sharing } from "./sharing.js";
 
 /** @typedef {import("../api.js").Image} Image */
 
@@ -27,11 +28,12 @@ export function imagePage(context, id) {
   /** @param {Image} image */
   function draw(image) {
     const { cpu, memory, runtime_platform, task_role_name, task_execution_role_name, security_groups = [], created_by, created_at, owned_by = [], shared_with, is_default } = image;
+    const shared = sharing(context, { kind: "images", path: `/images/${encodeURIComponent(image.image_id)}`, thing: { owned_by, shared_with }, changed: () => Promise.all([read(), audit.load()]) });
     fill(heading, image.image, is_default && element("span", { class: "tag" }, "default"));
     const facts = [
       ["Image id", image.image_id], ["CPU", `${cpu / 1024} vCPU`], ["Memory", `${memory} MiB`], ["Platform", runtime_platform],
       ["Task role", task_role_name || "default"], ["Execution role", task_execution_role_name || "default"], ["Security groups", security_groups.join(", ")],
-      ["Owners", owned_by.join(", ")], ["Used by", shared_with ? shared_with.join(", ") : "all whose role may"],
+      ["Owners", owned_by.join(", ")], ["Used by", sharedWords(shared_with)],
       ["Registered", `${local(created_at)} by ${created_by}`],
     ];
     fill(body,
@@ -39,7 +41,9 @@ export function imagePage(context, id) {
       element("div", { class: "buttons" },
         element("a", { class: "button", href: `/?${new URLSearchParams({ image: image.image_id })}` }, "Executions"),
         may("executions:run") && element("a", { class: "button", href: `/run?${new URLSearchParams({ image: image.image_id })}` }, "Run a command in it"),
-        may("images:register") && !is_default && element("button", { type: "button", onclick: () => choose(image) }, "Make default")));
+        may("images:register") && !is_default && element("button", { type: "button", onclick: () => choose(image) }, "Make default"),
+        shared.button),
+      shared.form);
   }
 
   /** @param {Image} image */

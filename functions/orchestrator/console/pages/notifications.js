@@ -176,7 +176,8 @@ function creation({ api }, done) {
   about.control.addEventListener("change", () => (target.element.hidden = about.control.value === ""));
   const made = form({
     body: [
-      element("div", { class: "columns" }, name.element, kind.element, to.element),
+      element("div", { class: "columns" }, name.element, kind.element),
+      to.element,
       on.element,
       element("div", { class: "columns" }, about.element, target.element, slow.element),
     ],

@@ -59,8 +59,8 @@ function plots(executions, now) {
       tile("Half end within", lengths.length > 0 ? duration(quantile(lengths, 0.5)) : "–"),
       tile("Nine of ten within", lengths.length > 0 ? duration(quantile(lengths, 0.9)) : "–")),
     overTime(executions, now),
-    histogram("Durations", lengths),
-    ...(starts.length > 0 ? [histogram("Time from the request to the command's start", starts)] : []),
+    histogram("Durations", lengths, lengths.length > 0 ? spread(lengths) : "Nothing has ended yet."),
+    histogram("Time to the first line", starts, starts.length > 0 ? `${spread(starts)} The container has started then.` : "AWS has told no times yet."),
     bars("What fails most", top(failed, (one) => one.command.trim().split("\n")[0] ?? "").map(([name, list]) => ({
       name: link(`/?${new URLSearchParams({ status: "FAILED", q: words(name) })}`, name), count: list.length, kind: "FAILED",
       text: `${plural(list.length, "failure")}: ${common(list.map(reason))}`,
@@ -121,14 +121,17 @@ function overTime(executions, now) {
   const title = each === 1 ? "Runs an hour, by how they ended" : `Runs in ${each} hours, by how they ended`;
   return columns(title, spans.map(({ start, counts }) => ({
     label: text(start), parts: KINDS.map((kind) => ({ kind, count: counts[kind] ?? 0, name: statusWord(/** @type {Status} */ (kind)).toLowerCase() })),
-  })), { labels: [[0, text(first)], [count - 1, "now"]] });
+  })), { labels: [[0, text(first)], [count - 1, "now"]], kind: "across" });
 }
 
-/** @param {string} title @param {number[]} lengths in seconds */
-function histogram(title, lengths) {
+/** @param {number[]} sorted in seconds */
+const spread = (sorted) => `Half within ${duration(quantile(sorted, 0.5))}, nine of ten within ${duration(quantile(sorted, 0.9))}.`;
+
+/** @param {string} title @param {number[]} lengths in seconds @param {string} note */
+function histogram(title, lengths, note) {
   const edges = [0, ...BOUNDS, Infinity];
   const named = (/** @type {number} */ at) => (at === BOUNDS.length ? `over ${duration(edges[at] ?? 0)}` : `${at === 0 ? "under" : `${duration(edges[at] ?? 0)} to`} ${duration(edges[at + 1] ?? 0)}`);
   const counts = edges.slice(0, -1).map((from, at) => lengths.filter((one) => one >= from && one < (edges[at + 1] ?? Infinity)).length);
   return columns(title, counts.map((count, at) => ({ label: named(at), parts: [{ kind: "all", count, name: count === 1 ? "execution" : "executions" }] })),
-    { labels: [[0, "under 1s"], [4, "1m"], [7, "30m"], [10, "over 4h"]] });
+    { labels: [[0, "under 1s"], [4, "1m"], [7, "30m"], [10, "over 4h"]], note });
 }

@@ -8,6 +8,8 @@ import { field, form, input, select } from "../ui/form.js";
 import { nameCells, row, table } from "../ui/table.js";
 import { statusBadge } from "../ui/status.js";
 import { toast } from "../ui/toast.js";
+import { auditOf } from "./audit-entries.js";
+import { sharedWords, sharing } from "./sharing.js";
 
 /** @typedef {import("../api.js").PublishedPlaybook} PublishedPlaybook @typedef {import("../playbook-file.js").Parameter} Parameter @typedef {import("../api.js").Execution} Execution */
 
@@ -25,13 +27,14 @@ export function playbookPage(context, name) {
   const history = table("History", HISTORY_HEADS);
   const historyNote = element("p", { class: "note", role: "status" });
   const versions = table("Versions", VERSION_HEADS);
+  const audit = auditOf(context, `playbook:${name}`);
 
   async function open() {
     const { playbook } = await api.get(version ? `${path}?version=${encodeURIComponent(version)}` : path, left);
     const again = address.searchParams.get("again");
     const values = again ? await valuesOf(again) : {};
     draw(playbook, values);
-    await Promise.all([drawHistory(), drawVersions(playbook.version)]);
+    await Promise.all([drawHistory(), drawVersions(playbook.version), audit.load()]);
   }
 
   /** The values with which an execution was started, as far as they are kept. @param {string} id @returns {Promise<Record<string, string>>} */
@@ -54,44 +57,23 @@ export function playbookPage(context, name) {
         go(`/logs?execution_id=${encodeURIComponent(started.execution_id)}`);
       },
     });
+    const shared = sharing(context, { kind: "playbooks", path, thing: playbook, changed: open });
     fill(body,
       element("div", { class: "heading" }, element("h1", {}, name),
         element("span", { class: "buttons" },
           (owns || may("playbooks:update")) && element("a", { class: "button", href: `/playbooks?edit=${encodeURIComponent(name)}` }, "Edit"),
-          (owns || may("playbooks:share")) && element("button", { type: "button", onclick: () => share(playbook) }, "Share"),
+          shared.button,
           (owns || may("playbooks:delete")) && element("button", { type: "button", class: "danger", onclick: remove }, "Delete"))),
       playbook.description && element("p", {}, playbook.description),
       version !== null && element("p", { class: "note" }, `This is version ${playbook.version}. `, element("a", { href: `/playbooks?name=${encodeURIComponent(name)}` }, "The newest")),
-      sharing,
+      shared.form,
       element("section", { class: "narrow" }, made),
       element("details", { class: "group" }, element("summary", {}, "What it runs"), whatRuns(playbook)),
       element("section", {}, element("h2", {}, "History"), history.element, historyNote),
-      element("section", {}, element("h2", {}, "Versions"), versions.element));
+      element("section", {}, element("h2", {}, "Versions"), versions.element),
+      audit.element);
     const first = fields[0]?.field.control;
     (first?.matches("input, select, textarea") ? first : first?.querySelector("input"))?.focus();
-  }
-
-  const sharing = element("section", { class: "narrow" });
-
-  /** @param {PublishedPlaybook} playbook */
-  function share(playbook) {
-    const who = field("Shared with", input({ value: playbook.shared_with?.join(", ") ?? "", placeholder: "everyone whose role allows it, which runners do not" }),
-      "Addresses and roles such as role:runner, separated by commas. Empty: everyone whose role allows it. A dash: nobody but owners, operators and admins.");
-    fill(sharing, element("h2", {}, "Share"), form({
-      body: [who.element],
-      fields: { shared_with: who },
-      action: "Share",
-      beside: [element("button", { type: "button", onclick: () => fill(sharing) }, "Cancel")],
-      send: async () => {
-        const text = who.control.value.trim();
-        const names = text.split(/[\s,]+/).filter((one) => one !== "" && one !== "-");
-        const { shared_with } = await api.put(`${path}/sharing`, { shared_with: text === "" ? null : names });
-        playbook.shared_with = shared_with ?? undefined;
-        fill(sharing);
-        toast("The sharing is changed");
-      },
-    }));
-    who.control.focus();
   }
 
   async function remove() {
@@ -137,12 +119,12 @@ export function playbookPage(context, name) {
 
 /** The command, and what it gets. @param {PublishedPlaybook} playbook */
 export function whatRuns(playbook) {
-  const { image, secrets = [], env = {}, timeout, git_repo, git_ref, git_path, published_by, approvals, lock = [] } = playbook;
+  const { image, secrets = [], env = {}, timeout, git_repo, git_ref, git_path, published_by, approvals, lock = [], owned_by, shared_with } = playbook;
   /** @type {[string, string][]} */
   const facts = [
     ["Image", image ?? "the default image"], ["Secrets", secrets.join(", ")], ["Variables", Object.entries(env).map(([name, value]) => `${name}=${value}`).join(", ")],
     ["Timeout", timeout ? duration(timeout) : ""], ["Repository", [git_repo, git_ref, git_path].filter(Boolean).join(" ")], ["Published by", published_by],
-    ["Locks", lock.join(", ")],
+    ["Locks", lock.join(", ")], ["Owners", owned_by?.join(", ") ?? ""], ["Used by", owned_by ? sharedWords(shared_with) : ""],
     ["Approvals", approvals ? `${approvals.count ?? 1} by ${[...(approvals.by ?? []), "an admin"].join(" or ")}` : ""],
   ];
   return element("div", {},

@@ -1,7 +1,7 @@
 /** Shows the form of a run, with a draft that outlives the page, or filled with an execution that ran before. */
 
 import { describe } from "../api.js";
-import { overridesSize, seconds } from "../format.js";
+import { aboutSize, seconds } from "../format.js";
 import { MAX_OVERRIDES_CHARACTERS as MAX_OVERRIDES } from "../limits.js";
 import { keepDraft, keptDraft } from "../session.js";
 import { element, fill } from "../ui/dom.js";
@@ -102,9 +102,9 @@ export function runPage({ api, address, may, go, left }) {
   }
 
   function measure() {
-    const size = overridesSize(read());
+    const size = aboutSize(read());
     meter.value = Math.min(size, MAX_OVERRIDES);
-    used.textContent = `${size.toLocaleString("en")} of ${MAX_OVERRIDES.toLocaleString("en")} characters`;
+    used.textContent = `about ${size.toLocaleString("en")} of ${MAX_OVERRIDES.toLocaleString("en")} characters`;
     used.classList.toggle("problem", size > MAX_OVERRIDES);
   }
 

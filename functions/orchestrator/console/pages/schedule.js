@@ -9,6 +9,7 @@ import { toast } from "../ui/toast.js";
 import { auditOf } from "./audit-entries.js";
 import { scheduleForm } from "./schedule-form.js";
 import { actions, schedulePath } from "./schedules.js";
+import { sharing } from "./sharing.js";
 
 /** @typedef {import("../api.js").Schedule} Schedule */
 
@@ -60,9 +61,11 @@ export function schedulePage(context, name) {
       ["Missed times", on_missed === "run_once" ? "the last one runs" : "are skipped"], ["Created", `${ago(created_at)} by ${created_by}`],
     ];
     const change = (owned_by.includes(me.email) || may("schedules:update")) && element("button", { type: "button", onclick: () => edit(schedule) }, "Change");
+    const shared = sharing(context, { kind: "schedules", path: schedulePath(name), thing: schedule, changed: () => Promise.all([again(), audit.load()]) });
     fill(body,
       paused_reason && element("p", { class: "problem", role: "status" }, `Paused: ${paused_reason}.`),
-      element("div", { class: "buttons" }, change, actions(context, schedule, again, () => go("/schedules"))),
+      element("div", { class: "buttons" }, change, shared.button, actions(context, schedule, again, () => go("/schedules"))),
+      shared.form,
       element("dl", { class: "facts" }, ...facts.filter(([, value]) => value !== "").map(([head, value]) => element("div", {}, element("dt", {}, head), element("dd", {}, value)))),
       element("pre", { class: "command" }, run.command),
       element("section", {}, element("h2", {}, enabled ? "Next times" : "Next times, if it were not paused"), nextTimes(times, timezone)),

@@ -6,6 +6,7 @@ import { copyButton } from "../ui/copy.js";
 import { element, fill } from "../ui/dom.js";
 import { toast } from "../ui/toast.js";
 import { auditEntries, auditOf } from "./audit-entries.js";
+import { sharedWords, sharing } from "./sharing.js";
 
 /** @typedef {import("../api.js").Secret} Secret */
 
@@ -27,11 +28,12 @@ export function secretPage(context, name) {
     /** @type {[string, import("../ui/dom.js").Child][]} */
     const facts = [
       ["Variable", element("code", {}, key_name)], ["Description", description ?? ""], ["Owners", owned_by.join(", ")],
-      ["Used by", shared_with ? shared_with.join(", ") : "all whose role may"],
+      ["Used by", sharedWords(shared_with)],
       ["Created", `${ago(created_at)} by ${created_by}`], ["Changed", `${local(updated_at)} by ${updated_by}`],
       ["Value", owned_by.includes(me.email) || may("secrets:read") ? secretValue(context, name) : "hidden"],
     ];
-    fill(body, element("dl", { class: "facts" }, ...facts.filter(([, value]) => value !== "").map(([head, value]) => element("div", {}, element("dt", {}, head), element("dd", {}, value)))));
+    const shared = sharing(context, { kind: "secrets", path: `/secrets/${encodeURIComponent(name)}`, thing: secret, changed: () => Promise.all([read(), audit.load()]) });
+    fill(body, shared.button && element("div", { class: "buttons" }, shared.button), shared.form, element("dl", { class: "facts" }, ...facts.filter(([, value]) => value !== "").map(([head, value]) => element("div", {}, element("dt", {}, head), element("dd", {}, value)))));
   }
 
   return {

@@ -15,17 +15,15 @@ function svg(name, attributes, ...children) {
  * @typedef {{label: string, parts: {kind: string, count: number, name: string}[], href?: string}} Column `label` says what the column is
  */
 
+/** The size of the drawing, which is stretched over the room that there is. Its texts are not, so that they stay readable. */
 const WIDTH = 600;
-const HEIGHT = 140;
-const FOOT = 18;
-/** Room above the highest column, for its number. */
-const TOP = 18;
+const HEIGHT = 120;
 
 /**
  * Columns of stacked parts, with the greatest number at the side and some labels below.
- * @param {string} title @param {Column[]} columns @param {{labels: [at: number, text: string][]}} options
+ * @param {string} title @param {Column[]} columns @param {{labels: [at: number, text: string][], note?: string, kind?: string}} options
  */
-export function columns(title, columns, { labels }) {
+export function columns(title, columns, { labels, note, kind = "" }) {
   const most = Math.max(1, ...columns.map(({ parts }) => parts.reduce((sum, { count }) => sum + count, 0)));
   const width = WIDTH / Math.max(1, columns.length);
   const gap = Math.min(2, width / 5);
@@ -33,24 +31,26 @@ export function columns(title, columns, { labels }) {
     let top = HEIGHT;
     const total = parts.reduce((sum, { count }) => sum + count, 0);
     const rects = parts.filter(({ count }) => count > 0).map(({ kind, count }) => {
-      const height = Math.max(1, (count / most) * (HEIGHT - TOP));
+      const height = Math.max(1, (count / most) * HEIGHT);
       top -= height;
-      return svg("rect", { x: at * width + gap / 2, y: top, width: Math.max(0.5, width - gap), height, class: `plot-${kind}`, rx: 1 });
+      return svg("rect", { x: at * width + gap / 2, y: top, width: Math.max(0.5, width - gap), height, class: `plot-${kind}` });
     });
     const said = svg("title", {});
     said.textContent = `${label}: ${total === 0 ? "none" : parts.filter(({ count }) => count > 0).map(({ name, count }) => `${count} ${name}`).join(", ")}`;
     return svg("g", {}, said, svg("rect", { x: at * width, y: 0, width, height: HEIGHT, class: "plot-behind" }), ...rects);
   });
   const texts = labels.map(([at, text]) => {
-    const made = svg("text", { x: at === 0 ? 0 : at >= columns.length - 1 ? WIDTH : (at + 0.5) * width, y: HEIGHT + FOOT - 4, "text-anchor": at === 0 ? "start" : at >= columns.length - 1 ? "end" : "middle" });
-    made.textContent = text;
+    const made = element("span", {}, text);
+    // The first label begins at its column, the last one ends there, and the others stand below the middle of theirs.
+    if (at >= columns.length - 1) made.style.right = "0";
+    else made.style.left = `${(100 * (at === 0 ? 0 : at + 0.5)) / columns.length}%`;
+    if (at > 0 && at < columns.length - 1) made.className = "middle";
     return made;
   });
-  const scale = svg("text", { x: 0, y: 12, class: "plot-scale" });
-  scale.textContent = most.toLocaleString("en");
-  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT + FOOT}`, class: "plot", role: "img", "aria-label": title },
-    svg("line", { x1: 0, x2: WIDTH, y1: HEIGHT, y2: HEIGHT, class: "plot-line" }), ...drawn, scale, ...texts);
-  return element("figure", {}, element("figcaption", {}, title), picture);
+  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", class: "plot", role: "img", "aria-label": title },
+    svg("line", { x1: 0, x2: WIDTH, y1: HEIGHT, y2: HEIGHT, class: "plot-line" }), ...drawn);
+  return element("figure", { class: kind }, element("figcaption", {}, title), note && element("p", { class: "hint" }, note),
+    element("div", { class: "plot-scale" }, most.toLocaleString("en")), picture, element("div", { class: "plot-labels", "aria-hidden": true }, ...texts));
 }
 
 /**

@@ -63,6 +63,7 @@ fn limits_for_clients() -> serde_json::Value {
         fargate::SIZES.iter().map(|size| json!({"cpu": size.cpu, "memory": size.memory_sizes()})).collect();
     json!({
         "max_overrides_characters": limits::MAX_OVERRIDES_CHARACTERS,
+        "own_overrides_characters": limits::OWN_OVERRIDES_CHARACTERS,
         "max_timeout_seconds": limits::MAX_TIMEOUT_SECONDS,
         "max_secret_bytes": limits::MAX_SECRET_BYTES,
         "max_description_bytes": limits::MAX_DESCRIPTION_BYTES,

@@ -94,6 +94,8 @@ async fn a_secret_that_is_shared_is_used_by_those_only() {
     let run = json!({"command": "true", "secrets": ["prod"]});
     assert_eq!(bob.post("/run", &run).await.status, 202, "without sharing, everyone who may run may use it");
     assert_eq!(bob.put("/secrets/prod/sharing", &json!({"shared_with": ["bob@example.com"]})).await.status, 403);
+    let refused = admin.put("/secrets/prod/sharing", &json!({"shared_with": ["role:nobody"]})).await;
+    assert_eq!((refused.status.as_u16(), refused.json()["field"].clone()), (400, json!("shared_with")));
     let shared = admin.put("/secrets/prod/sharing", &json!({"shared_with": ["ada@example.com"]})).await;
     assert_eq!((shared.status.as_u16(), shared.json()), (200, json!({"shared_with": ["ada@example.com"]})));
     assert_eq!(admin.get("/secrets/prod").await.json()["secret"]["shared_with"], json!(["ada@example.com"]));
