@@ -209,7 +209,7 @@ mod tests {
         let mut columns = Columns::new(&["IMAGE", "ID"]);
         columns.row(["registry.example.com/team/service:2026.11", "service:2026.11-0123abcd"].map(str::to_owned));
         let row = |width| columns.render(Some(width)).lines().nth(1).unwrap().to_owned();
-        assert_eq!(row(50), "…com/team/service:2026.11  service:2026.11-0123abcd");
+        assert_eq!(row(50), "…om/team/service:2026.11  service:2026.11-0123abcd");
         let mut columns = Columns::new(&["TIME", "ACTOR", "WHAT"]);
         columns.row(["2026-11-27T03:09:12Z", "somebody@example.com", "something"].map(str::to_owned));
         assert_eq!(columns.render(Some(46)).lines().nth(1).unwrap(), "2026-11-27T03:09:12Z  somebody@exa…  something");

@@ -236,4 +236,10 @@ fn a_claim_link_whose_page_is_elsewhere_uses_the_configured_api_or_the_given_one
         let who = bare(home.path(), &["whoami"]).output().unwrap();
         assert!(text(&who.stdout).starts_with(&format!("u{number}@example.com, viewer")), "{}", text(&who.stderr));
     }
+
+    // A profile is made by the claim, also by the token alone.
+    let link = system.prints(&["users", "create", "ana@example.com", "--role", "viewer"]);
+    let output = system.run(&["claim", "--profile", "ana", link.trim().rsplit('/').next().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(system.prints(&["whoami", "--profile", "ana"]).starts_with("ana@example.com, viewer"));
 }

@@ -61,6 +61,7 @@ fn shape(text: &str) -> String {
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID"),
         ("[0-9a-f]{32}", "ID"),
         (r"token=[A-Za-z0-9_-]+", "token=TOKEN"),
+        (r"whsec_[A-Za-z0-9_-]+", "whsec_KEY"),
         (r#"claim/[^"]+"#, "claim/TOKEN"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
         (r"localhost:\d+", "localhost:PORT"),
