@@ -39,7 +39,11 @@ fn main() -> ExitCode {
             if is_lost {
                 say!("runvoy: standard output cannot be written");
             }
-            return if message.use_stderr() || is_lost { ExitCode::from(exit_code::FAILURE) } else { ExitCode::SUCCESS };
+            return if message.use_stderr() || is_lost {
+                ExitCode::from(exit_code::FAILURE)
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

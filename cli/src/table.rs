@@ -74,7 +74,9 @@ impl Columns {
         let is_whole = |column: usize| WHOLE.contains(&self.names[column].as_str());
         if let Some(width) = width {
             let needed = |shown: &[usize], widths: &[usize]| {
-                let last = shown.last().map_or(0, |last| if is_whole(*last) { widths[*last] } else { widths[*last].min(MIN_LAST_COLUMN) });
+                let last = shown
+                    .last()
+                    .map_or(0, |last| if is_whole(*last) { widths[*last] } else { widths[*last].min(MIN_LAST_COLUMN) });
                 before_last(shown, widths) + last
             };
             for column in &self.left_out {
@@ -97,7 +99,8 @@ impl Columns {
             let cells: Vec<String> = shown
                 .iter()
                 .map(|column| {
-                    let cell = cut(&row[*column], widths[*column], CUT_AT_THE_START.contains(&self.names[*column].as_str()));
+                    let cell =
+                        cut(&row[*column], widths[*column], CUT_AT_THE_START.contains(&self.names[*column].as_str()));
                     pad_str(&cell, widths[*column] + GAP, Alignment::Left, None).into_owned()
                 })
                 .collect();

@@ -137,12 +137,14 @@ pub(crate) async fn claim(global: Global, claim: Claim) -> Result<()> {
     let endpoint = match (&claim.endpoint, origin) {
         (Some(endpoint), _) => config::normal_endpoint(endpoint)?,
         // The profile may be the one that this makes.
-        (None, None) => Config::load(&global)
-            .or_else(|failure| match global.profile {
-                Some(_) => Config::load(&Global { profile: None, ..global.clone() }).map_err(|_| failure),
-                None => Err(failure),
-            })?
-            .endpoint,
+        (None, None) => {
+            Config::load(&global)
+                .or_else(|failure| match global.profile {
+                    Some(_) => Config::load(&Global { profile: None, ..global.clone() }).map_err(|_| failure),
+                    None => Err(failure),
+                })?
+                .endpoint
+        }
         // The page of the link may be at another place than the API.
         (None, Some(origin)) if has_api(&Api::new(&public(&origin), is_verbose)?).await => origin,
         (None, Some(origin)) => match Config::load(&global) {

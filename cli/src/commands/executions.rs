@@ -138,7 +138,10 @@ fn fields_of(shown: &WithStatus<ExecutionInFull>) -> Fields {
     fields.add("exit code", or_dash(execution.exit_code));
     fields.add("reason", or_dash(execution.reason.as_ref()));
     // ECS's own words, where they say more.
-    fields.add("stopped", or_dash(execution.stopped_reason.as_ref().filter(|stopped| execution.reason.as_ref() != Some(*stopped))));
+    fields.add(
+        "stopped",
+        or_dash(execution.stopped_reason.as_ref().filter(|stopped| execution.reason.as_ref() != Some(*stopped))),
+    );
     fields.add("command", cell(&execution.command));
     fields.add("image", cell(&execution.image_id));
     fields.add("by", cell(&execution.created_by));

@@ -24,7 +24,12 @@ pub(crate) async fn run(context: &Context, command: Users) -> Result<()> {
                     columns.row([
                         cell(&user.email),
                         cell(user.role),
-                        if !user.revoked && !claimed && user.last_used.is_none() { "has no key" } else { state_of(user) }.to_owned(),
+                        if !user.revoked && !claimed && user.last_used.is_none() {
+                            "has no key"
+                        } else {
+                            state_of(user)
+                        }
+                        .to_owned(),
                         ago(user.created_at),
                         or_dash(user.last_used.map(ago)),
                     ]);

@@ -89,7 +89,7 @@ def test_a_job_is_published_run_approved_and_its_failure_is_told_and_all_is_in_t
         admin.get_by_label("Resource").press("Enter")
         for who, action in steps:
             expect(entries.get_by_role("row").filter(has_text=f"{who}@example.com").filter(has_text=action)).to_have_count(1)
-    expect(entries.get_by_role("row").filter(has_text="executions:run")).to_contain_text("playbook:walk@1")
+    expect(entries.get_by_role("row").filter(has_text=execution).filter(has_text="executions:run")).to_contain_text("playbook:walk@1")
     # The playbook's own page has its entries too, for those who may read the audit.
     admin.goto("/playbooks?name=walk")
     expect(admin.get_by_role("table", name="Audit of playbook:walk").get_by_role("row").filter(has_text="playbooks:share")).to_have_count(1)
