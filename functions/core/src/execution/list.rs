@@ -93,7 +93,8 @@ impl Filter {
     }
 }
 
-/// The time that a page looks for executions that its filter leaves in. What it has found then is the page, and the next one goes on.
+/// The time for which one page reads executions that its filter leaves out. Then the page ends with those that it has found, and the next
+/// page goes on there.
 const PAGE_TIMEOUT: SignedDuration = SignedDuration::from_secs(1);
 
 #[derive(serde::Deserialize)]
@@ -278,7 +279,7 @@ struct Range {
     before: Option<String>,
 }
 
-/// One partition of an index, of which as many pages are read as needed.
+/// One partition of an index. Its pages are read as they are needed.
 struct Source {
     index: &'static str,
     key: &'static str,

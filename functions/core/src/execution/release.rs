@@ -147,8 +147,8 @@ fn leave(app: &App, name: &str, place: &str) -> Result<[TransactWriteItem; 2]> {
     Ok([TransactWriteItem::builder().delete(delete).build(), change])
 }
 
-/// Gives a lock to those who are first in line, while it has a free slot: after it was changed, or if a program has died. Frees what is
-/// held by executions that have ended.
+/// Gives the free slots of a lock to those who are first in line. A release does so itself, so this is for a lock that was changed, and
+/// for the sweep.
 ///
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails, or too many change the lock at the same time.

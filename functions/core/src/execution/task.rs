@@ -30,7 +30,7 @@ use crate::{
     },
 };
 
-/// Tags of a task, from which a record can be made that lacks.
+/// Tags of a task. An execution whose record was not written gets it from them.
 pub(crate) const TAG_CREATED_BY: &str = "CreatedBy";
 pub(super) const TAG_IMAGE_ID: &str = "ImageId";
 pub(super) const TAG_SOURCE: &str = "Source";
@@ -249,7 +249,7 @@ async fn write_once(app: &App, state: &TaskState) -> Result<Option<Applied>> {
     })
 }
 
-/// The execution of a task, by its record or by the pointer that leads to it. What is missing is made.
+/// The execution of a task, by its record or by the pointer that leads to it. Makes the record or the pointer if it is missing.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is no such execution and ECS knows no such task of runvoy's: not yet, or not any more.

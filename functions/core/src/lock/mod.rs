@@ -22,6 +22,6 @@ pub const MAX_LOCKS_OF_A_RUN: usize = 5;
 pub const MAX_SLOTS: u32 = 1000;
 /// The largest limit of a line. A line without a limit may be longer.
 pub const MAX_QUEUE: u32 = 1_000_000;
-/// The number of times that a transaction which lost a race is made again. The pauses are half a second at most, so that this takes
-/// 15 seconds.
+/// The number of times that a transaction which lost a race is made again. The pauses are 0.6 seconds at most, so that this takes
+/// about 18 seconds.
 pub(crate) const ATTEMPTS: u32 = 40;

@@ -283,7 +283,7 @@ fn workday_near(date: Date, day: u16, last: u16) -> Option<u16> {
     })
 }
 
-/// The days of AWS's two fields, of which one is `?`.
+/// The days that the two fields of AWS's form name. One of the fields is `?`.
 fn days_of_aws(day: &str, weekday: &str) -> Result<Days> {
     match (day, weekday) {
         ("?", "?") => {

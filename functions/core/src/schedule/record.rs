@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Timing;
 use crate::{App, Email, Error, RequestId, Result, execution::ExecutionRecord, table, table::string, time, user};
 
-/// Times that came last, of which the record keeps what became of them: a row of marks in the console.
+/// The number of past times whose outcome the record keeps. The console shows them as a row of marks.
 pub(super) const KEPT_TIMES: usize = 10;
 /// Attributes that a change of the record does not write: the key, and what the schedule's times write.
 const NOT_CHANGED: [&str; 2] = ["name", "times"];
@@ -168,8 +168,8 @@ pub(super) fn update_of(app: &App, name: &ScheduleName) -> UpdateBuilder {
     Update::builder().table_name(&app.config.tables.schedules).key("name", string(name.as_str()))
 }
 
-/// Notes what became of a time, and forgets times of long ago. A time that has an execution keeps it. Statuses that the record has not
-/// learned yet are written with it.
+/// Writes the outcome of a time, and removes the oldest ones. A time that has an execution keeps it. Also writes the statuses of earlier
+/// executions that have ended since the last write.
 pub(super) async fn note_time(app: &App, record: &Record, time: ScheduledTime) -> Result<()> {
     let open: Vec<ExecutionId> = record.open_executions().cloned().collect();
     let statuses = statuses(app, &open).await?;
