@@ -39,7 +39,8 @@ fn main() {
         return print(Path::new(go), lines.parse().unwrap(), Duration::from_micros(pause.parse().unwrap()));
     }
     let after = |name: &str| arguments.iter().position(|argument| argument == name).map(|at| arguments[at + 1].clone());
-    let program = after("--program").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_local-shim")), PathBuf::from);
+    let program = after("--program")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_local-shim")), |path| std::path::absolute(path).unwrap());
     let only = after("--only");
     // `cargo test --benches` runs the benchmark too, to see that it works.
     let quick = !arguments.iter().any(|argument| argument == "--bench");
