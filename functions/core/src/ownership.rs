@@ -73,20 +73,46 @@ pub(crate) struct OwnershipChange {
     pub(crate) attribute: &'static str,
     /// The attribute is removed for `None`.
     pub(crate) value: Option<AttributeValue>,
+    /// The owners for whom the change was permitted. It is refused when there are others by now.
+    present: AttributeValue,
     pub(crate) entry: Entry,
 }
 
+/// The condition that a resource has the owners for whom a change was permitted, who are the value `:present`.
+pub(crate) const OWNERS_AS_READ: &str = "owned_by = :present";
+
+/// Owners as a record has them.
+pub(crate) fn attribute(owners: &[Email]) -> AttributeValue {
+    AttributeValue::L(owners.iter().map(|owner| string(owner.as_str())).collect())
+}
+
+/// The refusal of a change of a resource that has other owners by now, or was deleted.
+pub(crate) fn has_changed(resource: &str) -> Error {
+    Error::conflict(format!("{resource} has been changed or deleted meanwhile"))
+        .with_hint("look at it again, and repeat the change if it is still wanted")
+}
+
 impl OwnershipChange {
-    pub(crate) fn owners(owners: &[Email], entry: Entry) -> Self {
-        let list = owners.iter().map(|owner| string(owner.as_str())).collect();
+    pub(crate) fn owners(owners: &[Email], present: &[Email], entry: Entry) -> Self {
         let entry = entry.detail("owned_by", owners.iter().map(Email::to_string).collect::<Vec<_>>());
-        Self { attribute: "owned_by", value: Some(AttributeValue::L(list)), entry }
+        Self { attribute: "owned_by", value: Some(attribute(owners)), present: attribute(present), entry }
+    }
+
+    /// The owners for whom the change was permitted, as a value of its condition.
+    pub(crate) fn present(&self) -> AttributeValue {
+        self.present.clone()
     }
 
     /// The write of the change. The update names the record and the condition, and `also` is set besides.
     pub(crate) fn write(&self, update: UpdateBuilder, also: &str, actor: &Actor) -> Result<TransactWriteItem> {
         let change = if self.value.is_some() { ", #attribute = :value" } else { " REMOVE #attribute" };
+        let condition = match update.get_condition_expression() {
+            Some(condition) => format!("{condition} AND {OWNERS_AS_READ}"),
+            None => OWNERS_AS_READ.to_owned(),
+        };
         let mut update = update
+            .condition_expression(condition)
+            .expression_attribute_values(":present", self.present())
             .update_expression(format!("SET modified_by_request_id = :request{also}{change}"))
             .expression_attribute_names("#attribute", self.attribute)
             .expression_attribute_values(":request", string(actor.request_id.as_str()));
@@ -97,10 +123,11 @@ impl OwnershipChange {
     }
 
     /// `otherwise` says in the audit with whom a resource is shared that is shared by no list.
-    pub(crate) fn sharing(shared_with: Option<&[String]>, otherwise: &str, entry: Entry) -> Self {
+    pub(crate) fn sharing(shared_with: Option<&[String]>, otherwise: &str, present: &[Email], entry: Entry) -> Self {
         let value = shared_with.map(|names| AttributeValue::L(names.iter().map(string).collect()));
         let told = shared_with.map_or_else(|| vec![otherwise.to_owned()], <[String]>::to_vec);
-        Self { attribute: "shared_with", value, entry: entry.detail("shared_with", told) }
+        let entry = entry.detail("shared_with", told);
+        Self { attribute: "shared_with", value, present: attribute(present), entry }
     }
 }
 

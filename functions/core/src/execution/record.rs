@@ -18,7 +18,7 @@ use crate::{
     audit::{self, Actor, Entry},
     auth::Action,
     image::{ImageId, task_definition::RUNNER},
-    playbook,
+    ownership, playbook,
     table::{self, Transacted, number, string},
     time,
 };
@@ -353,14 +353,15 @@ pub async fn get(app: &App, id: &ExecutionId) -> Result<ExecutionRecord> {
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is no such execution.
-pub async fn set_owners(app: &App, id: &ExecutionId, owners: &[Email], actor: &Actor) -> Result<()> {
-    let list = AttributeValue::L(owners.iter().map(|owner| string(owner.as_str())).collect());
+pub async fn set_owners(app: &App, execution: &Execution, owners: &[Email], actor: &Actor) -> Result<()> {
+    let id = &execution.execution_id;
     let update = Update::builder()
         .table_name(&app.config.tables.executions)
         .key("execution_id", string(id.as_str()))
         .update_expression("SET owned_by = :owners, modified_by_request_id = :request")
-        .condition_expression("attribute_exists(execution_id)")
-        .expression_attribute_values(":owners", list)
+        .condition_expression(ownership::OWNERS_AS_READ)
+        .expression_attribute_values(":owners", ownership::attribute(owners))
+        .expression_attribute_values(":present", ownership::attribute(&execution.owned_by))
         .expression_attribute_values(":request", string(actor.request_id.as_str()))
         .build()?;
     let entry = Entry::done(app, actor, Action::OwnExecution, format!("execution:{id}"))
@@ -368,6 +369,6 @@ pub async fn set_owners(app: &App, id: &ExecutionId, owners: &[Email], actor: &A
     let write = TransactWriteItem::builder().update(update).build();
     match audit::transact(app, vec![write], &[entry]).await? {
         Transacted::Done => Ok(()),
-        Transacted::Refused(_) => Err(Error::not_found("execution", id.as_str())),
+        Transacted::Refused(_) => Err(ownership::has_changed(&format!("the execution {id}"))),
     }
 }

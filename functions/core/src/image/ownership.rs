@@ -8,7 +8,7 @@ use crate::{
     audit::{self, Actor, Entry},
     auth::Action,
     error::Service,
-    ownership::OwnershipChange,
+    ownership::{self, OWNERS_AS_READ, OwnershipChange},
     table::{Transacted, string},
 };
 
@@ -18,10 +18,10 @@ const ATTEMPTS: u32 = 5;
 /// Gives an image to other owners.
 ///
 /// # Errors
-/// [`Error::NotFound`] when another request has removed the image meanwhile.
+/// [`Error::Conflict`] when another request has removed it or changed its owners meanwhile.
 pub async fn set_owners(app: &App, image: &Image, owners: &[Email], actor: &Actor) -> Result<()> {
     let entry = Entry::done(app, actor, Action::OwnImage, super::resource(image).name());
-    set(app, image, OwnershipChange::owners(owners, entry)).await
+    set(app, image, OwnershipChange::owners(owners, &image.owned_by, entry)).await
 }
 
 /// Says with whom an image is shared; with everyone whose role allows it for `None`.
@@ -30,12 +30,13 @@ pub async fn set_owners(app: &App, image: &Image, owners: &[Email], actor: &Acto
 /// As [`set_owners`].
 pub async fn set_sharing(app: &App, image: &Image, shared_with: Option<&[String]>, actor: &Actor) -> Result<()> {
     let entry = Entry::done(app, actor, Action::ShareImage, super::resource(image).name());
-    set(app, image, OwnershipChange::sharing(shared_with, "everyone", entry)).await
+    set(app, image, OwnershipChange::sharing(shared_with, "everyone", &image.owned_by, entry)).await
 }
 
 /// Sets an attribute of an image, or removes it, in all of its copies at once.
 async fn set(app: &App, image: &Image, change: OwnershipChange) -> Result<()> {
-    let OwnershipChange { attribute, value, entry } = change;
+    let present = change.present();
+    let OwnershipChange { attribute, value, entry, .. } = change;
     let id = image.image_id.as_str();
     let reference = Reference::parse(&image.image)
         .map_err(|error| Error::internal_with("a registered image has a name that is none", error))?;
@@ -45,8 +46,9 @@ async fn set(app: &App, image: &Image, change: OwnershipChange) -> Result<()> {
             .table_name(&app.config.tables.images)
             .key("image_id", string(key))
             .update_expression(expression)
-            .condition_expression(condition)
+            .condition_expression(format!("{condition} AND image.{OWNERS_AS_READ}"))
             .expression_attribute_names("#attribute", attribute)
+            .expression_attribute_values(":present", present.clone())
             .expression_attribute_values(":id", string(id));
         let update = match &value {
             Some(value) => update.expression_attribute_values(":value", value.clone()),
@@ -66,7 +68,7 @@ async fn set(app: &App, image: &Image, change: OwnershipChange) -> Result<()> {
         }
         match audit::transact(app, writes, std::slice::from_ref(&entry)).await? {
             Transacted::Done => return Ok(()),
-            Transacted::Refused(0) => return Err(Error::not_found("image", id)),
+            Transacted::Refused(0) => return Err(ownership::has_changed(&format!("the image {id}"))),
             // Another request has moved a pointer meanwhile: read the pointers again.
             Transacted::Refused(_) => {}
         }

@@ -1,8 +1,9 @@
 //! Starts the tasks of executions that waited.
 
 use crate::{
-    App, Error, Result,
+    App, Email, Error, Result,
     audit::Entry,
+    auth::Principal,
     execution::{self, ExecutionId, ExecutionRecord, StartedAttempt},
     user,
 };
@@ -64,11 +65,19 @@ pub async fn start_attempt(app: &App, id: &ExecutionId) -> Result<()> {
 /// Why an execution has failed that could not start until its deadline.
 pub(super) const LATE: &str = "its deadline passed before it could start";
 
+async fn active(app: &App, email: &Email) -> Result<Principal> {
+    let found = user::principal(app, email).await?;
+    found.ok_or_else(|| Error::conflict(format!("the user {email} has been revoked")))
+}
+
 async fn try_to_start(app: &App, record: &ExecutionRecord) -> Result<StartedAttempt> {
     let by = record.rights_of.as_ref().unwrap_or(&record.execution.created_by);
     // What the user may do is asked again, because it may have changed while the execution waited.
-    let principal =
-        user::principal(app, by).await?.ok_or_else(|| Error::conflict(format!("the user {by} has been revoked")))?;
+    let principal = active(app, by).await?;
+    if *by != record.execution.created_by {
+        // A playbook runs with the rights of its publisher, for a user who may have been revoked.
+        active(app, &record.execution.created_by).await?;
+    }
     let request = execution::request::to_start(app, record).await?;
     let Resources { image, secrets } = resources(app, &request, &principal).await?;
     execution::start_attempt(app, record, &request, &image, &secrets).await

@@ -7,20 +7,20 @@ use super::{
     resource,
 };
 use crate::{
-    App, Email, Error, Result,
+    App, Email, Result,
     audit::{self, Actor, Entry},
     auth::Action,
-    ownership::OwnershipChange,
+    ownership::{self, OwnershipChange},
     table::{self, Transacted, string},
 };
 
 /// Gives a schedule to other owners. Its runs keep the rights of the user who has said last what it runs.
 ///
 /// # Errors
-/// [`Error::NotFound`] when another request has deleted it meanwhile.
+/// [`Error::Conflict`](crate::Error::Conflict) when another request has deleted it or changed its owners meanwhile.
 pub async fn set_owners(app: &App, schedule: &Schedule, owners: &[Email], actor: &Actor) -> Result<()> {
     let entry = Entry::done(app, actor, Action::OwnSchedule, resource(schedule).name());
-    set(app, schedule, OwnershipChange::owners(owners, entry), actor).await
+    set(app, schedule, OwnershipChange::owners(owners, &schedule.owned_by, entry), actor).await
 }
 
 /// Says with whom a schedule is shared; with nobody for `None`.
@@ -29,7 +29,7 @@ pub async fn set_owners(app: &App, schedule: &Schedule, owners: &[Email], actor:
 /// As [`set_owners`].
 pub async fn set_sharing(app: &App, schedule: &Schedule, shared_with: Option<&[String]>, actor: &Actor) -> Result<()> {
     let entry = Entry::done(app, actor, Action::ShareSchedule, resource(schedule).name());
-    set(app, schedule, OwnershipChange::sharing(shared_with, "nobody", entry), actor).await
+    set(app, schedule, OwnershipChange::sharing(shared_with, "nobody", &schedule.owned_by, entry), actor).await
 }
 
 async fn set(app: &App, schedule: &Schedule, change: OwnershipChange, actor: &Actor) -> Result<()> {
@@ -42,6 +42,6 @@ async fn set(app: &App, schedule: &Schedule, change: OwnershipChange, actor: &Ac
     let write = change.write(update, ", revision = revision + :one", actor)?;
     match audit::transact(app, vec![write], &[change.entry]).await? {
         Transacted::Done => Ok(()),
-        Transacted::Refused(_) => Err(Error::not_found("schedule", schedule.name.as_str())),
+        Transacted::Refused(_) => Err(ownership::has_changed(&format!("the schedule {}", schedule.name))),
     }
 }

@@ -40,7 +40,7 @@ pub(super) async fn own_execution(
     let record = execution::get(&app, &id.parse()?).await?.execution;
     caller.may(Action::OwnExecution, Resource::Execution { id: &id, owners: &record.owned_by })?;
     let owned_by = ownership::owners(&app, &body.owned_by, &record.owned_by).await?;
-    execution::set_owners(&app, &record.execution_id, &owned_by, &caller.actor).await?;
+    execution::set_owners(&app, &record, &owned_by, &caller.actor).await?;
     // If this fails, the caller repeats the request, which does it once more.
     hand_over::of_changed_owners(&app, &record.execution_id).await?;
     Ok(Json(Owners { owned_by }))
@@ -61,7 +61,7 @@ pub(super) async fn own_secret(
     let found = secret::find(&app, &name).await?;
     caller.may(Action::OwnSecret, secret::resource(&found))?;
     let owned_by = ownership::owners(&app, &body.owned_by, &found.owned_by).await?;
-    secret::set_owners(&app, &found.name, &owned_by, &caller.actor).await?;
+    secret::set_owners(&app, &found, &owned_by, &caller.actor).await?;
     Ok(Json(Owners { owned_by }))
 }
 
@@ -80,7 +80,7 @@ pub(super) async fn share_secret(
     let found = secret::find(&app, &name).await?;
     caller.may(Action::ShareSecret, secret::resource(&found))?;
     let shared_with = checked(&body)?;
-    secret::set_sharing(&app, &found.name, shared_with.as_deref(), &caller.actor).await?;
+    secret::set_sharing(&app, &found, shared_with.as_deref(), &caller.actor).await?;
     Ok(Json(Sharing { shared_with }))
 }
 

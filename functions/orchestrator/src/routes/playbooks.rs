@@ -215,7 +215,11 @@ pub(super) async fn run(
     }
     let playbook = match body.version {
         None | Some(0) => playbook,
-        Some(version) => playbook::at_version(&app, playbook, version).await?,
+        Some(version) if version == playbook.version.version => playbook,
+        Some(version) => {
+            may_run_earlier(&caller, &playbook, version)?;
+            playbook::at_version(&app, playbook, version).await?
+        }
     };
     let values = body.parameters.into_iter().map(|(name, value)| (name, value.0)).collect();
     let prepared = playbook::prepare(&app, &playbook, &values).await?;
@@ -225,6 +229,17 @@ pub(super) async fn run(
     let (record, websocket_url) =
         run::submit_beside(&app, submission, &prepared.image, &prepared.secrets, beside).await?;
     Ok(follow.answer(&app, record, websocket_url))
+}
+
+/// An earlier version may lack the approvals and the limits of values that the newest one has, so it is for those who could publish it again.
+fn may_run_earlier(caller: &Caller, playbook: &PublishedPlaybook, version: u64) -> Result<()> {
+    if caller.would_be_allowed(Action::UpdatePlaybook, playbook::resource(playbook)) {
+        return Ok(());
+    }
+    let newest = playbook.version.version;
+    let problem = format!("version {version} of {} is not its newest one, which is {newest}", playbook.name);
+    let hint = "run the newest; earlier ones are for those who may change the playbook";
+    Err(Error::conflict(problem).with_hint(hint).at_field("version").into())
 }
 
 /// Gives a playbook to other owners
@@ -241,7 +256,7 @@ pub(super) async fn own(
 ) -> Result<Json<Owners>> {
     let playbook = permitted(&app, &caller, &name, Action::OwnPlaybook).await?;
     let owned_by = ownership::owners(&app, &body.owned_by, &playbook.owned_by).await?;
-    playbook::set_owners(&app, &playbook.name, &owned_by, &caller.actor).await?;
+    playbook::set_owners(&app, &playbook, &owned_by, &caller.actor).await?;
     Ok(Json(Owners { owned_by }))
 }
 
@@ -259,6 +274,6 @@ pub(super) async fn share(
 ) -> Result<Json<Sharing>> {
     let playbook = permitted(&app, &caller, &name, Action::SharePlaybook).await?;
     let shared_with = checked(&body)?;
-    playbook::set_sharing(&app, &playbook.name, shared_with.as_deref(), &caller.actor).await?;
+    playbook::set_sharing(&app, &playbook, shared_with.as_deref(), &caller.actor).await?;
     Ok(Json(Sharing { shared_with }))
 }

@@ -143,9 +143,15 @@ async fn a_private_repository_is_cloned_with_a_secret_that_no_line_shows() {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn credentials_in_a_url_reach_the_server_and_are_in_no_programs_arguments() {
+    // user:pa55/w0rd, and a token in the place of the user
+    reach_the_server_only("user:pa55%2Fw0rd", "Basic dXNlcjpwYTU1L3cwcmQ=").await;
+    reach_the_server_only("pa55t0ken", "Basic cGE1NXQwa2VuOg==").await;
+}
+
+async fn reach_the_server_only(credentials: &str, header_that_is_sent: &str) {
     let system = System::start().await;
     let (url, sent) = private_server();
-    let url = url.replacen("http://", "http://user:pa55%2Fw0rd@", 1);
+    let url = url.replacen("http://", &format!("http://{credentials}@"), 1);
     let shown = Arc::new(Mutex::new(Vec::new()));
     let (found, is_over) = (shown.clone(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
     let over = is_over.clone();
@@ -164,12 +170,7 @@ async fn credentials_in_a_url_reach_the_server_and_are_in_no_programs_arguments(
     is_over.store(true, std::sync::atomic::Ordering::Relaxed);
     looking.join().unwrap();
     assert_eq!(status["status"], "FAILED", "the server refuses every password");
-    // user:pa55/w0rd
-    assert!(
-        sent.lock().unwrap().iter().any(|header| header == "Basic dXNlcjpwYTU1L3cwcmQ="),
-        "{:?}",
-        sent.lock().unwrap()
-    );
+    assert!(sent.lock().unwrap().iter().any(|header| header == header_that_is_sent), "{:?}", sent.lock().unwrap());
     assert!(shown.lock().unwrap().is_empty(), "{:?}", shown.lock().unwrap());
     assert!(!system.admin.log(&id).await.join("\n").contains("pa55"));
     system.shim.shut_down().await;

@@ -117,3 +117,19 @@ async fn the_example_playbooks_publish_as_they_are() {
     assert!(broken.json()["error"].as_str().unwrap().contains("line"), "{}", broken.text);
     system.shim.shut_down().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_playbook_keeps_no_credentials_that_others_would_read() {
+    let system = System::start().await;
+    for (playbook, field) in [
+        (json!({"commands": ["true"], "git_repo": "https://user:pa55@example.com/r.git"}), "git_repo"),
+        (json!({"commands": ["true"], "git_repo": "https://pa55@example.com/r.git"}), "git_repo"),
+        (json!({"commands": ["true"], "env": {"DB_PASSWORD": "pa55"}}), "env.DB_PASSWORD"),
+    ] {
+        let refused = system.admin.put("/playbooks/p", &playbook).await;
+        assert_eq!(refusal(&refused), (400, field.to_owned()), "{}", refused.text);
+        assert!(!refused.text.contains("pa55"), "{}", refused.text);
+    }
+    assert_eq!(system.admin.get("/playbooks/p").await.status, 404);
+    system.shim.shut_down().await;
+}

@@ -272,3 +272,42 @@ async fn runs_of_a_playbook_with_a_lock_go_one_after_the_other() {
     assert_eq!(of_playbook.as_array().unwrap().len(), 3, "one that waited is in the history, too");
     system.shim.shut_down().await;
 }
+
+/// The newest version may ask for approvals or limit values where an earlier one did not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_earlier_version_is_run_only_by_those_who_could_publish_it_again() {
+    let system = System::start().await;
+    let admin = &system.admin;
+    let runner = system.user("runner", "runner@example.com").await;
+    let developer = system.user("developer", "dev@example.com").await;
+    publish_playbook(admin, "rel", &json!({"commands": ["echo v1"]})).await;
+    share(admin, "rel", json!(["role:runner", "role:developer"])).await;
+    let approved = json!({"commands": ["echo v2"], "approvals": {"by": ["role:operator"]}});
+    publish_playbook(admin, "rel", &approved).await;
+    for caller in [&runner, &developer] {
+        let refused = caller.post("/playbooks/rel/run", &json!({"version": 1})).await;
+        assert_eq!(refusal(&refused), (409, "version".to_owned()), "{}", refused.text);
+        let newest = caller.post("/playbooks/rel/run", &json!({"version": 2})).await;
+        assert_eq!(newest.json()["status"], "WAITING", "{}", newest.text);
+    }
+    assert_eq!(admin.post("/playbooks/rel/run", &json!({"version": 1})).await.json()["status"], "STARTING");
+    system.shim.shut_down().await;
+}
+
+/// The publisher's right to image and secrets is not enough: the user who asked must still be one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_waits_does_not_start_for_a_user_who_was_revoked() {
+    let system = System::start().await;
+    let admin = &system.admin;
+    let developer = system.user("developer", "dev@example.com").await;
+    let playbook = json!({"lock": ["deploy"], "on_conflict": "queue", "commands": ["echo ran"]});
+    publish_playbook(admin, "deploy", &playbook).await;
+    let holder = id(&admin.run_with(json!({"command": "sleep 60", "lock": "deploy"})).await);
+    let waiting = run_playbook(&developer, "deploy", json!({})).await;
+    assert_eq!(waiting.json()["status"], "QUEUED", "{}", waiting.text);
+    assert_eq!(admin.post("/users/revoke", &json!({"email": "dev@example.com"})).await.status, 200);
+    assert_eq!(admin.delete(&format!("/executions/{holder}")).await.status, 200);
+    let ended = admin.wait_for(&id(&waiting.json()), "FAILED").await;
+    assert!(ended["reason"].as_str().unwrap().contains("dev@example.com has been revoked"), "{ended}");
+    system.shim.shut_down().await;
+}
