@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use runvoy_api_types::{Parameter, ParameterType, Playbook, Problem, playbook::from_yaml};
+use runvoy_api_types::{OnConflict, Parameter, ParameterType, Playbook, Problem, playbook::from_yaml};
 
 use crate::{
     arguments::{PlaybookOptions, RunOptions},
@@ -195,16 +195,17 @@ pub(crate) fn options(playbook: &Playbook, options: PlaybookOptions, missing: Mi
         git_repo: run.git_repo.or_else(|| playbook.git_repo.clone()),
         git_ref: run.git_ref.or_else(|| playbook.git_ref.clone()),
         git_path: run.git_path.or_else(|| playbook.git_path.clone()),
-        cpu: run.cpu,
-        memory: run.memory,
-        disk: run.disk,
-        spot: run.spot,
-        locks: run.locks,
-        slots: run.slots,
-        queue: run.queue,
+        cpu: run.cpu.or(playbook.cpu),
+        memory: run.memory.or(playbook.memory),
+        disk: run.disk.or(playbook.disk),
+        spot: run.spot || playbook.spot,
+        // Slots are those of the lock that they are given with.
+        slots: run.slots.or(playbook.slots.filter(|_| run.locks.is_empty())),
+        locks: if run.locks.is_empty() { playbook.lock.clone() } else { run.locks },
+        queue: run.queue || playbook.on_conflict == Some(OnConflict::Queue),
         after: run.after,
         run_if: run.run_if,
-        deadline: run.deadline,
+        deadline: run.deadline.or(playbook.deadline.map(|deadline| deadline.0)),
     })
 }
 

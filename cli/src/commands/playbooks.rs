@@ -34,10 +34,7 @@ pub(crate) async fn run(global: Global, command: Playbook) -> Result<u8> {
             }
             let (path, playbook) = playbook::load(&name)?;
             say!("runvoy: playbook {} (a file)", path.display());
-            let body = with_locks(
-                request(&playbook.command(), &playbook::options(&playbook, options, Missing::Ask)?),
-                &playbook,
-            );
+            let body = request(&playbook.command(), &playbook::options(&playbook, options, Missing::Ask)?);
             if watch.dry_run {
                 return output::print_json(&format!("{body:#}")).map(|()| 0);
             }
@@ -57,20 +54,6 @@ pub(crate) async fn run(global: Global, command: Playbook) -> Result<u8> {
     }
 }
 
-/// Adds the locks of a playbook to its run's request.
-fn with_locks(mut body: Value, playbook: &runvoy_api_types::Playbook) -> Value {
-    if !playbook.lock.is_empty() {
-        body["lock"] = json!(playbook.lock);
-    }
-    if let Some(slots) = playbook.slots {
-        body["slots"] = slots.into();
-    }
-    if let Some(on_conflict) = playbook.on_conflict {
-        body["on_conflict"] = json!(on_conflict);
-    }
-    body
-}
-
 /// Tells whether a name is not that of a file, and there is an API that may know it.
 fn is_published(global: &Global, name: &str) -> bool {
     let is_file = playbook::is_file(name) || playbook::all().contains_key(name);
@@ -79,8 +62,7 @@ fn is_published(global: &Global, name: &str) -> bool {
 
 fn show_file(global: &Global, name: &str, curl: bool, options: PlaybookOptions) -> Result<()> {
     let (path, playbook) = playbook::load(name)?;
-    let body =
-        with_locks(request(&playbook.command(), &playbook::options(&playbook, options, Missing::LeaveOut)?), &playbook);
+    let body = request(&playbook.command(), &playbook::options(&playbook, options, Missing::LeaveOut)?);
     if curl {
         output::print(&curl_line(global, "/run", &body))?;
     } else if global.output == Format::Json {

@@ -67,7 +67,7 @@ fn values(
         && run.after.is_empty()
         && run.deadline.is_none();
     if !is_plain {
-        return Err(Failure::new("a published playbook fixes its image, variables, secrets, repository and locks")
+        return Err(Failure::new("a published playbook fixes its image, sizes, variables, secrets, repository and locks")
             .remedy("give values of its parameters only: -P NAME=VALUE"));
     }
     let mut values = playbook::given(&playbook.playbook, &options.parameters)?;
@@ -120,6 +120,13 @@ pub(super) async fn show(context: &Context, name: &str, curl: bool, options: Pla
         ("secrets", list(playbook.secrets.clone())),
         ("variables", list(playbook.env.iter().map(|(name, value)| format!("{name}={value}")).collect())),
         ("timeout", playbook.timeout.map(|timeout| format!("{} s", timeout.0))),
+        ("deadline", playbook.deadline.map(|deadline| format!("{} s", deadline.0))),
+        ("cpu", playbook.cpu.map(|units| format!("{units} units"))),
+        ("memory", playbook.memory.map(|mib| format!("{mib} MiB"))),
+        ("disk", playbook.disk.map(|gib| format!("{gib} GiB"))),
+        ("spot", playbook.spot.then(|| "yes".to_owned())),
+        ("lock", list(playbook.lock.clone())),
+        ("slots", playbook.slots.map(|slots| slots.to_string())),
         ("git_repo", playbook.git_repo.clone()),
         ("git_ref", playbook.git_ref.clone()),
         ("git_path", playbook.git_path.clone()),

@@ -248,3 +248,37 @@ fn a_run_that_waits_is_shown_and_approved_or_denied() {
     assert!(system.prints(&["logs", "-f", &id]).contains("web in eu"));
     assert!(!system.run(&["approve", &id]).status.success());
 }
+
+#[test]
+fn a_file_says_the_size_the_limits_and_the_lock_of_its_runs_and_options_win() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("p.yaml");
+    std::fs::write(
+        &file,
+        "cpu: 1024\nmemory: 2048\ndisk: 50\nspot: true\ndeadline: 2h\nlock: tf\nslots: 2\non_conflict: queue\ncommands: [make]\n",
+    )
+    .unwrap();
+    let body = |arguments: &[&str]| {
+        let words = [&["playbook", "run", file.to_str().unwrap(), "--dry-run"], arguments].concat();
+        let output = bare(home.path(), &words).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_str::<serde_json::Value>(&text(&output.stdout)).unwrap()
+    };
+    let said = body(&[]);
+    for (field, expected) in [
+        ("cpu", serde_json::json!(1024)),
+        ("memory", serde_json::json!(2048)),
+        ("disk", serde_json::json!(50)),
+        ("spot", serde_json::json!(true)),
+        ("deadline", serde_json::json!(7200)),
+        ("lock", serde_json::json!(["tf"])),
+        ("slots", serde_json::json!(2)),
+        ("on_conflict", serde_json::json!("queue")),
+    ] {
+        assert_eq!(said[field], expected, "{field}: {said}");
+    }
+    let said = body(&["--cpu", "512", "--lock", "mine", "--deadline", "5m"]);
+    assert_eq!((&said["cpu"], &said["deadline"]), (&serde_json::json!(512), &serde_json::json!(300)), "{said}");
+    assert_eq!(said["lock"], serde_json::json!(["mine"]));
+    assert!(said["slots"].is_null(), "slots are those of the file's lock: {said}");
+}

@@ -137,6 +137,37 @@ async fn slots_pauses_and_limits_are_set_by_the_first_run_or_by_hand() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_gets_no_longer_than_it_may_however_many_come_at_the_same_time() {
+    let system = System::start().await;
+    assert_eq!(system.admin.put("/locks/l", &json!({"max_queue": 3})).await.status, 200);
+    let (command, gate) = gate();
+    let (holder, _) = run(&system, &command, json!({"lock": "l"})).await;
+    let body = json!({"command": "true", "lock": ["a-free-one", "l"], "on_conflict": "queue"});
+    let (first, _) = run(&system, "true", body).await;
+    // The first in line holds the other lock, for whose line there is no limit.
+    let body = json!({"command": "true", "lock": "l", "on_conflict": "queue"});
+    let answers = futures_util::future::join_all((0..10).map(|_| system.admin.post("/run", &body))).await;
+    let (accepted, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 202);
+    assert_eq!(accepted.len(), 2, "{:?}", refused.iter().map(|one| &one.text).collect::<Vec<_>>());
+    for answer in &refused {
+        let body = answer.json();
+        assert_eq!((answer.status.as_u16(), &body["field"]), (409, &json!("lock")), "{body}");
+        assert!(body["error"].as_str().unwrap().contains("3 executions wait for lock l"), "{body}");
+    }
+    let shown = lock(&system, "l").await;
+    assert_eq!((&shown["held"], &shown["waiting"]), (&json!(1), &json!(3)));
+    let other = lock(&system, "a-free-one").await;
+    assert_eq!((&other["held"], &other["holders"][0]["execution_id"]), (&json!(1), &json!(first)));
+    open(&gate);
+    system.admin.wait_for(&holder, "SUCCEEDED").await;
+    system.admin.wait_for(&first, "SUCCEEDED").await;
+    for answer in &accepted {
+        system.admin.wait_for(&id(&answer.json()), "SUCCEEDED").await;
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_keeps_the_locks_that_it_has_while_it_waits_for_the_next_and_the_others_cannot_block_each_other() {
     let system = System::start().await;
     let (command, gate) = gate();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Parameter, ParameterType, Playbook, parameter};
 use crate::{
     Problem,
-    limits::{MAX_DESCRIPTION_BYTES, MAX_TIMEOUT_SECONDS},
+    limits::{DISK_GIB, MAX_DEADLINE_SECONDS, MAX_DESCRIPTION_BYTES, MAX_TIMEOUT_SECONDS},
 };
 
 /// Parameters of a playbook: more than a form can have that people fill in.
@@ -47,6 +47,14 @@ impl Playbook {
         if self.timeout.is_some_and(|timeout| timeout.0 > MAX_TIMEOUT_SECONDS) {
             let problem = format!("timeout must be 1 to {MAX_TIMEOUT_SECONDS} seconds, or 0 for none");
             return Err(Problem::new(problem).at_field("timeout"));
+        }
+        if self.deadline.is_some_and(|deadline| deadline.0 > MAX_DEADLINE_SECONDS) {
+            let problem = format!("deadline must be 1 to {MAX_DEADLINE_SECONDS} seconds, or 0 for none");
+            return Err(Problem::new(problem).at_field("deadline"));
+        }
+        if let Some(disk) = self.disk.filter(|disk| *disk > 0 && !DISK_GIB.contains(disk)) {
+            let (least, most) = (DISK_GIB.start(), DISK_GIB.end());
+            return Err(Problem::new(format!("disk must be {least} to {most} GiB, not {disk}")).at_field("disk"));
         }
         if let Some(approvals) = &self.approvals {
             approvals.check().map_err(|problem| {

@@ -9,7 +9,7 @@ const MAX_FILE_BYTES: usize = 128 * 1024;
 /// square of them: 2,000 take some 30 ms, and 60,000 would take 18 s. Brackets of a script count too, so that there is room for those.
 const MAX_NESTING: usize = 2000;
 /// Fields that a file may have. Others are told, because a misspelt one would mean nothing.
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 19] = [
     "approvals",
     "description",
     "image",
@@ -19,6 +19,11 @@ const FIELDS: [&str; 14] = [
     "secrets",
     "env",
     "timeout",
+    "deadline",
+    "cpu",
+    "memory",
+    "disk",
+    "spot",
     "parameters",
     "commands",
     "lock",

@@ -51,6 +51,22 @@ pub struct Playbook {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "15m"))]
     pub timeout: Option<Span>,
+    /// CPU units of each run; 1024 make one virtual CPU. The image's if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<u32>,
+    /// MiB of memory of each run. The image's if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u32>,
+    /// GiB of disk, 21 to 200. If absent, the 20 that each task has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<u32>,
+    /// Runs on Fargate Spot, which costs about a third and may be taken away at any time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spot: bool,
+    /// Seconds, or a duration such as `2h`, after the request within which a run must have ended, waiting included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "2h"))]
+    pub deadline: Option<Span>,
     /// A lock that each run holds until it ends, or a list of them. The text of one is taken, too.
     #[serde(default, deserialize_with = "one_or_more", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(example = json!(["tf-production"])))]

@@ -10,6 +10,7 @@ use crate::{
     execution::{RunRequest, ValidRun, without_credentials},
     image::{self, Image},
     redaction::says_secret,
+    run,
     secret::{self, Secret},
 };
 
@@ -57,7 +58,7 @@ pub async fn usable(app: &App, playbook: &Playbook, publisher: &Principal) -> Re
         }
     }
     check_readable(playbook)?;
-    request(playbook, playbook.env.clone())?;
+    let request = request(playbook, playbook.env.clone())?;
     policy::authorize(publisher, Action::Run, Resource::Account)?;
     let secrets = async {
         match playbook.secrets.as_slice() {
@@ -68,6 +69,7 @@ pub async fn usable(app: &App, playbook: &Playbook, publisher: &Principal) -> Re
     let (image, secrets) = tokio::try_join!(image::resolve(app, playbook.image.as_deref()), secrets)
         .map_err(|error| error.at_field("image"))?;
     policy::authorize_use(publisher, image::resource(&image))?;
+    run::check_size(app, &request, &image)?;
     for secret in &secrets {
         policy::authorize_use(publisher, secret::resource(secret))?;
         let is_its_variable = |parameter: &runvoy_api_types::Parameter| parameter.name == secret.key_name;
@@ -94,6 +96,11 @@ pub(super) fn request(playbook: &Playbook, variables: BTreeMap<String, String>) 
         git_repo: playbook.git_repo.clone(),
         git_ref: playbook.git_ref.clone(),
         git_path: playbook.git_path.clone(),
+        cpu: playbook.cpu,
+        memory: playbook.memory,
+        disk: playbook.disk,
+        spot: playbook.spot,
+        deadline: playbook.deadline.map(|deadline| deadline.0),
         lock: playbook.lock.clone(),
         slots: playbook.slots,
         on_conflict: playbook.on_conflict,

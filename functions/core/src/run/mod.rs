@@ -12,6 +12,7 @@ mod take_locks;
 
 pub use after::tell_followers;
 pub use begin::{go_on, release, start_attempt};
+pub(crate) use submit::check_size;
 pub use submit::{Resources, Submission, gather, submit, submit_beside, submit_failed, submit_with};
 pub use sweep::sweep;
 

@@ -181,11 +181,7 @@ async fn submit_before_its_task(
     match take_locks::take_all(app, &record, &writes, &entries).await? {
         Taken::Yes | Taken::Exists => {}
         Taken::No(refusal) if !request.waits() => return Err(refusal),
-        Taken::No(_) => {
-            take_locks::check_line(app, &request.lock).await?;
-            record.queue(Vec::new());
-            waiting::create(app, record, request, idempotency, &entries).await?;
-        }
+        Taken::No(_) => take_locks::wait_in_line(app, &record, request, idempotency, &entries).await?,
     }
     // The execution exists. What fails from here on, the sweep does in a minute.
     if let Err(error) = begin::go_on(app, &id).await {
@@ -253,7 +249,7 @@ pub async fn submit_failed(app: &App, submission: Submission<'_>, reason: &str) 
 
 /// # Errors
 /// [`Error::Invalid`] for a size that Fargate does not have, and for Spot where the stack does not have it.
-fn check_size(app: &App, request: &execution::RunRequest, image: &Image) -> Result<()> {
+pub(crate) fn check_size(app: &App, request: &execution::RunRequest, image: &Image) -> Result<()> {
     if request.cpu.is_some() || request.memory.is_some() {
         image::size::check(request.cpu.unwrap_or(image.cpu), request.memory.unwrap_or(image.memory))?;
     }

@@ -5,7 +5,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use crate::{
     App, Error, Result,
     audit::{self, Entry},
-    execution::{self, ExecutionId, ExecutionRecord, Status, waiting},
+    execution::{self, ExecutionId, ExecutionRecord, Idempotency, RunRequest, Status, waiting},
+    item_update::ItemUpdate,
     lock::{
         ATTEMPTS,
         items::{self, Claim, Head},
@@ -27,19 +28,6 @@ pub(crate) async fn check_slots(app: &App, name: &str, slots: Option<u32>) -> Re
         }
         _ => Ok(()),
     }
-}
-
-/// # Errors
-/// [`Error::Conflict`] when as many wait for a lock as may. Some that come at the same time may still get in.
-pub(crate) async fn check_line(app: &App, names: &[String]) -> Result<()> {
-    for name in names {
-        if let Some(head) = items::head(app, name).await?.filter(Head::is_full) {
-            return Err(Error::conflict(format!("{} executions wait for lock {name}, as many as may", head.waiting))
-                .with_hint(format!("try again later, or raise max_queue: PUT /api/v1/locks/{name}"))
-                .at_field("lock"));
-        }
-    }
-    Ok(())
 }
 
 /// The result of an attempt to take all locks at once.
@@ -81,6 +69,61 @@ pub(crate) async fn take_all(
     Err(table::too_much_contention("a lock"))
 }
 
+/// Makes a new execution that waits: it takes the locks that are free, up to the first that is not, and a place in the line of that one. If
+/// all have become free meanwhile, it takes them. All of it is one transaction, so that no line gets longer than it may.
+///
+/// # Errors
+/// [`Error::Conflict`] when as many wait for the lock as may; [`Error::Aws`] when DynamoDB fails or too many take the locks at the same time.
+pub(crate) async fn wait_in_line(
+    app: &App,
+    new: &ExecutionRecord,
+    request: &RunRequest,
+    idempotency: Option<&Idempotency>,
+    entries: &[Entry],
+) -> Result<()> {
+    let needed = running::needed(app, &new.execution);
+    for attempt in 0..ATTEMPTS {
+        let (mut record, mut locks) = (new.clone(), Vec::new());
+        record.queue(Vec::new());
+        let mut held = 0;
+        while held < needed && record.place.is_none() {
+            let name = running::nth(&new.execution, held);
+            let head = running::head(app, name).await?;
+            let claim = Claim::new(app, &new.execution, held);
+            if head.as_ref().is_none_or(Head::is_free) {
+                locks.extend([take(app, name, new.slots)?, claim.put(app)?]);
+                held += 1;
+                continue;
+            }
+            if let Some(full) = head.filter(Head::is_full) {
+                return Err(is_full(&full));
+            }
+            let claim = claim.in_line();
+            locks.extend([limited(queue(app, name)).write()?, claim.put(app)?]);
+            record.place = Some(claim.place);
+            record.execution.waits_for = Some(running::waits_for(name));
+        }
+        if record.place.is_none() {
+            record = new.clone();
+        }
+        record.locks_held = u32::try_from(held).unwrap_or(u32::MAX);
+        let mut all = waiting::writes(app, &record, Some(request), idempotency)?;
+        all.extend(locks);
+        match audit::transact_once(app, all, entries).await? {
+            Attempted::Done | Attempted::Refused(0) => return Ok(()),
+            Attempted::Refused(_) | Attempted::Conflict => app.sleep(table::pause(app, attempt)).await,
+        }
+    }
+    Err(table::too_much_contention("a lock"))
+}
+
+fn is_full(head: &Head) -> Error {
+    let Head { name, waiting, .. } = head;
+    Error::conflict(format!("{waiting} executions wait for lock {name}, as many as may"))
+        .with_hint(format!("try again later, or raise max_queue: PUT /api/v1/locks/{name}"))
+        .at_field("lock")
+}
+
 /// The refusal of a run that does not wait.
 async fn is_held(app: &App, name: &str) -> Result<Error> {
     if name == RUNNING {
@@ -113,13 +156,17 @@ fn take(app: &App, name: &str, slots: Option<u32>) -> Result<TransactWriteItem> 
 }
 
 /// The change of a lock for which another execution waits from now on.
-fn queue(app: &App, name: &str) -> Result<TransactWriteItem> {
+fn queue(app: &App, name: &str) -> ItemUpdate {
     items::change(app, name)
         .add("waiting", 1)
         .with_value(":zero", number(0))
         .with_value(":true", AttributeValue::Bool(true))
         .only_if_expression("(held >= slots OR waiting > :zero OR paused = :true)")
-        .write()
+}
+
+/// The same for an execution that comes now, which the limit of the line may keep out. One that holds other locks already gets in.
+fn limited(queue: ItemUpdate) -> ItemUpdate {
+    queue.only_if_expression("(attribute_not_exists(max_queue) OR waiting < max_queue)")
 }
 
 /// Takes the next locks of a QUEUED execution as far as they are free, or a place in line for the first that is not. An execution with all
@@ -149,7 +196,7 @@ pub(crate) async fn advance(app: &App, id: &ExecutionId) -> Result<()> {
         } else {
             let claim = claim.in_line();
             let change = change.set("place", string(&claim.place)).set("waits_for", string(running::waits_for(name)));
-            vec![queue(app, name)?, claim.put(app)?, change.write()?]
+            vec![queue(app, name).write()?, claim.put(app)?, change.write()?]
         };
         match table::transact_once(app, writes).await? {
             Attempted::Done if is_free => attempt = 0,

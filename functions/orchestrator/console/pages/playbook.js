@@ -119,11 +119,13 @@ export function playbookPage(context, name) {
 
 /** The command, and what it gets. @param {PublishedPlaybook} playbook */
 export function whatRuns(playbook) {
-  const { image, secrets = [], env = {}, timeout, git_repo, git_ref, git_path, published_by, approvals, lock = [], owned_by, shared_with } = playbook;
+  const { image, secrets = [], env = {}, timeout, deadline, cpu, memory, disk, spot, git_repo, git_ref, git_path, published_by, approvals, lock = [], owned_by, shared_with } = playbook;
   /** @type {[string, string][]} */
   const facts = [
     ["Image", image ?? "the default image"], ["Secrets", secrets.join(", ")], ["Variables", Object.entries(env).map(([name, value]) => `${name}=${value}`).join(", ")],
-    ["Timeout", timeout ? duration(timeout) : ""], ["Repository", [git_repo, git_ref, git_path].filter(Boolean).join(" ")], ["Published by", published_by],
+    ["Timeout", timeout ? duration(timeout) : ""], ["Deadline", deadline ? duration(Number(deadline)) : ""],
+    ["Size", [cpu && `${cpu} CPU units`, memory && `${memory} MiB of memory`, disk && `${disk} GiB of disk`, spot && "on Fargate Spot"].filter(Boolean).join(", ")],
+    ["Repository", [git_repo, git_ref, git_path].filter(Boolean).join(" ")], ["Published by", published_by],
     ["Locks", lock.join(", ")], ["Owners", owned_by?.join(", ") ?? ""], ["Used by", owned_by ? sharedWords(shared_with) : ""],
     ["Approvals", approvals ? `${approvals.count ?? 1} by ${[...(approvals.by ?? []), "an admin"].join(" or ")}` : ""],
   ];

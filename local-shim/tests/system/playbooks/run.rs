@@ -311,3 +311,44 @@ async fn a_run_that_waits_does_not_start_for_a_user_who_was_revoked() {
     assert!(ended["reason"].as_str().unwrap().contains("dev@example.com has been revoked"), "{ended}");
     system.shim.shut_down().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_has_the_size_and_the_limits_that_its_playbook_says() {
+    let overrides = std::collections::BTreeMap::from([("RUNVOY_SPOT".to_owned(), "true".to_owned())]);
+    let system =
+        System::start_with(local_shim::Settings { overrides, ..local_shim::Settings::ephemeral() }).await;
+    let admin = &system.admin;
+    let playbook = json!({
+        "commands": ["echo done"], "cpu": 1024, "memory": 3072, "disk": 50, "spot": true, "deadline": "2h", "timeout": 60,
+        "lock": "l", "on_conflict": "queue",
+    });
+    let published = publish_playbook(admin, "sized", &playbook).await;
+    assert_eq!((&published["cpu"], &published["deadline"]), (&json!(1024), &json!(7200)), "{published}");
+    let started = run_playbook(admin, "sized", json!({})).await;
+    assert_eq!(output(admin, &started).await, ["done"]);
+    let shown = admin.get(&format!("/executions/{}", id(&started.json()))).await.json();
+    for (field, expected) in [
+        ("cpu", json!(1024)),
+        ("memory", json!(3072)),
+        ("disk", json!(50)),
+        ("spot", json!(true)),
+        ("deadline", json!(7200)),
+        ("timeout", json!(60)),
+        ("lock", json!(["l"])),
+    ] {
+        assert_eq!(shown[field], expected, "{field}");
+    }
+    // What no run could have is not published. The same words are read from a file.
+    for (field, value) in [("disk", json!(20)), ("deadline", json!("31d")), ("memory", json!(100)), ("cpu", json!(17))] {
+        let mut wrong = playbook.clone();
+        wrong[field] = value;
+        let refused = admin.put("/playbooks/wrong", &wrong).await;
+        let (status, at) = refusal(&refused);
+        assert_eq!(status, 400, "{}", refused.text);
+        assert!(at == field || ["cpu", "memory"].contains(&at.as_str()), "{field}: {}", refused.text);
+    }
+    let file = "cpu: 512\nmemory: 1024\nspot: true\ndeadline: 90m\ncommands: [\"true\"]\n";
+    let checked = admin.post("/playbooks", &json!({"file": file})).await;
+    assert_eq!((checked.status.as_u16(), &checked.json()["playbook"]["deadline"]), (200, &json!(5400)), "{}", checked.text);
+    system.shim.shut_down().await;
+}
