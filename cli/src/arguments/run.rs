@@ -284,7 +284,7 @@ pub(super) fn name_and_value(text: &str) -> Result<(String, String), String> {
 }
 
 /// A parameter with its value, which is a file's text for `@FILE`.
-fn parameter(text: &str) -> Result<(String, String), String> {
+pub(super) fn parameter(text: &str) -> Result<(String, String), String> {
     let (name, value) = name_and_value(text)?;
     let value = match value.strip_prefix('@') {
         None => value,

@@ -87,8 +87,16 @@ pub(crate) struct Create {
     #[arg(long)]
     pub(crate) paused: bool,
 
+    /// A published playbook to run, NAME or NAME@VERSION, in place of a command
+    #[arg(long, value_name = "PLAYBOOK", conflicts_with_all = ["command", "file"], add = completion::published_playbooks())]
+    pub(crate) playbook: Option<String>,
+
+    /// The value of a parameter of the playbook; may be repeated
+    #[arg(short = 'P', long = "parameter", value_name = "NAME=VALUE", value_parser = super::run::parameter, requires = "playbook")]
+    pub(crate) parameters: Vec<(String, String)>,
+
     /// The command
-    #[arg(required_unless_present = "file", conflicts_with = "file", trailing_var_arg = true)]
+    #[arg(required_unless_present_any = ["file", "playbook"], conflicts_with = "file", trailing_var_arg = true)]
     pub(crate) command: Vec<String>,
 
     /// Run this script

@@ -67,8 +67,10 @@ fn values(
         && run.after.is_empty()
         && run.deadline.is_none();
     if !is_plain {
-        return Err(Failure::new("a published playbook fixes its image, sizes, variables, secrets, repository and locks")
-            .remedy("give values of its parameters only: -P NAME=VALUE"));
+        return Err(Failure::new(
+            "a published playbook fixes its image, sizes, variables, secrets, repository and locks",
+        )
+        .remedy("give values of its parameters only: -P NAME=VALUE"));
     }
     let mut values = playbook::given(&playbook.playbook, &options.parameters)?;
     for parameter in &playbook.playbook.parameters {

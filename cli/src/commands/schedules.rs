@@ -1,14 +1,19 @@
 //! Does `runvoy schedules`: lists, shows, makes and changes schedules.
 
+use std::collections::BTreeMap;
+
 use jiff::{Timestamp, tz::TimeZone};
-use runvoy_api_types::{NextTimes, Schedule, ScheduleAnswer, ScheduledTime, Status, UpdateSchedule};
+use runvoy_api_types::{
+    NextTimes, RequestedValue, Schedule, ScheduleAnswer, ScheduledPlaybook, ScheduledRun, ScheduledTime, Status,
+    UpdateSchedule,
+};
 use serde_json::{Value, json};
 
 use super::{Context, run, with_files};
 use crate::{
     api::segment,
     arguments::{Create, Schedules},
-    failure::Result,
+    failure::{Failure, Result},
     output::{self, Columns, ago, cell, names, or_dash},
 };
 
@@ -56,7 +61,7 @@ async fn list(context: &Context, search: Option<String>) -> Result<()> {
                 if schedule.enabled { or_dash(schedule.next_at.map(until)) } else { "paused".to_owned() },
                 schedule.recent.first().map_or_else(|| "-".to_owned(), status_of),
                 times(schedule),
-                output::short(&cell(&schedule.run.command), 80),
+                output::short(&cell(what(schedule)), 80),
             ]);
         }
         columns.print("there are no schedules: `runvoy schedules create`")
@@ -114,8 +119,15 @@ fn show(schedule: &Schedule) -> Result<()> {
     };
     line("next", state);
     line("paused", or_dash(schedule.paused_reason.as_ref()));
-    let run = &schedule.run;
-    line("command", cell(&run.command));
+    if let Some(playbook) = &schedule.playbook {
+        line("playbook", cell(playbook_name(playbook)));
+        for (name, value) in &playbook.parameters {
+            line("parameter", cell(format!("{name}={}", value.0)));
+        }
+    }
+    let none = ScheduledRun::default();
+    let run = schedule.run.as_ref().unwrap_or(&none);
+    line("command", or_dash(schedule.run.as_ref().map(|run| &run.command)));
     line("image", or_dash(run.image.as_ref()));
     line("secrets", names(&run.secrets));
     line("timeout", or_dash(run.timeout));
@@ -146,9 +158,14 @@ fn show(schedule: &Schedule) -> Result<()> {
 }
 
 async fn create(context: &Context, mut create: Create) -> Result<()> {
-    let wanted = create.run();
-    let command = run::command(&wanted)?;
-    let mut body = json!({"name": create.name, "run": run::request(&command, &with_files(wanted.options)?)});
+    let mut body = match create.playbook.take() {
+        Some(playbook) => json!({"name": create.name, "playbook": scheduled(&playbook, &create.parameters)?}),
+        None => {
+            let wanted = create.run();
+            let command = run::command(&wanted)?;
+            json!({"name": create.name, "run": run::request(&command, &with_files(wanted.options)?)})
+        }
+    };
     let mut set = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             body[name] = value.into();
@@ -164,6 +181,38 @@ async fn create(context: &Context, mut create: Create) -> Result<()> {
     }
     let answer = context.api.post("/schedules", &body).await?;
     context.show(&answer, |answer: ScheduleAnswer| tell(&answer.schedule))
+}
+
+/// The playbook of a schedule: `NAME` or `NAME@VERSION`, with values of its parameters. Of one that is given several times, all are passed
+/// on, for parameters with several choices.
+fn scheduled(playbook: &str, parameters: &[(String, String)]) -> Result<ScheduledPlaybook> {
+    let (name, version) = playbook.split_once('@').map_or((playbook, None), |(name, version)| (name, Some(version)));
+    let wrong = |_| Failure::new(format!("{playbook} names no version")).remedy("write NAME or NAME@3");
+    let version = version.map(|version| version.parse().map_err(wrong)).transpose()?;
+    let mut values: BTreeMap<String, RequestedValue> = BTreeMap::new();
+    for (name, value) in parameters {
+        match values.get_mut(name) {
+            Some(before) => before.0 = format!("{}\n{value}", before.0),
+            None => drop(values.insert(name.clone(), RequestedValue(value.clone()))),
+        }
+    }
+    Ok(ScheduledPlaybook { name: name.to_owned(), version, parameters: values })
+}
+
+/// The words for what a schedule runs.
+fn what(schedule: &Schedule) -> String {
+    match (&schedule.run, &schedule.playbook) {
+        (_, Some(playbook)) => format!("playbook {}", playbook_name(playbook)),
+        (Some(run), None) => run.command.clone(),
+        (None, None) => String::new(),
+    }
+}
+
+fn playbook_name(playbook: &ScheduledPlaybook) -> String {
+    match playbook.version {
+        Some(version) => format!("{}@{version}", playbook.name),
+        None => playbook.name.clone(),
+    }
 }
 
 async fn change(context: &Context, path: &str, enabled: bool) -> Result<()> {

@@ -208,6 +208,9 @@ pub struct Asked {
     /// Where the request came from: `api`.
     #[serde(default = "api")]
     pub source: String,
+    /// The published playbook that a schedule ran, with its version: `restart@3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub playbook_version: Option<String>,
 }
 
 /// What becomes of a run that cannot start at once, because a lock is held or there is no capacity.
@@ -285,6 +288,7 @@ impl Default for Asked {
             run_if: None,
             deadline: None,
             source: api(),
+            playbook_version: None,
         }
     }
 }

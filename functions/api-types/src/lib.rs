@@ -58,7 +58,7 @@ pub use notification::{
 };
 pub use playbook::{
     CheckPlaybook, CheckedPlaybook, DeletedPlaybook, Parameter, ParameterType, Playbook, PlaybookAnswer, PlaybookName,
-    PlaybookSummary, PlaybookVersion, PlaybookVersions, Playbooks, PublishedPlaybook, RunPlaybook,
+    PlaybookSummary, PlaybookVersion, PlaybookVersions, Playbooks, PublishedPlaybook, RequestedValue, RunPlaybook,
 };
 pub use reconcile::{
     AuthorizerStatus, ComputeStatus, IdentityStatus, Issue, ReconcileReport, Reconciled, SchedulesStatus,
@@ -69,8 +69,8 @@ pub use role::Role;
 pub use run::{OneOrMore, Run, Started};
 pub use runtime_platform::RuntimePlatform;
 pub use schedule::{
-    CreateSchedule, DeletedSchedule, NextTimes, OnMissed, Schedule, ScheduleAnswer, ScheduledRun, ScheduledTime,
-    Schedules, UpdateSchedule,
+    CreateSchedule, DeletedSchedule, NextTimes, OnMissed, Schedule, ScheduleAnswer, ScheduledPlaybook, ScheduledRun,
+    ScheduledTime, Schedules, UpdateSchedule,
 };
 pub use schedule_name::ScheduleName;
 pub use secret::{CreateSecret, DeletedSecret, Message, Secret, SecretAnswer, Secrets, UpdateSecret};

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Email, ExecutionId, OnConflict, OneOrMore, RequestId, ScheduleName, Status, object, time};
+use crate::{
+    Email, ExecutionId, OnConflict, OneOrMore, RequestId, ScheduleName, Status, object, playbook::RequestedValue, time,
+};
 
 /// A schedule as the API shows it. It has one of `cron`, `rate` and `at`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,8 +26,12 @@ pub struct Schedule {
     pub at: Option<String>,
     /// Of the IANA database.
     pub timezone: String,
-    #[serde(deserialize_with = "object::only")]
-    pub run: ScheduledRun,
+    /// Absent if it runs a playbook.
+    #[serde(default, deserialize_with = "object::optional", skip_serializing_if = "Option::is_none")]
+    pub run: Option<ScheduledRun>,
+    /// The published playbook that it runs.
+    #[serde(default, deserialize_with = "object::optional", skip_serializing_if = "Option::is_none")]
+    pub playbook: Option<ScheduledPlaybook>,
     pub on_missed: OnMissed,
     /// `false` while it is paused.
     pub enabled: bool,
@@ -116,6 +122,22 @@ pub struct ScheduledRun {
     pub deadline: Option<u64>,
 }
 
+/// The published playbook that a schedule runs, with the right of the schedule's user to run it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ScheduledPlaybook {
+    #[cfg_attr(feature = "openapi", schema(example = "restart"))]
+    pub name: String,
+    /// The newest at each time if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
+    pub version: Option<u64>,
+    /// Values by the names of parameters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, serde_json::Value>))]
+    pub parameters: BTreeMap<String, RequestedValue>,
+}
+
 /// Reads one name, or a list of names.
 fn one_or_more<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     OneOrMore::deserialize(deserializer).map(OneOrMore::list)
@@ -167,7 +189,7 @@ pub struct ScheduleAnswer {
     pub schedule: Schedule,
 }
 
-/// A schedule to be created. One of `cron`, `rate` and `at` is given.
+/// A schedule to be created. One of `cron`, `rate` and `at` is given, and one of `run` and `playbook`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CreateSchedule {
@@ -190,8 +212,11 @@ pub struct CreateSchedule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(example = "Europe/Berlin"))]
     pub timezone: Option<String>,
-    #[serde(deserialize_with = "object::only")]
-    pub run: ScheduledRun,
+    #[serde(default, deserialize_with = "object::optional", skip_serializing_if = "Option::is_none")]
+    pub run: Option<ScheduledRun>,
+    /// A published playbook, in place of `run`.
+    #[serde(default, deserialize_with = "object::optional", skip_serializing_if = "Option::is_none")]
+    pub playbook: Option<ScheduledPlaybook>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_missed: Option<OnMissed>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -211,9 +236,12 @@ pub struct UpdateSchedule {
     pub at: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
-    /// Replaces the whole run. The schedule runs with the caller's rights from then on.
+    /// Replaces the whole run, or the playbook. The schedule runs with the caller's rights from then on.
     #[serde(default, deserialize_with = "object::optional", skip_serializing_if = "Option::is_none")]
     pub run: Option<ScheduledRun>,
+    /// Replaces the playbook, or the run. The schedule runs with the caller's rights from then on.
+    #[serde(default, deserialize_with = "object::optional", skip_serializing_if = "Option::is_none")]
+    pub playbook: Option<ScheduledPlaybook>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_missed: Option<OnMissed>,
     /// `false` pauses the schedule, `true` resumes it.

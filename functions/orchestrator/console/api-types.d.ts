@@ -39,6 +39,8 @@ export type Asked = {
   if?: RunIf | null;
   /** MiB of memory of this run, if not the image's. */
   memory?: number | null;
+  /** The published playbook that a schedule ran, with its version: `restart@3`. */
+  playbook_version?: string | null;
   /** Names of the secrets. */
   secrets?: string[];
   /** Where the request came from: `api`. */
@@ -176,7 +178,7 @@ export type CreateNotification = {
   slow_after?: number | null;
 };
 
-/** A schedule to be created. One of `cron`, `rate` and `at` is given. */
+/** A schedule to be created. One of `cron`, `rate` and `at` is given, and one of `run` and `playbook`. */
 export type CreateSchedule = {
   /** One time on the clock of the zone, such as `2027-01-31T09:00`. */
   at?: string | null;
@@ -185,9 +187,10 @@ export type CreateSchedule = {
   enabled?: boolean | null;
   name: string;
   on_missed?: OnMissed | null;
+  playbook?: ScheduledPlaybook | null;
   /** A number of minutes, hours or days, such as `5 minutes`. The first time is now. */
   rate?: string | null;
-  run: ScheduledRun;
+  run?: ScheduledRun | null;
   /** Of the IANA database; UTC if absent. */
   timezone?: string | null;
 };
@@ -669,7 +672,13 @@ export type Playbook = {
   approvals?: Approvals | null;
   /** Run one after the other by one shell, which ends at the first that fails. */
   commands: string[];
+  /** CPU units of each run; 1024 make one virtual CPU. The image's if absent. */
+  cpu?: number | null;
+  /** Seconds, or a duration such as `2h`, after the request within which a run must have ended, waiting included. */
+  deadline?: string | null;
   description?: string;
+  /** GiB of disk, 21 to 200. If absent, the 20 that each task has. */
+  disk?: number | null;
   /** Environment variables of each run. */
   env?: Record<string, string>;
   git_path?: string | null;
@@ -679,12 +688,16 @@ export type Playbook = {
   image?: string | null;
   /** A lock that each run holds until it ends, or a list of them. The text of one is taken, too. */
   lock?: string[];
+  /** MiB of memory of each run. The image's if absent. */
+  memory?: number | null;
   on_conflict?: OnConflict | null;
   parameters?: Parameter[];
   /** Names of secrets, which the command gets in their variables. */
   secrets?: string[];
   /** The number of runs that may hold the lock at the same time; 1 by default. */
   slots?: number | null;
+  /** Runs on Fargate Spot, which costs about a third and may be taken away at any time. */
+  spot?: boolean;
   /** Seconds, or a duration such as `15m`, after which the command is stopped. */
   timeout?: string | null;
 };
@@ -881,11 +894,12 @@ export type Schedule = {
   owned_by: Email[];
   /** Why it is paused, if nobody has paused it. */
   paused_reason?: string | null;
+  playbook?: ScheduledPlaybook | null;
   /** Such as `5 minutes`. The first time is when the schedule is made, changed or resumed. */
   rate?: string | null;
   /** What became of its last times, the newest first. */
   recent?: ScheduledTime[];
-  run: ScheduledRun;
+  run?: ScheduledRun | null;
   /** The user whose rights its runs have: who has said last what it runs. */
   runs_as: Email;
   /** Users and roles (`role:developer`) that may see and run it, besides its owners, operators and admins. */
@@ -899,6 +913,15 @@ export type Schedule = {
 /** One schedule. */
 export type ScheduleAnswer = {
   schedule: Schedule;
+};
+
+/** The published playbook that a schedule runs, with the right of the schedule's user to run it. */
+export type ScheduledPlaybook = {
+  name: string;
+  /** Values by the names of parameters. */
+  parameters?: Record<string, unknown>;
+  /** The newest at each time if absent. */
+  version?: number | null;
 };
 
 /** The run of a schedule, as `POST /run` takes it. Its values are kept in the schedule. */
@@ -1088,6 +1111,7 @@ export type UpdateSchedule = {
   /** `false` pauses the schedule, `true` resumes it. */
   enabled?: boolean | null;
   on_missed?: OnMissed | null;
+  playbook?: ScheduledPlaybook | null;
   rate?: string | null;
   run?: ScheduledRun | null;
   timezone?: string | null;

@@ -275,3 +275,73 @@ async fn a_change_that_is_left_between_two_calls_is_completed_by_reconcile() {
         system.shim.shut_down().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_runs_a_playbook_with_its_users_right_to_run_it_and_shows_when_it_cannot() {
+    let (system, clock) = moved().await;
+    let admin = &system.admin;
+    let playbook = json!({
+        "commands": ["echo \"$GREETING at its time\""],
+        "parameters": [{"name": "GREETING", "allowed": ["hello", "goodbye"]}],
+    });
+    assert_eq!(admin.put("/playbooks/greet", &playbook).await.status, 200);
+    let developer = system.user("developer", "dev@example.com").await;
+    let scheduled = |what: Value| json!({"name": "greetings", "cron": "0 * * * *", "playbook": what});
+    for (what, field) in [
+        (json!({"name": "no-such", "parameters": {}}), "playbook.name"),
+        (json!({"name": "greet", "version": 7, "parameters": {"GREETING": "hello"}}), "playbook.version"),
+        (json!({"name": "greet"}), "playbook.parameters.GREETING"),
+        (json!({"name": "greet", "parameters": {"GREETING": "$(id)"}}), "playbook.parameters.GREETING"),
+    ] {
+        let refused = developer.post("/schedules", &scheduled(what.clone())).await;
+        assert_eq!((refused.status.as_u16(), refused.json()["field"].as_str()), (400, Some(field)), "{what}");
+    }
+    let mut both = scheduled(json!({"name": "greet", "parameters": {"GREETING": "hello"}}));
+    both["run"] = json!({"command": "true"});
+    assert_eq!(developer.post("/schedules", &both).await.status, 400);
+    assert_eq!(
+        developer.post("/schedules", &json!({"name": "none", "cron": "0 * * * *"})).await.json()["field"],
+        "run"
+    );
+
+    let created = create(&developer, &scheduled(json!({"name": "greet", "parameters": {"GREETING": "hello"}}))).await;
+    assert!(created["run"].is_null(), "{created}");
+    assert_eq!(created["playbook"], json!({"name": "greet", "parameters": {"GREETING": "hello"}}));
+    clock.move_to_next_hour();
+    let shown = after_times(admin, "greetings", 1).await;
+    let id = shown["recent"][0]["execution_id"].as_str().unwrap_or_else(|| panic!("{shown}")).to_owned();
+    let ended = admin.wait_for(&id, "SUCCEEDED").await;
+    assert_eq!(ended["exit_code"], 0);
+    assert!(admin.log(&id).await.contains(&"hello at its time".to_owned()));
+    let execution = admin.get(&format!("/executions/{id}")).await.json();
+    assert_eq!(
+        (&execution["source"], &execution["playbook_version"], &execution["created_by"]),
+        (&json!("schedule:greetings"), &json!("greet@1"), &json!("dev@example.com")),
+        "{execution}"
+    );
+    for filter in ["playbook=greet", "schedule=greetings"] {
+        let listed = admin.get(&format!("/executions?{filter}")).await.json();
+        assert_eq!(listed[0]["execution_id"], json!(id), "{filter}");
+    }
+    // Run now, with the caller's right.
+    let now = developer.post("/schedules/greetings/run", &json!({})).await;
+    assert_eq!(now.status, 202, "{}", now.text);
+    let now = now.json()["execution_id"].as_str().unwrap().to_owned();
+    admin.wait_for(&now, "SUCCEEDED").await;
+
+    // The playbook is shared with others only: the time has an execution that says so.
+    let shared = admin.put("/playbooks/greet/sharing", &json!({"shared_with": ["role:runner"]})).await;
+    assert_eq!(shared.status, 200, "{}", shared.text);
+    assert_eq!(developer.post("/schedules/greetings/run", &json!({})).await.status, 403);
+    clock.move_to_next_hour();
+    let shown = after_times(admin, "greetings", 2).await;
+    let id = shown["recent"][0]["execution_id"].as_str().unwrap_or_else(|| panic!("{shown}")).to_owned();
+    let failed = admin.wait_for(&id, "FAILED").await;
+    assert!(failed["reason"].as_str().unwrap().contains("permission"), "{failed}");
+
+    // A run takes the place of the playbook.
+    let changed = admin.put("/schedules/greetings", &json!({"run": {"command": "true"}})).await.json();
+    assert!(changed["schedule"]["playbook"].is_null(), "{changed}");
+    assert_eq!(changed["schedule"]["run"]["command"], "true");
+    system.shim.shut_down().await;
+}

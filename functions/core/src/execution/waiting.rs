@@ -174,7 +174,7 @@ pub(crate) fn writes(
     if let Some(idempotency) = idempotency {
         item.insert("idempotency_key".to_owned(), string(&idempotency.key));
     }
-    if let Some(playbook) = playbook::name_in_source(&execution.asked.source) {
+    if let Some(playbook) = playbook::name_of(&execution.asked) {
         item.insert("playbook".to_owned(), string(playbook));
     }
     // The index of finished attributes has no null.

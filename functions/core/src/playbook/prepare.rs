@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use runvoy_api_types::Approvals;
 
-use super::{PublishedPlaybook, Usable, request, source, usable};
+use super::{PublishedPlaybook, SOURCE, Usable, request, source, usable};
 use crate::{
     App, Email, Error, Result,
     audit::Actor,
@@ -30,6 +30,11 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// The playbook with its version: `restart@3`.
+    pub fn version(&self) -> &str {
+        self.source.strip_prefix(SOURCE).unwrap_or(&self.source)
+    }
+
     /// The submission for a user, whose right to run the playbook the caller has checked.
     pub fn submission<'a>(
         &'a self,
@@ -44,6 +49,7 @@ impl Prepared {
             source: &self.source,
             idempotency,
             rights_of: Some(&self.rights_of),
+            playbook_version: None,
             approvals: self.approvals.as_ref(),
         }
     }

@@ -37,6 +37,8 @@ pub struct Submission<'a> {
     pub idempotency: Option<&'a Idempotency>,
     /// The user whose rights to the image and the secrets count, where they are not the principal's: the publisher of a playbook.
     pub rights_of: Option<&'a Email>,
+    /// The published playbook that a schedule runs, with its version: `restart@3`.
+    pub playbook_version: Option<&'a str>,
     /// The approvals for which the execution is `WAITING`, if it needs any.
     pub approvals: Option<&'a Approvals>,
 }
@@ -59,6 +61,7 @@ impl<'a> Submission<'a> {
     fn waiting(&self, app: &App, image: &Image, status: Status, waits_for: &str) -> Result<ExecutionRecord> {
         let mut record = waiting::record(app, self.request, image, self.context(), status, waits_for)?;
         record.rights_of = self.rights_of.cloned();
+        record.execution.asked.playbook_version = self.playbook_version.map(str::to_owned);
         Ok(record)
     }
 }
@@ -120,6 +123,7 @@ where
         || !request.after.is_empty()
         || request.deadline.is_some()
         || app.config.max_running.is_some()
+        || submission.playbook_version.is_some()
     {
         let record = submit_before_its_task(app, submission, image, entries).await?;
         let beside = beside(record.execution.execution_id.clone()).await?;
@@ -240,10 +244,14 @@ pub async fn submit_failed(app: &App, submission: Submission<'_>, reason: &str) 
     let Submission { request, idempotency, .. } = submission;
     let image_id = runvoy_api_types::ImageId::new(request.image.as_deref().unwrap_or_default());
     let mut record = waiting::record_of(app, request, image_id, submission.context(), Status::Failed)?;
+    record.execution.asked.playbook_version = submission.playbook_version.map(str::to_owned);
     record.end_without_task(app, reason);
     let entry = entry_of_run(app, submission, &record).detail("failed", reason);
     let record = waiting::create(app, record, request, idempotency, &[entry]).await?;
-    super::finish(app, &record).await?;
+    // An earlier delivery may have made an execution that runs.
+    if record.execution.status.is_terminal() && record.is_without_task() {
+        super::finish(app, &record).await?;
+    }
     Ok(record)
 }
 

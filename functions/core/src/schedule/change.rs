@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use jiff::Timestamp;
-use runvoy_api_types::{OnMissed, Schedule, ScheduleName, ScheduledRun};
+use runvoy_api_types::{OnMissed, Schedule, ScheduleName, ScheduledPlaybook, ScheduledRun};
 
 use super::{
-    Timing,
+    Timing, What,
     record::{self, Record, State},
     resource, scheduler,
     timing::DEFAULT_ZONE,
@@ -41,7 +41,7 @@ pub struct Times {
 pub struct NewSchedule {
     pub name: ScheduleName,
     pub times: Times,
-    pub run: ScheduledRun,
+    pub what: What,
     pub on_missed: OnMissed,
     pub enabled: bool,
 }
@@ -50,7 +50,7 @@ pub struct NewSchedule {
 #[derive(Default)]
 pub struct ScheduleChange {
     pub times: Times,
-    pub run: Option<ScheduledRun>,
+    pub what: Option<What>,
     pub on_missed: Option<OnMissed>,
     pub enabled: Option<bool>,
 }
@@ -61,12 +61,20 @@ pub(super) fn abandoned_before(app: &App) -> Timestamp {
     now.checked_sub(ABANDONED_AFTER).unwrap_or(now)
 }
 
+fn parts(what: What) -> (Option<ScheduledRun>, Option<ScheduledPlaybook>) {
+    match what {
+        What::Run(run) => (Some(run), None),
+        What::Playbook(playbook) => (None, Some(playbook)),
+    }
+}
+
 /// Creates a schedule.
 ///
 /// # Errors
 /// [`Error::Conflict`] when there is one of this name, [`Error::Invalid`] for times that cannot be.
 pub async fn create(app: &App, new: NewSchedule, by: &Email, actor: &Actor) -> Result<Schedule> {
-    let NewSchedule { name, times, run, on_missed, enabled } = new;
+    let NewSchedule { name, times, what, on_missed, enabled } = new;
+    let (run, playbook) = parts(what);
     let (now, request_id) = (app.now(), &actor.request_id);
     let timezone = times.timezone.unwrap_or_else(|| DEFAULT_ZONE.to_owned());
     let record = Record {
@@ -77,6 +85,7 @@ pub async fn create(app: &App, new: NewSchedule, by: &Email, actor: &Actor) -> R
             at: times.at,
             timezone,
             run,
+            playbook,
             on_missed,
             enabled,
             paused_reason: None,
@@ -155,8 +164,8 @@ pub async fn update(app: &App, name: &str, change: ScheduleChange, by: &Email, a
         (schedule.cron, schedule.rate, schedule.at) = (cron, rate, at);
     }
     schedule.timezone = timezone.unwrap_or_else(|| schedule.timezone.clone());
-    if let Some(run) = change.run {
-        schedule.run = run;
+    if let Some(what) = change.what {
+        (schedule.run, schedule.playbook) = parts(what);
         schedule.runs_as = by.clone();
     }
     schedule.on_missed = change.on_missed.unwrap_or(schedule.on_missed);
@@ -317,9 +326,10 @@ fn entry(app: &App, record: &Record, actor: &Actor, action: Action) -> Entry {
         .detail("times", times.cloned())
         .detail("timezone", schedule.timezone.clone())
         .detail("enabled", schedule.enabled)
-        .detail("image", schedule.run.image.clone())
-        .detail("variables", schedule.run.env.keys().cloned().collect::<Vec<_>>())
-        .detail("secrets", schedule.run.secrets.clone())
+        .detail("image", schedule.run.as_ref().and_then(|run| run.image.clone()))
+        .detail("variables", schedule.run.as_ref().map(|run| run.env.keys().cloned().collect::<Vec<_>>()))
+        .detail("secrets", schedule.run.as_ref().map(|run| run.secrets.clone()))
+        .detail("playbook", schedule.playbook.as_ref().map(|playbook| playbook.name.clone()))
 }
 
 async fn show(app: &App, record: Record) -> Result<Schedule> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use runvoy_api_types::{OnMissed, ScheduledTime, User};
+use runvoy_api_types::{OnMissed, Schedule, ScheduledPlaybook, ScheduledTime, User};
 
 use super::{
     change,
@@ -13,7 +13,7 @@ use crate::{
     App, Error, RequestId, Result,
     audit::Actor,
     auth::{Action, Principal, Resource, Role, policy},
-    execution::{ExecutionId, Idempotency, RunRequest, ValidRun},
+    execution::{ExecutionId, ExecutionRecord, Idempotency, RunRequest, ValidRun},
     run::{self, Submission},
     table,
 };
@@ -98,7 +98,10 @@ async fn start(app: &App, record: &Record, due: &Due, request_id: &RequestId) ->
     let actor = Actor { name: principal.email.to_string(), ..Actor::program(ACTOR, request_id) };
     let source = format!("schedule:{}", schedule.name);
     let idempotency = Idempotency::of_schedule(schedule, due.scheduled_at);
-    let request = super::check_run(&schedule.run)?;
+    let request = match &schedule.run {
+        Some(run) => super::check_run(run)?,
+        None => placeholder(schedule)?,
+    };
     let submission = Submission {
         request: &request,
         principal: &principal,
@@ -106,14 +109,20 @@ async fn start(app: &App, record: &Record, due: &Due, request_id: &RequestId) ->
         source: &source,
         idempotency: Some(&idempotency),
         rights_of: None,
+        playbook_version: None,
         approvals: None,
     };
     let submitted = async {
         if role.is_none() {
             return Err(Error::conflict(record.revoked()));
         }
-        policy::authorize(&principal, Action::Run, Resource::Account)?;
-        run::submit(app, submission).await
+        match &schedule.playbook {
+            Some(playbook) => run_playbook(app, playbook, submission).await,
+            None => {
+                policy::authorize(&principal, Action::Run, Resource::Account)?;
+                run::submit(app, submission).await
+            }
+        }
     };
     let refused = match submitted.await {
         Ok(submitted) => return Ok(submitted.execution.execution_id),
@@ -128,6 +137,29 @@ async fn start(app: &App, record: &Record, due: &Due, request_id: &RequestId) ->
     })?;
     let failed = run::submit_failed(app, Submission { request: &named, ..submission }, &refused.to_string()).await?;
     Ok(failed.execution.execution_id)
+}
+
+/// Submits the run of a schedule's playbook, as it is published now.
+async fn run_playbook(app: &App, playbook: &ScheduledPlaybook, of_schedule: Submission<'_>) -> Result<ExecutionRecord> {
+    let Submission { principal, actor, source, idempotency, .. } = of_schedule;
+    if let Some(idempotency) = idempotency
+        && let Some(earlier) = idempotency.find_first(app).await?
+    {
+        return Ok(earlier);
+    }
+    let prepared = super::prepare_playbook(app, playbook, principal).await?;
+    let submission = Submission {
+        source,
+        playbook_version: Some(prepared.version()),
+        ..prepared.submission(principal, actor, idempotency)
+    };
+    run::submit_with(app, submission, &prepared.image, &prepared.secrets).await
+}
+
+/// The request that an execution shows whose playbook could not run.
+fn placeholder(schedule: &Schedule) -> Result<ValidRun> {
+    let name = schedule.playbook.as_ref().map(|playbook| playbook.name.as_str()).unwrap_or_default();
+    ValidRun::try_from(RunRequest { command: format!("# playbook {name}"), ..RunRequest::default() })
 }
 
 /// Tells whether nothing runs for a time that comes late. Of several that were missed, the last one runs if the schedule says so.

@@ -21,7 +21,7 @@ pub use change::{NewSchedule, ScheduleChange, Times, create, delete, update};
 pub use fire::{Due, fire};
 pub use ownership::{set_owners, set_sharing};
 pub(crate) use reconcile::check;
-pub use runvoy_api_types::{OnMissed, Schedule, ScheduleName, ScheduledRun, ScheduledTime};
+pub use runvoy_api_types::{OnMissed, Schedule, ScheduleName, ScheduledPlaybook, ScheduledRun, ScheduledTime};
 pub use scheduler::DETAIL_TYPE;
 pub use timing::{Timing, zone};
 
@@ -30,6 +30,7 @@ use crate::{
     auth::{Action, Principal, Resource, policy},
     execution::{RunRequest, ValidRun, without_credentials},
     page::{Page, PageRequest},
+    playbook::{self, Prepared},
     redaction::says_secret,
 };
 
@@ -85,6 +86,74 @@ pub async fn next(app: &App, name: &str, count: usize) -> Result<Vec<Timestamp>>
     // A schedule that is paused would begin when it is resumed.
     let begin = if record.schedule.enabled { record.timing_since } else { app.now() };
     Ok(timing.next(app.now(), begin, count))
+}
+
+/// What a schedule runs.
+#[derive(Clone, Debug)]
+pub enum What {
+    Run(ScheduledRun),
+    Playbook(ScheduledPlaybook),
+}
+
+impl What {
+    /// # Errors
+    /// [`Error::Invalid`] for both, and for none.
+    pub fn of(run: Option<ScheduledRun>, playbook: Option<ScheduledPlaybook>) -> Result<Self> {
+        match (run, playbook) {
+            (Some(run), None) => Ok(Self::Run(run)),
+            (None, Some(playbook)) => Ok(Self::Playbook(playbook)),
+            (Some(_), Some(_)) => {
+                Err(Error::invalid("a schedule has a run or a playbook, not both").at_field("playbook"))
+            }
+            (None, None) => {
+                Err(Error::invalid("a schedule has a run or a playbook").with_hint("say what it runs").at_field("run"))
+            }
+        }
+    }
+}
+
+/// The run of a schedule's playbook, with this user's right to run it. The image and the secrets are used with the right of the user who
+/// published it.
+///
+/// # Errors
+/// [`Error::Invalid`] for a playbook or a version that does not exist, and for a value, with the field below `playbook`;
+/// [`Error::Forbidden`] when the user may not run it; [`Error::Conflict`] when its publisher lacks a right.
+pub async fn prepare_playbook(app: &App, scheduled: &ScheduledPlaybook, principal: &Principal) -> Result<Prepared> {
+    let ScheduledPlaybook { name, version, parameters } = scheduled;
+    let size = parameters.iter().map(|(name, value)| name.len() + value.0.len()).sum::<usize>();
+    if size > MAX_RUN_BYTES {
+        let problem = format!("the values have {size} bytes, and a schedule keeps {MAX_RUN_BYTES} at most");
+        return Err(Error::invalid(problem).at_field("playbook.parameters"));
+    }
+    let missing = |field: &'static str| {
+        move |error: Error| match error {
+            Error::NotFound { .. } => {
+                Error::invalid(error.to_string()).with_hint("GET /api/v1/playbooks lists the playbooks").at_field(field)
+            }
+            error => error,
+        }
+    };
+    let found = playbook::find(app, name).await.map_err(missing("playbook.name"))?;
+    policy::authorize(principal, Action::RunPlaybook, playbook::resource(&found))?;
+    let found = match version {
+        Some(version) if *version != found.version.version => {
+            let newest = found.version.version;
+            let earlier = playbook::at_version(app, found, *version).await.map_err(missing("playbook.version"))?;
+            // An earlier version may lack the approvals and the limits of values that the newest one has.
+            policy::authorize(principal, Action::UpdatePlaybook, playbook::resource(&earlier)).map_err(|_| {
+                Error::conflict(format!("version {version} of {name} is not its newest one, which is {newest}"))
+                    .with_hint("leave the version out, or ask those who may publish the playbook")
+                    .at_field("playbook.version")
+            })?;
+            earlier
+        }
+        _ => found,
+    };
+    let values = parameters.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect();
+    playbook::prepare(app, &found, &values).await.map_err(|error| {
+        let field = error.field().map_or_else(|| "playbook".to_owned(), |field| format!("playbook.{field}"));
+        error.at_exact_field(field)
+    })
 }
 
 /// Checks the run of a schedule, which is kept in a table and runs without a person who looks at it.

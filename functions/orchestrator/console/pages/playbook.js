@@ -123,7 +123,7 @@ export function whatRuns(playbook) {
   /** @type {[string, string][]} */
   const facts = [
     ["Image", image ?? "the default image"], ["Secrets", secrets.join(", ")], ["Variables", Object.entries(env).map(([name, value]) => `${name}=${value}`).join(", ")],
-    ["Timeout", timeout ? duration(timeout) : ""], ["Deadline", deadline ? duration(Number(deadline)) : ""],
+    ["Timeout", timeout ? duration(timeout) : ""], ["Deadline", deadline ? duration(deadline) : ""],
     ["Size", [cpu && `${cpu} CPU units`, memory && `${memory} MiB of memory`, disk && `${disk} GiB of disk`, spot && "on Fargate Spot"].filter(Boolean).join(", ")],
     ["Repository", [git_repo, git_ref, git_path].filter(Boolean).join(" ")], ["Published by", published_by],
     ["Locks", lock.join(", ")], ["Owners", owned_by?.join(", ") ?? ""], ["Used by", owned_by ? sharedWords(shared_with) : ""],

@@ -32,6 +32,11 @@ export function scheduleForm({ context: { api, left, may }, schedule, action, be
   const zone = field("Time zone", input({ value: schedule?.timezone ?? here, list: "zones" }), "When clocks go forward, a time that does not exist is skipped; when they go back, a time that comes twice runs once.");
   const run = schedule?.run;
   const command = field("Command", element("textarea", { rows: 4, spellcheck: "false", autocapitalize: "off", placeholder: "./backup.sh" }, run?.command ?? ""), "Run by /bin/sh -e, with your rights.");
+  const kindOfRun = field("Job", select([["run", "a command"], ["playbook", "a published playbook"]], schedule?.playbook ? "playbook" : "run"));
+  const playbook = field("Playbook", input({ value: schedule?.playbook?.name ?? "", placeholder: "restart", spellcheck: "false" }), "By its name. Its newest version runs, unless the schedule has one.");
+  const values = new Variables(() => {});
+  values.write(/** @type {Record<string, string>} */ (schedule?.playbook?.parameters ?? {}));
+  const parameters = field("Values of its parameters", values.element);
   const image = field("Image", input({ value: run?.image ?? "", placeholder: "the default image" }));
   const timeout = field("Timeout", input({ value: run?.timeout ? `${run.timeout}s` : "", placeholder: "none", class: "short" }), "Such as 10m or 1h30m");
   const variables = new Variables(() => {});
@@ -73,34 +78,54 @@ export function scheduleForm({ context: { api, left, may }, schedule, action, be
     picker.load().then((count) => (secrets.element.hidden = count === 0 && picker.read().length === 0));
   }
 
+  const more = element("details", { class: "group" }, element("summary", {}, "Image, variables, secrets and more"), image.element, env.element, secrets.element, timeout.element);
+  /** A version is kept as long as the playbook is the same. */
+  function playbookWanted() {
+    const called = playbook.control.value.trim();
+    const version = schedule?.playbook?.name === called ? schedule.playbook.version : undefined;
+    return { name: called, version, parameters: values.read() };
+  }
+
+  function choose() {
+    const isPlaybook = kindOfRun.control.value === "playbook";
+    for (const part of [playbook.element, parameters.element]) part.hidden = !isPlaybook;
+    for (const part of [command.element, more]) part.hidden = isPlaybook;
+  }
+  kindOfRun.control.addEventListener("change", choose);
+  choose();
+
   return form({
     body: [
-      !schedule && name.element, element("div", { class: "columns" }, kind.element, zone.element), zones, times.element, words, command.element,
-      element("details", { class: "group" }, element("summary", {}, "Image, variables, secrets and more"), image.element, env.element, secrets.element, timeout.element, missed.element),
+      !schedule && name.element, element("div", { class: "columns" }, kind.element, zone.element), zones, times.element, words, kindOfRun.element, command.element, playbook.element, parameters.element,
+      more, missed.element,
     ],
-    fields: { name, cron: times, rate: times, at: times, timezone: zone, run: command, image, secrets, on_missed: missed },
+    fields: { name, cron: times, rate: times, at: times, timezone: zone, run: command, playbook, image, secrets, on_missed: missed },
     action,
     beside,
     send: async () => {
       const given = (/** @type {string} */ text) => text.trim() || undefined;
       if (!schedule && name.control.value.trim() === "") return name.say("Enter a name.");
       if (times.control.value.trim() === "") return times.say("Enter when it runs.");
-      if (command.control.value.trim() === "") return command.say("Enter a command.");
+      const isPlaybook = kindOfRun.control.value === "playbook";
+      if (isPlaybook && playbook.control.value.trim() === "") return playbook.say("Enter the name of a playbook.");
+      if (!isPlaybook && command.control.value.trim() === "") return command.say("Enter a command.");
       const limit = given(timeout.control.value);
       if (limit !== undefined && seconds(limit) === undefined) return timeout.say("This is not a duration. Write 600, 10m or 1h30m.");
       const problem = variables.problem();
       if (problem) return env.say(problem);
-      const values = variables.read();
+      const wrong = isPlaybook && values.problem();
+      if (wrong) return parameters.say(wrong);
+      const givenVariables = variables.read();
       const wanted = {
         ...(run ?? {}), command: command.control.value, image: given(image.control.value), timeout: limit === undefined ? undefined : seconds(limit),
-        env: Object.keys(values).length > 0 ? values : undefined, secrets: picker.read().length > 0 ? picker.read() : undefined,
+        env: Object.keys(givenVariables).length > 0 ? givenVariables : undefined, secrets: picker.read().length > 0 ? picker.read() : undefined,
       };
       const isSame = schedule && times.control.value.trim() === (schedule.cron ?? schedule.rate ?? schedule.at) && kind.control.value === before && zone.control.value.trim() === schedule.timezone;
       await send({
         name: schedule?.name ?? name.control.value.trim(),
         // A rate that is sent again would begin anew.
         ...(!isSame && { [kind.control.value]: times.control.value.trim(), timezone: given(zone.control.value) }),
-        run: wanted, on_missed: missed.control.value,
+        ...(isPlaybook ? { playbook: playbookWanted() } : { run: wanted }), on_missed: missed.control.value,
       });
     },
   });

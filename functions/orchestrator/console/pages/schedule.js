@@ -37,6 +37,13 @@ export function marks({ recent = [] }) {
   return element("span", { class: "marks" }, ...all);
 }
 
+/** The playbook that a schedule runs, as a link. @param {Schedule} schedule @returns {import("../ui/dom.js").Child} */
+export function playbookOf({ playbook }) {
+  if (!playbook) return "";
+  const link = element("a", { href: `/playbooks?name=${encodeURIComponent(playbook.name)}` }, playbook.name);
+  return element("span", {}, "playbook ", link, playbook.version ? `, version ${playbook.version}` : "");
+}
+
 /** @param {import("../main.js").Context} context @param {string} name @returns {import("../main.js").Page} */
 export function schedulePage(context, name) {
   const { api, me, may, left, go, load: loaded } = context;
@@ -57,7 +64,8 @@ export function schedulePage(context, name) {
     const facts = [
       ["Times", timesWords(schedule)], ["Written as", element("code", {}, schedule.cron ?? schedule.rate ?? schedule.at ?? "")], ["Time zone", timezone],
       ["State", enabled ? "on" : "paused"], ["Runs as", runs_as], ["Owners", owned_by.join(", ")], ["Shared with", shared_with?.join(", ") ?? ""],
-      ["Image", run.image ?? "the default image"], ["Secrets", run.secrets?.join(", ") ?? ""], ["Variables", Object.keys(run.env ?? {}).join(", ")],
+      ["Playbook", run ? "" : playbookOf(schedule)], ["Values", Object.entries(schedule.playbook?.parameters ?? {}).map(([name, value]) => `${name}=${value}`).join(", ")],
+      ["Image", run ? run.image ?? "the default image" : ""], ["Secrets", run?.secrets?.join(", ") ?? ""], ["Variables", Object.keys(run?.env ?? {}).join(", ")],
       ["Missed times", on_missed === "run_once" ? "the last one runs" : "are skipped"], ["Created", `${ago(created_at)} by ${created_by}`],
     ];
     const change = (owned_by.includes(me.email) || may("schedules:update")) && element("button", { type: "button", onclick: () => edit(schedule) }, "Change");
@@ -67,7 +75,7 @@ export function schedulePage(context, name) {
       element("div", { class: "buttons" }, change, shared.button, actions(context, schedule, again, () => go("/schedules"))),
       shared.form,
       element("dl", { class: "facts" }, ...facts.filter(([, value]) => value !== "").map(([head, value]) => element("div", {}, element("dt", {}, head), element("dd", {}, value)))),
-      element("pre", { class: "command" }, run.command),
+      run && element("pre", { class: "command" }, run.command),
       element("section", {}, element("h2", {}, enabled ? "Next times" : "Next times, if it were not paused"), nextTimes(times, timezone)),
       element("section", {}, element("h2", {}, "Last times"), lastTimes(recent)));
   }

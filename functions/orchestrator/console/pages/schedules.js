@@ -8,7 +8,7 @@ import { element, fill } from "../ui/dom.js";
 import { row } from "../ui/table.js";
 import { toast } from "../ui/toast.js";
 import { pagedList } from "./paged-list.js";
-import { marks, schedulePage, until } from "./schedule.js";
+import { marks, playbookOf, schedulePage, until } from "./schedule.js";
 import { scheduleForm } from "./schedule-form.js";
 
 /** @typedef {import("../api.js").Schedule} Schedule */
@@ -42,7 +42,7 @@ function listPage(context) {
       [timesWords(schedule), element("span", { class: "sub" }, timezone)],
       next,
       marks(schedule),
-      element("code", { class: "one-line", title: run.command }, run.command),
+      run ? element("code", { class: "one-line", title: run.command }, run.command) : playbookOf(schedule),
       actions(context, schedule, list.load),
     ]);
   }

@@ -86,6 +86,7 @@ pub(super) async fn submit(
         source,
         idempotency,
         rights_of: None,
+        playbook_version: None,
         approvals: None,
     };
     let beside = |id| follow.websocket_url(app, id);

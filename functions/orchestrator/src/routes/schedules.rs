@@ -13,8 +13,9 @@ use runvoy_core::{
     App, Error,
     auth::{Action, Resource},
     execution::Idempotency,
-    run,
-    schedule::{self, NewSchedule, Schedule, ScheduleChange, ScheduledRun, Times},
+    playbook::{self, Prepared},
+    run::{self, Submission},
+    schedule::{self, NewSchedule, Schedule, ScheduleChange, ScheduledPlaybook, Times, What},
     time,
 };
 use serde::Deserialize;
@@ -57,12 +58,13 @@ pub(super) async fn create(
     JsonBody(body): JsonBody<CreateSchedule>,
 ) -> Result<(StatusCode, Json<ScheduleAnswer>)> {
     caller.may(Action::CreateSchedule, Resource::Account)?;
-    let CreateSchedule { name, cron, rate, at, timezone, run, on_missed, enabled } = body;
-    check_run(&app, &caller, &run).await?;
+    let CreateSchedule { name, cron, rate, at, timezone, run, playbook, on_missed, enabled } = body;
+    let what = What::of(run, playbook)?;
+    check(&app, &caller, &what).await?;
     let new = NewSchedule {
         name: name.parse()?,
         times: times(cron, rate, at, timezone),
-        run,
+        what,
         on_missed: on_missed.unwrap_or_default(),
         enabled: enabled.unwrap_or(true),
     };
@@ -76,12 +78,24 @@ fn times(cron: Option<String>, rate: Option<String>, at: Option<String>, timezon
     Times { cron: given(cron), rate: given(rate), at: given(at), timezone: given(timezone) }
 }
 
-/// Checks the run of a schedule, and that the caller may do now what it will do.
-async fn check_run(app: &App, caller: &Caller, run: &ScheduledRun) -> Result<()> {
+/// Checks the run or the playbook of a schedule, and that the caller may do now what it will do.
+async fn check(app: &App, caller: &Caller, what: &What) -> Result<()> {
+    let run = match what {
+        What::Run(run) => run,
+        What::Playbook(playbook) => return prepared(app, caller, playbook).await.map(drop),
+    };
     let request = schedule::check_run(run)?;
     caller.may(Action::Run, Resource::Account)?;
     let resources = run::gather(app, &request).await?;
     resources.check(&caller.principal).map_err(|error| caller.denied_use(error))
+}
+
+/// The run of a schedule's playbook with the caller's right to run it. The audit keeps a refusal.
+async fn prepared(app: &App, caller: &Caller, scheduled: &ScheduledPlaybook) -> Result<Prepared> {
+    if let Ok(found) = playbook::find(app, &scheduled.name).await {
+        caller.may(Action::RunPlaybook, playbook::resource(&found))?;
+    }
+    schedule::prepare_playbook(app, scheduled, &caller.principal).await.map_err(|error| caller.denied_use(error))
 }
 
 /// The schedule that a path names, if the caller may do this to it.
@@ -111,11 +125,15 @@ pub(super) async fn update(
     JsonBody(body): JsonBody<UpdateSchedule>,
 ) -> Result<Json<ScheduleAnswer>> {
     let found = permitted(&app, &caller, &name, Action::UpdateSchedule).await?;
-    if let Some(run) = &body.run {
-        check_run(&app, &caller, run).await?;
+    let UpdateSchedule { cron, rate, at, timezone, run, playbook, on_missed, enabled } = body;
+    let what = match (run, playbook) {
+        (None, None) => None,
+        (run, playbook) => Some(What::of(run, playbook)?),
+    };
+    if let Some(what) = &what {
+        check(&app, &caller, what).await?;
     }
-    let UpdateSchedule { cron, rate, at, timezone, run, on_missed, enabled } = body;
-    let change = ScheduleChange { times: times(cron, rate, at, timezone), run, on_missed, enabled };
+    let change = ScheduleChange { times: times(cron, rate, at, timezone), what, on_missed, enabled };
     let email = &caller.principal.email;
     let schedule = schedule::update(&app, found.name.as_str(), change, email, &caller.actor).await?;
     Ok(Json(ScheduleAnswer { schedule }))
@@ -158,7 +176,7 @@ pub(super) async fn next(
     Ok(Json(NextTimes { times: times.into_iter().map(time::rfc3339).collect() }))
 }
 
-/// Runs the run of a schedule now
+/// Runs the run, or the playbook, of a schedule now
 ///
 /// With the rights of the caller, as `POST /run` does, and whether the schedule is paused or not. Its times stay as they are.
 #[utoipa::path(post, path = "/schedules/{name}/run", operation_id = "run_schedule", tag = tags::SCHEDULES,
@@ -175,10 +193,30 @@ pub(super) async fn run(
 ) -> Result<(StatusCode, Json<Started>)> {
     caller.may(Action::Run, Resource::Account)?;
     let found = permitted(&app, &caller, &name, Action::RunSchedule).await?;
-    let request = schedule::check_run(&found.run)?;
     let source = format!("schedule:{}", found.name);
     let follow = runs::Follow::new(&caller, &uri, &headers)?;
     let key = runs::idempotency_key(&headers)?;
+    if let Some(playbook) = &found.playbook {
+        let idempotency = key.map(|key| Idempotency::new(&caller.principal, key, &(&source, playbook))).transpose()?;
+        if let Some(idempotency) = &idempotency
+            && let Some(record) = idempotency.find_first(&app).await?
+        {
+            let websocket_url = follow.websocket_url(&app, record.execution.execution_id.clone()).await?;
+            return Ok(follow.answer(&app, record, websocket_url));
+        }
+        let prepared = prepared(&app, &caller, playbook).await?;
+        let submission = Submission {
+            source: &source,
+            playbook_version: Some(prepared.version()),
+            ..prepared.submission(&caller.principal, &caller.actor, idempotency.as_ref())
+        };
+        let beside = |id| follow.websocket_url(&app, id);
+        let (record, websocket_url) =
+            run::submit_beside(&app, submission, &prepared.image, &prepared.secrets, beside).await?;
+        return Ok(follow.answer(&app, record, websocket_url));
+    }
+    let Some(scheduled) = &found.run else { return Err(Error::internal("a schedule has nothing to run").into()) };
+    let request = schedule::check_run(scheduled)?;
     let idempotency = key.map(|key| Idempotency::new(&caller.principal, key, &(&source, &*request))).transpose()?;
     if let Some(idempotency) = &idempotency
         && let Some(record) = idempotency.find_first(&app).await?

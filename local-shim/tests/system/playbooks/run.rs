@@ -315,8 +315,7 @@ async fn a_run_that_waits_does_not_start_for_a_user_who_was_revoked() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_has_the_size_and_the_limits_that_its_playbook_says() {
     let overrides = std::collections::BTreeMap::from([("RUNVOY_SPOT".to_owned(), "true".to_owned())]);
-    let system =
-        System::start_with(local_shim::Settings { overrides, ..local_shim::Settings::ephemeral() }).await;
+    let system = System::start_with(local_shim::Settings { overrides, ..local_shim::Settings::ephemeral() }).await;
     let admin = &system.admin;
     let playbook = json!({
         "commands": ["echo done"], "cpu": 1024, "memory": 3072, "disk": 50, "spot": true, "deadline": "2h", "timeout": 60,
@@ -339,7 +338,8 @@ async fn a_run_has_the_size_and_the_limits_that_its_playbook_says() {
         assert_eq!(shown[field], expected, "{field}");
     }
     // What no run could have is not published. The same words are read from a file.
-    for (field, value) in [("disk", json!(20)), ("deadline", json!("31d")), ("memory", json!(100)), ("cpu", json!(17))] {
+    for (field, value) in [("disk", json!(20)), ("deadline", json!("31d")), ("memory", json!(100)), ("cpu", json!(17))]
+    {
         let mut wrong = playbook.clone();
         wrong[field] = value;
         let refused = admin.put("/playbooks/wrong", &wrong).await;
@@ -349,6 +349,11 @@ async fn a_run_has_the_size_and_the_limits_that_its_playbook_says() {
     }
     let file = "cpu: 512\nmemory: 1024\nspot: true\ndeadline: 90m\ncommands: [\"true\"]\n";
     let checked = admin.post("/playbooks", &json!({"file": file})).await;
-    assert_eq!((checked.status.as_u16(), &checked.json()["playbook"]["deadline"]), (200, &json!(5400)), "{}", checked.text);
+    assert_eq!(
+        (checked.status.as_u16(), &checked.json()["playbook"]["deadline"]),
+        (200, &json!(5400)),
+        "{}",
+        checked.text
+    );
     system.shim.shut_down().await;
 }
