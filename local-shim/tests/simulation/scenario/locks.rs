@@ -29,8 +29,8 @@ pub fn run_locks(seed: u64, planted: Option<Planted>) -> Outcome {
 /// What the records of the locks table's stream have said, and since when something waits that need not.
 #[derive(Default)]
 struct Lines {
-    /// The places in each lock's line, with the execution of each.
-    waiting: BTreeMap<String, BTreeMap<String, String>>,
+    /// The places in each lock's line, with the execution of each and when it was there first, in milliseconds.
+    waiting: BTreeMap<String, BTreeMap<String, (String, u64)>>,
     /// The places that were left last, by lock and execution. The records of one transaction come in any order.
     left: BTreeMap<(String, String), String>,
     /// Since when each of these lasts, in milliseconds.
@@ -235,7 +235,7 @@ impl Simulation {
         }
     }
 
-    /// Checks that the first in line is the first to get a lock, and that no execution passes the line.
+    /// Checks that no execution gets a lock before one that was in line when it came.
     fn check_order(&self, lines: &mut Lines, record: &Value) {
         let key = &record["dynamodb"]["Keys"];
         let (Some(name), Some(place)) = (key["name"]["S"].as_str(), key["place"]["S"].as_str()) else { return };
@@ -243,16 +243,18 @@ impl Simulation {
         let line = lines.waiting.entry(name.to_owned()).or_default();
         let of_lock = (name.to_owned(), id.clone());
         match (record["eventName"].as_str(), place.split('#').next()) {
-            (Some("INSERT"), Some("q")) => drop(line.insert(place.to_owned(), id)),
+            (Some("INSERT"), Some("q")) => drop(line.insert(place.to_owned(), (id, self.world.clock().millis()))),
             (Some("REMOVE"), Some("q")) => {
                 line.remove(place);
                 lines.left.insert(of_lock, place.to_owned());
             }
             (Some("INSERT"), Some("h")) => {
-                let own = line.iter().find(|(_, of)| **of == id).map(|(place, _)| place.clone());
+                let own = line.iter().find(|(_, (of, _))| *of == id).map(|(place, _)| place.clone());
                 let own = own.or_else(|| lines.left.remove(&of_lock));
-                let ahead: Vec<&String> =
-                    line.keys().filter(|place| own.as_ref().is_none_or(|own| *place < own)).collect();
+                // A place names the time at which its execution came. Two that came while the other's place was being written have no order.
+                let came = own.as_ref().map_or(u64::MAX, |own| own.split('#').nth(1).unwrap().parse().unwrap());
+                let others = line.iter().filter(|(_, (of, there))| *of != id && *there < came);
+                let ahead: Vec<&String> = others.map(|(place, _)| place).collect();
                 self.world.tell(|| format!("{id} holds {name}, {} wait", line.len()));
                 if !ahead.is_empty() {
                     self.violate(format!("{id} got lock {name} before {ahead:?}"));
