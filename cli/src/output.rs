@@ -108,6 +108,16 @@ pub(crate) fn print_json(json: &str) -> Result<()> {
     if io::stdout().is_terminal() { print(&escape::json(json)) } else { print(json) }
 }
 
+/// Prints a value that others wrote. A program gets it as it is; on a terminal, its lines are shown as those of a log, and cannot steer it.
+pub(crate) fn print_value(value: &str) -> Result<()> {
+    if io::stdout().is_terminal() {
+        let lines: Vec<_> = value.split('\n').map(escape::log_line).collect();
+        print(&lines.join("\n"))
+    } else {
+        print(value)
+    }
+}
+
 /// Prints a text that ends in a line end.
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();

@@ -1,18 +1,28 @@
 //! Reads the file `.env` of the current directory.
 
-use std::{io::Cursor, path::Path};
+use std::{
+    fs::File,
+    io::{self, Cursor, Read},
+    os::unix::fs::MetadataExt,
+    path::Path,
+};
 
 use anyhow::{Context, Result, bail};
 
 /// Sets the variables of the file `.env` in this directory, except those that the environment has already, and returns their names.
-/// Without such a file, nothing happens.
+/// Without such a file, nothing happens. The file of another user is not used, since it could choose which programs run with this user's
+/// rights: a line on standard error says so.
 ///
 /// # Errors
 /// Names the file and the line that cannot be read.
 pub fn load(directory: &Path) -> Result<Vec<String>> {
     let path = directory.join(".env");
-    let text = match std::fs::read(&path) {
-        Ok(bytes) => String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", path.display()))?,
+    let text = match read_own(&path) {
+        Ok(None) => {
+            eprintln!("local-shim: {} belongs to another user of this machine, and is ignored", path.display());
+            return Ok(Vec::new());
+        }
+        Ok(Some(bytes)) => String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", path.display()))?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
     };
@@ -24,6 +34,19 @@ pub fn load(directory: &Path) -> Result<Vec<String>> {
     let lines: String = variables.iter().map(|(name, value)| format!("{name}=\"{}\"\n", quote(value))).collect();
     dotenvy::from_read(Cursor::new(lines)).with_context(|| format!("{} cannot be used", path.display()))?;
     Ok(names)
+}
+
+/// The bytes of a file, or `None` if it or the link to it belongs to another user.
+fn read_own(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let user = rustix::process::geteuid().as_raw();
+    let mut file = File::open(path)?;
+    // The owner of a link chooses where it leads.
+    if file.metadata()?.uid() != user || path.symlink_metadata()?.uid() != user {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
 }
 
 /// Reads lines `NAME=value`, with or without `export` in front. A value may be in single or double quotes. One without quotes ends

@@ -47,6 +47,7 @@ pub(crate) struct Api {
     pub(crate) http: reqwest::Client,
     endpoint: String,
     api_key: Option<String>,
+    withheld: Option<String>,
     is_verbose: bool,
 }
 
@@ -157,11 +158,22 @@ impl Api {
             Failure::new(format!("the HTTP client cannot be set up: {}", causes(&error)))
                 .remedy("check HTTPS_PROXY, and the certificates of this machine (SSL_CERT_FILE)")
         })?;
-        Ok(Self { http, endpoint: config.endpoint.clone(), api_key: config.api_key.clone(), is_verbose })
+        Ok(Self {
+            http,
+            endpoint: config.endpoint.clone(),
+            api_key: config.api_key.clone(),
+            withheld: config.withheld.clone(),
+            is_verbose,
+        })
     }
 
     pub(crate) fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// Why the environment's key is not sent, where there is no other.
+    pub(super) fn withheld(&self) -> Option<&str> {
+        self.withheld.as_deref()
     }
 
     pub(crate) fn has_key(&self) -> bool {

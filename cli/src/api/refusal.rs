@@ -24,6 +24,11 @@ impl Refusal {
         }
         let has_key = api.has_key();
         let code = body.code.as_deref().and_then(|code| code.parse().ok());
+        if let (Some(ErrorCode::Unauthorized), Some(reason)) = (code, api.withheld()) {
+            let failure = Failure::new(reason)
+                .remedy("give the profile a key of its own: `runvoy configure --profile NAME --endpoint URL`");
+            return Self { field: body.field, failure };
+        }
         let failure = match code {
             Some(ErrorCode::Unauthorized) if !has_key => Failure::new("no API key is configured"),
             Some(ErrorCode::Forbidden) => Failure::new(what_is_forbidden(&body)),

@@ -38,7 +38,11 @@ pub(crate) async fn configure(global: Global, configure: Configure) -> Result<()
     }
     // A key belongs to its endpoint.
     let kept = before.api_key.filter(|_| before.api_endpoint.as_ref() == Some(&endpoint));
-    let key = match config::variable(config::API_KEY) {
+    let from_environment = config::environment_key(&endpoint).unwrap_or_else(|reason| {
+        say!("runvoy: {reason}");
+        None
+    });
+    let key = match from_environment {
         Some(key) => Some(key),
         None => {
             let hint = if kept.is_some() { "API key [keep it]: " } else { "API key: " };
@@ -49,7 +53,7 @@ pub(crate) async fn configure(global: Global, configure: Configure) -> Result<()
     if let Some(key) = &key {
         config::check_key(key, &endpoint)?;
     }
-    let config = Config { endpoint: endpoint.clone(), api_key: key.clone(), source: String::new() };
+    let config = Config { endpoint: endpoint.clone(), api_key: key.clone(), source: String::new(), withheld: None };
     let api = Api::new(&config, global.verbose || global.debug)?;
     let me: Me = api.get("/me").await?.parse()?;
     let path = config::write_profile(&name, &Profile { api_endpoint: Some(endpoint), api_key: key })?;
@@ -133,7 +137,8 @@ pub(crate) async fn claim(global: Global, claim: Claim) -> Result<()> {
         None => (None, claim.token.trim().to_owned()),
     };
     // The link needs no key.
-    let public = |endpoint: &str| Config { endpoint: endpoint.to_owned(), api_key: None, source: String::new() };
+    let public =
+        |endpoint: &str| Config { endpoint: endpoint.to_owned(), api_key: None, source: String::new(), withheld: None };
     let endpoint = match (&claim.endpoint, origin) {
         (Some(endpoint), _) => config::normal_endpoint(endpoint)?,
         // The profile may be the one that this makes.
@@ -229,7 +234,8 @@ async fn is_replaceable(profile: Profile, endpoint: &str, email: &str, is_verbos
     if profile.api_key.is_none() {
         return true;
     }
-    let config = Config { endpoint: endpoint.to_owned(), api_key: profile.api_key, source: String::new() };
+    let config =
+        Config { endpoint: endpoint.to_owned(), api_key: profile.api_key, source: String::new(), withheld: None };
     let Ok(api) = Api::new(&config, is_verbose) else { return false };
     match api.send(Method::GET, "/me", None, &[], Repeat::Unsafe).await {
         Ok(answer) => answer.parse().is_ok_and(|me: Me| me.email.as_str() == email),

@@ -41,7 +41,7 @@ pub(crate) async fn run(context: &Context, command: Secrets) -> Result<()> {
             let answer = context.api.get(&format!("/secrets/{}", segment(&name))).await?;
             let read: SecretAnswer = answer.parse()?;
             context.show(&answer, |_: SecretAnswer| match &read.secret.value {
-                Some(value) => output::print(value),
+                Some(value) => output::print_value(value),
                 None => Err(Failure::new("the answer has no value of the secret")
                     .remedy("check the endpoint: `runvoy config list`")),
             })

@@ -28,6 +28,8 @@ pub(crate) struct Config {
     pub(crate) api_key: Option<String>,
     /// Where the endpoint was found, for people.
     pub(crate) source: String,
+    /// Why the environment's key is not sent, where there is no other.
+    pub(crate) withheld: Option<String>,
 }
 
 /// A variable of the environment that is not empty.
@@ -52,10 +54,10 @@ impl Config {
     }
 
     fn find(global: &Global) -> Result<Self> {
-        let key = variable(API_KEY);
         if let Some(name) = &global.profile {
-            return Self::of_profile(name, key);
+            return Self::of_profile(name);
         }
+        let key = variable(API_KEY);
         if let Some(endpoint) = variable(ENDPOINT) {
             let source = format!("the variable {ENDPOINT}");
             // A key of the file belongs to the file's endpoint.
@@ -63,20 +65,21 @@ impl Config {
                 Some(key) => Some(key),
                 None => File::read()?.key_of(&endpoint),
             };
-            return Ok(Self { endpoint, api_key: key, source });
+            return Ok(Self { endpoint, api_key: key, source, withheld: None });
         }
         if let Some(name) = variable(PROFILE) {
-            return Self::of_profile(&name, key);
+            return Self::of_profile(&name);
         }
         if let Some((endpoint, key, folder)) = local::system() {
-            return Ok(Self { endpoint, api_key: Some(key), source: folder.display().to_string() });
+            let source = folder.display().to_string();
+            return Ok(Self { endpoint, api_key: Some(key), source, withheld: None });
         }
         let file = File::read()?;
         let name = file.current();
         match file.profile(name) {
             Some(Profile { api_endpoint: Some(endpoint), api_key }) => {
                 let source = format!("the profile {name:?}");
-                Ok(Self { endpoint, api_key: key.or(api_key), source })
+                Ok(Self { endpoint, api_key: key.or(api_key), source, withheld: None })
             }
             _ => Err(Failure::new("no endpoint is configured")
                 .remedy(format!("run `runvoy configure`, or set {ENDPOINT} and {API_KEY}"))),
@@ -84,11 +87,17 @@ impl Config {
     }
 
     /// A profile that the user names. Its own key comes before that of the environment.
-    fn of_profile(name: &str, key: Option<String>) -> Result<Self> {
+    fn of_profile(name: &str) -> Result<Self> {
         let file = File::read()?;
         match file.profile(name) {
             Some(Profile { api_endpoint: Some(endpoint), api_key }) => {
-                Ok(Self { endpoint, api_key: api_key.or(key), source: format!("the profile {name:?}") })
+                let source = format!("the profile {name:?}");
+                let (api_key, withheld) = match (api_key, environment_key(&endpoint)) {
+                    (Some(key), _) => (Some(key), None),
+                    (None, Ok(key)) => (key, None),
+                    (None, Err(reason)) => (None, Some(format!("{source} has no API key, and {reason}"))),
+                };
+                Ok(Self { endpoint, api_key, source, withheld })
             }
             _ => {
                 let names = file.names().join(", ");
@@ -101,6 +110,20 @@ impl Config {
 
     fn check_transport(&self) -> Result<()> {
         check_transport(&self.endpoint)
+    }
+}
+
+/// The environment's key for this endpoint. A key whose endpoint is in the environment too is for that endpoint only.
+///
+/// # Errors
+/// Says to which other endpoint the key belongs.
+pub(crate) fn environment_key(endpoint: &str) -> Result<Option<String>, String> {
+    let (Some(key), own) = (variable(API_KEY), variable(ENDPOINT)) else { return Ok(None) };
+    match own {
+        Some(own) if normal_endpoint(&own).ok() != normal_endpoint(endpoint).ok() => Err(format!(
+            "{API_KEY} is not sent to {endpoint}: it belongs to the endpoint in {ENDPOINT}, which is another"
+        )),
+        _ => Ok(Some(key)),
     }
 }
 
@@ -153,11 +176,6 @@ pub(crate) fn has_several_endpoints() -> bool {
     endpoints.extend(variable(ENDPOINT));
     endpoints.extend(local::system_quietly().map(|(endpoint, ..)| endpoint));
     endpoints.iter().filter_map(|endpoint| normal_endpoint(endpoint).ok()).collect::<BTreeSet<_>>().len() > 1
-}
-
-/// Tells that something of another owner is not used.
-fn ignored(what: &std::path::Path) {
-    say!("runvoy: {} belongs to another user of this machine, and is ignored", what.display());
 }
 
 #[cfg(test)]

@@ -129,6 +129,70 @@ fn folders_of_other_users_are_ignored_with_a_line() {
 }
 
 #[test]
+fn a_folder_that_came_with_a_repository_does_not_choose_where_commands_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let local = folder.path().join(".runvoy-local");
+    std::fs::create_dir(&local).unwrap();
+    std::fs::write(local.join("admin-key"), "planted-planted-planted-planted").unwrap();
+    let (elsewhere, heads) = canned(vec![(200, "[]".to_owned())]);
+    let list = |endpoint: &str, mode: u32| {
+        std::fs::write(local.join("api-endpoint"), endpoint).unwrap();
+        std::fs::set_permissions(&local, std::fs::Permissions::from_mode(mode)).unwrap();
+        bare(home.path(), &["list"]).current_dir(folder.path()).output().unwrap()
+    };
+    for (endpoint, mode, reason) in [
+        (elsewhere.as_str(), 0o755, "0700"),
+        (&elsewhere, 0o770, "0700"),
+        (&elsewhere, 0o701, "0700"),
+        ("https://api.example.invalid", 0o700, "not this machine"),
+        ("http://127.0.0.1:1@api.example.invalid", 0o700, "not this machine"),
+        ("http://localhost.example.invalid", 0o700, "not this machine"),
+        ("https://localhost:1", 0o700, "not this machine"),
+        ("nonsense", 0o700, "not this machine"),
+    ] {
+        let refused = list(endpoint, mode);
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(125), "{endpoint} {mode:o}: {said}");
+        assert!(said.contains(reason) && said.contains("is ignored"), "{endpoint} {mode:o}: {said}");
+        assert!(said.contains("no endpoint is configured"), "{endpoint} {mode:o}: {said}");
+    }
+    assert!(heads.lock().unwrap().is_empty(), "nothing is sent");
+    let used = list(&elsewhere, 0o700);
+    assert!(used.status.success(), "{}", text(&used.stderr));
+}
+
+#[test]
+fn a_key_of_one_endpoint_is_not_sent_to_the_endpoint_of_a_profile() {
+    let home = tempfile::tempdir().unwrap();
+    let refusal = || (401, json!({"error": "Unauthorized", "code": "UNAUTHORIZED"}).to_string());
+    let (of_profile, heads) = canned((0..20).map(|_| refusal()).collect());
+    std::fs::create_dir(home.path().join(".runvoy")).unwrap();
+    let file = format!("profiles:\n  nokey:\n    api_endpoint: {of_profile}\n");
+    std::fs::write(home.path().join(".runvoy/config.yaml"), file).unwrap();
+    let run = |arguments: &[&str], variables: &[(&str, &str)]| {
+        heads.lock().unwrap().clear();
+        let mut command = bare(home.path(), arguments);
+        let output = command.env("RUNVOY_API_KEY", "key-of-another").envs(variables.iter().copied()).output().unwrap();
+        assert_eq!(output.status.code(), Some(125), "{}", text(&output.stderr));
+        let sent = heads.lock().unwrap().iter().any(|head| head.contains("key-of-another"));
+        (sent, text(&output.stderr))
+    };
+    let another = ("RUNVOY_ENDPOINT", "https://another.example.invalid");
+    let named = ["list", "--profile", "nokey"];
+    let (sent, said) = run(&named, &[another]);
+    assert!(!sent, "the key of another endpoint");
+    assert!(said.contains("RUNVOY_API_KEY is not sent") && said.contains("RUNVOY_ENDPOINT"), "{said}");
+    assert!(said.contains("\"nokey\" has no API key") && !said.contains("key-of-another"), "{said}");
+    let (sent, said) = run(&["configure", "--endpoint", &of_profile], &[another]);
+    assert!(!sent && said.contains("RUNVOY_API_KEY is not sent"), "{said}");
+    // Without an endpoint of its own, or with this one, the key is for the profile that is named.
+    assert!(run(&named, &[]).0);
+    assert!(run(&named, &[("RUNVOY_ENDPOINT", &format!("{of_profile}/"))]).0);
+    assert!(run(&["list"], &[("RUNVOY_PROFILE", "nokey")]).0);
+}
+
+#[test]
 fn a_key_crosses_a_network_in_the_clear_only_if_that_is_allowed() {
     let home = tempfile::tempdir().unwrap();
     let list = |arguments: &[&str]| {

@@ -173,6 +173,18 @@ fn texts_of_others_cannot_steer_a_terminal_and_log_lines_keep_their_colours() {
 }
 
 #[test]
+fn the_value_of_a_secret_cannot_steer_a_terminal_and_a_program_gets_it_as_it_is() {
+    let system = System::start();
+    let value = "one\u{1b}]52;c;aGk=\u{7}\r\n\u{1b}[2J\u{1b}]0;title\u{1b}\\two\tthree\u{9b}5A";
+    system.prints(&["secrets", "create", "evil", "EVIL", value]);
+    assert_eq!(system.prints(&["secrets", "get", "evil"]), format!("{value}\n"));
+    for verb in ["get", "show"] {
+        let (code, seen) = on_terminal(system.command(&["secrets", verb, "evil"]), 80, None);
+        assert_eq!((code, seen.as_str()), (Some(0), "one\r\ntwo\tthree\r\n"), "{verb}");
+    }
+}
+
+#[test]
 fn a_dumb_terminal_gets_no_colours() {
     let system = System::start();
     let (program, mut person) = terminal(80);

@@ -171,9 +171,7 @@ async fn this_machine_only(address: Option<&str>, request: HttpRequest, next: Ne
     if let Some(refused) = guard::refuse_hosts(request.headers()) {
         return refused;
     }
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
-    if name == HOST_OF_CONTAINERS || address == Some(name) {
+    if guard::are_hosts(&request, |name| name == HOST_OF_CONTAINERS || address == Some(name)) {
         next.run(request).await
     } else {
         guard::loopback_only(request, next).await

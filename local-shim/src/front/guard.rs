@@ -7,19 +7,26 @@ use axum::{
     response::Response,
 };
 
-/// Refuses a `Host` that is not a loopback name. A web page whose name was changed to point to this machine sends such a host (DNS
+/// Refuses a `Host`, or a host in the request line, that is not a loopback name. A web page whose name was changed to point to this machine sends such a host (DNS
 /// rebinding).
 pub(super) async fn loopback_only(request: Request, next: Next) -> Response {
     if let Some(refused) = refuse_hosts(request.headers()) {
         return refused;
     }
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = host.or_else(|| request.uri().authority().map(axum::http::uri::Authority::as_str));
-    if host.is_some_and(is_loopback) {
+    if are_hosts(&request, is_loopback) {
         next.run(request).await
     } else {
-        refuse("the Host header does not name this machine; use localhost or 127.0.0.1")
+        refuse("the Host header or the request line does not name this machine; use localhost or 127.0.0.1")
     }
+}
+
+/// Tells that a request names a host, and each place that names one names one of these. A request line may have a whole URL, whose host
+/// counts more than the header (RFC 9112, section 3.2.2).
+pub(super) fn are_hosts(request: &Request, is_good: impl Fn(&str) -> bool) -> bool {
+    let header = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
+    let target = request.uri().authority().map(axum::http::uri::Authority::as_str);
+    let mut hosts = header.into_iter().chain(target).peekable();
+    hosts.peek().is_some() && hosts.all(|host| host_name(host).is_some_and(&is_good))
 }
 
 /// Refuses a request with several `Host` headers (RFC 9112, section 3.2): two programs could take it for requests to different hosts.
@@ -42,11 +49,25 @@ fn refuse(details: &str) -> Response {
     super::error(StatusCode::FORBIDDEN, "FORBIDDEN", details)
 }
 
-fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
+/// The name or address in a `Host`, without the brackets of an IPv6 address. `None` for a text that is not a host and, if there is one, a
+/// port of digits.
+fn host_name(host: &str) -> Option<&str> {
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => {
+            let (name, port) = rest.split_once(']')?;
+            name.parse::<std::net::Ipv6Addr>().ok()?;
+            (name, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
+        }
+        None => match host.split_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (host, None),
+        },
     };
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    port.is_none_or(is_port).then_some(name)
+}
+
+fn is_loopback(name: &str) -> bool {
     name.eq_ignore_ascii_case("localhost")
         || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
@@ -69,12 +90,30 @@ mod tests {
     #[test]
     fn only_names_of_this_machine_pass() {
         for good in ["localhost", "localhost:8080", "LOCALHOST:1", "127.0.0.1:8080", "127.1.2.3", "[::1]:8080"] {
-            assert!(is_loopback(good), "{good}");
+            assert!(host_name(good).is_some_and(is_loopback), "{good}");
         }
-        for bad in
-            ["", "example.com", "localhost.example.com", "127.0.0.1.example.com", "192.168.0.1", "[::2]", "0.0.0.0"]
-        {
-            assert!(!is_loopback(bad), "{bad}");
+        for bad in [
+            "",
+            "example.com",
+            "localhost.example.com",
+            "127.0.0.1.example.com",
+            "192.168.0.1",
+            "[::2]",
+            "0.0.0.0",
+            "127.0.0.1:1@example.com",
+            "localhost:abc",
+            "localhost:",
+            "localhost:+80",
+            "localhost:80:80",
+            "localhost:65536",
+            "localhost@example.com",
+            "[::1].example.com",
+            "[::1]example.com:80",
+            "[::1",
+            "[localhost]",
+            "::1",
+        ] {
+            assert!(!host_name(bad).is_some_and(is_loopback), "{bad}");
         }
     }
 

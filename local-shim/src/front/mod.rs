@@ -20,7 +20,12 @@ fn error(status: StatusCode, code: &str, details: &str) -> Response {
     json(status, &json!({"error": phrase, "code": code, "details": details}))
 }
 
-/// A JSON answer of this system.
+/// A JSON answer of this system. It may have what commands printed, so no cache keeps it and no browser takes it for a document.
 fn json(status: StatusCode, body: &Value) -> Response {
-    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (status, headers, body.to_string()).into_response()
 }

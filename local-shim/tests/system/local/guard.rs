@@ -116,12 +116,54 @@ async fn a_host_that_is_not_this_machine_is_refused_on_both_ports() {
             ("evil.example.com", 403),
             ("192.168.0.1:8080", 403),
             ("localhost.evil.com", 403),
+            ("127.0.0.1:1@evil.com", 403),
+            ("[::1].evil.com", 403),
+            ("localhost:abc", 403),
             ("127.0.0.1:1", 200),
             ("[::1]:1", 200),
         ] {
             let request = Request::get(&url).header("host", host).body(Body::empty()).unwrap();
             assert_eq!(system.admin.send(request).await.status, status, "{url} {host}");
         }
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_line_with_the_url_of_another_host_is_refused_at_every_port() {
+    let system = System::start_with(Settings { aws_port: AwsPort::Port(0), ..Settings::ephemeral() }).await;
+    let ports = [system.shim.orchestrator, system.shim.event_processor, system.shim.aws_endpoint.unwrap()];
+    for (port, path) in ports.map(|address| address.port()).into_iter().zip(["/api/v1/health", "/health", "/"]) {
+        let answer = |host: &str| {
+            let line = format!("GET http://{host}{path} HTTP/1.1");
+            exchange(port, &format!("{line}\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n"))
+        };
+        for host in ["evil.com", "127.0.0.1@evil.com", "localhost.evil.com:80"] {
+            let answer = answer(host);
+            assert!(answer.starts_with("HTTP/1.1 403"), "{path}, {host}: {answer}");
+            assert!(answer.contains("does not name this machine"), "{path}, {host}: {answer}");
+        }
+        let answer = answer(&format!("localhost:{port}"));
+        assert!(!answer.contains("does not name this machine"), "{path}: {answer}");
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_of_the_local_system_is_kept_by_no_cache_and_is_no_document() {
+    let system = System::start().await;
+    let (admin, outbox) = (&system.admin, system.admin.api.replace("/api/v1", "/outbox.json"));
+    let answers = [
+        admin.send(Request::get(format!("{}/health", admin.events)).body(Body::empty()).unwrap()).await,
+        admin.send(Request::get(format!("{}/none", admin.events)).body(Body::empty()).unwrap()).await,
+        admin.send(Request::post(format!("{}/process", admin.events)).body(Body::from("x")).unwrap()).await,
+        admin.send(Request::get(&outbox).body(Body::empty()).unwrap()).await,
+        admin.send(Request::get(&outbox).header("x-api-key", &admin.key).body(Body::empty()).unwrap()).await,
+    ];
+    for (answer, status) in answers.iter().zip([200, 404, 400, 401, 200]) {
+        assert_eq!(answer.status, status, "{}", answer.text);
+        assert_eq!(answer.headers["cache-control"], "no-store", "{}", answer.text);
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{}", answer.text);
     }
     system.shim.shut_down().await;
 }

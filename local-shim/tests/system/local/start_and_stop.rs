@@ -165,9 +165,16 @@ fn what_prevents_a_start_is_named_with_what_to_do() {
     std::fs::write(path.join(".env"), "not a setting\n").unwrap();
     let said = fails(&mut command(path));
     assert!(said.contains(".env"), "{said}");
+    std::fs::write(path.join("file"), "").unwrap();
+    // Only root can give files away.
+    if std::os::unix::fs::chown(path.join(".env"), Some(12_345), None).is_ok() {
+        std::fs::write(path.join(".env"), "RUNVOY_LOG_LEVEL=loud\n").unwrap();
+        let said = fails(command(path).args(["--data-dir", "file"]));
+        assert!(said.contains(".env belongs to another user") && !said.contains("loud"), "{said}");
+        assert!(said.contains("the data directory file"), "it goes on without the file: {said}");
+    }
     std::fs::remove_file(path.join(".env")).unwrap();
 
-    std::fs::write(path.join("file"), "").unwrap();
     let said = fails(command(path).args(["--data-dir", "file"]));
     assert!(said.contains("the data directory file") && said.contains("--data-dir"), "{said}");
     let said = fails(command(path).args(["--data-dir", "/dev/null/x"]));
