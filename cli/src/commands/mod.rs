@@ -178,7 +178,7 @@ async fn health(context: &Context, health: arguments::Health) -> Result<()> {
 
 async fn trace(context: &Context, request_id: &str) -> Result<()> {
     let answer = context.api.get(&format!("/trace/{}", crate::api::segment(request_id))).await?;
-    context.show(&answer, |Trace { logs, searched_since, related_resources: related }| {
+    context.show(&answer, |Trace { logs, searched_since, is_cut, related_resources: related }| {
         let executions = related.executions.iter().map(|one| ("executions", one.execution_id.to_string()));
         let secrets = related.secrets.iter().map(|one| ("secrets", one.name.to_string()));
         let users = related.users.iter().map(|one| ("users", one.email.to_string()));
@@ -191,6 +191,9 @@ async fn trace(context: &Context, request_id: &str) -> Result<()> {
         }
         for line in &logs {
             output::print(&cell(&line.message))?;
+        }
+        if is_cut {
+            say!("some lines are left out: there are more than an answer takes");
         }
         if let Some(since) = searched_since {
             say!("lines before {} were not looked for, which would have taken too long", rfc3339(since));

@@ -40,8 +40,11 @@ fn images_secrets_and_users_are_managed() {
     );
     assert!(system.prints(&["health"]).contains("ok"));
     assert_eq!(system.json(&["health", "reconcile", "-o", "json"])["status"], "ok");
-    let traced = system.run(&["trace", "unknown"]);
-    assert!(traced.status.code() == Some(125) && text(&traced.stderr).contains("no trace"), "{}", text(&traced.stderr));
+    for (request, word) in [("00000000-0000-4000-8000-000000000000", "no trace"), ("unknown", "is a UUID")] {
+        let traced = system.run(&["trace", request]);
+        let said = text(&traced.stderr);
+        assert!(traced.status.code() == Some(125) && said.contains(word), "{said}");
+    }
 }
 
 #[test]

@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::Problem;
 
+/// Characters of a UUID with its hyphens.
+const UUID_LENGTH: usize = 36;
+/// The request id of what the local system creates at its first start, without a request.
+const LOCAL_SYSTEM: &str = "local-shim";
+
 /// The Lambda request id: every answer, every log line and every record that the request writes carries it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -20,15 +25,18 @@ impl RequestId {
     /// An id as a caller types it, to trace the request.
     ///
     /// # Errors
-    /// A problem unless it has 1 to 128 letters, digits and hyphens. This keeps quotes out of the filter pattern that
-    /// the id becomes a part of.
+    /// A problem unless it is a UUID, as all ids of Lambda are, or the id of what the local system does at its start. The id becomes a part
+    /// of a filter pattern, which must not match every line.
     pub fn parse(text: &str) -> Result<Self, Problem> {
-        let well_formed =
-            (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if well_formed {
+        let is_uuid = text.len() == UUID_LENGTH
+            && text.bytes().enumerate().all(|(at, byte)| match at {
+                8 | 13 | 18 | 23 => byte == b'-',
+                _ => byte.is_ascii_hexdigit(),
+            });
+        if is_uuid || text == LOCAL_SYSTEM {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Problem::new("a request id is 1 to 128 letters, digits and hyphens, as X-Request-Id shows it"))
+            Err(Problem::new("a request id is a UUID, as X-Request-Id shows it"))
         }
     }
 

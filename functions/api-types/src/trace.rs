@@ -15,6 +15,10 @@ pub struct Trace {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "time::as_optional_rfc3339")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = "date-time", required = false))]
     pub searched_since: Option<Timestamp>,
+    /// There are more lines than an answer takes, so some are left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    pub is_cut: bool,
     pub related_resources: RelatedResources,
 }
 

@@ -28,6 +28,61 @@ const INVOCATION: Duration = Duration::from_mins(15);
 /// function is throttled.
 const RETRIES: Duration = Duration::from_hours(1);
 
+/// Lines that an answer has at most. A request writes some dozens.
+const MAX_LINES: usize = 10_000;
+/// Bytes that the lines of an answer have at most, as they travel. Lambda's answers have at most 6 MB ("Lambda quotas"); half of that leaves
+/// room for what the request created or changed.
+const MAX_BYTES: usize = 3_000_000;
+/// Bytes of a line's other fields, as they travel.
+const LINE_OVERHEAD: usize = 200;
+
+/// Lines up to the limits of an answer.
+#[derive(Default)]
+struct Lines {
+    found: Vec<LogEvent>,
+    bytes: usize,
+    is_cut: bool,
+}
+
+impl Lines {
+    /// Takes lines until one does not fit any more.
+    fn extend(&mut self, lines: impl IntoIterator<Item = LogEvent>) {
+        for line in lines {
+            let bytes = self.bytes + bytes_as_sent(&line.message) + LINE_OVERHEAD;
+            if self.is_cut || bytes > MAX_BYTES || self.found.len() == MAX_LINES {
+                self.is_cut = true;
+                return;
+            }
+            self.bytes = bytes;
+            self.found.push(line);
+        }
+    }
+
+    /// The first lines of all of these by time, as far as they fit.
+    fn merged(all: impl IntoIterator<Item = Self>) -> Self {
+        let (mut found, mut is_cut) = (Vec::new(), false);
+        for lines in all {
+            found.extend(lines.found);
+            is_cut |= lines.is_cut;
+        }
+        found.sort_by(|a: &LogEvent, b| (a.timestamp, &a.event_id).cmp(&(b.timestamp, &b.event_id)));
+        let mut merged = Self::default();
+        merged.extend(found);
+        merged.is_cut |= is_cut;
+        merged
+    }
+}
+
+/// Bytes of a text in an answer of Lambda: it is escaped in the body, which is a string of JSON itself.
+fn bytes_as_sent(text: &str) -> usize {
+    let bytes = |byte| match byte {
+        b'"' | b'\\' => 4,
+        0..0x20 | 0x7f => 7,
+        _ => 1,
+    };
+    text.bytes().map(bytes).sum()
+}
+
 /// Finds what is known of a request. The result is empty for an unknown one.
 ///
 /// # Errors
@@ -47,12 +102,11 @@ pub async fn request(app: &App, request_id: &RequestId) -> Result<Trace> {
         users: kept(users, |one| of_request(&one.created_by_request_id, &one.modified_by_request_id)),
         images: kept(images, |one| of_request(&one.created_by_request_id, &one.modified_by_request_id)),
     };
-    let (mut logs, searched_since) = match audited.or_else(|| time_of(&related_resources, request_id)) {
+    let (lines, searched_since) = match audited.or_else(|| time_of(&related_resources, request_id)) {
         Some(time) => (lines_around(app, request_id, time).await?, None),
         None => search(app, request_id).await?,
     };
-    logs.sort_by(|a: &LogEvent, b| (a.timestamp, &a.event_id).cmp(&(b.timestamp, &b.event_id)));
-    Ok(Trace { logs, searched_since, related_resources })
+    Ok(Trace { logs: lines.found, searched_since, is_cut: lines.is_cut, related_resources })
 }
 
 async fn executions(app: &App, request_id: &RequestId) -> Result<Vec<Execution>> {
@@ -78,21 +132,24 @@ fn kept<T>(all: Vec<T>, keep: impl Fn(&T) -> bool) -> Vec<T> {
 }
 
 /// The lines of a request whose time is known.
-async fn lines_around(app: &App, request_id: &RequestId, time: Timestamp) -> Result<Vec<LogEvent>> {
+async fn lines_around(app: &App, request_id: &RequestId, time: Timestamp) -> Result<Lines> {
     let from = time.checked_sub(INVOCATION).unwrap_or(Timestamp::UNIX_EPOCH);
     lines(app, request_id, from, time.checked_add(RETRIES).unwrap_or(Timestamp::MAX)).await
 }
 
 /// The lines of a request whose time is not known, and how far back they were searched, if the time did not suffice for all.
-async fn search(app: &App, request_id: &RequestId) -> Result<(Vec<LogEvent>, Option<Timestamp>)> {
+async fn search(app: &App, request_id: &RequestId) -> Result<(Lines, Option<Timestamp>)> {
     let now = app.now();
     let gives_up = now + SEARCH_TIMEOUT;
-    let mut found = Vec::new();
+    let mut found = Lines::default();
     let mut until = Timestamp::MAX;
     for age in AGES {
         let from = now.checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH).max(Timestamp::UNIX_EPOCH);
-        found.extend(lines(app, request_id, from, until).await?);
-        let first = found.iter().map(|line: &LogEvent| line.timestamp).min();
+        found = Lines::merged([found, lines(app, request_id, from, until).await?]);
+        if found.is_cut {
+            break;
+        }
+        let first = found.found.first().map(|line| line.timestamp);
         // If the first line is this close to the beginning, the request may have begun before it.
         if first.is_some_and(|first| first > from.as_millisecond() + INVOCATION.as_millis() as i64) {
             break;
@@ -106,21 +163,15 @@ async fn search(app: &App, request_id: &RequestId) -> Result<(Vec<LogEvent>, Opt
 }
 
 /// The lines of a request in this span of time, its end left out, from the logs of both functions.
-async fn lines(app: &App, request_id: &RequestId, from: Timestamp, until: Timestamp) -> Result<Vec<LogEvent>> {
+async fn lines(app: &App, request_id: &RequestId, from: Timestamp, until: Timestamp) -> Result<Lines> {
     let groups = app.config.function_log_groups.iter();
     let found = future::try_join_all(groups.map(|group| lines_of(app, group, request_id, from, until))).await?;
-    Ok(found.into_iter().flatten().collect())
+    Ok(Lines::merged(found))
 }
 
-async fn lines_of(
-    app: &App,
-    group: &str,
-    request_id: &RequestId,
-    from: Timestamp,
-    until: Timestamp,
-) -> Result<Vec<LogEvent>> {
+async fn lines_of(app: &App, group: &str, request_id: &RequestId, from: Timestamp, until: Timestamp) -> Result<Lines> {
     let mut token = None;
-    let mut found = Vec::new();
+    let mut found = Lines::default();
     loop {
         let answer = app
             .aws
@@ -145,7 +196,7 @@ async fn lines_of(
         };
         found.extend(page.events.unwrap_or_default().into_iter().map(line));
         token = page.next_token;
-        if token.is_none() {
+        if token.is_none() || found.is_cut {
             return Ok(found);
         }
     }

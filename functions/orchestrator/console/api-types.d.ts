@@ -1086,6 +1086,8 @@ export type Timing = {
 
 /** The log lines of a request, and what it created or changed. */
 export type Trace = {
+  /** There are more lines than an answer takes, so some are left out. */
+  is_cut?: boolean;
   /** Sorted by time. */
   logs: LogEvent[];
   related_resources: RelatedResources;

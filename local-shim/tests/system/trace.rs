@@ -6,7 +6,10 @@ use axum::http::Method;
 use local_shim::{ORCHESTRATOR, aws::faults::Call};
 use serde_json::{Value, json};
 
-use crate::client::{MovedClock, System};
+use crate::{
+    client::{MovedClock, System},
+    program::{self, Program},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_is_traced_to_its_lines_and_to_what_it_changed() {
@@ -40,7 +43,9 @@ async fn a_request_is_traced_to_its_lines_and_to_what_it_changed() {
 
     let unknown = admin.get("/trace/00000000-0000-4000-8000-000000000000").await.json();
     assert_eq!(unknown, json!({"logs": [], "related_resources": {}}));
-    for bad in ["%22%20%3F", &"x".repeat(200)] {
+    assert_eq!(admin.get("/trace/local-shim").await.status, 200, "what the first start creates");
+    let [almost, longer] = ["00000000-0000-4000-8000-00000000000g", "00000000-0000-4000-8000-0000000000000"];
+    for bad in ["%22%20%3F", &"x".repeat(200), "0", "-1", "message", "INFO", almost, longer] {
         assert_eq!(admin.get(&format!("/trace/{bad}")).await.status, 400);
     }
     system.shim.shut_down().await;
@@ -67,6 +72,28 @@ async fn the_log_has_the_address_that_aws_saw_and_not_one_that_the_caller_writes
     );
     assert!(answered["span"]["key_id"].as_str().is_some_and(|id| id.len() == 16), "{answered}");
     system.shim.shut_down().await;
+}
+
+/// The lines would be more than Lambda takes for an answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trace_with_too_many_lines_is_cut_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program::command(folder.path());
+    command.args(["--log-level", "error,orchestrator=trace"]);
+    let program = Program::run(folder.path(), command);
+    let admin = &program.caller;
+    let request = "11111111-1111-4111-8111-111111111111";
+    // Each of these is refused, and logged with its event.
+    let command = format!("{request} {}", "x".repeat(200_000));
+    for _ in 0..40 {
+        admin.post("/run", &json!({"command": command, "timeout": 0})).await;
+    }
+    let trace = admin.get(&format!("/trace/{request}")).await;
+    assert_eq!(trace.status, 200, "{}", trace.text);
+    assert!(trace.text.len() < 3_000_000, "{} bytes", trace.text.len());
+    let trace = trace.json();
+    assert_eq!(trace["is_cut"], json!(true));
+    assert!(!trace["logs"].as_array().unwrap().is_empty());
 }
 
 /// CloudWatch reads all lines of a span of time for a search, and months of them take longer than a request may.

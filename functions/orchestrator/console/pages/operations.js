@@ -68,8 +68,8 @@ function tracing(api) {
   const result = element("div", { role: "status" });
   const send = async () => {
     if (id.control.value.trim() === "") return id.say("Enter a request id.");
-    const { logs, related_resources: related } = (await api.page(`/trace/${encodeURIComponent(id.control.value.trim())}`, undefined, { timeout: 35_000 })).data;
-    fill(result, ...traceParts(logs, related));
+    const { logs, is_cut: isCut, related_resources: related } = (await api.page(`/trace/${encodeURIComponent(id.control.value.trim())}`, undefined, { timeout: 35_000 })).data;
+    fill(result, ...traceParts(logs, related), ...(isCut ? [element("p", { class: "note" }, "Some lines are left out: there are more than an answer takes.")] : []));
   };
   const made = form({ body: [id.element], fields: { request_id: id }, action: "Trace", send });
   return {

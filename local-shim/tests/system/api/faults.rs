@@ -53,7 +53,7 @@ const CASES: [Case; 24] = [
     case("DELETE", "/secrets/kept", "", 200, &[200, 404]),
     case("POST", "/run", r#"{"command": "echo run >> {marker}", "secrets": ["kept"]}"#, 202, &[202]),
     case("POST", "/health/reconcile", "", 200, &[200]),
-    case("GET", "/trace/unknown", "", 200, &[200]),
+    case("GET", "/trace/00000000-0000-4000-8000-000000000000", "", 200, &[200]),
     case("PUT", "/users/old@example.com", r#"{"role": "operator", "revoked": true}"#, 200, &[200]),
     case("POST", "/users/old@example.com/claim", "", 201, &[201]),
     case("POST", "/keys", r#"{"name": "another"}"#, 201, &[201]),

@@ -203,7 +203,7 @@ fn rows() -> Vec<Row> {
         row("PUT", "/schedules/{}/sharing", Schedule, sharing, 200, OPERATOR, "schedules:share", &["schedules:share"]),
         row("DELETE", "/schedules/{}", Schedule, "", 200, OPERATOR, "schedules:delete", &["schedules:delete"]),
         row("POST", "/health/reconcile", Account, "", 200, OPERATOR, "health:reconcile", &["health:reconcile"]),
-        row("GET", "/trace/unknown", Account, "", 200, ADMIN, "requests:trace", &[]),
+        row("GET", "/trace/00000000-0000-4000-8000-000000000000", Account, "", 200, ADMIN, "requests:trace", &[]),
         row("GET", "/audit", Account, "", 200, ADMIN, "audit:read", &[]),
     ]
 }

@@ -158,7 +158,7 @@ async fn walk(system: &System) {
     assert_eq!(admin.delete("/schedules/often").await.status, 200);
     spoil_schedules(system, 1).await;
     assert_eq!(admin.post("/health/reconcile", &Value::Null).await.status, 200);
-    assert_eq!(admin.get("/trace/unknown").await.status, 200);
+    assert_eq!(admin.get("/trace/00000000-0000-4000-8000-000000000000").await.status, 200);
     spoil(system, 2).await;
     spoil_schedules(system, 2).await;
     for event in [

@@ -1,6 +1,10 @@
 //! Takes keys, tokens and values of secrets out of events, so that these can be logged and kept.
 
+mod names;
+
 use serde_json::Value;
+
+use self::names::{FIELDS, HEADERS, OWN_VARIABLES, PARAMETERS};
 
 /// The text in the place of a value that is left out.
 const REDACTED: &str = "REDACTED";
@@ -16,45 +20,6 @@ const CREDENTIALS: [&str; 9] = [
     "x-amz-security-token",
     // The channel of a notification whose address is as good as a password.
     "slack",
-];
-/// Headers that are kept with their values. Any other may hold a credential of a proxy or of a caller's own.
-const HEADERS: [&str; 25] = [
-    "accept",
-    "accept-encoding",
-    "accept-language",
-    "access-control-request-headers",
-    "access-control-request-method",
-    "cache-control",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "host",
-    "idempotency-key",
-    "if-match",
-    "if-none-match",
-    "origin",
-    "sec-fetch-mode",
-    "sec-fetch-site",
-    "sec-websocket-extensions",
-    "sec-websocket-version",
-    "upgrade",
-    "user-agent",
-    "x-amzn-trace-id",
-    "x-forwarded-for",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-];
-/// Variables of a container that the orchestrator sets, and no user.
-const OWN_VARIABLES: [&str; 8] = [
-    "RUNVOY_COMMAND",
-    "RUNVOY_ENV_NAMES",
-    "RUNVOY_GIT_PATH",
-    "RUNVOY_GIT_REF",
-    "RUNVOY_GIT_REPO",
-    "RUNVOY_IMAGE_ID",
-    "RUNVOY_REQUEST_ID",
-    "RUNVOY_TIMEOUT",
 ];
 /// Words in the name of an environment variable that say that its value is a secret.
 const SECRET_WORDS: [&str; 6] = ["ACCESS_KEY", "API_KEY", "PRIVATE_KEY", "PASSWORD", "SECRET", "TOKEN"];
@@ -79,15 +44,53 @@ fn redacted_body(body: &str, is_encoded: bool) -> String {
         return String::new();
     }
     match serde_json::from_slice::<Value>(&bytes) {
-        Ok(mut json) => {
-            redact(&mut json);
-            // The value of a secret that is created or changed.
-            if let Some(value) = json.get_mut("value") {
-                *value = Value::from(REDACTED);
-            }
+        Ok(mut json @ Value::Object(_)) => {
+            redact_body(&mut json);
             json.to_string()
         }
-        Err(_) => REDACTED.to_owned(),
+        Ok(_) | Err(_) => REDACTED.to_owned(),
+    }
+}
+
+/// Leaves out of a request's body all that is not known to be harmless.
+fn redact_body(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields.iter_mut() {
+                match name.as_str() {
+                    // The values that a run or a playbook gets.
+                    "parameters" if field.is_object() => hide(field),
+                    name if !FIELDS.contains(&name) => hide(field),
+                    // The path and the query of a receiver's address are often its password.
+                    "webhook" | "url" => keep_origins(field),
+                    _ => redact_body(field),
+                }
+            }
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(redact_body),
+        Value::String(text) if text.contains("://") => *text = without_credentials(text),
+        _ => {}
+    }
+}
+
+/// Keeps the scheme and the host of each URL in a value, and no other text.
+fn keep_origins(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            let safe = without_credentials(text);
+            *text = match safe.split_once("://") {
+                Some((scheme, rest)) => {
+                    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+                    format!("{scheme}://{host}/{REDACTED}")
+                }
+                None => REDACTED.to_owned(),
+            };
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(keep_origins),
+        Value::Object(fields) => {
+            fields.iter_mut().for_each(|(name, field)| if name == "url" { keep_origins(field) } else { hide(field) })
+        }
+        other => hide(other),
     }
 }
 
@@ -103,34 +106,49 @@ fn redact(value: &mut Value) {
                 match (name.as_str(), field) {
                     (name, field) if is_credential || (is_variable && !names_own && name == "value") => hide(field),
                     // The variables of a run.
-                    ("env", field @ Value::Object(_)) => hide(field),
+                    ("env", field) => hide(field),
                     ("headers" | "multiValueHeaders", Value::Object(headers)) => headers
                         .iter_mut()
                         .filter(|(name, _)| !HEADERS.contains(&name.to_ascii_lowercase().as_str()))
                         .for_each(|(_, value)| hide(value)),
-                    ("rawQueryString", Value::String(text)) => *text = redacted_query(text),
+                    ("queryStringParameters" | "multiValueQueryStringParameters", Value::Object(parameters)) => {
+                        parameters
+                            .iter_mut()
+                            .filter(|(name, _)| !PARAMETERS.contains(&name.as_str()))
+                            .for_each(|(_, value)| hide(value))
+                    }
+                    ("rawQueryString", Value::String(text)) => *text = redacted_query(text, &PARAMETERS),
                     ("rawPath" | "path", Value::String(text)) => *text = redacted_path(text),
                     (_, field) => redact(field),
                 }
             }
         }
         Value::Array(entries) => entries.iter_mut().for_each(redact),
-        Value::String(text) if text.contains("://") => *text = without_userinfo(text),
+        Value::String(text) if text.contains("://") => *text = without_credentials(text),
         _ => {}
     }
 }
 
-/// A text whose URLs have neither a user nor a password.
-fn without_userinfo(text: &str) -> String {
+/// A text whose URLs have neither a user nor a password, nor values in their queries.
+fn without_credentials(text: &str) -> String {
     let mut parts = text.split("://");
     let mut kept = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         kept.push_str("://");
         let end = part.find(|c: char| "/?#\"'`<>|\\".contains(c) || c.is_whitespace()).unwrap_or(part.len());
-        match part[..end].rfind('@') {
+        let part = match part[..end].rfind('@') {
             Some(at) => {
                 kept.push_str(REDACTED);
-                kept.push_str(&part[at..]);
+                &part[at..]
+            }
+            None => part,
+        };
+        let end = part.find(|c: char| "\"'`<>|\\".contains(c) || c.is_whitespace()).unwrap_or(part.len());
+        match part[..end].find('?') {
+            Some(mark) => {
+                kept.push_str(&part[..=mark]);
+                kept.push_str(&redacted_query(&part[mark + 1..end], &[]));
+                kept.push_str(&part[end..]);
             }
             None => kept.push_str(part),
         }
@@ -144,14 +162,19 @@ fn hide(value: &mut Value) {
         Value::String(text) => REDACTED.clone_into(text),
         Value::Array(entries) => entries.iter_mut().for_each(hide),
         Value::Object(fields) => fields.values_mut().for_each(hide),
-        _ => {}
+        Value::Number(_) => *value = Value::from(REDACTED),
+        Value::Null | Value::Bool(_) => {}
     }
 }
 
-fn redacted_query(query: &str) -> String {
-    let is_token = |pair: &str| pair.split_once('=').is_some_and(|(name, _)| name.eq_ignore_ascii_case("token"));
-    let pairs = query.split('&').map(|pair| if is_token(pair) { format!("token={REDACTED}") } else { pair.to_owned() });
-    pairs.collect::<Vec<_>>().join("&")
+/// A query in which only the parameters of these names have their values. A text without a name may be a value itself.
+fn redacted_query(query: &str, kept: &[&str]) -> String {
+    let redacted = |pair: &str| match pair.split_once('=') {
+        Some((name, _)) if !kept.contains(&name) => format!("{name}={REDACTED}"),
+        None if !pair.is_empty() && !kept.contains(&pair) => REDACTED.to_owned(),
+        _ => pair.to_owned(),
+    };
+    query.split('&').map(redacted).collect::<Vec<_>>().join("&")
 }
 
 fn redacted_path(path: &str) -> String {
@@ -200,6 +223,37 @@ mod tests {
             (&json!("curl https://REDACTED@example.com/x"), &json!("REDACTED"), &json!("db"))
         );
         assert_eq!(kept["detail"]["overrides"]["containerOverrides"][0]["environment"][0]["value"], "echo hello");
+    }
+
+    #[test]
+    fn values_under_names_that_are_not_known_are_left_out() {
+        let event = json!({
+            "rawQueryString": "limit=5&api_key=hidden-1&Token=hidden-2&a%70i_key=hidden-3&hidden-4&status=RUNNING",
+            "queryStringParameters": {"api_key": "hidden-5", "password": "hidden-6", "limit": "5"},
+            "multiValueQueryStringParameters": {"key": ["hidden-7"], "status": ["RUNNING"]},
+            "body": json!({
+                "command": "curl 'https://example.com/x?sig=hidden-8&hidden-9' # end",
+                "envv": {"A": "hidden-10", "PIN": 31_337},
+                "env": ["hidden-11"],
+                "parameters": {"WHO": "hidden-12"},
+                "secrets": {"A": "hidden-13"},
+                "channel": {"webhook": {"url": "https://hidden-14@example.com/hidden-15?token=hidden-16#hidden-17", "x": "hidden-18"}},
+                "timeout": 60,
+            }).to_string(),
+        });
+        let kept = redacted(&event);
+        let text = kept.to_string();
+        assert!(!text.contains("hidden") && !text.contains("31337"), "{text}");
+        assert!(kept["rawQueryString"].as_str().unwrap().starts_with("limit=5&api_key=REDACTED&"), "{text}");
+        assert_eq!(kept["queryStringParameters"]["limit"], "5");
+        assert_eq!(kept["multiValueQueryStringParameters"]["status"], json!(["RUNNING"]));
+        let body: Value = serde_json::from_str(kept["body"].as_str().unwrap()).unwrap();
+        assert_eq!(body["timeout"], 60);
+        assert_eq!(body["command"], "curl 'https://example.com/x?sig=REDACTED&REDACTED' # end");
+        assert_eq!(body["channel"]["webhook"]["url"], "https://REDACTED@example.com/REDACTED");
+        for other in [json!("hidden"), json!(["hidden"]), json!(31_337)] {
+            assert_eq!(redacted(&json!({"body": other.to_string()}))["body"], "REDACTED");
+        }
     }
 
     #[test]
