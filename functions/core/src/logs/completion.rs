@@ -133,7 +133,7 @@ async fn complete_until(
         }
         let until_deadline = deadline.duration_since(app.now());
         let mut pause = pauses.take(app);
-        for limit in left.into_iter().chain(Some(until_deadline).filter(|until| until.is_positive())) {
+        for limit in left.into_iter().chain(Some(until_deadline).filter(jiff::SignedDuration::is_positive)) {
             pause = pause.min(limit.unsigned_abs());
         }
         app.sleep(pause).await;

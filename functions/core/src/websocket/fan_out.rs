@@ -299,14 +299,14 @@ impl<'a> FanOut<'a> {
         let now = app.now().as_millisecond();
         let position = head.fan_position.unwrap_or(head.sequence);
         let (mut members, mut idle, mut lagging, mut served_alone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut expired = Vec::new();
+        let (expired, viewers): (Vec<_>, Vec<_>) =
+            viewers.into_iter().partition(|viewer| viewer.connection.has_expired_key(now));
+        for viewer in expired {
+            hand_over::end(app, &viewer.connection.key).await?;
+        }
         for viewer in viewers {
             let (is_idle, is_awaited) = (viewer.is_idle(now), viewer.is_awaited(now));
             let Viewer { connection, is_member, .. } = viewer;
-            if connection.has_expired_key(now) {
-                expired.push(connection.key);
-                continue;
-            }
             let is_in_reach = connection.served.is_some_and(|served| (position..=head.sequence).contains(&served));
             let lacks_status = connection.status && !has_status(&connection, status, head);
             if is_member {
@@ -326,9 +326,6 @@ impl<'a> FanOut<'a> {
             .await;
         for connection in adopted {
             members.extend(connection?);
-        }
-        for key in expired {
-            hand_over::end(app, &key).await?;
         }
         let handed_over: Vec<Result<bool>> = stream::iter(lagging)
             .map(|key| async move { hand_over::of_viewer(app, &key).await })

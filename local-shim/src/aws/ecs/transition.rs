@@ -1,6 +1,6 @@
 //! Moves a task from one state to the next, with the times and the event of each ("Amazon ECS task lifecycle").
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -81,7 +81,7 @@ impl Cluster {
 
     /// A task that ECS shows.
     pub fn task(&self, id: &str, now: Timestamp) -> Option<Task> {
-        self.store.task(id, now).map(|task| task.into_owned())
+        self.store.task(id, now).map(Cow::into_owned)
     }
 
     /// The ids of the tasks whose ends are not known to be handled.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{deliveries, webhook, with_clock};
 use crate::{
     client::{System, id},
-    common::receiver::Receiver,
+    common::receiver::{Got, Receiver},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -62,13 +62,13 @@ async fn a_scheduled_run_that_cannot_start_is_told_with_its_reason() {
     let (failed, _) = admin.run_to_end(json!({"command": "exit 3"})).await;
     let got = receiver.wait(3).await;
     system.shim.events_handled().await;
-    let of_start: Vec<Value> = got.iter().map(|one| one.json()).filter(|told| told["type"] == "not_started").collect();
+    let of_start: Vec<Value> = got.iter().map(Got::json).filter(|told| told["type"] == "not_started").collect();
     assert_eq!(of_start.len(), 1, "{of_start:?}");
     let execution = of_start[0]["execution"]["execution_id"].as_str().unwrap();
     let reason = of_start[0]["execution"]["reason"].as_str().unwrap();
     assert!(reason.contains("gone:1"), "{reason}");
     let mut failures: Vec<String> =
-        got.iter().map(|one| one.change()).filter(|(_, event)| event == "failed").map(|(id, _)| id).collect();
+        got.iter().map(Got::change).filter(|(_, event)| event == "failed").map(|(id, _)| id).collect();
     failures.sort();
     let mut expected = [format!("{execution}-failed"), format!("{failed}-failed")];
     expected.sort();
