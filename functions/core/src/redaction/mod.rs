@@ -88,7 +88,7 @@ fn keep_origins(value: &mut Value) {
         }
         Value::Array(entries) => entries.iter_mut().for_each(keep_origins),
         Value::Object(fields) => {
-            fields.iter_mut().for_each(|(name, field)| if name == "url" { keep_origins(field) } else { hide(field) })
+            fields.iter_mut().for_each(|(name, field)| if name == "url" { keep_origins(field) } else { hide(field) });
         }
         other => hide(other),
     }
@@ -115,7 +115,7 @@ fn redact(value: &mut Value) {
                         parameters
                             .iter_mut()
                             .filter(|(name, _)| !PARAMETERS.contains(&name.as_str()))
-                            .for_each(|(_, value)| hide(value))
+                            .for_each(|(_, value)| hide(value));
                     }
                     ("rawQueryString", Value::String(text)) => *text = redacted_query(text, &PARAMETERS),
                     ("rawPath" | "path", Value::String(text)) => *text = redacted_path(text),
