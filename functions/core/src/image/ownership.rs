@@ -1,6 +1,6 @@
 //! Changes who owns an image, and with whom it is shared.
 
-use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 
 use super::{Candidates, DEFAULT_KEY, Image, Reference, name_key, register::POINTS_HERE};
 use crate::{
@@ -40,16 +40,20 @@ async fn set(app: &App, image: &Image, change: OwnershipChange) -> Result<()> {
     let id = image.image_id.as_str();
     let reference = Reference::parse(&image.image)
         .map_err(|error| Error::internal_with("a registered image has a name that is none", error))?;
-    let update = |key: &str, condition: &str| -> Result<TransactWriteItem> {
+    let update = |key: &str, owners_as_read: Option<&AttributeValue>| -> Result<TransactWriteItem> {
         let expression = if value.is_some() { "SET image.#attribute = :value" } else { "REMOVE image.#attribute" };
         let update = Update::builder()
             .table_name(&app.config.tables.images)
             .key("image_id", string(key))
             .update_expression(expression)
-            .condition_expression(format!("{condition} AND image.{OWNERS_AS_READ}"))
             .expression_attribute_names("#attribute", attribute)
-            .expression_attribute_values(":present", present.clone())
             .expression_attribute_values(":id", string(id));
+        let update = match owners_as_read {
+            Some(present) => update
+                .condition_expression(format!("{POINTS_HERE} AND image.{OWNERS_AS_READ}"))
+                .expression_attribute_values(":present", present.clone()),
+            None => update.condition_expression(POINTS_HERE),
+        };
         let update = match &value {
             Some(value) => update.expression_attribute_values(":value", value.clone()),
             None => update,
@@ -59,12 +63,13 @@ async fn set(app: &App, image: &Image, change: OwnershipChange) -> Result<()> {
     for _ in 0..ATTEMPTS {
         let found = Candidates::read(app, &reference.to_string()).await?;
         let is_this = |other: &Image| other.image_id == image.image_id;
-        let mut writes = vec![update(id, POINTS_HERE)?];
+        // The record decides. A pointer whose copy differs from it gets the record's owners again.
+        let mut writes = vec![update(id, Some(&present))?];
         if found.by_name.as_ref().is_some_and(is_this) {
-            writes.push(update(&name_key(&reference), POINTS_HERE)?);
+            writes.push(update(&name_key(&reference), None)?);
         }
         if found.default.as_ref().is_some_and(is_this) {
-            writes.push(update(DEFAULT_KEY, POINTS_HERE)?);
+            writes.push(update(DEFAULT_KEY, None)?);
         }
         match audit::transact(app, writes, std::slice::from_ref(&entry)).await? {
             Transacted::Done => return Ok(()),
