@@ -112,18 +112,19 @@ async fn start(app: &App, record: &Record, due: &Due, request_id: &RequestId) ->
         playbook_version: None,
         approvals: None,
     };
-    let submitted = async {
+    // Boxed, since futures within futures take more of a thread's stack than it has.
+    let submitted = Box::pin(async {
         if role.is_none() {
             return Err(Error::conflict(record.revoked()));
         }
         match &schedule.playbook {
-            Some(playbook) => run_playbook(app, playbook, submission).await,
+            Some(playbook) => Box::pin(run_playbook(app, playbook, submission)).await,
             None => {
                 policy::authorize(&principal, Action::Run, Resource::Account)?;
-                run::submit(app, submission).await
+                Box::pin(run::submit(app, submission)).await
             }
         }
-    };
+    });
     let refused = match submitted.await {
         Ok(submitted) => return Ok(submitted.execution.execution_id),
         // Nothing is wrong with the schedule, and the event is delivered again.
@@ -135,7 +136,8 @@ async fn start(app: &App, record: &Record, due: &Due, request_id: &RequestId) ->
         image: request.image.clone().or_else(|| Some(DEFAULT_IMAGE.to_owned())),
         ..(*request).clone()
     })?;
-    let failed = run::submit_failed(app, Submission { request: &named, ..submission }, &refused.to_string()).await?;
+    let reason = refused.to_string();
+    let failed = Box::pin(run::submit_failed(app, Submission { request: &named, ..submission }, &reason)).await?;
     Ok(failed.execution.execution_id)
 }
 

@@ -14,7 +14,7 @@ use crate::{
 /// Gives a secret to other owners.
 ///
 /// # Errors
-/// [`Error::Conflict`] when another request has deleted it or changed its owners meanwhile.
+/// [`Error::Conflict`](crate::Error::Conflict) when another request has deleted it or changed its owners meanwhile.
 pub async fn set_owners(app: &App, secret: &Secret, owners: &[Email], actor: &Actor) -> Result<()> {
     let entry = Entry::done(app, actor, Action::OwnSecret, audit_name(&secret.name));
     set(app, secret, OwnershipChange::owners(owners, &secret.owned_by, entry), actor).await
