@@ -23,6 +23,10 @@ pub use functions::{EVENT_PROCESSOR, ORCHESTRATOR};
 pub use settings::{AwsPort, RunnerChoice, Settings};
 pub use system::{Shim, VARIABLES_FILE};
 
+/// Bytes of a thread's stack. A function's futures within futures take up to 1.5 MB of it in a build without optimization, and 2 MB are tokio's
+/// own choice.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
+
 /// The runtime that the system is made for. It has 4 threads at least, so that on a machine with fewer cores a thread that
 /// decompresses thousands of lines is not one of all that answer requests.
 ///
@@ -30,5 +34,9 @@ pub use system::{Shim, VARIABLES_FILE};
 /// The operating system gives no threads.
 pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    tokio::runtime::Builder::new_multi_thread().worker_threads(cores.max(4)).enable_all().build()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.max(4))
+        .thread_stack_size(STACK_BYTES)
+        .enable_all()
+        .build()
 }
