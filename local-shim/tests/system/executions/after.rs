@@ -171,11 +171,12 @@ async fn what_cannot_be_waited_for_is_refused_at_its_field() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_is_stopped_at_its_deadline_and_the_reason_says_so() {
     let system = System::start().await;
-    let (late, _) = start(&system, json!({"command": "sleep 60", "deadline": 2, "timeout": 50})).await;
+    // The deadline leaves a busy machine the time to start the command.
+    let (late, _) = start(&system, json!({"command": "sleep 60", "deadline": 8, "timeout": 50})).await;
     let ended = system.admin.wait_for(&late, "FAILED").await;
     assert_eq!((&ended["exit_code"], &ended["reason"]), (&json!(124), &json!("its deadline passed")), "{ended}");
     let ended = show(&system, &late).await;
-    assert_eq!((&ended["deadline"], &ended["timeout"]), (&json!(2), &json!(50)));
+    assert_eq!((&ended["deadline"], &ended["timeout"]), (&json!(8), &json!(50)));
     let log = system.admin.log(&late).await;
     assert!(log.iter().any(|line| line.contains("the deadline of the run has passed")), "{log:?}");
     // A time limit that comes before the deadline is told as such.
