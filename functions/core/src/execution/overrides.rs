@@ -50,7 +50,8 @@ pub(super) fn overrides(
         runner.push((TIMEOUT, seconds.to_string()));
     }
     if let Some(deadline) = context.deadline {
-        runner.push((DEADLINE, deadline.as_second().to_string()));
+        // The runner counts whole seconds. Rounded down, the command would end before its deadline, and nobody would know why.
+        runner.push((DEADLINE, (deadline.as_millisecond() + 999).div_euclid(1000).to_string()));
     }
     let mut sidecar: Vec<(&str, String)> = Vec::new();
     if let Some(repo) = &request.git_repo {
