@@ -1,0 +1,156 @@
+//! Checks the names of environment variables that users give: those of a run, and those that secrets appear under.
+
+mod steering;
+
+use self::steering::STEERING;
+use crate::{Error, Result};
+
+/// Names that would change how the runner's scripts, the loader or the task's credentials work, and the last four, which every shell
+/// sets itself (POSIX, "Shell Variables"). A command can still set most of them for itself (`PATH=… my-command`).
+const RESERVED: [&str; 12] = [
+    "PATH",
+    "IFS",
+    "ENV",
+    "BASH_ENV",
+    "SHELLOPTS",
+    "BASHOPTS",
+    "PS4",
+    "AWS_EXECUTION_ENV",
+    "OPTIND",
+    "PWD",
+    "OLDPWD",
+    "PPID",
+];
+/// The beginnings of names that runs may not set: of the scripts, of the dynamic linkers, of ECS, and of functions of bash.
+const RESERVED_PREFIXES: [&str; 6] = ["RUNVOY_", "LD_", "DYLD_", "ECS_", "AWS_CONTAINER_", "BASH_FUNC_"];
+
+/// Checks the name of a variable.
+///
+/// # Errors
+/// [`Error::Invalid`] for a name that no shell accepts (POSIX allows letters, digits and underscores, and no digit first), for a
+/// reserved one, and for one of more than 255 characters.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let well_formed = (1..=255).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !name.starts_with(|first: char| first.is_ascii_digit());
+    if !well_formed {
+        return Err(Error::invalid(format!("{name:?} is not the name of an environment variable"))
+            .with_hint("use letters, digits and underscores, no digit first"));
+    }
+    if RESERVED.contains(&name) || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+        return Err(Error::invalid(format!("the environment variable {name} is reserved")).with_hint(format!(
+            "use another name, or set it within the command (reserved are {} and names that start with {})",
+            RESERVED.join(", "),
+            RESERVED_PREFIXES.join(", ")
+        )));
+    }
+    Ok(())
+}
+
+/// Names of the tokens with which the sidecar clones. They hold a credential and steer nothing.
+const GIT_TOKENS: [&str; 3] = ["GITHUB_TOKEN", "GITLAB_TOKEN", "GIT_TOKEN"];
+
+/// Checks the name of a variable whose value one user sets in the runs of others: that of a secret, or a playbook's parameter.
+///
+/// # Errors
+/// As [`check_name`], and [`Error::Invalid`] with the reason for a name that steers programs.
+pub(crate) fn check_shared_name(name: &str) -> Result<()> {
+    check_name(name)?;
+    let upper = name.to_ascii_uppercase();
+    if GIT_TOKENS.contains(&name) {
+        return Ok(());
+    }
+    let is_named = |pattern: &&str| match pattern.strip_suffix('*') {
+        Some(prefix) => upper.starts_with(prefix),
+        None => upper == **pattern,
+    };
+    match STEERING.iter().find(|(_, names)| names.iter().any(&is_named)) {
+        None => Ok(()),
+        Some((reason, _)) => Err(Error::invalid(format!(
+            "the environment variable {name} steers programs, and would do so in the runs of other users: {reason}"
+        ))
+        .with_hint(
+            "use another name, and set the variable within the command (SECURITY.md says which names these are)",
+        )),
+    }
+}
+
+/// Checks the value of a variable.
+///
+/// # Errors
+/// [`Error::Invalid`] for a value with a NUL character. The message does not quote the value.
+pub(crate) fn check_value(name: &str, value: &str) -> Result<()> {
+    if value.contains('\0') {
+        return Err(Error::invalid(format!(
+            "the value of {name} contains a NUL character, which no variable can hold"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shell_names_pass_and_others_do_not() {
+        for good in ["A", "_x", "DATABASE_URL", "a1", "AWS_REGION", "AWS_ACCESS_KEY_ID", "HOME"] {
+            assert!(check_name(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "1A",
+            "A-B",
+            "A B",
+            "A=B",
+            "Ä",
+            "A\n",
+            "$(id)",
+            "PATH",
+            "LD_PRELOAD",
+            "RUNVOY_COMMAND",
+            "IFS",
+            "PPID",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "ECS_CONTAINER_METADATA_URI_V4",
+        ] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_that_steer_programs_are_free_for_ones_own_run_only() {
+        for steering in [
+            "GIT_CONFIG_PARAMETERS",
+            "PSModulePath",
+            "GNUMAKEFLAGS",
+            "PGSSLROOTCERT",
+            "HELM_PLUGINS",
+            "AWS_PAGER",
+            "https_proxy",
+            "PERL5OPT",
+            "NODE_OPTIONS",
+            "PYTHONSTARTUP",
+            "HOME",
+            "GLIBC_TUNABLES",
+        ] {
+            assert!(check_name(steering).is_ok(), "{steering}");
+            let refused = check_shared_name(steering).unwrap_err().to_string();
+            assert!(refused.contains(steering) && refused.contains(": "), "{refused}");
+        }
+        for reserved in ["LD_PRELOAD", "PATH", "IFS", "ENV", "BASH_ENV"] {
+            assert!(check_shared_name(reserved).is_err(), "{reserved}");
+        }
+        for good in [
+            "GIT_TOKEN",
+            "GITHUB_TOKEN",
+            "GITLAB_TOKEN",
+            "PYTHON_INDEX_TOKEN",
+            "NODE_AUTH_TOKEN",
+            "DATABASE_URL",
+            "AWS_REGION",
+        ] {
+            assert!(check_shared_name(good).is_ok(), "{good}");
+        }
+    }
+}
