@@ -74,7 +74,7 @@ pub(crate) struct OwnershipChange {
     /// The attribute is removed for `None`.
     pub(crate) value: Option<AttributeValue>,
     /// The owners for whom the change was permitted. It is refused when there are others by now.
-    present: AttributeValue,
+    pub(crate) present: AttributeValue,
     pub(crate) entry: Entry,
 }
 
@@ -82,7 +82,7 @@ pub(crate) struct OwnershipChange {
 pub(crate) const OWNERS_AS_READ: &str = "owned_by = :present";
 
 /// Owners as a record has them.
-pub(crate) fn attribute(owners: &[Email]) -> AttributeValue {
+fn attribute(owners: &[Email]) -> AttributeValue {
     AttributeValue::L(owners.iter().map(|owner| string(owner.as_str())).collect())
 }
 
@@ -98,11 +98,6 @@ impl OwnershipChange {
         Self { attribute: "owned_by", value: Some(attribute(owners)), present: attribute(present), entry }
     }
 
-    /// The owners for whom the change was permitted, as a value of its condition.
-    pub(crate) fn present(&self) -> AttributeValue {
-        self.present.clone()
-    }
-
     /// The write of the change. The update names the record and the condition, and `also` is set besides.
     pub(crate) fn write(&self, update: UpdateBuilder, also: &str, actor: &Actor) -> Result<TransactWriteItem> {
         let change = if self.value.is_some() { ", #attribute = :value" } else { " REMOVE #attribute" };
@@ -112,7 +107,7 @@ impl OwnershipChange {
         };
         let mut update = update
             .condition_expression(condition)
-            .expression_attribute_values(":present", self.present())
+            .expression_attribute_values(":present", self.present.clone())
             .update_expression(format!("SET modified_by_request_id = :request{also}{change}"))
             .expression_attribute_names("#attribute", self.attribute)
             .expression_attribute_values(":request", string(actor.request_id.as_str()));

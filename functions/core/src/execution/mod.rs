@@ -31,7 +31,7 @@ pub use overrides::API;
 pub use record::{ExecutionRecord, NewExecution, create, find, get, set_owners};
 pub use release::give_free_slots;
 pub(crate) use release::{free_lost, with_lock};
-pub(crate) use run_request::without_credentials;
+pub(crate) use run_request::{KeptSecret, kept_secret, without_credentials};
 pub use run_request::{RunRequest, ValidRun};
 pub use runvoy_api_types::{Asked, Execution, ExecutionId, Status};
 pub use start::{RunContext, Started, start};

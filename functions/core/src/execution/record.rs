@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use aws_sdk_dynamodb::{
     operation::update_item::builders::UpdateItemFluentBuilder,
-    types::{AttributeValue, ReturnValue, TransactWriteItem, Update},
+    types::{AttributeValue, ReturnValue, Update},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,8 @@ use crate::{
     audit::{self, Actor, Entry},
     auth::Action,
     image::{ImageId, task_definition::RUNNER},
-    ownership, playbook,
+    ownership::{self, OwnershipChange},
+    playbook,
     table::{self, Transacted, number, string},
     time,
 };
@@ -355,19 +356,11 @@ pub async fn get(app: &App, id: &ExecutionId) -> Result<ExecutionRecord> {
 /// [`Error::NotFound`] when there is no such execution.
 pub async fn set_owners(app: &App, execution: &Execution, owners: &[Email], actor: &Actor) -> Result<()> {
     let id = &execution.execution_id;
-    let update = Update::builder()
-        .table_name(&app.config.tables.executions)
-        .key("execution_id", string(id.as_str()))
-        .update_expression("SET owned_by = :owners, modified_by_request_id = :request")
-        .condition_expression(ownership::OWNERS_AS_READ)
-        .expression_attribute_values(":owners", ownership::attribute(owners))
-        .expression_attribute_values(":present", ownership::attribute(&execution.owned_by))
-        .expression_attribute_values(":request", string(actor.request_id.as_str()))
-        .build()?;
-    let entry = Entry::done(app, actor, Action::OwnExecution, format!("execution:{id}"))
-        .detail("owned_by", owners.iter().map(Email::to_string).collect::<Vec<_>>());
-    let write = TransactWriteItem::builder().update(update).build();
-    match audit::transact(app, vec![write], &[entry]).await? {
+    let entry = Entry::done(app, actor, Action::OwnExecution, format!("execution:{id}"));
+    let change = OwnershipChange::owners(owners, &execution.owned_by, entry);
+    let update = Update::builder().table_name(&app.config.tables.executions).key("execution_id", string(id.as_str()));
+    let write = change.write(update, "", actor)?;
+    match audit::transact(app, vec![write], &[change.entry]).await? {
         Transacted::Done => Ok(()),
         Transacted::Refused(_) => Err(ownership::has_changed(&format!("the execution {id}"))),
     }

@@ -15,6 +15,7 @@ use crate::{
     Error, Result, environment,
     image::size,
     lock::{self, MAX_LOCKS_OF_A_RUN, MAX_SLOTS},
+    redaction::says_secret,
 };
 
 /// A command to run, with what it needs.
@@ -97,6 +98,21 @@ pub(crate) fn without_credentials(repo: &str) -> String {
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     format!("{scheme}://{host}{path}")
+}
+
+/// A part of a run that would be readable where the run is kept.
+pub(crate) enum KeptSecret<'a> {
+    /// The name of a variable that says that its value is a secret.
+    Variable(&'a str),
+    /// The credentials in the repository's URL.
+    Repository,
+}
+
+/// The first part of a run that must not be kept where others read it.
+pub(crate) fn kept_secret<'a>(env: &'a BTreeMap<String, String>, git_repo: Option<&str>) -> Option<KeptSecret<'a>> {
+    let variable = env.keys().find(|name| says_secret(name)).map(|name| KeptSecret::Variable(name));
+    variable
+        .or_else(|| git_repo.is_some_and(|repo| without_credentials(repo) != repo).then_some(KeptSecret::Repository))
 }
 
 /// A [`RunRequest`] that passed every check that needs no AWS call.

@@ -8,7 +8,9 @@ use super::{
     Attempt, ExecutionId, ExecutionRecord, Idempotency, LogStream, NewExecution, RunContext, RunRequest, Status,
     TaskId,
     record::{LISTING, POINTER, started_key},
-    release, request, start,
+    release, request,
+    run_request::{KeptSecret, kept_secret},
+    start,
 };
 use crate::{
     App, Error, Result,
@@ -17,7 +19,6 @@ use crate::{
     item_update::ItemUpdate,
     lock::running,
     playbook,
-    redaction::says_secret,
     table::{self, Item, Transacted, number, string},
     time,
 };
@@ -147,17 +148,19 @@ fn id_of(parts: &[&str]) -> Result<ExecutionId> {
 /// [`Error::Invalid`] for a run with values that are not kept, because their names say that they are secrets.
 fn check_can_wait(request: &RunRequest) -> Result<()> {
     let hint = "create a secret (POST /api/v1/secrets) and name it in secrets";
-    if let Some(name) = request.env.keys().find(|name| says_secret(name)) {
-        let problem = format!("a run that waits cannot have {name} in env, because values of such names are not kept");
-        return Err(Error::invalid(problem).with_hint(hint).at_field(format!("env.{name}")));
+    match kept_secret(&request.env, request.git_repo.as_deref()) {
+        None => Ok(()),
+        Some(KeptSecret::Variable(name)) => Err(Error::invalid(format!(
+            "a run that waits cannot have {name} in env, because values of such names are not kept"
+        ))
+        .with_hint(hint)
+        .at_field(format!("env.{name}"))),
+        Some(KeptSecret::Repository) => {
+            Err(Error::invalid("a run that waits cannot have credentials in git_repo, because they are not kept")
+                .with_hint(format!("{hint}, with the key_name GIT_TOKEN"))
+                .at_field("git_repo"))
+        }
     }
-    let shown = request.git_repo.as_deref().map(super::run_request::without_credentials);
-    if shown != request.git_repo {
-        return Err(Error::invalid("a run that waits cannot have credentials in git_repo, because they are not kept")
-            .with_hint(format!("{hint}, with the key_name GIT_TOKEN"))
-            .at_field("git_repo"));
-    }
-    Ok(())
 }
 
 /// The writes that make a new execution: its record, and the request that its task is started from.

@@ -35,8 +35,7 @@ pub async fn set_sharing(app: &App, image: &Image, shared_with: Option<&[String]
 
 /// Sets an attribute of an image, or removes it, in all of its copies at once.
 async fn set(app: &App, image: &Image, change: OwnershipChange) -> Result<()> {
-    let present = change.present();
-    let OwnershipChange { attribute, value, entry, .. } = change;
+    let OwnershipChange { attribute, value, present, entry } = change;
     let id = image.image_id.as_str();
     let reference = Reference::parse(&image.image)
         .map_err(|error| Error::internal_with("a registered image has a name that is none", error))?;

@@ -100,23 +100,24 @@ clone() {
         export GIT_CONFIG_KEY_1="credential.$RUNVOY_PLACE.helper"
         export GIT_CONFIG_VALUE_1='!f() { [ "$1" = get ] && printf "username=%s\npassword=%s\n" "$RUNVOY_USER" "$RUNVOY_TOKEN"; }; f'
     fi
-    RUNVOY_URL=$RUNVOY_REPO
-    # A user without a password may be a token, too. ssh needs its user in the URL.
-    RUNVOY_STORED=
+    RUNVOY_URL=$RUNVOY_REPO RUNVOY_STORED=
     case $RUNVOY_PLACE%$RUNVOY_URL_CREDENTIALS in
-    http*%*:*) RUNVOY_STORED=$RUNVOY_URL_CREDENTIALS ;;
-    http*%?*) RUNVOY_STORED=$RUNVOY_URL_CREDENTIALS:$RUNVOY_TOKEN ;;
-    esac
-    case $RUNVOY_STORED in
-    *:*)
-        # git shows a URL in the arguments of its own programs, so it reads the credentials from a file of this container's user.
+    http*%?*)
+        # git shows a URL in the arguments of its own programs, and a user without a password may be a token, too.
         RUNVOY_URL=$RUNVOY_PLACE${RUNVOY_REPO#*://"$RUNVOY_AUTHORITY"}
+        case $RUNVOY_URL_CREDENTIALS in
+        *:*) RUNVOY_STORED=$RUNVOY_URL_CREDENTIALS ;;
+        *) [ -n "$RUNVOY_TOKEN" ] || RUNVOY_STORED=$RUNVOY_URL_CREDENTIALS: ;;
+        esac
+        ;;
+    esac
+    if [ -n "$RUNVOY_STORED" ]; then
+        # git reads the credentials from a file of this container's user. It takes a token of the run's secrets from the helper above.
         (umask 077 && printf '%s\n' "${RUNVOY_REPO%%://*}://$RUNVOY_STORED@${RUNVOY_AUTHORITY##*@}" >"$RUNVOY_CREDENTIALS_FILE") ||
             fail "the workspace could not be prepared"
         export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=credential.helper GIT_CONFIG_VALUE_0=
         export GIT_CONFIG_KEY_1=credential.helper GIT_CONFIG_VALUE_1="store --file=$RUNVOY_CREDENTIALS_FILE"
-        ;;
-    esac
+    fi
     : >"$RUNVOY_OUTPUT"
     attempt git init --quiet "$RUNVOY_DIR/repo" &&
         attempt git -C "$RUNVOY_DIR/repo" remote add origin "$RUNVOY_URL" ||

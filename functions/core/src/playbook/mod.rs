@@ -21,7 +21,7 @@ pub use runvoy_api_types::{Playbook, PlaybookName, PlaybookSummary, PlaybookVers
 
 use crate::{
     App, Error, Result,
-    auth::Resource,
+    auth::{Action, Principal, Resource, policy},
     page::{Page, PageRequest},
     table::{self, number, string},
 };
@@ -146,6 +146,28 @@ pub async fn at_version(app: &App, playbook: PublishedPlaybook, version: u64) ->
     }
     let item: VersionItem = item(app, &playbook.name, version).await?.ok_or_else(missing)?;
     Ok(PublishedPlaybook { version: item.version, playbook: item.playbook, ..playbook })
+}
+
+/// The playbook in the version that a user asks to run. An earlier version may lack the approvals and the limits of values that the newest one
+/// has, so it is for those who could publish it again.
+///
+/// # Errors
+/// [`Error::Conflict`] for an earlier version that the user may not run; as [`at_version`].
+pub async fn to_run(
+    app: &App,
+    playbook: PublishedPlaybook,
+    version: u64,
+    principal: &Principal,
+) -> Result<PublishedPlaybook> {
+    let newest = playbook.version.version;
+    let asked = at_version(app, playbook, version).await?;
+    if version != newest && policy::authorize(principal, Action::UpdatePlaybook, resource(&asked)).is_err() {
+        let problem = format!("version {version} of {} is not its newest one, which is {newest}", asked.name);
+        return Err(Error::conflict(problem)
+            .with_hint("run the newest; earlier ones are for those who may change the playbook")
+            .at_field("version"));
+    }
+    Ok(asked)
 }
 
 async fn item<T: serde::de::DeserializeOwned>(app: &App, name: &PlaybookName, version: u64) -> Result<Option<T>> {

@@ -7,7 +7,7 @@ use crate::{
     App, Error, Result,
     auth::{Action, Principal, Resource, policy},
     environment,
-    execution::{RunRequest, ValidRun, without_credentials},
+    execution::{KeptSecret, RunRequest, ValidRun, kept_secret},
     image::{self, Image},
     redaction::says_secret,
     run,
@@ -23,19 +23,17 @@ pub struct Usable {
 
 /// Checks that a playbook has no secret: everyone who sees it reads its variables and its repository.
 fn check_readable(playbook: &Playbook) -> Result<()> {
-    if let Some(name) = playbook.env.keys().find(|name| says_secret(name)) {
-        let problem =
-            format!("the name of the variable {name} says that its value is a secret, and a playbook is readable");
-        return Err(Error::invalid(problem)
-            .with_hint("create a secret, and name it in secrets")
-            .at_field(format!("env.{name}")));
-    }
-    if playbook.git_repo.as_deref().is_some_and(|repo| without_credentials(repo) != repo) {
-        return Err(Error::invalid("git_repo has credentials, and a playbook is readable")
+    match kept_secret(&playbook.env, playbook.git_repo.as_deref()) {
+        None => Ok(()),
+        Some(KeptSecret::Variable(name)) => Err(Error::invalid(format!(
+            "the name of the variable {name} says that its value is a secret, and a playbook is readable"
+        ))
+        .with_hint("create a secret, and name it in secrets")
+        .at_field(format!("env.{name}"))),
+        Some(KeptSecret::Repository) => Err(Error::invalid("git_repo has credentials, and a playbook is readable")
             .with_hint("create a secret with the key_name GIT_TOKEN, and name it in secrets")
-            .at_field("git_repo"));
+            .at_field("git_repo")),
     }
-    Ok(())
 }
 
 /// Checks a playbook with all that it names, and that this user may use it. It is the publisher, and not the caller of a run, whose rights

@@ -65,6 +65,7 @@ pub async fn start_attempt(app: &App, id: &ExecutionId) -> Result<()> {
 /// Why an execution has failed that could not start until its deadline.
 pub(super) const LATE: &str = "its deadline passed before it could start";
 
+/// A user who may have been revoked since the run was asked for.
 async fn active(app: &App, email: &Email) -> Result<Principal> {
     let found = user::principal(app, email).await?;
     found.ok_or_else(|| Error::conflict(format!("the user {email} has been revoked")))

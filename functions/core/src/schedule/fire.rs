@@ -112,8 +112,8 @@ async fn start(app: &App, record: &Record, due: &Due, request_id: &RequestId) ->
         playbook_version: None,
         approvals: None,
     };
-    // Boxed, since futures within futures take more of a thread's stack than it has.
-    let submitted = Box::pin(async {
+    // Runs are boxed, since futures within futures take more of a thread's stack than it has.
+    let submitted = async {
         if role.is_none() {
             return Err(Error::conflict(record.revoked()));
         }
@@ -124,7 +124,7 @@ async fn start(app: &App, record: &Record, due: &Due, request_id: &RequestId) ->
                 Box::pin(run::submit(app, submission)).await
             }
         }
-    });
+    };
     let refused = match submitted.await {
         Ok(submitted) => return Ok(submitted.execution.execution_id),
         // Nothing is wrong with the schedule, and the event is delivered again.

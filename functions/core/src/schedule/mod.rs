@@ -28,10 +28,9 @@ pub use timing::{Timing, zone};
 use crate::{
     App, Error, Result,
     auth::{Action, Principal, Resource, policy},
-    execution::{RunRequest, ValidRun, without_credentials},
+    execution::{KeptSecret, RunRequest, ValidRun, kept_secret},
     page::{Page, PageRequest},
     playbook::{self, Prepared},
-    redaction::says_secret,
 };
 
 /// The most times that one request asks for.
@@ -136,24 +135,14 @@ pub async fn prepare_playbook(app: &App, scheduled: &ScheduledPlaybook, principa
     let found = playbook::find(app, name).await.map_err(missing("playbook.name"))?;
     policy::authorize(principal, Action::RunPlaybook, playbook::resource(&found))?;
     let found = match version {
-        Some(version) if *version != found.version.version => {
-            let newest = found.version.version;
-            let earlier = playbook::at_version(app, found, *version).await.map_err(missing("playbook.version"))?;
-            // An earlier version may lack the approvals and the limits of values that the newest one has.
-            policy::authorize(principal, Action::UpdatePlaybook, playbook::resource(&earlier)).map_err(|_| {
-                Error::conflict(format!("version {version} of {name} is not its newest one, which is {newest}"))
-                    .with_hint("leave the version out, or ask those who may publish the playbook")
-                    .at_field("playbook.version")
-            })?;
-            earlier
-        }
-        _ => found,
+        Some(version) => playbook::to_run(app, found, *version, principal)
+            .await
+            .map_err(missing("version"))
+            .map_err(|error| error.below("playbook"))?,
+        None => found,
     };
     let values = parameters.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect();
-    playbook::prepare(app, &found, &values).await.map_err(|error| {
-        let field = error.field().map_or_else(|| "playbook".to_owned(), |field| format!("playbook.{field}"));
-        error.at_exact_field(field)
-    })
+    playbook::prepare(app, &found, &values).await.map_err(|error| error.below("playbook"))
 }
 
 /// Checks the run of a schedule, which is kept in a table and runs without a person who looks at it.
@@ -161,28 +150,26 @@ pub async fn prepare_playbook(app: &App, scheduled: &ScheduledPlaybook, principa
 /// # Errors
 /// [`Error::Invalid`] that names the field below `run`.
 pub fn check_run(run: &ScheduledRun) -> Result<ValidRun> {
-    let below = |error: Error| {
-        let field = error.field().map_or_else(|| "run".to_owned(), |field| format!("run.{field}"));
-        error.at_exact_field(field)
-    };
     let size =
         serde_json::to_vec(run).map_err(|error| Error::internal_with("a run could not be serialized", error))?.len();
     if size > MAX_RUN_BYTES {
         return Err(Error::invalid(format!("the run has {size} bytes, and a schedule keeps {MAX_RUN_BYTES} at most"))
             .at_field("run"));
     }
-    if let Some(name) = run.env.keys().find(|name| says_secret(name)) {
-        return Err(Error::invalid(format!("the name of the variable {name} says that its value is a secret, and a schedule keeps its variables readable"))
-            .with_hint("create a secret, and name it in secrets")
-            .at_field(format!("run.env.{name}")));
+    match kept_secret(&run.env, run.git_repo.as_deref()) {
+        None => {}
+        Some(KeptSecret::Variable(name)) => {
+            return Err(Error::invalid(format!("the name of the variable {name} says that its value is a secret, and a schedule keeps its variables readable"))
+                .with_hint("create a secret, and name it in secrets")
+                .at_field(format!("run.env.{name}")));
+        }
+        Some(KeptSecret::Repository) => {
+            return Err(Error::invalid("git_repo has credentials, and a schedule keeps it readable")
+                .with_hint("create a secret with the key_name GIT_TOKEN, and name it in secrets")
+                .at_field("run.git_repo"));
+        }
     }
-    let shown = run.git_repo.as_deref().map(without_credentials);
-    if shown != run.git_repo {
-        return Err(Error::invalid("git_repo has credentials, and a schedule keeps it readable")
-            .with_hint("create a secret with the key_name GIT_TOKEN, and name it in secrets")
-            .at_field("run.git_repo"));
-    }
-    ValidRun::try_from(request_of(run)).map_err(below)
+    ValidRun::try_from(request_of(run)).map_err(|error| error.below("run"))
 }
 
 fn request_of(run: &ScheduledRun) -> RunRequest {

@@ -100,7 +100,7 @@ async fn deliver_once(app: &App, key: &ConnectionKey, head: &LogHead) -> Result<
             LeaseAttempt::Member | LeaseAttempt::ViewerGone => return Ok(Delivery::Done),
         };
         if lease.connection.has_expired_key(app.now().as_millisecond()) {
-            hand_over::end(app, key).await?;
+            hand_over::end_each(app, vec![key.clone()]).await?;
             return Ok(Delivery::Done);
         }
         let sent = send_all(app, &mut lease, head, &mut turn).await;

@@ -301,9 +301,7 @@ impl<'a> FanOut<'a> {
         let (mut members, mut idle, mut lagging, mut served_alone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (expired, viewers): (Vec<_>, Vec<_>) =
             viewers.into_iter().partition(|viewer| viewer.connection.has_expired_key(now));
-        for viewer in expired {
-            hand_over::end(app, &viewer.connection.key).await?;
-        }
+        hand_over::end_each(app, expired.into_iter().map(|viewer| viewer.connection.key).collect()).await?;
         for viewer in viewers {
             let (is_idle, is_awaited) = (viewer.is_idle(now), viewer.is_awaited(now));
             let Viewer { connection, is_member, .. } = viewer;
@@ -327,12 +325,7 @@ impl<'a> FanOut<'a> {
         for connection in adopted {
             members.extend(connection?);
         }
-        let handed_over: Vec<Result<bool>> = stream::iter(lagging)
-            .map(|key| async move { hand_over::of_viewer(app, &key).await })
-            .buffer_unordered(CONCURRENCY)
-            .collect()
-            .await;
-        handed_over.into_iter().collect::<Result<Vec<bool>>>()?;
+        hand_over::of_each(app, lagging).await?;
         Ok((members, served_alone))
     }
 

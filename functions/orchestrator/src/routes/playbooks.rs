@@ -215,11 +215,7 @@ pub(super) async fn run(
     }
     let playbook = match body.version {
         None | Some(0) => playbook,
-        Some(version) if version == playbook.version.version => playbook,
-        Some(version) => {
-            may_run_earlier(&caller, &playbook, version)?;
-            playbook::at_version(&app, playbook, version).await?
-        }
+        Some(version) => playbook::to_run(&app, playbook, version, &caller.principal).await?,
     };
     let values = body.parameters.into_iter().map(|(name, value)| (name, value.0)).collect();
     let prepared = playbook::prepare(&app, &playbook, &values).await?;
@@ -229,17 +225,6 @@ pub(super) async fn run(
     let (record, websocket_url) =
         run::submit_beside(&app, submission, &prepared.image, &prepared.secrets, beside).await?;
     Ok(follow.answer(&app, record, websocket_url))
-}
-
-/// An earlier version may lack the approvals and the limits of values that the newest one has, so it is for those who could publish it again.
-fn may_run_earlier(caller: &Caller, playbook: &PublishedPlaybook, version: u64) -> Result<()> {
-    if caller.would_be_allowed(Action::UpdatePlaybook, playbook::resource(playbook)) {
-        return Ok(());
-    }
-    let newest = playbook.version.version;
-    let problem = format!("version {version} of {} is not its newest one, which is {newest}", playbook.name);
-    let hint = "run the newest; earlier ones are for those who may change the playbook";
-    Err(Error::conflict(problem).with_hint(hint).at_field("version").into())
 }
 
 /// Gives a playbook to other owners
