@@ -53,7 +53,7 @@ pub(crate) async fn configure(global: Global, configure: Configure) -> Result<()
     if let Some(key) = &key {
         config::check_key(key, &endpoint)?;
     }
-    let config = Config { endpoint: endpoint.clone(), api_key: key.clone(), source: String::new(), withheld: None };
+    let config = Config::of(endpoint.clone(), key.clone());
     let api = Api::new(&config, global.verbose || global.debug)?;
     let me: Me = api.get("/me").await?.parse()?;
     let path = config::write_profile(&name, &Profile { api_endpoint: Some(endpoint), api_key: key })?;
@@ -137,8 +137,7 @@ pub(crate) async fn claim(global: Global, claim: Claim) -> Result<()> {
         None => (None, claim.token.trim().to_owned()),
     };
     // The link needs no key.
-    let public =
-        |endpoint: &str| Config { endpoint: endpoint.to_owned(), api_key: None, source: String::new(), withheld: None };
+    let public = |endpoint: &str| Config::of(endpoint.to_owned(), None);
     let endpoint = match (&claim.endpoint, origin) {
         (Some(endpoint), _) => config::normal_endpoint(endpoint)?,
         // The profile may be the one that this makes.
@@ -234,8 +233,7 @@ async fn is_replaceable(profile: Profile, endpoint: &str, email: &str, is_verbos
     if profile.api_key.is_none() {
         return true;
     }
-    let config =
-        Config { endpoint: endpoint.to_owned(), api_key: profile.api_key, source: String::new(), withheld: None };
+    let config = Config::of(endpoint.to_owned(), profile.api_key);
     let Ok(api) = Api::new(&config, is_verbose) else { return false };
     match api.send(Method::GET, "/me", None, &[], Repeat::Unsafe).await {
         Ok(answer) => answer.parse().is_ok_and(|me: Me| me.email.as_str() == email),

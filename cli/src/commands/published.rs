@@ -35,9 +35,14 @@ pub(super) async fn all(context: &Context, search: Option<&str>) -> Result<Vec<V
     Ok(all)
 }
 
+/// The parts of `NAME` or `NAME@VERSION`.
+pub(super) fn name_and_version(text: &str) -> (&str, Option<&str>) {
+    text.split_once('@').map_or((text, None), |(name, version)| (name, Some(version)))
+}
+
 /// The playbook that `NAME` or `NAME@VERSION` names.
 async fn find(context: &Context, name: &str) -> Result<PublishedPlaybook> {
-    let (name, version) = name.split_once('@').map_or((name, None), |(name, version)| (name, Some(version)));
+    let (name, version) = name_and_version(name);
     let version = version.map(|version| format!("?version={}", segment(version))).unwrap_or_default();
     let answer = context.api.get(&format!("/playbooks/{}{version}", segment(name))).await?;
     answer.parse().map(|shown: PlaybookAnswer| shown.playbook)

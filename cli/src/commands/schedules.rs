@@ -9,7 +9,7 @@ use runvoy_api_types::{
 };
 use serde_json::{Value, json};
 
-use super::{Context, run, with_files};
+use super::{Context, published, run, with_files};
 use crate::{
     api::segment,
     arguments::{Create, Schedules},
@@ -186,7 +186,7 @@ async fn create(context: &Context, mut create: Create) -> Result<()> {
 /// The playbook of a schedule: `NAME` or `NAME@VERSION`, with values of its parameters. Of one that is given several times, all are passed
 /// on, for parameters with several choices.
 fn scheduled(playbook: &str, parameters: &[(String, String)]) -> Result<ScheduledPlaybook> {
-    let (name, version) = playbook.split_once('@').map_or((playbook, None), |(name, version)| (name, Some(version)));
+    let (name, version) = published::name_and_version(playbook);
     let wrong = |_| Failure::new(format!("{playbook} names no version")).remedy("write NAME or NAME@3");
     let version = version.map(|version| version.parse().map_err(wrong)).transpose()?;
     let mut values: BTreeMap<String, RequestedValue> = BTreeMap::new();

@@ -53,6 +53,11 @@ impl Config {
         Ok(config)
     }
 
+    /// An endpoint that the command itself names, with the key for it.
+    pub(crate) fn of(endpoint: String, api_key: Option<String>) -> Self {
+        Self { endpoint, api_key, source: String::new(), withheld: None }
+    }
+
     fn find(global: &Global) -> Result<Self> {
         if let Some(name) = &global.profile {
             return Self::of_profile(name);
