@@ -1,46 +1,25 @@
 //! Tests of locks: who holds one, who waits for it, and in which order they get it.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::{
-    client::{System, id},
+    client::{System, id, show},
     executions::queue::SWEEP,
+    gate::{gate, open, run_of},
     program::Program,
 };
 
-/// A command that goes on until a file is there, and the file.
-fn gate() -> (String, PathBuf) {
-    let gate = tempfile::tempdir().unwrap().keep().join("gate");
-    (format!("until [ -e {} ]; do sleep 0.02; done", gate.display()), gate)
-}
-
-fn open(gate: &PathBuf) {
-    std::fs::write(gate, "").unwrap();
-}
-
-async fn run(system: &System, command: &str, more: Value) -> (String, Value) {
-    let mut body = more;
-    body["command"] = json!(command);
-    let answer = system.admin.post("/run", &body).await;
-    assert_eq!(answer.status, 202, "{}", answer.text);
-    (id(&answer.json()), answer.json())
-}
-
 async fn lock(system: &System, name: &str) -> Value {
     system.admin.get(&format!("/locks/{name}")).await.json()
-}
-
-async fn show(system: &System, id: &str) -> Value {
-    system.admin.get(&format!("/executions/{id}")).await.json()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_that_is_held_refuses_the_next_run_and_names_its_holder() {
     let system = System::start().await;
     let (command, gate) = gate();
-    let (holder, started) = run(&system, &command, json!({"lock": "tf-prod"})).await;
+    let (holder, started) = run_of(&system, &command, json!({"lock": "tf-prod"})).await;
     assert_eq!(started["status"], "STARTING");
     system.admin.wait_for(&holder, "RUNNING").await;
     let refused = system.admin.post("/run", &json!({"command": "true", "lock": "tf-prod"})).await;
@@ -58,7 +37,7 @@ async fn a_lock_that_is_held_refuses_the_next_run_and_names_its_holder() {
     system.admin.wait_for(&holder, "SUCCEEDED").await;
     let free = lock(&system, "tf-prod").await;
     assert_eq!((&free["held"], &free["waiting"], &free["holders"]), (&json!(0), &json!(0), &json!([])));
-    let (next, _) = run(&system, "true", json!({"lock": "tf-prod"})).await;
+    let (next, _) = run_of(&system, "true", json!({"lock": "tf-prod"})).await;
     let of_lock = system.admin.get("/executions?lock=tf-prod").await.json();
     let ids: Vec<&Value> = of_lock.as_array().unwrap().iter().map(|one| &one["execution_id"]).collect();
     assert_eq!(ids, [&json!(next), &json!(holder)]);
@@ -74,11 +53,11 @@ async fn runs_that_wait_get_the_lock_in_the_order_in_which_they_came() {
     let system = System::start().await;
     let (command, gate) = gate();
     let order = tempfile::tempdir().unwrap().keep().join("order");
-    let (holder, _) = run(&system, &command, json!({"lock": "l"})).await;
+    let (holder, _) = run_of(&system, &command, json!({"lock": "l"})).await;
     let mut waiting = Vec::new();
     for number in 1..=4 {
         let command = format!("echo {number} >> {}", order.display());
-        let (id, started) = run(&system, &command, json!({"lock": "l", "on_conflict": "queue"})).await;
+        let (id, started) = run_of(&system, &command, json!({"lock": "l", "on_conflict": "queue"})).await;
         assert_eq!(started["status"], "QUEUED");
         let shown = show(&system, &id).await;
         assert_eq!((&shown["queue_position"], &shown["waits_for"]), (&json!(number), &json!("lock l")));
@@ -107,10 +86,10 @@ async fn slots_pauses_and_limits_are_set_by_the_first_run_or_by_hand() {
     let system = System::start().await;
     let (command, gate) = gate();
     let queue = |slots: u32| json!({"lock": "l", "slots": slots, "on_conflict": "queue"});
-    let (first, _) = run(&system, &command, queue(2)).await;
-    let (second, started) = run(&system, &command, queue(2)).await;
+    let (first, _) = run_of(&system, &command, queue(2)).await;
+    let (second, started) = run_of(&system, &command, queue(2)).await;
     assert_eq!(started["status"], "STARTING");
-    let (third, started) = run(&system, "true", queue(2)).await;
+    let (third, started) = run_of(&system, "true", queue(2)).await;
     assert_eq!(started["status"], "QUEUED");
     let other = system.admin.post("/run", &json!({"command": "true", "lock": "l", "slots": 3})).await;
     assert_eq!((other.status.as_u16(), other.json()["field"].as_str()), (409, Some("slots")), "{}", other.text);
@@ -141,9 +120,9 @@ async fn a_line_gets_no_longer_than_it_may_however_many_come_at_the_same_time() 
     let system = System::start().await;
     assert_eq!(system.admin.put("/locks/l", &json!({"max_queue": 3})).await.status, 200);
     let (command, gate) = gate();
-    let (holder, _) = run(&system, &command, json!({"lock": "l"})).await;
+    let (holder, _) = run_of(&system, &command, json!({"lock": "l"})).await;
     let body = json!({"command": "true", "lock": ["a-free-one", "l"], "on_conflict": "queue"});
-    let (first, _) = run(&system, "true", body).await;
+    let (first, _) = run_of(&system, "true", body).await;
     // The first in line holds the other lock, for whose line there is no limit.
     let body = json!({"command": "true", "lock": "l", "on_conflict": "queue"});
     let answers = futures_util::future::join_all((0..10).map(|_| system.admin.post("/run", &body))).await;
@@ -171,10 +150,10 @@ async fn a_line_gets_no_longer_than_it_may_however_many_come_at_the_same_time() 
 async fn a_run_keeps_the_locks_that_it_has_while_it_waits_for_the_next_and_the_others_cannot_block_each_other() {
     let system = System::start().await;
     let (command, gate) = gate();
-    let (holder, _) = run(&system, &command, json!({"lock": "b"})).await;
+    let (holder, _) = run_of(&system, &command, json!({"lock": "b"})).await;
     let both = json!({"lock": ["b", "a"], "on_conflict": "queue"});
-    let (one, _) = run(&system, "true", both.clone()).await;
-    let (other, _) = run(&system, "true", both).await;
+    let (one, _) = run_of(&system, "true", both.clone()).await;
+    let (other, _) = run_of(&system, "true", both).await;
     assert_eq!(show(&system, &one).await["waits_for"], "lock b");
     assert_eq!(show(&system, &other).await["waits_for"], "lock a");
     open(&gate);

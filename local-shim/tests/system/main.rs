@@ -14,6 +14,7 @@ mod console;
 mod costs;
 mod events;
 mod executions;
+mod gate;
 mod images;
 mod local;
 mod locks;

@@ -21,18 +21,31 @@ pub fn run_audience(seed: u64, viewers: usize) -> Outcome {
 }
 
 impl Simulation {
+    /// Starts a run whose task runs. Answers with its id and the token of its viewers.
+    pub(super) async fn start_task(self: &Rc<Self>) -> (String, String) {
+        let (_, started, _) = self.request("POST", "/run", &[], json!({"command": "c"}), false).await.unwrap();
+        let id = started["execution_id"].as_str().unwrap().to_owned();
+        let token = started["websocket_url"].as_str().unwrap().split("token=").nth(1).unwrap().to_owned();
+        self.create_streams(&id);
+        self.task_runs(&id);
+        (id, token)
+    }
+
+    /// Checks that each viewer's connection was closed.
+    pub(super) fn check_sent_off(&self) {
+        for chain in self.seen.borrow_mut().iter_mut() {
+            chain.stayed = self.world.state().sockets[&chain.sessions[0]].closed;
+            if !chain.stayed {
+                self.violate(format!("{:?} was not sent off", chain.sessions));
+            }
+        }
+    }
+
     /// One log with many viewers, of which some never read.
     pub(super) async fn stuck(self: Rc<Self>) {
         self.prepare().await;
         self.clone().follow_stream();
-        let (_, started, _) = self.request("POST", "/run", &[], json!({"command": "c"}), false).await.unwrap();
-        let id = started["execution_id"].as_str().unwrap().to_owned();
-        let token = started["websocket_url"].as_str().unwrap().split("token=").nth(1).unwrap().to_owned();
-        let group = self.world.logs().group(&self.app.config.log_group).unwrap().clone();
-        for container in ["sidecar", "runner"] {
-            group.create_stream(&format!("task/{container}/{id}")).unwrap();
-        }
-        self.task_runs(&id);
+        let (id, token) = self.start_task().await;
         for number in 0..VIEWERS {
             self.watch_as(&format!("connection-{number}"), &id, &token).await;
             let full = (number < STUCK).then_some((0, u64::MAX));
@@ -53,12 +66,7 @@ impl Simulation {
                 self.violate(format!("{:?} reads nothing and is not closed", chain.sessions));
             }
         }
-        for chain in self.seen.borrow_mut().iter_mut() {
-            chain.stayed = self.world.state().sockets[&chain.sessions[0]].closed;
-            if !chain.stayed {
-                self.violate(format!("{:?} was not sent off", chain.sessions));
-            }
-        }
+        self.check_sent_off();
         if let Some(line) = self.world.state().story.iter().find(|line| line.contains("failed")) {
             self.violate(format!("a stuck viewer made an event fail: {line}"));
         }
@@ -73,14 +81,7 @@ impl Simulation {
             (state.latency, state.units) = (Some(4), Some(Units::default()));
         }
         self.clone().follow_stream();
-        let (_, started, _) = self.request("POST", "/run", &[], json!({"command": "c"}), false).await.unwrap();
-        let id = started["execution_id"].as_str().unwrap().to_owned();
-        let token = started["websocket_url"].as_str().unwrap().split("token=").nth(1).unwrap().to_owned();
-        let group = self.world.logs().group(&self.app.config.log_group).unwrap().clone();
-        for container in ["sidecar", "runner"] {
-            group.create_stream(&format!("task/{container}/{id}")).unwrap();
-        }
-        self.task_runs(&id);
+        let (id, token) = self.start_task().await;
         for number in 0..viewers {
             let (simulation, watched, token) = (self.clone(), id.clone(), token.clone());
             self.work(async move { simulation.watch_as(&format!("connection-{number}"), &watched, &token).await });

@@ -32,13 +32,10 @@ impl Simulation {
             }
             ids.push(id);
         }
-        let group = self.world.logs().group(&self.app.config.log_group).unwrap().clone();
         // The kinds of ends: with a last line, without one, and without a start.
         let kinds = |number: usize| (number / 2) % 4;
         for (number, id) in ids.iter().enumerate().filter(|(number, _)| kinds(*number) < 3) {
-            for container in ["sidecar", "runner"] {
-                group.create_stream(&format!("task/{container}/{id}")).unwrap();
-            }
+            self.create_streams(id);
             self.task_runs(id);
             self.print(id, vec![format!("line of {number}")], &[]);
         }

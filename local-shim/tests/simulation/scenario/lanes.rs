@@ -22,14 +22,7 @@ pub fn run_dead_leases() -> Outcome {
 impl Simulation {
     /// Starts a run, whose task prints a line.
     async fn running(self: &Rc<Self>) -> (String, String) {
-        let (_, started, _) = self.request("POST", "/run", &[], json!({"command": "c"}), false).await.unwrap();
-        let id = started["execution_id"].as_str().unwrap().to_owned();
-        let token = started["websocket_url"].as_str().unwrap().split("token=").nth(1).unwrap().to_owned();
-        let group = self.world.logs().group(&self.app.config.log_group).unwrap().clone();
-        for container in ["sidecar", "runner"] {
-            group.create_stream(&format!("task/{container}/{id}")).unwrap();
-        }
-        self.task_runs(&id);
+        let (id, token) = self.start_task().await;
         self.print(&id, vec!["first".to_owned()], &[]);
         self.world.wait(2000).await;
         (id, token)
@@ -49,12 +42,7 @@ impl Simulation {
     }
 
     async fn all_are_sent_off(&self) {
-        for chain in self.seen.borrow_mut().iter_mut() {
-            chain.stayed = self.world.state().sockets[&chain.sessions[0]].closed;
-            if !chain.stayed {
-                self.violate(format!("{:?} was not sent off", chain.sessions));
-            }
-        }
+        self.check_sent_off();
         self.check().await;
     }
 

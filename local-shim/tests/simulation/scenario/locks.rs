@@ -191,14 +191,11 @@ impl Simulation {
     /// A task from its start to its end. It prints its last line only.
     async fn locked_life(self: Rc<Self>, id: String) {
         let world = &self.world;
-        let group = world.logs().group(&self.app.config.log_group).unwrap().clone();
         world.wait(world.between(0, 1500)).await;
         if world.chance(60) {
             return self.task_stops(&id, FAILED_TO_START, None);
         }
-        for container in ["sidecar", "runner"] {
-            group.create_stream(&format!("task/{container}/{id}")).unwrap();
-        }
+        self.create_streams(&id);
         self.task_runs(&id);
         for _ in 0..world.between(0, 30) {
             if world.task(&id).desired_status == "STOPPED" {

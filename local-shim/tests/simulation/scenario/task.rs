@@ -23,6 +23,14 @@ impl Simulation {
         }
     }
 
+    /// Makes the streams of a task's log.
+    pub(super) fn create_streams(&self, id: &str) {
+        let group = self.world.logs().group(&self.app.config.log_group).unwrap().clone();
+        for container in ["sidecar", "runner"] {
+            group.create_stream(&format!("task/{container}/{id}")).unwrap();
+        }
+    }
+
     /// Moves a task to its containers' start, and sends the event of it.
     pub(super) fn task_runs(self: &Rc<Self>, id: &str) {
         for step in [Transition::Pending, Transition::Activating, Transition::PullStarted] {

@@ -1,9 +1,26 @@
 //! Owners of executions, images and secrets, and those with whom images and secrets are shared.
 
-use local_shim::{ORCHESTRATOR, aws::faults::Call};
+use local_shim::ORCHESTRATOR;
 use serde_json::{Value, json};
 
-use crate::client::{System, connect, id, watch};
+use crate::client::{Caller, System, connect, hold_transaction, id, watch};
+
+/// A resource of each kind, made by a developer but for the image. Answers with the paths of their owners.
+async fn owned_things(admin: &Caller, ada: &Caller) -> [String; 5] {
+    assert_eq!(ada.post("/secrets", &json!({"name": "s", "key_name": "S", "value": "v"})).await.status, 201);
+    let schedule = json!({"name": "s", "cron": "0 0 1 1 *", "run": {"command": "true"}});
+    assert_eq!(ada.post("/schedules", &schedule).await.status, 201);
+    assert_eq!(ada.put("/playbooks/s", &json!({"commands": ["true"]})).await.status, 200);
+    let image = admin.post("/images/register", &json!({"image": "x:1"})).await.json()["image_id"].clone();
+    let execution = id(&ada.run("true").await);
+    [
+        "/secrets/s/owners".to_owned(),
+        "/schedules/s/owners".to_owned(),
+        "/playbooks/s/owners".to_owned(),
+        format!("/images/{}/owners", image.as_str().unwrap()),
+        format!("/executions/{execution}/owners"),
+    ]
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_team_reads_the_log_of_an_execution_that_it_owns_together() {
@@ -53,19 +70,7 @@ async fn only_users_who_are_not_revoked_become_owners_and_present_ones_may_stay(
     let admin = &system.admin;
     let ada = system.user("developer", "ada@example.com").await;
     system.user("developer", "bob@example.com").await;
-    assert_eq!(ada.post("/secrets", &json!({"name": "s", "key_name": "S", "value": "v"})).await.status, 201);
-    let schedule = json!({"name": "s", "cron": "0 0 1 1 *", "run": {"command": "true"}});
-    assert_eq!(ada.post("/schedules", &schedule).await.status, 201);
-    assert_eq!(ada.put("/playbooks/s", &json!({"commands": ["true"]})).await.status, 200);
-    let image = admin.post("/images/register", &json!({"image": "x:1"})).await.json()["image_id"].clone();
-    let execution = id(&ada.run("true").await);
-    let paths = [
-        "/secrets/s/owners".to_owned(),
-        "/schedules/s/owners".to_owned(),
-        "/playbooks/s/owners".to_owned(),
-        format!("/images/{}/owners", image.as_str().unwrap()),
-        format!("/executions/{execution}/owners"),
-    ];
+    let paths = owned_things(admin, &ada).await;
     let both = json!({"owned_by": ["admin@runvoy.local", "bob@example.com"]});
     for path in &paths {
         let refused = admin.put(path, &json!({"owned_by": ["admin@runvoy.local", "typo@example.com"]})).await;
@@ -162,46 +167,15 @@ async fn an_owner_who_is_removed_does_not_return_by_a_request_that_is_under_way(
     let system = System::start().await;
     let admin = &system.admin;
     let ada = system.user("developer", "ada@example.com").await;
-    assert_eq!(ada.post("/secrets", &json!({"name": "s", "key_name": "S", "value": "v"})).await.status, 201);
-    let schedule = json!({"name": "s", "cron": "0 0 1 1 *", "run": {"command": "true"}});
-    assert_eq!(ada.post("/schedules", &schedule).await.status, 201);
-    assert_eq!(ada.put("/playbooks/s", &json!({"commands": ["true"]})).await.status, 200);
-    let image = admin.post("/images/register", &json!({"image": "x:1"})).await.json()["image_id"].clone();
-    let execution = id(&ada.run("true").await);
-    let paths = [
-        "/secrets/s/owners".to_owned(),
-        "/schedules/s/owners".to_owned(),
-        "/playbooks/s/owners".to_owned(),
-        format!("/images/{}/owners", image.as_str().unwrap()),
-        format!("/executions/{execution}/owners"),
-    ];
+    let paths = owned_things(admin, &ada).await;
     for path in &paths {
         let theirs = json!({"owned_by": ["ada@example.com"]});
         let both = json!({"owned_by": ["ada@example.com", "admin@runvoy.local"]});
         assert_eq!(admin.put(path, &both).await.status, 200, "{path}");
-        // The first transaction is that of Ada's request, which waits until the admin's has been written.
-        let (reached, is_reached) = tokio::sync::oneshot::channel();
-        let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
-        let held = std::sync::Mutex::new(Some((reached, may_go_on)));
-        system.shim.plan_faults(Some(std::sync::Arc::new(move |call: Call<'_>| {
-            if call.operation != "dynamodb:TransactWriteItems" || call.caller != Some(ORCHESTRATOR) {
-                return None;
-            }
-            let first = held.lock().unwrap().take();
-            if let Some((reached, may_go_on)) = first {
-                reached.send(()).unwrap();
-                tokio::task::block_in_place(|| may_go_on.recv().unwrap());
-            }
-            None
-        })));
-        let late = ada.put(path, &theirs);
-        let removal = async {
-            is_reached.await.unwrap();
-            let removed = admin.put(path, &json!({"owned_by": ["admin@runvoy.local"]})).await;
-            go_on.send(()).unwrap();
-            removed
-        };
-        let (late, removed) = tokio::join!(late, removal);
+        // Ada's request waits until the admin's has been written.
+        let held = hold_transaction(&system, ORCHESTRATOR);
+        let alone = json!({"owned_by": ["admin@runvoy.local"]});
+        let (late, removed) = tokio::join!(ada.put(path, &theirs), held.during(admin.put(path, &alone)));
         system.shim.plan_faults(None);
         assert_eq!((late.status.as_u16(), removed.status.as_u16()), (409, 200), "{path}: {}", late.text);
         assert_eq!(ada.put(path, &theirs).await.status, 403, "{path}");

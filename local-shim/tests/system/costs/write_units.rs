@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use local_shim::{Settings, aws::dynamodb::write_units::Partition};
 
 use crate::{
-    client::{System, connect, id},
+    client::{Seen, System, connect, id},
     common::events::{log_batch, task_stopped},
 };
 
@@ -62,8 +62,14 @@ async fn a_viewer_who_connects_takes_few_units_and_none_of_the_execution() {
     let started = system.admin.run("sleep 60").await;
     system.admin.wait_for(&id(&started), "RUNNING").await;
     let url = started["websocket_url"].as_str().unwrap();
-    let first = connect(url).await.unwrap();
-    let (viewer, taken) = units(&system, connect(url)).await;
+    // The stream of the connections brings a viewer's event a moment after it has connected: the viewer has been served once lines come.
+    let served = async || {
+        let (mut viewer, mut seen) = (connect(url).await.unwrap(), Seen::default());
+        seen.read_until(&mut viewer, |seen| !seen.lines().is_empty()).await;
+        viewer
+    };
+    let first = served().await;
+    let (viewer, taken) = units(&system, served()).await;
     let of_executions = taken.keys().filter(|name| name.starts_with("executions")).count();
     assert_eq!((of_executions, taken.get("log-heads")), (0, None), "{taken:?}");
     let of_connections: u64 =

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
 use super::queue::{SWEEP, run_without_capacity};
-use crate::client::{MovedClock, System, id};
+use crate::client::{MovedClock, System, id, show};
 
 /// A command that ends with this exit code once the file is there.
 fn until(go: &Path, exit_code: i32) -> String {
@@ -16,10 +16,6 @@ fn until(go: &Path, exit_code: i32) -> String {
 async fn start(system: &System, body: Value) -> (String, Value) {
     let started = system.admin.run_with(body).await;
     (id(&started), started["status"].clone())
-}
-
-async fn show(system: &System, id: &str) -> Value {
-    system.admin.get(&format!("/executions/{id}")).await.json()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

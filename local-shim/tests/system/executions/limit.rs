@@ -1,11 +1,6 @@
 //! Tests of the limit of executions that have a task at the same time.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use local_shim::{
@@ -16,7 +11,8 @@ use serde_json::{Value, json};
 
 use super::queue::SWEEP;
 use crate::{
-    client::{System, id},
+    client::{System, id, show},
+    gate::{gate, open, run_of},
     program::{Program, command},
 };
 
@@ -26,27 +22,10 @@ fn limited(most: u32) -> Settings {
     Settings { overrides: BTreeMap::from([(LIMIT.to_owned(), most.to_string())]), ..Settings::ephemeral() }
 }
 
-/// A command that goes on until a file is there, and the file.
-fn gate() -> (String, PathBuf) {
-    let gate = tempfile::tempdir().unwrap().keep().join("gate");
-    (format!("until [ -e {} ]; do sleep 0.02; done", gate.display()), gate)
-}
-
-fn open(gate: &Path) {
-    std::fs::write(gate, "").unwrap();
-}
-
 /// A run that was accepted, and its status then.
 async fn run(system: &System, command: &str, more: Value) -> (String, String) {
-    let mut body = more;
-    body["command"] = json!(command);
-    let answer = system.admin.post("/run", &body).await;
-    assert_eq!(answer.status, 202, "{}", answer.text);
-    (id(&answer.json()), answer.json()["status"].as_str().unwrap().to_owned())
-}
-
-async fn show(system: &System, id: &str) -> Value {
-    system.admin.get(&format!("/executions/{id}")).await.json()
+    let (id, started) = run_of(system, command, more).await;
+    (id, started["status"].as_str().unwrap().to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

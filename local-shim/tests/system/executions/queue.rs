@@ -12,7 +12,7 @@ use aws_sdk_ecs::types::{
 use local_shim::aws::faults::{Call, Fault};
 use serde_json::{Value, json};
 
-use crate::client::{Seen, System, TIMEOUT, connect_at_last, id, watch, watch_on};
+use crate::client::{Seen, System, TIMEOUT, connect_at_last, id, show, watch, watch_on};
 
 /// The event that each minute brings.
 pub const SWEEP: &str =
@@ -83,10 +83,6 @@ pub async fn leave_half_started(system: &System, status: &str) -> String {
         .await
         .unwrap();
     queued
-}
-
-async fn show(system: &System, id: &str) -> Value {
-    system.admin.get(&format!("/executions/{id}")).await.json()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use aws_smithy_async::time::SharedTimeSource;
-use local_shim::{Settings, aws::faults::Call};
+use local_shim::{EVENT_PROCESSOR, Settings};
 use serde_json::{Value, json};
 
-use crate::client::{Caller, MovedClock, Seen, System, connect, id, watch, watch_on};
+use crate::client::{Caller, MovedClock, Seen, System, connect, hold_transaction, id, watch, watch_on};
 
 /// Makes another key for this caller, and returns its id and a client that uses it.
 async fn another(caller: &Caller, body: Value) -> (String, Caller) {
@@ -310,24 +310,10 @@ async fn a_viewer_who_connects_while_the_user_is_revoked_is_refused() {
     let url = started["websocket_url"].as_str().unwrap().to_owned();
     developer.wait_for(&id(&started), "RUNNING").await;
     system.shim.events_handled().await;
-    let (reached, is_reached) = tokio::sync::oneshot::channel();
-    let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
-    let held = std::sync::Mutex::new(Some((reached, may_go_on)));
-    system.shim.plan_faults(Some(std::sync::Arc::new(move |call: Call<'_>| {
-        if call.operation != "dynamodb:TransactWriteItems" {
-            return None;
-        }
-        let first = held.lock().unwrap().take();
-        if let Some((reached, may_go_on)) = first {
-            reached.send(()).unwrap();
-            tokio::task::block_in_place(|| may_go_on.recv().unwrap());
-        }
-        None
-    })));
+    let held = hold_transaction(&system, EVENT_PROCESSOR);
     let connecting = tokio::spawn(async move { connect(&url).await });
-    is_reached.await.unwrap();
-    assert_eq!(system.admin.post("/users/revoke", &json!({"email": "dev@example.com"})).await.status, 200);
-    go_on.send(()).unwrap();
+    let revoked = held.during(system.admin.post("/users/revoke", &json!({"email": "dev@example.com"}))).await;
+    assert_eq!(revoked.status, 200);
     assert_eq!(connecting.await.unwrap().unwrap_err(), 401);
     let left = aws_sdk_dynamodb::Client::new(system.shim.sdk())
         .scan()
