@@ -1,6 +1,6 @@
 //! Compares the store with CloudWatch Logs, and copies the lines that it lacks.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -9,10 +9,11 @@ use super::{
     LogEvent, LogHead,
     batch::Batch,
     cloudwatch::{self, Span, StreamCursor},
-    store,
+    head, store,
 };
 use crate::{
     App, Error, Result,
+    backoff::Backoff,
     execution::{self, ExecutionId, ExecutionRecord, outcome::Stop},
 };
 
@@ -23,6 +24,9 @@ const RECENT: SignedDuration = SignedDuration::from_mins(5);
 const NEWEST: SignedDuration = SignedDuration::from_mins(1);
 /// A log of so few batches is compared as a whole, since it fits one answer of CloudWatch or a few.
 const FEW_BATCHES: u64 = 16;
+/// The first and the longest pause before a comparison that has begun asks CloudWatch again. What it has read so far is not read again: of
+/// several comparisons that share the 5 calls a second, none would come to its end if each began anew.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 
 /// The result of a comparison.
 #[derive(Debug)]
@@ -62,6 +66,10 @@ impl Rest {
 
 /// Copies the lines that the store lacks, the newest span of time first, while there is time. Goes on where an earlier comparison
 /// stopped, if the head says so.
+///
+/// # Errors
+/// [`Error::Aws`] when CloudWatch refuses the first call, or DynamoDB fails. Once CloudWatch has answered, a call that it refuses is
+/// repeated while there is time.
 pub(super) async fn compare(
     app: &App,
     id: &ExecutionId,
@@ -83,10 +91,12 @@ pub(super) async fn compare(
         None => (spans(app, head, stop, newest), None),
     };
     let mut unsure_of_ids = newest;
+    let mut has_begun = false;
     for (number, span) in spans.iter().enumerate() {
         let is_resumed = resumed.is_some();
         let mut place = Some(resumed.take().unwrap_or_else(|| StreamCursor::start(has_sidecar)));
         let mut is_first = true;
+        let mut pauses = Backoff::new(PAUSES);
         while let Some(at) = place {
             if app.now() >= until {
                 tracing::warn!(execution_id = %id, ?span, "the log is too long to be compared at once; the rest follows");
@@ -94,16 +104,27 @@ pub(super) async fn compare(
                 compared.rest = Some(Rest { spans, seen_end, place: Some(at.encode()) });
                 return Ok(compared);
             }
-            let (events, next) = match cloudwatch::page(app, &task, *span, at, nonce.as_deref()).await {
+            let (events, next) = match cloudwatch::page(app, &task, *span, at.clone(), nonce.as_deref()).await {
                 Ok(page) => page,
                 Err(error) if is_resumed && is_first => {
                     // CloudWatch may have forgotten the place. The span is compared from its beginning.
                     tracing::info!(execution_id = %id, error = %error.chain(), "a comparison begins again");
                     (Vec::new(), Some(StreamCursor::start(has_sidecar)))
                 }
+                Err(error) if has_begun => {
+                    tracing::info!(execution_id = %id, error = %error.chain(), "CloudWatch will be asked again");
+                    pauses.wait(app).await;
+                    // Another invocation may have compared the log meanwhile.
+                    if head::get(app, id).await?.ended_with.is_some() {
+                        return Ok(Compared { seen_end: true, rest: None });
+                    }
+                    place = Some(at);
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
-            is_first = false;
+            (is_first, has_begun) = (false, true);
+            pauses = Backoff::new(PAUSES);
             compared.seen_end |= events.iter().any(is_end);
             if let Some(newest) = unsure_of_ids.take_if(|_| !events.is_empty())
                 && are_named_otherwise(app, id, newest, &events).await?

@@ -1,14 +1,26 @@
 //! Tests of viewers: what WebSockets receive, and when they are closed.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_async::time::SharedTimeSource;
 use futures_util::StreamExt;
-use local_shim::Settings;
+use local_shim::{
+    Settings,
+    aws::faults::{Call, Fault},
+};
 use serde_json::{Value, json};
 
-use crate::client::{MovedClock, Seen, System, TIMEOUT, connect, connect_at_last, connect_with, id, watch, watch_on};
+use crate::client::{
+    MovedClock, Seen, System, TIMEOUT, Viewer, connect, connect_at_last, connect_with, id, watch, watch_on,
+};
 
 fn url(started: &Value) -> String {
     started["websocket_url"].as_str().unwrap().to_owned()
@@ -135,12 +147,18 @@ async fn nonce_of(system: &System, id: &str) -> String {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_end_of_a_command_is_told_after_its_last_line_and_before_its_task_ends() {
-    // Once the test tells it to, the command prints what the runner prints at the end, with the run's nonce, and goes on. So the time
-    // between the end of a command and that of its task lasts until the test has looked.
-    let stories = (1..=2).map(|seed| async move {
-        let system = System::start_with(Settings { chaos: Some(seed), ..Settings::ephemeral() }).await;
+/// An execution between the end of its command and that of its task, which comes when the test opens a gate.
+struct Ending {
+    id: String,
+    viewer: Viewer,
+    /// Frames up to the one that tells of the command's end.
+    seen: Seen,
+    directory: tempfile::TempDir,
+}
+
+impl Ending {
+    /// Runs a command that prints 20 lines and then, once a viewer follows it, what the runner prints at the end, with the run's nonce.
+    async fn of_run(system: &System) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (end, go) = (directory.path().join("end"), directory.path().join("go"));
         let started = system
@@ -153,13 +171,30 @@ async fn the_end_of_a_command_is_told_after_its_last_line_and_before_its_task_en
             ))
             .await;
         let id = id(&started);
-        let is_ending = |seen: &Seen| seen.frames.iter().any(|frame| frame["ending"]["exit_code"] == 5);
-        let mut seen = Seen::default();
         let mut viewer = connect_at_last(&format!("{}&status=true", url(&started))).await;
-        let last_line = format!("### runvoy runner: command ended, exit code => 5 nonce={}\n", nonce_of(&system, &id).await);
+        let last_line =
+            format!("### runvoy runner: command ended, exit code => 5 nonce={}\n", nonce_of(system, &id).await);
         std::fs::write(directory.path().join("new"), last_line).unwrap();
         std::fs::rename(directory.path().join("new"), &end).unwrap();
+        let mut seen = Seen::default();
+        let is_ending = |seen: &Seen| seen.frames.iter().any(|frame| frame["ending"]["exit_code"] == 5);
         seen.read_until(&mut viewer, is_ending).await;
+        Self { id, viewer, seen, directory }
+    }
+
+    /// Lets the task end. Returns all frames.
+    async fn end(self) -> Vec<Value> {
+        std::fs::write(self.directory.path().join("go"), "").unwrap();
+        watch_on(self.seen, self.viewer).await.frames
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_command_is_told_after_its_last_line_and_before_its_task_ends() {
+    let stories = (1..=2).map(|seed| async move {
+        let system = System::start_with(Settings { chaos: Some(seed), ..Settings::ephemeral() }).await;
+        let ending = Ending::of_run(&system).await;
+        let (id, seen) = (&ending.id, &ending.seen);
         let status = loop {
             let answer = system.admin.get(&format!("/executions/{id}/status")).await;
             if answer.status == 200 {
@@ -171,13 +206,27 @@ async fn the_end_of_a_command_is_told_after_its_last_line_and_before_its_task_en
         assert!(["RUNNING", "STARTING"].contains(&status["status"].as_str().unwrap()), "seed {seed}: {status}");
         assert_eq!((&status["ending"]["exit_code"], &status["exit_code"]), (&json!(5), &Value::Null), "seed {seed}");
         assert_eq!(status["reason"], "the command ended with exit code 5");
-        std::fs::write(&go, "").unwrap();
-        let frames = watch_on(seen, viewer).await.frames;
+        let frames = ending.end().await;
         let ended = json!({"type": "status", "status": "FAILED", "exit_code": 5});
         assert!(frames.contains(&ended), "seed {seed}: {frames:#?}");
         system.shim.shut_down().await;
     });
     futures_util::future::join_all(stories).await;
+}
+
+/// The log has so many batches that it is compared by several calls. As when other executions share the quota, one call in five is answered,
+/// and each is tried three times.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_command_is_told_although_cloudwatch_refuses_most_calls() {
+    let system = System::start().await;
+    let calls = AtomicUsize::new(0);
+    system.shim.plan_faults(Some(Arc::new(move |call: Call<'_>| {
+        let is_refused = call.operation == "logs:FilterLogEvents" && calls.fetch_add(1, Ordering::Relaxed) % 5 != 0;
+        is_refused.then_some(Fault::Throttled)
+    })));
+    let ending = Ending::of_run(&system).await;
+    assert_eq!(ending.end().await.last().unwrap()["type"], "disconnect");
+    system.shim.shut_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
