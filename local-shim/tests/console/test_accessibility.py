@@ -10,10 +10,21 @@ from playwright.sync_api import expect
 from system import ROOT
 
 AXE = Path(os.environ.get("AXE", ROOT / "target/ci/console/node_modules/axe-core/axe.min.js"))
-PAGES = ["/", "/run", "/playbooks", "/playbooks?edit=", "/playbooks?name=axe", "/schedules", "/locks", "/locks?name=axe", "/images", "/secrets", "/users", "/overview", "/audit", "/keys", "/operations", "/notifications", "/notifications?name=axe", "/outbox", "/docs", "/no-such-page"]
 # Names and texts as long as the API takes them, without a place to break them.
 LONG = "a-name-that-" + "has-no-place-to-break-" * 2
+PAGES = ["/", "/run", "/playbooks", "/playbooks?edit=", "/playbooks?name=axe", f"/playbooks?name={LONG}", "/schedules", "/locks", "/locks?name=axe", "/images", "/secrets", "/users", "/overview", "/audit", "/keys", "/operations", "/notifications", "/notifications?name=axe", "/outbox", "/docs", "/no-such-page"]
 TEXT = "\x1b[31m\u202e<img src=x onerror=alert(1)>" + "x" * 300
+
+
+# Short words that a cell shows on two lines.
+BROKEN = """() => [...document.querySelectorAll("td")].flatMap((cell) => {
+  const found = [], texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), range = document.createRange();
+  for (let text; (text = texts.nextNode());) for (const { 0: word, index } of text.data.matchAll(/(?<!\\S)\\w{2,12}(?!\\S)/g)) {
+    range.setStart(text, index), range.setEnd(text, index + word.length);
+    if (new Set([...range.getClientRects()].map(({ top }) => Math.round(top))).size > 1) found.push(word);
+  }
+  return found;
+})"""
 
 
 def violations(page):
@@ -58,6 +69,8 @@ def test_pages_are_accessible(visit, system, scheme, width, tmp_path):
         overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         if overflow > 0:
             problems[path].append(f"{overflow} pixels are outside the window")
+        if broken := page.evaluate(BROKEN):
+            problems[path].append(f"words that are broken: {broken}")
         if folder := os.environ.get("SCREENSHOTS"):
             page.screenshot(path=f"{folder}/{name}{re.sub('[^a-z]+', '-', path)}.png", full_page=True)
     page.get_by_role("button", name="Claim the key").click()

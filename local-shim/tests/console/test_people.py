@@ -112,6 +112,11 @@ def test_an_admin_follows_a_user_from_the_link_to_the_end_and_back(visit, system
     page.get_by_label("Role").select_option("developer")
     expect(page.get_by_text("is developer now")).to_be_visible()
     assert system.api("GET", "/me", key=key)["role"] == "developer"
+    page.get_by_label("Role").select_option("runner")
+    expect(page.get_by_text("is runner now")).to_be_visible()
+    page.reload()
+    expect(page.get_by_label("Role")).to_have_value("runner")
+    assert system.api("GET", "/me", key=key)["role"] == "runner"
     keys = page.get_by_role("table", name="Keys").get_by_role("row")
     expect(keys).to_have_count(2)
     page.get_by_role("button", name="Revoke").click()
@@ -119,7 +124,7 @@ def test_an_admin_follows_a_user_from_the_link_to_the_end_and_back(visit, system
     expect(page.get_by_role("definition").filter(has_text="revoked")).to_be_visible()
     page.get_by_role("button", name="Let in again").click()
     expect(page.get_by_role("button", name="Revoke")).to_be_visible()
-    assert system.api("GET", "/me", key=key)["role"] == "developer"
+    assert system.api("GET", "/me", key=key)["role"] == "runner"
     page.get_by_role("button", name=re.compile("Delete the key")).click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_text("No key:")).to_be_visible()

@@ -181,3 +181,18 @@ async fn a_start_that_was_lost_after_the_last_approval_is_made_up_for() {
     assert_eq!(asker.log(&execution).await.into_iter().filter(|line| line == "late").count(), 1);
     system.shim.shut_down().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_approves_is_told_that_it_did_not_start_and_why() {
+    let system = System::start().await;
+    let asker = system.user("developer", "asker@example.com").await;
+    publish(&system.admin, "echo never", json!({"by": ["role:operator"]})).await;
+    let execution = ask(&asker).await;
+    let revoked = system.admin.post("/users/revoke", &json!({"email": "asker@example.com"})).await;
+    assert_eq!(revoked.status, 200, "{}", revoked.text);
+    let answer = approve(&system.admin, &execution).await;
+    assert_eq!(status_of(&answer), (200, "FAILED".to_owned()));
+    let message = answer.json()["message"].as_str().unwrap().to_owned();
+    assert!(message.starts_with("Approved, but it did not start: ") && message.contains("revoked"), "{message}");
+    system.shim.shut_down().await;
+}

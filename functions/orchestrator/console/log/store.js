@@ -3,6 +3,7 @@
  * comes again is dropped.
  */
 
+import { OWN } from "./own.js";
 import { plain, styleAfter, width } from "./text.js";
 
 /** @typedef {import("../api.js").LogEvent} LogEvent @typedef {import("./text.js").Style} Style */
@@ -381,7 +382,7 @@ export class LogStore {
 }
 
 /** Whether a line may change the style of those behind it. @param {string} message */
-const setsStyle = (message) => message.includes("\x1b[");
+const setsStyle = (message) => message.includes("\x1b[") && !message.startsWith(OWN);
 
 /** @param {Chunk | undefined} chunk @param {LogEvent} event */
 const compareLast = (chunk, event) => (chunk ? chunk.compare(event, chunk.length - 1) : -1);

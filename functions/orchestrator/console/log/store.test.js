@@ -83,6 +83,12 @@ test("the file has every line as it was printed, or as it is seen", async () => 
   assert.equal(await store.file(true).text(), "bold\n99%\n\n");
 });
 
+test("a line of runvoy's own does not colour those behind it", () => {
+  const store = new LogStore();
+  store.add([event(1, "### runvoy runner: command => # \x1b[31m"), event(2, "plain"), event(3, "\x1b[32mgreen"), event(4, "### runvoy runner: \x1b[0m"), event(5, "green, too")]);
+  assert.deepEqual([1, 3, 4].map((at) => store.styleAt(at)), [undefined, { foreground: "2" }, { foreground: "2" }]);
+});
+
 test("a line begins in the style that the lines before it have set, also after a late one", () => {
   const store = new LogStore();
   const number = 6000;

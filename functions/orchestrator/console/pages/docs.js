@@ -2,6 +2,7 @@
 
 import { describe as describeError } from "../api.js";
 import { element, fill } from "../ui/dom.js";
+import { row } from "../ui/table.js";
 
 const METHODS = ["get", "post", "put", "delete"];
 
@@ -174,9 +175,9 @@ function indented(text) {
 /** @param {string[]} heads @param {Cell[][]} rows */
 const grid = (heads, rows) =>
   element("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": heads.join(", ") },
-    element("table", { class: "fields" },
-      element("thead", {}, element("tr", {}, ...heads.map((head) => element("th", { scope: "col" }, head)))),
-      element("tbody", {}, ...rows.map((cells) => element("tr", {}, ...cells.map((cell) => element("td", {}, ...cell)))))));
+    element("table", { class: "fields", role: "table" },
+      element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, ...heads.map((head) => element("th", { role: "columnheader", scope: "col" }, head)))),
+      element("tbody", { role: "rowgroup" }, ...rows.map((cells) => row(cells)))));
 
 /** @param {string} name @param {boolean} required @returns {Cell} */
 const named = (name, required) => [element("code", {}, name), !required && element("span", { class: "hint" }, " optional")];

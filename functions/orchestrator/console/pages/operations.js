@@ -64,7 +64,7 @@ function reportParts(report) {
 
 /** @param {import("../api.js").Api} api */
 function tracing(api) {
-  const id = field("Request id", input({ placeholder: "from the header X-Request-Id, or from an execution" }));
+  const id = field("Request id", input(), "From the header X-Request-Id, or from an execution");
   const result = element("div", { role: "status" });
   const send = async () => {
     if (id.control.value.trim() === "") return id.say("Enter a request id.");

@@ -59,7 +59,7 @@ export function playbookPage(context, name) {
     });
     const shared = sharing(context, { kind: "playbooks", path, thing: playbook, changed: open });
     fill(body,
-      element("div", { class: "heading" }, element("h1", {}, name),
+      element("div", { class: "head" }, element("h1", {}, name),
         element("span", { class: "buttons" },
           (owns || may("playbooks:update")) && element("a", { class: "button", href: `/playbooks?edit=${encodeURIComponent(name)}` }, "Edit"),
           shared.button,

@@ -71,7 +71,7 @@ function listPage(context) {
   return {
     title: "Playbooks",
     body: element("div", {},
-      element("div", { class: "heading" }, element("h1", {}, "Playbooks"),
+      element("div", { class: "head" }, element("h1", {}, "Playbooks"),
         may("playbooks:publish") && element("a", { class: "button", href: "/playbooks?edit=" }, "New playbook")),
       element("p", { class: "note" }, "Commands with parameters. A run uses the image and the secrets with the right of the person who published the playbook."),
       waitingForMe(context), own, list.element),

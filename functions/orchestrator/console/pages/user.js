@@ -12,12 +12,15 @@ import { keyList } from "./keys.js";
 
 /** @typedef {import("../api.js").User} User */
 
-export const ROLES = /** @type {[string, string][]} */ ([
-  ["viewer", "viewer: lists executions and sees their status"],
-  ["developer", "developer: runs commands, uses images and secrets"],
-  ["operator", "operator: also reads and stops all executions, registers images"],
-  ["admin", "admin: everything"],
-]);
+/** Each role in few words, which a narrow page shows whole. @type {Record<import("../api-types.js").Role, string>} */
+const MAY = {
+  viewer: "sees the list of executions",
+  runner: "runs shared playbooks",
+  developer: "runs commands",
+  operator: "also those of others",
+  admin: "everything",
+};
+export const ROLES = Object.entries(MAY).map(([role, may]) => /** @type {[string, string]} */ ([role, `${role}: ${may}`]));
 
 /** A word for where a user is in their life. @param {User} user */
 export const stateOf = ({ revoked, claimed }) => (revoked ? "revoked" : claimed ? "" : "has no key yet");

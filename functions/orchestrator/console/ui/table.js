@@ -20,7 +20,17 @@ export function table(label, heads) {
 
 /** @param {(import("./dom.js").Child | import("./dom.js").Child[])[]} cells @param {Record<string, string>} [attributes] */
 export const row = (cells, attributes = {}) =>
-  element("tr", { role: "row", ...attributes }, ...cells.map((cell) => element("td", { role: "cell" }, ...[cell].flat())));
+  element("tr", { role: "row", ...attributes }, ...cells.map((cell) => tableCell([cell].flat())));
+
+/** Characters of the longest word that a narrow column does not break. */
+const SHORT_WORD = 14;
+
+/** A cell whose words are broken at the end of a line only if they are long. @param {import("./dom.js").Child[]} children */
+function tableCell(children) {
+  const cell = element("td", { role: "cell" }, ...children);
+  cell.classList.toggle("short", (cell.textContent ?? "").split(/\s+/).every((word) => word.length <= SHORT_WORD));
+  return cell;
+}
 
 /** Cells of a table whose heads narrow pages do not show get them as a name. @param {HTMLTableRowElement} row @param {string[]} heads */
 export function nameCells(row, heads) {

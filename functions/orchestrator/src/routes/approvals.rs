@@ -29,14 +29,7 @@ pub(super) async fn approve(
 ) -> Result<Json<Decided>> {
     let (caller, record) = permitted(&app, presented, &id, Action::ApproveExecution).await?;
     let record = approval::approve(&app, record, &caller.principal.email, body.comment, &caller.actor).await?;
-    let missing =
-        record.execution.approval.as_ref().map_or(0, |one| (one.count as usize).saturating_sub(one.given.len()));
-    let message = match missing {
-        0 if record.execution.status == Status::Queued => "Approved: it waits in line".to_owned(),
-        0 => "Approved: it starts".to_owned(),
-        1 => "Approved: it waits for one more".to_owned(),
-        missing => format!("Approved: it waits for {missing} more"),
-    };
+    let message = after_approval(&record);
     Ok(Json(decided(record, message)))
 }
 
@@ -55,6 +48,23 @@ pub(super) async fn deny(
     let (caller, record) = permitted(&app, presented, &id, Action::ApproveExecution).await?;
     let record = approval::deny(&app, record, &caller.principal.email, body.comment, &caller.actor).await?;
     Ok(Json(decided(record, "Denied: it does not run".to_owned())))
+}
+
+/// Says what becomes of an execution that was just approved.
+fn after_approval(record: &ExecutionRecord) -> String {
+    let execution = &record.execution;
+    let missing = execution.approval.as_ref().map_or(0, |one| (one.count as usize).saturating_sub(one.given.len()));
+    let ended = execution.status.is_terminal() && record.task().is_none();
+    match missing {
+        0 if ended => match &execution.reason {
+            Some(reason) => format!("Approved, but it did not start: {reason}"),
+            None => "Approved, but it did not start".to_owned(),
+        },
+        0 if execution.status == Status::Queued => "Approved: it waits in line".to_owned(),
+        0 => "Approved: it starts".to_owned(),
+        1 => "Approved: it waits for one more".to_owned(),
+        missing => format!("Approved: it waits for {missing} more"),
+    }
 }
 
 fn decided(record: ExecutionRecord, message: String) -> Decided {
