@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use console::Style;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::{
@@ -177,8 +177,16 @@ pub(crate) fn until(time: Timestamp) -> String {
     }
 }
 
-/// The time that something took, such as `1 min 5 s`.
-pub(crate) fn took(seconds: i64) -> String {
+/// The time that something took, such as `1 min 5 s`, or `253 ms`.
+pub(crate) fn took(duration: SignedDuration) -> String {
+    match duration.as_secs() {
+        ..1 => format!("{} ms", duration.as_millis().max(0)),
+        seconds => seconds_in_words(seconds),
+    }
+}
+
+/// A number of seconds, such as `1 min 5 s`.
+pub(crate) fn seconds_in_words(seconds: i64) -> String {
     match seconds {
         ..60 => format!("{seconds} s"),
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
@@ -220,6 +228,7 @@ mod tests {
 
     #[test]
     fn durations_are_short() {
-        assert_eq!([5, 65, 3700].map(took), ["5 s", "1 min 5 s", "1 h 1 min"]);
+        let durations = [0, 253, 1999, 65_000, 3_700_000].map(SignedDuration::from_millis);
+        assert_eq!(durations.map(took), ["0 ms", "253 ms", "1 s", "1 min 5 s", "1 h 1 min"]);
     }
 }

@@ -12,6 +12,8 @@ const GAP: usize = 2;
 const MIN_LAST_COLUMN: usize = 16;
 /// Characters that a column before the last keeps when it is cut.
 const MIN_COLUMN: usize = 12;
+/// Characters of the id of an execution. Ids of images may be longer, and then leave room for others.
+const WHOLE_ID: usize = 32;
 /// Columns that are cut last of all: ids are copied, and a part of a time says little.
 const WHOLE: [&str; 2] = ["ID", "TIME"];
 /// Columns of which the end says most: the tag of an image.
@@ -74,9 +76,8 @@ impl Columns {
         let is_whole = |column: usize| WHOLE.contains(&self.names[column].as_str());
         if let Some(width) = width {
             let needed = |shown: &[usize], widths: &[usize]| {
-                let last = shown
-                    .last()
-                    .map_or(0, |last| if is_whole(*last) { widths[*last] } else { widths[*last].min(MIN_LAST_COLUMN) });
+                let least = |last: usize| if is_whole(last) { WHOLE_ID.max(width / 2) } else { MIN_LAST_COLUMN };
+                let last = shown.last().map_or(0, |last| widths[*last].min(least(*last)));
                 before_last(shown, widths) + last
             };
             for column in &self.left_out {
@@ -213,6 +214,13 @@ mod tests {
         columns.row(["registry.example.com/team/service:2026.11", "service:2026.11-0123abcd"].map(str::to_owned));
         let row = |width| columns.render(Some(width)).lines().nth(1).unwrap().to_owned();
         assert_eq!(row(50), "…om/team/service:2026.11  service:2026.11-0123abcd");
+        let mut columns = Columns::new(&["IMAGE", "ID"]);
+        columns.row(
+            ["registry.example.com/team/service:2026.11", "team/a-service-of-the-team:2026.11-0123abcd"]
+                .map(str::to_owned),
+        );
+        let row = |width| columns.render(Some(width)).lines().nth(1).unwrap().to_owned();
+        assert_eq!(row(70), "…example.com/team/service:2026.11  team/a-service-of-the-team:2026.11…");
         let mut columns = Columns::new(&["TIME", "ACTOR", "WHAT"]);
         columns.row(["2026-11-27T03:09:12Z", "somebody@example.com", "something"].map(str::to_owned));
         assert_eq!(columns.render(Some(46)).lines().nth(1).unwrap(), "2026-11-27T03:09:12Z  somebody@exa…  something");

@@ -93,8 +93,11 @@ fn clock(server: Timestamp) -> Result<String> {
         return Ok("as the server's".to_owned());
     }
     let direction = if ahead > 0 { "ahead of" } else { "behind" };
-    Err(Failure::new(format!("this machine's clock is {} {direction} the server's", output::took(ahead.abs())))
-        .remedy("set the clock: times of lists and --since are wrong by as much"))
+    Err(Failure::new(format!(
+        "this machine's clock is {} {direction} the server's",
+        output::seconds_in_words(ahead.abs())
+    ))
+    .remedy("set the clock: times of lists and --since are wrong by as much"))
 }
 
 /// A proxy's URL without what opens it.

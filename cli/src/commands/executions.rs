@@ -151,9 +151,9 @@ fn fields_of(shown: &WithStatus<ExecutionInFull>) -> Fields {
     fields.add("completed", or_dash(execution.completed_at.map(rfc3339)));
     fields.add("took", list::duration(execution));
     let timeout = asked.timeout.and_then(|timeout| i64::try_from(timeout).ok());
-    fields.add("timeout", or_dash(timeout.map(output::took)));
+    fields.add("timeout", or_dash(timeout.map(output::seconds_in_words)));
     let deadline = asked.deadline.and_then(|deadline| i64::try_from(deadline).ok());
-    fields.add("deadline", or_dash(deadline.map(output::took)));
+    fields.add("deadline", or_dash(deadline.map(output::seconds_in_words)));
     fields.add("after", names(&asked.after.iter().map(ToString::to_string).collect::<Vec<_>>()));
     fields.add("if", or_dash(asked.run_if));
     fields.add("variables", variables(asked, request.as_ref()));

@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use runvoy_api_types::{Execution, Me};
+use runvoy_api_types::{Execution, Me, plain_reason};
 use serde_json::value::RawValue;
 
 use super::Context;
@@ -19,6 +19,8 @@ use crate::{
 
 /// Characters of a command in a list.
 const COMMAND_WIDTH: usize = 80;
+/// Characters of the reason for which an execution waits, has failed or was stopped.
+const WHY_WIDTH: usize = 40;
 /// The pause between two looks with `--watch`.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 /// Executions in a page, where more may be needed than are shown.
@@ -132,7 +134,7 @@ pub(crate) async fn list(context: &Context, list: List) -> Result<()> {
 }
 
 async fn table(context: &Context, filter: &Filter) -> Result<Columns> {
-    let mut columns = Columns::new(&["STATUS", "ID", "STARTED", "TOOK", "BY", "COMMAND"]);
+    let mut columns = Columns::new(&["STATUS", "ID", "STARTED", "TOOK", "BY", "WHY", "COMMAND"]);
     let take = |_: &RawValue, execution: &WithStatus<Execution>| {
         let code = execution.exit_code.filter(|code| *code != 0).map(|code| format!(" {code}")).unwrap_or_default();
         columns.row([
@@ -141,6 +143,7 @@ async fn table(context: &Context, filter: &Filter) -> Result<Columns> {
             ago(execution.started_at),
             duration(execution),
             cell(&execution.created_by),
+            short(&cell(why(execution)), WHY_WIDTH),
             short(&cell(&execution.command), COMMAND_WIDTH),
         ]);
         Ok(())
@@ -149,10 +152,17 @@ async fn table(context: &Context, filter: &Filter) -> Result<Columns> {
     Ok(columns)
 }
 
+/// Why an execution waits, has failed or was stopped. The exit code of its command stands beside its status.
+fn why(execution: &Execution) -> &str {
+    let plain = execution.exit_code.map(plain_reason);
+    let reason = execution.reason.as_ref().filter(|reason| Some(*reason) != plain.as_ref());
+    reason.or(execution.waits_for.as_ref()).map_or("", String::as_str)
+}
+
 /// The time from the start to the end, or to now.
 pub(super) fn duration(execution: &Execution) -> String {
     let end = execution.completed_at.unwrap_or_else(Timestamp::now);
-    took(end.duration_since(execution.started_at).as_secs().max(0))
+    took(end.duration_since(execution.started_at))
 }
 
 /// Prints the executions as one JSON array, each as soon as its page has come.

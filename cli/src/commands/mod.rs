@@ -19,13 +19,14 @@ mod rerun;
 mod run;
 mod schedules;
 mod secrets;
+mod trace;
 mod users;
 mod watch;
 
 pub(crate) use run::{user_variable, with_files};
 
 use clap::CommandFactory;
-use runvoy_api_types::{Health, Reconciled, Trace, time::rfc3339};
+use runvoy_api_types::{Health, Reconciled};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
@@ -139,7 +140,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<u8> {
         Command::Users(users) => users::run(&context, users).await?,
         Command::Whoami => account::whoami(&context).await?,
         Command::Health(health) => self::health(&context, health).await?,
-        Command::Trace { request_id } => trace(&context, &request_id).await?,
+        Command::Trace { request_id } => trace::trace(&context, &request_id).await?,
         // The others need no API, or load the configuration themselves.
         _ => {}
     }
@@ -174,35 +175,6 @@ async fn health(context: &Context, health: arguments::Health) -> Result<()> {
             })
         }
     }
-}
-
-async fn trace(context: &Context, request_id: &str) -> Result<()> {
-    let answer = context.api.get(&format!("/trace/{}", crate::api::segment(request_id))).await?;
-    context.show(&answer, |Trace { logs, searched_since, is_cut, related_resources: related }| {
-        let executions = related.executions.iter().map(|one| ("executions", one.execution_id.to_string()));
-        let secrets = related.secrets.iter().map(|one| ("secrets", one.name.to_string()));
-        let users = related.users.iter().map(|one| ("users", one.email.to_string()));
-        let images = related.images.iter().map(|one| ("images", one.image_id.to_string()));
-        let resources: Vec<_> = executions.chain(images).chain(secrets).chain(users).collect();
-        if logs.is_empty() && resources.is_empty() {
-            return Err(Failure::new(format!("there is no trace of a request {request_id:?}")).remedy(
-                "it is the X-Request-Id of an answer; log lines show after some seconds, and are kept for a month",
-            ));
-        }
-        for line in &logs {
-            output::print(&cell(&line.message))?;
-        }
-        if is_cut {
-            say!("some lines are left out: there are more than an answer takes");
-        }
-        if let Some(since) = searched_since {
-            say!("lines before {} were not looked for, which would have taken too long", rfc3339(since));
-        }
-        for (kind, id) in resources {
-            say!("{kind}: {}", cell(id));
-        }
-        Ok(())
-    })
 }
 
 /// Prints the script by which a shell asks this program for completions.

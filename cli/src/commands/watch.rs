@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use jiff::SignedDuration;
 use runvoy_api_types::plain_reason;
 use serde_json::json;
 
@@ -155,12 +156,12 @@ impl<'a> Watching<'a> {
         self.printer.print_json(
             &json!({"execution_id": id, "status": status.status, "exit_code": status.exit_code, "stopped_reason": status.stopped_reason}),
         )?;
-        let watched = i64::try_from(self.begun.elapsed().as_secs()).ok().filter(|_| self.is_ours);
+        let watched = SignedDuration::try_from(self.begun.elapsed()).ok().filter(|_| self.is_ours);
         let late = self.follower.late();
         if late > 0 {
             say!("runvoy: {late} lines came late, after later ones; in their order: runvoy logs {id}");
         }
-        report(&status, status.seconds().or(watched));
+        report(&status, status.duration().or(watched));
         Ok(if self.client_end.is_stopping { exit_code::INTERRUPTED } else { status.exit_code() })
     }
 
@@ -174,7 +175,7 @@ impl<'a> Watching<'a> {
 }
 
 /// Tells on standard error how the execution ended.
-fn report(status: &Status, seconds: Option<i64>) {
+fn report(status: &Status, duration: Option<SignedDuration>) {
     // The line below tells the exit code, so a reason that says no more is left out.
     let plain = status.exit_code.map(plain_reason);
     let reason = status.reason.as_ref().or(status.stopped_reason.as_ref());
@@ -183,6 +184,6 @@ fn report(status: &Status, seconds: Option<i64>) {
     }
     let name = status_on_stderr(&status.status);
     let code = status.exit_code.map(|code| format!(", exit code {code}")).unwrap_or_default();
-    let after = seconds.map(|seconds| format!(", after {}", output::took(seconds))).unwrap_or_default();
+    let after = duration.map(|duration| format!(", after {}", output::took(duration))).unwrap_or_default();
     say::line(&format!("runvoy: {name}{code}{after}"));
 }

@@ -1,6 +1,6 @@
 //! Says how an execution is going, and which statuses are ends.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use runvoy_api_types::{Ending, ExecutionStatus, Status as Known};
 
 use crate::{api::WithStatus, exit_code};
@@ -53,9 +53,9 @@ impl Status {
         self.status.parse() == Ok(Known::Succeeded)
     }
 
-    /// Seconds from the request to the end.
-    pub(crate) fn seconds(&self) -> Option<i64> {
-        Some(self.completed_at?.duration_since(self.started_at?).as_secs().max(0))
+    /// The time from the request to the end.
+    pub(crate) fn duration(&self) -> Option<SignedDuration> {
+        Some(self.completed_at?.duration_since(self.started_at?))
     }
 
     pub(crate) fn exit_code(&self) -> u8 {

@@ -66,7 +66,7 @@ fn shape(text: &str) -> String {
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
         (r"localhost:\d+", "localhost:PORT"),
         (r"-[0-9a-f]{8}\b", "-HASH"),
-        (r"after \d+ s", "after N s"),
+        (r"after \d+ m?s", "after N s"),
         (r#"(\}|,)\s+""#, "$1\""),
         (r"\s+", " "),
     ];

@@ -70,8 +70,21 @@ fn each_command_prints_what_people_need_and_no_more() {
         (r"Linux/(ARM64|X86_64)", "[platform]"),
         (r"-[0-9a-f]{8}\b", "-[hash]"),
         (r" {2,}", "  "),
-        (r"\d+ s(ago)?\b", "[seconds] s"),
+        (r"\d+ m?s(ago)?\b", "[seconds] s"),
     ]}, { insta::assert_snapshot!(printed) });
+}
+
+#[test]
+fn a_list_tells_why_executions_wait_or_have_failed() {
+    let system = System::start();
+    system.run(&["run", "--timeout", "1s", "sleep 9"]);
+    system.run(&["run", "exit 3"]);
+    let list = system.prints(&["list"]);
+    assert!(list.contains("WHY") && list.contains("timed out after 1 s"), "{list}");
+    // The exit code stands beside the status.
+    assert!(list.contains("FAILED 3") && !list.contains("exit code"), "{list}");
+    let wide = on_terminal(system.command(&["list"]), 200, None).1;
+    assert!(wide.contains("timed out after 1 s"), "{wide}");
 }
 
 #[test]

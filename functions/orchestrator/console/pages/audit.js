@@ -15,9 +15,9 @@ export function auditPage(context) {
   const asked = address.searchParams;
   const given = (/** @type {string} */ name) => asked.get(name) ?? "";
   const actions = element("datalist", { id: "actions" }, ...[...me.permissions, ...OTHER_ACTIONS].sort().map((action) => element("option", { value: action })));
-  const actor = field("Who", input({ type: "search", placeholder: "dev@example.com", value: given("actor") }));
-  const action = field("Action", input({ type: "search", list: "actions", placeholder: "secrets:read", value: given("action") }));
-  const resource = field("Resource", input({ type: "search", placeholder: "secret:prod", value: given("resource") }));
+  const actor = field("Who", input({ type: "search", placeholder: "anyone", value: given("actor") }));
+  const action = field("Action", input({ type: "search", list: "actions", placeholder: "any", value: given("action") }));
+  const resource = field("Resource", input({ type: "search", placeholder: "any", value: given("resource") }));
   const outcome = field("Outcome", select([["", "Any"], ["done", "Done"], ["refused", "Refused"], ["failed", "Failed"]], given("outcome")));
   const since = field("From", input({ type: "datetime-local", value: asLocal(given("since")) }));
   const until = field("Before", input({ type: "datetime-local", value: asLocal(given("until")) }));
