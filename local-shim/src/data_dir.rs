@@ -32,7 +32,7 @@ const LOCK: &str = "lock";
 /// The file that holds the number of the folder's form. A folder without it is of the first form.
 const VERSION: &str = "version";
 /// The form of the folder that this program writes. It grows when an earlier program could not use the folder any more.
-const CURRENT_VERSION: u32 = 1;
+const CURRENT_VERSION: u32 = 2;
 /// The file from which the command line and a second start learn where the system is.
 const API_ENDPOINT: &str = "api-endpoint";
 /// The file of the emulated DynamoDB.

@@ -37,7 +37,7 @@ use crate::{
     stack::{FunctionSettings, REGION, Stack},
 };
 
-/// The time between two deletions of expired items.
+/// The time between two deletions of what is kept for a time.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 /// The time that another AWS may take to accept a connection.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -152,7 +152,8 @@ impl Shim {
         let log_positions = Arc::new(Positions::open(data.persistent(), event_processor_function.reorders())?);
         let dispatcher =
             Dispatcher { event_processor: event_processor_function.clone(), rules: emulation::rules(&stack)? };
-        let mut background = vec![tokio::spawn(dispatcher.run(events)), tokio::spawn(sweep(aws.clone()))];
+        let mut background =
+            vec![tokio::spawn(dispatcher.run(events)), tokio::spawn(sweep(aws.clone(), config.log_retention))];
 
         let app = Arc::new(App::new(config.clone(), &sdk));
         let bootstrapped = bootstrap::run(&app, &data).await?;
@@ -177,6 +178,7 @@ impl Shim {
         background.push(tokio::spawn(retries));
         background.push(tokio::spawn(aws.scheduler.clone().run(event_processor_function.clone())));
         aws.ecs.recover();
+        aws.logs.move_ended()?;
         data.write_endpoint(&format!("http://localhost:{}", orchestrator.port()))?;
 
         let local_stack = LocalStack {
@@ -339,9 +341,14 @@ fn function_environment(configured: &Configured, endpoint: SocketAddr, key: &Acc
     environment
 }
 
-async fn sweep(aws: Aws) {
+/// Deletes what DynamoDB and CloudWatch Logs would delete, for as long as the program runs.
+async fn sweep(aws: Aws, log_retention: Duration) {
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
+        match aws.logs.delete_older(log_retention) {
+            Ok(deleted) => tracing::debug!(deleted, "old log streams deleted"),
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "old log streams were not deleted"),
+        }
         match aws.dynamodb.sweep() {
             Ok(deleted) => tracing::debug!(deleted, "expired items deleted"),
             Err(error) => tracing::warn!(%error, "expired items were not deleted"),

@@ -54,6 +54,7 @@ impl Drop for Shim {
         for task in self.background.iter().chain(&self.serving.servers) {
             task.abort();
         }
+        self.aws.logs.stop_moving();
         if let runner::Kind::Process(_) = self.runner
             && self.aws.ecs.running() > 0
         {

@@ -90,8 +90,9 @@ impl LogGroup {
         let bad_token = || invalid("The specified nextToken is invalid.");
         let no_stream = || not_found("The specified log stream does not exist.");
         // AWS checks all names that it is given at first.
-        if !request.log_stream_names.iter().all(|name| self.has_stream(name)) {
-            return Err(no_stream());
+        for name in &request.log_stream_names {
+            let found = self.length(name).map_err(|error| AwsError::internal(&error))?;
+            found.ok_or_else(no_stream)?;
         }
         let (mut at, mut offset) = match request.next_token.as_deref() {
             None if shown.begins_empty => {

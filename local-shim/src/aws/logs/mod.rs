@@ -1,16 +1,21 @@
-//! Emulates CloudWatch Logs: groups of streams of lines.
+//! Emulates CloudWatch Logs: groups of streams of lines. A stream that gets lines is a file; one that has ended is in a database with
+//! all others that have.
 
+mod ended;
 mod filter;
+mod mover;
 pub mod positions;
 mod stream;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    io::ErrorKind,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -18,7 +23,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::filter::Shown;
 use self::{
+    ended::Ended,
     filter::FilterLogEvents,
+    mover::Mover,
     positions::Positions,
     stream::{Last, Stream},
 };
@@ -49,7 +56,11 @@ struct NewEvent<'a> {
 }
 
 #[derive(Clone)]
-pub struct CloudWatchLogs(Arc<BTreeMap<String, LogGroup>>);
+pub struct CloudWatchLogs {
+    groups: Arc<BTreeMap<String, LogGroup>>,
+    /// Absent where streams are in memory.
+    ended: Option<(Arc<Ended>, Arc<Mover>)>,
+}
 
 /// A log group. Its streams belong to the containers of tasks, or to the instances of a function.
 #[derive(Clone)]
@@ -57,8 +68,9 @@ pub struct LogGroup(Arc<Inner>);
 
 struct Inner {
     name: String,
-    /// The folder with a file for each stream. Without it, streams are in memory.
+    /// The folder with a file for each stream that gets lines. Without it, streams are in memory.
     directory: Option<PathBuf>,
+    ended: Option<(Arc<Ended>, Arc<Mover>)>,
     streams: Mutex<HashMap<String, Arc<Stream>>>,
     /// The next event id. It begins with the time in microseconds, so that ids ascend over restarts of the program.
     next: Arc<AtomicU64>,
@@ -74,6 +86,8 @@ impl CloudWatchLogs {
     pub fn open<'a>(directory: Option<PathBuf>, groups: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let start = u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or_default();
         let next = Arc::new(AtomicU64::new(start));
+        let open = |directory| -> Result<_> { Ok((Arc::new(Ended::open(directory)?), Arc::new(Mover::new()))) };
+        let ended = directory.as_deref().map(open).transpose()?;
         let groups = groups.into_iter().map(|name| {
             let directory =
                 directory.as_ref().map(|directory| directory.join(name.trim_matches('/').replace('/', "_")));
@@ -84,17 +98,43 @@ impl CloudWatchLogs {
             let group = LogGroup(Arc::new(Inner {
                 name: name.to_owned(),
                 directory,
+                ended: ended.clone(),
                 streams: Mutex::default(),
                 next: next.clone(),
                 subscription: OnceLock::new(),
             }));
             Ok((name.to_owned(), group))
         });
-        Ok(Self(Arc::new(groups.collect::<Result<_>>()?)))
+        Ok(Self { groups: Arc::new(groups.collect::<Result<_>>()?), ended })
+    }
+
+    /// Moves streams from now on that have ended to where they take less room.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub(crate) fn move_ended(&self) -> Result<()> {
+        let groups = self.groups.values().cloned().collect();
+        self.ended.as_ref().map_or(Ok(()), |(_, mover)| mover.start(groups))
+    }
+
+    /// Stops to move streams, so that another run of the program can use the folder.
+    pub(crate) fn stop_moving(&self) {
+        if let Some((_, mover)) = &self.ended {
+            mover.stop();
+        }
+    }
+
+    /// Deletes the streams that have ended and whose last line is older than this. Returns how many there were.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    pub(crate) fn delete_older(&self, kept: Duration) -> Result<usize> {
+        let before = jiff::Timestamp::now().as_millisecond() - i64::try_from(kept.as_millis())?;
+        self.ended.as_ref().map_or(Ok(0), |(ended, _)| ended.delete_before(before))
     }
 
     pub fn group(&self, name: &str) -> Option<&LogGroup> {
-        self.0.get(name)
+        self.groups.get(name)
     }
 
     /// Answers one call.
@@ -123,8 +163,8 @@ impl LogGroup {
     /// lines which it has not handled. `unfinished` names streams of that run whose positions may not have been written.
     pub(crate) fn subscribe(&self, positions: Arc<Positions>, unfinished: &[String]) {
         for stream in positions.names().iter().chain(unfinished) {
-            match self.stream(stream) {
-                Ok(Some(found)) => positions.resume(stream, found.lock().length()),
+            match self.length(stream) {
+                Ok(Some(length)) => positions.resume(stream, length),
                 // The container did not start, or the stream was deleted.
                 Ok(None) => positions.forget(stream),
                 Err(error) => {
@@ -137,11 +177,19 @@ impl LogGroup {
         let _ = self.0.subscription.set(positions);
     }
 
-    /// Creates a stream, as the log driver does when its container starts.
+    /// Creates a stream, as the log driver does when its container starts. One that an earlier run of the program has left goes on.
     ///
     /// # Errors
     /// The file of the stream cannot be made.
     pub fn create_stream(&self, name: &str) -> Result<()> {
+        let mut writer = None;
+        if let (Some(path), Some((ended, _))) = (self.path(name), &self.0.ended)
+            // A new stream waits for nobody. One that is moved meanwhile is found, because its file is deleted last.
+            && (path.exists() || ended.length(self.name(), name)?.is_some())
+        {
+            // No stream is moved until this one is open.
+            writer.insert(ended.writer()).restore(ended, self.name(), name, &path)?;
+        }
         let mut streams = self.streams();
         if streams.contains_key(name) {
             return Ok(());
@@ -215,22 +263,45 @@ impl LogGroup {
     /// # Errors
     /// The stream's file cannot be read.
     pub(crate) fn read(&self, name: &str, offset: u64, at_most: usize) -> Result<Option<Vec<u8>>> {
-        self.stream(name)?.map(|stream| stream.read(offset, at_most)).transpose()
+        self.find(name, |stream| stream.read(offset, at_most), |ended| ended.read(self.name(), name, offset, at_most))
     }
 
-    /// The stream with this name. One that has ended is opened for the time of the caller's read.
+    /// The number of bytes of a stream.
+    fn length(&self, name: &str) -> Result<Option<u64>> {
+        self.find(name, |stream| Ok(stream.lock().length()), |ended| ended.length(self.name(), name))
+    }
+
+    /// Looks for a stream among the files and then among those that are moved. What is moved between the two looks is found by the
+    /// second, and what becomes a file again by another try.
+    fn find<T>(
+        &self,
+        name: &str,
+        file: impl Fn(&Stream) -> Result<T>,
+        moved: impl Fn(&Ended) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        for _ in 0..2 {
+            if let Some(stream) = self.stream(name)? {
+                return file(&stream).map(Some);
+            }
+            let Some((ended, _)) = &self.0.ended else { break };
+            if let Some(found) = moved(ended)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The stream with this name, unless it is moved. One that has ended is opened for the time of the caller's read.
     fn stream(&self, name: &str) -> Result<Option<Arc<Stream>>> {
         if let Some(stream) = self.streams().get(name) {
             return Ok(Some(stream.clone()));
         }
-        match self.path(name).filter(|path| path.exists()) {
-            Some(path) => Ok(Some(Arc::new(Stream::read_only(&path)?))),
-            None => Ok(None),
+        let Some(path) = self.path(name) else { return Ok(None) };
+        match Stream::read_only(&path) {
+            Ok(stream) => Ok(Some(Arc::new(stream))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
         }
-    }
-
-    fn has_stream(&self, name: &str) -> bool {
-        self.streams().contains_key(name) || self.path(name).is_some_and(|path| path.exists())
     }
 
     /// Ends a stream and closes its file. A later read opens it for the time of the read.
@@ -241,6 +312,24 @@ impl LogGroup {
         if let Some(positions) = self.0.subscription.get() {
             positions.ended(name);
         }
+        if let Some((_, mover)) = &self.0.ended {
+            mover.ended(&self.0, name);
+        }
+    }
+
+    /// Moves a stream that has ended and whose lines are handled to where it takes less room. Returns false if it must wait.
+    fn move_ended(&self, name: &str, stops: &AtomicBool) -> Result<bool> {
+        let (Some(path), Some((ended, _))) = (self.path(name), &self.0.ended) else { return Ok(true) };
+        let is_open = || self.streams().contains_key(name);
+        if is_open() {
+            // It comes again when it ends.
+            return Ok(true);
+        }
+        if self.0.subscription.get().is_some_and(|positions| positions.follows(name)) {
+            return Ok(false);
+        }
+        let has_gone = ended.keep(self.name(), name, &path, || !stops.load(Ordering::Relaxed) && !is_open())?;
+        Ok(has_gone || is_open())
     }
 
     fn path(&self, name: &str) -> Option<PathBuf> {
@@ -251,14 +340,23 @@ impl LogGroup {
     /// The names of all streams, from this run of the program and earlier ones, sorted.
     fn stream_names(&self) -> Result<Vec<String>> {
         let mut names: Vec<String> = self.streams().keys().cloned().collect();
-        if let Some(directory) = &self.0.directory {
-            for entry in std::fs::read_dir(directory)? {
-                let name = entry?.file_name().to_string_lossy().into_owned();
-                names.extend(name.strip_suffix(FILE_SUFFIX).map(|name| name.replace(SLASH, "/")));
-            }
+        names.extend(self.files()?);
+        if let Some((ended, _)) = &self.0.ended {
+            names.extend(ended.names(self.name())?);
         }
         names.sort();
         names.dedup();
+        Ok(names)
+    }
+
+    /// The names of the streams that have a file.
+    fn files(&self) -> Result<Vec<String>> {
+        let Some(directory) = &self.0.directory else { return Ok(Vec::new()) };
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(directory)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            names.extend(name.strip_suffix(FILE_SUFFIX).map(|name| name.replace(SLASH, "/")));
+        }
         Ok(names)
     }
 
@@ -269,9 +367,15 @@ impl LogGroup {
     pub fn keep_last(&self, count: usize) -> Result<()> {
         let names = self.stream_names()?;
         for name in &names[..names.len().saturating_sub(count)] {
+            // None of them is moved meanwhile.
+            let mut writer = self.0.ended.as_ref().map(|(ended, _)| ended.writer());
             self.streams().remove(name);
-            if let Some(path) = self.path(name) {
-                std::fs::remove_file(path)?;
+            match self.path(name).map(std::fs::remove_file) {
+                Some(Err(error)) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+            if let Some(writer) = &mut writer {
+                writer.delete(self.name(), name)?;
             }
         }
         Ok(())
@@ -292,34 +396,4 @@ fn not_found(message: &str) -> AwsError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clock_that_is_set_back_by_an_hour_changes_neither_the_order_of_lines_nor_of_their_ids() {
-        const HOUR: i64 = 3_600_000;
-        let directory = tempfile::tempdir().unwrap();
-        let name = "task/runner/1";
-        let open = || {
-            let logs = CloudWatchLogs::open(Some(directory.path().to_owned()), ["group"]).unwrap();
-            logs.group("group").unwrap().create_stream(name).unwrap();
-            logs
-        };
-        let line = |at: i64, text: &str| (at, text.to_owned());
-        open().group("group").unwrap().write(name, &[line(5 * HOUR, "1"), line(4 * HOUR, "2")]).unwrap();
-        // The program is started again after the clock was set back once more.
-        let logs = open();
-        logs.group("group").unwrap().write(name, &[line(3 * HOUR, "3"), line(6 * HOUR, "4")]).unwrap();
-        let followed = logs.group("group").unwrap().read(name, 0, 10_000).unwrap().unwrap();
-        let followed: Vec<Event> = events_of(&followed).filter_map(|(event, _)| event).collect();
-        let body = br#"{"logGroupName": "group"}"#;
-        let shown = logs.call("FilterLogEvents", body, Shown::ALL).unwrap();
-        let shown: serde_json::Value = serde_json::from_slice(&shown).unwrap();
-        let shown: Vec<&str> =
-            shown["events"].as_array().unwrap().iter().filter_map(|event| event["message"].as_str()).collect();
-        assert_eq!(shown, ["1", "2", "3", "4"]);
-        assert!(followed.iter().map(|event| event.message.as_str()).eq(shown));
-        assert!(followed.is_sorted_by_key(|event| event.timestamp));
-        assert!(followed.is_sorted_by(|one, next| one.event_id < next.event_id));
-    }
-}
+mod tests;

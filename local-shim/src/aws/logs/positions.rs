@@ -159,6 +159,12 @@ impl Positions {
         }
     }
 
+    /// Tells whether a stream has lines, or may get some, that are not handled yet.
+    pub(super) fn follows(&self, stream: &str) -> bool {
+        let state = self.lock();
+        state.streams.contains_key(stream) || state.earlier.contains_key(stream)
+    }
+
     /// Notes that the lines between two offsets are being handed over.
     pub(crate) fn taken(&self, stream: &str, from: u64, to: u64) {
         self.change(stream, |followed| {

@@ -1,4 +1,4 @@
-//! Keeps the lines of one log stream: in a file, or in memory.
+//! Keeps the lines of one log stream while it gets more: in a file, or in memory.
 
 use std::{
     fs::File,
@@ -56,7 +56,7 @@ impl Stream {
     }
 
     /// Opens a file to read it.
-    pub(super) fn read_only(path: &Path) -> Result<Self> {
+    pub(super) fn read_only(path: &Path) -> std::io::Result<Self> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
         let content = Content::File { file: Arc::new(file), length };
@@ -74,11 +74,7 @@ impl Stream {
             Content::File { file, length } => (file.clone(), *length),
             Content::Memory(bytes) => {
                 let rest = bytes.get(usize::try_from(offset)?..).unwrap_or_default();
-                let length = match memchr::memrchr(b'\n', &rest[..rest.len().min(at_most)]) {
-                    Some(at) => at + 1,
-                    None => memchr::memchr(b'\n', rest).map_or(0, |at| at + 1),
-                };
-                return Ok(rest[..length].to_vec());
+                return Ok(whole_lines(rest, at_most).to_vec());
             }
         };
         let mut size = at_most as u64;
@@ -129,8 +125,17 @@ impl Written {
     }
 }
 
+/// The beginning of these lines: about so many bytes, in whole lines, and at least one line if there is one.
+pub(super) fn whole_lines(lines: &[u8], at_most: usize) -> &[u8] {
+    let length = match memchr::memrchr(b'\n', &lines[..lines.len().min(at_most)]) {
+        Some(at) => at + 1,
+        None => memchr::memchr(b'\n', lines).map_or(0, |at| at + 1),
+    };
+    &lines[..length]
+}
+
 /// Where the last whole line of a file ends, and the place of that line.
-fn end_of(file: &File, length: u64) -> Result<(u64, Last)> {
+pub(super) fn end_of(file: &File, length: u64) -> Result<(u64, Last)> {
     let mut size = TAIL;
     loop {
         let from = length.saturating_sub(size);

@@ -4,6 +4,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
@@ -44,9 +45,16 @@ async fn a_folder_of_an_earlier_program_opens_with_all_that_it_holds() {
         let run = json!({"command": "echo \"now $API_TOKEN\"", "image": "alpine:3.22", "secrets": ["api-token"]});
         let (id, _) = caller.run_to_end(run).await;
         assert!(caller.log(&id).await.contains(&"now kept-from-before".to_owned()), "{start}");
+        // Streams that have ended are no files any more.
+        let tasks = data.join("logs/runvoy_runvoy-local_tasks");
+        let deadline = Instant::now() + Duration::from_mins(2);
+        while std::fs::read_dir(&tasks).unwrap().count() > 0 {
+            assert!(Instant::now() < deadline, "{start}: streams that have ended are still files");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         program.signal("-INT");
         assert_eq!(program.wait().0, Some(0));
-        assert!(data.join("version").exists(), "{start}");
+        assert_eq!(std::fs::read_to_string(data.join("version")).unwrap().trim(), "2", "{start}");
     }
 }
 

@@ -110,6 +110,13 @@ async fn chatty_runs_and_a_burst_of_runs_are_kept_whole_without_viewers() {
     let system = patient(settings).await;
     runs_are_whole(&system, 150, "seq 200", 200).await;
     runs_are_whole(&system, 500, "seq 3", 3).await;
+    // 650 runs are no 650 files.
+    let streams = directory.path().join("logs/runvoy_runvoy-local_tasks");
+    let deadline = Instant::now() + LONG;
+    while std::fs::read_dir(&streams).unwrap().count() > 0 {
+        assert!(Instant::now() < deadline, "streams that have ended are still files");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     system.shim.shut_down().await;
 }
 
