@@ -57,6 +57,9 @@ export function seconds(text) {
   return (hours ?? 0) * 3600 + (minutes ?? 0) * 60 + (rest ?? 0);
 }
 
+/** The whole number that a field has; undefined when it is empty, NaN when it has anything else. @param {string} text */
+export const whole = (text) => (text.trim() === "" ? undefined : /^\d+$/.test(text.trim()) ? Number(text) : NaN);
+
 /** A word that a POSIX shell reads as exactly this text. @param {string} text */
 export const quote = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
 

@@ -594,6 +594,21 @@ def test_the_log_and_the_places_have_room_in_a_small_window(visit, system, width
     expect(places).to_have_count(0)
 
 
+def test_a_number_that_is_none_is_refused_at_its_field(visit):
+    page = visit().sign_in("/run")
+    page.get_by_label("Command", exact=True).fill("echo hello")
+    page.get_by_text("Size", exact=True).click()
+    page.get_by_label("Memory").fill("2 GB")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_text("Enter a whole number.")).to_be_visible()
+    expect(page.get_by_label("Memory")).to_be_focused()
+    # The server says which sizes there are, at the field.
+    page.get_by_label("Memory").fill("999")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_label("Memory")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("h1")).to_have_text("Run a command")
+
+
 def test_lists_are_paged_and_searched_and_their_forms_come_first(visit, system):
     for number in range(60):
         system.api("POST", "/secrets", {"name": f"many-{number:03}", "key_name": f"MANY_{number}", "value": "x"})
@@ -608,6 +623,9 @@ def test_lists_are_paged_and_searched_and_their_forms_come_first(visit, system):
     page.get_by_label("Search secrets").fill("no-such-secret")
     expect(rows).to_have_count(0)
     expect(page.get_by_text("None of the secrets has this name.")).to_be_visible()
+    # In a window in which a page of the list leaves room, the next one is read too.
+    tall = visit(viewport={"width": 1280, "height": 4000}).sign_in("/secrets")
+    expect(tall.get_by_role("row").filter(has_text="many-")).to_have_count(60)
     # The form of a run offers some, and finds the others.
     page.goto("/run")
     expect(page.locator(".choices input")).to_have_count(12)

@@ -26,6 +26,7 @@ function listPage(context) {
   const list = pagedList(/** @type {Parameters<typeof pagedList<Image>>[0]} */ ({
     context, label: "Images", path: "/images", field: "images", heads: HEADS, row: imageRow, text: ({ image_id, image }) => `${image_id} ${image}`,
     empty: "No image is registered yet. Register the first one: it becomes the default.",
+    seen: (first) => form?.suggest(first),
   }));
 
   /** @param {Image} image */
@@ -68,22 +69,24 @@ function listPage(context) {
     }
   }
 
+  const form = may("images:register") ? registration(async (image) => {
+    const { image: name } = await api.post("/images/register", image);
+    toast(`${name} is registered`);
+    await list.load();
+  }) : undefined;
+
   return {
     title: "Images",
     body: element("div", {},
       element("h1", {}, "Images"),
-      may("images:register") && registration(context, async (image) => {
-        const { image: name } = await api.post("/images/register", image);
-        toast(`${name} is registered`);
-        await list.load();
-      }),
+      form?.element,
       list.element),
     shown: list.shown,
   };
 }
 
-/** @param {import("../main.js").Context} context @param {(image: Record<string, unknown>) => Promise<void>} register */
-function registration({ api, left }, register) {
+/** @param {(image: Record<string, unknown>) => Promise<void>} register */
+function registration(register) {
   const name = field("Image", input({ placeholder: "ubuntu:24.04" }), "As docker pull takes it.");
   const cpu = field("CPU", select(FARGATE_SIZES.map((size) => [String(size.cpu), `${size.cpu / 1024} vCPU`]), String(DEFAULT_CPU)));
   const memory = field("Memory", select([], ""));
@@ -94,11 +97,11 @@ function registration({ api, left }, register) {
   const groups = field("Security groups", input({ placeholder: "the stack's" }), "Of those that the stack allows, separated by commas.");
   const isDefault = input({ type: "checkbox" });
   let preset = "Linux/ARM64";
-  // Images of the system that is used run on the machines that it has.
-  api.get("/images?limit=50", left).then(({ images }) => {
-    const usual = /** @type {Image[]} */ (images).find((one) => one.is_default);
+  /** Images of the system that is used run on the machines that it has. @param {Image[]} images the oldest ones */
+  const suggest = (images) => {
+    const usual = images.find((one) => one.is_default) ?? images[0];
     if (usual && name.control.value === "") platform.control.value = preset = usual.runtime_platform;
-  }, () => {});
+  };
   const fillMemory = () => {
     const sizes = FARGATE_SIZES.find((size) => String(size.cpu) === cpu.control.value)?.memory ?? [DEFAULT_MEMORY];
     fill(memory.control, ...sizes.map((size) => element("option", { value: size, selected: size === DEFAULT_MEMORY }, `${size} MiB`)));
@@ -126,5 +129,5 @@ function registration({ api, left }, register) {
       fillMemory();
     },
   });
-  return element("details", { class: "narrow creation", open: true }, element("summary", {}, element("h2", {}, "Register an image")), made);
+  return { element: element("details", { class: "narrow creation", open: true }, element("summary", {}, element("h2", {}, "Register an image")), made), suggest };
 }

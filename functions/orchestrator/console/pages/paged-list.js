@@ -5,6 +5,8 @@ import { input } from "../ui/form.js";
 import { nameCells, table } from "../ui/table.js";
 
 const PAGE = 50;
+/** Pixels below the window in which the end of the list counts as in view. */
+const AHEAD = 400;
 /** Time after the last key before the server is asked, in milliseconds. */
 const TYPING = 250;
 
@@ -18,9 +20,10 @@ const TYPING = 250;
  * @param {string[]} parts.heads
  * @param {(one: T) => HTMLTableRowElement} parts.row
  * @param {string} parts.empty what is said when there is nothing
+ * @param {(first: T[]) => void} [parts.seen] told of the first items of the list, without a search
  * @param {(one: T) => string} parts.text by which a list is searched that the server has answered whole
  */
-export function pagedList({ context: { api, left, load: loaded }, label, path, field, heads, row, empty, text }) {
+export function pagedList({ context: { api, left, load: loaded }, label, path, field, heads, row, empty, text, seen }) {
   const search = input({ type: "search", placeholder: `Search ${label.toLowerCase()}`, "aria-label": `Search ${label.toLowerCase()}` });
   const list = table(label, heads);
   const note = element("p", { class: "note", role: "status" }, "Loading…");
@@ -41,6 +44,7 @@ export function pagedList({ context: { api, left, load: loaded }, label, path, f
     next = `${path}?${parameters}`;
     waiting = [];
     await more(true);
+    await readOn();
   }
 
   /** @param {boolean} [isFirst] */
@@ -54,6 +58,7 @@ export function pagedList({ context: { api, left, load: loaded }, label, path, f
         const words = search.value.trim().toLowerCase();
         waiting = data[field].filter((/** @type {T} */ one) => text(one).toLowerCase().includes(words));
         next = following;
+        if (isFirst && words === "") seen?.(data[field]);
       } finally {
         if (mine === generation) isLoading = false;
       }
@@ -64,14 +69,21 @@ export function pagedList({ context: { api, left, load: loaded }, label, path, f
     note.textContent = list.body.rows.length > 0 ? "" : search.value.trim() ? `None of the ${label.toLowerCase()} has this name.` : empty;
   }
 
+  const hasMore = () => !isLoading && (waiting.length > 0 || next !== undefined) && list.body.rows.length > 0;
+
+  /** Reads on while the end of the list is in view, or nearly. */
+  async function readOn() {
+    while (hasMore() && !left.aborted && end.getBoundingClientRect().top < innerHeight + AHEAD) await more();
+  }
+
   const report = (/** @type {string} */ said) => (note.textContent = said);
   search.addEventListener("input", () => {
     clearTimeout(typing);
     typing = setTimeout(() => loaded(begin, report), TYPING);
   });
   const sentinel = new IntersectionObserver((entries) => {
-    if (entries.some((entry) => entry.isIntersecting) && !isLoading && (waiting.length > 0 || next !== undefined) && list.body.rows.length > 0) loaded(() => more(), report);
-  }, { rootMargin: "400px" });
+    if (entries.some((entry) => entry.isIntersecting) && hasMore()) loaded(readOn, report);
+  }, { rootMargin: `${AHEAD}px` });
   left.addEventListener("abort", () => (sentinel.disconnect(), clearTimeout(typing)));
 
   return {

@@ -1,7 +1,7 @@
 /** Shows the form of a run, with a draft that outlives the page, or filled with an execution that ran before. */
 
 import { describe } from "../api.js";
-import { aboutSize, seconds } from "../format.js";
+import { aboutSize, seconds, whole } from "../format.js";
 import { MAX_OVERRIDES_CHARACTERS as MAX_OVERRIDES } from "../limits.js";
 import { keepDraft, keptDraft } from "../session.js";
 import { element, fill } from "../ui/dom.js";
@@ -66,12 +66,12 @@ export function runPage({ api, address, may, go, left }) {
       env: Object.keys(env).length > 0 ? env : undefined,
       secrets: checked.length > 0 ? checked : undefined,
       timeout: timeout.control.value.trim() === "" ? undefined : seconds(timeout.control.value.trim()),
-      cpu: Number(cpu.control.value) || undefined,
-      memory: Number(memory.control.value) || undefined,
-      disk: Number(disk.control.value) || undefined,
+      cpu: whole(cpu.control.value),
+      memory: whole(memory.control.value),
+      disk: whole(disk.control.value),
       spot: spot.control.checked || undefined,
       lock: names.length > 0 ? names : undefined,
-      slots: Number(slots.control.value) || undefined,
+      slots: whole(slots.control.value),
       on_conflict: queue.control.checked ? "queue" : undefined,
       after: ids.length > 0 ? ids : undefined,
       if: ids.length > 0 && anyEnd.control.checked ? "ended" : undefined,
@@ -113,6 +113,7 @@ export function runPage({ api, address, may, go, left }) {
     if (run.command.trim() === "") return refuse(command, "Enter a command.");
     if (timeout.control.value.trim() !== "" && run.timeout === undefined) return refuse(timeout, "This is not a duration. Write 600, 10m or 1h30m.");
     if (deadline.control.value.trim() !== "" && run.deadline === undefined) return refuse(deadline, "This is not a duration. Write 600, 10m or 1h30m.");
+    for (const one of [cpu, memory, disk, slots]) if (Number.isNaN(whole(one.control.value))) return refuse(one, "Enter a whole number.");
     const problem = variables.problem();
     if (problem) return refuse(env, problem);
     const execution = await sendRun(api, run);
