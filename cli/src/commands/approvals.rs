@@ -1,6 +1,6 @@
 //! `runvoy approve` and `runvoy deny`: shows what exactly would run, and decides.
 
-use runvoy_api_types::{Decide, Execution, ExecutionInFull, Status, time::rfc3339};
+use runvoy_api_types::{Decide, Decision, Execution, ExecutionInFull, Status, time::rfc3339};
 
 use super::{Context, ids};
 use crate::{
@@ -54,11 +54,23 @@ async fn show_request(context: &Context, id: &str) -> Result<()> {
     }
     if let Some(approval) = &execution.approval {
         for decision in &approval.given {
-            say!("approved by {}", cell(&decision.by));
+            say!("approved by {}", in_words(decision));
         }
         say!("needs {} in all, until {}", approval.count, rfc3339(approval.expires_at));
     }
     Ok(())
+}
+
+/// Characters of a comment that are shown.
+const COMMENT_WIDTH: usize = 400;
+
+/// Who has approved an execution, and what they have said, on one line.
+pub(super) fn in_words(decision: &Decision) -> String {
+    let comment = decision.comment.as_deref().unwrap_or_default();
+    match output::short(&cell(comment), COMMENT_WIDTH) {
+        comment if comment.is_empty() => cell(&decision.by),
+        comment => format!("{}: {comment}", cell(&decision.by)),
+    }
 }
 
 async fn waiting(context: &Context) -> Result<()> {

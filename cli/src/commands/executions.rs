@@ -7,7 +7,7 @@ use runvoy_api_types::{Asked, AskedAgain, ExecutionInFull, ExecutionStatus, Timi
 use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::{Context, ids, list};
+use super::{Context, approvals, ids, list};
 use crate::{
     api::{Repeat, RequestError, WithStatus, segment},
     arguments::{Kill, Status, Which},
@@ -171,10 +171,10 @@ fn fields_of(shown: &WithStatus<ExecutionInFull>) -> Fields {
     fields.add("queue", or_dash(*queue_position));
     fields.add("waits for", or_dash(execution.waits_for.as_ref()));
     if let Some(approval) = &execution.approval {
-        let given: Vec<_> = approval.given.iter().map(|decision| &decision.by).collect();
+        let given: Vec<String> = approval.given.iter().map(approvals::in_words).collect();
         fields
             .add("approvals", format!("{} of {}, until {}", given.len(), approval.count, rfc3339(approval.expires_at)));
-        fields.add("approved by", names(&given));
+        fields.add("approved by", given.join("\n"));
     }
     fields.add("attempt", or_dash(execution.attempt));
     fields.add("cost in USD", or_dash(execution.cost_estimate_usd));

@@ -245,6 +245,7 @@ fn a_run_that_waits_is_shown_and_approved_or_denied() {
     let said = text(&approved.stderr);
     assert!(said.contains("dev@example.com") && said.contains("SERVICE=web") && said.contains("echo"), "{said}");
     assert!(text(&approved.stdout).contains("Approved"));
+    assert!(system.prints(&["describe", &id]).contains("approved by  admin@runvoy.local: ticket 7"));
     assert!(system.prints(&["logs", "-f", &id]).contains("web in eu"));
     assert!(!system.run(&["approve", &id]).status.success());
 }

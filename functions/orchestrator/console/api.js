@@ -153,7 +153,7 @@ export class Api {
   /** @param {Response} response */
   async #read(response) {
     const data = await parse(response);
-    if (response.ok) return { data, next: nextPage(response), status: response.status };
+    if (response.ok) return { data, next: nextPage(response), searchedSince: response.headers.get("x-searched-since") ?? undefined, status: response.status };
     const error = new ApiError(response.status, data ?? {});
     if (response.status === 401) this.onRefused?.(error);
     throw error;
@@ -166,7 +166,7 @@ export class Api {
 
   /**
    * @param {string} path @param {AbortSignal} [signal] @param {{timeout?: number, repeatable?: boolean}} [options]
-   * @returns {Promise<{data: any, next: string | undefined}>}
+   * @returns {Promise<{data: any, next: string | undefined, searchedSince: string | undefined}>}
    */
   page(path, signal, options) {
     return this.send("GET", path, undefined, { ...options, signal });

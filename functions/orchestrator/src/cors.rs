@@ -29,6 +29,11 @@ pub(crate) fn layer(app: &App) -> CorsLayer {
             HeaderName::from_static(headers::IDEMPOTENCY_KEY),
             header::IF_MATCH,
         ])
-        .expose_headers([header::LINK, header::ETAG, HeaderName::from_static(headers::REQUEST_ID)])
+        .expose_headers([
+            header::LINK,
+            header::ETAG,
+            HeaderName::from_static(headers::REQUEST_ID),
+            HeaderName::from_static(headers::SEARCHED_SINCE),
+        ])
         .max_age(PREFLIGHT_AGE)
 }

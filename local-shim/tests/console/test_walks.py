@@ -110,6 +110,31 @@ def test_more_executions_than_a_page_are_shown_as_one_scrolls(visit, system):
     expect(rows).to_have_count(60)
 
 
+def test_a_search_says_how_far_it_went_and_goes_on_when_asked(visit):
+    page = visit().sign_in()
+    asked = set()
+
+    def nothing(route):
+        """Pages of a long history in which nothing is found."""
+        number = int((re.search("cursor=page-([0-9]+)", route.request.url) or [0, 0])[1])
+        asked.add(number)
+        older = {"Link": f'</api/v1/executions?cursor=page-{number + 1}&q=rare>; rel="next"', "X-Searched-Since": f"2026-01-{30 - number:02}T12:00:00Z"}
+        route.fulfill(json=[], headers=older if number < 6 else {})
+
+    page.route(re.compile("/api/v1/executions\\?.*q=rare"), nothing)
+    page.get_by_label("Filter by text").fill("rare")
+    end = page.locator(".list-end")
+    expect(end).to_contain_text("Searched back to Jan 26, 2026")
+    assert asked == set(range(5))
+    end.get_by_role("button", name="Go on").click()
+    expect(page.get_by_text("No execution matches the filter.")).to_be_visible()
+    assert asked == set(range(7))
+    # What the list asks for again and again begins no new search.
+    for _ in range(2):
+        page.wait_for_event("response", lambda response: "q=rare" in response.url and "cursor" not in response.url)
+    expect(page.get_by_text("No execution matches the filter.")).to_be_visible()
+
+
 def test_what_the_server_refuses_is_shown_at_its_field(visit):
     page = visit().sign_in("/run")
     run = page.get_by_role("button", name="Run", exact=True)

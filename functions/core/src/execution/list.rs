@@ -168,6 +168,11 @@ pub async fn page(app: &App, page: &ExecutionsPage) -> Result<(Vec<Execution>, O
     }
 }
 
+/// The start of the last execution that a page has looked at, where the next page begins. `None` for a cursor that another list has made.
+pub fn searched_since(next: &Cursor) -> Option<Timestamp> {
+    next.key().split_once('#').and_then(|(started_at, _)| started_at.parse().ok())
+}
+
 /// All executions that have not ended, by status, newest first. There are no more than tasks that the account may run, and runs that wait.
 pub(crate) async fn not_ended(app: &App) -> Result<Vec<ExecutionRecord>> {
     let not_ended: Vec<Status> = Status::VARIANTS.iter().copied().filter(|status| !status.is_terminal()).collect();

@@ -25,6 +25,8 @@ export class ExecutionList {
   #known = new Map();
   /** The page that comes next; `undefined` when all are there. @type {string | undefined} */
   next;
+  /** How far the pages have looked: a time. @type {string | undefined} */
+  searchedSince;
   #isBusy = false;
 
   /**
@@ -61,9 +63,9 @@ export class ExecutionList {
   /** Reads the next page. Returns its executions. @returns {Promise<Execution[]>} */
   async more() {
     if (this.next === undefined) return [];
-    const { data, next } = await this.api.page(this.next, this.ended);
+    const { data, next, searchedSince } = await this.api.page(this.next, this.ended);
     if (this.ended.aborted) return [];
-    this.next = next;
+    [this.next, this.searchedSince] = [next, searchedSince];
     for (const execution of data) this.#put(execution);
     return data;
   }
@@ -93,8 +95,8 @@ export class ExecutionList {
       if (this.ended.aborted) return undefined;
       fresh.push(...data);
       path = next;
-      // An empty list has nothing to join with: its first page is all that is shown.
-      if (before.size === 0) this.next = path;
+      // An empty list has nothing to join with: its first page is all that is shown. A search that has found nothing stays where it is.
+      if (before.size === 0 && data.length > 0) this.next = path;
       if (before.size === 0 || data.some((/** @type {Execution} */ one) => before.has(one.execution_id))) break;
     }
     for (const execution of fresh.reverse()) this.#put(execution);

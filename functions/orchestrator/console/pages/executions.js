@@ -131,7 +131,7 @@ export function executionsPage(context) {
       isLoading = false;
       say();
       if (list.next === undefined) return;
-      if (emptyPages >= EMPTY_PAGES) return searchOn(found.at(-1));
+      if (emptyPages >= EMPTY_PAGES) return searchOn();
       // Rows that the filter hides leave the end in view.
       if (end.getBoundingClientRect().top < innerHeight + 400) more();
     } catch (error) {
@@ -141,10 +141,10 @@ export function executionsPage(context) {
     }
   }
 
-  /** Asks before the whole history is read. @param {Execution | undefined} last */
-  function searchOn(last) {
+  /** Asks before the whole history is read. */
+  function searchOn() {
     const go = element("button", { type: "button", onclick: () => ((emptyPages = 0), more()) }, "Go on");
-    fill(end, last ? `Searched back to ${local(last.started_at)}. ` : "Nothing is found yet. ", go);
+    fill(end, list.searchedSince ? `Searched back to ${local(list.searchedSince)}. ` : "Nothing is found yet. ", go);
     isLoading = true;
     go.addEventListener("click", () => (isLoading = false), { capture: true });
   }

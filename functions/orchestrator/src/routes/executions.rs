@@ -3,11 +3,13 @@
 use axum::{
     Json,
     extract::State,
-    http::StatusCode,
+    http::{HeaderName, StatusCode},
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
-use runvoy_api_types::{Approval, ExecutionInFull, ExecutionStatus, Killed, Problem, limits::DEFAULT_PAGE_SIZE};
+use runvoy_api_types::{
+    Approval, ExecutionInFull, ExecutionStatus, Killed, Problem, headers, limits::DEFAULT_PAGE_SIZE, time::rfc3339,
+};
 use runvoy_core::{
     App, Email, Error, approval,
     auth::{Action, Resource, policy},
@@ -149,7 +151,7 @@ fn time_parameter(name: &'static str, text: Option<String>) -> Result<Option<Tim
 /// executions there are. With a filter, a page ends after a second of work, with nothing found too, and `Link` goes on from there.
 #[utoipa::path(get, path = "/executions", operation_id = "list_executions", tag = tags::EXECUTIONS, params(ListParameters),
     responses(
-        (status = 200, body = Vec<Execution>, description = "A page of executions", headers(("Link" = Option<String>, description = "The next page, if there is one"))),
+        (status = 200, body = Vec<Execution>, description = "A page of executions", headers(("Link" = Option<String>, description = "The next page, if there is one"), ("X-Searched-Since" = Option<String>, description = "Where the next page begins: the start of the last execution that this one has looked at"))),
         error::Malformed, error::Refused, error::Unavailable,
     ))]
 pub(super) async fn list(
@@ -201,7 +203,12 @@ pub(super) async fn list(
             let mut parameters = vec![("limit", Some(limit.as_str()))];
             parameters.extend(query.kept());
             let link = page::link("/executions", &parameters, &cursor);
-            (link, Json(executions)).into_response()
+            let searched = execution::list::searched_since(&cursor);
+            let name = HeaderName::from_static(headers::SEARCHED_SINCE);
+            match searched {
+                Some(since) => (link, [(name, rfc3339(since))], Json(executions)).into_response(),
+                None => (link, Json(executions)).into_response(),
+            }
         }
     })
 }

@@ -28,6 +28,10 @@ async fn pages_list_every_execution_once_newest_first() {
             }
         }
     };
+    // A page says how far it has looked.
+    let page = system.admin.get("/executions?limit=3").await;
+    assert_eq!(page.headers["x-searched-since"].to_str().unwrap(), page.json()[2]["started_at"].as_str().unwrap());
+    assert!(!system.admin.get("/executions?limit=7").await.headers.contains_key("x-searched-since"));
     assert_eq!(pages("/executions?limit=3").await, ids.chunks(3).map(<[_]>::to_vec).collect::<Vec<_>>());
     assert_eq!(pages("/executions?limit=7").await, [ids.clone()]);
     assert_eq!(pages("/executions?limit=0").await, [ids.clone()]);
