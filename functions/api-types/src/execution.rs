@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Approval, Email, ExecutionId, ImageId, RequestId, Status, time};
+use crate::{Approval, EarlierAttempt, Email, ExecutionId, ImageId, RequestId, Retry, Status, time};
 
 /// An execution as the API lists it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,9 +53,16 @@ pub struct Execution {
     /// not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_estimate_usd: Option<f64>,
-    /// The number of the present attempt, for an execution that waited before its task was started.
+    /// The number of the present attempt, for an execution that waited before its task was started, or that may have several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
+    /// The attempts before the present one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_attempts: Vec<EarlierAttempt>,
+    /// The time before which the next attempt does not begin, while it is `QUEUED` for that.
+    #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = "date-time"))]
+    pub next_attempt_at: Option<Timestamp>,
     /// The locks that it holds until it ends, or waits for.
     #[serde(rename = "lock", default, skip_serializing_if = "Vec::is_empty")]
     pub locks: Vec<String>,
@@ -205,6 +212,9 @@ pub struct Asked {
     /// Seconds after the request within which it has to end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<u64>,
+    /// How often it is attempted, and after which ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
     /// Where the request came from: `api`.
     #[serde(default = "api")]
     pub source: String,
@@ -268,6 +278,8 @@ pub struct AskedAgain {
     pub spot: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
 }
 
 impl Default for Asked {
@@ -287,6 +299,7 @@ impl Default for Asked {
             after: Vec::new(),
             run_if: None,
             deadline: None,
+            retry: None,
             source: api(),
             playbook_version: None,
         }

@@ -24,6 +24,7 @@ pub mod object;
 pub mod playbook;
 mod reconcile;
 mod request_id;
+mod retry;
 mod role;
 mod run;
 mod runtime_platform;
@@ -65,6 +66,7 @@ pub use reconcile::{
     SecretsStatus, Severity,
 };
 pub use request_id::RequestId;
+pub use retry::{EarlierAttempt, Retry, RetryOn};
 pub use role::Role;
 pub use run::{OneOrMore, Run, Started};
 pub use runtime_platform::RuntimePlatform;

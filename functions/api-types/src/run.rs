@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ExecutionId, ImageId, OnConflict, RunIf, Status};
+use crate::{ExecutionId, ImageId, OnConflict, Retry, RunIf, Status, object};
 
 /// A run that is asked for.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -78,6 +78,10 @@ pub struct Run {
     /// What becomes of the run if it cannot start at once. By default, it is refused. With `queue` it waits as `QUEUED`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
+    /// How often the run is attempted. Between two attempts it is `QUEUED` and keeps its locks. `timeout` is for each attempt, `deadline` for
+    /// all of them.
+    #[serde(default, deserialize_with = "object::optional", skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
 }
 
 /// One name, or a list of names.

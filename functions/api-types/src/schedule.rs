@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Email, ExecutionId, OnConflict, OneOrMore, RequestId, ScheduleName, Status, object, playbook::RequestedValue, time,
+    Email, ExecutionId, OnConflict, OneOrMore, RequestId, Retry, ScheduleName, Status, object,
+    playbook::RequestedValue, time,
 };
 
 /// A schedule as the API shows it. It has one of `cron`, `rate` and `at`.
@@ -120,6 +121,9 @@ pub struct ScheduledRun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(maximum = 2_592_000))]
     pub deadline: Option<u64>,
+    /// How often the run is attempted, and after which ends.
+    #[serde(default, deserialize_with = "object::optional", skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
 }
 
 /// The published playbook that a schedule runs, with the right of the schedule's user to run it.

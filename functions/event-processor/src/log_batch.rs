@@ -8,7 +8,7 @@ use flate2::read::GzDecoder;
 use jiff::Timestamp;
 use runvoy_core::{
     App, Error,
-    execution::{self, ExecutionId, LogStream, task},
+    execution::{self, ExecutionId, LogStream, TaskId, task},
     image::task_definition::{RUNNER, SIDECAR},
     logs::{LogEvent, completion, end_line, store},
     websocket::fan_out,
@@ -45,14 +45,7 @@ pub(crate) async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
     let stored = async {
         let id = task::execution_of(app, &task_id).await?;
         if container == RUNNER && end_line::may_have_end(&events) {
-            ending = end_line::mark_end(&mut events, execution::get(app, &id).await?.nonce.as_deref());
-        }
-        // The end is noted before its line is stored, so that whoever serves a viewer that line knows of the end.
-        if let Some(exit_code) = ending {
-            let line = events.iter().find(|event| event.exit_code.is_some());
-            let at =
-                line.and_then(|line| Timestamp::from_millisecond(line.timestamp).ok()).unwrap_or_else(|| app.now());
-            execution::note_ending(app, &id, &task_id, exit_code, at).await?;
+            ending = Box::pin(mark_end(app, &id, &task_id, &mut events)).await?;
         }
         let commit = if container == SIDECAR { checked_out(&events) } else { None };
         let appended = store::append(app, &id, events, false, Some(&owner)).await?;
@@ -93,6 +86,27 @@ pub(crate) async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
         fan_out::wake(app, &id).await?;
     }
     Ok(())
+}
+
+/// Marks the runner's last line as the end of the log, unless another attempt may follow, and notes that the command has ended. Returns its
+/// exit code.
+async fn mark_end(app: &App, id: &ExecutionId, task: &TaskId, events: &mut [LogEvent]) -> Result<Option<i32>, Error> {
+    let record = execution::get(app, id).await?;
+    let is_end = |exit_code| !record.may_be_followed(task, exit_code);
+    let Some(exit_code) = end_line::mark_end(events, record.nonce.as_deref(), is_end) else { return Ok(None) };
+    // The end is noted before its line is stored, so that whoever serves a viewer that line knows of the end.
+    let line = events.iter().find(|event| event.exit_code.is_some());
+    let at = line.and_then(|line| Timestamp::from_millisecond(line.timestamp).ok()).unwrap_or_else(|| app.now());
+    let is_noted = execution::note_ending(app, id, task, exit_code, at).await?;
+    if !is_noted
+        && record.execution.asked.retry.is_some()
+        && execution::get(app, id).await?.may_be_followed(task, exit_code)
+    {
+        // Another attempt has followed the task's end meanwhile.
+        events.iter_mut().for_each(|event| event.exit_code = None);
+        return Ok(None);
+    }
+    Ok(Some(exit_code))
 }
 
 /// Says how long the first line of an execution has taken since the request: see the metric `FirstLineTimes` of the template. A failure

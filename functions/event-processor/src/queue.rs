@@ -1,14 +1,16 @@
-//! Handles the queue of notifications: each message is sent, or handed back to the queue until it is time for the next try.
+//! Handles the queue of notifications: each message is sent, or handed back to the queue until it is time for the next try. Other messages
+//! begin the next attempts of executions.
 
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use runvoy_core::{
-    App,
+    App, Error,
     notification::{
         queue,
         send::{self, Handled},
     },
+    run::NextAttempt,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -49,7 +51,7 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError>
     let event: Event = serde_json::from_value(event).map_err(EventError::malformed("batch of messages"))?;
     let stay: Vec<Value> = stream::iter(event.records)
         .map(|record| async move {
-            let later = match send::handle(app, &record.body, record.attributes.receives.parse().unwrap_or(1)).await {
+            let later = match handle_one(app, &record).await {
                 Ok(Handled::Done) => return None,
                 Ok(Handled::Later(time)) => time,
                 Err(error) => {
@@ -67,4 +69,11 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError>
         .collect()
         .await;
     Ok(json!({"batchItemFailures": stay}))
+}
+
+async fn handle_one(app: &App, record: &Record) -> Result<Handled, Error> {
+    if let Some(next) = NextAttempt::parse(&record.body) {
+        return Ok(Box::pin(next.begin(app)).await?.map_or(Handled::Done, Handled::Later));
+    }
+    Box::pin(send::handle(app, &record.body, record.attributes.receives.parse().unwrap_or(1))).await
 }

@@ -1,4 +1,5 @@
-//! Handles the stream of the executions table: changes of status, which notifications tell of, and ends for which other executions wait.
+//! Handles the stream of the executions table: changes of status, which notifications tell of, ends for which other executions wait, and
+//! pauses before the next attempt.
 
 use std::str::FromStr;
 
@@ -31,7 +32,7 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError>
             Err(error) => tracing::error!(error = %error.chain(), sequence_number = number, "ignored: no execution"),
         }
     }
-    let moved_on = join_all(changes.iter().map(|change| run::tell_followers(app, &change.to))).await;
+    let moved_on = join_all(changes.iter().map(|change| Box::pin(move_on(app, &change.to)))).await;
     let told = if changes.is_empty() { Vec::new() } else { change::tell(app, &changes).await };
     let mut failed = Vec::new();
     for ((number, told), moved_on) in numbers.into_iter().zip(told).zip(moved_on) {
@@ -53,4 +54,9 @@ fn read(record: EventRecord) -> Result<Option<StatusChange>, Error> {
         _ => None,
     };
     Ok(Some(StatusChange { from, to: ExecutionRecord::from_image(record.change.new_image)? }))
+}
+
+async fn move_on(app: &App, record: &ExecutionRecord) -> Result<(), Error> {
+    run::expect_next_attempt(app, record).await?;
+    run::tell_followers(app, record).await
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use runvoy_core::{
     App, Error,
     execution::{
-        TaskId, TaskSize, TaskTimes,
+        Status, TaskId, TaskSize, TaskTimes,
         task::{self, Applied, ContainerReport, Phase, TaskReport, TaskState},
     },
     logs::completion,
@@ -117,6 +117,12 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<(), EventError> {
         Applied::Ignored => return Ok(()),
         Applied::Known { record, changed } => (record, changed),
     };
+    if changed && record.execution.status == Status::Queued {
+        let attempt = record.execution.attempt;
+        tracing::info!(execution_id = %id, attempt, "another attempt follows");
+        // Viewers stay connected, and see that it waits.
+        return Ok(fan_out::wake(app, id).await?);
+    }
     if changed {
         let execution = &record.execution;
         let (exit_code, reason) = (execution.exit_code, execution.stopped_reason.as_deref());

@@ -41,6 +41,7 @@ export type Asked = {
   memory?: number | null;
   /** The published playbook that a schedule ran, with its version: `restart@3`. */
   playbook_version?: string | null;
+  retry?: Retry | null;
   /** Names of the secrets. */
   secrets?: string[];
   /** Where the request came from: `api`. */
@@ -68,6 +69,7 @@ export type AskedAgain = {
   /** Names of variables whose values are not kept, because the names say that they are secrets or because the time for which values are kept is over. */
   left_out: string[];
   memory?: number | null;
+  retry?: Retry | null;
   secrets: string[];
   spot?: boolean;
   timeout?: number | null;
@@ -314,6 +316,24 @@ export type Delivery = {
 /** The state of a delivery. */
 export type DeliveryState = "sending" | "delivered" | "retrying" | "failed" | "skipped";
 
+/** An attempt that was followed by another one. */
+export type EarlierAttempt = {
+  /** What its task has cost in US dollars, estimated as that of the execution. */
+  cost_estimate_usd?: number | null;
+  ended_at: string;
+  /** The exit code of its command, if that has run. */
+  exit_code?: number | null;
+  /** Counts from 1. */
+  number: number;
+  /** Why another attempt followed. */
+  on: RetryOn;
+  /** How it ended, in words for a person. */
+  reason: string;
+  started_at: string;
+  /** The id of its ECS task. Absent if it got none. */
+  task_id?: string | null;
+};
+
 /** An e-mail address in lower case. It has only characters that the value of an ECS tag may have, because tasks are tagged with it, and 254 characters at most. */
 export type Email = string;
 
@@ -341,7 +361,7 @@ export type ErrorBody = {
 /** An execution as the API lists it. */
 export type Execution = Asked & ({
   approval?: Approval | null;
-  /** The number of the present attempt, for an execution that waited before its task was started. */
+  /** The number of the present attempt, for an execution that waited before its task was started, or that may have several. */
   attempt?: number | null;
   cloud: string;
   command: string;
@@ -351,6 +371,8 @@ export type Execution = Asked & ({
   created_by: Email;
   created_by_request_id: string;
   duration_seconds?: number | null;
+  /** The attempts before the present one. */
+  earlier_attempts?: EarlierAttempt[];
   ending?: Ending | null;
   execution_id: string;
   /** `null` until completed. */
@@ -360,6 +382,8 @@ export type Execution = Asked & ({
   lock?: string[];
   log_stream_name?: string | null;
   modified_by_request_id: string;
+  /** The time before which the next attempt does not begin, while it is `QUEUED` for that. */
+  next_attempt_at?: string | null;
   owned_by: Email[];
   /** Why the execution failed or was stopped, in words for a person. */
   reason?: string | null;
@@ -692,6 +716,7 @@ export type Playbook = {
   memory?: number | null;
   on_conflict?: OnConflict | null;
   parameters?: Parameter[];
+  retry?: Retry | null;
   /** Names of secrets, which the command gets in their variables. */
   secrets?: string[];
   /** The number of runs that may hold the lock at the same time; 1 by default. */
@@ -801,6 +826,19 @@ export type Report = {
   timestamp: string;
 };
 
+/** Lets a run be attempted again when an attempt ends as `on` says. Each attempt is a task of the same execution, and the last one decides how the execution ends. */
+export type Retry = {
+  /** The number of attempts, the first one included. */
+  attempts: number;
+  /** Seconds, or a duration such as `30s`, from the end of an attempt until the next one; 30 s by default, a day at most. */
+  backoff?: string | null;
+  /** The ends after which another attempt follows. If absent, all of them; a run with `"on_conflict": "queue"` waits for capacity instead. */
+  on?: RetryOn[];
+};
+
+/** An end of an attempt after which another may follow. */
+export type RetryOn = "capacity" | "spot" | "start" | "exit";
+
 /** A user to be revoked. */
 export type RevokeUser = {
   email: string;
@@ -852,6 +890,7 @@ export type Run = {
   /** MiB of memory of this run. The image's if absent. */
   memory?: number | null;
   on_conflict?: OnConflict | null;
+  retry?: Retry | null;
   /** Names of secrets. The value of each is in the variable that its `key_name` names. */
   secrets?: string[] | null;
   /** The number of runs that may hold the lock at the same time; 1 by default. The first run with a lock sets it, and a different number later is a conflict. */
@@ -945,6 +984,7 @@ export type ScheduledRun = {
   /** MiB; that of the image if absent. */
   memory?: number | null;
   on_conflict?: OnConflict | null;
+  retry?: Retry | null;
   /** Names of secrets. */
   secrets?: string[];
   /** The number of runs that may hold the lock at the same time. */

@@ -52,6 +52,12 @@ impl Playbook {
             let problem = format!("deadline must be 1 to {MAX_DEADLINE_SECONDS} seconds, or 0 for none");
             return Err(Problem::new(problem).at_field("deadline"));
         }
+        if let Some(retry) = self.retry.clone() {
+            retry.checked(false).map_err(|problem| {
+                let field = problem.field.clone().unwrap_or_default();
+                Problem { field: Some(format!("retry.{field}")), ..problem }
+            })?;
+        }
         if let Some(disk) = self.disk.filter(|disk| *disk > 0 && !DISK_GIB.contains(disk)) {
             let (least, most) = (DISK_GIB.start(), DISK_GIB.end());
             return Err(Problem::new(format!("disk must be {least} to {most} GiB, not {disk}")).at_field("disk"));

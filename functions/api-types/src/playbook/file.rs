@@ -9,7 +9,7 @@ const MAX_FILE_BYTES: usize = 128 * 1024;
 /// square of them: 2,000 take some 30 ms, and 60,000 would take 18 s. Brackets of a script count too, so that there is room for those.
 const MAX_NESTING: usize = 2000;
 /// Fields that a file may have. Others are told, because a misspelt one would mean nothing.
-const FIELDS: [&str; 19] = [
+const FIELDS: [&str; 20] = [
     "approvals",
     "description",
     "image",
@@ -29,9 +29,12 @@ const FIELDS: [&str; 19] = [
     "lock",
     "slots",
     "on_conflict",
+    "retry",
 ];
 /// The same for `approvals`.
 const APPROVALS_FIELDS: [&str; 3] = ["count", "by", "expires"];
+/// The same for `retry`.
+const RETRY_FIELDS: [&str; 3] = ["attempts", "on", "backoff"];
 /// The same for a parameter.
 const PARAMETER_FIELDS: [&str; 10] =
     ["name", "type", "label", "description", "default", "required", "allowed", "pattern", "min_length", "max_length"];
@@ -88,6 +91,7 @@ fn unknown_keys(text: &str) -> Vec<String> {
     unknown.extend(
         file.get("approvals").into_iter().flat_map(|approvals| keys(approvals, &APPROVALS_FIELDS, "approvals.")),
     );
+    unknown.extend(file.get("retry").into_iter().flat_map(|retry| keys(retry, &RETRY_FIELDS, "retry.")));
     for parameter in file.get("parameters").and_then(|list| list.as_sequence()).into_iter().flatten() {
         unknown.extend(keys(parameter, &PARAMETER_FIELDS, "parameters[]."));
     }

@@ -23,7 +23,7 @@ pub use requests::{
 };
 pub use span::Span;
 
-use crate::{Approvals, Email, OnConflict, Problem, RequestId, object, time};
+use crate::{Approvals, Email, OnConflict, Problem, RequestId, Retry, object, time};
 
 /// Commands with what they need, and the parameters that callers fill in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,9 @@ pub struct Playbook {
     /// What becomes of a run if it cannot start at once. By default, it is refused. With `queue` it waits as `QUEUED`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
+    /// How often each run is attempted, and after which ends.
+    #[serde(default, deserialize_with = "object::optional", skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
     /// Who must approve each run before it starts; nobody if absent.
     #[serde(default, deserialize_with = "object::optional", skip_serializing_if = "Option::is_none")]
     pub approvals: Option<Approvals>,

@@ -4,7 +4,7 @@ use super::{
     Attempt, ExecutionRecord, RunContext, RunRequest, Status, TaskId,
     kill::stop_task,
     launch::{Launch, Launched},
-    waiting,
+    retry, waiting,
 };
 use crate::{
     App, Error, Result,
@@ -57,6 +57,13 @@ pub(crate) async fn start_attempt(
     };
     let task = match launch.run(app).await? {
         Launched::Task(task) => task,
+        Launched::NoCapacity(error) if retry::counts_capacity(record) => {
+            return if retry::follow_refusal(app, record, &error).await? {
+                Ok(StartedAttempt::NoCapacity)
+            } else {
+                Err(error)
+            };
+        }
         Launched::NoCapacity(_) => {
             waiting::wait_for_capacity(app, record, &attempt).await?;
             return Ok(StartedAttempt::NoCapacity);

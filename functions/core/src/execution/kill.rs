@@ -41,21 +41,48 @@ pub async fn kill(app: &App, record: &ExecutionRecord, by: &Principal, actor: &A
     let entry = Entry::done(app, actor, Action::KillExecution, format!("execution:{id}"));
     let mut fresh;
     let mut record = record;
-    while record.execution.status.is_without_task() {
-        let from = [Status::Waiting, Status::Queued];
-        let entries = std::slice::from_ref(&entry);
-        if let Some(ended) = waiting::end(app, id, &from, Status::Stopped, &reason(by), entries).await? {
-            return Ok(KillOutcome::Ended(Box::new(ended)));
+    let mut is_written = false;
+    loop {
+        if record.execution.status.is_without_task() {
+            let from = [Status::Waiting, Status::Queued];
+            let entries = if is_written { &[] } else { std::slice::from_ref(&entry) };
+            if let Some(ended) = waiting::end(app, id, &from, Status::Stopped, &reason(by), entries).await? {
+                return Ok(KillOutcome::Ended(Box::new(ended)));
+            }
+            // It has begun meanwhile, and is stopped as any other, or has ended.
+            fresh = super::get(app, id).await?;
+            record = &fresh;
+            continue;
         }
-        // It has begun meanwhile, and is stopped as any other, or has ended.
-        fresh = super::get(app, id).await?;
-        record = &fresh;
+        if !record.execution.status.can_become(Status::Terminating) {
+            return Ok(if is_written {
+                KillOutcome::Initiated(Box::new(record.clone()))
+            } else {
+                KillOutcome::NothingToStop
+            });
+        }
+        if !is_written {
+            // ECS takes part in no transaction, so the entry comes first.
+            audit::write(app, &entry).await?;
+            is_written = true;
+        }
+        match terminate(app, record, by, actor).await? {
+            Changed::Yes(record) => return Ok(KillOutcome::Initiated(record)),
+            // If the task's end was written meanwhile, it stands, unless another attempt follows it.
+            Changed::No(now) if now.execution.status.is_terminal() || now.execution.status == Status::Terminating => {
+                return Ok(KillOutcome::Initiated(now));
+            }
+            Changed::No(now) => {
+                fresh = *now;
+                record = &fresh;
+            }
+            Changed::Missing => return Ok(KillOutcome::NothingToStop),
+        }
     }
-    if !record.execution.status.can_become(Status::Terminating) {
-        return Ok(KillOutcome::NothingToStop);
-    }
-    // ECS takes part in no transaction, so the entry comes first.
-    audit::write(app, &entry).await?;
+}
+
+/// Stops the task of the present attempt, and says that the execution is being stopped.
+async fn terminate(app: &App, record: &ExecutionRecord, by: &Principal, actor: &Actor) -> Result<Changed> {
     let mut transition = Transition { request_id: Some(actor.request_id.clone()), ..Transition::default() };
     match record.task() {
         Some(task) => {
@@ -65,11 +92,15 @@ pub async fn kill(app: &App, record: &ExecutionRecord, by: &Principal, actor: &A
         // The invocation that starts the task finds the status, and stops the task.
         None => transition.stopped_reason = Some(reason(by)),
     }
-    Ok(match super::change(app, id, Status::Terminating, transition).await? {
-        // If the task's end was written meanwhile, it stands.
-        Changed::Yes(record) | Changed::No(record) => KillOutcome::Initiated(record),
-        Changed::Missing => KillOutcome::NothingToStop,
-    })
+    let had_task = transition.task.is_some();
+    let changed = super::change(app, &record.execution.execution_id, Status::Terminating, transition).await?;
+    if let Changed::Yes(now) = &changed
+        && let Some(task) = now.task().filter(|_| !had_task)
+    {
+        // The invocation that starts it noted the task before it could find the status.
+        stop_task(app, &task, now.begun_at(), &reason(by)).await?;
+    }
+    Ok(changed)
 }
 
 fn reason(by: &Principal) -> String {

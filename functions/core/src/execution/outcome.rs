@@ -1,6 +1,7 @@
 //! Tells from a task's end which status, exit code and reason its execution ends with.
 
 use jiff::Timestamp;
+use runvoy_api_types::RetryOn;
 
 use super::{Execution, ExecutionRecord, Status, Transition, task::TaskReport};
 use crate::image::task_definition::{RUNNER, SIDECAR};
@@ -9,8 +10,12 @@ use crate::image::task_definition::{RUNNER, SIDECAR};
 const USER_INITIATED: &str = "UserInitiated";
 /// The stop code of a task whose Spot capacity AWS has taken back.
 const SPOT_INTERRUPTION: &str = "SpotInterruption";
+/// The stop code of a task whose machine was taken away for another reason.
+const TERMINATION_NOTICE: &str = "TerminationNotice";
 /// The stop code of a task of which a container could not start.
 pub(super) const FAILED_TO_START: &str = "TaskFailedToStart";
+/// A part of the reason of a task for which Fargate had no room after all, in lower case ("Stopped task error messages").
+const NO_ROOM: &str = "capacity is unavailable";
 /// The exit code of a run that has reached its time limit, of the runner and of the sidecar.
 const TIMED_OUT: i32 = 124;
 /// The sidecar's exit code when the repository asks for credentials, and there are none.
@@ -81,6 +86,23 @@ impl Stop {
         }
     }
 
+    /// The kind of this end, for runs that are attempted again. `None` for an end that no attempt follows: a command that has succeeded, a task
+    /// that was stopped by a call, and one of which it is not known whether its command ran. A command that ends well because Spot capacity
+    /// is taken back has not done its work.
+    fn retry_on(&self) -> Option<RetryOn> {
+        let is_without_room = || self.failure.as_ref().is_some_and(|told| told.to_ascii_lowercase().contains(NO_ROOM));
+        match (self.stop_code.as_deref(), self.exit_code) {
+            (Some(USER_INITIATED), _) => None,
+            (Some(SPOT_INTERRUPTION), _) => Some(RetryOn::Spot),
+            (_, Some(0)) => None,
+            (Some(TERMINATION_NOTICE), None) => Some(RetryOn::Spot),
+            (_, Some(_)) => Some(RetryOn::Exit),
+            (Some(FAILED_TO_START), None) if is_without_room() => Some(RetryOn::Capacity),
+            (Some(FAILED_TO_START), None) => Some(RetryOn::Start),
+            (_, None) => self.ended_before_command().then_some(RetryOn::Start),
+        }
+    }
+
     /// The end of a task that ECS no longer knows: an hour after it stopped, or after an event that was lost. An execution that was
     /// being stopped has been stopped.
     pub(crate) fn unknown(was: Status, now: Timestamp) -> Self {
@@ -104,6 +126,7 @@ impl Stop {
             stopped_reason: self.failure.clone(),
             stop_code: self.stop_code.clone(),
             sidecar_exit_code: self.sidecar_exit_code,
+            retry_on: self.retry_on(),
             ..Transition::default()
         };
         (status, with)
@@ -291,6 +314,32 @@ mod tests {
         assert_eq!(outcome("EssentialContainerExited", Some(42)), (Status::Failed, 42));
         assert_eq!(outcome("EssentialContainerExited", None), (Status::Failed, 1));
         assert_eq!(outcome("SpotInterruption", None), (Status::Failed, 1));
+    }
+
+    #[test]
+    fn each_end_of_a_task_is_of_one_kind_or_is_final() {
+        let end = |stop_code: &str, exit_code: Option<i32>, sidecar_exit_code: Option<i32>, failure: Option<&str>| {
+            let (stop_code, failure) = (Some(stop_code.to_owned()), failure.map(str::to_owned));
+            Stop { stop_code, exit_code, sidecar_exit_code, failure, at: None }.retry_on()
+        };
+        let room = "Capacity is unavailable at this time. Please try again later or in a different availability zone";
+        for (found, expected) in [
+            (end("EssentialContainerExited", Some(3), None, None), Some(RetryOn::Exit)),
+            (end("EssentialContainerExited", Some(124), Some(0), None), Some(RetryOn::Exit)),
+            (end("EssentialContainerExited", Some(0), None, None), None),
+            (end("EssentialContainerExited", None, Some(65), Some("x")), Some(RetryOn::Start)),
+            (end("EssentialContainerExited", None, None, Some("x")), None),
+            (end("UserInitiated", Some(143), None, Some("killed by a@example.com")), None),
+            (end("SpotInterruption", Some(143), None, Some("interrupted")), Some(RetryOn::Spot)),
+            (end("SpotInterruption", None, None, Some("interrupted")), Some(RetryOn::Spot)),
+            (end("SpotInterruption", Some(0), None, Some("interrupted")), Some(RetryOn::Spot)),
+            (end("TerminationNotice", None, None, Some("the machine was stopped")), Some(RetryOn::Spot)),
+            (end("TaskFailedToStart", None, None, Some("CannotPullContainerError: x")), Some(RetryOn::Start)),
+            (end("TaskFailedToStart", None, None, Some(room)), Some(RetryOn::Capacity)),
+            (Stop::unknown(Status::Running, Timestamp::UNIX_EPOCH).retry_on(), None),
+        ] {
+            assert_eq!(found, expected);
+        }
     }
 
     #[test]

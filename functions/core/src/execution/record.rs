@@ -70,6 +70,9 @@ pub struct ExecutionRecord {
     /// When the task of the present attempt was asked for.
     #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
     pub(super) starting_at: Option<Timestamp>,
+    /// The id of the line in the log that marks the beginning of the present attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) attempt_mark: Option<String>,
 }
 
 impl ExecutionRecord {
@@ -79,6 +82,12 @@ impl ExecutionRecord {
             None => Some(TaskId::from(&self.execution.execution_id)),
             Some(_) => self.task_id.clone(),
         }
+    }
+
+    /// The tasks of all attempts, that of the present one last. An attempt for which there was no capacity had none.
+    pub fn tasks(&self) -> Vec<TaskId> {
+        let earlier = self.execution.earlier_attempts.iter();
+        earlier.filter_map(|attempt| attempt.task_id.as_ref()?.parse().ok()).chain(self.task()).collect()
     }
 
     /// When the execution has to have ended. `None` without a deadline.
@@ -123,7 +132,9 @@ impl ExecutionRecord {
     /// The record with the reason of its end in words and its timing, which are made from the other attributes.
     pub(super) fn with_reason(mut self) -> Self {
         self.execution.reason = outcome::reason(&self);
-        self.execution.timing = self.times.map(|times| times.timing(self.execution.started_at));
+        // The pause before an attempt is a part of it, and the attempts before are not.
+        let asked_at = self.execution.earlier_attempts.last().map_or(self.execution.started_at, |one| one.ended_at);
+        self.execution.timing = self.times.map(|times| times.timing(asked_at));
         self
     }
 }
@@ -196,6 +207,8 @@ impl ExecutionRecord {
             timing: None,
             cost_estimate_usd: None,
             attempt: None,
+            earlier_attempts: Vec::new(),
+            next_attempt_at: None,
             locks: Vec::new(),
             approval: None,
             waits_for: None,
@@ -217,6 +230,7 @@ impl ExecutionRecord {
             followers: HashSet::new(),
             times: None,
             starting_at: None,
+            attempt_mark: None,
         }
     }
 }

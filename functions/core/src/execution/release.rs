@@ -130,7 +130,8 @@ pub(crate) fn with_lock(app: &App, change: ItemUpdate, claim: &Claim) -> ItemUpd
     let change = change.set("locks_held", number(claim.nth)).remove("waits_for");
     let starts = claim.name == RUNNING || (claim.last && app.config.max_running.is_none());
     if starts {
-        change.set("status", string(Status::Starting)).set("starting_at", string(time::rfc3339(app.now())))
+        let change = change.set("status", string(Status::Starting)).remove("next_attempt_at");
+        change.set("starting_at", string(time::rfc3339(app.now())))
     } else {
         change
     }

@@ -67,6 +67,7 @@ pub(crate) async fn to_start(app: &App, record: &ExecutionRecord) -> Result<RunR
         disk,
         spot,
         deadline,
+        retry,
     } = again(app, record).await?;
     if let Some(name) = left_out.first() {
         return Err(crate::Error::invalid(format!("the value of {name} is not kept any more")));
@@ -86,6 +87,7 @@ pub(crate) async fn to_start(app: &App, record: &ExecutionRecord) -> Result<RunR
         disk,
         spot,
         deadline,
+        retry,
         ..RunRequest::default()
     })
 }
@@ -120,5 +122,6 @@ pub async fn again(app: &App, record: &ExecutionRecord) -> Result<AskedAgain> {
         disk: asked.disk,
         spot: asked.spot,
         deadline: asked.deadline,
+        retry: asked.retry.clone(),
     })
 }

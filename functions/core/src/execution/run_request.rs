@@ -6,7 +6,7 @@ use std::{
 };
 
 use runvoy_api_types::{
-    Asked, ExecutionId, OnConflict, RunIf,
+    Asked, ExecutionId, OnConflict, Retry, RunIf,
     limits::{DISK_GIB, MAX_AFTER, MAX_DEADLINE_SECONDS, MAX_SECRETS_OF_A_RUN, MAX_TIMEOUT_SECONDS},
 };
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,9 @@ pub struct RunRequest {
     /// Seconds after the request within which the run must have ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<u64>,
+    /// How often the run is attempted, if more than once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
 }
 
 impl RunRequest {
@@ -86,6 +89,7 @@ impl RunRequest {
             after: self.after.clone(),
             run_if: self.run_if,
             deadline: self.deadline,
+            retry: self.retry.clone(),
             source: source.to_owned(),
             ..Asked::default()
         }
@@ -181,6 +185,10 @@ impl TryFrom<RunRequest> for ValidRun {
         check_git(&request)?;
         check_locks(&mut request)?;
         check_order(&mut request)?;
+        if let Some(retry) = request.retry.take() {
+            let checked = retry.checked(request.on_conflict == Some(OnConflict::Queue));
+            request.retry = checked.map_err(|problem| Error::from(problem).below("retry"))?;
+        }
         Ok(Self(request))
     }
 }

@@ -5,12 +5,13 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update},
 };
 use jiff::Timestamp;
+use runvoy_api_types::RetryOn;
 use strum::VariantArray as _;
 
 use super::{
     Execution, ExecutionId, ExecutionRecord, Status, TaskId, TaskTimes,
     record::{find, update_of},
-    release,
+    release, retry,
 };
 use crate::{
     App, RequestId, Result,
@@ -33,6 +34,8 @@ pub struct Transition {
     pub cost_estimate_usd: Option<f64>,
     /// The task whose event makes the change. An execution that has another task by now does not change.
     pub task: Option<TaskId>,
+    /// The kind of a task's end, where another attempt may follow it.
+    pub retry_on: Option<RetryOn>,
 }
 
 /// The result of a status change.
@@ -47,7 +50,8 @@ pub enum Changed {
 }
 
 /// Moves an execution to a status by one conditional write, if [`Status::can_become`] allows it. Events that arrive in any order
-/// and any number of times therefore lead to the same end.
+/// and any number of times therefore lead to the same end. If another attempt follows the end of a task, the execution is `QUEUED` for it
+/// instead.
 ///
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
@@ -66,10 +70,10 @@ pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -
         ("exit_code", with.exit_code.map(number)),
         ("completed_at", with.completed_at.map(|at| string(time::rfc3339(at)))),
         ("duration_seconds", with.duration_seconds.map(number)),
-        ("stopped_reason", with.stopped_reason.map(string)),
-        ("stop_code", with.stop_code.map(string)),
+        ("stopped_reason", with.stopped_reason.as_ref().map(string)),
+        ("stop_code", with.stop_code.as_ref().map(string)),
         ("sidecar_exit_code", with.sidecar_exit_code.map(number)),
-        ("modified_by_request_id", with.request_id.map(|id| string(id.as_str()))),
+        ("modified_by_request_id", with.request_id.as_ref().map(|id| string(id.as_str()))),
         ("task_times", with.times.map(|times| table::to_item(&times).map(AttributeValue::M)).transpose()?),
         ("cost_estimate_usd", with.cost_estimate_usd.map(number)),
     ] {
@@ -87,14 +91,15 @@ pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -
         update = update.expression_attribute_values(":task", string(task.as_str()));
     }
     if to.is_terminal() {
-        may_hold_locks = HOLDS_NO_LOCK;
+        may_hold_locks = ENDS_ALONE;
     }
     let with_locks = update.clone().update_expression(&expression).condition_expression(&condition);
     let update = update.update_expression(expression).condition_expression(condition + may_hold_locks);
     let update = if may_hold_locks.is_empty() {
         update
     } else {
-        update.expression_attribute_names("#locks", "lock").expression_attribute_values(":no_locks", number(0))
+        let update = update.expression_attribute_names("#locks", "lock").expression_attribute_names("#retry", "retry");
+        update.expression_attribute_values(":no_locks", number(0))
     };
     match table::write(app, || update.clone().send()).await {
         Ok(written) => {
@@ -106,9 +111,11 @@ pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -
             match error.into_service_error() {
                 ConditionalCheckFailedException(refused) if refused.item().is_some_and(|item| !item.is_empty()) => {
                     let record = ExecutionRecord::from_item(refused.item.unwrap_or_default())?;
-                    let may_hold_locks = !record.execution.locks.is_empty() || record.locks_held > 0;
-                    if to.is_terminal() && may_hold_locks && record.execution.status.can_become(to) {
-                        return end_with_locks(app, record, with_locks).await;
+                    let execution = &record.execution;
+                    let ends_alone =
+                        execution.locks.is_empty() && record.locks_held == 0 && execution.asked.retry.is_none();
+                    if to.is_terminal() && !ends_alone && execution.status.can_become(to) {
+                        return Box::pin(end_or_retry(app, record, with_locks, &with)).await;
                     }
                     Ok(Changed::No(Box::new(record)))
                 }
@@ -119,8 +126,20 @@ pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -
     }
 }
 
-/// Ends an execution, and gives its locks back in the same transaction.
-async fn end_with_locks(app: &App, record: ExecutionRecord, update: UpdateItemFluentBuilder) -> Result<Changed> {
+/// Lets another attempt follow if the run asks for that. Otherwise ends an execution, and gives its locks back in the same transaction.
+async fn end_or_retry(
+    app: &App,
+    record: ExecutionRecord,
+    mut update: UpdateItemFluentBuilder,
+    with: &Transition,
+) -> Result<Changed> {
+    if let Some(next) = retry::follow(app, &record, with).await? {
+        return Ok(Changed::Yes(Box::new(next)));
+    }
+    if let Some(cost) = with.cost_estimate_usd {
+        // Earlier attempts cannot change, because the update needs the task of the present one.
+        update = update.expression_attribute_values(":cost_estimate_usd", number(cost + record.earlier_cost()));
+    }
     let input = update.as_input();
     let update = Update::builder()
         .set_table_name(input.get_table_name().clone())
@@ -136,9 +155,9 @@ async fn end_with_locks(app: &App, record: ExecutionRecord, update: UpdateItemFl
     Ok(if ended == release::End::Done { Changed::Yes(Box::new(record)) } else { Changed::No(Box::new(record)) })
 }
 
-/// The condition that an execution neither holds a lock nor waits for one.
-const HOLDS_NO_LOCK: &str =
-    " AND attribute_not_exists(#locks) AND (attribute_not_exists(locks_held) OR locks_held = :no_locks)";
+/// The condition that an execution neither holds a lock nor waits for one, and has one attempt only.
+const ENDS_ALONE: &str = " AND attribute_not_exists(#locks) AND (attribute_not_exists(locks_held) OR locks_held = :no_locks) \
+     AND attribute_not_exists(#retry)";
 
 /// The condition that the present task of an execution is `:task`. An execution without attempts has one task only.
 const OF_TASK: &str = " AND (attribute_not_exists(attempt) OR task_id = :task)";
@@ -153,11 +172,12 @@ fn condition(to: Status) -> String {
     format!("attribute_exists(execution_id) AND #status IN ({})", before.join(", "))
 }
 
-/// Notes that the command has ended and its task has not. Changes nothing when the task has.
+/// Notes that the command has ended and its task has not, after which no attempt follows. Changes nothing when the task has ended, and
+/// returns `false` then.
 ///
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
-pub async fn note_ending(app: &App, id: &ExecutionId, task: &TaskId, exit_code: i32, at: Timestamp) -> Result<()> {
+pub async fn note_ending(app: &App, id: &ExecutionId, task: &TaskId, exit_code: i32, at: Timestamp) -> Result<bool> {
     let fields = [("exit_code".to_owned(), number(exit_code)), ("at".to_owned(), string(time::rfc3339(at)))];
     let ending = AttributeValue::M(fields.into());
     note(app, id, task, "ending", ending, |status| !status.is_terminal()).await
@@ -196,7 +216,7 @@ pub async fn note_commit(app: &App, id: &ExecutionId, task: &TaskId, commit: &st
     audit::transact(app, vec![TransactWriteItem::builder().update(update).build()], &[entry]).await.map(drop)
 }
 
-/// Sets one attribute of an execution that has one of these statuses and this task.
+/// Sets one attribute of an execution that has one of these statuses and this task. `false` for any other.
 async fn note(
     app: &App,
     id: &ExecutionId,
@@ -204,7 +224,7 @@ async fn note(
     attribute: &str,
     value: AttributeValue,
     is_wanted: impl Fn(Status) -> bool,
-) -> Result<()> {
+) -> Result<bool> {
     let statuses: Vec<Status> = Status::VARIANTS.iter().copied().filter(|status| is_wanted(*status)).collect();
     let names: Vec<String> = statuses.iter().map(|status| format!(":from_{status}")).collect();
     let mut update = update_of(app, id)
@@ -218,8 +238,8 @@ async fn note(
         update = update.expression_attribute_values(name, string(status));
     }
     match table::write(app, || update.clone().send()).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.condition_failed() => Ok(()),
+        Ok(_) => Ok(true),
+        Err(error) if error.condition_failed() => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

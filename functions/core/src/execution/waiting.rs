@@ -1,6 +1,7 @@
 //! Writes the records of executions that exist before their tasks: they wait, get tasks, and end without one.
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use strum::VariantArray as _;
 
@@ -111,9 +112,11 @@ impl ExecutionRecord {
         self.execution.status == Status::Starting && self.is_without_task()
     }
 
-    /// Tells whether it is QUEUED and waits neither for other executions nor in line, so that it takes its next lock or starts.
-    pub(crate) fn goes_on(&self) -> bool {
-        self.execution.status == Status::Queued && self.pending_after.is_empty() && self.place.is_none()
+    /// Tells whether it is QUEUED and waits neither for other executions, nor in line, nor for the time of its next attempt, so that it takes
+    /// its next lock or starts.
+    pub(crate) fn goes_on(&self, now: Timestamp) -> bool {
+        let is_queued = self.execution.status == Status::Queued;
+        is_queued && self.pending_after.is_empty() && self.place.is_none() && !self.pauses(now)
     }
 
     /// Tells whether it is QUEUED until other executions have ended.
@@ -248,8 +251,11 @@ pub(crate) async fn begin(app: &App, record: &ExecutionRecord, entries: &[Entry]
     let begin = change_from(app, id, &[Status::Waiting, Status::Queued])
         .only_if("locks_held", [number(record.locks_held)])
         .only_if_absent("place")
+        .only_if_expression("(attribute_not_exists(next_attempt_at) OR next_attempt_at <= :now)")
+        .with_value(":now", string(time::rfc3339(app.now())))
         .set("status", string(Status::Starting))
         .set("starting_at", string(time::rfc3339(app.now())))
+        .remove("next_attempt_at")
         .remove("waits_for");
     Ok(audit::transact(app, vec![begin.write()?], entries).await? == Transacted::Done)
 }
@@ -360,6 +366,7 @@ pub(crate) async fn end(
         .set("stopped_reason", string(reason))
         .remove("waits_for")
         .remove("place")
+        .remove("next_attempt_at")
         .remove("ending");
     let Some(record) = super::find(app, id).await?.filter(|record| from.contains(&record.execution.status)) else {
         return Ok(None);

@@ -4,19 +4,21 @@
 //! quotas"). `GetLogEvents` has a higher quota, but its answers have no event ids.
 
 use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
+use runvoy_api_types::limits::MAX_ATTEMPTS_OF_A_RUN;
 use serde::{Deserialize, Serialize};
 
 use super::{LogEvent, end_line};
 use crate::{
     App, Error, Result,
     error::Service,
-    execution::{LogStream, TaskId},
+    execution::{ExecutionRecord, LogStream},
     image::task_definition::{RUNNER, SIDECAR},
 };
 
 /// A place in an execution's log: some of its streams, and CloudWatch's token within them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct StreamCursor {
+    /// Counts the entries of [`STREAMS`] of the first attempt's task, then those of the second one's, and so on.
     streams: usize,
     token: Option<String>,
 }
@@ -28,7 +30,17 @@ const STREAMS: [&[&str]; 3] = [&[SIDECAR, RUNNER], &[SIDECAR], &[RUNNER]];
 impl StreamCursor {
     /// The beginning of a log. The task of a run without a repository has no sidecar.
     pub(super) fn start(has_sidecar: bool) -> Self {
-        Self { streams: if has_sidecar { 0 } else { STREAMS.len() - 1 }, token: None }
+        Self::start_of(0, has_sidecar)
+    }
+
+    /// The beginning of the lines of one task among those of the execution.
+    fn start_of(task: usize, has_sidecar: bool) -> Self {
+        Self { streams: task * STREAMS.len() + if has_sidecar { 0 } else { STREAMS.len() - 1 }, token: None }
+    }
+
+    /// The task among those of the execution, and the entry of [`STREAMS`].
+    fn place(&self) -> (usize, usize) {
+        (self.streams / STREAMS.len(), self.streams % STREAMS.len())
     }
 
     /// As text, for the `Link` header of a page.
@@ -38,16 +50,18 @@ impl StreamCursor {
 
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (streams, token) = text.split_once(':')?;
-        let streams = streams.parse().ok().filter(|at| *at < STREAMS.len())?;
+        let streams = streams.parse().ok().filter(|at| *at < STREAMS.len() * MAX_ATTEMPTS_OF_A_RUN as usize)?;
         Some(Self { streams, token: Some(token.to_owned()).filter(|token| !token.is_empty()) })
     }
 
+    /// The next place within the same task.
     fn next(self, token: Option<String>, is_missing: bool) -> Option<Self> {
+        let (task, entry) = self.place();
         match token {
             Some(token) => Some(Self { streams: self.streams, token: Some(token) }),
             // Both were read, or there is no sidecar.
-            None if (self.streams == 0) != is_missing => None,
-            None => Some(Self { streams: self.streams + 1, token: None }).filter(|next| next.streams < STREAMS.len()),
+            None if (entry == 0) != is_missing => None,
+            None => Some(Self { streams: self.streams + 1, token: None }).filter(|next| next.place().0 == task),
         }
     }
 }
@@ -60,15 +74,16 @@ pub(super) struct Span {
 }
 
 /// One page of the lines of a span, in which the runner's last line is marked by the run's nonce, and where the next page starts if
-/// there is one. A page may be empty although more follow.
+/// there is one. A page may be empty although more follow. The lines of each attempt's task come before those of the next one's.
 pub(super) async fn page(
     app: &App,
-    task: &TaskId,
+    record: &ExecutionRecord,
     span: Span,
     place: StreamCursor,
-    nonce: Option<&str>,
 ) -> Result<(Vec<LogEvent>, Option<StreamCursor>)> {
-    let Some(containers) = STREAMS.get(place.streams) else { return Ok((Vec::new(), None)) };
+    let tasks = record.tasks();
+    let (at, entry) = place.place();
+    let (Some(task), Some(containers)) = (tasks.get(at), STREAMS.get(entry)) else { return Ok((Vec::new(), None)) };
     let streams = containers.iter().map(|container| LogStream::new(container, task).to_string()).collect();
     let answer = app
         .aws
@@ -98,6 +113,9 @@ pub(super) async fn page(
             exit_code: None,
         })
         .collect();
-    end_line::mark_end(&mut events, nonce);
-    Ok((events, place.next(token, is_missing)))
+    let is_end = |exit_code| !record.may_be_followed(task, exit_code);
+    end_line::mark_end(&mut events, record.nonce.as_deref(), is_end);
+    let has_sidecar = record.execution.asked.git_repo.is_some();
+    let next_task = (at + 1 < tasks.len()).then(|| StreamCursor::start_of(at + 1, has_sidecar));
+    Ok((events, place.next(token, is_missing).or(next_task)))
 }

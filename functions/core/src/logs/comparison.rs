@@ -14,7 +14,7 @@ use super::{
 use crate::{
     App, Error, Result,
     backoff::Backoff,
-    execution::{self, ExecutionId, ExecutionRecord, outcome::Stop},
+    execution::{self, ExecutionId, outcome::Stop},
 };
 
 /// Lambda tries a failed batch again after one and after two more minutes ("How Lambda handles errors and retries with asynchronous
@@ -78,11 +78,11 @@ pub(super) async fn compare(
     newest: Option<&Batch>,
     until: Timestamp,
 ) -> Result<Compared> {
-    let record = execution::find(app, id).await?;
     let mut compared = Compared { seen_end: false, rest: None };
-    let Some(task) = record.as_ref().and_then(ExecutionRecord::task) else { return Ok(compared) };
-    let has_sidecar = record.as_ref().is_some_and(|record| record.execution.asked.git_repo.is_some());
-    let nonce = record.and_then(|record| record.nonce);
+    let Some(record) = execution::find(app, id).await?.filter(|record| !record.tasks().is_empty()) else {
+        return Ok(compared);
+    };
+    let has_sidecar = record.execution.asked.git_repo.is_some();
     let (spans, mut resumed) = match head.uncompared.as_deref().map(Rest::parse) {
         Some(Rest { spans, seen_end, place }) => {
             compared.seen_end = seen_end;
@@ -104,7 +104,7 @@ pub(super) async fn compare(
                 compared.rest = Some(Rest { spans, seen_end, place: Some(at.encode()) });
                 return Ok(compared);
             }
-            let (events, next) = match cloudwatch::page(app, &task, *span, at.clone(), nonce.as_deref()).await {
+            let (events, next) = match cloudwatch::page(app, &record, *span, at.clone()).await {
                 Ok(page) => page,
                 Err(error) if is_resumed && is_first => {
                     // CloudWatch may have forgotten the place. The span is compared from its beginning.

@@ -284,12 +284,39 @@ pub(crate) async fn finish(app: &App, record: &ExecutionRecord) -> Result<bool> 
     Ok(true)
 }
 
-/// Completes the log of an execution that has ended without a task: there is nothing to compare. Its last line says why it ended.
+/// Completes the log of an execution that has ended without a task. There is nothing to compare but the lines of earlier attempts. Its last
+/// line says why it ended.
 ///
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
 pub async fn close_without_task(app: &App, record: &ExecutionRecord) -> Result<LogHead> {
-    close(app, &record.execution.execution_id, &Stop::of(&record.execution), false).await
+    let (id, stop) = (&record.execution.execution_id, Stop::of(&record.execution));
+    if !record.tasks().is_empty() {
+        let head = head::of(app, record).await?;
+        if !head.complete {
+            compare_earlier(app, record, &head, &stop).await?;
+        }
+    }
+    close(app, id, &stop, false).await
+}
+
+/// Compares the lines of earlier attempts while a reader would wait, and notes what is left for readers and `reconcile`.
+async fn compare_earlier(app: &App, record: &ExecutionRecord, head: &LogHead, stop: &Stop) -> Result<()> {
+    let id = &record.execution.execution_id;
+    let newest = store::newest(app, id, head).await?;
+    let ended_at = record.execution.earlier_attempts.last().map(|attempt| attempt.ended_at);
+    let is_shown = ended_at.is_some_and(|at| at + LOG_TIMEOUT < app.now());
+    let rest = match compare(app, id, head, stop, newest.as_ref(), app.now() + READER_TIMEOUT).await {
+        Ok(Compared { rest: None, .. }) if is_shown => return Ok(()),
+        Ok(Compared { rest: Some(rest), .. }) => rest,
+        // CloudWatch may show more lines of the last attempt later.
+        Ok(_) => Rest::whole(),
+        Err(error) => {
+            tracing::info!(execution_id = %id, error = %error.chain(), "the log is compared for its first reader");
+            Rest::whole()
+        }
+    };
+    head::mark_uncompared(app, id, Some(rest.encode()?)).await.map(drop)
 }
 
 /// The time after which the log of a stopped task is taken to be complete, even without its last line.

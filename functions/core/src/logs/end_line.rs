@@ -12,15 +12,18 @@ pub fn may_have_end(events: &[LogEvent]) -> bool {
     events.iter().any(|event| event.message.starts_with(END_LINE))
 }
 
-/// Marks the runner's last line among lines as CloudWatch has them, and takes the nonce off it. Returns the exit code that the line
-/// tells, if it is there. The runner of an earlier version of the program prints no nonce.
-pub fn mark_end(events: &mut [LogEvent], nonce: Option<&str>) -> Option<i32> {
+/// Takes the nonce off the runner's last line among lines as CloudWatch has them, and marks the line as the end of the log, if it `is_end`
+/// with its exit code: another attempt may follow. Returns the exit code of a line that it has marked. The runner of an earlier version of
+/// the program prints no nonce.
+pub fn mark_end(events: &mut [LogEvent], nonce: Option<&str>, is_end: impl Fn(i32) -> bool) -> Option<i32> {
     let mut ended = None;
     for event in events {
         if let Some(exit_code) = exit_code(&event.message, nonce) {
             event.message = format!("{END_LINE}{exit_code}");
-            event.exit_code = Some(exit_code);
-            ended = Some(exit_code);
+            if is_end(exit_code) {
+                event.exit_code = Some(exit_code);
+                ended = Some(exit_code);
+            }
         }
     }
     ended
@@ -51,9 +54,15 @@ mod tests {
             event("x ### runvoy runner: command ended, exit code => 0 nonce=right"),
         ];
         assert!(may_have_end(&events));
-        assert_eq!(mark_end(&mut events, Some("right")), Some(3));
+        assert_eq!(mark_end(&mut events, Some("right"), |_| true), Some(3));
         assert_eq!(events.clone().map(|event| event.exit_code), [None, None, Some(3), None]);
         assert_eq!(events[2].message, "### runvoy runner: command ended, exit code => 3");
-        assert_eq!(mark_end(&mut [event("### runvoy runner: command ended, exit code => 143")], None), Some(143));
+        assert_eq!(
+            mark_end(&mut [event("### runvoy runner: command ended, exit code => 143")], None, |_| true),
+            Some(143)
+        );
+        let mut followed = [event("### runvoy runner: command ended, exit code => 3 nonce=right")];
+        assert_eq!(mark_end(&mut followed, Some("right"), |_| false), None);
+        assert_eq!((followed[0].exit_code, followed[0].message.contains("nonce")), (None, false));
     }
 }

@@ -1,5 +1,6 @@
 //! Stores the lines that a command prints in batches as CloudWatch Logs delivers them, and reads them back.
 
+pub(crate) mod attempt;
 mod batch;
 mod cloudwatch;
 mod comparison;

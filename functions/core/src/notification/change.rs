@@ -41,7 +41,8 @@ impl StatusChange {
     /// Tells whether the execution failed before its command ran.
     fn is_failed_start(&self) -> bool {
         let had_task = matches!(self.from, Some(Status::Starting | Status::Running | Status::Terminating));
-        self.to.failed_to_start() || self.execution().status == Status::Failed && !had_task && !self.to.has_task_end()
+        let has_failed = self.execution().status == Status::Failed;
+        !self.to.has_run() && (self.to.failed_to_start() || has_failed && !had_task && !self.to.has_task_end())
     }
 }
 

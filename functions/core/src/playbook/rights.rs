@@ -102,6 +102,7 @@ pub(super) fn request(playbook: &Playbook, variables: BTreeMap<String, String>) 
         lock: playbook.lock.clone(),
         slots: playbook.slots,
         on_conflict: playbook.on_conflict,
+        retry: playbook.retry.clone(),
         ..RunRequest::default()
     })
 }

@@ -178,12 +178,20 @@ async fn follow(app: &App, record: &ExecutionRecord, task: Option<&Task>, findin
     let id = &record.execution.execution_id;
     let (Some(task), Some(task_id)) = (task, record.task()) else { return close(app, record, findings).await };
     let state = TaskState::new(task_id, TaskReport::from(task));
-    if let Phase::Stopped(stop) = &state.phase {
+    if let Phase::Stopped(stop) = &state.phase
+        && record.execution.asked.retry.is_none()
+    {
         // The log is completed before the status is written, because an execution that has ended is checked for a few hours only.
         completion::complete(app, id, stop).await?;
     }
     match task::apply(app, &state).await? {
         Applied::Known { record, changed: true } => {
+            // Before that, another attempt might have followed.
+            if let Phase::Stopped(stop) = &state.phase
+                && record.execution.status.is_terminal()
+            {
+                completion::complete(app, id, stop).await?;
+            }
             fan_out::notify(app, &record.execution.execution_id).await;
             findings.mended("execution", id.as_str(), "an event of its task was lost", "wrote the task's state");
             Ok(false)

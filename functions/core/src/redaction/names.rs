@@ -57,13 +57,15 @@ pub(super) const PARAMETERS: [&str; 25] = [
     "waiting_for",
 ];
 /// Fields of the bodies that the API takes. The value of any other may be one that belongs in a variable, under a misspelt name.
-pub(super) const FIELDS: [&str; 78] = [
+pub(super) const FIELDS: [&str; 81] = [
     "actions",
     "address",
     "after",
     "allowed",
     "approvals",
     "at",
+    "attempts",
+    "backoff",
     "by",
     "channel",
     "command",
@@ -110,6 +112,7 @@ pub(super) const FIELDS: [&str; 78] = [
     "rate",
     "required",
     "resource",
+    "retry",
     "revoked",
     "role",
     "run",

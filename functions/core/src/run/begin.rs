@@ -5,7 +5,9 @@ use crate::{
     audit::Entry,
     auth::Principal,
     execution::{self, ExecutionId, ExecutionRecord, StartedAttempt},
+    logs::attempt,
     user,
+    websocket::fan_out,
 };
 
 use super::{
@@ -43,7 +45,10 @@ pub async fn go_on(app: &App, id: &ExecutionId) -> Result<()> {
 pub async fn start_attempt(app: &App, id: &ExecutionId) -> Result<()> {
     let Some(record) = execution::find(app, id).await?.filter(ExecutionRecord::is_to_start) else { return Ok(()) };
     if record.is_late(app.now()) {
-        return super::fail(app, id, LATE).await;
+        return super::fail(app, id, &late(&record)).await;
+    }
+    if attempt::mark_beginning(app, &record).await? {
+        fan_out::notify(app, id).await;
     }
     match try_to_start(app, &record).await {
         Ok(StartedAttempt::Task) => {
@@ -63,7 +68,12 @@ pub async fn start_attempt(app: &App, id: &ExecutionId) -> Result<()> {
 }
 
 /// Why an execution has failed that could not start until its deadline.
-pub(super) const LATE: &str = "its deadline passed before it could start";
+pub(super) fn late(record: &ExecutionRecord) -> String {
+    match record.execution.attempt {
+        Some(attempt) if attempt > 1 => format!("its deadline passed before attempt {attempt} could start"),
+        _ => "its deadline passed before it could start".to_owned(),
+    }
+}
 
 /// A user who may have been revoked since the run was asked for.
 async fn active(app: &App, email: &Email) -> Result<Principal> {

@@ -122,6 +122,7 @@ where
     } else if !request.lock.is_empty()
         || !request.after.is_empty()
         || request.deadline.is_some()
+        || request.retry.is_some()
         || app.config.max_running.is_some()
         || submission.playbook_version.is_some()
     {

@@ -13,7 +13,7 @@ use crate::{
 
 use super::{
     after::others_ended,
-    begin::{LATE, go_on, release, start_attempt},
+    begin::{go_on, late, release, start_attempt},
 };
 
 /// After this long, the invocation that starts a task is taken for dead. If it is not, ECS still starts one task.
@@ -47,10 +47,10 @@ async fn move_on(app: &App, record: &ExecutionRecord) -> Result<()> {
     let id = &record.execution.execution_id;
     let age = app.now().duration_since(record.begun_at());
     match record.execution.status {
-        Status::Queued if record.is_late(app.now()) => super::fail(app, id, LATE).await,
+        Status::Queued if record.is_late(app.now()) => super::fail(app, id, &late(record)).await,
         Status::Queued if record.waits_for_others() => others_ended(app, id).await,
         Status::Queued if record.waits_for_capacity() => release(app, id, &[]).await.map(drop),
-        Status::Queued if record.goes_on() => go_on(app, id).await,
+        Status::Queued if record.goes_on(app.now()) => go_on(app, id).await,
         Status::Starting if age >= START_TAKES => start_attempt(app, id).await,
         Status::Terminating if age >= NO_STARTER_LIVES => stop_unstarted(app, record).await,
         _ => Ok(()),

@@ -177,7 +177,9 @@ fn limited(queue: ItemUpdate) -> ItemUpdate {
 pub(crate) async fn advance(app: &App, id: &ExecutionId) -> Result<()> {
     let mut attempt = 0;
     while attempt < ATTEMPTS {
-        let Some(record) = execution::find(app, id).await?.filter(ExecutionRecord::goes_on) else { return Ok(()) };
+        let Some(record) = execution::find(app, id).await?.filter(|record| record.goes_on(app.now())) else {
+            return Ok(());
+        };
         let index = record.locks_held as usize;
         if index >= running::needed(app, &record.execution) {
             // It has its locks, or needs none any more.
@@ -190,6 +192,7 @@ pub(crate) async fn advance(app: &App, id: &ExecutionId) -> Result<()> {
         let claim = Claim::new(app, &record.execution, index);
         let change = waiting::change_from(app, id, &[Status::Queued])
             .only_if("locks_held", [number(record.locks_held)])
+            .only_if("attempt", record.execution.attempt.map(number))
             .only_if_absent("place");
         let writes = if is_free {
             vec![take(app, name, record.slots)?, claim.put(app)?, execution::with_lock(app, change, &claim).write()?]

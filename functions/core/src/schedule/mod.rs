@@ -191,6 +191,7 @@ fn request_of(run: &ScheduledRun) -> RunRequest {
         slots: run.slots,
         on_conflict: run.on_conflict,
         deadline: run.deadline,
+        retry: run.retry,
         ..RunRequest::default()
     }
 }

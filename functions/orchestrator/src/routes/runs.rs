@@ -125,6 +125,7 @@ fn valid(body: Run) -> Result<ValidRun> {
         after: ids(body.after.unwrap_or_default())?,
         run_if: body.run_if,
         deadline: body.deadline,
+        retry: body.retry,
     })?)
 }
 

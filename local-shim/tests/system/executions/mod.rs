@@ -11,6 +11,7 @@ mod list;
 pub mod queue;
 mod refused;
 mod repository;
+mod retry;
 mod run;
 mod show;
 mod sizes;
