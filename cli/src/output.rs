@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use console::Style;
 use jiff::{SignedDuration, Timestamp};
+use runvoy_api_types::Retry;
 use serde_json::Value;
 
 use crate::{
@@ -192,6 +193,14 @@ pub(crate) fn seconds_in_words(seconds: i64) -> String {
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
         _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }
+}
+
+/// How often a run is attempted, such as `3 attempts, 30 s apart, after exit, start`.
+pub(crate) fn retry(retry: &Retry) -> String {
+    let pause = seconds_in_words(i64::try_from(retry.backoff.0).unwrap_or(i64::MAX));
+    let ends: Vec<String> = retry.on.iter().map(ToString::to_string).collect();
+    let ends = if ends.is_empty() { "any failure".to_owned() } else { ends.join(", ") };
+    format!("{} attempts, {pause} apart, after {ends}", retry.attempts)
 }
 
 /// A status in its colour.

@@ -206,7 +206,11 @@ pub(crate) fn options(playbook: &Playbook, options: PlaybookOptions, missing: Mi
         after: run.after,
         run_if: run.run_if,
         deadline: run.deadline.or(playbook.deadline.map(|deadline| deadline.0)),
-    })
+        retry: run.retry,
+        retry_on: run.retry_on,
+        retry_backoff: run.retry_backoff,
+    }
+    .with_retry_of(playbook.retry.as_ref()))
 }
 
 /// Says what to do about a parameter without a value.

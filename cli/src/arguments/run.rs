@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use runvoy_api_types::RunIf;
+use runvoy_api_types::{Retry, RetryOn, RunIf};
 
 use super::manage::Confirmation;
 use crate::completion;
@@ -86,6 +86,32 @@ pub(crate) struct RunOptions {
     /// The time within which the run must have ended, waiting included, such as 2h; 0 for no limit
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) deadline: Option<u64>,
+
+    /// The number of attempts, the first included; the run is QUEUED between two of them
+    #[arg(long, value_name = "ATTEMPTS")]
+    pub(crate) retry: Option<u32>,
+
+    /// The ends after which another attempt follows: exit, start, spot, capacity [default: all]
+    #[arg(long, value_name = "END", value_delimiter = ',', requires = "retry")]
+    pub(crate) retry_on: Vec<RetryOn>,
+
+    /// The pause before another attempt, such as 30s [default: 30s]
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "retry")]
+    pub(crate) retry_backoff: Option<u64>,
+}
+
+impl RunOptions {
+    /// How often the run is attempted. What is not given is that of another run or of a playbook.
+    pub(crate) fn with_retry_of(mut self, other: Option<&Retry>) -> Self {
+        if let Some(other) = other {
+            self.retry.get_or_insert(other.attempts);
+            self.retry_backoff.get_or_insert(other.backoff.0);
+            if self.retry_on.is_empty() {
+                self.retry_on.clone_from(&other.on);
+            }
+        }
+        self
+    }
 }
 
 /// How a run is watched.
@@ -125,6 +151,7 @@ Examples:
   runvoy run -g https://example.com/ops.git -p jobs 'make migrate && ./job.sh'
   runvoy run --lock tf-prod --queue 'terraform apply'
   runvoy run --after @last --deadline 2h ./report.sh
+  runvoy run --retry 3 --retry-on exit,start --retry-backoff 1m ./sync.sh
   runvoy run grep -v root /etc/passwd
   runvoy run -f script.sh
   echo 'uname -a' | runvoy run -

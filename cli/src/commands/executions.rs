@@ -3,7 +3,9 @@
 use std::{process::Stdio, time::Duration};
 
 use reqwest::{Method, StatusCode};
-use runvoy_api_types::{Asked, AskedAgain, ExecutionInFull, ExecutionStatus, Timing, time::rfc3339};
+use runvoy_api_types::{
+    Asked, AskedAgain, EarlierAttempt, Execution, ExecutionInFull, ExecutionStatus, Timing, time::rfc3339,
+};
 use serde::de::IgnoredAny;
 use serde_json::json;
 
@@ -176,7 +178,10 @@ fn fields_of(shown: &WithStatus<ExecutionInFull>) -> Fields {
             .add("approvals", format!("{} of {}, until {}", given.len(), approval.count, rfc3339(approval.expires_at)));
         fields.add("approved by", given.join("\n"));
     }
+    fields.add("retry", or_dash(asked.retry.as_ref().map(output::retry)));
     fields.add("attempt", or_dash(execution.attempt));
+    fields.add("earlier attempts", earlier_attempts(execution));
+    fields.add("next attempt", or_dash(execution.next_attempt_at.map(rfc3339)));
     fields.add("cost in USD", or_dash(execution.cost_estimate_usd));
     fields.add("log stream", or_dash(execution.log_stream_name.as_ref()));
     fields.add("request id", cell(&execution.created_by_request_id));
@@ -190,6 +195,16 @@ fn variables(asked: &Asked, request: Option<&AskedAgain>) -> String {
         None => name.to_owned(),
     });
     escape::text(&lines.collect::<Vec<_>>().join("\n")).into_owned()
+}
+
+/// The attempts before the present one, each on a line of its own.
+fn earlier_attempts(execution: &Execution) -> String {
+    let line = |attempt: &EarlierAttempt| {
+        let lasted = output::took(attempt.ended_at.duration_since(attempt.started_at));
+        format!("{}: {} ({}, after {lasted})", attempt.number, attempt.reason, attempt.on)
+    };
+    let lines: Vec<String> = execution.earlier_attempts.iter().map(line).collect();
+    escape::text(&lines.join("\n")).into_owned()
 }
 
 /// The seconds of each part of an execution's life, in the order of its life.

@@ -70,7 +70,8 @@ fn values(
         && run.slots.is_none()
         && !run.queue
         && run.after.is_empty()
-        && run.deadline.is_none();
+        && run.deadline.is_none()
+        && run.retry.is_none();
     if !is_plain {
         return Err(Failure::new(
             "a published playbook fixes its image, sizes, variables, secrets, repository and locks",
@@ -128,6 +129,7 @@ pub(super) async fn show(context: &Context, name: &str, curl: bool, options: Pla
         ("variables", list(playbook.env.iter().map(|(name, value)| format!("{name}={value}")).collect())),
         ("timeout", playbook.timeout.map(|timeout| format!("{} s", timeout.0))),
         ("deadline", playbook.deadline.map(|deadline| format!("{} s", deadline.0))),
+        ("retry", playbook.retry.as_ref().map(output::retry)),
         ("cpu", playbook.cpu.map(|units| format!("{units} units"))),
         ("memory", playbook.memory.map(|mib| format!("{mib} MiB"))),
         ("disk", playbook.disk.map(|gib| format!("{gib} GiB"))),

@@ -57,7 +57,8 @@ fn merged(shown: ExecutionInFull, given: RunOptions) -> Result<RunOptions> {
         git_ref: given.git_ref.or(asked.git_ref),
         git_path: given.git_path.or(asked.git_path),
         ..given
-    })
+    }
+    .with_retry_of(asked.retry.as_ref()))
 }
 
 /// The command after its user has changed it in an editor.

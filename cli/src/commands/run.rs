@@ -7,7 +7,7 @@ use std::{
 };
 
 use reqwest::{Method, StatusCode};
-use runvoy_api_types::{ExecutionInFull, Images, OnConflict, OneOrMore, Started, headers::IDEMPOTENCY_KEY};
+use runvoy_api_types::{ExecutionInFull, Images, OnConflict, OneOrMore, Retry, Started, headers::IDEMPOTENCY_KEY};
 use serde_json::{Value, json};
 
 use super::{Context, ids, watch::Watching};
@@ -149,6 +149,7 @@ pub(crate) fn request(command: &str, options: &RunOptions) -> Value {
         after: given(&options.after),
         run_if: options.run_if,
         deadline: options.deadline.filter(|seconds| *seconds > 0),
+        retry: options.retry.map(|attempts| Retry::new(attempts, options.retry_on.clone(), options.retry_backoff)),
     })
 }
 

@@ -348,3 +348,40 @@ fn a_run_waits_for_others_by_the_beginning_of_an_id_and_says_why_it_never_starts
     let unknown = system.run(&["run", "--after", &"0".repeat(32), "true"]);
     assert!(text(&unknown.stderr).contains("there is no execution"), "{}", text(&unknown.stderr));
 }
+
+#[test]
+fn a_run_is_followed_through_all_its_attempts_and_ends_as_the_last_one() {
+    let system = System::start();
+    let dry =
+        system.prints(&["run", "--dry-run", "--retry", "3", "--retry-on", "exit,start", "--retry-backoff", "1m", "x"]);
+    let dry: serde_json::Value = serde_json::from_str(&dry).unwrap();
+    assert_eq!(dry["retry"], serde_json::json!({"attempts": 3, "on": ["exit", "start"], "backoff": 60}));
+    let count = system.home.path().join("count");
+    let command = format!("echo x >> {0}; echo attempt $(($(wc -l < {0}))); exit 3", count.display());
+    let ended = system.run(&["run", "--retry", "2", "--retry-backoff", "1s", &command]);
+    let said = text(&ended.stderr);
+    assert_eq!((ended.status.code(), text(&ended.stdout).as_str()), (Some(3), "attempt 1\nattempt 2\n"), "{said}");
+    let mark = "### runvoy attempt: 2 of 2 begins after attempt 1 failed: the command ended with exit code 3";
+    assert!(said.contains(mark), "{said}");
+    let described = system.prints(&["describe", "@last"]);
+    for field in [
+        "2 attempts, 1 s apart, after capacity, spot, start, exit",
+        "1: the command ended with exit code 3 (exit, after",
+    ] {
+        assert!(described.contains(field), "{described}");
+    }
+    let again = system.prints(&["rerun", "--dry-run", "@last"]);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&again).unwrap()["retry"]["attempts"], 2);
+    let refused = system.run(&["run", "--retry", "11", "true"]);
+    assert!(text(&refused.stderr).contains("attempts must be 1 to 10"), "{}", text(&refused.stderr));
+    let playbook = system.home.path().join("sync.yaml");
+    std::fs::write(&playbook, "retry: {attempts: 4, on: [start], backoff: 5m}\ncommands: [\"true\"]\n").unwrap();
+    let file = playbook.to_str().unwrap();
+    for (more, retry) in [
+        (&[][..], serde_json::json!({"attempts": 4, "on": ["start"], "backoff": 300})),
+        (&["--retry", "2"], serde_json::json!({"attempts": 2, "on": ["start"], "backoff": 300})),
+    ] {
+        let dry = system.prints(&[&["playbook", "run", "--dry-run", file][..], more].concat());
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&dry).unwrap()["retry"], retry, "{more:?}");
+    }
+}

@@ -22,9 +22,9 @@ pub struct Retry {
     /// The ends after which another attempt follows. If absent, all of them; a run with `"on_conflict": "queue"` waits for capacity instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub on: Vec<RetryOn>,
-    /// Seconds, or a duration such as `30s`, from the end of an attempt until the next one; 30 s by default, a day at most.
+    /// Seconds from the end of an attempt until the next one; 30 by default. A duration such as `5m` is taken, too.
     #[serde(default = "default_backoff")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "30s"))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>, maximum = 86_400, example = 30))]
     pub backoff: Span,
 }
 
@@ -88,6 +88,11 @@ fn default_backoff() -> Span {
 }
 
 impl Retry {
+    /// The usual pause is made if none is given.
+    pub fn new(attempts: u32, on: Vec<RetryOn>, backoff: Option<u64>) -> Self {
+        Self { attempts, on, backoff: backoff.map_or(DEFAULT_BACKOFF, Span) }
+    }
+
     /// Tells whether another attempt follows an end of this kind.
     pub fn covers(&self, end: RetryOn) -> bool {
         self.on.contains(&end)

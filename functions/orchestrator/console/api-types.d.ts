@@ -830,8 +830,8 @@ export type Report = {
 export type Retry = {
   /** The number of attempts, the first one included. */
   attempts: number;
-  /** Seconds, or a duration such as `30s`, from the end of an attempt until the next one; 30 s by default, a day at most. */
-  backoff?: string | null;
+  /** Seconds from the end of an attempt until the next one; 30 by default. A duration such as `5m` is taken, too. */
+  backoff?: number | null;
   /** The ends after which another attempt follows. If absent, all of them; a run with `"on_conflict": "queue"` waits for capacity instead. */
   on?: RetryOn[];
 };

@@ -63,7 +63,11 @@ export const whole = (text) => (text.trim() === "" ? undefined : /^\d+$/.test(te
 /** A word that a POSIX shell reads as exactly this text. @param {string} text */
 export const quote = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
 
-/** @typedef {{command: string, image?: string, env?: Record<string, string | undefined>, secrets?: string[], timeout?: number, cpu?: number, memory?: number, disk?: number, spot?: boolean, lock?: string[], slots?: number, on_conflict?: "refuse" | "queue", after?: string[], if?: "succeeded" | "ended", deadline?: number, git_repo?: string, git_ref?: string, git_path?: string}} Run */
+/** @typedef {{command: string, image?: string, env?: Record<string, string | undefined>, secrets?: string[], timeout?: number, cpu?: number, memory?: number, disk?: number, spot?: boolean, lock?: string[], slots?: number, on_conflict?: "refuse" | "queue", after?: string[], if?: "succeeded" | "ended", deadline?: number, retry?: Retry, git_repo?: string, git_ref?: string, git_path?: string}} Run */
+/** @typedef {"capacity" | "spot" | "start" | "exit"} RetryOn @typedef {{attempts: number, on?: RetryOn[], backoff?: number | null}} Retry */
+
+/** How often a run is attempted, in words. @param {{attempts: number, on?: string[], backoff?: number | null}} retry */
+export const retryWords = ({ attempts, on = [], backoff = 30 }) => `${attempts} attempts, ${duration(backoff ?? 30)} apart, after ${on.length > 0 ? on.join(", ") : "any failure"}`;
 
 /** The curl command that starts a run. The key, and values that are not known, come from variables. @param {Run} run @param {string} origin */
 export const asCurl = (run, origin) =>
@@ -90,6 +94,9 @@ export function asCommandLine(run) {
   for (const id of run.after ?? []) words.push(`--after ${quote(id)}`);
   if (run.if) words.push(`--if ${run.if}`);
   if (run.deadline) words.push(`--deadline ${run.deadline}s`);
+  if (run.retry) words.push(`--retry ${run.retry.attempts}`);
+  if (run.retry?.on?.length) words.push(`--retry-on ${run.retry.on.join(",")}`);
+  if (run.retry?.backoff != null) words.push(`--retry-backoff ${run.retry.backoff}s`);
   if (run.git_repo) words.push(`--git-repo ${quote(run.git_repo)}`);
   if (run.git_ref) words.push(`--git-ref ${quote(run.git_ref)}`);
   if (run.git_path) words.push(`--git-path ${quote(run.git_path)}`);

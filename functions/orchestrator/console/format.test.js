@@ -32,6 +32,7 @@ test("a run is copied as commands that start the same", () => {
     `runvoy run --image alpine --env 'A=1 2' --secret db --timeout 60s --git-repo https://example.com/r 'echo '\\''it works'\\'''`,
   );
   assert.equal(asCommandLine({ command: "make", lock: ["a", "b"], slots: 2, on_conflict: "queue" }), "runvoy run --lock a --lock b --slots 2 --queue make");
+  assert.equal(asCommandLine({ command: "make", retry: { attempts: 3, on: ["exit", "start"], backoff: 60 } }), "runvoy run --retry 3 --retry-on exit,start --retry-backoff 60s make");
   assert.equal(asCommandLine({ command: "make", after: ["e8df"], if: "ended", deadline: 60 }), "runvoy run --after e8df --if ended --deadline 60s make");
   const script = `curl() { printf '%s\\n' "$@"; }; RUNVOY_API_KEY=k; ${asCurl(run, "http://localhost:8080")}`;
   const words = execFileSync("sh", ["-c", script], { encoding: "utf8" }).trim().split("\n");

@@ -5,7 +5,7 @@
  * @typedef {{name: string, type?: ParameterType, label?: string, description?: string, default?: string, required?: boolean, allowed?: string[],
  *   pattern?: string, min_length?: number, max_length?: number}} Parameter
  * @typedef {{description?: string, image?: string, git_repo?: string, git_ref?: string, git_path?: string, secrets?: string[],
- *   env?: Record<string, string>, timeout?: number, deadline?: number, cpu?: number, memory?: number, disk?: number, spot?: boolean, lock?: string[], slots?: number, on_conflict?: string, approvals?: {count?: number, by?: string[], expires?: number}, parameters?: Parameter[], commands: string[]}} Playbook
+ *   env?: Record<string, string>, timeout?: number, deadline?: number, cpu?: number, memory?: number, disk?: number, spot?: boolean, lock?: string[], slots?: number, on_conflict?: string, retry?: {attempts: number, on?: string[], backoff?: number}, approvals?: {count?: number, by?: string[], expires?: number}, parameters?: Parameter[], commands: string[]}} Playbook
  */
 
 const FIELDS = /** @type {const} */ (["description", "image", "git_repo", "git_ref", "git_path", "secrets", "timeout", "approvals", "parameters", "env", "commands"]);

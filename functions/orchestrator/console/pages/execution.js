@@ -1,7 +1,7 @@
 /** Shows one execution: how it is going, what was asked, and its log. */
 
 import { ApiError, describe, isBefore, isEnd } from "../api.js";
-import { asCommandLine, asCurl, duration, local, took } from "../format.js";
+import { asCommandLine, asCurl, duration, local, retryWords, took } from "../format.js";
 import { unordered } from "../log/text.js";
 import { LogView } from "../log/view.js";
 import { copyButton } from "../ui/copy.js";
@@ -190,12 +190,13 @@ export function executionPage(context, id) {
 
 /** @param {Execution} execution @param {(request: string) => import("../ui/dom.js").Child} requestLink @param {boolean} mayRead its locks @returns {[string, import("../ui/dom.js").Child][]} */
 function facts(execution, requestLink, mayRead) {
-  const { image_id, created_by, owned_by, started_at, completed_at, variables = [], secrets = [], timeout, git_repo, git_ref, git_path, git_commit, lock: locks = [], after = [], deadline } = execution;
+  const { image_id, created_by, owned_by, started_at, completed_at, variables = [], secrets = [], timeout, git_repo, git_ref, git_path, git_commit, lock: locks = [], after = [], deadline, retry } = execution;
   /** @type {[string, import("../ui/dom.js").Child][]} */
   const all = [
     ["Image", imageName(image_id)], ["Run by", created_by], ["Owners", owned_by.join() === created_by ? "" : owned_by.join(", ")], [isBefore(execution.status) ? "Asked for" : "Started", local(started_at)], ["Ended", completed_at ? local(completed_at) : ""],
     ["Variables", variables.join(", ")], ["Secrets", secrets.join(", ")], ["Timeout", timeout ? duration(timeout) : ""],
     ["Deadline", deadline ? `${duration(deadline)} after it was asked for` : ""], ["After", after.length > 0 ? others(after, execution.if) : ""],
+    ["Retry", retry ? retryWords(retry) : ""], ["Earlier attempts", attempts(execution)],
     ["Size", size(execution)], ["Timing", timing(execution)], ["Cost, estimated", cost(execution)],
     ["Playbook", playbookLink(execution)],
     [locks.length > 1 ? "Locks" : "Lock", locks.length > 0 ? lockLinks(locks, mayRead) : ""],
@@ -212,8 +213,9 @@ const stopWord = (status) => (status === "QUEUED" ? "Leave the line" : status ==
 const lockLinks = (locks, mayRead) => element("span", {}, ...locks.flatMap((name, at) => [at > 0 && ", ", mayRead ? lockLink(name) : name]));
 
 /** What a run waits for that has not started, and its place in line. Approvals have a part of their own. @param {Execution} execution @param {boolean} mayRead */
-function waits({ status, waits_for, queue_position, lock: locks = [] }, mayRead) {
+function waits({ status, waits_for, queue_position, next_attempt_at, lock: locks = [] }, mayRead) {
   if (status !== "QUEUED") return undefined;
+  if (next_attempt_at && !queue_position) return element("p", { class: "waits" }, `Waits for ${waits_for ?? "its next attempt"}, which begins at ${local(next_attempt_at)}.`);
   const lock = locks.find((name) => waits_for === `lock ${name}`);
   const place = queue_position ? `, place ${queue_position} in line` : "";
   return element("p", { class: "waits" }, "Waits for ", lock ? ["the lock ", mayRead ? lockLink(lock) : lock] : (waits_for ?? "its turn"), `${place}. It starts by itself.`);
@@ -221,6 +223,13 @@ function waits({ status, waits_for, queue_position, lock: locks = [] }, mayRead)
 
 /** The executions whose ends a run waits for, or has waited for. @param {string[]} ids @param {Execution["if"]} [how] */
 const others = (ids, how) => element("span", {}, ...ids.flatMap((id, at) => [at > 0 && ", ", element("a", { href: `/logs?execution_id=${encodeURIComponent(id)}` }, id.slice(0, 8))]), how === "ended" ? ", in any way" : "");
+
+/** The attempts before the present one, with how each has ended. @param {Execution} execution */
+function attempts({ earlier_attempts = [] }) {
+  if (earlier_attempts.length === 0) return "";
+  return element("ol", { class: "attempts" }, ...earlier_attempts.map(({ reason, started_at, ended_at }) =>
+    element("li", {}, `${reason}, after ${duration((Date.parse(ended_at) - Date.parse(started_at)) / 1000)} `, element("small", {}, local(started_at)))));
+}
 
 /** The size that the run asked for, if not its image's. @param {Execution} execution */
 function size({ cpu, memory, disk, spot }) {

@@ -1,7 +1,7 @@
 /** Shows one playbook: the form of its parameters, what it runs, who ran it, and its versions. */
 
 import { describe, isEnd } from "../api.js";
-import { ago, duration, local } from "../format.js";
+import { ago, duration, local, retryWords } from "../format.js";
 import { confirm } from "../ui/dialog.js";
 import { element, fill } from "../ui/dom.js";
 import { field, form, input, select } from "../ui/form.js";
@@ -119,11 +119,11 @@ export function playbookPage(context, name) {
 
 /** The command, and what it gets. @param {PublishedPlaybook} playbook */
 export function whatRuns(playbook) {
-  const { image, secrets = [], env = {}, timeout, deadline, cpu, memory, disk, spot, git_repo, git_ref, git_path, published_by, approvals, lock = [], owned_by, shared_with } = playbook;
+  const { image, secrets = [], env = {}, timeout, deadline, retry, cpu, memory, disk, spot, git_repo, git_ref, git_path, published_by, approvals, lock = [], owned_by, shared_with } = playbook;
   /** @type {[string, string][]} */
   const facts = [
     ["Image", image ?? "the default image"], ["Secrets", secrets.join(", ")], ["Variables", Object.entries(env).map(([name, value]) => `${name}=${value}`).join(", ")],
-    ["Timeout", timeout ? duration(timeout) : ""], ["Deadline", deadline ? duration(deadline) : ""],
+    ["Timeout", timeout ? duration(timeout) : ""], ["Deadline", deadline ? duration(deadline) : ""], ["Retry", retry ? retryWords(retry) : ""],
     ["Size", [cpu && `${cpu} CPU units`, memory && `${memory} MiB of memory`, disk && `${disk} GiB of disk`, spot && "on Fargate Spot"].filter(Boolean).join(", ")],
     ["Repository", [git_repo, git_ref, git_path].filter(Boolean).join(" ")], ["Published by", published_by],
     ["Locks", lock.join(", ")], ["Owners", owned_by?.join(", ") ?? ""], ["Used by", owned_by ? sharedWords(shared_with) : ""],

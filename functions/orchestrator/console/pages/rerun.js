@@ -30,8 +30,8 @@ export async function send(api, run) {
 }
 
 /** @param {Execution} execution */
-function asRun({ command, image_id, variables = [], secrets = [], timeout, deadline, cpu, memory, disk, spot, lock, git_repo, git_ref, git_path }) {
-  return present({ command, image: image_id, timeout, deadline, cpu, memory, disk, spot, lock, git_repo, git_ref, git_path, secrets, env: Object.fromEntries(variables.map((name) => [name, undefined])) });
+function asRun({ command, image_id, variables = [], secrets = [], timeout, deadline, retry, cpu, memory, disk, spot, lock, git_repo, git_ref, git_path }) {
+  return present({ command, image: image_id, timeout, deadline, retry, cpu, memory, disk, spot, lock, git_repo, git_ref, git_path, secrets, env: Object.fromEntries(variables.map((name) => [name, undefined])) });
 }
 
 /** @typedef {{[K in keyof Run]: Run[K] | null}} Loose */

@@ -15,6 +15,9 @@ const SUGGESTED = 20;
 /** Time after the last key before the server is asked for images, in milliseconds. */
 const TYPING = 200;
 
+/** The ends after which another attempt may follow. @type {[import("../format.js").RetryOn, string][]} */
+const ENDS = [["exit", "the command fails"], ["start", "the task cannot start"], ["spot", "Spot capacity is taken back"], ["capacity", "there is no capacity"]];
+
 /** @typedef {import("../format.js").Run} Run @typedef {import("../api.js").Image} Image @typedef {import("../api.js").Secret} Secret */
 
 /** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */
@@ -38,6 +41,11 @@ export function runPage({ api, address, may, go, left }) {
   const anyEnd = field("In any way", input({ type: "checkbox" }), "Starts however they end. Otherwise they must succeed.");
   const deadline = field("Deadline", input({ placeholder: "none", class: "short" }), "With all waiting, such as 2h. What has not ended by then has failed.");
   const order = element("details", { class: "group" }, element("summary", {}, "After others"), after.element, anyEnd.element, deadline.element);
+  const attempts = field("Attempts", number("1"), "With the first one, 10 at most. The last one decides.");
+  const backoff = field("Pause", input({ placeholder: "30s", class: "short" }), "Before another attempt, such as 5m");
+  const ends = ENDS.map(([end, words]) => ({ end, box: input({ type: "checkbox" }), words }));
+  const followed = field("After", element("div", { class: "choices" }, ...ends.map(({ box, words }) => element("label", { class: "check" }, box, words))), "After all of these, if none is chosen. The run keeps its locks meanwhile.");
+  const retry = element("details", { class: "group" }, element("summary", {}, "Retry"), element("div", { class: "columns" }, attempts.element, backoff.element), followed.element);
   const locks = element("details", { class: "group" }, element("summary", {}, "Lock"), element("div", { class: "columns" }, lock.element, slots.element), known, queue.element);
   const variables = new Variables(() => changed());
   const env = field("Variables", variables.element);
@@ -76,10 +84,20 @@ export function runPage({ api, address, may, go, left }) {
       after: ids.length > 0 ? ids : undefined,
       if: ids.length > 0 && anyEnd.control.checked ? "ended" : undefined,
       deadline: deadline.control.value.trim() === "" ? undefined : seconds(deadline.control.value.trim()),
+      retry: retryOf(),
       git_repo: given(repo.control.value),
       git_ref: given(ref.control.value),
       git_path: given(path.control.value),
     };
+  }
+
+  /** @returns {Run["retry"]} */
+  function retryOf() {
+    const count = whole(attempts.control.value) ?? 1;
+    if (!(count > 1)) return undefined;
+    const on = ends.filter(({ box }) => box.checked).map(({ end }) => end);
+    const pause = backoff.control.value.trim() === "" ? undefined : seconds(backoff.control.value.trim());
+    return { attempts: count, ...(on.length > 0 && { on }), ...(pause !== undefined && { backoff: pause }) };
   }
 
   /** @param {Partial<Run>} run @param {string[]} [unknown] names of variables of which the values are not known */
@@ -98,6 +116,9 @@ export function runPage({ api, address, may, go, left }) {
     locks.open = Boolean(run.lock?.length || run.on_conflict);
     [after.control.value, anyEnd.control.checked, deadline.control.value] = [(run.after ?? []).join(", "), run.if === "ended", run.deadline ? `${run.deadline}s` : ""];
     order.open = Boolean(run.after?.length || run.deadline);
+    [attempts.control.value, backoff.control.value] = [String(run.retry?.attempts ?? ""), run.retry?.backoff == null ? "" : `${run.retry.backoff}s`];
+    for (const { end, box } of ends) box.checked = Boolean(run.retry?.on?.includes(end));
+    retry.open = Boolean(run.retry);
     measure();
   }
 
@@ -113,7 +134,8 @@ export function runPage({ api, address, may, go, left }) {
     if (run.command.trim() === "") return refuse(command, "Enter a command.");
     if (timeout.control.value.trim() !== "" && run.timeout === undefined) return refuse(timeout, "This is not a duration. Write 600, 10m or 1h30m.");
     if (deadline.control.value.trim() !== "" && run.deadline === undefined) return refuse(deadline, "This is not a duration. Write 600, 10m or 1h30m.");
-    for (const one of [cpu, memory, disk, slots]) if (Number.isNaN(whole(one.control.value))) return refuse(one, "Enter a whole number.");
+    for (const one of [cpu, memory, disk, slots, attempts]) if (Number.isNaN(whole(one.control.value))) return refuse(one, "Enter a whole number.");
+    if (backoff.control.value.trim() !== "" && seconds(backoff.control.value.trim()) === undefined) return refuse(backoff, "This is not a duration. Write 30s, 10m or 1h30m.");
     const problem = variables.problem();
     if (problem) return refuse(env, problem);
     const execution = await sendRun(api, run);
@@ -175,9 +197,9 @@ export function runPage({ api, address, may, go, left }) {
 
   const made = form({
     body: [
-      notice, command.element, element("div", { class: "meter" }, meter, used), image.element, images, env.element, secrets.element, timeout.element, sizes, locks, order, git,
+      notice, command.element, element("div", { class: "meter" }, meter, used), image.element, images, env.element, secrets.element, timeout.element, sizes, locks, order, retry, git,
     ],
-    fields: { command, image, env, secrets, timeout, cpu, memory, disk, spot, lock, slots, on_conflict: queue, after, if: anyEnd, deadline, git_repo: repo, git_ref: ref, git_path: path },
+    fields: { command, image, env, secrets, timeout, cpu, memory, disk, spot, lock, slots, on_conflict: queue, after, if: anyEnd, deadline, "retry.attempts": attempts, "retry.backoff": backoff, retry: followed, git_repo: repo, git_ref: ref, git_path: path },
     action: "Run",
     send,
   });

@@ -423,3 +423,34 @@ async fn attempts_go_on_after_the_system_was_killed_between_two_of_them_and_duri
     assert_eq!((&lock["held"], &lock["waiting"]), (&json!(0), &json!(0)));
     program.signal("-TERM");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_of_a_schedule_and_one_of_a_playbook_are_attempted_again() {
+    let system = System::start().await;
+    let retry = json!({"attempts": 2, "on": ["exit"], "backoff": 0});
+    let run = json!({"command": "exit 3", "retry": retry});
+    let created = system.admin.post("/schedules", &json!({"name": "often", "rate": "1 day", "run": run})).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    let published = system.admin.put("/playbooks/fails", &json!({"commands": ["exit 4"], "retry": retry})).await;
+    assert!(published.status.is_success(), "{}", published.text);
+    let started = system.admin.post("/playbooks/fails/run", &json!({})).await;
+    let playbook = id(&started.json());
+    let schedule = loop {
+        let shown = system.admin.get("/schedules/often").await.json()["schedule"].clone();
+        if let Some(id) = shown["last_execution_id"].as_str() {
+            break id.to_owned();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    for (id, code) in [(playbook, 4), (schedule, 3)] {
+        let ended = system.admin.wait_for(&id, "FAILED").await;
+        assert_eq!(ended["exit_code"], code);
+        let shown = show(&system, &id).await;
+        assert_eq!(
+            (&shown["attempt"], &shown["earlier_attempts"][0]["exit_code"]),
+            (&json!(2), &json!(code)),
+            "{shown}"
+        );
+    }
+    system.shim.shut_down().await;
+}

@@ -319,7 +319,7 @@ async fn a_run_has_the_size_and_the_limits_that_its_playbook_says() {
     let admin = &system.admin;
     let playbook = json!({
         "commands": ["echo done"], "cpu": 1024, "memory": 3072, "disk": 50, "spot": true, "deadline": "2h", "timeout": 60,
-        "lock": "l", "on_conflict": "queue",
+        "lock": "l", "on_conflict": "queue", "retry": {"attempts": 3, "on": ["exit"], "backoff": "2m"},
     });
     let published = publish_playbook(admin, "sized", &playbook).await;
     assert_eq!((&published["cpu"], &published["deadline"]), (&json!(1024), &json!(7200)), "{published}");
@@ -334,6 +334,7 @@ async fn a_run_has_the_size_and_the_limits_that_its_playbook_says() {
         ("deadline", json!(7200)),
         ("timeout", json!(60)),
         ("lock", json!(["l"])),
+        ("retry", json!({"attempts": 3, "on": ["exit"], "backoff": 120})),
     ] {
         assert_eq!(shown[field], expected, "{field}");
     }
@@ -347,13 +348,14 @@ async fn a_run_has_the_size_and_the_limits_that_its_playbook_says() {
         assert_eq!(status, 400, "{}", refused.text);
         assert!(at == field || ["cpu", "memory"].contains(&at.as_str()), "{field}: {}", refused.text);
     }
-    let file = "cpu: 512\nmemory: 1024\nspot: true\ndeadline: 90m\ncommands: [\"true\"]\n";
-    let checked = admin.post("/playbooks", &json!({"file": file})).await;
-    assert_eq!(
-        (checked.status.as_u16(), &checked.json()["playbook"]["deadline"]),
-        (200, &json!(5400)),
-        "{}",
-        checked.text
-    );
+    let mut wrong = playbook.clone();
+    wrong["retry"]["attempts"] = json!(11);
+    assert_eq!(refusal(&admin.put("/playbooks/wrong", &wrong).await), (400, "retry.attempts".to_owned()));
+    let file = "cpu: 512\nmemory: 1024\nspot: true\ndeadline: 90m\nretry: {attempts: 2, on: [exit, start]}\ncommands: [\"true\"]\n";
+    let body = admin.post("/playbooks", &json!({"file": file})).await.json();
+    assert_eq!(body["playbook"]["deadline"], 5400, "{body}");
+    assert_eq!(body["playbook"]["retry"], json!({"attempts": 2, "on": ["exit", "start"], "backoff": 30}), "{body}");
+    let misspelt = admin.post("/playbooks", &json!({"file": file.replace("on:", "when:")})).await;
+    assert_eq!(refusal(&misspelt), (400, "retry.when".to_owned()), "{}", misspelt.text);
     system.shim.shut_down().await;
 }
