@@ -20,6 +20,10 @@ pub(crate) enum Notifications {
         name: String,
     },
     /// Be told of executions: by a webhook, in Slack or by mail
+    #[command(override_usage = "\
+runvoy notifications create [OPTIONS] --webhook <URL> <NAME>
+       runvoy notifications create [OPTIONS] --slack <URL> <NAME>
+       runvoy notifications create [OPTIONS] --email <ADDRESS> <NAME>")]
     #[command(after_help = "\
 Examples:
   runvoy notifications create on-call --webhook https://example.com/hook

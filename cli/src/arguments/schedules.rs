@@ -21,6 +21,10 @@ pub(crate) enum Schedules {
         name: String,
     },
     /// Run a command at times of a clock, at a rate, or once
+    #[command(override_usage = "\
+runvoy schedules create [OPTIONS] --cron <EXPRESSION> <NAME> [COMMAND]...
+       runvoy schedules create [OPTIONS] --rate <PERIOD> <NAME> [COMMAND]...
+       runvoy schedules create [OPTIONS] --at <TIME> <NAME> [COMMAND]...")]
     #[command(after_help = "\
 Examples:
   runvoy schedules create backup --cron '30 2 * * *' --timezone Europe/Berlin -- ./backup.sh

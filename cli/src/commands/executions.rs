@@ -230,6 +230,8 @@ fn page_of(context: &Context, id: &str) -> String {
 /// Opens the page of an execution in a browser, and prints its address.
 pub(crate) async fn open(context: &Context, which: Which) -> Result<()> {
     let id = ids::execution_id(context, &which.id).await?;
+    // A page of an execution that does not exist is not opened.
+    context.api.get(&format!("/executions/{}/status", segment(&id))).await?;
     let page = page_of(context, &id);
     output::print(&page)?;
     let given = config::variable("BROWSER");

@@ -217,6 +217,7 @@ fn an_execution_is_named_by_the_beginning_of_its_id_or_as_the_last() {
     }
     assert!(!described.contains('{'), "no JSON: {described}");
     assert!(described.lines().all(|line| line.split_whitespace().count() > 1), "no empty fields: {described}");
+    assert!(text(&system.run(&["open", "nope"]).stderr).contains("there is no execution"));
     let opened = system.command(&["open"]).env("BROWSER", "true").output().unwrap();
     assert_eq!(text(&opened.stdout), format!("{}/logs?execution_id={last}\n", system.endpoint));
 }

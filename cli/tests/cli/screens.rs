@@ -311,19 +311,16 @@ fn help_fits_eighty_columns() {
         }
         help
     };
-    let main = help(&[]);
-    let commands = main.split("Commands:\n").nth(1).unwrap().lines().take_while(|line| !line.is_empty());
-    let names: Vec<&str> = commands
-        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
-        .map(|line| line.split_whitespace().next().unwrap())
-        .collect();
-    assert!(names.len() > 20, "{names:?}");
-    for name in names {
-        help(&[name]);
-    }
-    for words in
-        [["secrets", "create"], ["images", "register"], ["playbook", "run"], ["keys", "create"], ["users", "claim"]]
-    {
-        help(&words);
+    let commands_in = |help: &str| -> Vec<String> {
+        let commands = help.split("Commands:\n").nth(1).unwrap_or_default().lines().take_while(|line| !line.is_empty());
+        let names = commands.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+        names.map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
+    };
+    let commands = commands_in(&help(&[]));
+    assert!(commands.len() > 20, "{commands:?}");
+    for command in commands {
+        for subcommand in commands_in(&help(&[&command])) {
+            help(&[&command, &subcommand]);
+        }
     }
 }
