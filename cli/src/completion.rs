@@ -22,6 +22,8 @@ use crate::{
 
 /// The time that a user waits for a completion.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// Entries of a list from which a completion is made.
+const SEARCHED: usize = 200;
 /// Characters of a command beside the id of its execution.
 const COMMAND_WIDTH: usize = 40;
 
@@ -30,17 +32,34 @@ fn from_api<T: DeserializeOwned + 'static>(
     path: &'static str,
     pairs: impl Fn(T) -> Vec<(String, String)> + Send + Sync + 'static,
 ) -> ArgValueCompleter {
+    ArgValueCompleter::new(move |typed: &OsStr| with_help(typed, ask(path).map(&pairs)))
+}
+
+/// Completes from a list of the API in which the server looks for what is typed, as the list may be long.
+fn from_search<T: DeserializeOwned + 'static>(
+    path: &'static str,
+    pairs: impl Fn(T) -> Vec<(String, String)> + Send + Sync + 'static,
+) -> ArgValueCompleter {
     ArgValueCompleter::new(move |typed: &OsStr| {
-        let pairs = ask(path).map(&pairs).unwrap_or_default();
-        candidates(typed, pairs.into_iter().map(|(value, help)| (value, short(&help, COMMAND_WIDTH))))
+        let (_, last) = last_of(typed.to_str().unwrap_or_default());
+        let path = format!("{path}?limit={SEARCHED}&q={}", segment(last));
+        with_help(typed, ask(&path).map(&pairs))
     })
+}
+
+fn with_help(typed: &OsStr, pairs: Option<Vec<(String, String)>>) -> Vec<CompletionCandidate> {
+    let pairs = pairs.unwrap_or_default().into_iter();
+    candidates(typed, pairs.map(|(value, help)| (value, short(&help, COMMAND_WIDTH))))
+}
+
+/// The last of several values that commas separate, which is completed, and what stands before it.
+fn last_of(typed: &str) -> (&str, &str) {
+    typed.rsplit_once(',').map_or(("", typed), |(_, last)| (&typed[..typed.len() - last.len()], last))
 }
 
 fn candidates(typed: &OsStr, all: impl Iterator<Item = (String, String)>) -> Vec<CompletionCandidate> {
     let typed = typed.to_str().unwrap_or_default();
-    // The last of several values that commas separate is completed.
-    let (before, last) =
-        typed.rsplit_once(',').map_or(("", typed), |(_, last)| (&typed[..typed.len() - last.len()], last));
+    let (before, last) = last_of(typed);
     // A shell would act on the control characters of others' texts.
     let is_safe = |text: &str| !text.chars().any(char::is_control);
     all.filter(|(value, _)| value.starts_with(last) && is_safe(value))
@@ -77,15 +96,15 @@ pub(crate) fn executions() -> ArgValueCompleter {
 }
 
 pub(crate) fn images() -> ArgValueCompleter {
-    from_api("/images", |answer: Images| pairs(answer.images, |one| (one.image, one.image_id.to_string())))
+    from_search("/images", |answer: Images| pairs(answer.images, |one| (one.image, one.image_id.to_string())))
 }
 
 pub(crate) fn image_ids() -> ArgValueCompleter {
-    from_api("/images", |answer: Images| pairs(answer.images, |one| (one.image_id.to_string(), one.image)))
+    from_search("/images", |answer: Images| pairs(answer.images, |one| (one.image_id.to_string(), one.image)))
 }
 
 pub(crate) fn secrets() -> ArgValueCompleter {
-    from_api("/secrets", |answer: Secrets| {
+    from_search("/secrets", |answer: Secrets| {
         pairs(answer.secrets, |one| (one.name.to_string(), one.description.unwrap_or_default()))
     })
 }
@@ -101,7 +120,7 @@ pub(crate) fn schedules() -> ArgValueCompleter {
 }
 
 pub(crate) fn users() -> ArgValueCompleter {
-    from_api("/users", |answer: Users| {
+    from_search("/users", |answer: Users| {
         pairs(answer.users, |one| (one.user.email.to_string(), one.user.role.to_string()))
     })
 }

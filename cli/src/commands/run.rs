@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Context, ids, watch::Watching};
 use crate::{
-    api::{Api, Repeat, RequestError, WithStatus},
+    api::{Api, Repeat, RequestError, WithStatus, segment},
     arguments::{Global, OnInterrupt, Run, RunOptions, WatchOptions},
     client_end::{self, ClientEnd},
     exit_code,
@@ -244,15 +244,34 @@ async fn send(api: &Api, path: &str, request: &Value) -> Result<Started> {
     }
 }
 
-/// For an image that is not registered, adds the images that are.
+/// Registered images that are named to someone who names another one.
+const NAMED_IMAGES: usize = 10;
+
+/// For an image that is not registered, adds images that are: those with such a name, or any.
 async fn with_images(api: &Api, request: &Value, failure: Failure) -> Failure {
     let Some(image) = request["image"].as_str() else { return failure };
-    let Ok(Images { images }) = api.get("/images").await.and_then(|answer| answer.parse()) else { return failure };
-    if images.iter().any(|known| [known.image.as_str(), known.image_id.as_str()].contains(&image)) {
+    // An earlier server knows no search, and answers all images.
+    let found = async |words: &str| {
+        let answer = api.get(&format!("/images?limit={}&q={}", NAMED_IMAGES + 1, segment(words))).await?;
+        answer.parse::<Images>().map(|found| found.images)
+    };
+    let Ok(same) = found(image).await else { return failure };
+    if same.iter().any(|known| [known.image.as_str(), known.image_id.as_str()].contains(&image)) {
         return failure;
     }
-    let names: Vec<String> = images.iter().map(|image| output::cell(&image.image)).collect();
-    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let name = image.rsplit('/').next().unwrap_or_default().split([':', '@']).next().unwrap_or_default();
+    let Ok(mut images) = found(name).await else { return failure };
+    if images.is_empty() {
+        let Ok(any) = found("").await else { return failure };
+        images = any;
+    }
+    let mut names: Vec<String> = images.iter().map(|image| output::cell(&image.image)).collect();
+    names.dedup();
+    let names = match names.len() {
+        0 => "none".to_owned(),
+        ..=NAMED_IMAGES => names.join(", "),
+        _ => format!("{}, and others: runvoy images list", names[..NAMED_IMAGES].join(", ")),
+    };
     Failure::new(failure.what())
         .remedy(format!("registered images: {names}\n  register it: runvoy images register {}", quoted(image)))
 }

@@ -75,6 +75,23 @@ fn each_command_prints_what_people_need_and_no_more() {
 }
 
 #[test]
+fn a_few_images_are_named_to_someone_who_names_one_that_is_not_registered() {
+    let system = System::start();
+    for number in 0..12 {
+        system.prints(&["images", "register", &format!("team/tool:{number}")]);
+    }
+    let said = |image: &str| text(&system.run(&["run", "-i", image, "true"]).stderr);
+    let similar = said("tool:99");
+    assert!(similar.contains("team/tool:0") && !similar.contains("ubuntu"), "{similar}");
+    assert!(
+        similar.contains("and others: runvoy images list") && similar.matches("team/tool").count() == 10,
+        "{similar}"
+    );
+    let any = said("nope:1");
+    assert!(any.contains("registered images: ubuntu:22.04") && any.contains("and others"), "{any}");
+}
+
+#[test]
 fn a_list_tells_why_executions_wait_or_have_failed() {
     let system = System::start();
     system.run(&["run", "--timeout", "1s", "sleep 9"]);

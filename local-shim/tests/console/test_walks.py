@@ -277,7 +277,8 @@ def test_a_user_is_created_claims_the_key_by_a_button_and_is_revoked(visit, syst
     for _ in range(3):
         assert urllib.request.urlopen(link).status == 200
 
-    walker = visit().page
+    claiming = visit()
+    walker = claiming.page
     walker.goto(link)
     walker.get_by_role("button", name="Claim the key").click()
     key = walker.get_by_label("API key").inner_text()
@@ -287,6 +288,11 @@ def test_a_user_is_created_claims_the_key_by_a_button_and_is_revoked(visit, syst
     assert walker.evaluate("navigator.clipboard.readText()") == key
     walker.get_by_role("button", name="Use it here").click()
     expect(walker.get_by_text("walker@example.com")).to_be_visible()
+    # Another tab of the same browser has the key, too.
+    other = claiming.context.new_page()
+    other.goto("/")
+    expect(other.get_by_text("walker@example.com")).to_be_visible()
+    other.close()
     walker.goto(link)
     walker.get_by_role("button", name="Claim the key").click()
     expect(walker.get_by_role("alert")).to_contain_text("already been claimed")
