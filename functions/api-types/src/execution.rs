@@ -306,6 +306,22 @@ impl Default for Asked {
     }
 }
 
+/// The beginning of the source of a published playbook's executions: `playbook:NAME@VERSION`.
+pub const PLAYBOOK_SOURCE: &str = "playbook:";
+
+/// The name of the playbook in the source of an execution, if a playbook was its source.
+pub fn playbook_in_source(source: &str) -> Option<&str> {
+    source.strip_prefix(PLAYBOOK_SOURCE)?.rsplit_once('@').map(|(name, _)| name)
+}
+
+impl Asked {
+    /// The name of the playbook that was run, if one was: by itself or for a schedule.
+    pub fn playbook(&self) -> Option<&str> {
+        let of_schedule = || self.playbook_version.as_deref()?.rsplit_once('@').map(|(name, _)| name);
+        playbook_in_source(&self.source).or_else(of_schedule)
+    }
+}
+
 /// The source of a run that someone asked for by `POST /run`.
 fn api() -> String {
     "api".to_owned()

@@ -43,8 +43,8 @@ pub use audit::{Audit, AuditEntry, Outcome};
 pub use email::Email;
 pub use error::{ErrorBody, ErrorCode, Problem};
 pub use execution::{
-    Asked, AskedAgain, Ending, Execution, ExecutionInFull, ExecutionStatus, Killed, OnConflict, RunIf, Timing,
-    plain_reason,
+    Asked, AskedAgain, Ending, Execution, ExecutionInFull, ExecutionStatus, Killed, OnConflict, PLAYBOOK_SOURCE, RunIf,
+    Timing, plain_reason, playbook_in_source,
 };
 pub use execution_id::{ExecutionId, NotAnExecutionId};
 pub use health::Health;

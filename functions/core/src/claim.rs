@@ -1,4 +1,4 @@
-//! Hands over a user's first key: a claim's link works once, and only for a quarter of an hour. No other module writes the claims table.
+//! Keeps claims: links that hand over a user's first key, once and only for a quarter of an hour. No other module writes the claims table.
 
 use std::time::Duration;
 
@@ -7,13 +7,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    App, Email, Error, RequestId, Result,
-    audit::{self, Actor, Entry},
+    App, Email, Error, Result,
     auth::Role,
-    key::{self, ApiKey, NewKey},
+    key,
     random::random_text,
-    table::{self, Attempted, string},
-    time, user,
+    table::{self, string},
+    time,
 };
 
 /// The time that a claim link works. An admin hands it over in person or by chat, and a link that lies in a mailbox must soon be worth nothing.
@@ -21,10 +20,10 @@ const LIFETIME: Duration = Duration::from_mins(15);
 
 /// An item of the claims table. The key itself is made when it is claimed, so that none waits in the clear.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Claim {
-    token_hash: String,
-    email: Email,
-    role: Role,
+pub(crate) struct Claim {
+    pub(crate) token_hash: String,
+    pub(crate) email: Email,
+    pub(crate) role: Role,
     #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
     claimed_at: Option<Timestamp>,
     /// Seconds since 1970, for DynamoDB's TTL.
@@ -70,12 +69,13 @@ pub(crate) fn delete(app: &App, token_hash: &str) -> Result<TransactWriteItem> {
 /// Checks that a claim token can be used. Changes nothing.
 ///
 /// # Errors
-/// As [`redeem`].
+/// [`Error::UnknownClaim`], also for an expired token, and [`Error::Conflict`] for one that was used.
 pub async fn check(app: &App, token: &str) -> Result<()> {
     read(app, token).await.map(drop)
 }
 
-async fn read(app: &App, token: &str) -> Result<Claim> {
+/// A claim that can be used.
+pub(crate) async fn read(app: &App, token: &str) -> Result<Claim> {
     let hash = key::token_hash(token);
     let claim: Claim = table::get(&app.aws.dynamodb, &app.config.tables.claims, "token_hash", &hash)
         .await?
@@ -89,21 +89,12 @@ async fn read(app: &App, token: &str) -> Result<Claim> {
     Ok(claim)
 }
 
-fn claimed() -> Error {
+pub(crate) fn claimed() -> Error {
     Error::conflict("key has already been claimed")
 }
 
-/// Makes the key of a claim and hands it over. A token works once, for [`LIFETIME`].
-///
-/// # Errors
-/// [`Error::UnknownClaim`], also for an expired token, and [`Error::Conflict`] for one that was used.
-pub async fn redeem(
-    app: &App,
-    token: &str,
-    request_id: &RequestId,
-    address: Option<String>,
-) -> Result<(ApiKey, Email)> {
-    let claim = read(app, token).await?;
+/// The write that uses a claim up. It fails when the claim has been used or removed.
+pub(crate) fn mark_claimed(app: &App, claim: &Claim) -> Result<TransactWriteItem> {
     let mark = Update::builder()
         .table_name(&app.config.tables.claims)
         .key("token_hash", string(&claim.token_hash))
@@ -111,26 +102,5 @@ pub async fn redeem(
         .condition_expression("attribute_exists(token_hash) AND attribute_not_exists(claimed_at)")
         .expression_attribute_values(":now", string(time::rfc3339(app.now())))
         .build()?;
-    let key = ApiKey::generate()?;
-    // The index of the write that fails when the user has been revoked or has another claim.
-    const USER: usize = 2;
-    let writes = vec![
-        TransactWriteItem::builder().update(mark).build(),
-        key::put_new(app, &key, &NewKey::first(&claim.email, claim.role))?,
-        user::take_key(app, &claim.email, claim.role, &key.hash(), &claim.token_hash, request_id)?,
-    ];
-    let actor = Actor {
-        name: claim.email.to_string(),
-        key_id: Some(key.hash().id()),
-        request_id: request_id.clone(),
-        source_address: address,
-    };
-    let entry =
-        Entry::done(app, &actor, "keys:claim", key::resource(&key.hash())).detail("user", claim.email.to_string());
-    // Of two claims of one token at the same time, one is refused or in conflict. It is not repeated: the other one wins.
-    match audit::transact_once(app, writes, &[entry]).await? {
-        Attempted::Done => Ok((key, claim.email)),
-        Attempted::Refused(USER) => Err(Error::UnknownClaim),
-        Attempted::Refused(_) | Attempted::Conflict => Err(claimed()),
-    }
+    Ok(TransactWriteItem::builder().update(mark).build())
 }

@@ -15,6 +15,7 @@ mod digest;
 mod environment;
 pub mod error;
 pub mod execution;
+mod findings;
 pub mod image;
 mod item_update;
 pub mod key;

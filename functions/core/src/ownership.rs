@@ -1,13 +1,12 @@
-//! Checks whom a caller names as owners of a resource, and with whom a resource is to be shared.
+//! Reads whom a caller names as owners of a resource, and with whom a resource is to be shared.
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, builders::UpdateBuilder};
 use runvoy_api_types::Role;
 
 use crate::{
-    App, Email, Error, Result,
+    Email, Error, Result,
     audit::{Actor, Entry},
     table::string,
-    user,
 };
 
 /// The most owners of a resource, and the most users and roles that it is shared with.
@@ -15,25 +14,11 @@ const MOST: usize = 100;
 /// The beginning of a role's name among those with which a resource is shared.
 const ROLE: &str = "role:";
 
-/// The owners that a caller names, each once. Each is a user: an address that is mistyped would leave the resource to nobody, or to whom an
-/// admin gives that address later.
+/// The addresses that a caller names as owners, each once.
 ///
 /// # Errors
-/// [`Error::Invalid`] for none, for too many, for a text that is no address, and for an address of no user or of a revoked one, unless it
-/// is among the present owners.
-pub async fn owners(app: &App, names: &[String], present: &[Email]) -> Result<Vec<Email>> {
-    let owners = parsed_owners(names)?;
-    let new: Vec<&Email> = owners.iter().filter(|owner| !present.contains(owner)).collect();
-    let active = user::active(app, &new).await?;
-    match new.iter().find(|owner| !active.contains(**owner)) {
-        None => Ok(owners),
-        Some(owner) => Err(Error::invalid(format!("there is no user {owner} who could own it"))
-            .with_hint("name users who exist and are not revoked")
-            .at_field("owned_by")),
-    }
-}
-
-fn parsed_owners(names: &[String]) -> Result<Vec<Email>> {
+/// [`Error::Invalid`] for none, for too many, and for a text that is no address.
+pub(crate) fn owners(names: &[String]) -> Result<Vec<Email>> {
     let mut owners = names
         .iter()
         .map(|name| Email::parse(name))
@@ -132,7 +117,7 @@ mod tests {
 
     #[test]
     fn owners_are_addresses_and_a_resource_has_at_least_one() {
-        let parse = |names: &[&str]| parsed_owners(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        let parse = |names: &[&str]| owners(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
         let both = parse(&["b@example.com", "A@example.com", "b@example.com"]).unwrap();
         assert_eq!(both.iter().map(Email::as_str).collect::<Vec<_>>(), ["a@example.com", "b@example.com"]);
         assert!(parse(&[]).is_err() && parse(&["role:developer"]).is_err());

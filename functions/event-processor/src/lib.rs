@@ -13,7 +13,7 @@ mod task_state;
 mod websocket;
 
 use lambda_runtime::{Context, LambdaEvent};
-use runvoy_core::{App, RequestId, audit::Actor, reconcile, redaction::redacted, run, schedule};
+use runvoy_core::{App, RequestId, approval, audit::Actor, reconcile, redaction::redacted, run, schedule};
 use serde_json::{Value, json};
 use thiserror::Error;
 use tracing::Instrument;
@@ -150,7 +150,9 @@ async fn event_bridge(app: &App, event: Value, request_id: &RequestId) -> Result
             reconcile::run(app, &Actor::program("event", request_id)).await?;
         }
         (Some("aws.events"), Some("Scheduled Event")) if event["detail"]["runvoy_event"] == "sweep" => {
-            run::sweep(app).await?;
+            // A failure of the one does not hold up the other.
+            let approvals = approval::sweep(app).await;
+            run::sweep(app).await.and(approvals)?;
         }
         (Some("runvoy"), Some(schedule::DETAIL_TYPE)) => scheduled_time::handle(app, event, request_id).await?,
         (Some("runvoy"), Some("Create Admin")) => return create_admin::handle(app, event, request_id).await,

@@ -13,7 +13,8 @@ use runvoy_api_types::headers;
 use runvoy_core::{
     App, RequestId,
     audit::{self, Actor, Entry},
-    auth::{self, KeyUse},
+    key::KeyUse,
+    user,
 };
 use tokio::sync::mpsc;
 use tracing::Instrument;
@@ -58,7 +59,7 @@ pub(crate) async fn in_context(app: App, mut request: Request, next: Next) -> Re
     // Ends when the request, and with it the sender, is dropped.
     let key_uses_written = async {
         while let Some(key_use) = noted.recv().await {
-            auth::note_use(&app, &key_use).await;
+            user::note_use(&app, &key_use).await;
         }
     };
     let answered = async {

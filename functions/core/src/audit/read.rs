@@ -12,7 +12,7 @@ use crate::{
     App, Error, RequestId, Result,
     page::Cursor,
     table::{self, string},
-    time, user,
+    time,
 };
 
 /// Indexes of the table.
@@ -23,7 +23,6 @@ const BY_REQUEST: &str = "by-request";
 pub const MAX_LIMIT: usize = 1000;
 /// The time that one page looks for entries. Then it ends, even with nothing found, and its cursor goes on from there.
 const PAGE_TIME: Duration = Duration::from_secs(1);
-const DAY: Duration = Duration::from_hours(24);
 /// Days that are looked through at the same time, after the first. Most questions are about today.
 const DAYS_AT_ONCE: usize = 8;
 
@@ -36,6 +35,13 @@ pub struct Filter {
     pub outcome: Option<Outcome>,
     pub since: Option<Timestamp>,
     pub until: Option<Timestamp>,
+}
+
+impl Filter {
+    /// Tells whether the search goes through the days one by one, because no index helps. It had better say where to begin.
+    pub fn goes_through_days(&self) -> bool {
+        self.resource.is_none() && self.actor.is_none()
+    }
 }
 
 /// The sort keys that are asked for: from `from` on, and before `before`.
@@ -58,11 +64,7 @@ pub async fn page(
     let cursor = cursor.map(checked).transpose()?;
     let now = app.now();
     let oldest = now.checked_sub(app.config.audit_retention).unwrap_or(Timestamp::UNIX_EPOCH);
-    let since = match filter.since {
-        Some(since) => since.max(oldest),
-        None if filter.resource.is_none() && filter.actor.is_none() => first_day(app).await?.max(oldest),
-        None => oldest,
-    };
+    let since = filter.since.map_or(oldest, |since| since.max(oldest));
     // An entry that another instance writes now may carry a time that is a little ahead.
     let until = filter.until.unwrap_or_else(|| now.checked_add(Duration::from_secs(1)).unwrap_or(now));
     let until = time::rfc3339(until);
@@ -77,13 +79,6 @@ pub async fn page(
         (None, Some(actor)) => of_index(app, (BY_ACTOR, "actor", actor), filter, limit, range).await,
         (None, None) => of_days(app, filter, limit, range).await,
     }
-}
-
-/// The time at which a search begins that names none, and that goes through the days one by one: the day before the first user was
-/// created. Days before that have entries of programs only, which a search finds that says `since`.
-async fn first_day(app: &App) -> Result<Timestamp> {
-    let created = user::first_created_at(app).await?.unwrap_or_else(|| app.now());
-    Ok(created.checked_sub(DAY).unwrap_or(created))
 }
 
 /// The time of the first entry of a request. `None` for a request that has left none, as most reads.

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::{KeyUse, Role};
+use super::Role;
 use crate::{
     App, Email, Error, Result,
-    key::{self, ApiKey, ApiKeyHash, KeyScope},
+    key::{self, ApiKey, ApiKeyHash, KeyScope, KeyUse},
 };
 
 /// The user that a request comes from, and the key that it presents.
@@ -31,7 +31,7 @@ impl Principal {
 /// The result of looking a presented key up.
 #[derive(Debug)]
 pub enum Authenticated {
-    /// The key works. The second part is there when `last_used` is older than a minute: the caller passes it to [`note_use`](super::note_use) beside
+    /// The key works. The second part is there when `last_used` is older than a minute: the caller passes it to [`note_use`](crate::user::note_use) beside
     /// its own work.
     Yes(Principal, Option<KeyUse>),
     /// The key is known and does not work: it was revoked, or has expired. Whose it is goes into the audit.

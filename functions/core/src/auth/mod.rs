@@ -2,12 +2,12 @@
 
 mod action;
 pub mod authenticate;
-mod last_used;
 pub mod policy;
+mod scope;
 
 pub use action::Action;
 pub use authenticate::{Authenticated, Principal, authenticate, authenticate_hash, presented};
 pub(crate) use authenticate::{KeyUser, user_of_key};
-pub use last_used::{KeyUse, note_use};
 pub use policy::Resource;
 pub use runvoy_api_types::Role;
+pub use scope::checked_scope;

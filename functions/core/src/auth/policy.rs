@@ -11,10 +11,11 @@ use cedar_policy::{
     RestrictedExpression,
 };
 
+use runvoy_api_types::playbook_in_source;
 use strum::VariantArray as _;
 
 use super::{Action, Principal, Role};
-use crate::{Email, Error, Result, error::Cause, playbook};
+use crate::{Email, Error, Result, error::Cause};
 
 /// The names of users and roles with which a resource is shared: e-mail addresses, and `role:developer`. With `None`, everyone whose role
 /// allows it may use it.
@@ -224,7 +225,7 @@ fn evaluate(principal: &Principal, action: Action, resource: Resource<'_>) -> st
 
 fn resource_entity(resource: Resource<'_>) -> std::result::Result<Entity, Cause> {
     let playbook = match resource {
-        Resource::ExecutionFrom { source, .. } => playbook::name_in_source(source),
+        Resource::ExecutionFrom { source, .. } => playbook_in_source(source),
         Resource::ExecutionsOf { playbook, .. } => playbook,
         Resource::Playbook { name, .. } => Some(name),
         _ => None,

@@ -10,7 +10,6 @@ use super::{Execution, ExecutionId, ExecutionRecord, Status, record::LISTING};
 use crate::{
     App, Email, RequestId, Result,
     page::{Cursor, MAX_PAGE_BYTES},
-    playbook,
     table::{self, string},
     time,
 };
@@ -86,7 +85,7 @@ impl Filter {
             && self.image.as_ref().is_none_or(is_image)
             && self.source.as_ref().is_none_or(|source| *source == execution.asked.source)
             && self.lock.as_ref().is_none_or(|lock| execution.locks.contains(lock))
-            && self.playbook.as_ref().is_none_or(|name| playbook::name_of(&execution.asked) == Some(name))
+            && self.playbook.as_ref().is_none_or(|name| execution.asked.playbook() == Some(name))
             && self.since.is_none_or(|since| since <= execution.started_at)
             && self.until.is_none_or(|until| until >= execution.started_at)
             && self.words.iter().all(|word| command.contains(&word.to_lowercase()))

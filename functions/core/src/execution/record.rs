@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, ReturnValue, Update},
 };
 use jiff::{SignedDuration, Timestamp};
+use runvoy_api_types::playbook_in_source;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -19,7 +20,6 @@ use crate::{
     auth::Action,
     image::{ImageId, task_definition::RUNNER},
     ownership::{self, OwnershipChange},
-    playbook,
     table::{self, Transacted, number, string},
     time,
 };
@@ -310,7 +310,7 @@ async fn merge(app: &App, new: &NewExecution) -> Result<ExecutionRecord> {
         ("disk", asked.disk.map(number)),
         ("spot", asked.spot.then_some(AttributeValue::Bool(true))),
         ("source", Some(string(&asked.source))),
-        ("playbook", playbook::name_in_source(&asked.source).map(string)),
+        ("playbook", playbook_in_source(&asked.source).map(string)),
     ] {
         if let Some(value) = value {
             expression.push_str(&format!(", #{name} = :{name}"));

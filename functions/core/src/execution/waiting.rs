@@ -19,7 +19,6 @@ use crate::{
     image::{Image, ImageId, task_definition::RUNNER},
     item_update::ItemUpdate,
     lock::running,
-    playbook,
     table::{self, Item, Transacted, number, string},
     time,
 };
@@ -180,7 +179,7 @@ pub(crate) fn writes(
     if let Some(idempotency) = idempotency {
         item.insert("idempotency_key".to_owned(), string(&idempotency.key));
     }
-    if let Some(playbook) = playbook::name_of(&execution.asked) {
+    if let Some(playbook) = execution.asked.playbook() {
         item.insert("playbook".to_owned(), string(playbook));
     }
     // The index of finished attributes has no null.

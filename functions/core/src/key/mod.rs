@@ -2,11 +2,11 @@
 
 mod api_key;
 mod record;
-mod scope;
+mod usage;
 
 pub(crate) use api_key::token_hash;
 pub use api_key::{ApiKey, ApiKeyHash};
 pub use record::NewKey;
 pub(crate) use record::{ApiKeyRecord, change, delete, find, find_all, note_use, put_new, resource};
 pub use runvoy_api_types::{Key, KeyScope};
-pub use scope::checked_scope;
+pub use usage::KeyUse;

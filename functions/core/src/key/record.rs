@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use jiff::Timestamp;
-use runvoy_api_types::{Key, KeyScope};
+use runvoy_api_types::{Key, KeyScope, Role};
 use serde::{Deserialize, Serialize};
 
 use super::{ApiKey, ApiKeyHash};
 use crate::{
     App, Email, Error, Result,
-    auth::Role,
     table::{self, string},
     time,
 };

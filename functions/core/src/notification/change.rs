@@ -12,7 +12,6 @@ use crate::{
     App, Error, Result,
     error::Service,
     execution::{ExecutionRecord, list::is_of_image},
-    playbook,
 };
 
 /// The number of times the usual time after which an execution is slow.
@@ -167,7 +166,7 @@ fn concerns(target: &NotificationFor, execution: &Execution) -> bool {
     let source = execution.asked.source.split_once(':');
     let is_from =
         |kind: &str, name: &str| source.is_some_and(|(found, of)| found == kind && of.split('@').next() == Some(name));
-    target.playbook.as_deref().is_none_or(|name| playbook::name_of(&execution.asked) == Some(name))
+    target.playbook.as_deref().is_none_or(|name| execution.asked.playbook() == Some(name))
         && target.schedule.as_deref().is_none_or(|name| is_from("schedule", name))
         && target.user.as_deref().is_none_or(|user| execution.created_by.as_str() == user)
         && target.image.as_deref().is_none_or(|image| is_of_image(execution.image_id.as_str(), image))

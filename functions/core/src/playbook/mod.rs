@@ -16,7 +16,7 @@ pub use prepare::{Prepared, prepare};
 pub use publish::{Publication, delete, publish};
 use rights::request;
 pub use rights::{Usable, usable};
-use runvoy_api_types::Asked;
+use runvoy_api_types::PLAYBOOK_SOURCE;
 pub use runvoy_api_types::{Playbook, PlaybookName, PlaybookSummary, PlaybookVersion, PublishedPlaybook};
 
 use crate::{
@@ -97,21 +97,7 @@ fn audit_name(name: &PlaybookName) -> String {
 
 /// The source of executions of this version.
 pub fn source(name: &PlaybookName, version: u64) -> String {
-    format!("{SOURCE}{name}@{version}")
-}
-
-/// The beginning of the source of a playbook's executions: `playbook:NAME@VERSION`.
-const SOURCE: &str = "playbook:";
-
-/// The name of the playbook in the source of an execution, if it has one.
-pub fn name_in_source(source: &str) -> Option<&str> {
-    source.strip_prefix(SOURCE)?.rsplit_once('@').map(|(name, _)| name)
-}
-
-/// The name of the playbook that an execution ran, if it ran one: by itself or for a schedule.
-pub fn name_of(asked: &Asked) -> Option<&str> {
-    let of_schedule = || asked.playbook_version.as_deref()?.rsplit_once('@').map(|(name, _)| name);
-    name_in_source(&asked.source).or_else(of_schedule)
+    format!("{PLAYBOOK_SOURCE}{name}@{version}")
 }
 
 /// The playbook with this name, deleted or not, strongly consistent.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use runvoy_api_types::Approvals;
+use runvoy_api_types::{Approvals, PLAYBOOK_SOURCE};
 
-use super::{PublishedPlaybook, SOURCE, Usable, request, source, usable};
+use super::{PublishedPlaybook, Usable, request, source, usable};
 use crate::{
     App, Email, Error, Result,
     audit::Actor,
@@ -32,7 +32,7 @@ pub struct Prepared {
 impl Prepared {
     /// The playbook with its version: `restart@3`.
     pub fn version(&self) -> &str {
-        self.source.strip_prefix(SOURCE).unwrap_or(&self.source)
+        self.source.strip_prefix(PLAYBOOK_SOURCE).unwrap_or(&self.source)
     }
 
     /// The submission for a user, whose right to run the playbook the caller has checked.

@@ -8,7 +8,6 @@ use runvoy_api_types::limits::MAX_TIMEOUT_SECONDS;
 
 use runvoy_api_types::{ComputeStatus, Severity};
 
-use super::Findings;
 use crate::{
     App, Error, Result,
     error::Service,
@@ -17,6 +16,7 @@ use crate::{
         outcome::Stop,
         task::{self, Applied, Phase, TaskReport, TaskState},
     },
+    findings::Findings,
     image::{
         Image,
         task_definition::{self, Needs},

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use runvoy_api_types::{IdentityStatus, Severity};
 
-use super::Findings;
 use crate::{
     App,
+    findings::Findings,
     image::{
         Image,
         role::{self, Standing},

@@ -6,8 +6,9 @@ use serde::Deserialize;
 
 use runvoy_api_types::{AuthorizerStatus, Severity};
 
-use super::Findings;
-use crate::{App, Email, Result, auth::Role, execution::ExecutionRecord, image::Image, secret::Secret, table};
+use crate::{
+    App, Email, Result, auth::Role, execution::ExecutionRecord, findings::Findings, image::Image, secret::Secret, table,
+};
 
 /// The part of a user that is checked here. The role is any text, because it may be a wrong one.
 #[derive(Deserialize)]

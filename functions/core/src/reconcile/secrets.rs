@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use runvoy_api_types::{SecretsStatus, Severity};
 
-use super::Findings;
 use crate::{
     App, RequestId,
+    findings::Findings,
     secret::{self, Secret, SecretName, parameter},
 };
 

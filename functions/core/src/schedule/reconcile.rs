@@ -9,7 +9,7 @@ use super::{
     record::{self, Record, State},
     scheduler,
 };
-use crate::{App, RequestId, audit::Actor, reconcile::Findings};
+use crate::{App, RequestId, audit::Actor, findings::Findings};
 
 /// Compares the records with AWS.
 pub(crate) async fn check(app: &App, request_id: &RequestId, findings: &mut Findings) -> SchedulesStatus {

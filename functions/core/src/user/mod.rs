@@ -3,27 +3,32 @@
 
 mod change;
 mod keys;
+mod last_used;
+mod owners;
+mod redeem;
 
 use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use change::{Change, change, renew_claim};
 pub use keys::{create_key, delete_key, find_key, list_keys};
+pub use last_used::note_use;
+pub use owners::owners;
+pub use redeem::redeem;
 
 pub use runvoy_api_types::{ListedUser, User};
 
 use crate::{
-    App, Email, Error, RequestId, Result,
+    App, Email, Error, Result,
     audit::{self, Actor, Entry},
     auth::{Action, Principal, Role},
     claim::{self, NewClaim},
     key::{self, ApiKey, ApiKeyHash, NewKey},
     page::{Page, PageRequest},
-    table::{self, Transacted, number, string},
-    time,
+    table::{self, Transacted},
 };
 
 /// The number of times that a change reads a user again whose record has changed meanwhile.
@@ -163,48 +168,6 @@ async fn create_again(app: &App, new: &NewUser<'_>, claim: NewClaim, record: Use
     }
 }
 
-/// The write that gives a user the key of a claim. It fails when the user has been revoked, has another role or another claim by now,
-/// or has as many keys as one may have.
-pub(crate) fn take_key(
-    app: &App,
-    email: &Email,
-    role: Role,
-    key_hash: &ApiKeyHash,
-    claim_hash: &str,
-    request_id: &RequestId,
-) -> Result<TransactWriteItem> {
-    let update = Update::builder()
-        .table_name(&app.config.tables.users)
-        .key("email", string(email.as_str()))
-        .update_expression("SET modified_by_request_id = :request ADD key_hashes :hashes, version :one")
-        .condition_expression(
-            "revoked = :no AND #role = :role AND (attribute_not_exists(claim_hash) OR claim_hash = :claim) \
-             AND (attribute_not_exists(key_hashes) OR size(key_hashes) < :most)",
-        )
-        .expression_attribute_names("#role", "role")
-        .expression_attribute_values(":role", string(role.to_string()))
-        .expression_attribute_values(":claim", string(claim_hash))
-        .expression_attribute_values(":hashes", AttributeValue::Ss(vec![key_hash.as_str().to_owned()]))
-        .expression_attribute_values(":one", number(1))
-        .expression_attribute_values(":most", number(keys::MAX_KEYS))
-        .expression_attribute_values(":request", string(request_id.as_str()))
-        .expression_attribute_values(":no", AttributeValue::Bool(false))
-        .build()?;
-    Ok(TransactWriteItem::builder().update(update).build())
-}
-
-/// The write that notes when a user was last active.
-pub(crate) fn note_use(app: &App, email: &Email, at: Timestamp) -> Result<TransactWriteItem> {
-    let update = Update::builder()
-        .table_name(&app.config.tables.users)
-        .key("email", string(email.as_str()))
-        .update_expression("SET last_used = :now")
-        .condition_expression("attribute_exists(email)")
-        .expression_attribute_values(":now", string(time::rfc3339(at)))
-        .build()?;
-    Ok(TransactWriteItem::builder().update(update).build())
-}
-
 /// All users, sorted by address.
 ///
 /// # Errors
@@ -259,7 +222,10 @@ pub(crate) async fn active(app: &App, emails: &[&Email]) -> Result<BTreeSet<Emai
 }
 
 /// The time at which the oldest user was created. Users are never deleted.
-pub(crate) async fn first_created_at(app: &App) -> Result<Option<Timestamp>> {
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub async fn first_created_at(app: &App) -> Result<Option<Timestamp>> {
     Ok(records(app).await?.into_iter().map(|record| record.user.created_at).min())
 }
 

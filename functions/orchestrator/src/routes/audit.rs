@@ -1,5 +1,7 @@
 //! Shows the audit.
 
+use std::time::Duration;
+
 use axum::{Json, extract::State, response::IntoResponse};
 use jiff::Timestamp;
 use runvoy_api_types::Audit;
@@ -7,6 +9,7 @@ use runvoy_core::{
     App, Error,
     audit::read::{self, Filter},
     auth::{Action, Resource},
+    user,
 };
 use serde::Deserialize;
 
@@ -55,7 +58,7 @@ pub(super) async fn list(
 ) -> Result<impl IntoResponse> {
     caller.may(Action::ReadAudit, Resource::Account)?;
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let filter = Filter {
+    let mut filter = Filter {
         actor: given(&query.actor),
         action: given(&query.action),
         resource: given(&query.resource),
@@ -69,6 +72,9 @@ pub(super) async fn list(
         since: given(&query.since).map(|time| time_of("since", &time)).transpose()?,
         until: given(&query.until).map(|time| time_of("until", &time)).transpose()?,
     };
+    if filter.since.is_none() && filter.goes_through_days() {
+        filter.since = Some(first_day(&app).await?);
+    }
     let limit = page::limit(query.limit.as_deref())?.filter(|limit| *limit > 0).unwrap_or(DEFAULT_LIMIT);
     let cursor = page::cursor(query.cursor.as_deref())?;
     let (entries, next) = read::page(&app, &filter, limit, cursor.as_ref()).await?;
@@ -92,4 +98,11 @@ fn time_of(name: &str, text: &str) -> Result<Timestamp> {
             .at_field(name)
             .into()
     })
+}
+
+/// The time at which a search begins that names none: the day before the first user was created. Days before that have entries of programs
+/// only, which a search finds that says `since`.
+async fn first_day(app: &App) -> Result<Timestamp> {
+    let created = user::first_created_at(app).await?.unwrap_or_else(|| app.now());
+    Ok(created.checked_sub(Duration::from_hours(24)).unwrap_or(created))
 }

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use runvoy_api_types::Claimed;
-use runvoy_core::{App, Error, RequestId, claim};
+use runvoy_core::{App, Error, RequestId, claim, user};
 
 use super::tags;
 use crate::{
@@ -38,7 +38,7 @@ pub(super) async fn claim(
     if is_prefetch(&headers) {
         return Err(Error::invalid("a prefetch claims no key").with_hint("open the link itself").into());
     }
-    let (key, user_email) = claim::redeem(&app, &token, &id, client_address(&extensions)).await?;
+    let (key, user_email) = user::redeem(&app, &token, &id, client_address(&extensions)).await?;
     let message = "Keep this key: it is not shown again. Send it as the X-API-Key header.".to_owned();
     Ok(Json(Claimed { api_key: key.expose().to_owned(), user_email, message }).into_response())
 }

@@ -6,8 +6,8 @@ use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
 use runvoy_api_types::{CreateKey, CreatedKey, DeletedKey, Keys};
 use runvoy_core::{
     App, Email,
-    auth::{Action, Resource},
-    key::{self, NewKey},
+    auth::{self, Action, Resource},
+    key::NewKey,
     user,
 };
 use serde::Deserialize;
@@ -67,7 +67,7 @@ pub(super) async fn create(
         role: caller.principal.role,
         name: body.name.trim().to_owned(),
         expires_in: body.expires_in.filter(|seconds| *seconds > 0).map(Duration::from_secs),
-        scope: body.scope.map(key::checked_scope).transpose()?.flatten(),
+        scope: body.scope.map(auth::checked_scope).transpose()?.flatten(),
     };
     new.check()?;
     let (api_key, key) = user::create_key(&app, new, &caller.actor).await?;

@@ -11,7 +11,7 @@ use runvoy_core::{
     auth::{Action, Resource},
     execution,
     image::{self, Image},
-    ownership, schedule, secret,
+    ownership, schedule, secret, user,
     websocket::hand_over,
 };
 
@@ -39,7 +39,7 @@ pub(super) async fn own_execution(
 ) -> Result<Json<Owners>> {
     let record = execution::get(&app, &id.parse()?).await?.execution;
     caller.may(Action::OwnExecution, Resource::Execution { id: &id, owners: &record.owned_by })?;
-    let owned_by = ownership::owners(&app, &body.owned_by, &record.owned_by).await?;
+    let owned_by = user::owners(&app, &body.owned_by, &record.owned_by).await?;
     execution::set_owners(&app, &record, &owned_by, &caller.actor).await?;
     // If this fails, the caller repeats the request, which does it once more.
     hand_over::of_changed_owners(&app, &record.execution_id).await?;
@@ -60,7 +60,7 @@ pub(super) async fn own_secret(
 ) -> Result<Json<Owners>> {
     let found = secret::find(&app, &name).await?;
     caller.may(Action::OwnSecret, secret::resource(&found))?;
-    let owned_by = ownership::owners(&app, &body.owned_by, &found.owned_by).await?;
+    let owned_by = user::owners(&app, &body.owned_by, &found.owned_by).await?;
     secret::set_owners(&app, &found, &owned_by, &caller.actor).await?;
     Ok(Json(Owners { owned_by }))
 }
@@ -98,7 +98,7 @@ pub(super) async fn own_schedule(
 ) -> Result<Json<Owners>> {
     let found = schedule::find(&app, &name).await?;
     caller.may(Action::OwnSchedule, schedule::resource(&found))?;
-    let owned_by = ownership::owners(&app, &body.owned_by, &found.owned_by).await?;
+    let owned_by = user::owners(&app, &body.owned_by, &found.owned_by).await?;
     schedule::set_owners(&app, &found, &owned_by, &caller.actor).await?;
     Ok(Json(Owners { owned_by }))
 }
@@ -136,7 +136,7 @@ pub(super) async fn own_image(
 ) -> Result<Json<Owners>> {
     let found = image_of(&app, &name).await?;
     caller.may(Action::OwnImage, image::resource(&found))?;
-    let owned_by = ownership::owners(&app, &body.owned_by, &found.owned_by).await?;
+    let owned_by = user::owners(&app, &body.owned_by, &found.owned_by).await?;
     image::set_owners(&app, &found, &owned_by, &caller.actor).await?;
     Ok(Json(Owners { owned_by }))
 }

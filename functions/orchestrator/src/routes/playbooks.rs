@@ -14,9 +14,8 @@ use runvoy_core::{
     App, Error,
     auth::{Action, Resource, policy},
     execution::Idempotency,
-    ownership,
     playbook::{self, Playbook, PlaybookName, PlaybookSummary, Publication, PublishedPlaybook},
-    run,
+    run, user,
 };
 use serde::Deserialize;
 
@@ -240,7 +239,7 @@ pub(super) async fn own(
     JsonBody(body): JsonBody<SetOwners>,
 ) -> Result<Json<Owners>> {
     let playbook = permitted(&app, &caller, &name, Action::OwnPlaybook).await?;
-    let owned_by = ownership::owners(&app, &body.owned_by, &playbook.owned_by).await?;
+    let owned_by = user::owners(&app, &body.owned_by, &playbook.owned_by).await?;
     playbook::set_owners(&app, &playbook, &owned_by, &caller.actor).await?;
     Ok(Json(Owners { owned_by }))
 }

@@ -1,36 +1,19 @@
-//! Writes down when a key and its user were used last, beside the request's own work, once a minute at most.
+//! Writes down when a key and its user were used last, beside the request's own work.
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use jiff::Timestamp;
 
 use crate::{
     App, Email, Error, Result,
-    key::{self, ApiKeyHash, ApiKeyRecord},
-    user,
+    key::{self, KeyUse},
+    table::string,
+    time,
 };
 
-/// The shortest time between two refreshes of `last_used`.
-const LAST_USED_INTERVAL: Duration = Duration::from_mins(1);
 /// The time that a request may wait for that refresh after its own work is done.
 const REFRESH_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// A use of a key that is to be written down.
-#[derive(Debug)]
-pub struct KeyUse {
-    email: Email,
-    key_hash: ApiKeyHash,
-    at: Timestamp,
-}
-
-impl KeyUse {
-    /// The use of a key now, unless one was written down a moment ago.
-    pub(super) fn to_note(app: &App, record: &ApiKeyRecord) -> Option<Self> {
-        let at = app.now();
-        let is_fresh = record.last_used.is_some_and(|last| at.duration_since(last).unsigned_abs() < LAST_USED_INTERVAL);
-        (!is_fresh).then(|| Self { email: record.email.clone(), key_hash: record.key_hash.clone(), at })
-    }
-}
 
 /// Writes down when a key was used, on the user and on the key. A failure or a slow table is logged and costs the request half
 /// a second at most. The caller awaits it, because Lambda freezes an instance once the answer is sent.
@@ -48,9 +31,21 @@ async fn write_use(app: &App, key_use: &KeyUse) -> Result<()> {
     app.aws
         .dynamodb
         .transact_write_items()
-        .transact_items(user::note_use(app, &key_use.email, key_use.at)?)
+        .transact_items(on_user(app, &key_use.email, key_use.at)?)
         .transact_items(key::note_use(app, &key_use.key_hash, key_use.at)?)
         .send()
         .await?;
     Ok(())
+}
+
+/// The write that notes when a user was last active.
+fn on_user(app: &App, email: &Email, at: Timestamp) -> Result<TransactWriteItem> {
+    let update = Update::builder()
+        .table_name(&app.config.tables.users)
+        .key("email", string(email.as_str()))
+        .update_expression("SET last_used = :now")
+        .condition_expression("attribute_exists(email)")
+        .expression_attribute_values(":now", string(time::rfc3339(at)))
+        .build()?;
+    Ok(TransactWriteItem::builder().update(update).build())
 }

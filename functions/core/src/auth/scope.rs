@@ -2,7 +2,8 @@
 
 use runvoy_api_types::KeyScope;
 
-use crate::{Error, Result, auth::Action};
+use super::Action;
+use crate::{Error, Result};
 
 /// The most names in each part of a scope.
 const MAX_NAMES: usize = 100;
