@@ -60,9 +60,10 @@ pub(crate) fn check_shared_name(name: &str) -> Result<()> {
     if GIT_TOKENS.contains(&name) {
         return Ok(());
     }
-    let is_named = |pattern: &&str| match pattern.strip_suffix('*') {
-        Some(prefix) => upper.starts_with(prefix),
-        None => upper == **pattern,
+    let is_named = |pattern: &&str| match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
+        (Some(prefix), _) => upper.starts_with(prefix),
+        (_, Some(suffix)) => upper.ends_with(suffix),
+        _ => upper == **pattern,
     };
     match STEERING.iter().find(|(_, names)| names.iter().any(&is_named)) {
         None => Ok(()),
@@ -133,6 +134,11 @@ mod tests {
             "PYTHONSTARTUP",
             "HOME",
             "GLIBC_TUNABLES",
+            "ZIPOPT",
+            "spark_submit_opts",
+            "DELTA_PAGER",
+            "CGO_LDFLAGS",
+            "KUBECTL_EXTERNAL_DIFF",
         ] {
             assert!(check_name(steering).is_ok(), "{steering}");
             let refused = check_shared_name(steering).unwrap_err().to_string();
@@ -149,6 +155,8 @@ mod tests {
             "NODE_AUTH_TOKEN",
             "DATABASE_URL",
             "AWS_REGION",
+            "FEATURE_FLAGS",
+            "ZIP_CODE",
         ] {
             assert!(check_shared_name(good).is_ok(), "{good}");
         }
