@@ -20,13 +20,13 @@ pub struct Owners {
     pub owned_by: Vec<Email>,
 }
 
-/// Who is to be able to use a resource.
+/// Who is to be able to use a resource. The field must be there, so that a body that lacks it shares nothing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SetSharing {
     /// E-mail addresses, and roles as `role:developer`. `null` shares with everyone whose role allows it.
-    #[cfg_attr(feature = "openapi", schema(max_items = 100, example = json!(["role:developer", "ada@example.com"])))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(required = true, max_items = 100, example = json!(["role:developer", "ada@example.com"])))]
+    #[serde(deserialize_with = "Option::deserialize")]
     pub shared_with: Option<Vec<String>>,
 }
 

@@ -113,6 +113,8 @@ async fn a_secret_that_is_shared_is_used_by_those_only() {
     assert_eq!(bob.post("/run", &run).await.status, 202);
     assert_eq!(admin.put("/secrets/prod/sharing", &json!({"shared_with": []})).await.status, 200);
     assert_eq!(bob.post("/run", &run).await.status, 403);
+    let without = admin.put("/secrets/prod/sharing", &json!({})).await;
+    assert_eq!((without.status.as_u16(), &without.json()["field"]), (400, &json!("shared_with")), "{}", without.text);
     assert_eq!(admin.put("/secrets/prod/sharing", &json!({"shared_with": null})).await.status, 200);
     assert_eq!(bob.post("/run", &run).await.status, 202);
     assert_eq!(admin.put("/secrets/prod/sharing", &json!({"shared_with": ["role:root"]})).await.status, 400);
