@@ -11,11 +11,11 @@ use runvoy_api_types::{Approval, Decision, limits::MAX_DESCRIPTION_BYTES};
 use crate::{
     App, Email, Error, Result,
     audit::{self, Actor, Entry},
-    auth::Action,
+    auth::{Action, policy},
     execution::{self, ExecutionRecord, Status, list},
     run,
-    table::{Transacted, number, string, to_item},
-    time,
+    table::{Transacted, string, to_item},
+    time, user,
 };
 
 /// The number of times that a decision reads the execution again that another one has changed meanwhile.
@@ -41,32 +41,58 @@ pub async fn approve(
     let mut record = record;
     for _ in 0..ATTEMPTS {
         let approval = undecided(app, &mut record, by).await?;
-        let given = to_item(&decision)?;
+        // Who has left, or may not approve any more, has approved nothing.
+        let (mut given, lost) = still_valid(app, &record, approval.given.clone()).await?;
+        given.push(decision.clone());
+        let entry = entry.clone().detail("no_longer_counted", lost);
         let update = Update::builder()
             .table_name(&app.config.tables.executions)
             .key("execution_id", string(id.as_str()))
-            .update_expression(
-                "SET #approval.#given = list_append(#approval.#given, :decision), modified_by_request_id = :request",
-            )
-            // The number of approvals is the one that was read, so no one's can be written twice.
-            .condition_expression("#status = :waiting AND size(#approval.#given) = :seen")
+            .update_expression("SET #approval.#given = :given, modified_by_request_id = :request")
+            // The approvals are those that were read, so no one's can be written twice.
+            .condition_expression("#status = :waiting AND #approval.#given = :seen")
             .expression_attribute_names("#approval", "approval")
             .expression_attribute_names("#given", "given")
             .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":decision", AttributeValue::L(vec![AttributeValue::M(given)]))
+            .expression_attribute_values(":given", decisions(&given)?)
             .expression_attribute_values(":waiting", string(Status::Waiting))
-            .expression_attribute_values(":seen", number(approval.given.len()))
+            .expression_attribute_values(":seen", decisions(&approval.given)?)
             .expression_attribute_values(":request", string(actor.request_id.as_str()))
             .build()?;
-        let is_last = approval.given.len() + 1 >= approval.count as usize;
+        let is_last = given.len() >= approval.count as usize;
         let write = TransactWriteItem::builder().update(update).build();
-        match audit::transact(app, vec![write], std::slice::from_ref(&entry)).await? {
+        match audit::transact(app, vec![write], &[entry]).await? {
             Transacted::Done if is_last => return run::release(app, &id, &[]).await,
             Transacted::Done => return execution::get(app, &id).await,
             Transacted::Refused(_) => record = execution::get(app, &id).await?,
         }
     }
     Err(crate::table::too_much_contention("the approvals of an execution"))
+}
+
+/// Those of these approvals whose users could still give them, and the addresses of the others.
+async fn still_valid(
+    app: &App,
+    record: &ExecutionRecord,
+    given: Vec<Decision>,
+) -> Result<(Vec<Decision>, Vec<String>)> {
+    let (mut valid, mut lost) = (Vec::with_capacity(given.len() + 1), Vec::new());
+    for decision in given {
+        let may_approve = user::principal(app, &decision.by).await?.is_some_and(|user| {
+            policy::authorize(&user, Action::ApproveExecution, execution::resource(&record.execution)).is_ok()
+        });
+        if may_approve {
+            valid.push(decision);
+        } else {
+            lost.push(decision.by.to_string());
+        }
+    }
+    Ok((valid, lost))
+}
+
+fn decisions(given: &[Decision]) -> Result<AttributeValue> {
+    let items = given.iter().map(|decision| Ok(AttributeValue::M(to_item(decision)?)));
+    Ok(AttributeValue::L(items.collect::<Result<_>>()?))
 }
 
 /// Denies an execution that waits: it is STOPPED, with the reason.

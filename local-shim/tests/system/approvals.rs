@@ -89,6 +89,42 @@ async fn a_run_waits_for_two_people_who_are_not_the_one_who_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_approval_counts_only_while_its_user_could_give_it() {
+    let system = System::start().await;
+    let asker = system.user("developer", "asker@example.com").await;
+    publish(&system.admin, "echo approved", json!({"count": 2, "by": ["role:operator"]})).await;
+    for (name, lost) in [("revoked", json!({"revoked": true})), ("demoted", json!({"role": "viewer"}))] {
+        let address = |who: &str| format!("{who}-{name}@example.com");
+        let (leaver, second, third) = (
+            system.user("operator", &address("leaver")).await,
+            system.user("operator", &address("second")).await,
+            system.user("operator", &address("third")).await,
+        );
+        let execution = ask(&asker).await;
+        assert_eq!(status_of(&approve(&leaver, &execution).await), (200, "WAITING".to_owned()));
+        let changed = system.admin.put(&format!("/users/{}", address("leaver")), &lost).await;
+        assert_eq!(changed.status, 200, "{}", changed.text);
+        assert_eq!(status_of(&approve(&second, &execution).await), (200, "WAITING".to_owned()), "{name}");
+        assert_eq!(approve(&third, &execution).await.status, 200);
+        system.admin.wait_for(&execution, "SUCCEEDED").await;
+        let shown = system.admin.get(&format!("/executions/{execution}")).await.json();
+        let by: Vec<&str> = shown["approval"]["given"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{shown:#}"))
+            .iter()
+            .map(|decision| decision["by"].as_str().unwrap())
+            .collect();
+        assert_eq!(by, [address("second"), address("third")]);
+        let entries = system.admin.get(&format!("/audit?resource=execution:{execution}")).await.json();
+        assert!(
+            entries.to_string().contains(&format!("\"no_longer_counted\":[\"{}\"]", address("leaver"))),
+            "{entries:#}"
+        );
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_denied_run_is_stopped_with_its_reason() {
     let system = System::start().await;
     let asker = system.user("developer", "asker@example.com").await;
