@@ -163,7 +163,7 @@ impl Error {
 
     /// Names the input that is wrong as one below this part of a request.
     #[must_use]
-    pub(crate) fn below(self, part: &str) -> Self {
+    pub fn below(self, part: &str) -> Self {
         let field = self.field().map_or_else(|| part.to_owned(), |field| format!("{part}.{field}"));
         self.at_exact_field(field)
     }

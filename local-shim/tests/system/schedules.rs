@@ -345,3 +345,47 @@ async fn a_schedule_runs_a_playbook_with_its_users_right_to_run_it_and_shows_whe
     assert_eq!(changed["schedule"]["run"]["command"], "true");
     system.shim.shut_down().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_audit_names_what_a_change_of_a_schedule_has_changed() {
+    let system = System::start().await;
+    let ada = system.user("operator", "ada@example.com").await;
+    let run = json!({"command": "echo one", "env": {"STAGE": "a"}, "git_ref": "main", "git_repo": "https://example.com/a.git"});
+    let made = system
+        .admin
+        .post("/schedules", &json!({"name": "nightly", "rate": "1 hour", "enabled": false, "run": run}))
+        .await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let mut changed = run.clone();
+    changed["command"] = "echo two".into();
+    changed["env"]["STAGE"] = "b".into();
+    for (body, expected) in [
+        (json!({"run": changed}), json!(["run.command", "run.env", "runs_as"])),
+        (json!({"timezone": "Europe/Rome", "on_missed": "run_once"}), json!(["on_missed", "timezone"])),
+    ] {
+        let answer = ada.put("/schedules/nightly", &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let entries = system.admin.get("/audit?resource=schedule:nightly&action=schedules:update").await.json();
+        let details = &entries["entries"][0]["details"];
+        assert_eq!(details["changed"], expected, "{entries:#}");
+        assert_eq!((&details["runs_as"], &details["git_ref"]), (&json!("ada@example.com"), &json!("main")));
+        assert!(!entries.to_string().contains("echo"), "no value: {entries:#}");
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_no_task_could_carry_is_refused_before_it_is_kept() {
+    let system = System::start().await;
+    let long = "x".repeat(8180);
+    let schedule = json!({"name": "long", "rate": "1 hour", "run": {"command": long}});
+    let refused = system.admin.post("/schedules", &schedule).await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["field"]), (400, &json!("run.command")), "{}", refused.text);
+    assert_eq!(system.admin.get("/schedules").await.json(), json!({"schedules": []}));
+    // One that waits in line, too.
+    system.admin.run_with(json!({"command": "sleep 60", "lock": "l"})).await;
+    let waiting = json!({"command": long, "lock": "l", "on_conflict": "queue"});
+    let refused = system.admin.post("/run", &waiting).await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["field"]), (400, &json!("command")), "{}", refused.text);
+    system.shim.shut_down().await;
+}

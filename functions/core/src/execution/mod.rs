@@ -29,6 +29,7 @@ pub use idempotency::Idempotency;
 pub use kill::{KillOutcome, kill};
 pub use log_stream::LogStream;
 pub use overrides::API;
+pub(crate) use overrides::check as check_overrides;
 pub use record::{ExecutionRecord, NewExecution, create, find, get, set_owners};
 pub use release::give_free_slots;
 pub(crate) use release::{free_lost, with_lock};

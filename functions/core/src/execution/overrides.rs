@@ -5,9 +5,10 @@ use aws_sdk_ecs::types::{ContainerOverride, EphemeralStorage, KeyValuePair, Tag,
 use jiff::Timestamp;
 use runvoy_api_types::limits::MAX_OVERRIDES_CHARACTERS as MAX_OVERRIDES;
 
-use super::{Attempt, RunContext, RunRequest, task};
+use super::{Attempt, RunContext, RunRequest, start::nonce, task};
 use crate::{
-    Error, Result,
+    Error, RequestId, Result,
+    auth::Principal,
     image::{
         Image,
         task_definition::{RUNNER, SIDECAR},
@@ -93,6 +94,25 @@ pub(super) fn overrides(
         .set_memory(request.memory.map(|mib| mib.to_string()))
         .set_ephemeral_storage(disk.map(|gib| EphemeralStorage::builder().size_in_gib(gib).build()))
         .build())
+}
+
+/// Checks that ECS can carry a run to a task, whenever and for whichever request it starts.
+///
+/// # Errors
+/// As [`overrides`].
+pub(crate) fn check(request: &RunRequest, image: &Image, principal: &Principal, now: Timestamp) -> Result<()> {
+    // Ids of requests and nonces all have the same length.
+    let request_id = RequestId::new("00000000-0000-0000-0000-000000000000");
+    let deadline = request.deadline.map(|_| now);
+    let context = RunContext {
+        principal,
+        request_id: &request_id,
+        source_address: None,
+        source: API,
+        idempotency: None,
+        deadline,
+    };
+    overrides(request, image, context, &nonce()?, now).map(drop)
 }
 
 /// The size of overrides as ECS counts it: the characters of the JSON that carries them.

@@ -112,7 +112,7 @@ where
 {
     let Submission { request, principal, actor, idempotency, source, .. } = submission;
     let context = submission.context();
-    check_size(app, request, image)?;
+    check_size(app, request, image, principal)?;
     let mut entries = vec![entries::of_image(app, actor, &image.image_id, source)];
     entries.extend(secrets.iter().map(|secret| entries::of_secret(app, actor, secret, source)));
     let record = if let Some(approvals) = submission.approvals {
@@ -257,8 +257,14 @@ pub async fn submit_failed(app: &App, submission: Submission<'_>, reason: &str) 
 }
 
 /// # Errors
-/// [`Error::Invalid`] for a size that Fargate does not have, and for Spot where the stack does not have it.
-pub(crate) fn check_size(app: &App, request: &execution::RunRequest, image: &Image) -> Result<()> {
+/// [`Error::Invalid`] for a size that Fargate does not have, for Spot where the stack does not have it, and for a command and variables that
+/// are too long to be carried to a task.
+pub(crate) fn check_size(
+    app: &App,
+    request: &execution::RunRequest,
+    image: &Image,
+    principal: &Principal,
+) -> Result<()> {
     if request.cpu.is_some() || request.memory.is_some() {
         image::size::check(request.cpu.unwrap_or(image.cpu), request.memory.unwrap_or(image.memory))?;
     }
@@ -267,7 +273,7 @@ pub(crate) fn check_size(app: &App, request: &execution::RunRequest, image: &Ima
             .with_hint("have an admin deploy the stack with Spot=true, or leave spot out")
             .at_field("spot"));
     }
-    Ok(())
+    execution::check_overrides(request, image, principal, app.now())
 }
 
 /// The image and the secrets of a run.
@@ -299,6 +305,14 @@ impl Resources {
     pub fn check(&self, principal: &Principal) -> Result<()> {
         policy::authorize_use(principal, image::resource(&self.image))?;
         self.secrets.iter().try_for_each(|secret| policy::authorize_use(principal, secret::resource(secret)))
+    }
+
+    /// Checks that a run with this image can be started, before it is kept for later.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for sizes that cannot be, and for a command and variables that are too long to be carried to a task.
+    pub fn check_size(&self, app: &App, request: &execution::RunRequest, principal: &Principal) -> Result<()> {
+        check_size(app, request, &self.image, principal)
     }
 }
 

@@ -13,6 +13,7 @@ use runvoy_api_types::{OnMissed, Schedule, ScheduleName, ScheduledPlaybook, Sche
 
 use super::{
     Timing, What,
+    entry::{changed_fields, entry},
     record::{self, Record, State},
     resource, scheduler,
     timing::DEFAULT_ZONE,
@@ -156,6 +157,7 @@ pub async fn create(app: &App, new: NewSchedule, by: &Email, actor: &Actor) -> R
 pub async fn update(app: &App, name: &str, change: ScheduleChange, by: &Email, actor: &Actor) -> Result<Schedule> {
     let mut record = record::active(app, name).await?;
     let revision = record.revision;
+    let before = record.schedule.clone();
     let schedule = &mut record.schedule;
     let was_enabled = schedule.enabled;
     let Times { cron, rate, at, timezone } = change.times;
@@ -179,8 +181,8 @@ pub async fn update(app: &App, name: &str, change: ScheduleChange, by: &Email, a
     if is_timing_new || is_resumed {
         refuse_what_is_over(app, &timing)?;
     }
-    let action = Action::UpdateSchedule;
-    let entry = entry(app, &record, actor, action);
+    let entry = entry(app, &record, actor, Action::UpdateSchedule)
+        .detail("changed", changed_fields(&before, &record.schedule)?);
     store(app, record, revision, is_new_for_aws, by, actor, entry).await
 }
 
@@ -312,24 +314,6 @@ fn refuse_what_is_over(app: &App, timing: &Timing) -> Result<()> {
     Err(Error::invalid("the schedule has no time to come")
         .with_hint("give it a time to come, before the end of the year 9999")
         .at_field(field))
-}
-
-/// The audit's entry: names only, and no value of a variable.
-fn entry(app: &App, record: &Record, actor: &Actor, action: Action) -> Entry {
-    let schedule = &record.schedule;
-    let times = schedule.cron.as_ref().or(schedule.rate.as_ref()).or(schedule.at.as_ref());
-    let entry = Entry::done(app, actor, action, resource(schedule).name());
-    if action == Action::DeleteSchedule {
-        return entry;
-    }
-    entry
-        .detail("times", times.cloned())
-        .detail("timezone", schedule.timezone.clone())
-        .detail("enabled", schedule.enabled)
-        .detail("image", schedule.run.as_ref().and_then(|run| run.image.clone()))
-        .detail("variables", schedule.run.as_ref().map(|run| run.env.keys().cloned().collect::<Vec<_>>()))
-        .detail("secrets", schedule.run.as_ref().map(|run| run.secrets.clone()))
-        .detail("playbook", schedule.playbook.as_ref().map(|playbook| playbook.name.clone()))
 }
 
 async fn show(app: &App, record: Record) -> Result<Schedule> {

@@ -8,6 +8,7 @@
 
 mod change;
 mod cron;
+mod entry;
 mod fire;
 mod ownership;
 mod reconcile;

@@ -87,7 +87,8 @@ async fn check(app: &App, caller: &Caller, what: &What) -> Result<()> {
     let request = schedule::check_run(run)?;
     caller.may(Action::Run, Resource::Account)?;
     let resources = run::gather(app, &request).await?;
-    resources.check(&caller.principal).map_err(|error| caller.denied_use(error))
+    resources.check(&caller.principal).map_err(|error| caller.denied_use(error))?;
+    Ok(resources.check_size(app, &request, &caller.principal).map_err(|error| error.below("run"))?)
 }
 
 /// The run of a schedule's playbook with the caller's right to run it. The audit keeps a refusal.
