@@ -9,7 +9,7 @@ use crate::{
     api::{Repeat, RequestError, segment},
     arguments,
     failure::{Failure, Result},
-    output::{self, Columns, Fields, cell, names},
+    output::{self, Columns, Fields, cell, names, or_dash},
 };
 
 pub(crate) async fn run(context: &Context, command: arguments::Images) -> Result<()> {
@@ -96,33 +96,23 @@ async fn only_id_of(context: &Context, name: &str, failure: Failure) -> Result<S
 /// The fields of an image, by the names that the API gives them.
 fn fields_of(image: &Image) -> Fields {
     let mut fields = Fields::new("");
-    fields.add("image_id", cell(&image.image_id));
+    fields.add("id", cell(&image.image_id));
     fields.add("image", cell(&image.image));
-    fields.add("task_definition_name", cell(&image.task_definition_name));
-    fields.add("is_default", cell(image.is_default));
-    for (name, role) in
-        [("task_role_name", &image.task_role_name), ("task_execution_role_name", &image.task_execution_role_name)]
-    {
-        if let Some(role) = role {
-            fields.add(name, cell(role));
-        }
-    }
-    if !image.security_groups.is_empty() {
-        fields.add("security_groups", names(&image.security_groups));
-    }
-    fields.add("cpu", cell(image.cpu));
-    fields.add("memory", cell(image.memory));
-    fields.add("runtime_platform", cell(image.runtime_platform));
-    fields.add("image_registry", cell(&image.image_registry));
-    fields.add("image_name", cell(&image.image_name));
-    fields.add("image_tag", cell(&image.image_tag));
-    fields.add("created_by", cell(&image.created_by));
-    fields.add("owned_by", names(&image.owned_by));
-    if let Some(shared_with) = &image.shared_with {
-        fields.add("shared_with", names(shared_with));
-    }
-    fields.add("created_at", rfc3339(image.created_at));
-    fields.add("created_by_request_id", cell(&image.created_by_request_id));
-    fields.add("modified_by_request_id", cell(&image.modified_by_request_id));
+    fields.add("default", if image.is_default { "yes" } else { "no" }.to_owned());
+    fields.add("cpu", format!("{} units", image.cpu));
+    fields.add("memory", format!("{} MiB", image.memory));
+    fields.add("platform", cell(image.runtime_platform));
+    fields.add("task role", or_dash(image.task_role_name.as_ref()));
+    fields.add("execution role", or_dash(image.task_execution_role_name.as_ref()));
+    fields.add("security groups", names(&image.security_groups));
+    fields.add("registry", cell(&image.image_registry));
+    fields.add("name", cell(&image.image_name));
+    fields.add("tag", cell(&image.image_tag));
+    fields.add("registered", format!("{} by {}", rfc3339(image.created_at), cell(&image.created_by)));
+    fields.add("owners", names(&image.owned_by));
+    fields.add("shared with", names(image.shared_with.as_deref().unwrap_or_default()));
+    fields.add("task definition", cell(&image.task_definition_name));
+    fields.add("request id", cell(&image.created_by_request_id));
+    fields.add("changed by request", cell(&image.modified_by_request_id));
     fields
 }

@@ -173,7 +173,10 @@ pub(super) fn parameters(parameters: &[Parameter]) -> String {
         let default = parameter.default.as_ref().map(|value| format!(" [default: {value}]")).unwrap_or_default();
         let allowed = &parameter.allowed;
         let allowed = if allowed.is_empty() { String::new() } else { format!(" [{}]", allowed.join(", ")) };
-        let line = format!("  {:<16} {}{allowed}{default}", parameter.name, parameter.description);
+        let optional = if parameter.required == Some(false) { " (optional)" } else { "" };
+        let label = parameter.label.as_deref().filter(|label| !label.is_empty());
+        let words: Vec<&str> = label.into_iter().chain([parameter.description.as_str()]).collect();
+        let line = format!("  {:<16} {}{allowed}{default}{optional}", parameter.name, words.join(": "));
         text.push_str(line.trim_end());
         text.push('\n');
     }

@@ -136,11 +136,11 @@ pub(super) async fn show(context: &Context, name: &str, curl: bool, options: Pla
         ("spot", playbook.spot.then(|| "yes".to_owned())),
         ("lock", list(playbook.lock.clone())),
         ("slots", playbook.slots.map(|slots| slots.to_string())),
-        ("git_repo", playbook.git_repo.clone()),
-        ("git_ref", playbook.git_ref.clone()),
-        ("git_path", playbook.git_path.clone()),
-        ("owned_by", list(owned_by.iter().map(ToString::to_string).collect())),
-        ("shared_with", shared_with.clone().map(|names| list(names).unwrap_or_else(|| "nobody".to_owned()))),
+        ("repository", playbook.git_repo.clone()),
+        ("ref", playbook.git_ref.clone()),
+        ("folder", playbook.git_path.clone()),
+        ("owners", list(owned_by.iter().map(ToString::to_string).collect())),
+        ("shared with", shared_with.clone().map(|names| list(names).unwrap_or_else(|| "nobody".to_owned()))),
     ] {
         if let Some(value) = value {
             text.push_str(&format!("{key}: {value}\n"));

@@ -9,7 +9,7 @@ fn images_secrets_and_users_are_managed() {
     let images = system.json(&["images", "list", "-o", "json"]);
     let tool = images["images"].as_array().unwrap().iter().find(|image| image["image"] == "tool:1").unwrap().clone();
     assert_eq!((&tool["cpu"], &tool["is_default"]), (&json!(512), &json!(true)));
-    assert!(system.prints(&["images", "show", "tool:1"]).contains("is_default"));
+    assert!(system.prints(&["images", "show", "tool:1"]).contains("default"));
     system.prints(&["images", "unregister", tool["image_id"].as_str().unwrap()]);
     system.prints(&["images", "register", "tool:2"]);
     system.prints(&["images", "unregister", "tool:2"]);

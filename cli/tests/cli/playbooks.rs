@@ -148,6 +148,7 @@ fn a_published_playbook_is_run_by_its_name_until_there_is_a_file_of_that_name() 
     }
     let shown = system.prints(&["playbook", "show", "restart"]);
     assert!(shown.contains("published by admin@runvoy.local") && shown.contains("[web, worker]"), "{shown}");
+    assert!(shown.contains("owners: admin@runvoy.local") && shown.contains("NOTE              (optional)"), "{shown}");
 
     let stale = system.run(&["playbook", "publish", &file, "--if-version", "7"]);
     assert!(!stale.status.success() && text(&stale.stderr).contains("version 1"), "{}", text(&stale.stderr));

@@ -91,7 +91,7 @@ def test_names_and_errors_are_text(visit, system):
     page.goto(f"/logs?execution_id={markup}")
     expect(page.get_by_role("heading", name="This execution cannot be shown")).to_be_visible()
     page.goto("/run")
-    page.get_by_label("Command").fill("true")
+    page.get_by_label("Command", exact=True).fill("true")
     page.get_by_label("Image").fill(markup)
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_label("Image")).to_have_attribute("aria-invalid", "true")
@@ -125,7 +125,7 @@ def test_the_end_is_followed_until_one_scrolls_up(visit, system):
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
 def test_lines_come_live_at_each_address_of_this_machine(visit, system, host):
     page = visit(base_url=f"http://{host}:{system.port}").sign_in("/run")
-    page.get_by_label("Command").fill("echo live; sleep 60")
+    page.get_by_label("Command", exact=True).fill("echo live; sleep 60")
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_role("log").get_by_text("live", exact=True)).to_be_visible()
     expect(page.locator(".log-state")).to_have_text("Live")
@@ -308,7 +308,7 @@ def test_characters_that_reorder_text_are_marked_in_log_list_and_page(visit, sys
     expect(page.get_by_role("row", name="evil").first).to_contain_text("⟦U+202E⟧")
     page.goto(f"/logs?execution_id={execution}")
     complete(page)
-    expect(page.get_by_label("Command")).to_contain_text("⟦U+202E⟧")
+    expect(page.get_by_label("Command", exact=True)).to_contain_text("⟦U+202E⟧")
     expect(page.get_by_role("log").get_by_text("evil ⟦U+202E⟧txt.exe", exact=True)).to_be_visible()
     assert "\u202e" not in page.locator("body").inner_text() + page.title()
     # What is sent stays as it was written.
