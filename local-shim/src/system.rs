@@ -6,7 +6,10 @@ mod shutdown;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -41,6 +44,8 @@ use crate::{
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 /// The time that another AWS may take to accept a connection.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
+/// The pause between two looks at whether all events are handled.
+const QUIET_POLL: Duration = Duration::from_millis(2);
 /// The file with the variables by which functions outside this process use this emulated AWS.
 pub const VARIABLES_FILE: &str = "functions.env";
 
@@ -67,6 +72,8 @@ pub struct Shim {
     event_processor_function: Function,
     dead_letters: DeadLetters,
     log_positions: Arc<Positions>,
+    /// Events of services that are not with the function yet.
+    published: Arc<AtomicUsize>,
     serving: Serving,
     background: Vec<JoinHandle<()>>,
     /// Locked for as long as the system runs.
@@ -128,6 +135,7 @@ impl Shim {
         let access_key = data.access_key()?;
 
         let (publisher, events) = EventPublisher::channel();
+        let published = publisher.waiting();
         let aws = emulation::build(
             &stack,
             &config,
@@ -209,6 +217,7 @@ impl Shim {
             event_processor_function,
             dead_letters,
             log_positions,
+            published,
             serving,
             background,
             data,
@@ -263,10 +272,23 @@ impl Shim {
         self.aws.calls.by(function)
     }
 
-    /// Waits until the event processor has handled every event that it was sent.
+    /// Waits until the event processor has handled every event that it was sent, the lines of logs and the records of streams among
+    /// them, and what those led to. Messages of queues are not waited for, because they may be hidden for hours.
     pub async fn events_handled(&self) {
-        self.log_positions.all_handled().await;
-        self.event_processor_function.settle().await;
+        let mut quiet = 0;
+        // What is handled may write to a place that was looked at before. Nothing moves between two quiet looks.
+        while quiet < 2 {
+            self.log_positions.all_handled().await;
+            self.event_processor_function.settle().await;
+            let is_quiet = self.published.load(Ordering::SeqCst) == 0
+                && self.event_processor_function.is_idle()
+                && self.log_positions.are_all_handled()
+                && self.aws.dynamodb.streams_are_handled().unwrap_or(false);
+            quiet = if is_quiet { quiet + 1 } else { 0 };
+            if !is_quiet {
+                tokio::time::sleep(QUIET_POLL).await;
+            }
+        }
     }
 }
 

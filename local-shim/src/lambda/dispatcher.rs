@@ -16,7 +16,7 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// Dispatches events until no service is left to publish any.
     pub async fn run(self, mut events: mpsc::UnboundedReceiver<AwsEvent>) {
-        while let Some(AwsEvent { event, handled }) = events.recv().await {
+        while let Some(AwsEvent { event, handled, waiting }) = events.recv().await {
             if self.rules.iter().any(|rule| event_bridge::matches(rule, &event)) {
                 let done = self.event_processor.send(Kind::EventBridge, event.to_string().into_bytes());
                 tokio::spawn(async move {
@@ -29,6 +29,7 @@ impl Dispatcher {
                 // No function wants it.
                 let _ = handled.send(());
             }
+            drop(waiting);
         }
     }
 }

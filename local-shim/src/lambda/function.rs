@@ -274,6 +274,11 @@ impl Function {
         self.0.events.wait().await;
         self.0.events.reopen();
     }
+
+    /// Tells whether no event is being handled and none is waiting.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.0.events.is_empty()
+    }
 }
 
 /// A new request id, which in Lambda is a UUID.

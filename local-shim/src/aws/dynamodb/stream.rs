@@ -20,8 +20,8 @@ use anyhow::{Context, Result};
 use dynoxide::{
     Database,
     actions::{
-        describe_stream::DescribeStreamRequest, describe_table::DescribeTableRequest, get_records::GetRecordsRequest,
-        get_shard_iterator::GetShardIteratorRequest,
+        describe_stream::DescribeStreamRequest, get_records::GetRecordsRequest,
+        get_shard_iterator::GetShardIteratorRequest, list_streams::ListStreamsRequest,
     },
 };
 use rusqlite::{Connection, params};
@@ -96,6 +96,22 @@ impl Streams {
         }
     }
 
+    /// Tells whether every reader has passed the last record of its stream.
+    pub(super) fn are_passed(&self) -> Result<bool> {
+        let readers = self.0.readers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (table, readers) in readers {
+            // The positions are read first: a record that is written in between counts as one that is not passed.
+            let positions = readers.iter().filter_map(|reader| Some(reader.upgrade()?.load(Ordering::Relaxed)));
+            let slowest = positions.min();
+            if let Some(slowest) = slowest
+                && slowest < self.last(&table)?
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// The number of records that are kept of a table's stream.
     #[cfg(test)]
     pub(super) fn kept(&self, table: &str) -> i64 {
@@ -160,12 +176,13 @@ impl Follower {
         start: &str,
         position: i64,
     ) -> Result<Self> {
-        let description = database.describe_table(DescribeTableRequest { table_name: table.to_owned() })?;
-        let description = serde_json::to_value(&description)?;
-        let mut keys = description["Table"]["KeySchema"].as_array().into_iter().flatten();
-        let key = keys.find(|key| key["KeyType"] == "HASH").and_then(|key| key["AttributeName"].as_str());
+        // A description of the table would count all items of it and its indexes.
+        let described = database.get_table_metadata(table)?.context("the table does not exist")?;
+        let keys: Vec<Value> = serde_json::from_str(&described.key_schema)?;
+        let key = keys.iter().find(|key| key["KeyType"] == "HASH").and_then(|key| key["AttributeName"].as_str());
         let key = key.context("the table has no partition key")?.to_owned();
-        let arn = description["Table"]["LatestStreamArn"].as_str().context("the table has no stream")?.to_owned();
+        let streams_of = ListStreamsRequest { table_name: Some(table.to_owned()), ..ListStreamsRequest::default() };
+        let arn = database.list_streams(streams_of)?.streams.pop().context("the table has no stream")?.stream_arn;
         let stream: DescribeStreamRequest = request(json!({"StreamArn": arn}))?;
         let stream = serde_json::to_value(database.describe_stream(stream)?)?;
         let shard = stream["StreamDescription"]["Shards"][0]["ShardId"].as_str().context("the stream has no shard")?;
@@ -312,6 +329,24 @@ mod tests {
             drop(dynamodb.follow(TABLE).unwrap());
             assert_eq!(dynamodb.streams.kept(TABLE), 1, "a start deletes what an earlier run has left");
         }
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_passed_when_its_slowest_reader_says_that_the_last_record_is_handled() {
+        let stack = Stack::bundled(&Default::default()).unwrap();
+        let dynamodb = DynamoDb::open(None, &stack, false).unwrap();
+        let (mut fast, mut slow) = (dynamodb.follow(TABLE).unwrap(), dynamodb.follow(TABLE).unwrap());
+        assert!(dynamodb.streams_are_handled().unwrap());
+        put(&dynamodb, 0);
+        assert!(!dynamodb.streams_are_handled().unwrap(), "it is not picked up");
+        for follower in [&mut fast, &mut slow] {
+            assert_eq!(read(follower, 1).await, [0]);
+            assert!(!dynamodb.streams_are_handled().unwrap(), "it is picked up and not handled");
+        }
+        fast.position().store(fast.returned, Ordering::Relaxed);
+        assert!(!dynamodb.streams_are_handled().unwrap(), "one reader has handled it");
+        slow.position().store(slow.returned, Ordering::Relaxed);
+        assert!(dynamodb.streams_are_handled().unwrap());
     }
 
     #[test]

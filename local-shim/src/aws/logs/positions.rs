@@ -226,11 +226,16 @@ impl Positions {
         }
     }
 
+    /// Tells whether all lines that are written are handled.
+    pub(crate) fn are_all_handled(&self) -> bool {
+        self.lock().streams.values().all(Followed::is_handled)
+    }
+
     /// Waits until all lines that are written are handled.
     pub(crate) async fn all_handled(&self) {
         loop {
             let progress = self.progress.notified();
-            if self.lock().streams.values().all(Followed::is_handled) {
+            if self.are_all_handled() {
                 return;
             }
             progress.await;

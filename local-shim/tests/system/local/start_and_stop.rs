@@ -40,6 +40,37 @@ async fn ctrl_c_ends_an_idle_system_within_a_second_and_a_restart_has_its_state(
     assert_eq!(program.wait().0, Some(0));
 }
 
+/// The program reads its database by calls that the kernel counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg(target_os = "linux")]
+async fn a_start_reads_little_of_what_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join(".runvoy-local");
+    let system = System::start_with(Settings { data_dir: Some(data.clone()), ..Settings::ephemeral() }).await;
+    let dynamodb = aws_sdk_dynamodb::Client::new(system.shim.sdk());
+    // In a table with four indexes, each of which has the whole item. The start's own event reads no such old ones.
+    for number in 0..400 {
+        let text = |text: String| aws_sdk_dynamodb::types::AttributeValue::S(text);
+        let started = format!("2020-01-01T00:00:00.000Z#{number}");
+        let request = dynamodb.put_item().table_name("runvoy-local-executions");
+        let request =
+            request.item("execution_id", text(format!("{number:032x}"))).item("status", text("SUCCEEDED".into()));
+        let request = request.item("listing", text("executions".into())).item("started_key", text(started));
+        let request =
+            request.item("created_by", text("someone@example.com".into())).item("image_id", text("image".into()));
+        request.item("command", text("x".repeat(20_000))).send().await.unwrap();
+    }
+    system.shim.shut_down().await;
+    let kept = std::fs::metadata(data.join("dynamodb.sqlite")).unwrap().len();
+    assert!(kept > 40_000_000, "{kept}");
+    let program = Program::start(directory.path());
+    let counted = std::fs::read_to_string(format!("/proc/{}/io", program.id())).unwrap();
+    let read: u64 = counted.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap();
+    assert!(read < kept / 4, "{read} of {kept} bytes");
+    program.signal("-INT");
+    assert_eq!(program.wait().0, Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ctrl_c_stops_what_runs_and_closes_its_execution() {
     let directory = tempfile::tempdir().unwrap();
