@@ -116,4 +116,7 @@ pub struct Started {
     pub image_id: ImageId,
     /// The WebSocket on which a program follows the log. Works for 24 hours.
     pub websocket_url: String,
+    /// The place in the line of the lock that the run waits for, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_position: Option<usize>,
 }

@@ -1074,10 +1074,10 @@ export type SetOwners = {
   owned_by: string[];
 };
 
-/** Who is to be able to use a resource. */
+/** Who is to be able to use a resource. The field must be there, so that a body that lacks it shares nothing. */
 export type SetSharing = {
   /** E-mail addresses, and roles as `role:developer`. `null` shares with everyone whose role allows it. */
-  shared_with?: string[] | null;
+  shared_with: string[] | null;
 };
 
 export type Severity = "info" | "warning" | "error";
@@ -1094,6 +1094,8 @@ export type Started = {
   image_id: string;
   /** The page on which a person reads the log. */
   log_url: string;
+  /** The place in the line of the lock that the run waits for, counted from 1. */
+  queue_position?: number | null;
   status: Status;
   /** The WebSocket on which a program follows the log. Works for 24 hours. */
   websocket_url: string;

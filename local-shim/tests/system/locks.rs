@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::{
-    client::{System, id, show},
+    client::{Answer, System, id, next_page, show},
     executions::queue::SWEEP,
     gate::{gate, open, run_of},
     program::Program,
@@ -58,7 +58,7 @@ async fn runs_that_wait_get_the_lock_in_the_order_in_which_they_came() {
     for number in 1..=4 {
         let command = format!("echo {number} >> {}", order.display());
         let (id, started) = run_of(&system, &command, json!({"lock": "l", "on_conflict": "queue"})).await;
-        assert_eq!(started["status"], "QUEUED");
+        assert_eq!((&started["status"], &started["queue_position"]), (&json!("QUEUED"), &json!(number)));
         let shown = show(&system, &id).await;
         assert_eq!((&shown["queue_position"], &shown["waits_for"]), (&json!(number), &json!("lock l")));
         waiting.push(id);
@@ -111,6 +111,21 @@ async fn slots_pauses_and_limits_are_set_by_the_first_run_or_by_hand() {
         let refused = system.admin.put("/locks/l", &body).await;
         assert_eq!((refused.status.as_u16(), refused.json()["field"].as_str()), (400, Some(field)));
     }
+    for name in ["other", "third"] {
+        assert_eq!(system.admin.put(&format!("/locks/{name}"), &json!({"slots": 1})).await.status, 200);
+    }
+    let first = system.admin.get("/locks?limit=2").await;
+    let second = system.admin.get(&next_page(&first).unwrap()).await;
+    let names = |answer: &Answer| -> Vec<String> {
+        answer.json()["locks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|lock| lock["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!((names(&first), names(&second)), (vec!["l".to_owned(), "other".to_owned()], vec!["third".to_owned()]));
+    assert_eq!(names(&system.admin.get("/locks?q=THI").await), ["third"]);
     assert_eq!(system.admin.put("/locks/%23running", &json!({"slots": 1})).await.status, 400);
     system.shim.shut_down().await;
 }

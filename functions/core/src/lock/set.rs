@@ -14,17 +14,18 @@ use crate::{
     App, Error, Result,
     audit::{self, Actor, Entry},
     auth::Action,
+    page::{Page, PageRequest},
     table::{self, number},
 };
 
-/// All locks that runs can ask for, by name.
+/// A page of the locks that runs can ask for, by name.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
-pub async fn list(app: &App) -> Result<Vec<LockInFull>> {
+pub async fn page(app: &App, request: &PageRequest) -> Result<Page<LockInFull>> {
     let mut locks = all(app).await?;
     locks.retain(|one| one.lock.name != RUNNING);
-    Ok(locks)
+    request.of(locks, |one| one.lock.name.clone(), |one| one.lock.name.clone())
 }
 
 /// All locks, with that of the limit of running executions.

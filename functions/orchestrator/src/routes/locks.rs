@@ -1,6 +1,6 @@
 //! Shows and changes locks.
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, response::IntoResponse};
 use runvoy_api_types::{LockInFull, Locks, SetLock};
 use runvoy_core::{
     App,
@@ -8,18 +8,24 @@ use runvoy_core::{
     execution, lock,
 };
 
-use super::tags;
+use super::{page::PageParameters, tags};
 use crate::{
     error::{self, Result},
-    extract::{Caller, JsonBody, Path},
+    extract::{Caller, JsonBody, Path, Query},
 };
 
 /// Lists the locks
-#[utoipa::path(get, path = "/locks", operation_id = "list_locks", tag = tags::LOCKS,
-    responses((status = 200, body = Locks, description = "All locks, by name"), error::Malformed, error::Refused, error::Unavailable))]
-pub(super) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Locks>> {
+#[utoipa::path(get, path = "/locks", operation_id = "list_locks", tag = tags::LOCKS, params(PageParameters),
+    responses((status = 200, body = Locks, description = "Locks, by name", headers(("Link" = Option<String>, description = "The next page, if there is one"))),
+        error::Malformed, error::Refused, error::Unavailable))]
+pub(super) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<PageParameters>,
+) -> Result<impl IntoResponse> {
     caller.may(Action::ListLocks, Resource::Account)?;
-    Ok(Json(Locks { locks: lock::list(&app).await? }))
+    let page = lock::page(&app, &query.request()?).await?;
+    Ok((query.link("/locks", page.next.as_ref()), Json(Locks { locks: page.items })))
 }
 
 /// Shows a lock, who holds it, and who waits for it

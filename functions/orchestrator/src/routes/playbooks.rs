@@ -210,7 +210,7 @@ pub(super) async fn run(
     {
         let follow = runs::Follow::new(&caller, &uri, &headers)?;
         let websocket_url = follow.websocket_url(&app, record.execution.execution_id.clone()).await?;
-        return Ok(follow.answer(&app, record, websocket_url));
+        return Ok(follow.answer(&app, record, websocket_url).await);
     }
     let playbook = match body.version {
         None | Some(0) => playbook,
@@ -223,7 +223,7 @@ pub(super) async fn run(
     let beside = |id| follow.websocket_url(&app, id);
     let (record, websocket_url) =
         run::submit_beside(&app, submission, &prepared.image, &prepared.secrets, beside).await?;
-    Ok(follow.answer(&app, record, websocket_url))
+    Ok(follow.answer(&app, record, websocket_url).await)
 }
 
 /// Gives a playbook to other owners

@@ -10,6 +10,7 @@ use runvoy_core::{
     App, Error,
     auth::{Action, Principal, Resource},
     execution::{self, ExecutionId, ExecutionRecord, Idempotency, RunRequest, Status, ValidRun},
+    lock,
     run::{self, Submission},
     websocket::token,
 };
@@ -62,7 +63,7 @@ pub(super) async fn run(
             let (earlier, gathered) = tokio::join!(idempotency.find_first(&app), run::gather(&app, &request));
             if let Some(record) = earlier? {
                 let websocket_url = follow.websocket_url(&app, record.execution.execution_id.clone()).await?;
-                return Ok(follow.answer(&app, record, websocket_url));
+                return Ok(follow.answer(&app, record, websocket_url).await);
             }
             gathered
         }
@@ -92,7 +93,7 @@ pub(super) async fn submit(
     let beside = |id| follow.websocket_url(app, id);
     let (record, websocket_url) =
         run::submit_beside(app, submission, &resources.image, &resources.secrets, beside).await?;
-    Ok(follow.answer(app, record, websocket_url))
+    Ok(follow.answer(app, record, websocket_url).await)
 }
 
 /// The run that a body asks for.
@@ -165,13 +166,22 @@ impl<'a> Follow<'a> {
         }
     }
 
-    pub(super) fn answer(
+    pub(super) async fn answer(
         &self,
         app: &App,
         record: ExecutionRecord,
         websocket_url: String,
     ) -> (StatusCode, Json<Started>) {
         let has_task = record.task().is_some();
+        let id = &record.execution.execution_id;
+        let queue_position = match record.line().filter(|_| record.execution.status == Status::Queued) {
+            // The run is taken, whether its place can be told or not.
+            Some(lock) => lock::place_in_line(app, lock, id).await.unwrap_or_else(|error| {
+                tracing::warn!(execution_id = %id, error = %error.chain(), "the place in line is not told");
+                None
+            }),
+            None => None,
+        };
         let execution = record.execution;
         let (web_url, execution_id) = (extract::web_url(app, self.web_uri), execution.execution_id);
         // A repeated request is answered as the first one was.
@@ -183,6 +193,7 @@ impl<'a> Follow<'a> {
             command: execution.command,
             image_id: execution.image_id,
             websocket_url,
+            queue_position,
         };
         (StatusCode::ACCEPTED, Json(started))
     }

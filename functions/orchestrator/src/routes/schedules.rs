@@ -203,7 +203,7 @@ pub(super) async fn run(
             && let Some(record) = idempotency.find_first(&app).await?
         {
             let websocket_url = follow.websocket_url(&app, record.execution.execution_id.clone()).await?;
-            return Ok(follow.answer(&app, record, websocket_url));
+            return Ok(follow.answer(&app, record, websocket_url).await);
         }
         let prepared = prepared(&app, &caller, playbook).await?;
         let submission = Submission {
@@ -214,7 +214,7 @@ pub(super) async fn run(
         let beside = |id| follow.websocket_url(&app, id);
         let (record, websocket_url) =
             run::submit_beside(&app, submission, &prepared.image, &prepared.secrets, beside).await?;
-        return Ok(follow.answer(&app, record, websocket_url));
+        return Ok(follow.answer(&app, record, websocket_url).await);
     }
     let Some(scheduled) = &found.run else { return Err(Error::internal("a schedule has nothing to run").into()) };
     let request = schedule::check_run(scheduled)?;
@@ -223,7 +223,7 @@ pub(super) async fn run(
         && let Some(record) = idempotency.find_first(&app).await?
     {
         let websocket_url = follow.websocket_url(&app, record.execution.execution_id.clone()).await?;
-        return Ok(follow.answer(&app, record, websocket_url));
+        return Ok(follow.answer(&app, record, websocket_url).await);
     }
     let resources = run::gather(&app, &request).await?;
     runs::submit(&app, &caller, &follow, (&request, &source, idempotency.as_ref()), &resources).await
