@@ -62,6 +62,8 @@ pub struct State {
     calls: BTreeMap<String, u64>,
     /// The number of DynamoDB's calls that may have written.
     pub writes: u64,
+    /// The messages that were put into a queue: when each is due, in milliseconds, and its body.
+    pub messages: Vec<(u64, String)>,
     /// The number of times that CloudWatch Logs was asked for lines, with the calls that exceeded the quota.
     pub reads_of_logs: u64,
     pub sockets: BTreeMap<String, Socket>,
@@ -107,6 +109,7 @@ impl World {
             specs: BTreeMap::new(),
             calls: BTreeMap::new(),
             writes: 0,
+            messages: Vec::new(),
             reads_of_logs: 0,
             sockets: BTreeMap::new(),
             units: None,
@@ -281,6 +284,12 @@ impl World {
             },
             "execute-api" => self.socket(operation, &request).await,
             "ecs" => self.ecs(operation, &request.body),
+            "sqs" => {
+                let sent: Value = serde_json::from_slice(&request.body).unwrap();
+                let due = self.clock().millis() + 1000 * sent["DelaySeconds"].as_u64().unwrap_or_default();
+                self.state().messages.push((due, sent["MessageBody"].as_str().unwrap().to_owned()));
+                json_answer(br#"{"MessageId": "1", "MD5OfMessageBody": "1"}"#.to_vec())
+            }
             "iam" => {
                 let body = "<GetRoleResponse><GetRoleResult><Role><Path>/</Path><RoleName>r</RoleName><RoleId>r</RoleId>\
                     <Arn>arn:aws:iam::000000000000:role/r</Arn><CreateDate>2026-01-01T00:00:00Z</CreateDate></Role>\

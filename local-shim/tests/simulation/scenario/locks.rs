@@ -1,6 +1,8 @@
 //! Plays runs that hold locks and wait in line for them. After each change of the locks table, checks that no lock has more holders than
-//! slots, that the first in line is the first to get it, and that no slot stays free while an execution waits for it.
+//! slots, that the first in line is the first to get it, and that no slot stays free while an execution waits for it. Some runs are attempted
+//! again: no attempt has two tasks, no execution two that run, and each has as many attempts as it needs.
 
+use jiff::Timestamp;
 use runvoy_core::execution::Attempt;
 
 use super::*;
@@ -23,7 +25,7 @@ pub fn run_locks(seed: u64, planted: Option<Planted>) -> Outcome {
     let set_up = |simulation: &mut Simulation| (simulation.prompt, simulation.lost_events) = (false, 0);
     // Each third seed has a limit of running executions, too.
     let max_running = (seed % 3 == 1).then_some(2 + (seed % 2) as u32);
-    play_limited(seed, planted, max_running, set_up, Simulation::locks)
+    play_in(seed, planted, (max_running, true), set_up, Simulation::locks)
 }
 
 /// What the records of the locks table's stream have said, and since when something waits that need not.
@@ -45,6 +47,8 @@ struct Seen {
     held: usize,
     is_in_line: bool,
     has_task: bool,
+    /// The time of its next attempt, while it pauses for that.
+    pauses_until: Option<Timestamp>,
 }
 
 impl Seen {
@@ -79,6 +83,7 @@ impl Simulation {
             self.clone().watch_lines(longest).boxed_local(),
             self.clone().sweep().boxed_local(),
             self.clone().start_tasks().boxed_local(),
+            self.clone().hand_over_messages().boxed_local(),
         ] {
             self.spawner.spawn_local(background).unwrap();
         }
@@ -103,6 +108,7 @@ impl Simulation {
         for open in self.executions().iter().filter(|execution| !execution.has_ended()) {
             self.violate(format!("{} stays {}", open.id, open.status));
         }
+        self.check_attempts();
         // What the sweep frees was not given back with the end.
         for item in self.items("locks") {
             let (held, waiting) = (number(&item, "held"), number(&item, "waiting"));
@@ -124,10 +130,14 @@ impl Simulation {
             _ => &NAMES[..1],
         };
         let waits = world.chance(850);
-        let body = json!({
+        let mut body = json!({
             "command": format!("command {number}"), "lock": names,
             "on_conflict": if waits { "queue" } else { "refuse" },
         });
+        if world.chance(400) {
+            let on: &[&str] = if world.chance(700) { &["exit", "start"] } else { &["exit"] };
+            body["retry"] = json!({"attempts": world.between(2, 4), "on": on, "backoff": world.between(0, 12)});
+        }
         let key = format!("key-{number}");
         let mut id = None;
         for _ in 0..14 {
@@ -145,6 +155,7 @@ impl Simulation {
         let Some(id) = id else { return self.violate(format!("run {number} was never accepted")) };
         world.tell(|| format!("run {number} of {names:?} is {id}"));
         if world.chance(250) {
+            self.killed.borrow_mut().insert(id.clone());
             world.wait(world.between(0, 15_000)).await;
             for _ in 0..3 {
                 let killed = self.request("DELETE", &format!("/executions/{id}"), &[], Value::Null, true).await;
@@ -264,11 +275,15 @@ impl Simulation {
     /// Checks that no lock has more holders, and no lock's executions more tasks, than slots, and that each holder may hold it.
     fn check_holders(&self, items: &[Value], executions: &[Seen]) {
         let tasks = self.world.tasks().into_iter().map(|id| self.world.task(&id));
-        let live: BTreeSet<String> = tasks
+        let mut live = BTreeSet::new();
+        for attempt in tasks
             .filter(|task| task.last_status != "STOPPED")
             .filter_map(|task| Attempt::parse(task.started_by.as_deref()?))
-            .map(|attempt| attempt.execution_id.to_string())
-            .collect();
+        {
+            if !live.insert(attempt.execution_id.to_string()) {
+                self.violate(format!("attempt {} of {} runs beside another", attempt.number, attempt.execution_id));
+            }
+        }
         for head in items.iter().filter(|item| item["place"]["S"] == "#lock") {
             let name = head["name"]["S"].as_str().unwrap();
             let claims = |kind: &str| -> Vec<&str> {
@@ -308,11 +323,19 @@ impl Simulation {
                 lasting.push((format!("lock {name} has a free slot and a line"), longest));
             }
             for execution in executions {
-                let needs = execution.status == "QUEUED" && !execution.is_in_line;
+                let needs = execution.status == "QUEUED" && !execution.is_in_line && execution.pauses_until.is_none();
                 if is_free && needs && execution.locks.get(execution.held).is_some_and(|lock| lock == name) {
                     lasting
                         .push((format!("{} is not in the line of lock {name}, which is free", execution.id), longest));
                 }
+            }
+        }
+        let time = Timestamp::from_millisecond(self.world.clock().millis() as i64).unwrap();
+        for execution in executions.iter().filter(|execution| execution.status == "QUEUED" && !execution.is_in_line) {
+            if execution.pauses_until.is_some_and(|until| until <= time) {
+                // The message may be lost, and the sweep begins the attempt then.
+                lasting
+                    .push((format!("{} does not begin its next attempt", execution.id), AFTER_ONE_FAULT.max(longest)));
             }
         }
         for execution in executions.iter().filter(|execution| execution.status == "STARTING" && !execution.has_task) {
@@ -343,12 +366,13 @@ impl Simulation {
             held: number(item, "locks_held") as usize,
             is_in_line: item["place"].is_object(),
             has_task: item["task_id"].is_object(),
+            pauses_until: item["next_attempt_at"]["S"].as_str().map(|at| at.parse().unwrap()),
         };
         executions.map(seen).collect()
     }
 
     /// The items of a table as they are now, read without a call of the handlers.
-    fn items(&self, table: &str) -> Vec<Value> {
+    pub(super) fn items(&self, table: &str) -> Vec<Value> {
         let tables = &self.app.config.tables;
         let table = if table == "locks" { &tables.locks } else { &tables.executions };
         let body = json!({"TableName": table}).to_string();
@@ -360,6 +384,6 @@ impl Simulation {
 }
 
 /// The number in an attribute of an item; 0 if it has none.
-fn number(item: &Value, attribute: &str) -> u64 {
+pub(super) fn number(item: &Value, attribute: &str) -> u64 {
     item[attribute]["N"].as_str().map_or(0, |number| number.parse().unwrap())
 }

@@ -1,5 +1,6 @@
 //! Plays one seed: executions, lines, events, viewers and faults.
 
+mod attempts;
 mod audience;
 mod check;
 mod crowd;
@@ -79,20 +80,20 @@ fn play<F: Future<Output = ()> + 'static>(
     set_up: impl FnOnce(&mut Simulation),
     main: impl FnOnce(Rc<Simulation>) -> F,
 ) -> Outcome {
-    play_limited(seed, planted, None, set_up, main)
+    play_in(seed, planted, (None, false), set_up, main)
 }
 
-/// As [`play`], in an account with a limit of running executions.
-fn play_limited<F: Future<Output = ()> + 'static>(
+/// As [`play`], in an account that may have a limit of running executions, and in which the stream of the executions may be followed.
+fn play_in<F: Future<Output = ()> + 'static>(
     seed: u64,
     planted: Option<Planted>,
-    max_running: Option<u32>,
+    (max_running, follows_executions): (Option<u32>, bool),
     set_up: impl FnOnce(&mut Simulation),
     main: impl FnOnce(Rc<Simulation>) -> F,
 ) -> Outcome {
     let clock = Clock::new();
     let mut pool = LocalPool::new();
-    let mut simulation = Simulation::new(seed, &clock, pool.spawner(), planted, max_running);
+    let mut simulation = Simulation::new(seed, &clock, pool.spawner(), planted, max_running, follows_executions);
     set_up(&mut simulation);
     let simulation = Rc::new(simulation);
     clock.run(&mut pool, main(simulation.clone()));
@@ -105,7 +106,7 @@ struct Simulation {
     world: World,
     app: App,
     /// The tables with streams, and how the records of each are delivered.
-    mappings: [(String, table_stream::Settings); 2],
+    mappings: Vec<(String, table_stream::Settings)>,
     key: ApiKey,
     spawner: LocalSpawner,
     /// A seed without faults, repeats and long delays: everything is delivered once, and soon.
@@ -121,6 +122,8 @@ struct Simulation {
     busy: Cell<usize>,
     watching: Cell<usize>,
     lives: RefCell<BTreeSet<String>>,
+    /// The executions of runs with locks that somebody kills, or tries to.
+    killed: RefCell<BTreeSet<String>>,
     /// When the first delivery of each line began.
     delivered: RefCell<HashMap<String, u64>>,
     /// The frames of each viewer, over all its connections.
@@ -135,6 +138,7 @@ impl Simulation {
         spawner: LocalSpawner,
         planted: Option<Planted>,
         max_running: Option<u32>,
+        follows_executions: bool,
     ) -> Self {
         let stack = Stack::bundled(&BTreeMap::new()).unwrap();
         let settings = stack.function("EventProcessor").unwrap();
@@ -181,8 +185,13 @@ impl Simulation {
                 settings.events.iter().find(|(kind, properties)| kind == "DynamoDB" && is_of(properties)).unwrap();
             table_stream::Settings::from_template(&found.1)
         };
-        let mappings = [&config.tables.websocket_connections, &config.tables.locks]
-            .map(|table| (table.clone(), mapping_of(table)));
+        let mut mappings: Vec<_> = [&config.tables.websocket_connections, &config.tables.locks]
+            .into_iter()
+            .map(|table| (table.clone(), mapping_of(table)))
+            .collect();
+        if follows_executions {
+            mappings.push((config.tables.executions.clone(), mapping_of(&config.tables.executions)));
+        }
         let calm = seed.is_multiple_of(CALM);
         Self {
             app: App::new(config, &sdk),
@@ -198,6 +207,7 @@ impl Simulation {
             busy: Cell::new(0),
             watching: Cell::new(0),
             lives: RefCell::default(),
+            killed: RefCell::default(),
             delivered: RefCell::default(),
             seen: RefCell::default(),
             violations: RefCell::default(),
