@@ -113,6 +113,7 @@ pub struct ScheduledRun {
     pub lock: Vec<String>,
     /// The number of runs that may hold the lock at the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1000))]
     pub slots: Option<u32>,
     /// What becomes of the run if it cannot start at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]

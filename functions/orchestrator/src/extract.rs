@@ -3,7 +3,7 @@
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
 };
 use runvoy_api_types::{headers, limits::MAX_BODY_BYTES};
 use runvoy_core::{
@@ -171,7 +171,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// A JSON body, with any content type.
+/// A JSON body, with any content type. If a `POST` has none, it means the same as an empty object.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + ToSchema, S: Send + Sync> FromRequest<S> for JsonBody<T> {
@@ -182,10 +182,14 @@ impl<T: DeserializeOwned + ToSchema, S: Send + Sync> FromRequest<S> for JsonBody
         if encoding.is_some_and(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity")) {
             return Err(ApiError::EncodedBody);
         }
+        let is_post = request.method() == Method::POST;
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => ApiError::BodyTooLarge { limit: MAX_BODY_BYTES },
             _ => Error::invalid("the body could not be read").into(),
         })?;
+        // A POST of which everything is optional needs no body. Any other change says what something becomes.
+        let bytes =
+            if is_post && matches!(bytes.trim_ascii(), b"" | b"null") { Bytes::from_static(b"{}") } else { bytes };
         Ok(Self(body::parse(&bytes)?))
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_async::time::SharedTimeSource;
+use axum::http::Method;
 use local_shim::Settings;
 use serde_json::{Value, json};
 
@@ -141,6 +142,24 @@ async fn a_denied_run_is_stopped_with_its_reason() {
     assert_eq!(asker.delete(&format!("/executions/{execution}")).await.status, 200);
     asker.wait_for(&execution, "STOPPED").await;
     assert_eq!(approve(&ana, &execution).await.status, 409);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_of_which_everything_is_optional_needs_no_body() {
+    let system = System::start().await;
+    let asker = system.user("developer", "asker@example.com").await;
+    publish(&system.admin, "true", json!({})).await;
+    let post = async |caller: &Caller, path: &str| caller.request(Method::POST, path, &[], "").await;
+    let [approved, denied] = [post(&asker, "/playbooks/p/run").await, post(&asker, "/playbooks/p/run").await];
+    assert_eq!((approved.status.as_u16(), denied.status.as_u16()), (202, 202), "{}", approved.text);
+    let approved = id(&approved.json());
+    assert_eq!(post(&system.admin, &format!("/executions/{approved}/approve")).await.status, 200);
+    let denied = post(&system.admin, &format!("/executions/{}/deny", id(&denied.json()))).await;
+    assert_eq!(status_of(&denied), (200, "STOPPED".to_owned()));
+    system.admin.wait_for(&approved, "SUCCEEDED").await;
+    // A change without a body would say nothing about what it changes.
+    assert_eq!(system.admin.request(Method::PUT, "/playbooks/p/sharing", &[], "").await.status, 400);
     system.shim.shut_down().await;
 }
 

@@ -107,7 +107,7 @@ async fn slots_pauses_and_limits_are_set_by_the_first_run_or_by_hand() {
     let resumed = system.admin.put("/locks/l", &json!({"paused": false})).await.json();
     assert_eq!(resumed["waiting"], 0);
     system.admin.wait_for(&third, "SUCCEEDED").await;
-    for (body, field) in [(json!({"slots": 0}), "slots"), (json!({"slots": 1001}), "slots")] {
+    for (body, field) in [(json!({"slots": -1}), "slots"), (json!({"slots": 1001}), "slots")] {
         let refused = system.admin.put("/locks/l", &body).await;
         assert_eq!((refused.status.as_u16(), refused.json()["field"].as_str()), (400, Some(field)));
     }

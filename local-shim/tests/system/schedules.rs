@@ -146,7 +146,7 @@ async fn what_cannot_be_a_schedule_is_refused_with_the_field() {
         (json!({"name": "x", "rate": "5 minutes", "run": {"command": " "}}), "run.command"),
         (json!({"name": "x", "rate": "5 minutes", "run": {"command": "true", "cpu": 300}}), "run.cpu"),
         (json!({"name": "x", "rate": "5 minutes", "run": ["true", null]}), "run"),
-        (json!({"name": "x", "rate": "5 minutes", "run": {"command": "true", "image": "none"}}), "image"),
+        (json!({"name": "x", "rate": "5 minutes", "run": {"command": "true", "image": "none"}}), "run.image"),
         (
             json!({"name": "x", "rate": "5 minutes", "run": {"command": "true", "env": {"DB_PASSWORD": "x"}}}),
             "run.env.DB_PASSWORD",

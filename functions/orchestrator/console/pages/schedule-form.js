@@ -99,7 +99,7 @@ export function scheduleForm({ context: { api, left, may }, schedule, action, be
       !schedule && name.element, element("div", { class: "columns" }, kind.element, zone.element), zones, times.element, words, kindOfRun.element, command.element, playbook.element, parameters.element,
       more, missed.element,
     ],
-    fields: { name, cron: times, rate: times, at: times, timezone: zone, run: command, playbook, image, secrets, on_missed: missed },
+    fields: { name, cron: times, rate: times, at: times, timezone: zone, run: command, playbook, "run.image": image, "run.secrets": secrets, on_missed: missed },
     action,
     beside,
     send: async () => {

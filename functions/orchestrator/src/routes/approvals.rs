@@ -18,7 +18,7 @@ use crate::{
 ///
 /// For those whom the playbook names, and for admins; never for the one who asked for it. When as many have approved as must, it starts, with
 /// the version and the values that it shows.
-#[utoipa::path(post, path = "/executions/{id}/approve", operation_id = "approve_execution", tag = tags::EXECUTIONS, request_body = Decide,
+#[utoipa::path(post, path = "/executions/{id}/approve", operation_id = "approve_execution", tag = tags::EXECUTIONS, request_body = Option<Decide>,
     params(("id" = String, Path, description = "Id of the execution")),
     responses((status = 200, body = Decided, description = "The approval is written down"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Conflict, error::Unavailable))]
 pub(super) async fn approve(
@@ -36,7 +36,7 @@ pub(super) async fn approve(
 /// Denies an execution that waits: it is STOPPED
 ///
 /// For those who may approve it.
-#[utoipa::path(post, path = "/executions/{id}/deny", operation_id = "deny_execution", tag = tags::EXECUTIONS, request_body = Decide,
+#[utoipa::path(post, path = "/executions/{id}/deny", operation_id = "deny_execution", tag = tags::EXECUTIONS, request_body = Option<Decide>,
     params(("id" = String, Path, description = "Id of the execution")),
     responses((status = 200, body = Decided, description = "It is stopped"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Conflict, error::Unavailable))]
 pub(super) async fn deny(

@@ -190,7 +190,7 @@ pub(super) async fn delete(State(app): State<App>, caller: Caller, Path(name): P
 ///
 /// The values of parameters are environment variables of the command, and never part of its text. The image and the secrets are used with
 /// the rights of the user who published the version. A header `Idempotency-Key` has the same meaning as for `/run`.
-#[utoipa::path(post, path = "/playbooks/{name}/run", operation_id = "run_playbook", tag = tags::PLAYBOOKS, request_body = RunPlaybook,
+#[utoipa::path(post, path = "/playbooks/{name}/run", operation_id = "run_playbook", tag = tags::PLAYBOOKS, request_body = Option<RunPlaybook>,
     params(("name" = String, Path, description = "Name of the playbook"),
         ("Idempotency-Key" = Option<String>, Header, max_length = 255, pattern = "^[!-~]*$", description = "A text that the caller chooses for this one run")),
     responses((status = 202, body = Started, description = "The task is on its way"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Conflict, error::Unavailable))]

@@ -86,7 +86,7 @@ async fn check(app: &App, caller: &Caller, what: &What) -> Result<()> {
     };
     let request = schedule::check_run(run)?;
     caller.may(Action::Run, Resource::Account)?;
-    let resources = run::gather(app, &request).await?;
+    let resources = run::gather(app, &request).await.map_err(|error| error.below("run"))?;
     resources.check(&caller.principal).map_err(|error| caller.denied_use(error))?;
     Ok(resources.check_size(app, &request, &caller.principal).map_err(|error| error.below("run"))?)
 }

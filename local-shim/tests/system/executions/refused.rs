@@ -130,3 +130,28 @@ async fn what_a_run_cannot_have_twice_or_in_such_numbers_is_refused() {
     assert_eq!(system.admin.run_to_end(wins).await.1["status"], "SUCCEEDED");
     system.shim.shut_down().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_does_not_fit_is_told_by_the_field_and_by_what_there_can_be() {
+    let system = System::start().await;
+    let mut checked = Cases::default();
+    for (path, body, field, words) in [
+        ("/notifications", r#"{"name":"x","channel":{}}"#, "channel", "webhook, slack, email"),
+        ("/schedules", r#"{"name":"x","rate":"1 hour","run":{"command":"true","timeot":5}}"#, "run.timeot", "timeout"),
+        ("/schedules", r#"{"name":"x","rate":"1 hour","run":{}}"#, "run.command", "required"),
+        ("/keys", r#"{"name":"x","scope":{"x":1}}"#, "scope.x", "actions, playbooks"),
+        ("/run", r#"{"command":"true","on_conflict":"wait"}"#, "on_conflict", "refuse, queue"),
+        ("/run", r#"{"command":"true","env":{"A":"1","A":"2"}}"#, "env.A", "twice"),
+        ("/run", "", "command", "required"),
+    ] {
+        let refused = system.admin.request(Method::POST, path, &[], body).await;
+        let error = refused.json();
+        checked.equal(body, (refused.status.as_u16(), error["field"].as_str()), (400, Some(field)));
+        checked.contain(body, error["details"].as_str().unwrap_or_default(), words);
+    }
+    checked.all_hold();
+    let empty =
+        json!({"command": "true", "lock": "", "slots": 0, "on_conflict": "", "if": "", "timeout": 0, "image": ""});
+    assert_eq!(system.admin.run_to_end(empty).await.1["status"], "SUCCEEDED");
+    system.shim.shut_down().await;
+}
