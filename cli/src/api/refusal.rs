@@ -50,7 +50,10 @@ fn what_is_forbidden(body: &ErrorBody) -> String {
 
 /// The command that helps, or the API's own words where no command does.
 fn remedy(status: StatusCode, path: &str, code: Option<ErrorCode>, body: &ErrorBody, has_key: bool) -> String {
-    let command = match (code, body.field.as_deref().unwrap_or_default()) {
+    let field = body.field.as_deref().unwrap_or_default();
+    // The run and the playbook of a schedule have the fields of any other.
+    let field = field.strip_prefix("run.").or_else(|| field.strip_prefix("playbook.")).unwrap_or(field);
+    let command = match (code, field.split('[').next().unwrap_or_default()) {
         (Some(ErrorCode::Unauthorized), _) if !has_key => Some("run `runvoy configure`, or set RUNVOY_API_KEY"),
         (Some(ErrorCode::Unauthorized | ErrorCode::InvalidApiKey | ErrorCode::ApiKeyRevoked), _) => {
             Some("run `runvoy configure` with another key, or ask an admin for a new claim link")
@@ -66,6 +69,20 @@ fn remedy(status: StatusCode, path: &str, code: Option<ErrorCode>, body: &ErrorB
             Some("`runvoy images list` lists the images, and `runvoy images register NAME` adds one")
         }
         (Some(ErrorCode::RunningLimitReached), _) => Some("wait for a place with `--queue`, or try again later"),
+        (Some(ErrorCode::CapacityUnavailable), _) => {
+            Some("try again in a few minutes, or let the run wait for a place with `--queue`")
+        }
+        (Some(ErrorCode::Conflict), "lock") => {
+            Some("`--queue` waits in line, and `runvoy locks list` shows who holds it and who waits")
+        }
+        (Some(ErrorCode::Conflict), "slots") => {
+            Some("leave `--slots` out, or change those of the lock: `runvoy locks set NAME --slots SLOTS`")
+        }
+        (Some(ErrorCode::InvalidRequest), "after") => Some("`runvoy list` lists the executions with their ids"),
+        (Some(ErrorCode::InvalidRequest), "scope.actions") => Some("`runvoy whoami` lists the actions that you may do"),
+        (Some(ErrorCode::InvalidRequest), "name") if path.starts_with("/schedules") && is_of_playbook(body) => {
+            Some("`runvoy playbook list` lists the playbooks")
+        }
         (_, "timeout") => Some("give a duration such as 90s, 10m, 1h30m or 1d"),
         _ => None,
     };
@@ -88,6 +105,11 @@ fn remedy(status: StatusCode, path: &str, code: Option<ErrorCode>, body: &ErrorB
     addition.trim_start_matches([':', ';', '.', ' ']).to_owned()
 }
 
+/// Tells whether the wrong input is a part of a schedule's playbook.
+fn is_of_playbook(body: &ErrorBody) -> bool {
+    body.field.as_deref().is_some_and(|field| field.starts_with("playbook."))
+}
+
 /// The command that lists the kind of resource that a path names.
 fn list_of(path: &str) -> Option<&'static str> {
     let kind = path.split(['/', '?']).nth(1)?;
@@ -98,6 +120,8 @@ fn list_of(path: &str) -> Option<&'static str> {
         "users" => "`runvoy users list` lists the users",
         "keys" => "`runvoy keys list` lists the keys",
         "playbooks" => "`runvoy playbook list` lists the playbooks",
+        "schedules" => "`runvoy schedules list` lists the schedules",
+        "notifications" => "`runvoy notifications list` lists the notifications",
         "claim" => "ask an admin for a new link",
         _ => return None,
     })

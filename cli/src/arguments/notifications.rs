@@ -76,7 +76,8 @@ pub(crate) struct CreateNotification {
     pub(crate) channel: ChannelOptions,
 
     /// When: failed, recovered, slow, not_started, waiting, succeeded; failed,recovered if not given
-    #[arg(long, value_name = "EVENT", value_delimiter = ',')]
+    #[arg(long, value_name = "EVENT", value_delimiter = ',', hide_possible_values = true,
+        value_parser = ["failed", "recovered", "slow", "not_started", "waiting", "succeeded"])]
     pub(crate) on: Vec<String>,
 
     /// Only executions of this playbook

@@ -80,7 +80,7 @@ pub(crate) struct RunOptions {
     pub(crate) after: Vec<String>,
 
     /// How they must have ended: succeeded, or ended for any end [default: succeeded]
-    #[arg(long = "if", value_name = "END", requires = "after")]
+    #[arg(long = "if", value_name = "END", requires = "after", value_parser = one_of::<RunIf, _>(["succeeded", "ended"]), hide_possible_values = true)]
     pub(crate) run_if: Option<RunIf>,
 
     /// The time within which the run must have ended, waiting included, such as 2h; 0 for no limit
@@ -92,7 +92,7 @@ pub(crate) struct RunOptions {
     pub(crate) retry: Option<u32>,
 
     /// The ends after which another attempt follows: exit, start, spot, capacity [default: all]
-    #[arg(long, value_name = "END", value_delimiter = ',', requires = "retry")]
+    #[arg(long, value_name = "END", value_delimiter = ',', requires = "retry", value_parser = one_of::<RetryOn, _>(["exit", "start", "spot", "capacity"]), hide_possible_values = true)]
     pub(crate) retry_on: Vec<RetryOn>,
 
     /// The pause before another attempt, such as 30s [default: 30s]
@@ -290,6 +290,15 @@ pub(crate) struct PlaybookOptions {
 
     #[command(flatten)]
     pub(crate) run: RunOptions,
+}
+
+/// Reads one of these words. The words are said for any other.
+fn one_of<T, const N: usize>(words: [&'static str; N]) -> impl clap::builder::TypedValueParser<Value = T>
+where
+    T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static> + Clone + Send + Sync + 'static,
+{
+    use clap::builder::{PossibleValuesParser, TypedValueParser};
+    PossibleValuesParser::new(words).try_map(|word| word.parse())
 }
 
 /// A variable with its value, which is this environment's where none is given.

@@ -97,15 +97,53 @@ fn path_of_run(playbook: &PublishedPlaybook) -> String {
 
 pub(super) async fn run(context: Context, name: &str, options: PlaybookOptions, watch: &WatchOptions) -> Result<u8> {
     let playbook = find(&context, name).await?;
+    start(context, &playbook, &options, watch).await
+}
+
+/// The variables of an earlier run: the names of all, and the values that the API has kept.
+pub(super) struct KeptValues<'a> {
+    pub(super) names: &'a [String],
+    pub(super) kept: BTreeMap<String, String>,
+}
+
+/// Runs a playbook with the values of an earlier run.
+///
+/// # Errors
+/// A value of a parameter is not kept any more.
+pub(super) async fn run_again(
+    context: Context,
+    name: &str,
+    mut values: KeptValues<'_>,
+    run: RunOptions,
+    watch: &WatchOptions,
+) -> Result<u8> {
+    let playbook = find(&context, name).await?;
+    let mut parameters = Vec::new();
+    for parameter in playbook.playbook.parameters.iter().filter(|one| values.names.contains(&one.name)) {
+        let Some(value) = values.kept.remove(&parameter.name) else {
+            return Err(Failure::new(format!("the API has not kept the value of {}", parameter.name))
+                .remedy(format!("give it once more: `runvoy playbook run {name} -P {}=…`", parameter.name)));
+        };
+        parameters.push((parameter.name.clone(), value));
+    }
+    start(context, &playbook, &PlaybookOptions { parameters, run }, watch).await
+}
+
+async fn start(
+    context: Context,
+    playbook: &PublishedPlaybook,
+    options: &PlaybookOptions,
+    watch: &WatchOptions,
+) -> Result<u8> {
     let version = playbook.version.version;
     say!("runvoy: published playbook {}, version {version} by {}", playbook.name, playbook.version.published_by);
-    let values = values(&playbook, &options, Missing::Ask)?;
+    let values = values(playbook, options, Missing::Ask)?;
     // The version that the values were asked for.
     let body = json!({"parameters": values, "version": version});
     if watch.dry_run {
         return output::print_json(&format!("{body:#}")).map(|()| 0);
     }
-    start_by(context, &path_of_run(&playbook), &body, watch).await
+    start_by(context, &path_of_run(playbook), &body, watch).await
 }
 
 pub(super) async fn show(context: &Context, name: &str, curl: bool, options: PlaybookOptions) -> Result<()> {

@@ -4,7 +4,7 @@ use std::{env, fs, process::Command};
 
 use runvoy_api_types::{Execution, ExecutionInFull};
 
-use super::{Context, ids, run};
+use super::{Context, ids, published, run};
 use crate::{
     api::{WithStatus, segment},
     arguments::{Global, Rerun, RunOptions},
@@ -16,12 +16,28 @@ pub(crate) async fn rerun(global: Global, rerun: Rerun) -> Result<u8> {
     let id = ids::execution_id(&context, &rerun.which.id).await?;
     let answer = context.api.get(&format!("/executions/{}", segment(&id))).await?;
     let shown = answer.parse::<WithStatus<ExecutionInFull>>()?.into_known();
+    if let Some(name) = playbook_of(&shown.execution) {
+        if rerun.edit {
+            return Err(Failure::new(format!("the command is that of the published playbook {name}"))
+                .remedy(format!("run it with other values: `runvoy playbook run {name} -P NAME=VALUE`")));
+        }
+        let kept = shown.request.as_ref().map(|request| request.env.clone()).unwrap_or_default();
+        let values = published::KeptValues { names: &shown.execution.asked.variables, kept };
+        return published::run_again(context, name, values, rerun.options, &rerun.watch).await;
+    }
     let mut command = shown.execution.command.clone();
     let options = merged(shown, run::with_files(rerun.options)?)?;
     if rerun.edit {
         command = edited(&command)?;
     }
     run::start(context, &run::request(&command, &options), &rerun.watch).await
+}
+
+/// The published playbook that an execution ran, or that its schedule did. A run of its command by itself would need no approval.
+fn playbook_of(execution: &Execution) -> Option<&str> {
+    let asked = &execution.asked;
+    let version = asked.source.strip_prefix("playbook:").or(asked.playbook_version.as_deref())?;
+    Some(published::name_and_version(version).0)
 }
 
 /// The record's options and the user's. The user's win.

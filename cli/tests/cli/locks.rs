@@ -20,7 +20,13 @@ fn a_run_waits_in_line_for_a_lock_and_is_followed_when_it_starts() {
     let refused = system.run(&["run", "--lock", "tf-prod", "true"]);
     let said = text(&refused.stderr);
     assert_eq!(refused.status.code(), Some(125), "{said}");
-    assert!(said.contains(&holder), "{said}");
+    assert!(said.contains(&holder) && said.contains("--queue") && !said.contains("on_conflict"), "{said}");
+    for options in
+        [&["run", "--after", &holder, "--if", "nope", "true"][..], &["notifications", "create", "n", "--on", "nope"]]
+    {
+        let said = text(&system.run(options).stderr);
+        assert!(said.contains("succeeded") && !said.contains("variant"), "{said}");
+    }
 
     let mut child = system.command(&["run", "--lock", "tf-prod", "--queue", "echo mine"]).spawn().unwrap();
     let mut own = BufReader::new(child.stderr.take().unwrap());

@@ -249,6 +249,16 @@ fn a_run_that_waits_is_shown_and_approved_or_denied() {
     assert!(system.prints(&["describe", &id]).contains("approved by  admin@runvoy.local: ticket 7"));
     assert!(system.prints(&["logs", "-f", &id]).contains("web in eu"));
     assert!(!system.run(&["approve", &id]).status.success());
+
+    // The same once more is a run of the playbook, which waits again.
+    let again = system.prints(&["rerun", &id, "-d"]).trim().to_owned();
+    let shown = system.json(&["show", &again, "-o", "json"]);
+    assert_eq!((&shown["status"], &shown["source"]), (&json!("WAITING"), &json!("playbook:restart@1")));
+    assert_eq!(shown["request"]["env"]["SERVICE"], "web");
+    for option in ["--edit", "-eA=1"] {
+        let refused = system.run(&["rerun", &id, option]);
+        assert!(!refused.status.success() && text(&refused.stderr).contains("playbook"), "{}", text(&refused.stderr));
+    }
 }
 
 #[test]

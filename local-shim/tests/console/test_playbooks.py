@@ -139,6 +139,9 @@ def test_someone_else_sees_what_will_run_and_approves(system, visit):
     expect(page.get_by_role("heading", name="Succeeded")).to_be_visible()
     expect(page.get_by_text("restarted web-7")).to_be_visible()
 
+    # Its command is not run by itself, which would need no approval.
+    expect(page.get_by_role("button", name="Re-run")).to_have_count(0)
+    expect(page.get_by_role("button", name="Edit and run")).to_have_count(0)
     # The next one is denied, and its asker reads why.
     page.get_by_role("button", name="Same values again").click()
     page.get_by_role("button", name="Run", exact=True).click()

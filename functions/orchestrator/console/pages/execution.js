@@ -13,7 +13,7 @@ import { toast } from "../ui/toast.js";
 import { approvals } from "./approvals.js";
 import { auditOf } from "./audit-entries.js";
 import { lockLink } from "./locks.js";
-import { missing, runOf, send } from "./rerun.js";
+import { missing, playbookOf, runOf, send } from "./rerun.js";
 import { sharing } from "./sharing.js";
 
 /** @typedef {import("../api.js").Execution} Execution */
@@ -52,6 +52,7 @@ export function executionPage(context, id) {
     setFavicon(status);
     if (isEnd(status)) announced.textContent = [statusWord(status), reason(execution)].filter(Boolean).join(": ");
     const run = () => runOf(execution);
+    const playbook = playbookOf(execution);
     const why = execution.reason ?? execution.stopped_reason;
     const owns = owned_by.includes(me.email);
     const focused = head.contains(document.activeElement) ? document.activeElement?.textContent : undefined;
@@ -63,11 +64,11 @@ export function executionPage(context, id) {
         element("div", { class: "buttons" },
           !isEnd(status) && (owns || may("executions:kill")) &&
             element("button", { class: "danger", type: "button", disabled: status === "TERMINATING", onclick: stop }, stopWord(status)),
-          owns && playbookOf(execution.source ?? "") !== undefined &&
-            element("button", { type: "button", onclick: () => go(`/playbooks?name=${encodeURIComponent(playbookOf(execution.source ?? "") ?? "")}&again=${encodeURIComponent(id)}`) }, "Same values again"),
-          may("executions:run") &&
+          playbook !== undefined && (owns || may("executions:read")) &&
+            element("button", { type: "button", onclick: () => go(`/playbooks?name=${encodeURIComponent(playbook)}&again=${encodeURIComponent(id)}`) }, "Same values again"),
+          playbook === undefined && may("executions:run") &&
             element("button", { type: "button", title: missing(run()).length > 0 ? "Asks for the values that are not known, and runs the same once more" : "Runs the same once more", onclick: (/** @type {Event} */ event) => rerun(event, execution) }, "Re-run"),
-          may("executions:run") &&
+          playbook === undefined && may("executions:run") &&
             element("button", { type: "button", title: "Opens the form with what was asked, to change it and run it", onclick: () => go(`/run?again=${encodeURIComponent(id)}`) }, "Edit and run"),
           shared.button)),
       shared.form,
@@ -80,8 +81,8 @@ export function executionPage(context, id) {
           ...facts(execution, requestLink, may("locks:read")).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
         element("div", { class: "buttons small" },
           copyButton("Copy link", () => new URL(`/logs?execution_id=${encodeURIComponent(id)}${location.hash}`, location.origin).href, "Link"),
-          copyButton("Copy as curl", () => asCurl(run(), location.origin), "curl command"),
-          copyButton("Copy as runvoy", () => asCommandLine(run()), "runvoy command")))));
+          playbook === undefined && copyButton("Copy as curl", () => asCurl(run(), location.origin), "curl command"),
+          playbook === undefined && copyButton("Copy as runvoy", () => asCommandLine(run()), "runvoy command")))));
     tick();
     if (focused) [...head.querySelectorAll("button")].find((button) => button.textContent === focused)?.focus();
   }
@@ -250,12 +251,9 @@ function cost({ cost_estimate_usd }) {
 
 /** The playbook that it was started by, if one. @param {Execution} execution */
 function playbookLink({ source = "" }) {
-  const name = playbookOf(source);
+  const name = playbookOf({ source });
   return name === undefined ? "" : element("a", { href: `/playbooks?name=${encodeURIComponent(name)}` }, source.slice("playbook:".length));
 }
-
-/** @param {string} source @returns {string | undefined} */
-const playbookOf = (source) => /^playbook:(.+)@\d+$/.exec(source)?.[1];
 
 /** Shows in the browser's tab how the execution is going. @param {Execution["status"] | undefined} status */
 function setFavicon(status) {

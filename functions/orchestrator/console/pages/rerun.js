@@ -19,6 +19,29 @@ export function runOf(execution) {
   return present({ ...others, lock, env: { ...env, ...unknown } });
 }
 
+/**
+ * The published playbook that an execution ran, or that its schedule did. It is run by its form, since a run of its command by itself would
+ * need no approval.
+ * @param {Pick<Execution, "source" | "playbook_version">} execution @returns {string | undefined}
+ */
+export function playbookOf({ source = "", playbook_version }) {
+  const version = source.startsWith("playbook:") ? source.slice("playbook:".length) : playbook_version;
+  return /^(.+)@\d+$/.exec(version ?? "")?.[1];
+}
+
+/**
+ * Runs the playbook of an execution once more, with the same values.
+ * @param {import("../api.js").Api} api @param {string} name @param {Execution} execution
+ */
+export async function runPlaybookAgain(api, name, { request, variables = [] }) {
+  const { playbook } = await api.get(`/playbooks/${encodeURIComponent(name)}`);
+  const env = request?.env ?? {};
+  const names = /** @type {{name: string}[]} */ (playbook.parameters ?? []).map(({ name }) => name).filter((name) => variables.includes(name));
+  const unknown = names.filter((name) => env[name] === undefined);
+  if (unknown.length > 0) throw new Error(`${name} needs values of ${unknown.join(", ")}: open it to enter them`);
+  await api.runPlaybook(name, { parameters: Object.fromEntries(names.map((name) => [name, env[name]])), version: playbook.version });
+}
+
 /** Names of the variables of which the values have to be entered before a run can be sent. @param {Run} run */
 export const missing = (run) => Object.entries(run.env ?? {}).filter(([, value]) => value === undefined).map(([name]) => name);
 

@@ -7,7 +7,7 @@ import { keepDraft, keptDraft } from "../session.js";
 import { element, fill } from "../ui/dom.js";
 import { field, form, input } from "../ui/form.js";
 import { Picker } from "../ui/picker.js";
-import { missing, runOf, send as sendRun } from "./rerun.js";
+import { missing, playbookOf, runOf, send as sendRun } from "./rerun.js";
 import { Variables } from "./variables.js";
 
 /** Images that are suggested. */
@@ -177,6 +177,8 @@ export function runPage({ api, address, may, go, left }) {
   /** Fills the form with an execution that ran before. @param {string} id */
   async function again(id) {
     const execution = /** @type {import("../api.js").Execution} */ (await api.get(`/executions/${encodeURIComponent(id)}`, left));
+    const playbook = playbookOf(execution);
+    if (playbook !== undefined) return go(`/playbooks?name=${encodeURIComponent(playbook)}&again=${encodeURIComponent(id)}`);
     const run = runOf(execution);
     const names = missing(run);
     write({ ...run, env: Object.fromEntries(Object.entries(run.env ?? {}).filter(([, value]) => value !== undefined)) }, names);

@@ -6,7 +6,7 @@ import { confirm } from "../ui/dialog.js";
 import { element, fill } from "../ui/dom.js";
 import { input } from "../ui/form.js";
 import { toast } from "../ui/toast.js";
-import { missing, runOf, send } from "./rerun.js";
+import { missing, playbookOf, runOf, runPlaybookAgain, send } from "./rerun.js";
 
 /** @typedef {import("../api.js").Execution} Execution */
 
@@ -69,7 +69,10 @@ export class Selection {
     const count = plural(executions.length, "execution");
     if (executions.length > 1 && !(await confirm({ title: `Run ${count} once more?`, text: "Each with the same command, image, variables and secrets.", action: "Run" }))) return;
     await this.#each(executions, `${count} started`, async ({ execution_id, command }) => {
-      const run = runOf(await this.api.get(`/executions/${encodeURIComponent(execution_id)}`));
+      const execution = await this.api.get(`/executions/${encodeURIComponent(execution_id)}`);
+      const playbook = playbookOf(execution);
+      if (playbook !== undefined) return runPlaybookAgain(this.api, playbook, execution);
+      const run = runOf(execution);
       const names = missing(run);
       if (names.length > 0) throw new Error(`${command.trim().split("\n")[0]} needs values of ${names.join(", ")}: open it to enter them`);
       await send(this.api, run);
