@@ -269,7 +269,7 @@ async fn with_images(api: &Api, request: &Value, failure: Failure) -> Failure {
     names.dedup();
     let names = match names.len() {
         0 => "none".to_owned(),
-        ..=NAMED_IMAGES => names.join(", "),
+        1..=NAMED_IMAGES => names.join(", "),
         _ => format!("{}, and others: runvoy images list", names[..NAMED_IMAGES].join(", ")),
     };
     Failure::new(failure.what())

@@ -64,7 +64,7 @@ pub(super) fn abandoned_before(app: &App) -> Timestamp {
 
 fn parts(what: What) -> (Option<ScheduledRun>, Option<ScheduledPlaybook>) {
     match what {
-        What::Run(run) => (Some(run), None),
+        What::Run(run) => (Some(*run), None),
         What::Playbook(playbook) => (None, Some(playbook)),
     }
 }

@@ -91,7 +91,7 @@ pub async fn next(app: &App, name: &str, count: usize) -> Result<Vec<Timestamp>>
 /// What a schedule runs.
 #[derive(Clone, Debug)]
 pub enum What {
-    Run(ScheduledRun),
+    Run(Box<ScheduledRun>),
     Playbook(ScheduledPlaybook),
 }
 
@@ -100,7 +100,7 @@ impl What {
     /// [`Error::Invalid`] for both, and for none.
     pub fn of(run: Option<ScheduledRun>, playbook: Option<ScheduledPlaybook>) -> Result<Self> {
         match (run, playbook) {
-            (Some(run), None) => Ok(Self::Run(run)),
+            (Some(run), None) => Ok(Self::Run(Box::new(run))),
             (None, Some(playbook)) => Ok(Self::Playbook(playbook)),
             (Some(_), Some(_)) => {
                 Err(Error::invalid("a schedule has a run or a playbook, not both").at_field("playbook"))

@@ -5,7 +5,10 @@ use std::{
     collections::{BTreeMap, HashMap},
     future::pending,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use jiff::Timestamp;
@@ -33,6 +36,8 @@ struct Inner {
     /// Tells whether tasks take time to start and to end: see [`delays`].
     is_slow: bool,
     ended: tokio::sync::Notify,
+    /// Tells whether the program is about to end, so that no task is started any more.
+    is_stopping: AtomicBool,
     /// Tells whether tasks whose containers have ended stay DEPROVISIONING.
     holds_ends: watch::Sender<bool>,
     /// The tasks of the runtime that record when an event of a task's end has been handled.
@@ -51,6 +56,7 @@ impl Ecs {
             events,
             is_slow,
             ended: tokio::sync::Notify::new(),
+            is_stopping: AtomicBool::new(false),
             holds_ends: watch::Sender::new(false),
             telling: TaskTracker::new(),
         };
@@ -62,6 +68,9 @@ impl Ecs {
     /// # Errors
     /// The error that ECS answers.
     pub fn call(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, AwsError> {
+        if operation == "RunTask" && self.0.is_stopping.load(Ordering::Relaxed) {
+            return Err(AwsError::internal(&"the local system is about to stop"));
+        }
         let answered = self.lock().call(operation, body, Timestamp::now())?;
         match answered.order {
             Some(Order::Run(spec)) => {
@@ -94,8 +103,10 @@ impl Ecs {
         self.demands().len()
     }
 
-    /// Stops all tasks and waits for their ends.
+    /// Stops all tasks and waits for their ends. What would start a task meanwhile fails, and is tried again at the next start: the end of a
+    /// task gives its lock to the next in line, which must not be stopped for it.
     pub async fn stop_all(&self, reason: &str) {
+        self.0.is_stopping.store(true, Ordering::Relaxed);
         for (id, demand) in self.demands().iter() {
             self.lock().want_stop(id, reason, Timestamp::now());
             demand.send_replace(Demand::StopNow);

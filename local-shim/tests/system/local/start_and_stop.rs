@@ -40,6 +40,30 @@ async fn ctrl_c_ends_an_idle_system_within_a_second_and_a_restart_has_its_state(
     assert_eq!(program.wait().0, Some(0));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_in_line_for_a_command_that_the_stop_ends_runs_after_the_next_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join(".runvoy-local");
+    let settings = || Settings { data_dir: Some(data.clone()), ..Settings::ephemeral() };
+    let system = System::start_with(settings()).await;
+    let holder = id(&system.admin.run_with(json!({"command": "sleep 60", "lock": "l"})).await);
+    system.admin.wait_for(&holder, "RUNNING").await;
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        let queued = system.admin.run_with(json!({"command": "true", "lock": "l", "on_conflict": "queue"})).await;
+        assert_eq!(queued["status"], "QUEUED");
+        waiting.push(id(&queued));
+    }
+    system.shim.shut_down().await;
+
+    let system = System::start_with(settings()).await;
+    system.admin.wait_for(&holder, "STOPPED").await;
+    for id in &waiting {
+        system.admin.wait_for(id, "SUCCEEDED").await;
+    }
+    system.shim.shut_down().await;
+}
+
 /// The program reads its database by calls that the kernel counts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[cfg(target_os = "linux")]

@@ -221,7 +221,8 @@ async fn the_end_of_a_command_is_told_although_cloudwatch_refuses_most_calls() {
     let system = System::start().await;
     let calls = AtomicUsize::new(0);
     system.shim.plan_faults(Some(Arc::new(move |call: Call<'_>| {
-        let is_refused = call.operation == "logs:FilterLogEvents" && calls.fetch_add(1, Ordering::Relaxed) % 5 != 0;
+        let is_refused =
+            call.operation == "logs:FilterLogEvents" && !calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(5);
         is_refused.then_some(Fault::Throttled)
     })));
     let ending = Ending::of_run(&system).await;
