@@ -26,7 +26,7 @@ const ENTRIES_AT_ONCE: usize = 100;
 /// the audit.
 ///
 /// # Errors
-/// [`Error::Aws`] when the tables cannot be read. A failure that concerns one resource is part of the report.
+/// [`Error::Aws`](crate::Error::Aws) when the tables cannot be read. A failure that concerns one resource is part of the report.
 pub async fn run(app: &App, actor: &Actor) -> Result<ReconcileReport> {
     let request_id = &actor.request_id;
     let mut findings = Findings::default();
