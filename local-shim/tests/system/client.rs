@@ -1,7 +1,6 @@
 //! A running system, and clients that call it.
 
 use std::{
-    future::Future,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -18,7 +17,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use local_shim::{Settings, Shim, aws::faults::Call};
+use local_shim::{Settings, Shim};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 
@@ -388,39 +387,4 @@ pub async fn watch_within(limit: Duration, mut seen: Seen, mut viewer: Viewer) -
 /// An execution as the API shows it to the admin.
 pub async fn show(system: &System, id: &str) -> Value {
     system.admin.get(&format!("/executions/{id}")).await.json()
-}
-
-/// A write that a test holds back: see [`hold_transaction`].
-pub struct Held {
-    reached: tokio::sync::oneshot::Receiver<()>,
-    go_on: std::sync::mpsc::Sender<()>,
-}
-
-/// Holds the next transaction of a function back until the test lets it go on.
-pub fn hold_transaction(system: &System, function: &'static str) -> Held {
-    let (has_reached, reached) = tokio::sync::oneshot::channel();
-    let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
-    let held = std::sync::Mutex::new(Some((has_reached, may_go_on)));
-    system.shim.plan_faults(Some(Arc::new(move |call: Call<'_>| {
-        if call.operation != "dynamodb:TransactWriteItems" || call.caller != Some(function) {
-            return None;
-        }
-        let first = held.lock().unwrap().take();
-        if let Some((has_reached, may_go_on)) = first {
-            has_reached.send(()).unwrap();
-            tokio::task::block_in_place(|| may_go_on.recv().unwrap());
-        }
-        None
-    })));
-    Held { reached, go_on }
-}
-
-impl Held {
-    /// Waits until the transaction is asked for, does something, and lets the transaction go on.
-    pub async fn during<T>(self, work: impl Future<Output = T>) -> T {
-        self.reached.await.unwrap();
-        let done = work.await;
-        self.go_on.send(()).unwrap();
-        done
-    }
 }

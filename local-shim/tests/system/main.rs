@@ -15,6 +15,7 @@ mod costs;
 mod events;
 mod executions;
 mod gate;
+mod held;
 mod images;
 mod local;
 mod locks;

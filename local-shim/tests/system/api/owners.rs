@@ -3,7 +3,8 @@
 use local_shim::ORCHESTRATOR;
 use serde_json::{Value, json};
 
-use crate::client::{Caller, System, connect, hold_transaction, id, watch};
+use crate::client::{Caller, System, connect, id, watch};
+use crate::held::hold_transaction;
 
 /// A resource of each kind, made by a developer but for the image. Answers with the paths of their owners.
 async fn owned_things(admin: &Caller, ada: &Caller) -> [String; 5] {

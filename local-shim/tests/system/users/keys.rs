@@ -6,7 +6,8 @@ use aws_smithy_async::time::SharedTimeSource;
 use local_shim::{EVENT_PROCESSOR, Settings};
 use serde_json::{Value, json};
 
-use crate::client::{Caller, MovedClock, Seen, System, connect, hold_transaction, id, watch, watch_on};
+use crate::client::{Caller, MovedClock, Seen, System, connect, id, watch, watch_on};
+use crate::held::hold_transaction;
 
 /// Makes another key for this caller, and returns its id and a client that uses it.
 async fn another(caller: &Caller, body: Value) -> (String, Caller) {

@@ -1,5 +1,7 @@
 //! Tests of runs that are attempted again.
 
+mod faults;
+
 use std::{
     collections::{BTreeMap, HashSet},
     path::Path,
@@ -19,9 +21,7 @@ use serde_json::{Value, json};
 use super::queue::SWEEP;
 use crate::{
     client::{MovedClock, System, connect_at_last, id, show, watch},
-    common::events::{task_running, task_stopped},
-    gate::{gate, open, run_of},
-    program::{Program, command},
+    gate::run_of,
 };
 
 /// A command that counts its attempts in a file and fails with exit code 3, but for the attempt with this number.
@@ -272,36 +272,6 @@ async fn a_kill_ends_the_execution_between_two_attempts_and_during_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_of_an_earlier_attempt_changes_nothing_however_often_and_late_it_comes() {
-    let system = System::start().await;
-    let folder = tempfile::tempdir().unwrap();
-    let count = folder.path().join("count");
-    let (wait, gate) = gate();
-    let script = format!("{}; {wait}", succeeds_at(2, &count));
-    let (id, _) = run_of(&system, &script, json!({"lock": "l", "retry": {"attempts": 5, "backoff": 0}})).await;
-    let running = wait_for_attempt(&system, &id, 2, "RUNNING").await;
-    let first = running["earlier_attempts"][0]["task_id"].as_str().unwrap().to_owned();
-    for _ in 0..2 {
-        for mut event in [
-            task_stopped(&first, "EssentialContainerExited", Some(3)),
-            task_stopped(&first, "UserInitiated", Some(143)),
-            task_stopped(&first, "EssentialContainerExited", Some(0)),
-            task_running(&first),
-        ] {
-            event["detail"]["startedBy"] = json!(format!("{id}-1"));
-            let processed = system.admin.process(event.to_string()).await;
-            assert_eq!(processed.status, 200, "{}", processed.text);
-        }
-    }
-    let shown = show(&system, &id).await;
-    assert_eq!(shown, running);
-    open(&gate);
-    system.admin.wait_for(&id, "SUCCEEDED").await;
-    assert_eq!(begun(&count), 2);
-    system.shim.shut_down().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_attempt_follows_that_could_begin_only_after_the_deadline() {
     let clock = MovedClock::default();
     let system = System::start_with(clock.settings()).await;
@@ -353,75 +323,6 @@ async fn what_cannot_be_repeated_is_refused_at_its_field() {
         system.admin.run_to_end(json!({"command": "true", "on_conflict": "queue", "retry": {"attempts": 2}})).await;
     assert_eq!(show(&system, &id).await["retry"]["on"], json!(["spot", "start", "exit"]));
     system.shim.shut_down().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_attempts_are_as_many_as_asked_under_chaos() {
-    let stories = (1..=4).map(|seed| async move {
-        let system = System::start_with(Settings { chaos: Some(seed), ..Settings::ephemeral() }).await;
-        let folder = tempfile::tempdir().unwrap();
-        let count = folder.path().join("count");
-        let body = json!({"command": succeeds_at(3, &count), "lock": "l", "on_conflict": "queue", "retry": {"attempts": 4, "backoff": 0}});
-        let started = system.admin.run_with(body).await;
-        let id = id(&started);
-        let url = format!("{}&batch=true", started["websocket_url"].as_str().unwrap());
-        let viewer = tokio::spawn(async move { watch(connect_at_last(&url).await).await });
-        system.admin.wait_for(&id, "SUCCEEDED").await;
-        let shown = show(&system, &id).await;
-        assert_eq!((&shown["attempt"], begun(&count)), (&json!(3), 3), "seed {seed}: {shown}");
-        let mut known = HashSet::new();
-        let seen = viewer.await.unwrap();
-        let here: Vec<String> = seen
-            .lines()
-            .into_iter()
-            .filter(|(id, line)| line.ends_with(" here") && known.insert(id.clone()))
-            .map(|(_, line)| line)
-            .collect();
-        assert_eq!(here, ["attempt 1 here", "attempt 2 here", "attempt 3 here"], "seed {seed}");
-        assert_eq!(seen.frames.last().unwrap()["type"], "disconnect", "seed {seed}");
-        system.shim.shut_down().await;
-    });
-    futures_util::future::join_all(stories).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn attempts_go_on_after_the_system_was_killed_between_two_of_them_and_during_one() {
-    let directory = tempfile::tempdir().unwrap();
-    let count = directory.path().join("count");
-    let (wait, gate) = gate();
-    let start = || Program::run(directory.path(), command(directory.path()));
-    let kill = |program: Program| {
-        program.signal("-KILL");
-        program.wait();
-    };
-    let program = start();
-    // The first attempt fails, the second one is lost with the system, and the third one succeeds.
-    let c = count.display();
-    let script = format!(
-        "echo x >> {c}; n=$(wc -l < {c}); [ $n -ge 2 ] || exit 3; [ $n -ge 3 ] || {{ {wait}; exit 4; }}; echo done"
-    );
-    let body = json!({"command": script, "lock": "l", "retry": {"attempts": 9, "backoff": "5s"}});
-    let id = id(&program.caller.run_with(body).await);
-    program.caller.wait_for(&id, "QUEUED").await;
-    kill(program);
-
-    let program = start();
-    let between = program.caller.get(&format!("/executions/{id}")).await.json();
-    assert_eq!((&between["earlier_attempts"][0]["on"], begun(&count)), (&json!("exit"), 1), "{between}");
-    program.caller.wait_for(&id, "RUNNING").await;
-    while begun(&count) < 2 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    kill(program);
-    open(&gate);
-
-    let program = start();
-    program.caller.wait_for(&id, "SUCCEEDED").await;
-    let shown = program.caller.get(&format!("/executions/{id}")).await.json();
-    assert_eq!((&shown["attempt"], begun(&count)), (&json!(3), 3), "{shown}");
-    let lock = program.caller.get("/locks/l").await.json();
-    assert_eq!((&lock["held"], &lock["waiting"]), (&json!(0), &json!(0)));
-    program.signal("-TERM");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
