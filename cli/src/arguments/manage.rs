@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
+use runvoy_api_types::limits::MAX_SLOTS;
 
 use super::{
     executions::{count, moment},
@@ -193,7 +194,7 @@ To take an execution out of the line, stop it: runvoy kill ID")]
     Set {
         name: String,
         /// The number of executions that may hold it at the same time
-        #[arg(long, value_name = "NUMBER")]
+        #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SLOTS)))]
         slots: Option<u32>,
         /// Give it to no execution from now on
         #[arg(long, conflicts_with = "resume")]

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use runvoy_api_types::{Retry, RetryOn, RunIf};
+use runvoy_api_types::{
+    Retry, RetryOn, RunIf,
+    limits::{MAX_ATTEMPTS_OF_A_RUN, MAX_SLOTS},
+};
 
 use super::manage::Confirmation;
 use crate::completion;
@@ -68,7 +71,7 @@ pub(crate) struct RunOptions {
     pub(crate) locks: Vec<String>,
 
     /// The number of runs that may hold the lock at the same time
-    #[arg(long, value_name = "NUMBER", requires = "locks")]
+    #[arg(long, value_name = "NUMBER", requires = "locks", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SLOTS)))]
     pub(crate) slots: Option<u32>,
 
     /// Wait in line if the lock is held, or there is no capacity; Ctrl+C leaves the line
@@ -88,7 +91,7 @@ pub(crate) struct RunOptions {
     pub(crate) deadline: Option<u64>,
 
     /// The number of attempts, the first included; the run is QUEUED between two of them
-    #[arg(long, value_name = "ATTEMPTS")]
+    #[arg(long, value_name = "ATTEMPTS", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_ATTEMPTS_OF_A_RUN)))]
     pub(crate) retry: Option<u32>,
 
     /// The ends after which another attempt follows: exit, start, spot, capacity [default: all]

@@ -52,6 +52,8 @@ fn a_run_waits_in_line_for_a_lock_and_is_followed_when_it_starts() {
     own.read_to_string(&mut rest).unwrap();
     let output = end_of(child);
     assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(0), "mine\n"), "{rest}");
+    let none = system.run(&["locks", "set", "tf-prod", "--slots", "0"]);
+    assert!(text(&none.stderr).contains("0 is not in 1..=1000"), "{}", text(&none.stderr));
     let set = system.prints(&["locks", "set", "tf-prod", "--slots", "2", "--pause"]);
     assert!(set.starts_with("tf-prod: 0 of 2 slots held, 0 waiting, paused"), "{set}");
 }

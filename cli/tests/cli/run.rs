@@ -374,7 +374,7 @@ fn a_run_is_followed_through_all_its_attempts_and_ends_as_the_last_one() {
     let again = system.prints(&["rerun", "--dry-run", "@last"]);
     assert_eq!(serde_json::from_str::<serde_json::Value>(&again).unwrap()["retry"]["attempts"], 2);
     let refused = system.run(&["run", "--retry", "11", "true"]);
-    assert!(text(&refused.stderr).contains("attempts must be 1 to 10"), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("11 is not in 1..=10"), "{}", text(&refused.stderr));
     let playbook = system.home.path().join("sync.yaml");
     std::fs::write(&playbook, "retry: {attempts: 4, on: [start], backoff: 5m}\ncommands: [\"true\"]\n").unwrap();
     let file = playbook.to_str().unwrap();

@@ -19,6 +19,8 @@ pub const MAX_SECRETS_OF_A_RUN: usize = 50;
 pub const MAX_DEADLINE_SECONDS: u64 = 30 * 24 * 3600;
 /// Executions that one run may wait for. Each is read when one of them ends.
 pub const MAX_AFTER: usize = 20;
+/// Executions that may hold a lock at the same time.
+pub const MAX_SLOTS: u32 = 1000;
 /// Attempts of one run. The execution's record lists them.
 pub const MAX_ATTEMPTS_OF_A_RUN: u32 = 10;
 /// Executions in a page where the caller names no limit.

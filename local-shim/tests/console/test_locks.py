@@ -66,9 +66,10 @@ def test_runs_wait_in_line_for_a_lock_that_is_shown_paused_and_set(visit, system
     assert "third" in system.lines(third)
 
     page.get_by_role("button", name="Change").click()
-    page.get_by_label("Slots").fill("0")
-    page.get_by_role("button", name="Save").click()
-    expect(page.locator(".problem:visible")).to_contain_text("1 to 1000")
+    for slots, problem in [("0", "from 1 on"), ("1001", "1 to 1000")]:
+        page.get_by_label("Slots").fill(slots)
+        page.get_by_role("button", name="Save").click()
+        expect(page.locator(".problem:visible")).to_contain_text(problem)
     page.get_by_label("Slots").fill("3")
     page.get_by_label("Longest line").fill("5")
     page.get_by_role("button", name="Save").click()

@@ -13,13 +13,12 @@ pub(crate) mod running;
 mod set;
 
 pub use items::check_name;
+pub use runvoy_api_types::limits::MAX_SLOTS;
 pub(crate) use set::all;
 pub use set::{page, place_in_line, set, show};
 
 /// Locks of one execution. A release changes five items for each, and a transaction takes 100.
 pub const MAX_LOCKS_OF_A_RUN: usize = 5;
-/// Executions that may hold a lock at the same time.
-pub const MAX_SLOTS: u32 = 1000;
 /// The largest limit of a line. A line without a limit may be longer.
 pub const MAX_QUEUE: u32 = 1_000_000;
 /// The number of times that a transaction which lost a race is made again. The pauses are 0.6 seconds at most, so that this takes

@@ -131,7 +131,7 @@ export function lockForm({ context: { api }, lock, action, beside, done }) {
       const called = lock?.name ?? name.control.value.trim();
       if (called === "") return refuse(name, "Enter a name.");
       const [held, queue] = [slots, most].map(({ control }) => control.value.trim());
-      if (!/^\d+$/.test(held ?? "")) return refuse(slots, "Enter a number from 1 on.");
+      if (!/^0*[1-9]\d*$/.test(held ?? "")) return refuse(slots, "Enter a number from 1 on.");
       if (!/^\d*$/.test(queue ?? "")) return refuse(most, "Enter a number, or nothing for no limit.");
       await api.put(lockPath(called), { slots: Number(held), max_queue: Number(queue) });
       toast(`${called} is set`);
