@@ -28,7 +28,7 @@ pub struct Approvals {
     pub by: Vec<String>,
     /// Seconds, or a duration such as `2h`, after which an execution that waits has failed; a day if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, min_length = 1, example = "2h"))]
+    #[cfg_attr(feature = "openapi", schema(example = "2h"))]
     pub expires: Option<Span>,
 }
 

@@ -16,8 +16,7 @@ export type Approvals = {
   by?: string[];
   /** The number of people who must approve; 1 if absent. The one who asks for the run is never one of them. */
   count?: number;
-  /** Seconds, or a duration such as `2h`, after which an execution that waits has failed; a day if absent. */
-  expires?: string | null;
+  expires?: Span | null;
 };
 
 /** The part of a run's request that everyone sees who sees the execution: names, and no values. */
@@ -698,8 +697,7 @@ export type Playbook = {
   commands: string[];
   /** CPU units of each run; 1024 make one virtual CPU. The image's if absent. */
   cpu?: number | null;
-  /** Seconds, or a duration such as `2h`, after the request within which a run must have ended, waiting included. */
-  deadline?: string | null;
+  deadline?: Span | null;
   description?: string;
   /** GiB of disk, 21 to 200. If absent, the 20 that each task has. */
   disk?: number | null;
@@ -723,8 +721,7 @@ export type Playbook = {
   slots?: number | null;
   /** Runs on Fargate Spot, which costs about a third and may be taken away at any time. */
   spot?: boolean;
-  /** Seconds, or a duration such as `15m`, after which the command is stopped. */
-  timeout?: string | null;
+  timeout?: Span | null;
 };
 
 /** One playbook. */
@@ -1086,6 +1083,8 @@ export type Severity = "info" | "warning" | "error";
 export type Sharing = {
   shared_with?: string[] | null;
 };
+
+export type Span = string | number;
 
 /** A run that was started, or that waits. */
 export type Started = {

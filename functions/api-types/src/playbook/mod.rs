@@ -49,7 +49,7 @@ pub struct Playbook {
     pub env: BTreeMap<String, String>,
     /// Seconds, or a duration such as `15m`, after which the command is stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, min_length = 1, example = "15m"))]
+    #[cfg_attr(feature = "openapi", schema(example = "15m"))]
     pub timeout: Option<Span>,
     /// CPU units of each run; 1024 make one virtual CPU. The image's if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,7 +65,7 @@ pub struct Playbook {
     pub spot: bool,
     /// Seconds, or a duration such as `2h`, after the request within which a run must have ended, waiting included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, min_length = 1, example = "2h"))]
+    #[cfg_attr(feature = "openapi", schema(example = "2h"))]
     pub deadline: Option<Span>,
     /// A lock that each run holds until it ends, or a list of them. The text of one is taken, too.
     #[serde(default, deserialize_with = "one_or_more", skip_serializing_if = "Vec::is_empty")]

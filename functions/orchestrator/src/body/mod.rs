@@ -254,16 +254,16 @@ mod tests {
 
     #[test]
     fn an_optional_field_that_is_empty_is_absent() {
-        let body = br#"{"command":"true","lock":"","slots":0,"on_conflict":"","if":"","after":"","env":{"A":""},"image":null}"#;
+        let body = br#"{"command":"true","lock":"","slots":null,"on_conflict":"","if":"","after":"","env":{"A":""},"image":null}"#;
         let run: Run = parse(body).unwrap();
         assert!(run.lock.is_none() && run.slots.is_none() && run.on_conflict.is_none() && run.run_if.is_none());
         assert!(run.after.is_none() && run.image.is_none());
         assert_eq!(run.env.unwrap()["A"], "", "a variable may be empty");
-        let body = br#"{"name":"x","on_missed":"","run":{"command":"true","slots":0,"lock":"","env":null}}"#;
+        let body = br#"{"name":"x","on_missed":"","run":{"command":"true","slots":null,"lock":"","env":null}}"#;
         let schedule: CreateSchedule = parse(body).unwrap();
         let run = schedule.run.unwrap();
         assert!(schedule.on_missed.is_none() && run.slots.is_none() && run.lock.is_empty() && run.env.is_empty());
-        let body = br#"{"commands":["true"],"timeout":"","slots":0,"parameters":[{"name":"A","type":"","min_length":0,"default":""}]}"#;
+        let body = br#"{"commands":["true"],"timeout":"","slots":null,"parameters":[{"name":"A","type":"","min_length":0,"default":""}]}"#;
         let playbook: Playbook = parse(body).unwrap();
         assert!(playbook.timeout.is_none() && playbook.slots.is_none());
         let parameter = &playbook.parameters[0];

@@ -175,13 +175,8 @@ impl<'a> Part<'a> {
     /// Tells whether an empty value stands for none, since the field itself has no such value.
     fn means_absent(&self, empty: &Value) -> bool {
         match empty {
-            Value::Number(_) => {
-                !self.alternatives.is_empty()
-                    && self
-                        .alternatives
-                        .iter()
-                        .all(|schema| schema["minimum"].as_f64().is_some_and(|least| least > 0.0))
-            }
+            // The type itself says what 0 means: mostly none.
+            Value::Number(_) => false,
             Value::String(_) => {
                 let is_choice = |schema: &Value| schema.get("enum").is_some() || schema["minLength"] == 1;
                 let takes_any = |schema: &&Value| {

@@ -151,7 +151,7 @@ async fn a_body_that_does_not_fit_is_told_by_the_field_and_by_what_there_can_be(
     }
     checked.all_hold();
     let empty =
-        json!({"command": "true", "lock": "", "slots": 0, "on_conflict": "", "if": "", "timeout": 0, "image": ""});
+        json!({"command": "true", "lock": "", "slots": null, "on_conflict": "", "if": "", "timeout": 0, "image": ""});
     assert_eq!(system.admin.run_to_end(empty).await.1["status"], "SUCCEEDED");
     system.shim.shut_down().await;
 }
