@@ -53,7 +53,7 @@ impl Document {
 }
 
 fn is_empty(value: &Value) -> bool {
-    value.is_null() || value == "" || value == 0
+    value.is_null() || value == ""
 }
 
 /// Tells whether there is a value that may mean the same as an absent one.
@@ -175,8 +175,6 @@ impl<'a> Part<'a> {
     /// Tells whether an empty value stands for none, since the field itself has no such value.
     fn means_absent(&self, empty: &Value) -> bool {
         match empty {
-            // The type itself says what 0 means: mostly none.
-            Value::Number(_) => false,
             Value::String(_) => {
                 let is_choice = |schema: &Value| schema.get("enum").is_some() || schema["minLength"] == 1;
                 let takes_any = |schema: &&Value| {
