@@ -110,6 +110,7 @@ pub struct ScheduledRun {
     pub spot: bool,
     /// A lock that the run holds until it ends, or several: all or none.
     #[serde(default, deserialize_with = "one_or_more", skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = OneOrMore))]
     pub lock: Vec<String>,
     /// The number of runs that may hold the lock at the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -977,7 +977,7 @@ export type ScheduledRun = {
   /** An image id, or a name with or without tag and registry. The default image if absent. */
   image?: string | null;
   /** A lock that the run holds until it ends, or several: all or none. */
-  lock?: string[];
+  lock?: OneOrMore;
   /** MiB; that of the image if absent. */
   memory?: number | null;
   on_conflict?: OnConflict | null;
