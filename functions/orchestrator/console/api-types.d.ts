@@ -709,7 +709,7 @@ export type Playbook = {
   /** An image id or name; the default image if absent. */
   image?: string | null;
   /** A lock that each run holds until it ends, or a list of them. The text of one is taken, too. */
-  lock?: string[];
+  lock?: OneOrMore;
   /** MiB of memory of each run. The image's if absent. */
   memory?: number | null;
   on_conflict?: OnConflict | null;

@@ -69,7 +69,7 @@ pub struct Playbook {
     pub deadline: Option<Span>,
     /// A lock that each run holds until it ends, or a list of them. The text of one is taken, too.
     #[serde(default, deserialize_with = "one_or_more", skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "openapi", schema(example = json!(["tf-production"])))]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::OneOrMore, example = json!(["tf-production"])))]
     pub lock: Vec<String>,
     /// The number of runs that may hold the lock at the same time; 1 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
