@@ -67,7 +67,7 @@ pub async fn usable(app: &App, playbook: &Playbook, publisher: &Principal) -> Re
     let (image, secrets) = tokio::try_join!(image::resolve(app, playbook.image.as_deref()), secrets)
         .map_err(|error| error.at_field("image"))?;
     policy::authorize_use(publisher, image::resource(&image))?;
-    run::check_size(app, &request, &image, publisher)?;
+    run::check_kept(app, &request, &image, publisher)?;
     for secret in &secrets {
         policy::authorize_use(publisher, secret::resource(secret))?;
         let is_its_variable = |parameter: &runvoy_api_types::Parameter| parameter.name == secret.key_name;

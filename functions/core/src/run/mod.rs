@@ -14,7 +14,7 @@ mod take_locks;
 pub use after::tell_followers;
 pub use begin::{go_on, release, start_attempt};
 pub use next_attempt::{NextAttempt, expect_next_attempt};
-pub(crate) use submit::check_size;
+pub(crate) use submit::check_kept;
 pub use submit::{Resources, Submission, gather, submit, submit_beside, submit_failed, submit_with};
 pub use sweep::sweep;
 

@@ -59,6 +59,8 @@ impl<'a> Submission<'a> {
 
     /// The record of an execution that waits.
     fn waiting(&self, app: &App, image: &Image, status: Status, waits_for: &str) -> Result<ExecutionRecord> {
+        // A run that starts at once is refused by its launch.
+        execution::check_overrides(self.request, image, self.principal, app.now())?;
         let mut record = waiting::record(app, self.request, image, self.context(), status, waits_for)?;
         record.rights_of = self.rights_of.cloned();
         record.execution.asked.playbook_version = self.playbook_version.map(str::to_owned);
@@ -112,7 +114,7 @@ where
 {
     let Submission { request, principal, actor, idempotency, source, .. } = submission;
     let context = submission.context();
-    check_size(app, request, image, principal)?;
+    check_size(app, request, image)?;
     let mut entries = vec![entries::of_image(app, actor, &image.image_id, source)];
     entries.extend(secrets.iter().map(|secret| entries::of_secret(app, actor, secret, source)));
     let record = if let Some(approvals) = submission.approvals {
@@ -256,15 +258,23 @@ pub async fn submit_failed(app: &App, submission: Submission<'_>, reason: &str) 
     Ok(record)
 }
 
+/// Checks that a run can be started, before it is kept for later.
+///
 /// # Errors
-/// [`Error::Invalid`] for a size that Fargate does not have, for Spot where the stack does not have it, and for a command and variables that
-/// are too long to be carried to a task.
-pub(crate) fn check_size(
+/// [`Error::Invalid`] for sizes that cannot be, and for a command and variables that are too long to be carried to a task.
+pub(crate) fn check_kept(
     app: &App,
     request: &execution::RunRequest,
     image: &Image,
     principal: &Principal,
 ) -> Result<()> {
+    check_size(app, request, image)?;
+    execution::check_overrides(request, image, principal, app.now())
+}
+
+/// # Errors
+/// [`Error::Invalid`] for a size that Fargate does not have, and for Spot where the stack does not have it.
+fn check_size(app: &App, request: &execution::RunRequest, image: &Image) -> Result<()> {
     if request.cpu.is_some() || request.memory.is_some() {
         image::size::check(request.cpu.unwrap_or(image.cpu), request.memory.unwrap_or(image.memory))?;
     }
@@ -273,7 +283,7 @@ pub(crate) fn check_size(
             .with_hint("have an admin deploy the stack with Spot=true, or leave spot out")
             .at_field("spot"));
     }
-    execution::check_overrides(request, image, principal, app.now())
+    Ok(())
 }
 
 /// The image and the secrets of a run.
@@ -307,12 +317,12 @@ impl Resources {
         self.secrets.iter().try_for_each(|secret| policy::authorize_use(principal, secret::resource(secret)))
     }
 
-    /// Checks that a run with this image can be started, before it is kept for later.
+    /// As [`check_kept`], with this image.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for sizes that cannot be, and for a command and variables that are too long to be carried to a task.
-    pub fn check_size(&self, app: &App, request: &execution::RunRequest, principal: &Principal) -> Result<()> {
-        check_size(app, request, &self.image, principal)
+    /// As [`check_kept`].
+    pub fn check_kept(&self, app: &App, request: &execution::RunRequest, principal: &Principal) -> Result<()> {
+        check_kept(app, request, &self.image, principal)
     }
 }
 

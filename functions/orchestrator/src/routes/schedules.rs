@@ -88,7 +88,7 @@ async fn check(app: &App, caller: &Caller, what: &What) -> Result<()> {
     caller.may(Action::Run, Resource::Account)?;
     let resources = run::gather(app, &request).await.map_err(|error| error.below("run"))?;
     resources.check(&caller.principal).map_err(|error| caller.denied_use(error))?;
-    Ok(resources.check_size(app, &request, &caller.principal).map_err(|error| error.below("run"))?)
+    Ok(resources.check_kept(app, &request, &caller.principal).map_err(|error| error.below("run"))?)
 }
 
 /// The run of a schedule's playbook with the caller's right to run it. The audit keeps a refusal.
