@@ -203,12 +203,12 @@ pub(crate) fn retry(retry: &Retry) -> String {
     format!("{} attempts, {pause} apart, after {ends}", retry.attempts)
 }
 
-/// A status in its colour.
+/// A status in its colour, where standard output takes colours.
 pub(crate) fn status(text: &str) -> String {
     styled(text).to_string()
 }
 
-/// The same, for standard error.
+/// A status in its colour, where standard error takes colours.
 pub(crate) fn status_on_stderr(text: &str) -> String {
     styled(text).for_stderr().to_string()
 }

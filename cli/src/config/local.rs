@@ -14,7 +14,7 @@ pub(super) fn system() -> Option<(String, String, PathBuf)> {
     find(true)
 }
 
-/// The same without a line.
+/// Finds the local system without a line about folders that it ignores.
 pub(super) fn system_quietly() -> Option<(String, String, PathBuf)> {
     find(false)
 }

@@ -92,7 +92,7 @@ pub(crate) fn canned(answers: Vec<(u16, String)>) -> (String, Arc<Mutex<Vec<Stri
     canned_with_headers(answers.into_iter().map(|(status, body)| (status, String::new(), body)).collect())
 }
 
-/// The same with headers, each of which ends in a line end.
+/// A server that gives these answers, each with a status, headers that end in a line end each, and a body.
 pub(crate) fn canned_with_headers(answers: Vec<(u16, String, String)>) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());

@@ -27,7 +27,7 @@ pub(crate) fn on_terminal(command: Command, columns: u16, answer: Option<(&str, 
     on_terminal_that(command, columns, answer, is_hidden)
 }
 
-/// The same for a question whose answer is shown.
+/// Runs a command on a terminal and types a line when it asks a question whose answer is shown, as [`on_terminal`] does.
 pub(crate) fn answers_on_terminal(command: Command, columns: u16, question: &str, line: &str) -> (Option<i32>, String) {
     on_terminal_that(command, columns, Some((question, line)), |_| true)
 }

@@ -28,7 +28,7 @@ pub fn only<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> 
     deserializer.deserialize_map(Object(PhantomData))
 }
 
-/// The same for a field that may be `null` or absent.
+/// Reads a field that may be `null` or absent, and takes only an object for its value.
 ///
 /// # Errors
 /// The input is neither null nor an object, or none of this type.

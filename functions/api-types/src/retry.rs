@@ -98,7 +98,7 @@ impl Retry {
         self.on.contains(&end)
     }
 
-    /// The same with the ends named. `None` if there is only one attempt.
+    /// Checks the retries and names their ends where none were named. `None` if there is only one attempt.
     ///
     /// # Errors
     /// A value that is out of bounds, with its field, such as `attempts`.

@@ -13,13 +13,13 @@ pub mod as_rfc3339 {
     use serde::{Deserialize, Deserializer, Serializer};
 
     /// # Errors
-    /// Those of the serializer.
+    /// The serializer's own.
     pub fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&rfc3339(*at))
     }
 
     /// # Errors
-    /// Those of the deserializer, and a text that is no time.
+    /// The input is no text, or no time as RFC 3339 writes it.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
@@ -31,7 +31,7 @@ pub mod as_optional_rfc3339 {
     use serde::{Deserialize, Deserializer, Serializer};
 
     /// # Errors
-    /// Those of the serializer.
+    /// The serializer's own.
     pub fn serialize<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
         match at {
             Some(at) => super::as_rfc3339::serialize(at, serializer),
@@ -40,7 +40,7 @@ pub mod as_optional_rfc3339 {
     }
 
     /// # Errors
-    /// Those of the deserializer, and a text that is no time.
+    /// The input is no text, or no time as RFC 3339 writes it.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
         Option::<String>::deserialize(deserializer)?
             .map(|text| text.parse().map_err(serde::de::Error::custom))

@@ -41,7 +41,7 @@ impl App {
         Self { config: Arc::new(config), aws, known_tasks: KnownTasks::default(), receivers, clock, sleep }
     }
 
-    /// The same with another client for receivers of notifications.
+    /// This application with another HTTP client for receivers of notifications.
     #[must_use]
     pub fn with_receivers(self, wrap: impl FnOnce(SharedHttpConnector) -> SharedHttpConnector) -> Self {
         Self { receivers: wrap(self.receivers.clone()), ..self }

@@ -70,7 +70,7 @@ pub async fn approve(
     Err(crate::table::too_much_contention("the approvals of an execution"))
 }
 
-/// Those of these approvals whose users could still give them, and the addresses of the others.
+/// Splits approvals into those whose users could still give them, and the addresses of the others.
 async fn still_valid(
     app: &App,
     record: &ExecutionRecord,

@@ -68,10 +68,9 @@ pub struct Aws {
     pub task_starts: Arc<AtomicU64>,
 }
 
-/// In a busy AWS, each RunTask of this number is throttled by EC2, and each of the other finds no capacity. So a program that starts a
-/// few tasks meets the first, which the SDK repeats, and one that starts many meets both.
+/// In a busy AWS, each RunTask of this number is throttled by EC2, which the SDK repeats. A program that starts a few tasks meets it.
 const THROTTLED_BY_EC2: u64 = 7;
-/// The same for capacity.
+/// In a busy AWS, each RunTask of this number finds no capacity.
 const NO_CAPACITY: u64 = 50;
 
 /// The number of times that each function has called each operation. Operations are named `service:Operation`, as IAM policies name them.

@@ -34,7 +34,7 @@ use scenario::Outcome;
 
 /// The seeds that run when `SEEDS` is not set.
 const SEEDS: Range<u64> = 0..200;
-/// Those of the locks.
+/// The seeds of the simulation of locks that run when `SEEDS` is not set.
 const LOCK_SEEDS: Range<u64> = 0..20;
 
 fn wanted(otherwise: Range<u64>) -> Range<u64> {

@@ -377,7 +377,7 @@ pub async fn watch_on(seen: Seen, viewer: Viewer) -> Seen {
     watch_within(2 * TIMEOUT, seen, viewer).await
 }
 
-/// The same within a time limit.
+/// Reads frames until the server closes the connection, which it must do within `limit`.
 pub async fn watch_within(limit: Duration, mut seen: Seen, mut viewer: Viewer) -> Seen {
     let watching = async { while seen.read(&mut viewer).await {} };
     tokio::time::timeout(limit, watching).await.expect("the server closes the connection in time");

@@ -31,11 +31,11 @@ const FIELDS: [&str; 20] = [
     "on_conflict",
     "retry",
 ];
-/// The same for `approvals`.
+/// The fields of `approvals`.
 const APPROVALS_FIELDS: [&str; 3] = ["count", "by", "expires"];
-/// The same for `retry`.
+/// The fields of `retry`.
 const RETRY_FIELDS: [&str; 3] = ["attempts", "on", "backoff"];
-/// The same for a parameter.
+/// The fields of a parameter.
 const PARAMETER_FIELDS: [&str; 10] =
     ["name", "type", "label", "description", "default", "required", "allowed", "pattern", "min_length", "max_length"];
 

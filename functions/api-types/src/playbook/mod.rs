@@ -1,7 +1,7 @@
 //! Defines a playbook: commands with what they need and the parameters that callers fill in.
 //!
-//! The same words are in a file (YAML) and in the API (JSON). The server, the command line and, through the server, the console check
-//! playbooks and values by the rules here.
+//! Its fields have the same names in a file (YAML) and in the API (JSON). The server, the command line and, through the server, the
+//! console check playbooks and values by the rules here.
 
 mod check;
 #[cfg(feature = "yaml")]

@@ -40,7 +40,7 @@ pub struct Tables {
 pub enum PrivateWebhooks {
     /// None.
     Off,
-    /// Those on the same machine, as on a laptop.
+    /// Receivers on the same machine, as on a laptop.
     Loopback,
     /// All.
     On,

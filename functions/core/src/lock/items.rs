@@ -106,7 +106,7 @@ impl Claim {
         }
     }
 
-    /// The same as a place in line, behind all that have come earlier.
+    /// Makes this claim a place in line, behind all that have come earlier.
     pub(crate) fn in_line(mut self) -> Self {
         self.place = format!("{PLACE}{:016}#{}", self.since.as_millisecond(), self.execution_id);
         self

@@ -27,11 +27,11 @@ use crate::{
 /// The time after a task's end in which its log may still grow: the log driver sends lines every 5 seconds, and CloudWatch shows them a
 /// little later.
 const LOG_TIMEOUT: Duration = Duration::from_secs(10);
-/// The same for a task that was killed before its runner could print the last line. The log driver sends what it has when the
-/// container stops.
+/// The time in which the log of a killed task may still grow, whose runner could not print the last line. The log driver sends what it has
+/// when the container stops.
 const KILLED_LOG_TIMEOUT: Duration = Duration::from_secs(5);
-/// The same for a task whose repository could not be cloned, so that its command never started. Its only container that ran has ended
-/// well before the task.
+/// The time in which the log of a task may still grow whose repository could not be cloned, so that its command never started. Its only
+/// container that ran has ended well before the task.
 const UNSTARTED_LOG_TIMEOUT: Duration = Duration::from_secs(1);
 /// The first and the longest pause between two looks for the last line in the store.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(4));
@@ -64,8 +64,8 @@ pub async fn complete(app: &App, id: &ExecutionId, stop: &Stop) -> Result<Option
     complete_until(app, id, stop, app.now() + THROTTLED_TIMEOUT, None).await
 }
 
-/// The same for the event of one viewer, for a moment only: the stream's next events, of other viewers, wait for it. `None` if the log is
-/// not complete then, and the viewer is to be handed over.
+/// Completes a log for the event of one viewer, as [`complete`] does, but for [`TURN`] only, since the stream's next events, of other
+/// viewers, wait for it. `None` if the log is not complete then, and the viewer is to be handed over.
 ///
 /// # Errors
 /// As [`complete`].
@@ -150,8 +150,8 @@ pub async fn complete_up_to_end(app: &App, id: &ExecutionId, exit_code: i32) -> 
     up_to_end(app, id, exit_code, app.now() + LOG_TIMEOUT).await
 }
 
-/// The same for the event of one viewer, for a moment only. `None` if the viewer is to be handed over, for as long as
-/// [`may_be_completed_up_to_end`].
+/// Completes a log up to the runner's last line for the event of one viewer, as [`complete_up_to_end`] does, but for [`TURN`] only. `None`
+/// if the viewer is to be handed over, for as long as [`may_be_completed_up_to_end`].
 ///
 /// # Errors
 /// As [`complete_up_to_end`].

@@ -177,7 +177,7 @@ pub(super) async fn own(app: &App, id: &ExecutionId) -> Result<Option<LogHead>> 
     table::get(&app.aws.dynamodb, &app.config.tables.log_heads, "execution_id", id.as_str()).await
 }
 
-/// Those of the executions whose log is not known to be whole.
+/// Keeps the executions whose log is not known to be whole.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.

@@ -19,7 +19,7 @@ use crate::{
 /// Bytes that the lines of one answer may have. Lambda answers with 6 MB at most, and a plain body is a JSON string within that
 /// answer, in which a quote or a backslash counts twice.
 const MAX_PLAIN: usize = 5 * 1024 * 1024;
-/// The same for a compressed body, which is in that answer as base64, 4 characters for 3 bytes.
+/// Bytes that a compressed body may have. It is in Lambda's answer as base64, 4 characters for 3 bytes.
 const MAX_COMPRESSED: usize = 4 * 1024 * 1024;
 /// Bytes of lines before compression: what the smallest of the functions can hold several copies of.
 const MAX_UNCOMPRESSED: usize = 40 * 1024 * 1024;

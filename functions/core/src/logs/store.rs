@@ -165,7 +165,7 @@ async fn write(app: &App, id: &ExecutionId, from: &LogHead, to: &LogHead, fresh:
     Ok(table::transact_once(app, writes).await? == Attempted::Done)
 }
 
-/// Those of the lines that are not stored yet.
+/// Drops the lines that are stored already.
 async fn without_stored(
     app: &App,
     id: &ExecutionId,

@@ -164,7 +164,7 @@ fn queue(app: &App, name: &str) -> ItemUpdate {
         .only_if_expression("(held >= slots OR waiting > :zero OR paused = :true)")
 }
 
-/// The same for an execution that comes now, which the limit of the line may keep out. One that holds other locks already gets in.
+/// The update of a line for an execution that comes now: the limit of the line may keep it out. One that holds other locks already gets in.
 fn limited(queue: ItemUpdate) -> ItemUpdate {
     queue.only_if_expression("(attribute_not_exists(max_queue) OR waiting < max_queue)")
 }

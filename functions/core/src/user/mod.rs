@@ -201,7 +201,7 @@ pub async fn principal(app: &App, email: &Email) -> Result<Option<Principal>> {
     Ok(user.map(|user| Principal::without_key(user.email, user.role)))
 }
 
-/// Those of these addresses that are users who are not revoked.
+/// Keeps the addresses of users who are not revoked.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.

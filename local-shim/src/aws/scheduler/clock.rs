@@ -12,7 +12,7 @@ use crate::lambda::{Function, Kind};
 
 /// The longest sleep, after which the clock is read again: a laptop may have slept, or its clock may have been set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
-/// The same for a clock that is not the system's, which may be moved at any moment.
+/// The longest sleep by a clock that is not the system's, which may be moved at any moment.
 const LONGEST_SLEEP_BY_OTHER_CLOCK: Duration = Duration::from_millis(20);
 /// The delay after which the Scheduler hands a time over no more: its longest `MaximumEventAgeInSeconds`.
 const LATEST: SignedDuration = SignedDuration::from_secs(86_400);

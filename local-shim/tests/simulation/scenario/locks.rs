@@ -13,7 +13,8 @@ const NAMES: [&str; 2] = ["a", "b"];
 const SWEEP_EVERY: u64 = 60_000;
 /// Milliseconds after which a slot that is free for an execution is taken, where nothing fails.
 const SOON: u64 = 1000;
-/// The same after any single fault: until the next sweep, with 10 seconds for its calls and for the indexes that it reads.
+/// Milliseconds after which a free slot is taken after any single fault: until the next sweep, with 10 seconds for its calls and for the
+/// indexes that it reads.
 const AFTER_ONE_FAULT: u64 = SWEEP_EVERY + 10_000;
 /// Milliseconds after which a seed is over, whether or not all executions have ended.
 const LONGEST: u64 = 1_200_000;

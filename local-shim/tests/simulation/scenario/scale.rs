@@ -144,7 +144,7 @@ impl Seen {
         self.of_rates(1.0 / self.lasted).chain([of_partition]).max_by(|a, b| a.1.total_cmp(&b.1)).unwrap()
     }
 
-    /// The same of the quotas for calls, for [`DAY`] runs that are spread evenly over a day.
+    /// The quota for calls that is met first by [`DAY`] runs that are spread evenly over a day, and the part of it that they use.
     fn first_quota_of_day(&self, runs: f64) -> (String, f64) {
         self.of_rates(DAY / runs / 86_400.0).max_by(|a, b| a.1.total_cmp(&b.1)).unwrap()
     }

@@ -220,7 +220,7 @@ fn raw(address: &str, request: &[u8]) -> (String, Vec<u8>) {
     raw_within(Duration::from_secs(10), address, request)
 }
 
-/// The same, with another time that the answer may pause.
+/// Sends bytes, and returns the head and the body of the answer, between whose parts no more than `pause` may pass.
 fn raw_within(pause: Duration, address: &str, request: &[u8]) -> (String, Vec<u8>) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(pause)).unwrap();

@@ -37,7 +37,7 @@ impl Limits {
         limits
     }
 
-    /// The same with one limit less, for an engine that has refused a container. `None` if there is no limit.
+    /// These limits less one, for an engine that has refused a container. `None` if there is no limit.
     pub(super) fn fewer(&self, cause: &str) -> Option<Self> {
         let mut fewer = self.clone();
         if self.nano_cpus.is_some() {

@@ -28,7 +28,7 @@ const MAX_PIPE: usize = 1024 * 1024;
 
 /// The time that lines are written again that could not be written, for example because the disk is full, while the container waits.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The same after the container's end, for all lines that are left.
+/// The time that all lines that are left are tried after the container's end.
 const WRITE_TIMEOUT_AT_END: Duration = Duration::from_secs(30);
 /// The pause between two tries.
 const WRITE_PAUSE: Duration = Duration::from_millis(250);

@@ -25,7 +25,7 @@ static KNOWN: OnceLock<Mutex<Children>> = OnceLock::new();
 
 #[derive(Default)]
 struct Children {
-    /// Those that are no orphans.
+    /// Process ids of children that this program has started itself, and that are no orphans.
     own: HashSet<i32>,
     /// Orphans, with the workspace that their environment named when they were first seen.
     orphans: HashMap<i32, Option<PathBuf>>,
