@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::{
     backoff::Pauses,
-    config::{Config, is_loopback},
+    config::Config,
     failure::{Failure, Result},
 };
 
@@ -343,7 +343,7 @@ pub(crate) fn segment(text: &str) -> String {
 }
 
 fn is_on_this_machine(endpoint: &str) -> bool {
-    Url::parse(endpoint).is_ok_and(|url| url.host_str().is_some_and(is_loopback))
+    Url::parse(endpoint).is_ok_and(|url| url.host_str().is_some_and(runvoy_api_types::is_loopback))
 }
 
 /// The innermost cause of an error, which is the one that says something.

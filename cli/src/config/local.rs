@@ -47,7 +47,7 @@ fn find(tells: bool) -> Option<(String, String, PathBuf)> {
 fn is_on_this_machine(url: &str) -> bool {
     reqwest::Url::parse(url).is_ok_and(|url| {
         let has_user = !url.username().is_empty() || url.password().is_some();
-        url.scheme() == "http" && url.host_str().is_some_and(super::is_loopback) && !has_user
+        url.scheme() == "http" && url.host_str().is_some_and(runvoy_api_types::is_loopback) && !has_user
     })
 }
 

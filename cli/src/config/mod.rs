@@ -136,7 +136,8 @@ pub(crate) fn environment_key(endpoint: &str) -> Result<Option<String>, String> 
 /// The endpoint would get the key over a network in the clear.
 pub(crate) fn check_transport(endpoint: &str) -> Result<()> {
     let url = reqwest::Url::parse(endpoint).ok();
-    let is_private = url.is_none_or(|url| url.scheme() == "https" || url.host_str().is_some_and(is_loopback));
+    let is_private =
+        url.is_none_or(|url| url.scheme() == "https" || url.host_str().is_some_and(runvoy_api_types::is_loopback));
     if is_private {
         return Ok(());
     }
@@ -167,12 +168,6 @@ pub(crate) fn normal_endpoint(text: &str) -> Result<String> {
         _ => Err(Failure::new(format!("the endpoint {text:?} is not a URL"))
             .remedy("it wants the API's URL, such as https://abc.lambda-url.eu-west-1.on.aws")),
     }
-}
-
-/// Tells that a host of a URL is this machine.
-pub(crate) fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Tells that more than one endpoint is configured, so that it must be said which one is used.

@@ -256,7 +256,7 @@ impl<'a> Follower<'a> {
     fn endpoint_address(&self, url: &str) -> Option<String> {
         let mut named = reqwest::Url::parse(&url.replacen("ws", "http", 1)).ok()?;
         let endpoint = reqwest::Url::parse(self.api.endpoint()).ok()?;
-        let is_local = named.host_str().is_some_and(crate::config::is_loopback);
+        let is_local = named.host_str().is_some_and(runvoy_api_types::is_loopback);
         if !is_local || named.origin() == endpoint.origin() {
             return None;
         }

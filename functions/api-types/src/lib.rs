@@ -13,6 +13,7 @@ pub mod fargate;
 pub mod frame;
 pub mod headers;
 mod health;
+mod host;
 mod image;
 mod key;
 pub mod limits;
@@ -48,6 +49,7 @@ pub use execution::{
 };
 pub use execution_id::{ExecutionId, NotAnExecutionId};
 pub use health::Health;
+pub use host::is_loopback;
 pub use image::{Image, ImageAnswer, ImageId, Images, RegisterImage};
 pub use key::{CreateKey, CreatedKey, DeletedKey, Key, KeyScope, Keys};
 pub use lock::{Lock, LockInFull, LockUse, Locks, SetLock};

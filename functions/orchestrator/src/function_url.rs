@@ -82,10 +82,7 @@ fn is_authority(host: &str) -> bool {
 }
 
 fn is_loopback(host: &str) -> bool {
-    Origin::parse(&format!("http://{host}")).is_some_and(|origin| {
-        origin.host() == "localhost"
-            || origin.host().parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-    })
+    Origin::parse(&format!("http://{host}")).is_some_and(|origin| origin.is_loopback())
 }
 
 fn is_header(name: &str, value: &Value) -> bool {

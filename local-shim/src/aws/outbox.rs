@@ -3,7 +3,6 @@
 use std::{
     collections::VecDeque,
     fmt,
-    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -15,6 +14,7 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::body::SdkBody;
 use jiff::Timestamp;
+use runvoy_core::config::Origin;
 use serde::{Deserialize, Serialize};
 
 use super::state_file::StateFile;
@@ -122,8 +122,9 @@ impl fmt::Debug for Receivers {
 
 impl HttpConnector for Receivers {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let origin = origin(request.uri());
-        let is_sent = is_loopback(&origin);
+        let origin = Origin::of_url(request.uri());
+        let is_sent = goes_to_this_machine(origin.as_ref());
+        let origin = origin.map(|origin| origin.to_string()).unwrap_or_default();
         let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
         let headers =
             HEADERS.iter().filter_map(|name| Some(((*name).to_owned(), request.headers().get(*name)?.to_owned())));
@@ -138,20 +139,8 @@ impl HttpConnector for Receivers {
     }
 }
 
-/// Scheme, host and port of a URL.
-fn origin(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    format!("{scheme}://{}", rest.split(['/', '?', '#']).next().unwrap_or_default())
-}
-
-fn is_loopback(origin: &str) -> bool {
-    let authority = origin.split_once("://").map_or(origin, |(_, authority)| authority);
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
-    };
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+fn goes_to_this_machine(origin: Option<&Origin>) -> bool {
+    origin.is_some_and(Origin::is_loopback)
 }
 
 #[cfg(test)]
@@ -162,15 +151,16 @@ mod tests {
     fn only_what_goes_to_this_machine_is_sent() {
         for here in ["http://localhost:1/x", "http://127.0.0.1/", "http://[::1]:8080/a?b", "http://[::ffff:127.0.0.1]/"]
         {
-            assert!(is_loopback(&origin(here)), "{here}");
+            assert!(goes_to_this_machine(Origin::of_url(here).as_ref()), "{here}");
         }
         for other in [
             "https://example.com",
             "https://localhost.example.com/",
             "http://10.0.0.1",
             "https://example.com/?http://localhost",
+            "http://localhost:x@example.com/",
         ] {
-            assert!(!is_loopback(&origin(other)), "{other}");
+            assert!(!goes_to_this_machine(Origin::of_url(other).as_ref()), "{other}");
         }
     }
 }

@@ -88,7 +88,7 @@ impl AccessKey {
     pub fn check(&self, request: &SignedRequest<'_>) -> Result<(), SignatureError> {
         let Authorization { scope, signed, signature } = self.authorization(request.headers)?;
         let expected = self.sign(request, scope, signed).ok_or(SignatureError::WrongSignature)?;
-        let given = decode_hex(signature).ok_or(SignatureError::WrongSignature)?;
+        let given = hex::decode(signature).map_err(|_| SignatureError::WrongSignature)?;
         expected.verify_slice(&given).map_err(|_| SignatureError::WrongSignature)
     }
 
@@ -116,7 +116,7 @@ impl AccessKey {
             .collect();
         let payload = match request.headers.get("x-amz-content-sha256").map(String::as_str) {
             Some("UNSIGNED-PAYLOAD") => "UNSIGNED-PAYLOAD".to_owned(),
-            _ => hex(&Sha256::digest(request.body)),
+            _ => hex::encode(Sha256::digest(request.body)),
         };
         let mut query: Vec<&str> = request.query.split('&').filter(|pair| !pair.is_empty()).collect();
         query.sort_unstable();
@@ -125,7 +125,7 @@ impl AccessKey {
         // Every service but S3 encodes the path of the request once more.
         let path = percent_encoding::utf8_percent_encode(request.path, PATH);
         let canonical = format!("{}\n{path}\n{}\n{headers}\n{signed}\n{payload}", request.method, query.join("&"));
-        let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", hex(&Sha256::digest(canonical)));
+        let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", hex::encode(Sha256::digest(canonical)));
         let mut key = format!("AWS4{}", self.secret).into_bytes();
         for part in scope.split('/') {
             key = mac(&key, part.as_bytes())?.finalize().into_bytes().to_vec();
@@ -138,21 +138,6 @@ fn mac(key: &[u8], text: &[u8]) -> Option<Hmac<Sha256>> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
     mac.update(text);
     Some(mac)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn decode_hex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    digits
-        .chunks(2)
-        .map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()))
-        .collect()
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use runvoy_api_types::is_loopback;
 
-/// Refuses a `Host`, or a host in the request line, that is not a loopback name. A web page whose name was changed to point to this machine sends such a host (DNS
-/// rebinding).
+/// Refuses a `Host`, or a host in the request line, that is not a loopback name. A web page whose name was changed to point to this machine
+/// sends such a host (DNS rebinding).
 pub(super) async fn loopback_only(request: Request, next: Next) -> Response {
     if let Some(refused) = refuse_hosts(request.headers()) {
         return refused;
@@ -65,11 +66,6 @@ fn host_name(host: &str) -> Option<&str> {
     };
     let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
     port.is_none_or(is_port).then_some(name)
-}
-
-fn is_loopback(name: &str) -> bool {
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Tells whether a browser says that a page of another site sends the request.

@@ -54,6 +54,11 @@ impl Origin {
     pub fn port(&self) -> u16 {
         self.port
     }
+
+    /// Tells whether it is a program on this machine.
+    pub fn is_loopback(&self) -> bool {
+        runvoy_api_types::is_loopback(&self.host)
+    }
 }
 
 impl fmt::Display for Origin {
