@@ -156,7 +156,7 @@ impl ApiError {
             code: Some(<&str>::from(code).into()),
             details: Some(details),
             field: match self {
-                Self::Core(error) => error.field().map(str::to_owned),
+                Self::Core(error) | Self::Denied(error, _) => error.field().map(str::to_owned),
                 _ => None,
             },
             hint,

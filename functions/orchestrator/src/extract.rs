@@ -9,7 +9,7 @@ use runvoy_api_types::{headers, limits::MAX_BODY_BYTES};
 use runvoy_core::{
     App, Error, RequestId,
     audit::Actor,
-    auth::{self, Action, Authenticated, Principal, Resource, policy},
+    auth::{self, Action, Authenticated, NamedRefusal, Principal, Resource, policy},
     key::ApiKeyHash,
 };
 use serde::de::DeserializeOwned;
@@ -55,6 +55,38 @@ impl Caller {
 }
 
 impl Caller {
+    /// The resource that a request names, if the caller may do this to it.
+    ///
+    /// # Errors
+    /// 404 for one that does not exist, and for one that the caller may not see; 403 otherwise. The answer carries a refusal to the audit.
+    pub(crate) fn may_named<T>(
+        &self,
+        action: Action,
+        name: &str,
+        found: runvoy_core::Result<T>,
+        resource: impl Fn(&T) -> Resource<'_>,
+    ) -> Result<T, ApiError> {
+        let denied = |error, of: String| {
+            let denial = Denial { actor: self.actor.clone(), action: action.permission(), resource: of };
+            ApiError::Denied(error, Box::new(denial))
+        };
+        match found {
+            // The fault is not the caller's, and says nothing about the name.
+            Err(error) if error.code().status() >= 500 => Err(error.into()),
+            Err(error) => match auth::authorize_named(&self.principal, action, name, None) {
+                Err(NamedRefusal::Refused(refusal)) => Err(denied(refusal, action.resource_named(name))),
+                _ => Err(error.into()),
+            },
+            Ok(found) => match auth::authorize_named(&self.principal, action, name, Some(resource(&found))) {
+                Ok(()) => Ok(found),
+                Err(NamedRefusal::Refused(error) | NamedRefusal::Hidden(error)) => {
+                    Err(denied(error, resource(&found).name()))
+                }
+                Err(NamedRefusal::Missing) => Err(Error::internal("a resource that was found is missing").into()),
+            },
+        }
+    }
+
     /// Tells whether the policies permit it, for lists that show a caller what they may see. A refusal is none for the audit.
     pub(crate) fn would_be_allowed(&self, action: Action, resource: Resource<'_>) -> bool {
         policy::authorize(&self.principal, action, resource).is_ok()

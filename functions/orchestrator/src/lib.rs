@@ -8,6 +8,7 @@ mod error;
 mod extract;
 mod function_url;
 mod middleware;
+mod parameters;
 mod routes;
 
 use std::convert::Infallible;

@@ -2,6 +2,10 @@
 
 use strum::VariantArray as _;
 
+/// The most characters of a name in the audit that a caller made up: with 4 bytes each they fit an index key of DynamoDB, which has at most 2,048
+/// bytes ("Quotas").
+const MAX_NAME: usize = 200;
+
 /// Everything that a caller can ask to do. The name of a variant is the action's name in `policies.cedar`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantArray)]
 pub enum Action {
@@ -136,6 +140,13 @@ impl Action {
     pub fn permission(self) -> String {
         let (kind, verb) = self.name();
         format!("{kind}:{verb}")
+    }
+
+    /// The resource of this name that the action would be done to, as the audit names it, such as `secret:prod`.
+    pub fn resource_named(self, name: &str) -> String {
+        let kind = self.name().0;
+        let name: String = name.chars().take(MAX_NAME).collect();
+        format!("{}:{name}", kind.strip_suffix('s').unwrap_or(kind))
     }
 
     /// Tells whether there is an action of this name.

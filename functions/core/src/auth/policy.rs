@@ -149,7 +149,7 @@ static PERMISSIONS: LazyLock<HashMap<Role, Vec<Action>>> = LazyLock::new(|| {
 });
 
 /// A resource of another user, to which an action can be done. Playbooks are shared with all roles.
-fn of_others(action: Action, playbook: &str) -> Resource<'_> {
+pub(super) fn of_others(action: Action, playbook: &str) -> Resource<'_> {
     static OTHER: LazyLock<Option<Email>> = LazyLock::new(|| Email::parse("other@example.com").ok());
     static ALL_ROLES: LazyLock<Vec<String>> =
         LazyLock::new(|| Role::VARIANTS.iter().map(|role| format!("role:{role}")).collect());

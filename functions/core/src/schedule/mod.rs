@@ -112,6 +112,20 @@ impl What {
     }
 }
 
+/// The error for a schedule whose playbook does not exist, or is not shown to the caller.
+pub fn unknown_playbook(error: Error) -> Error {
+    unknown_playbook_at("playbook.name", error)
+}
+
+fn unknown_playbook_at(field: &'static str, error: Error) -> Error {
+    match error {
+        Error::NotFound { .. } => {
+            Error::invalid(error.to_string()).with_hint("GET /api/v1/playbooks lists the playbooks").at_field(field)
+        }
+        error => error,
+    }
+}
+
 /// The run of a schedule's playbook, with this user's right to run it. The image and the secrets are used with the right of the user who
 /// published it.
 ///
@@ -125,20 +139,12 @@ pub async fn prepare_playbook(app: &App, scheduled: &ScheduledPlaybook, principa
         let problem = format!("the values have {size} bytes, and a schedule keeps {MAX_RUN_BYTES} at most");
         return Err(Error::invalid(problem).at_field("playbook.parameters"));
     }
-    let missing = |field: &'static str| {
-        move |error: Error| match error {
-            Error::NotFound { .. } => {
-                Error::invalid(error.to_string()).with_hint("GET /api/v1/playbooks lists the playbooks").at_field(field)
-            }
-            error => error,
-        }
-    };
-    let found = playbook::find(app, name).await.map_err(missing("playbook.name"))?;
+    let found = playbook::find(app, name).await.map_err(unknown_playbook)?;
     policy::authorize(principal, Action::RunPlaybook, playbook::resource(&found))?;
     let found = match version {
         Some(version) => playbook::to_run(app, found, *version, principal)
             .await
-            .map_err(missing("version"))
+            .map_err(|error| unknown_playbook_at("version", error))
             .map_err(|error| error.below("playbook"))?,
         None => found,
     };

@@ -103,19 +103,21 @@ fn refuse_value(whole: &Part<'_>, body: &Value, steps: &[Step]) -> Error {
     error.at_field(name)
 }
 
+/// The known name that an unknown one may be a misspelling of.
+pub(crate) fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
+    let likeness = known.iter().map(|name| (strsim::jaro_winkler(name, unknown), *name));
+    let near = likeness.filter(|(likeness, _)| *likeness >= LIKENESS);
+    near.max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, name)| name)
+}
+
 fn refuse_unknown(whole: &Part<'_>, steps: &[Step]) -> Error {
     let (last, before) = match steps.split_last() {
         Some((Step::Key(last), before)) => (last.as_str(), before),
         _ => ("", steps),
     };
     let known = whole.at(before).fields();
-    let nearest = known
-        .iter()
-        .map(|name| (strsim::jaro_winkler(name, last), name))
-        .filter(|(likeness, _)| *likeness >= LIKENESS)
-        .max_by(|one, other| one.0.total_cmp(&other.0));
-    let hint = match nearest {
-        Some((_, name)) => format!("did you mean {name}?"),
+    let hint = match nearest(last, &known) {
+        Some(name) => format!("did you mean {name}?"),
         None => format!("the fields are {}", known.join(", ")),
     };
     let shown = path::text(steps);

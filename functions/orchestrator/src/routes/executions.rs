@@ -237,14 +237,17 @@ pub(super) async fn show(
     presented: Presented,
     Path(id): Path,
 ) -> Result<Json<ExecutionInFull>> {
-    let (caller, record) = presented.and(&app, find(&app, &id)).await?;
-    let record = approval::unless_expired(&app, record?).await?;
-    let request = match caller.may(Action::ReadExecution, execution::resource(&record.execution)) {
-        Ok(()) => Some(execution::request::again(&app, &record).await?),
-        Err(error) => {
-            policy::authorize(&caller.principal, Action::ListExecutions, Resource::Account).map_err(|_| error)?;
-            None
-        }
+    let (caller, found) = presented.and(&app, find(&app, &id)).await?;
+    let record = if caller.would_be_allowed(Action::ListExecutions, Resource::Account) {
+        found?
+    } else {
+        caller.may_named(Action::ReadExecution, &id, found, |found| execution::resource(&found.execution))?
+    };
+    let record = approval::unless_expired(&app, record).await?;
+    let request = if caller.would_be_allowed(Action::ReadExecution, execution::resource(&record.execution)) {
+        Some(execution::request::again(&app, &record).await?)
+    } else {
+        None
     };
     let queue_position = match record.line() {
         Some(lock) => lock::place_in_line(&app, lock, &record.execution.execution_id).await?,
@@ -254,8 +257,8 @@ pub(super) async fn show(
 }
 
 /// The execution that a path names.
-async fn find(app: &App, id: &str) -> Result<ExecutionRecord> {
-    Ok(execution::get(app, &id.parse()?).await?)
+pub(super) async fn find(app: &App, id: &str) -> runvoy_core::Result<ExecutionRecord> {
+    execution::get(app, &id.parse()?).await
 }
 
 /// The execution that a path names, and the caller, if the caller may do this to it.
@@ -265,9 +268,8 @@ pub(super) async fn permitted(
     id: &str,
     action: Action,
 ) -> Result<(Caller, ExecutionRecord)> {
-    let (caller, record) = presented.and(app, find(app, id)).await?;
-    let record = record?;
-    caller.may(action, execution::resource(&record.execution))?;
+    let (caller, found) = presented.and(app, find(app, id)).await?;
+    let record = caller.may_named(action, id, found, |found| execution::resource(&found.execution))?;
     let record = approval::unless_expired(app, record).await?;
     Ok((caller, record))
 }

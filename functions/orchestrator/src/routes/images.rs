@@ -30,14 +30,18 @@ pub(super) async fn list(
     Ok((query.link("/images", page.next.as_ref()), Json(Images { images: page.items })))
 }
 
+/// The image that a path names, if the caller may do this to it.
+pub(super) async fn permitted(app: &App, caller: &Caller, name: &str, action: Action) -> Result<Image> {
+    let found = image::find(app, name).await.and_then(|found| found.ok_or_else(|| Error::not_found("image", name)));
+    caller.may_named(action, name, found, image::resource)
+}
+
 /// Shows one image
 #[utoipa::path(get, path = "/images/{image}", operation_id = "show_image", tag = tags::IMAGES,
     params(("image" = String, Path, description = "Id or name, with or without tag and registry; its slashes may be encoded or not")),
     responses((status = 200, body = Image, description = "The image"), error::Malformed, error::Refused, error::NotFound, error::Unavailable))]
 pub(super) async fn show(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<Json<Image>> {
-    let image = image::find(&app, &name).await?.ok_or_else(|| Error::not_found("image", &name))?;
-    caller.may(Action::ReadImage, image::resource(&image))?;
-    Ok(Json(image))
+    Ok(Json(permitted(&app, &caller, &name, Action::ReadImage).await?))
 }
 
 /// Registers an image, so that commands may run in it
@@ -80,8 +84,8 @@ fn present(field: Option<String>) -> Option<String> {
     params(("image" = String, Path, description = "Id of the image, or a name that only one image has")),
     responses((status = 200, body = ImageAnswer, description = "Done"), error::Malformed, error::Refused, error::NotFound, error::Conflict, error::Unavailable))]
 pub(super) async fn delete(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<Json<ImageAnswer>> {
-    let image = image::find_only(&app, &name).await?;
-    caller.may(Action::DeleteImage, image::resource(&image))?;
+    let found = image::find_only(&app, &name).await;
+    let image = caller.may_named(Action::DeleteImage, &name, found, image::resource)?;
     image::delete(&app, &image, &caller.actor).await?;
     let image_id = image.image_id;
     tracing::info!(%image_id, by = %caller.principal.email, "image deleted");

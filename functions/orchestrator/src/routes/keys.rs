@@ -81,8 +81,9 @@ pub(super) async fn create(
     params(("key_id" = String, Path, description = "Id of the key, as the list shows it")),
     responses((status = 200, body = DeletedKey, description = "It is gone"), error::Malformed, error::Refused, error::NotFound, error::Conflict, error::Unavailable))]
 pub(super) async fn delete(State(app): State<App>, caller: Caller, Path(key_id): Path) -> Result<Json<DeletedKey>> {
-    let (hash, email) = user::find_key(&app, &key_id, &caller.principal.email).await?;
-    caller.may(Action::DeleteKey, Resource::Keys { of: &email })?;
+    let found = user::find_key(&app, &key_id, &caller.principal.email).await;
+    let (hash, email) =
+        caller.may_named(Action::DeleteKey, &key_id, found, |(_, email)| Resource::Keys { of: email })?;
     user::delete_key(&app, &hash, &email, &caller.actor).await?;
     Ok(Json(DeletedKey { key_id, message: "Key deleted: it no longer works".to_owned() }))
 }

@@ -20,14 +20,17 @@ mod schedules;
 mod secrets;
 mod users;
 
-use axum::{Router, handler::Handler, middleware::from_fn};
+use axum::{Router, handler::Handler, middleware::from_fn, routing::MethodRouter};
 use runvoy_core::App;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{PathItemExt, router::OpenApiRouter, routes};
 
 pub(crate) use owners::methods_of_image;
 
-use crate::{console, middleware};
+use crate::{
+    console, middleware,
+    parameters::{self, Known},
+};
 
 #[cfg(test)]
 pub(crate) use documentation::DOCUMENT;
@@ -140,14 +143,22 @@ fn served<D: utoipa::Path, H: Handler<T, App>, T: 'static>(handler: H) -> Router
     let path = format!("{BASE}{}", D::path().replace("{image}", "{*image}"));
     let methods = D::methods();
     methods.iter().fold(Router::new(), |router, method| {
-        router.route(&path, axum::routing::on(method.to_method_filter(), handler.clone()))
+        router.route(&path, checked::<D>(axum::routing::on(method.to_method_filter(), handler.clone())))
     })
+}
+
+/// A route that refuses query parameters which its description does not name.
+fn checked<D: utoipa::Path>(route: MethodRouter<App>) -> MethodRouter<App> {
+    let known = Known::of::<D>();
+    route.layer(from_fn(move |request, next| parameters::refuse_unknown(known.clone(), request, next)))
 }
 
 /// A router with all routes.
 pub(crate) fn all() -> Router<App> {
+    // Both routes below an image have the same parameters: none.
+    let change_image = checked::<owners::__path_own_image>(axum::routing::put(owners::change_image));
     for_all_handlers!(served)
-        .route(&format!("{BASE}/images/{{*image}}"), axum::routing::put(owners::change_image))
+        .route(&format!("{BASE}/images/{{*image}}"), change_image)
         .merge(documentation::routes(BASE))
         .merge(console::routes())
         .route_layer(from_fn(middleware::note_route))

@@ -23,9 +23,8 @@ use crate::{
 
 /// The notification that a path names, if the caller may do this to it.
 async fn permitted(app: &App, caller: &Caller, name: &str, action: Action) -> Result<NotificationRecord> {
-    let record = notification::find(app, name).await?;
-    caller.may(action, notification::resource(&record.notification))?;
-    Ok(record)
+    let found = notification::find(app, name).await;
+    caller.may_named(action, name, found, |record| notification::resource(&record.notification))
 }
 
 /// Lists notifications

@@ -6,16 +6,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use runvoy_api_types::{Owners, SetOwners, SetSharing, Sharing};
-use runvoy_core::{
-    App, Error,
-    auth::{Action, Resource},
-    execution,
-    image::{self, Image},
-    ownership, schedule, secret, user,
-    websocket::hand_over,
-};
+use runvoy_core::{App, auth::Action, execution, image, ownership, schedule, secret, user, websocket::hand_over};
 
-use super::{BASE, tags};
+use super::{BASE, executions, images, schedules, secrets, tags};
 use crate::{
     error::{self, ApiError, Result},
     extract::{Caller, JsonBody, Path},
@@ -37,8 +30,9 @@ pub(super) async fn own_execution(
     Path(id): Path,
     JsonBody(body): JsonBody<SetOwners>,
 ) -> Result<Json<Owners>> {
-    let record = execution::get(&app, &id.parse()?).await?.execution;
-    caller.may(Action::OwnExecution, Resource::Execution { id: &id, owners: &record.owned_by })?;
+    let found = executions::find(&app, &id).await;
+    let found = caller.may_named(Action::OwnExecution, &id, found, |found| execution::resource(&found.execution))?;
+    let record = found.execution;
     let owned_by = user::owners(&app, &body.owned_by, &record.owned_by).await?;
     execution::set_owners(&app, &record, &owned_by, &caller.actor).await?;
     // If this fails, the caller repeats the request, which does it once more.
@@ -58,8 +52,7 @@ pub(super) async fn own_secret(
     Path(name): Path,
     JsonBody(body): JsonBody<SetOwners>,
 ) -> Result<Json<Owners>> {
-    let found = secret::find(&app, &name).await?;
-    caller.may(Action::OwnSecret, secret::resource(&found))?;
+    let found = secrets::permitted(&app, &caller, &name, Action::OwnSecret).await?;
     let owned_by = user::owners(&app, &body.owned_by, &found.owned_by).await?;
     secret::set_owners(&app, &found, &owned_by, &caller.actor).await?;
     Ok(Json(Owners { owned_by }))
@@ -77,8 +70,7 @@ pub(super) async fn share_secret(
     Path(name): Path,
     JsonBody(body): JsonBody<SetSharing>,
 ) -> Result<Json<Sharing>> {
-    let found = secret::find(&app, &name).await?;
-    caller.may(Action::ShareSecret, secret::resource(&found))?;
+    let found = secrets::permitted(&app, &caller, &name, Action::ShareSecret).await?;
     let shared_with = checked(&body)?;
     secret::set_sharing(&app, &found, shared_with.as_deref(), &caller.actor).await?;
     Ok(Json(Sharing { shared_with }))
@@ -96,8 +88,7 @@ pub(super) async fn own_schedule(
     Path(name): Path,
     JsonBody(body): JsonBody<SetOwners>,
 ) -> Result<Json<Owners>> {
-    let found = schedule::find(&app, &name).await?;
-    caller.may(Action::OwnSchedule, schedule::resource(&found))?;
+    let found = schedules::permitted(&app, &caller, &name, Action::OwnSchedule).await?;
     let owned_by = user::owners(&app, &body.owned_by, &found.owned_by).await?;
     schedule::set_owners(&app, &found, &owned_by, &caller.actor).await?;
     Ok(Json(Owners { owned_by }))
@@ -115,8 +106,7 @@ pub(super) async fn share_schedule(
     Path(name): Path,
     JsonBody(body): JsonBody<SetSharing>,
 ) -> Result<Json<Sharing>> {
-    let found = schedule::find(&app, &name).await?;
-    caller.may(Action::ShareSchedule, schedule::resource(&found))?;
+    let found = schedules::permitted(&app, &caller, &name, Action::ShareSchedule).await?;
     let shared_with = checked(&body)?;
     schedule::set_sharing(&app, &found, shared_with.as_deref(), &caller.actor).await?;
     Ok(Json(Sharing { shared_with }))
@@ -134,8 +124,7 @@ pub(super) async fn own_image(
     Path(name): Path,
     JsonBody(body): JsonBody<SetOwners>,
 ) -> Result<Json<Owners>> {
-    let found = image_of(&app, &name).await?;
-    caller.may(Action::OwnImage, image::resource(&found))?;
+    let found = images::permitted(&app, &caller, &name, Action::OwnImage).await?;
     let owned_by = user::owners(&app, &body.owned_by, &found.owned_by).await?;
     image::set_owners(&app, &found, &owned_by, &caller.actor).await?;
     Ok(Json(Owners { owned_by }))
@@ -153,15 +142,10 @@ pub(super) async fn share_image(
     Path(name): Path,
     JsonBody(body): JsonBody<SetSharing>,
 ) -> Result<Json<Sharing>> {
-    let found = image_of(&app, &name).await?;
-    caller.may(Action::ShareImage, image::resource(&found))?;
+    let found = images::permitted(&app, &caller, &name, Action::ShareImage).await?;
     let shared_with = checked(&body)?;
     image::set_sharing(&app, &found, shared_with.as_deref(), &caller.actor).await?;
     Ok(Json(Sharing { shared_with }))
-}
-
-async fn image_of(app: &App, name: &str) -> Result<Image> {
-    Ok(image::find(app, name).await?.ok_or_else(|| Error::not_found("image", name))?)
 }
 
 /// Serves the two routes of an image. The id of an image has slashes, so only a wildcard matches its path, and a wildcard is the end of a

@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 use super::{owners::checked, page::PageParameters, runs, tags};
 use crate::{
-    error::{self, Result},
+    error::{self, ApiError, Result},
     extract::{Caller, JsonBody, Path, Query},
 };
 
@@ -47,9 +47,7 @@ pub(super) async fn list(
 
 /// The playbook that a path names, if the caller may do this to it.
 async fn permitted(app: &App, caller: &Caller, name: &str, action: Action) -> Result<PublishedPlaybook> {
-    let playbook = playbook::find(app, name).await?;
-    caller.may(action, playbook::resource(&playbook))?;
-    Ok(playbook)
+    caller.may_named(action, name, playbook::find(app, name).await, playbook::resource)
 }
 
 /// The answer with a playbook, whose version `If-Match` of a change may name.
@@ -111,7 +109,7 @@ pub(super) async fn publish(
         Err(_) => None,
     };
     match &head {
-        Some(head) => caller.may(Action::UpdatePlaybook, playbook::resource(head.playbook()))?,
+        Some(head) => may_update(&caller, head.playbook())?,
         None => caller.may(Action::PublishPlaybook, Resource::Account)?,
     }
     let name = parsed?;
@@ -120,6 +118,16 @@ pub(super) async fn publish(
     let publication =
         Publication { name: &name, playbook: body, before: head.as_ref(), expected, by: &caller.principal.email };
     Ok(shown(playbook::publish(&app, publication, &caller.actor).await?))
+}
+
+/// Checks that the caller may publish another version. Whoever may publish none gets the answer of a name that is free.
+fn may_update(caller: &Caller, playbook: &PublishedPlaybook) -> Result<()> {
+    caller.may(Action::UpdatePlaybook, playbook::resource(playbook)).map_err(|refused| {
+        match (refused, policy::authorize(&caller.principal, Action::PublishPlaybook, Resource::Account)) {
+            (ApiError::Denied(_, denial), Err(error)) => ApiError::Denied(error, denial),
+            (refused, _) => refused,
+        }
+    })
 }
 
 /// Checks a playbook, and that the caller may use what it names. The audit keeps a refusal.

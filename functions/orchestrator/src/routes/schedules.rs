@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 use super::{page::PageParameters, runs, tags};
 use crate::{
-    error::{self, Result},
+    error::{self, ApiError, Result},
     extract::{Caller, JsonBody, Path, Query},
 };
 
@@ -94,16 +94,19 @@ async fn check(app: &App, caller: &Caller, what: &What) -> Result<()> {
 /// The run of a schedule's playbook with the caller's right to run it. The audit keeps a refusal.
 async fn prepared(app: &App, caller: &Caller, scheduled: &ScheduledPlaybook) -> Result<Prepared> {
     if let Ok(found) = playbook::find(app, &scheduled.name).await {
-        caller.may(Action::RunPlaybook, playbook::resource(&found))?;
+        caller.may_named(Action::RunPlaybook, &scheduled.name, Ok(found), playbook::resource).map_err(|refused| {
+            match refused {
+                ApiError::Denied(error, denial) => ApiError::Denied(schedule::unknown_playbook(error), denial),
+                refused => refused,
+            }
+        })?;
     }
     schedule::prepare_playbook(app, scheduled, &caller.principal).await.map_err(|error| caller.denied_use(error))
 }
 
 /// The schedule that a path names, if the caller may do this to it.
-async fn permitted(app: &App, caller: &Caller, name: &str, action: Action) -> Result<Schedule> {
-    let found = schedule::find(app, name).await?;
-    caller.may(action, schedule::resource(&found))?;
-    Ok(found)
+pub(super) async fn permitted(app: &App, caller: &Caller, name: &str, action: Action) -> Result<Schedule> {
+    caller.may_named(action, name, schedule::find(app, name).await, schedule::resource)
 }
 
 /// Shows one schedule

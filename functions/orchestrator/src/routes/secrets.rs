@@ -31,10 +31,8 @@ pub(super) async fn list(
 }
 
 /// The secret that a path names, if the caller may do this to it.
-async fn permitted(app: &App, caller: &Caller, name: &str, action: Action) -> Result<Secret> {
-    let secret = secret::find(app, name).await?;
-    caller.may(action, secret::resource(&secret))?;
-    Ok(secret)
+pub(super) async fn permitted(app: &App, caller: &Caller, name: &str, action: Action) -> Result<Secret> {
+    caller.may_named(action, name, secret::find(app, name).await, secret::resource)
 }
 
 /// Shows one secret, with its value

@@ -81,6 +81,56 @@ async fn each_wrong_field_of_a_body_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_route_refuses_a_parameter_that_it_does_not_have_and_changes_nothing() {
+    let system = System::start().await;
+    let (execution, _) = system.admin.run_to_end(json!({"command": "true"})).await;
+    for (path, parameter, hint) in [
+        ("/executions?limit=1&stauts=RUNNING", "stauts", "did you mean status?"),
+        ("/executions?Limit=1", "Limit", "did you mean limit?"),
+        ("/audit?acter=a@example.com", "acter", "did you mean actor?"),
+        ("/keys?emial=a@example.com", "emial", "did you mean email?"),
+        ("/keys?limt=1", "limt", "did you mean limit?"),
+        ("/secrets?page=2", "page", "the parameters are limit, cursor, q"),
+        ("/schedules/none/next?cuont=2", "cuont", "did you mean count?"),
+        ("/me?x", "x", "leave it out: this path takes no parameters"),
+    ] {
+        let refused = system.admin.get(path).await;
+        let answer = refused.json();
+        assert_eq!((refused.status.as_u16(), &answer["code"]), (400, &json!("INVALID_REQUEST")), "{path}: {answer}");
+        assert_eq!((&answer["field"], &answer["hint"]), (&json!(parameter), &json!(hint)), "{path}: {answer}");
+    }
+    for row in super::roles::rows() {
+        let path = row.path.replace("{}", &execution);
+        let path = format!("{path}{}no-such=1", if path.contains('?') { "&" } else { "?" });
+        let answer = system.admin.request(row.method.clone(), &path, &[], row.body.replace("{}", "x")).await;
+        // Pages that describe the API are files.
+        let expected = if ["/openapi.json", "/docs"].contains(&row.path) { 200 } else { 400 };
+        assert_eq!(answer.status, expected, "{} {path}: {}", row.method, answer.text);
+    }
+    let listed = system.admin.get("/executions").await.json();
+    assert_eq!(listed.as_array().unwrap().len(), 1, "nothing was started: {listed}");
+    // Each parameter of the contract is known.
+    for known in [
+        "/executions?limit=1&status=RUNNING&user=me&created_by=me&image=ubuntu:22.04&source=api&since=0&until=9999999999&q=a&command=a&playbook=p&schedule=s&lock=l&cursor=&waiting_for=",
+        "/audit?actor=a&action=b&resource=c&outcome=done&since=0&until=1&limit=1&cursor=",
+        "/keys?email=&limit=1&cursor=&q=a",
+        "/users?limit=1&cursor=&q=a",
+        "/images?limit=1&cursor=&q=a",
+        "/secrets?limit=1&cursor=&q=a",
+        "/locks?limit=1&cursor=&q=a",
+        "/schedules?limit=1&cursor=&q=a",
+        "/playbooks?limit=1&cursor=&q=a",
+        "/notifications?limit=1&cursor=&q=a",
+        "/me?",
+        "/health?&",
+    ] {
+        let answer = system.admin.get(known).await;
+        assert_eq!(answer.status, 200, "{known}: {}", answer.text);
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_wrong_parameter_of_a_query_is_named() {
     let system = System::start().await;
     let (ended, _) = system.admin.run_to_end(json!({"command": "true"})).await;

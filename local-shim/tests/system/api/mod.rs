@@ -4,6 +4,7 @@ mod compatibility;
 mod description;
 mod faults;
 mod fields;
+mod names;
 mod owners;
 mod resource_maker;
 mod roles;

@@ -155,7 +155,7 @@ async fn a_runner_runs_what_is_shared_with_the_publishers_right_and_nothing_else
 
     // Without sharing, a runner sees none.
     assert_eq!(runner.get("/playbooks").await.json()["playbooks"], json!([]));
-    assert_eq!(run_playbook(&runner, "restart", json!({"SERVICE": "web"})).await.status, 403);
+    assert_eq!(run_playbook(&runner, "restart", json!({"SERVICE": "web"})).await.status, 404);
     share(&developer, "restart", json!(["support@example.com"])).await;
     let seen = runner.get("/playbooks").await.json()["playbooks"].clone();
     assert_eq!(seen.as_array().unwrap().iter().map(|one| &one["name"]).collect::<Vec<_>>(), ["restart"]);
@@ -172,24 +172,25 @@ async fn a_runner_runs_what_is_shared_with_the_publishers_right_and_nothing_else
     assert_eq!(runner.get("/executions").await.json().as_array().unwrap().len(), 1);
 
     let of_developer = id(&developer.run("true").await);
-    for (method, path, body) in [
-        (Method::POST, "/run", json!({"command": "true"})),
-        (Method::GET, "/secrets", Value::Null),
-        (Method::GET, "/secrets/token", Value::Null),
-        (Method::GET, "/images", Value::Null),
-        (Method::GET, "/playbooks/other", Value::Null),
-        (Method::POST, "/playbooks/other/run", json!({})),
-        (Method::PUT, "/playbooks/restart", playbook.clone()),
-        (Method::DELETE, "/playbooks/restart", Value::Null),
-        (Method::PUT, "/playbooks/restart/sharing", json!({"shared_with": null})),
-        (Method::GET, &format!("/executions/{of_developer}/status"), Value::Null),
-        (Method::GET, &format!("/executions/{of_developer}/logs"), Value::Null),
-        (Method::DELETE, &format!("/executions/{of_developer}"), Value::Null),
-        (Method::GET, "/executions?user=dev@example.com", Value::Null),
+    for (method, path, body, status) in [
+        (Method::POST, "/run", json!({"command": "true"}), 403),
+        (Method::GET, "/secrets", Value::Null, 403),
+        (Method::GET, "/secrets/token", Value::Null, 403),
+        (Method::GET, "/images", Value::Null, 403),
+        // What the runner's lists do not show is not there.
+        (Method::GET, "/playbooks/other", Value::Null, 404),
+        (Method::POST, "/playbooks/other/run", json!({}), 404),
+        (Method::PUT, "/playbooks/restart", playbook.clone(), 403),
+        (Method::DELETE, "/playbooks/restart", Value::Null, 403),
+        (Method::PUT, "/playbooks/restart/sharing", json!({"shared_with": null}), 403),
+        (Method::GET, &format!("/executions/{of_developer}/status"), Value::Null, 404),
+        (Method::GET, &format!("/executions/{of_developer}/logs"), Value::Null, 404),
+        (Method::DELETE, &format!("/executions/{of_developer}"), Value::Null, 404),
+        (Method::GET, "/executions?user=dev@example.com", Value::Null, 403),
     ] {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let refused = runner.request(method.clone(), path, &[("content-type", "application/json")], body).await;
-        assert_eq!(refused.status, 403, "{method} {path}: {}", refused.text);
+        assert_eq!(refused.status, status, "{method} {path}: {}", refused.text);
     }
 
     // The publisher's right is looked at once more at each run.
@@ -244,7 +245,12 @@ async fn a_key_that_is_limited_to_a_playbook_starts_follows_and_stops_its_execut
         let refused = key
             .request(method.clone(), path, &[], if method == Method::POST { r#"{"command": "true"}"# } else { "" })
             .await;
-        let expected = if path == "/playbooks/q/run" { [400, 403] } else { [403, 403] };
+        // The key's own list does not show the execution.
+        let expected = match path {
+            "/playbooks/q/run" => [400, 403],
+            path if path.contains(&other) => [404, 404],
+            _ => [403, 403],
+        };
         assert!(expected.contains(&refused.status.as_u16()), "{method} {path}: {}", refused.text);
     }
     assert_eq!(run_playbook(&key, "q", json!({})).await.status, 403);
