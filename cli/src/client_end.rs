@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::{
-    api::{Api, segment},
+    api::Api,
     arguments::OnInterrupt,
     exit_code,
     failure::{Failure, Result},
@@ -45,9 +45,8 @@ impl ClientEnd {
         }
         self.is_stopping = true;
         say!("runvoy: stopping the execution; again to leave at once");
-        let path = format!("/executions/{}", segment(id));
         tokio::select! {
-            stopped = api.delete(&path) => match stopped {
+            stopped = api.stop(id) => match stopped {
                 Ok(_) => Ok(None),
                 Err(failure) => {
                     say::line(&format!("runvoy: {}", self.cannot_stop(&failure)));
@@ -70,9 +69,8 @@ impl ClientEnd {
         } else if self.on_interrupt == OnInterrupt::Detach {
             self.goes_on();
         } else {
-            let path = format!("/executions/{}", segment(&id));
             let stopped = tokio::select! {
-                stopped = tokio::time::timeout(STOP_TIMEOUT, api.delete(&path)) => stopped.ok(),
+                stopped = tokio::time::timeout(STOP_TIMEOUT, api.stop(&id)) => stopped.ok(),
                 () = self.interrupts.next() => None,
             };
             match stopped {

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, Response, StatusCode, Url, header, header::HeaderMap, redirect::Policy};
 use runvoy_api_types::headers;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
@@ -56,6 +56,8 @@ pub(crate) struct Api {
 pub(crate) enum Repeat {
     /// The same request twice has the effect of one.
     Safe,
+    /// Like `Safe`, and what is not there is as good as removed: an earlier try, whose answer was lost, may have removed it.
+    Removal,
     /// Only if the server cannot have got it.
     Unsafe,
 }
@@ -89,6 +91,18 @@ impl Answer {
         self.parse().map(|done: Done| done.message)
     }
 
+    /// # Errors
+    /// The body is no JSON: another server has answered, such as one that asks for a login before it lets anyone into the network.
+    fn check(&self) -> Result<()> {
+        if self.text.is_empty() { Ok(()) } else { self.parse().map(|_: IgnoredAny| ()) }
+    }
+
+    /// The answer in place of one that says that there is nothing to remove any more.
+    fn removed(self) -> Self {
+        let text = json!({"message": "It is not there any more"}).to_string();
+        Self { status: StatusCode::OK, text, ..self }
+    }
+
     /// The path of the next page, below the path of the API.
     pub(crate) fn next_page(&self) -> Option<String> {
         let link = self.headers.get(header::LINK)?.to_str().ok()?;
@@ -116,7 +130,7 @@ pub(crate) enum RequestError {
     /// The API was not reached, or is out of order.
     Unreachable {
         failure: Failure,
-        /// The request may have had its effect.
+        /// The request may have had its effect. One that only reads has none.
         may_have_arrived: bool,
     },
 }
@@ -124,6 +138,9 @@ pub(crate) enum RequestError {
 impl From<RequestError> for Failure {
     fn from(error: RequestError) -> Self {
         match error {
+            RequestError::Unreachable { failure, may_have_arrived: true } => {
+                failure.remedy("it may have been done all the same: look before you try it again")
+            }
             RequestError::Refused { failure, .. } | RequestError::Unreachable { failure, .. } => failure,
         }
     }
@@ -184,8 +201,14 @@ impl Api {
         Ok(self.send(Method::GET, path, None, &[], Repeat::Safe).await?)
     }
 
+    /// Removes what has this path.
     pub(crate) async fn delete(&self, path: &str) -> Result<Answer> {
-        Ok(self.send(Method::DELETE, path, None, &[], Repeat::Safe).await?)
+        Ok(self.send(Method::DELETE, path, None, &[], Repeat::Removal).await?)
+    }
+
+    /// Stops an execution, whose record stays.
+    pub(crate) async fn stop(&self, id: &str) -> Result<Answer> {
+        Ok(self.send(Method::DELETE, &format!("/executions/{}", segment(id)), None, &[], Repeat::Safe).await?)
     }
 
     pub(crate) async fn put(&self, path: &str, body: &impl Serialize) -> Result<Answer> {
@@ -212,7 +235,17 @@ impl Api {
         loop {
             let sent = self.send_once(&method, path, body, extra);
             let (failure, may_repeat) = match self.or_tell(begun, sent).await {
-                Ok(answer) if answer.status.is_success() => return Ok(answer),
+                Ok(answer) if answer.status.is_success() => {
+                    return match answer.check() {
+                        Ok(()) => Ok(answer),
+                        Err(failure) => Err(RequestError::Refused { status: answer.status, field: None, failure }),
+                    };
+                }
+                Ok(answer)
+                    if answer.status == StatusCode::NOT_FOUND && repeat == Repeat::Removal && may_have_arrived =>
+                {
+                    return Ok(answer.removed());
+                }
                 Ok(answer) => {
                     let refusal = Refusal::read(&answer, path, self);
                     let is_overloaded = matches!(answer.status.as_u16(), 429 | 502 | 503 | 504);
@@ -222,7 +255,7 @@ impl Api {
                     }
                     let was_taken = answer.status != StatusCode::TOO_MANY_REQUESTS;
                     may_have_arrived |= was_taken;
-                    (refusal.failure, repeat == Repeat::Safe || !was_taken)
+                    (refusal.failure, repeat != Repeat::Unsafe || !was_taken)
                 }
                 Err(Lost::Redirected(failure)) => {
                     return Err(RequestError::Refused {
@@ -236,12 +269,13 @@ impl Api {
                     let is_down = error.is_connect() && is_on_this_machine(&self.endpoint);
                     let was_sent = !(error.is_connect() || error.is_builder());
                     may_have_arrived |= was_sent;
-                    let may_repeat = !is_down && !error.is_builder() && (repeat == Repeat::Safe || !was_sent);
+                    let may_repeat = !is_down && !error.is_builder() && (repeat != Repeat::Unsafe || !was_sent);
                     (self.unreachable(&error), may_repeat)
                 }
             };
             repetitions += 1;
             if !may_repeat || repetitions > REPETITIONS || begun.elapsed() >= REPEAT_TIMEOUT {
+                let may_have_arrived = may_have_arrived && !(method == Method::GET && repeat == Repeat::Safe);
                 return Err(RequestError::Unreachable { failure, may_have_arrived });
             }
             if self.is_verbose || repetitions == TOLD_REPETITION {
@@ -316,12 +350,17 @@ impl Api {
         let causes = causes(error);
         let remedy = if causes.contains("certificate") {
             "if your network has a certificate authority of its own, name its file in SSL_CERT_FILE"
-        } else if is_on_this_machine(&self.endpoint) {
+        } else if is_on_this_machine(&self.endpoint) && error.is_connect() {
             "start the local system first: `just run-local`"
         } else {
             "check the endpoint (`runvoy config list`), the network, and the proxy (HTTPS_PROXY, NO_PROXY)"
         };
-        Failure::new(format!("{} cannot be reached: {causes}", self.endpoint)).remedy(remedy)
+        let failure = if error.is_connect() || error.is_builder() {
+            Failure::new(format!("{} cannot be reached: {causes}", self.endpoint))
+        } else {
+            Failure::new(format!("{} has given no answer: {causes}", self.endpoint))
+        };
+        failure.remedy(remedy)
     }
 }
 

@@ -291,7 +291,7 @@ pub(crate) async fn version(global: &Global) -> Result<()> {
     match (config, server) {
         (Some(config), Some(server)) => output::print(&format!("server {server} at {}", config.endpoint)),
         (Some(config), None) => {
-            say!("runvoy: {} does not answer", config.endpoint);
+            say!("runvoy: {} does not answer as runvoy's API does", config.endpoint);
             Ok(())
         }
         (None, _) => Ok(()),

@@ -4,7 +4,7 @@ use std::{process::Stdio, time::Duration};
 
 use reqwest::{Method, StatusCode};
 use runvoy_api_types::{
-    Asked, AskedAgain, EarlierAttempt, Execution, ExecutionInFull, ExecutionStatus, Timing, time::rfc3339,
+    Asked, AskedAgain, EarlierAttempt, Execution, ExecutionInFull, ExecutionStatus, Killed, Timing, time::rfc3339,
 };
 use serde::de::IgnoredAny;
 use serde_json::json;
@@ -79,7 +79,7 @@ pub(crate) async fn kill(context: &Context, kill: Kill) -> Result<u8> {
                 continue;
             }
         };
-        match context.api.delete(&format!("/executions/{}", segment(id))).await {
+        match context.api.stop(id).await {
             Ok(answer) if answer.status == StatusCode::NO_CONTENT => {
                 if context.is_json() {
                     output::print(&json!({"execution_id": id, "message": "has ended, or is ending"}).to_string())?;
@@ -87,8 +87,14 @@ pub(crate) async fn kill(context: &Context, kill: Kill) -> Result<u8> {
                     say!("runvoy: {id} has ended, or is ending");
                 }
             }
-            Ok(answer) if context.is_json() => output::print(&answer.text)?,
-            Ok(_) => say!("runvoy: {id} is being stopped"),
+            Ok(answer) => match answer.parse() {
+                Ok(Killed { .. }) if context.is_json() => output::print(&answer.text)?,
+                Ok(Killed { .. }) => say!("runvoy: {id} is being stopped"),
+                Err(failure) => {
+                    failed += 1;
+                    say!("runvoy: {id}: {failure}");
+                }
+            },
             Err(failure) => {
                 failed += 1;
                 say!("runvoy: {id}: {failure}");

@@ -68,7 +68,7 @@ pub(crate) async fn run(context: &Context, command: arguments::Images) -> Result
         arguments::Images::Unregister { image_id, confirmation } => {
             confirmation.ask(&format!("Remove the image {image_id}?"))?;
             let delete = |id: &str| format!("/images/{}", segment(id));
-            let answer = match context.api.send(Method::DELETE, &delete(&image_id), None, &[], Repeat::Safe).await {
+            let answer = match context.api.send(Method::DELETE, &delete(&image_id), None, &[], Repeat::Removal).await {
                 Err(RequestError::Refused { status: StatusCode::NOT_FOUND, failure, .. }) => {
                     let id = only_id_of(context, &image_id, failure).await?;
                     context.api.delete(&delete(&id)).await?

@@ -36,7 +36,8 @@ pub(crate) async fn logs(context: &Context, logs: Logs) -> Result<u8> {
     let id = ids::execution_id(context, &logs.id).await?;
     let tail = logs.lines.tail;
     let filter = Filter::new(logs.lines);
-    let mut follower = Follower::new(&context.api, &id, None);
+    let follower = Follower::new(&context.api, &id, None);
+    let mut follower = if logs.follow { follower } else { follower.giving_up() };
     let mut printer = LinePrinter::new(&context.global, logs.timestamps);
     if logs.follow && tail.is_none() {
         return watch::watch(context, follower, printer, filter).await;

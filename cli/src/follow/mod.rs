@@ -38,6 +38,8 @@ const FIRST_FRAME: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_secs(1);
 /// Round trips that a pause between two stored frames may last besides.
 const ROUND_TRIPS: u32 = 3;
+/// The number of connections that are tried in vain before a log is given up whose reader wants what there is: about half a minute.
+const PATIENCE: u32 = 8;
 /// The time that the record may take to show an end that the log has shown.
 const RECORD_LAGS: Duration = Duration::from_secs(10);
 
@@ -70,6 +72,10 @@ pub(crate) struct Follower<'a> {
     pauses: Pauses,
     /// The user has been told that the connection is lost.
     told: bool,
+    /// The times that the server has been asked in vain since it last answered.
+    failed: u32,
+    /// The number of these after which the log is given up. `None` to wait for the server as long as it takes.
+    patience: Option<u32>,
     /// Connect to the place that the endpoint names, and not to the one that the server names.
     by_endpoint: bool,
     /// A WebSocket has been opened where the last one was looked for.
@@ -95,10 +101,17 @@ impl<'a> Follower<'a> {
             pauses: PAUSES,
             order: InOrder::default(),
             told: false,
+            failed: 0,
+            patience: None,
             by_endpoint: false,
             has_connected: false,
             begun: Timestamp::now(),
         }
+    }
+
+    /// Gives the log up when the server does not answer, for a reader who wants what there is and no more.
+    pub(crate) fn giving_up(self) -> Self {
+        Self { patience: Some(PATIENCE), ..self }
     }
 
     /// Waits for the next event. A lost connection is taken up again, for as long as it takes. May be cancelled.
@@ -183,8 +196,7 @@ impl<'a> Follower<'a> {
             if self.socket.take().is_some_and(|socket| socket.is_frame_too_large) {
                 self.avoid_large_frame();
             }
-            self.tell(&why);
-            self.pauses.wait().await;
+            self.failed(&why).await?;
         }
         Ok(true)
     }
@@ -211,6 +223,23 @@ impl<'a> Follower<'a> {
         }
     }
 
+    /// Tells the user of a lost connection, and waits before the next one.
+    ///
+    /// # Errors
+    /// There were too many for a reader without patience.
+    async fn failed(&mut self, why: &str) -> Result<()> {
+        self.failed += 1;
+        if self.patience.is_some_and(|most| self.failed >= most) {
+            return Err(Failure::new(format!("the log cannot be read to its present end: {why}")).remedy(format!(
+                "try again, or follow the execution for as long as it takes: runvoy logs -f {}",
+                self.id
+            )));
+        }
+        self.tell(why);
+        self.pauses.wait().await;
+        Ok(())
+    }
+
     async fn connect(&mut self) -> Result<()> {
         let Some(url) = self.url.clone() else { return self.ask_for_url().await };
         let address = self.address(&url);
@@ -229,13 +258,13 @@ impl<'a> Follower<'a> {
                 if turned {
                     return Ok(());
                 }
-                self.tell(match &refusal {
-                    ConnectError::Refused => "the server does not accept the token any more",
-                    ConnectError::NotFound(why) | ConnectError::Failed(why) => why,
-                });
-                self.pauses.wait().await;
                 // The token may have expired. The API knows whether the execution is still there.
                 self.url = None;
+                self.failed(match &refusal {
+                    ConnectError::Refused => "the server does not accept the token any more",
+                    ConnectError::NotFound(why) | ConnectError::Failed(why) => why,
+                })
+                .await?;
             }
         }
         Ok(())
@@ -277,11 +306,9 @@ impl<'a> Follower<'a> {
         let answer = match self.api.send(Method::GET, path, None, &[], Repeat::Safe).await {
             Ok(answer) => answer,
             Err(RequestError::Refused { failure, .. }) => return Err(failure),
-            Err(RequestError::Unreachable { failure, .. }) => {
-                self.tell(failure.what());
-                self.pauses.wait().await;
-                return Ok(());
-            }
+            // The request was sent several times already.
+            Err(RequestError::Unreachable { failure, .. }) if self.patience.is_some() => return Err(failure),
+            Err(RequestError::Unreachable { failure, .. }) => return self.failed(failure.what()).await,
         };
         if let Some(date) = answer.date().filter(|_| self.last_event_id.is_none()) {
             self.begun = date;
@@ -333,6 +360,7 @@ impl<'a> Follower<'a> {
     }
 
     fn heard(&mut self) {
+        self.failed = 0;
         self.pauses.reset();
         if self.told {
             self.told = false;

@@ -7,6 +7,7 @@ mod configuration;
 mod later_server;
 mod locks;
 mod logs;
+mod lost_answers;
 mod manage;
 mod playbooks;
 mod proxy;
