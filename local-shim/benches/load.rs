@@ -1,4 +1,5 @@
-//! Measures live logs under load, beside the goals: many viewers of one log, many watched runs, a long log.
+//! Measures live logs under load, beside the goals: many viewers of one log, many watched runs, a long log, and
+//! many executions of earlier days.
 //!
 //! Run with `just bench-load`. `just bench-load --program PATH` measures another build of the local system. The system runs in a process of its
 //! own. A command prints its lines by itself, without a process for each, and each line holds the time at which it was written. The clients
@@ -10,11 +11,14 @@
 #[path = "../tests/system/client.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod client;
+#[path = "load/kept.rs"]
+mod kept;
 
 use std::{
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    rc::Rc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -62,6 +66,10 @@ fn main() {
             runtime.block_on(delays(&program, &name, load, (median, worst)));
         }
     }
+    if wanted("executions kept") {
+        let executions = if quick { 1000 } else { 100_000 };
+        runtime.block_on(kept::measure(&program, executions));
+    }
     if wanted("long log") {
         let lines = if quick { 10_000 } else { 1_000_000 };
         runtime.block_on(rate(&program, lines));
@@ -92,15 +100,20 @@ fn print(go: &Path, lines: u32, pause: Duration) {
 struct Running {
     process: Child,
     caller: Caller,
-    directory: tempfile::TempDir,
+    directory: Rc<tempfile::TempDir>,
+    /// Milliseconds until it was ready, as it says itself.
+    started_after: u64,
 }
 
 impl Running {
     fn start(program: &Path) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::start_in(program, Rc::new(tempfile::tempdir().unwrap()))
+    }
+
+    fn start_in(program: &Path, directory: Rc<tempfile::TempDir>) -> Self {
         let mut process = Command::new("/bin/sh")
             .args(["-c", &format!("ulimit -n {FILES}; exec \"$0\" --runner process"), program.to_str().unwrap()])
-            .current_dir(&directory)
+            .current_dir(directory.path())
             .envs([("RUNVOY_DEV_SERVER_PORT", "0"), ("RUNVOY_EVENT_PROCESSOR_PORT", "0")])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -113,11 +126,13 @@ impl Running {
                 return rest.trim().to_owned();
             }
         };
+        let ready = after("ready after");
+        let started_after = ready.trim_end_matches(" ms").parse().unwrap();
         let (api, events) = (after("API  "), after("Event processor  "));
         std::thread::spawn(move || output.for_each(drop));
         let key = std::fs::read_to_string(directory.path().join(".runvoy-local/admin-key")).unwrap();
         let caller = Caller::new(&api, &events, key.trim());
-        Self { process, caller, directory }
+        Self { process, caller, directory, started_after }
     }
 
     /// The seconds of the processor that the system has taken.

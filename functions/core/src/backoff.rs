@@ -37,6 +37,6 @@ impl Backoff {
 }
 
 /// The length, before a random part is taken off, of the pause that comes so many pauses after the first.
-pub(crate) fn after(first: Duration, longest: Duration, pauses: u32) -> Duration {
+pub fn after(first: Duration, longest: Duration, pauses: u32) -> Duration {
     first.saturating_mul(2_u32.saturating_pow(pauses)).min(longest)
 }

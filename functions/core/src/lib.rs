@@ -8,7 +8,7 @@ pub mod approval;
 pub mod audit;
 pub mod auth;
 pub mod aws;
-mod backoff;
+pub mod backoff;
 pub mod claim;
 pub mod config;
 mod digest;

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
+use runvoy_core::backoff;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, oneshot};
 
@@ -62,7 +63,8 @@ struct Kept {
     /// Tells whether its file is written.
     is_written: bool,
     due: Instant,
-    pause: Duration,
+    /// Tries that have failed since it is kept.
+    failures: u32,
     handled: Option<oneshot::Sender<()>>,
 }
 
@@ -184,7 +186,7 @@ impl DeadLetters {
             }
             if succeeded {
                 // The cause may be over, so that those that failed with it need not wait.
-                let waiting = |kept: &Kept| kept.due > now && kept.pause == PAUSES.0;
+                let waiting = |kept: &Kept| kept.due > now && kept.failures == 0;
                 due = self.lock().iter().filter(|(_, kept)| waiting(kept)).map(|(name, _)| name.clone()).collect();
             }
         }
@@ -225,8 +227,8 @@ impl DeadLetters {
                 let is_written = is_written || self.write(name, &letter);
                 if let Some(kept) = self.lock().get_mut(name) {
                     kept.is_written = is_written;
-                    kept.pause = (kept.pause * 2).min(PAUSES.1);
-                    kept.due = Instant::now() + kept.pause;
+                    kept.failures += 1;
+                    kept.due = Instant::now() + backoff::after(PAUSES.0, PAUSES.1, kept.failures);
                 }
                 false
             }
@@ -267,7 +269,7 @@ impl DeadLetters {
 
 impl Kept {
     fn new(letter: Letter, is_written: bool, due: Instant) -> Self {
-        Self { letter, is_written, due, pause: PAUSES.0, handled: None }
+        Self { letter, is_written, due, failures: 0, handled: None }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Emulates DynamoDB, by dynoxide, which keeps tables in SQLite, in a file or in memory.
 
+mod index_views;
 mod slow_indexes;
 pub(crate) mod stream;
 mod tokens;
@@ -63,12 +64,17 @@ impl DynamoDb {
             // A name below which SQLite keeps a database in memory that several connections of this process share.
             None => format!("file:/runvoy-{}?vfs=memdb", uuid::Uuid::new_v4().simple()).into(),
         };
+        let is_new = path.metadata().is_ok_and(|file| file.len() == 0);
         let path = path.to_str().context("the data directory's path is not valid UTF-8")?;
+        if is_new {
+            index_views::set_page_size(path).with_context(|| format!("{path} cannot be written"))?;
+        }
         let database = Database::new(path).with_context(|| format!("{path} cannot be opened"))?;
         let streams = Streams::open(path).with_context(|| format!("{path} cannot be opened"))?;
         // A commit survives the end of the process. It survives a loss of power from the next checkpoint on.
         database.disable_bulk_loading()?;
-        for (table, time_to_live) in stack.tables() {
+        let tables = stack.tables();
+        for (table, time_to_live) in tables.clone() {
             let name = table["TableName"].clone();
             // A description would count all items of the table and its indexes.
             if let Some(existing) = database.get_table_metadata(name.as_str().unwrap_or_default())? {
@@ -85,6 +91,7 @@ impl DynamoDb {
                 database.update_time_to_live(update)?;
             }
         }
+        index_views::make(path, tables.iter().map(|(table, _)| table))?;
         let slow_indexes = is_busy.then(|| SlowIndexes::new(&database, stack)).transpose()?;
         let slow_indexes = slow_indexes.map(|indexes| Arc::new(Mutex::new(indexes)));
         let write_units = is_busy.then(|| WriteUnits::new(stack, true));

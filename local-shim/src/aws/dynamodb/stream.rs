@@ -33,7 +33,7 @@ use super::request;
 /// Records that readers pass before they are deleted, unless the stream has come to its end: a delete is a commit of its own.
 const DELETE_EVERY: usize = 500;
 /// The time that a delete waits for another commit. After that, the next delete does its work.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(200);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_millis(200);
 /// The library shows a sequence number with this added, so that it has the 21 digits of DynamoDB's.
 const SHOWN_FROM: i128 = 100_000_000_000_000_000_000;
 /// Finds a table's records by their numbers, as the library's queries ask for them.
