@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, ffi::OsStr, time::Duration};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use reqwest::Method;
 use runvoy_api_types::{
-    Execution, Images, Keys, Notifications, Parameter, PlaybookAnswer, Playbooks, Schedules, Secrets, Status, Users,
+    Execution, Images, Keys, Locks, Notifications, Parameter, PlaybookAnswer, Playbooks, Schedules, Secrets, Status,
+    Users,
 };
 use serde::de::DeserializeOwned;
 use strum::VariantArray;
@@ -112,6 +113,12 @@ pub(crate) fn secrets() -> ArgValueCompleter {
 pub(crate) fn notifications() -> ArgValueCompleter {
     from_api("/notifications", |answer: Notifications| {
         pairs(answer.notifications, |one| (one.name.to_string(), one.state.to_string()))
+    })
+}
+
+pub(crate) fn locks() -> ArgValueCompleter {
+    from_search("/locks", |answer: Locks| {
+        pairs(answer.locks, |one| (one.lock.name, format!("{} of {} held", one.lock.held, one.lock.slots)))
     })
 }
 

@@ -183,7 +183,10 @@ pub(crate) enum Locks {
     #[command(visible_alias = "ls")]
     List,
     /// Show who holds a lock and who waits for it
-    Show { name: String },
+    Show {
+        #[arg(add = completion::locks())]
+        name: String,
+    },
     /// Set the slots of a lock or the limit of its line, or pause it
     #[command(after_help = "\
 Examples:
@@ -192,6 +195,7 @@ Examples:
 
 To take an execution out of the line, stop it: runvoy kill ID")]
     Set {
+        #[arg(add = completion::locks())]
         name: String,
         /// The number of executions that may hold it at the same time
         #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SLOTS)))]
@@ -205,6 +209,14 @@ To take an execution out of the line, stop it: runvoy kill ID")]
         /// The largest number of executions that may wait for it; 0 for no limit
         #[arg(long, value_name = "NUMBER")]
         max_queue: Option<u32>,
+    },
+    /// Delete a lock that no execution holds or waits for
+    #[command(visible_alias = "rm")]
+    Delete {
+        #[arg(add = completion::locks())]
+        name: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
     },
 }
 

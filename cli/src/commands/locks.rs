@@ -1,4 +1,4 @@
-//! Does `runvoy locks`: lists, shows and changes locks.
+//! Does `runvoy locks`: lists, shows, changes and deletes locks.
 
 use runvoy_api_types::{LockInFull, LockUse, SetLock};
 
@@ -40,6 +40,11 @@ pub(crate) async fn run(context: &Context, command: Locks) -> Result<()> {
             let change = SetLock { slots, paused, max_queue };
             let answer = context.api.put(&format!("/locks/{}", segment(&name)), &change).await?;
             context.show(&answer, print)
+        }
+        Locks::Delete { name, confirmation } => {
+            confirmation.ask(&format!("Delete the lock {}?", escape::text(&name)))?;
+            let answer = context.api.delete(&format!("/locks/{}", segment(&name))).await?;
+            context.done(&answer)
         }
     }
 }

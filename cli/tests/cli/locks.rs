@@ -56,4 +56,7 @@ fn a_run_waits_in_line_for_a_lock_and_is_followed_when_it_starts() {
     assert!(text(&none.stderr).contains("0 is not in 1..=1000"), "{}", text(&none.stderr));
     let set = system.prints(&["locks", "set", "tf-prod", "--slots", "2", "--pause"]);
     assert!(set.starts_with("tf-prod: 0 of 2 slots held, 0 waiting, paused"), "{set}");
+    assert_eq!(system.prints(&["locks", "delete", "--yes", "tf-prod"]).trim(), "Lock deleted successfully");
+    let gone = system.run(&["locks", "show", "tf-prod"]);
+    assert_eq!(gone.status.code(), Some(125), "{}", text(&gone.stderr));
 }

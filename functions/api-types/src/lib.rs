@@ -52,7 +52,7 @@ pub use health::Health;
 pub use host::is_loopback;
 pub use image::{Image, ImageAnswer, ImageId, Images, RegisterImage};
 pub use key::{CreateKey, CreatedKey, DeletedKey, Key, KeyScope, Keys};
-pub use lock::{Lock, LockInFull, LockUse, Locks, SetLock};
+pub use lock::{DeletedLock, Lock, LockInFull, LockUse, Locks, SetLock};
 pub use log_event::{END_LINE, LogEvent, Logs};
 pub use notification::{
     Channel, CreateNotification, CreatedNotification, DEFAULT_EVENTS, DeletedNotification, Deliveries, Delivery,

@@ -72,3 +72,11 @@ pub struct SetLock {
     #[cfg_attr(feature = "openapi", schema(maximum = 1_000_000))]
     pub max_queue: Option<u32>,
 }
+
+/// A lock that is deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DeletedLock {
+    pub name: String,
+    pub message: String,
+}

@@ -40,7 +40,7 @@ pub struct Run {
     /// Directory of the repository in which the command runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub git_path: Option<String>,
-    /// A lock that the run holds until it ends, or several: all or none.
+    /// A lock that the run holds until it ends, or several: a run that waits takes one after the other, in the order of their names.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<OneOrMore>))]
     pub lock: Option<OneOrMore>,

@@ -108,7 +108,7 @@ pub struct ScheduledRun {
     /// Runs on Fargate Spot.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub spot: bool,
-    /// A lock that the run holds until it ends, or several: all or none.
+    /// A lock that the run holds until it ends, or several: a run that waits takes one after the other, in the order of their names.
     #[serde(default, deserialize_with = "one_or_more", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = OneOrMore))]
     pub lock: Vec<String>,

@@ -36,7 +36,6 @@ pub async fn approve(
     let id = record.execution.execution_id.clone();
     let decision = Decision { by: by.clone(), at: app.now(), comment };
     let entry = Entry::done(app, actor, Action::ApproveExecution, format!("execution:{id}"))
-        .detail("decision", "approved")
         .detail("comment", decision.comment.clone());
     let mut record = record;
     for _ in 0..ATTEMPTS {
@@ -76,9 +75,11 @@ async fn still_valid(
     record: &ExecutionRecord,
     given: Vec<Decision>,
 ) -> Result<(Vec<Decision>, Vec<String>)> {
+    let users = given.iter().map(|decision| user::principal(app, &decision.by));
+    let users = futures_util::future::try_join_all(users).await?;
     let (mut valid, mut lost) = (Vec::with_capacity(given.len() + 1), Vec::new());
-    for decision in given {
-        let may_approve = user::principal(app, &decision.by).await?.is_some_and(|user| {
+    for (decision, user) in given.into_iter().zip(users) {
+        let may_approve = user.is_some_and(|user| {
             policy::authorize(&user, Action::ApproveExecution, execution::resource(&record.execution)).is_ok()
         });
         if may_approve {
@@ -110,9 +111,8 @@ pub async fn deny(
     let mut record = record;
     undecided(app, &mut record, by).await?;
     let id = &record.execution.execution_id;
-    let entry = Entry::done(app, actor, Action::ApproveExecution, format!("execution:{id}"))
-        .detail("decision", "denied")
-        .detail("comment", comment.clone());
+    let entry =
+        Entry::done(app, actor, Action::DenyExecution, format!("execution:{id}")).detail("comment", comment.clone());
     let reason = match comment.as_deref().map(str::trim).filter(|comment| !comment.is_empty()) {
         Some(comment) => format!("denied by {by}: {comment}"),
         None => format!("denied by {by}"),
@@ -136,6 +136,11 @@ async fn undecided(app: &App, record: &mut ExecutionRecord, by: &Email) -> Resul
         Some(approval) if !approval.is_complete() => Ok(approval),
         _ => Err(waits_no_more()),
     }
+}
+
+/// The refusal of a decision about an execution that needs none.
+pub fn needs_none() -> Error {
+    Error::conflict("the execution needs no approval").with_hint("only runs of playbooks that have approvals do")
 }
 
 fn waits_no_more() -> Error {

@@ -262,6 +262,12 @@ export type DeletedKey = {
   message: string;
 };
 
+/** A lock that is deleted. */
+export type DeletedLock = {
+  message: string;
+  name: string;
+};
+
 /** A notification that was deleted. */
 export type DeletedNotification = {
   message: string;
@@ -976,7 +982,7 @@ export type ScheduledRun = {
   git_repo?: string | null;
   /** An image id, or a name with or without tag and registry. The default image if absent. */
   image?: string | null;
-  /** A lock that the run holds until it ends, or several: all or none. */
+  /** A lock that the run holds until it ends, or several: a run that waits takes one after the other, in the order of their names. */
   lock?: OneOrMore;
   /** MiB; that of the image if absent. */
   memory?: number | null;

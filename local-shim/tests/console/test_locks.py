@@ -78,6 +78,19 @@ def test_runs_wait_in_line_for_a_lock_that_is_shown_paused_and_set(visit, system
     assert (lock["slots"], lock["max_queue"], lock["paused"]) == (3, 5, False)
     expect(page.get_by_role("table", name="Audit of lock:deploy")).to_contain_text("locks:set")
 
+    # What is held is not deleted.
+    holder = system.run("sleep 300", lock="deploy")
+    delete = page.get_by_role("button", name="Delete", exact=True)
+    expect(delete).to_be_disabled()
+    system.api("DELETE", f"/executions/{holder}")
+    expect(page.get_by_text("Nobody holds it.")).to_be_visible()
+    expect(delete).to_be_enabled()
+    delete.click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page).to_have_url(re.compile(r"/locks$"))
+    expect(page.get_by_text("deploy is deleted")).to_be_visible()
+    expect(page.get_by_role("row", name="deploy")).to_have_count(0)
+
 
 def test_a_run_leaves_the_line_from_its_own_page_and_starts_by_itself(visit, system):
     holder = system.run("sleep 300", lock="turn")
@@ -85,6 +98,8 @@ def test_a_run_leaves_the_line_from_its_own_page_and_starts_by_itself(visit, sys
     page = visit().sign_in(f"/logs?execution_id={waiting[1]}")
     expect(page.locator(".waits")).to_contain_text("place 2 in line")
     expect(page.locator(".clock")).to_contain_text("has waited")
+    # The empty log says what it waits for.
+    expect(page.locator(".log-state")).to_have_text("No line yet: it waits for lock turn")
     system.api("DELETE", f"/executions/{waiting[0]}")
     expect(page.locator(".waits")).to_contain_text("place 1 in line")
     last = system.run("echo last", lock="turn", on_conflict="queue")

@@ -124,6 +124,7 @@ def test_someone_else_sees_what_will_run_and_approves(system, visit):
     expect(page.get_by_role("heading", name="Waiting")).to_be_visible()
     expect(page.get_by_text("It waits for an approval by role:operator or an admin")).to_be_visible()
     expect(page.get_by_text("See what will run")).to_have_count(0)
+    expect(page.locator(".log-state")).to_have_text("No line yet: it waits for an approval")
 
     other = visit().sign_in("/", operator)
     other.get_by_role("region", name="Waits for you").get_by_role("link", name="careful@1").click()

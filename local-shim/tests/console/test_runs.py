@@ -179,3 +179,44 @@ def test_an_image_is_registered_for_the_machines_of_the_system(visit, system):
     usual = next(one for one in system.api("GET", "/images")["images"] if one["is_default"])
     page = visit().sign_in("/images")
     expect(page.get_by_label("Platform")).to_have_value(usual["runtime_platform"])
+
+
+def test_a_run_is_attempted_as_the_form_says_and_its_page_lists_the_attempts(visit, system):
+    page = visit().sign_in("/run")
+    page.get_by_label("Command", exact=True).fill("echo tried; exit 3")
+    page.locator("summary", has_text="Retry").click()
+    page.get_by_label("Attempts").fill("some")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_text("Enter a whole number.")).to_be_visible()
+    page.get_by_label("Attempts").fill("2")
+    page.get_by_label("Pause").fill("20m")
+    page.get_by_label("the command fails").check()
+    page.get_by_role("button", name="Run", exact=True).click()
+
+    # Between two attempts it waits, and is no run that has never begun.
+    page.wait_for_url("**/logs?execution_id=*")
+    first = page.url.split("execution_id=")[1]
+    expect(page.locator("h1")).to_contain_text("Queued")
+    expect(page.locator(".waits")).to_contain_text("which begins at")
+    expect(page.locator(".attempts li")).to_have_count(1)
+    expect(page.locator(".attempts li")).to_contain_text("exit code 3")
+    expect(page.get_by_text("2 attempts")).to_be_visible()
+    assert system.api("GET", f"/executions/{first}")["retry"] == {"attempts": 2, "on": ["exit"], "backoff": 1200}
+    page.get_by_role("button", name="Stop", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("no other will begin")
+    dialog.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.locator("h1")).to_contain_text("Stopped")
+    expect(page.get_by_role("log")).to_contain_text("the execution ended before its next attempt")
+
+    # The form has what was asked, and the next one goes through all its attempts.
+    page.get_by_role("button", name="Edit and run").click()
+    expect(page.get_by_label("Attempts")).to_have_value("2")
+    expect(page.get_by_label("Pause")).to_have_value("1200s")
+    expect(page.get_by_label("the command fails")).to_be_checked()
+    page.get_by_label("Pause").fill("1s")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.wait_for_url(lambda url: "execution_id=" in url and first not in url)
+    expect(page.locator("h1")).to_contain_text("exit code 3")
+    expect(page.locator(".attempts li")).to_have_count(1)
+    expect(page.get_by_role("log")).to_contain_text("attempt: 2 of 2 begins after attempt 1 failed")

@@ -86,6 +86,18 @@ async fn a_run_waits_for_two_people_who_are_not_the_one_who_asked() {
     assert_eq!(approve(&system.admin, &execution).await.status, 409);
     let entries = system.admin.get("/audit?action=executions:approve&outcome=done").await.json()["entries"].clone();
     assert_eq!(entries.as_array().unwrap().len(), 2, "{entries}");
+    // Who sees a run that needs no approval is told so, an admin too.
+    let plain = system.admin.run("true").await["execution_id"].as_str().unwrap().to_owned();
+    for answer in [approve(&system.admin, &plain).await, deny(&system.admin, &plain).await] {
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()["code"].as_str()),
+            (409, Some("CONFLICT")),
+            "{}",
+            answer.text
+        );
+        assert!(answer.text.contains("needs no approval"), "{}", answer.text);
+    }
+    assert_eq!(approve(&other, &plain).await.status, 403);
     system.shim.shut_down().await;
 }
 
@@ -137,6 +149,10 @@ async fn a_denied_run_is_stopped_with_its_reason() {
     assert!(shown["reason"].as_str().unwrap().contains("denied by ana@example.com: not today"), "{shown}");
     assert_eq!(approve(&ana, &execution).await.status, 409);
     assert_eq!(deny(&ana, &execution).await.status, 409);
+    let path = format!("/audit?resource=execution:{execution}&actor=ana@example.com");
+    let entries = system.admin.get(&path).await.json()["entries"].clone();
+    let actions: Vec<&Value> = entries.as_array().unwrap().iter().map(|entry| &entry["action"]).collect();
+    assert_eq!(actions, ["executions:deny"], "{entries:#}");
     // The one who asked may take it back.
     let execution = ask(&asker).await;
     assert_eq!(asker.delete(&format!("/executions/{execution}")).await.status, 200);

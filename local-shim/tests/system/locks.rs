@@ -131,6 +131,68 @@ async fn slots_pauses_and_limits_are_set_by_the_first_run_or_by_hand() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_is_deleted_once_it_is_neither_held_nor_waited_for_and_the_next_run_makes_it_anew() {
+    let system = System::start().await;
+    let (command, gate) = gate();
+    let (holder, _) = run_of(&system, &command, json!({"lock": "l", "slots": 2})).await;
+    let held = system.admin.delete("/locks/l").await;
+    let problem = held.json()["error"].as_str().unwrap().to_owned();
+    assert_eq!(held.status, 409);
+    assert!(problem.contains("1 hold it, and 0 wait for it"), "{problem}");
+    assert_eq!(system.admin.put("/locks/l", &json!({"paused": true})).await.status, 200);
+    let (waiting, started) = run_of(&system, "true", json!({"lock": "l", "on_conflict": "queue"})).await;
+    assert_eq!(started["status"], "QUEUED");
+    // The refusal says which of the reasons it is.
+    let refused = system.admin.post("/run", &json!({"command": "true", "lock": "l"})).await;
+    assert!(
+        refused.json()["error"].as_str().unwrap().contains(&format!("held by execution {holder}")),
+        "{}",
+        refused.text
+    );
+    open(&gate);
+    system.admin.wait_for(&holder, "SUCCEEDED").await;
+    let refused = system.admin.post("/run", &json!({"command": "true", "lock": "l"})).await;
+    assert_eq!(refused.json()["error"], "lock l is paused");
+    let waited_for = system.admin.delete("/locks/l").await;
+    assert_eq!(waited_for.status, 409, "{}", waited_for.text);
+    assert_eq!(system.admin.delete(&format!("/executions/{waiting}")).await.status, 200);
+
+    let developer = system.user("developer", "dev@example.com").await;
+    assert_eq!(developer.delete("/locks/l").await.status, 403);
+    let deleted = system.admin.delete("/locks/l").await;
+    assert_eq!((deleted.status.as_u16(), deleted.json()["name"].as_str()), (200, Some("l")), "{}", deleted.text);
+    for path in ["/locks/l", "/locks/%23running", "/locks/no%20name"] {
+        assert_eq!(system.admin.delete(path).await.status, 404, "{path}");
+    }
+    assert_eq!(system.admin.get("/locks").await.json()["locks"], json!([]));
+    let entries = system.admin.get("/audit?resource=lock:l&action=locks:delete&outcome=done").await.json();
+    assert_eq!(entries["entries"].as_array().unwrap().len(), 1, "{entries}");
+    let (next, _) = run_of(&system, "true", json!({"lock": "l", "slots": 3})).await;
+    let made = lock(&system, "l").await;
+    assert_eq!((&made["slots"], &made["paused"]), (&json!(3), &json!(false)));
+    system.admin.wait_for(&next, "SUCCEEDED").await;
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_that_is_deleted_while_runs_take_it_loses_none_of_them() {
+    let system = System::start().await;
+    let body = json!({"command": "true", "lock": "l", "on_conflict": "queue"});
+    let runs = (0..12).map(async |_| system.admin.post("/run", &body).await);
+    let deletions = (0..12).map(async |_| system.admin.delete("/locks/l").await.status.as_u16());
+    let (answers, deleted) =
+        tokio::join!(futures_util::future::join_all(runs), futures_util::future::join_all(deletions));
+    assert!(deleted.iter().all(|status| [200, 404, 409].contains(status)), "{deleted:?}");
+    for answer in answers {
+        assert_eq!(answer.status, 202, "{}", answer.text);
+        system.admin.wait_for(&id(&answer.json()), "SUCCEEDED").await;
+    }
+    assert!([200, 404].contains(&system.admin.delete("/locks/l").await.status.as_u16()));
+    assert_eq!(system.admin.get("/locks/l").await.status, 404);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_gets_no_longer_than_it_may_however_many_come_at_the_same_time() {
     let system = System::start().await;
     assert_eq!(system.admin.put("/locks/l", &json!({"max_queue": 3})).await.status, 200);

@@ -110,7 +110,8 @@ fn if_own(principal: &Principal, action: Action, name: &str) -> Result<()> {
     let requester = Email::parse("requester@example.com").ok();
     let resource = match action.name().0 {
         "executions" => {
-            let approvers = Some(own.as_slice()).filter(|_| action == Action::ApproveExecution);
+            let approvers =
+                Some(own.as_slice()).filter(|_| matches!(action, Action::ApproveExecution | Action::DenyExecution));
             Resource::ExecutionFrom { id: name, owners, source: &source, approvers, requester: requester.as_ref() }
         }
         "images" => Resource::Image { id: name, owners, shared_with: None },

@@ -162,7 +162,7 @@ pub(super) fn of_others(action: Action, playbook: &str) -> Resource<'_> {
         Action::ListNotifications | Action::CreateNotification => Resource::Account,
         Action::ListSchedules | Action::CreateSchedule => Resource::Account,
         _ => match (action.name().0, OTHER.as_ref()) {
-            ("executions", requester) if action == Action::ApproveExecution => {
+            ("executions", requester) if matches!(action, Action::ApproveExecution | Action::DenyExecution) => {
                 // Others than admins approve what names them, which an execution's own page asks for.
                 Resource::ExecutionFrom { id: "", owners, source: "", approvers: Some(&[]), requester }
             }

@@ -15,7 +15,7 @@ mod set;
 pub use items::check_name;
 pub use runvoy_api_types::limits::MAX_SLOTS;
 pub(crate) use set::all;
-pub use set::{page, place_in_line, set, show};
+pub use set::{delete, page, place_in_line, set, show};
 
 /// Locks of one execution. A release changes five items for each, and a transaction takes 100.
 pub const MAX_LOCKS_OF_A_RUN: usize = 5;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, TransactWriteItem};
 use runvoy_api_types::{ExecutionId, LockInFull, LockUse, SetLock};
 
 use super::{
@@ -15,7 +15,7 @@ use crate::{
     audit::{self, Actor, Entry},
     auth::Action,
     page::{Page, PageRequest},
-    table::{self, number},
+    table::{self, Transacted, number},
 };
 
 /// A page of the locks that runs can ask for, by name.
@@ -117,4 +117,28 @@ pub async fn set(app: &App, name: &str, change: &SetLock, actor: &Actor) -> Resu
         .detail("paused", change.paused)
         .detail("max_queue", change.max_queue);
     audit::transact(app, vec![update.write()?], &[entry]).await.map(drop)
+}
+
+/// Deletes a lock that no execution holds or waits for. The next run that names it makes it anew, with slots of its own and without a pause.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none, [`Error::Conflict`] while it is held or waited for.
+pub async fn delete(app: &App, name: &str, actor: &Actor) -> Result<()> {
+    let missing = || Error::not_found("lock", name);
+    check_name(name).map_err(|_| missing())?;
+    let delete = Delete::builder()
+        .table_name(&app.config.tables.locks)
+        .set_key(Some(items::key(name, HEAD)))
+        // The counts change in the transactions that change the holders and the line.
+        .condition_expression("held = :zero AND waiting = :zero")
+        .expression_attribute_values(":zero", number(0))
+        .build()?;
+    let entry = Entry::done(app, actor, Action::DeleteLock, format!("lock:{name}"));
+    let write = TransactWriteItem::builder().delete(delete).build();
+    if audit::transact(app, vec![write], &[entry]).await? == Transacted::Done {
+        return Ok(());
+    }
+    let Head { held, waiting, .. } = items::head(app, name).await?.ok_or_else(missing)?;
+    Err(Error::conflict(format!("executions use lock {name}: {held} hold it, and {waiting} wait for it"))
+        .with_hint(format!("wait for their ends, or stop them: GET /api/v1/locks/{name} shows them")))
 }

@@ -291,13 +291,14 @@ pub(crate) async fn finish(app: &App, record: &ExecutionRecord) -> Result<bool> 
 /// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
 pub async fn close_without_task(app: &App, record: &ExecutionRecord) -> Result<LogHead> {
     let (id, stop) = (&record.execution.execution_id, Stop::of(&record.execution));
-    if !record.tasks().is_empty() {
-        let head = head::of(app, record).await?;
-        if !head.complete {
-            compare_earlier(app, record, &head, &stop).await?;
-        }
+    if record.tasks().is_empty() {
+        return close_with(app, id, &stop, Some("the execution ended without a task")).await;
     }
-    close(app, id, &stop, false).await
+    let head = head::of(app, record).await?;
+    if !head.complete {
+        compare_earlier(app, record, &head, &stop).await?;
+    }
+    close_with(app, id, &stop, Some("the execution ended before its next attempt")).await
 }
 
 /// Compares the lines of earlier attempts while a reader would wait, and notes what is left for readers and `reconcile`.
@@ -337,7 +338,13 @@ fn has_end(newest: Option<&Batch>) -> bool {
 }
 
 async fn close(app: &App, id: &ExecutionId, stop: &Stop, has_end: bool) -> Result<LogHead> {
-    let mut last = if has_end { None } else { stop.failure().map(|reason| last_line(app, stop, reason)) };
+    let words = "the task ended without the command's end";
+    close_with(app, id, stop, if has_end { None } else { Some(words) }).await
+}
+
+/// Closes a log with a line that says these words and why the execution ended, if there is a reason.
+async fn close_with(app: &App, id: &ExecutionId, stop: &Stop, words: Option<&str>) -> Result<LogHead> {
+    let mut last = words.zip(stop.failure()).map(|(words, reason)| last_line(app, stop, words, reason));
     if let Some(last) = &mut last {
         // A log is sorted by time, and the clock that told the end may be behind that of the lines.
         let newest = store::tail(app, id).await?.last().map(|event| event.timestamp);
@@ -348,11 +355,11 @@ async fn close(app: &App, id: &ExecutionId, stop: &Stop, has_end: bool) -> Resul
 
 /// The line that stands for the runner's last one. Its id is greater than every id of CloudWatch's (56 digits) and the same at each
 /// attempt, so that it is stored once, at the end.
-fn last_line(app: &App, stop: &Stop, reason: &str) -> LogEvent {
+fn last_line(app: &App, stop: &Stop, words: &str, reason: &str) -> LogEvent {
     LogEvent {
         event_id: "9".repeat(56),
         timestamp: stop.at.unwrap_or_else(|| app.now()).as_millisecond(),
-        message: format!("### runvoy runner: the task ended without the command's end => {reason}"),
+        message: format!("### runvoy runner: {words} => {reason}"),
         exit_code: None,
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use ownership::{set_owners, set_sharing};
 pub use prepare::{Prepared, prepare};
-pub use publish::{Publication, delete, publish};
+pub use publish::{PUBLISH_ATTEMPTS, Publication, Published, delete, pause_before_repetition, publish};
 use rights::request;
 pub use rights::{Usable, usable};
 use runvoy_api_types::PLAYBOOK_SOURCE;
@@ -28,6 +28,8 @@ use crate::{
 
 /// The version of the item that has the newest version, the owners and the sharing.
 const HEAD: u64 = 0;
+/// More versions than any playbook has, as many as the API's parameter can name.
+const MOST_VERSIONS: u64 = 999_999_999;
 /// The partition of the index that lists the playbooks that are not deleted.
 const LISTING: &str = "playbooks";
 /// The index of the newest versions, by name.
@@ -162,31 +164,47 @@ async fn item<T: serde::de::DeserializeOwned>(app: &App, name: &PlaybookName, ve
     found.item.map(table::from_item).transpose()
 }
 
-/// The versions of a playbook, newest first.
+/// The versions of a playbook, newest first: those before `before`, as many as `limit`, and the last of them if there are more.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
-pub async fn versions(app: &App, name: &PlaybookName) -> Result<Vec<PlaybookVersion>> {
-    let mut items = app
+pub async fn versions(
+    app: &App,
+    name: &PlaybookName,
+    before: Option<u64>,
+    limit: Option<usize>,
+) -> Result<(Vec<PlaybookVersion>, Option<u64>)> {
+    let query = app
         .aws
         .dynamodb
         .query()
         .table_name(&app.config.tables.playbooks)
         .consistent_read(true)
         .scan_index_forward(false)
-        .key_condition_expression("#name = :name AND version > :head")
+        .key_condition_expression("#name = :name AND version BETWEEN :first AND :last")
         .projection_expression("version, published_by, published_at")
         .expression_attribute_names("#name", "name")
         .expression_attribute_values(":name", string(name.as_str()))
-        .expression_attribute_values(":head", number(HEAD))
-        .into_paginator()
-        .items()
-        .send();
-    let mut versions = Vec::new();
-    while let Some(item) = items.next().await {
+        .expression_attribute_values(":first", number(HEAD + 1))
+        .expression_attribute_values(":last", number(before.map_or(MOST_VERSIONS, |before| before.saturating_sub(1))));
+    let mut versions: Vec<PlaybookVersion> = Vec::new();
+    if before.is_some_and(|before| before <= HEAD + 1) {
+        return Ok((versions, None));
+    }
+    // One more tells whether there is another page.
+    let wanted = limit.map(|limit| limit.saturating_add(1));
+    let page = wanted.and_then(|wanted| i32::try_from(wanted).ok());
+    let mut items = query.set_limit(page).into_paginator().items().send();
+    while wanted.is_none_or(|wanted| versions.len() < wanted)
+        && let Some(item) = items.next().await
+    {
         versions.push(table::from_item(item?)?);
     }
-    Ok(versions)
+    let next = limit.filter(|limit| versions.len() > *limit).and_then(|limit| {
+        versions.truncate(limit);
+        versions.last().map(|last| last.version)
+    });
+    Ok((versions, next))
 }
 
 /// A page of the playbooks that the caller may see, by name.

@@ -13,7 +13,7 @@ use crate::{
 /// A version of a playbook that is to be published.
 pub struct Publication<'a> {
     pub name: &'a PlaybookName,
-    pub playbook: Playbook,
+    pub playbook: &'a Playbook,
     /// The playbook as the caller's rights were decided from.
     pub before: Option<&'a Head>,
     /// The version that the caller has changed; 0 if there must be none. Any if absent.
@@ -21,11 +21,26 @@ pub struct Publication<'a> {
     pub by: &'a Email,
 }
 
+/// The number of times that a publication is made again which others came before.
+pub const PUBLISH_ATTEMPTS: u32 = 20;
+
+/// Waits before a publication is made again.
+pub async fn pause_before_repetition(app: &App, attempt: u32) {
+    app.sleep(table::pause(app, attempt)).await;
+}
+
+/// The result of a publication.
+pub enum Published {
+    Done(Box<PublishedPlaybook>),
+    /// Another request has changed the playbook since it was read. It may be read again.
+    Overtaken(Error),
+}
+
 /// Publishes the next version of a playbook. The same words by the same user again are the same version.
 ///
 /// # Errors
-/// [`Error::Conflict`] when the playbook is not at the version that the caller expects, or another request changes it at the same time.
-pub async fn publish(app: &App, new: Publication<'_>, actor: &Actor) -> Result<PublishedPlaybook> {
+/// [`Error::Conflict`] when the playbook is not at the version that the caller expects.
+pub async fn publish(app: &App, new: Publication<'_>, actor: &Actor) -> Result<Published> {
     let Publication { name, playbook, before, expected, by } = new;
     let latest = before.map_or(0, |head| head.latest);
     let shown = before.filter(|head| !head.is_deleted()).map_or(0, |head| head.latest);
@@ -33,10 +48,10 @@ pub async fn publish(app: &App, new: Publication<'_>, actor: &Actor) -> Result<P
         return Err(changed(name, shown));
     }
     if let Some(head) = before.filter(|head| !head.is_deleted())
-        && head.shown.playbook == playbook
+        && head.shown.playbook == *playbook
         && head.shown.version.published_by == *by
     {
-        return Ok(head.shown.clone());
+        return Ok(Published::Done(Box::new(head.shown.clone())));
     }
     let version = PlaybookVersion { version: latest + 1, published_by: by.clone(), published_at: app.now() };
     let base = before.map(|head| &head.shown);
@@ -63,7 +78,7 @@ pub async fn publish(app: &App, new: Publication<'_>, actor: &Actor) -> Result<P
             .expression_attribute_values(":latest", number(latest))
             .expression_attribute_values(":request", string(base.modified_by_request_id.as_str())),
     };
-    let item = VersionItem { name: name.clone(), version: version.clone(), playbook };
+    let item = VersionItem { name: name.clone(), version: version.clone(), playbook: playbook.clone() };
     let put_version = Put::builder()
         .table_name(&app.config.tables.playbooks)
         .set_item(Some(table::to_item(&item)?))
@@ -80,8 +95,8 @@ pub async fn publish(app: &App, new: Publication<'_>, actor: &Actor) -> Result<P
         .detail("secrets", published.playbook.secrets.clone())
         .detail("git_repo", published.playbook.git_repo.as_deref().map(crate::execution::without_credentials));
     match audit::transact(app, writes, &[entry]).await? {
-        Transacted::Done => Ok(published),
-        Transacted::Refused(_) => Err(changed(name, shown)),
+        Transacted::Done => Ok(Published::Done(Box::new(published))),
+        Transacted::Refused(_) => Ok(Published::Overtaken(changed(name, shown))),
     }
 }
 

@@ -36,6 +36,16 @@ fn check_readable(playbook: &Playbook) -> Result<()> {
     }
 }
 
+/// The variables that every run of a playbook carries at least: values that callers must give are empty here.
+fn least_variables(playbook: &Playbook) -> Result<BTreeMap<String, String>> {
+    let mut variables = playbook.env.clone();
+    for parameter in &playbook.parameters {
+        let value = parameter.default.as_ref().map_or(Ok(String::new()), |_| parameter.value(None))?;
+        variables.insert(parameter.name.clone(), value);
+    }
+    Ok(variables)
+}
+
 /// Checks a playbook with all that it names, and that this user may use it. It is the publisher, and not the caller of a run, whose rights
 /// count.
 ///
@@ -56,7 +66,8 @@ pub async fn usable(app: &App, playbook: &Playbook, publisher: &Principal) -> Re
         }
     }
     check_readable(playbook)?;
-    let request = request(playbook, playbook.env.clone())?;
+    let with_env = request(playbook, playbook.env.clone())?;
+    let with_defaults = request(playbook, least_variables(playbook)?)?;
     policy::authorize(publisher, Action::Run, Resource::Account)?;
     let secrets = async {
         match playbook.secrets.as_slice() {
@@ -67,7 +78,8 @@ pub async fn usable(app: &App, playbook: &Playbook, publisher: &Principal) -> Re
     let (image, secrets) = tokio::try_join!(image::resolve(app, playbook.image.as_deref()), secrets)
         .map_err(|error| error.at_field("image"))?;
     policy::authorize_use(publisher, image::resource(&image))?;
-    run::check_kept(app, &request, &image, publisher)?;
+    run::check_kept(app, &with_env, &image, publisher)?;
+    run::check_kept(app, &with_defaults, &image, publisher).map_err(|error| error.at_exact_field("parameters"))?;
     for secret in &secrets {
         policy::authorize_use(publisher, secret::resource(secret))?;
         let is_its_variable = |parameter: &runvoy_api_types::Parameter| parameter.name == secret.key_name;

@@ -134,7 +134,13 @@ async fn is_held(app: &App, name: &str) -> Result<Error> {
         Some(Claim { execution_id, by, since, .. }) => {
             format!("lock {name} is held by execution {execution_id} of {by} since {}", time::rfc3339(since))
         }
-        None => format!("lock {name} is paused, or others wait for it"),
+        None => match items::head(app, name).await? {
+            Some(head) if head.paused => format!("lock {name} is paused"),
+            Some(head) if head.waiting > 0 => {
+                format!("others wait for lock {name}, which is being given to the first in line")
+            }
+            _ => format!("lock {name} was held until this moment"),
+        },
     };
     let hint = format!("wait for it with \"on_conflict\": \"queue\"; GET /api/v1/locks/{name} shows it");
     Ok(Error::conflict(problem).with_hint(hint).at_field("lock"))

@@ -18,6 +18,7 @@ const TIME_CHOICES = [["off", "No times"], ["local", "Local time"], ["utc", "UTC
  * @property {(state: "live" | "lost" | "complete") => void} connection
  * @property {() => void} complete called when every line has come
  * @property {(status: number, message: string) => void} refused called when the API does not show the log
+ * @property {() => string | undefined} [waits] what the execution waits for, if it has not begun: no line comes before
  */
 
 export class LogView {
@@ -147,7 +148,7 @@ export class LogView {
 
   /** @param {"live" | "lost" | "complete"} state */
   #connection(state) {
-    if (state === "live") this.#say(this.#lines > 0 ? "Live" : "Live: waiting for the first line", "live");
+    if (state === "live") this.#say(this.#liveWords(), "live");
     if (state === "lost") this.#say("The connection is lost; connecting again. No line will be missing.", "problem");
     // CloudWatch gets a line when it ends, so nothing can be shown of one that a progress bar writes again and again.
     if (state === "live" && this.#lines === 0) this.counts.textContent = "A line is shown when it ends.";
@@ -156,6 +157,17 @@ export class LogView {
     this.#say(this.#lines > 0 ? "Complete" : "The log is empty.", "");
     this.viewport.complete();
     this.listener.complete();
+  }
+
+  #liveWords() {
+    if (this.#lines > 0) return "Live";
+    const waits = this.listener.waits?.();
+    return waits ? `No line yet: it waits for ${waits}` : "Live: waiting for the first line";
+  }
+
+  /** Says anew what the log waits for, after the execution has changed. */
+  changed() {
+    if (this.state.dataset.kind === "live") this.#say(this.#liveWords(), "live");
   }
 
   /** @param {string} text @param {string} kind */

@@ -31,6 +31,8 @@ export function executionPage(context, id) {
   const body = element("div", { class: "execution-page" }, head, announced);
   /** @type {Execution | undefined} */
   let execution;
+  /** @type {LogView | undefined} */
+  let shownLog;
   /** Whether the task runs, which it does for a while after its command has ended. */
   let isOpen = true;
   const clock = element("span", { class: "clock" });
@@ -42,7 +44,9 @@ export function executionPage(context, id) {
     const record = /** @type {Execution} */ (await api.get(path, left));
     isOpen = !isEnd(record.status);
     execution = asShown(record);
-    if (JSON.stringify(before) !== JSON.stringify(execution)) draw(execution);
+    if (JSON.stringify(before) === JSON.stringify(execution)) return;
+    draw(execution);
+    shownLog?.changed();
   }
 
   /** @param {Execution} execution */
@@ -63,7 +67,7 @@ export function executionPage(context, id) {
         clock,
         element("div", { class: "buttons" },
           !isEnd(status) && (owns || may("executions:kill")) &&
-            element("button", { class: "danger", type: "button", disabled: status === "TERMINATING", onclick: stop }, stopWord(status)),
+            element("button", { class: "danger", type: "button", disabled: status === "TERMINATING", onclick: stop }, stopWord(execution)),
           playbook !== undefined && (owns || may("executions:read")) &&
             element("button", { type: "button", onclick: () => go(`/playbooks?name=${encodeURIComponent(playbook)}&again=${encodeURIComponent(id)}`) }, "Same values again"),
           playbook === undefined && may("executions:run") &&
@@ -110,16 +114,17 @@ export function executionPage(context, id) {
   }
 
   async function stop() {
-    const before = execution && isBefore(execution.status);
+    if (!execution) return;
+    const [before, isBetween] = [isBefore(execution.status), isBefore(execution.status) && !isUnbegun(execution)];
     const sure = await confirm({
-      title: before ? "Do without this run?" : "Stop this execution?",
-      text: before ? "It has not started. It leaves the line, and will not run." : "The command gets SIGTERM, and SIGKILL when it does not end.",
-      action: stopWord(execution?.status),
+      title: before && !isBetween ? "Do without this run?" : "Stop this execution?",
+      text: isBetween ? "Its last attempt has ended, and no other will begin." : before ? "It has not started, and will not run." : "The command gets SIGTERM, and SIGKILL when it does not end.",
+      action: stopWord(execution),
     });
     if (!sure) return;
     try {
       await api.delete(path);
-      toast(before ? "It does not wait any more" : "The execution is being stopped");
+      toast(isBetween ? "No other attempt begins" : before ? "It does not wait any more" : "The execution is being stopped");
       await load();
     } catch (error) {
       toast(describe(error), "problem");
@@ -161,11 +166,13 @@ export function executionPage(context, id) {
     }
     const log = new LogView(api.key, id, {
       status: reload, complete: loadEnd, connection: () => {},
+      waits: () => (execution ? waitsFor(execution) : undefined),
       refused: (status, message) => {
         log.dispose();
         log.element.replaceWith(unreadable(status, message, execution));
       },
     });
+    shownLog = log;
     body.append(log.element);
     log.attached();
     const timers = [setInterval(tick, 1000), setInterval(() => isOpen && !connection.isLost && reload(), REFRESH)];
@@ -207,8 +214,11 @@ function facts(execution, requestLink, mayRead) {
   return all.filter(([, value]) => value !== "");
 }
 
-/** What the button says that stops an execution. @param {Execution["status"]} [status] */
-const stopWord = (status) => (status === "QUEUED" ? "Leave the line" : status === "WAITING" ? "Cancel" : "Stop");
+/** Whether it has had no task yet. Between two attempts an execution waits, too. @param {Execution} execution */
+const isUnbegun = ({ status, earlier_attempts = [] }) => isBefore(status) && earlier_attempts.length === 0;
+
+/** What the button says that stops an execution. @param {Execution} execution */
+const stopWord = (execution) => (!isUnbegun(execution) ? "Stop" : execution.status === "WAITING" ? "Cancel" : execution.queue_position ? "Leave the line" : "Cancel");
 
 /** @param {string[]} locks @param {boolean} mayRead */
 const lockLinks = (locks, mayRead) => element("span", {}, ...locks.flatMap((name, at) => [at > 0 && ", ", mayRead ? lockLink(name) : name]));
@@ -220,6 +230,12 @@ function waits({ status, waits_for, queue_position, next_attempt_at, lock: locks
   const lock = locks.find((name) => waits_for === `lock ${name}`);
   const place = queue_position ? `, place ${queue_position} in line` : "";
   return element("p", { class: "waits" }, "Waits for ", lock ? ["the lock ", mayRead ? lockLink(lock) : lock] : (waits_for ?? "its turn"), `${place}. It starts by itself.`);
+}
+
+/** What a run waits for that has not begun, in words for its empty log. @param {Execution} execution */
+function waitsFor({ status, waits_for, approval }) {
+  if (status === "WAITING") return approval && approval.count - (approval.given ?? []).length > 1 ? "approvals" : "an approval";
+  return status === "QUEUED" ? (waits_for ?? "its turn") : undefined;
 }
 
 /** The executions whose ends a run waits for, or has waited for. @param {string[]} ids @param {Execution["if"]} [how] */

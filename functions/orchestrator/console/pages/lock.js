@@ -1,4 +1,4 @@
-/** Shows one lock: who holds it, who waits in line and since when, and lets operators set it. */
+/** Shows one lock: who holds it, who waits in line and since when, and lets operators set and delete it. */
 
 import { describe } from "../api.js";
 import { ago, local } from "../format.js";
@@ -16,7 +16,7 @@ const REFRESH = 2500;
 
 /** @param {import("../main.js").Context} context @param {string} name @returns {import("../main.js").Page} */
 export function lockPage(context, name) {
-  const { api, me, may, left, connection, load: loaded } = context;
+  const { api, me, may, go, left, connection, load: loaded } = context;
   const body = element("div", { class: "life" });
   const editor = element("section", { class: "narrow" });
   const audit = auditOf(context, `lock:${name}`);
@@ -44,7 +44,9 @@ export function lockPage(context, name) {
     const facts = [["State", stateOf(lock)], ["Slots held", heldOf(lock)], ["Longest line", lock.max_queue ? String(lock.max_queue) : "no limit"]];
     fill(body,
       lock.paused && element("p", { class: "waits", role: "status" }, "Paused: nobody gets this lock. Those who hold it keep it until they end."),
-      may("locks:set") && element("div", { class: "buttons" }, element("button", { type: "button", onclick: () => edit(lock) }, "Change"), pauseButton(context, lock, changed)),
+      element("div", { class: "buttons" },
+        may("locks:set") && element("button", { type: "button", onclick: () => edit(lock) }, "Change"), pauseButton(context, lock, changed),
+        may("locks:delete") && element("button", { class: "danger", type: "button", onclick: remove, ...unused(lock) }, "Delete")),
       element("dl", { class: "facts" }, ...facts.map(([head, value]) => element("div", {}, element("dt", {}, head), element("dd", {}, value)))),
       element("section", {}, element("h2", {}, "Holders"), holders(lock.holders)),
       element("section", {}, element("h2", {}, "In line"), line(lock)));
@@ -87,6 +89,19 @@ export function lockPage(context, name) {
     }
   }
 
+  async function remove() {
+    const sure = await confirm({ title: `Delete ${name}?`, text: "The next run that names it makes it anew, with slots of its own, and without a pause or a limit of its line.", action: "Delete" });
+    if (!sure) return;
+    try {
+      await api.delete(lockPath(name));
+      toast(`${name} is deleted`);
+      go("/locks");
+    } catch (error) {
+      toast(describe(error), "problem");
+      await read();
+    }
+  }
+
   /** @param {LockInFull} lock */
   function edit(lock) {
     const close = () => fill(editor);
@@ -113,6 +128,9 @@ export function lockPage(context, name) {
     },
   };
 }
+
+/** Nothing can be deleted that executions hold or wait for. @param {LockInFull} lock */
+const unused = ({ held, waiting }) => (held + waiting > 0 ? { disabled: true, title: "Executions hold it or wait for it." } : {});
 
 /** @param {LockUse} use */
 const executionLink = ({ execution_id }) => element("a", { href: `/logs?execution_id=${encodeURIComponent(execution_id)}` }, element("code", {}, execution_id));

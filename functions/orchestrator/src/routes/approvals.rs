@@ -5,14 +5,30 @@ use runvoy_api_types::{Decide, Decided};
 use runvoy_core::{
     App, approval,
     auth::Action,
-    execution::{ExecutionRecord, Status},
+    execution::{self, ExecutionRecord, Status},
 };
 
-use super::{executions::permitted, tags};
+use super::{
+    executions::{find, permitted_to},
+    tags,
+};
 use crate::{
     error::{self, Result},
-    extract::{JsonBody, Path, Presented},
+    extract::{Caller, JsonBody, Path, Presented},
 };
+
+/// The execution that a path names, and the caller, if the caller may decide about it.
+async fn decidable(app: &App, presented: Presented, id: &str, action: Action) -> Result<(Caller, ExecutionRecord)> {
+    let (caller, found) = presented.and(app, find(app, id)).await?;
+    // Who may see the execution is told that there is nothing to decide.
+    if let Ok(record) = &found
+        && record.execution.approval.is_none()
+        && caller.would_be_allowed(Action::ReadExecution, execution::resource(&record.execution))
+    {
+        return Err(approval::needs_none().into());
+    }
+    permitted_to(app, caller, id, found, action).await
+}
 
 /// Approves an execution that waits
 ///
@@ -27,7 +43,7 @@ pub(super) async fn approve(
     Path(id): Path,
     JsonBody(body): JsonBody<Decide>,
 ) -> Result<Json<Decided>> {
-    let (caller, record) = permitted(&app, presented, &id, Action::ApproveExecution).await?;
+    let (caller, record) = decidable(&app, presented, &id, Action::ApproveExecution).await?;
     let record = approval::approve(&app, record, &caller.principal.email, body.comment, &caller.actor).await?;
     let message = after_approval(&record);
     Ok(Json(decided(record, message)))
@@ -45,7 +61,7 @@ pub(super) async fn deny(
     Path(id): Path,
     JsonBody(body): JsonBody<Decide>,
 ) -> Result<Json<Decided>> {
-    let (caller, record) = permitted(&app, presented, &id, Action::ApproveExecution).await?;
+    let (caller, record) = decidable(&app, presented, &id, Action::DenyExecution).await?;
     let record = approval::deny(&app, record, &caller.principal.email, body.comment, &caller.actor).await?;
     Ok(Json(decided(record, "Denied: it does not run".to_owned())))
 }

@@ -269,6 +269,17 @@ pub(super) async fn permitted(
     action: Action,
 ) -> Result<(Caller, ExecutionRecord)> {
     let (caller, found) = presented.and(app, find(app, id)).await?;
+    permitted_to(app, caller, id, found, action).await
+}
+
+/// The execution as it is now, and the caller, if the caller may do this to it.
+pub(super) async fn permitted_to(
+    app: &App,
+    caller: Caller,
+    id: &str,
+    found: runvoy_core::Result<ExecutionRecord>,
+    action: Action,
+) -> Result<(Caller, ExecutionRecord)> {
     let record = caller.may_named(action, id, found, |found| execution::resource(&found.execution))?;
     let record = approval::unless_expired(app, record).await?;
     Ok((caller, record))

@@ -1,7 +1,7 @@
-//! Shows and changes locks.
+//! Shows, changes and deletes locks.
 
 use axum::{Json, extract::State, response::IntoResponse};
-use runvoy_api_types::{LockInFull, Locks, SetLock};
+use runvoy_api_types::{DeletedLock, LockInFull, Locks, SetLock};
 use runvoy_core::{
     App,
     auth::{Action, Resource},
@@ -55,4 +55,16 @@ pub(super) async fn set(
     lock::set(&app, &name, &body, &caller.actor).await?;
     execution::give_free_slots(&app, &name).await?;
     Ok(Json(lock::show(&app, &name).await?))
+}
+
+/// Deletes a lock that no execution holds or waits for
+///
+/// The next run that names it makes it anew: with the slots that the run says, no limit of its line, and no pause.
+#[utoipa::path(delete, path = "/locks/{name}", operation_id = "delete_lock", tag = tags::LOCKS,
+    params(("name" = String, Path, description = "Name of the lock")),
+    responses((status = 200, body = DeletedLock, description = "It is gone"), error::Malformed, error::Refused, error::NotFound, error::Conflict, error::Unavailable))]
+pub(super) async fn delete(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<Json<DeletedLock>> {
+    caller.may(Action::DeleteLock, Resource::Account)?;
+    lock::delete(&app, &name, &caller.actor).await?;
+    Ok(Json(DeletedLock { name, message: "Lock deleted successfully".to_owned() }))
 }

@@ -98,6 +98,7 @@ macro_rules! for_all_handlers {
             locks::list,
             locks::show,
             locks::set,
+            locks::delete,
             secrets::list,
             secrets::create,
             secrets::show,

@@ -14,12 +14,16 @@ use runvoy_core::{
     App, Error,
     auth::{Action, Resource, policy},
     execution::Idempotency,
-    playbook::{self, Playbook, PlaybookName, PlaybookSummary, Publication, PublishedPlaybook},
+    playbook::{self, Playbook, PlaybookName, PlaybookSummary, Publication, Published, PublishedPlaybook},
     run, user,
 };
 use serde::Deserialize;
 
-use super::{owners::checked, page::PageParameters, runs, tags};
+use super::{
+    owners::checked,
+    page::{self, PageParameters},
+    runs, tags,
+};
 use crate::{
     error::{self, ApiError, Result},
     extract::{Caller, JsonBody, Path, Query},
@@ -103,21 +107,40 @@ pub(super) async fn publish(
     headers: HeaderMap,
     JsonBody(body): JsonBody<Playbook>,
 ) -> Result<impl IntoResponse> {
-    let parsed = name.parse::<PlaybookName>();
-    let head = match &parsed {
-        Ok(name) => playbook::head(&app, name).await?,
+    let mut head = publishable(&app, &caller, &name).await?;
+    let parsed = name.parse::<PlaybookName>()?;
+    let expected = expected_version(&headers)?;
+    check_rights(&app, &caller, &body).await?;
+    let mut attempt = 0;
+    loop {
+        let by = &caller.principal.email;
+        let publication = Publication { name: &parsed, playbook: &body, before: head.as_ref(), expected, by };
+        match playbook::publish(&app, publication, &caller.actor).await? {
+            Published::Done(playbook) => return Ok(shown(*playbook)),
+            Published::Overtaken(refusal) => {
+                // A caller who names no version publishes after whatever came first.
+                if expected.is_some() || attempt >= playbook::PUBLISH_ATTEMPTS {
+                    return Err(refusal.into());
+                }
+                playbook::pause_before_repetition(&app, attempt).await;
+                attempt += 1;
+                head = publishable(&app, &caller, &name).await?;
+            }
+        }
+    }
+}
+
+/// The playbook of this name, if there is one, if the caller may publish a version of it.
+async fn publishable(app: &App, caller: &Caller, name: &str) -> Result<Option<playbook::Head>> {
+    let head = match name.parse::<PlaybookName>() {
+        Ok(name) => playbook::head(app, &name).await?,
         Err(_) => None,
     };
     match &head {
         Some(head) => may_update(&caller, head.playbook())?,
         None => caller.may(Action::PublishPlaybook, Resource::Account)?,
     }
-    let name = parsed?;
-    let expected = expected_version(&headers)?;
-    check_rights(&app, &caller, &body).await?;
-    let publication =
-        Publication { name: &name, playbook: body, before: head.as_ref(), expected, by: &caller.principal.email };
-    Ok(shown(playbook::publish(&app, publication, &caller.actor).await?))
+    Ok(head)
 }
 
 /// Checks that the caller may publish another version. Whoever may publish none gets the answer of a name that is free.
@@ -169,17 +192,38 @@ pub(super) async fn check(
     Ok(Json(CheckedPlaybook { playbook }))
 }
 
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct VersionsParameters {
+    /// The largest number of versions; all if absent or 0.
+    #[param(pattern = "^[0-9]{0,9}$")]
+    limit: Option<String>,
+    /// Only versions before this one.
+    #[param(pattern = "^[0-9]{0,9}$")]
+    before: Option<String>,
+}
+
 /// Lists the versions of a playbook, newest first
 #[utoipa::path(get, path = "/playbooks/{name}/versions", operation_id = "playbook_versions", tag = tags::PLAYBOOKS,
-    params(("name" = String, Path, description = "Name of the playbook")),
-    responses((status = 200, body = PlaybookVersions, description = "The versions"), error::Malformed, error::Refused, error::NotFound, error::Unavailable))]
+    params(("name" = String, Path, description = "Name of the playbook"), VersionsParameters),
+    responses((status = 200, body = PlaybookVersions, description = "The versions", headers(("Link" = Option<String>, description = "The next page, if there is one"))), error::Malformed, error::Refused, error::NotFound, error::Unavailable))]
 pub(super) async fn versions(
     State(app): State<App>,
     caller: Caller,
     Path(name): Path,
-) -> Result<Json<PlaybookVersions>> {
+    Query(query): Query<VersionsParameters>,
+) -> Result<impl IntoResponse> {
+    let limit = page::limit(query.limit.as_deref())?.filter(|limit| *limit > 0);
+    let before = match query.before.as_deref().filter(|before| !before.is_empty()) {
+        None => None,
+        Some(text) => Some(version(text).ok_or_else(|| Error::invalid("invalid before parameter").at_field("before"))?),
+    };
     let playbook = permitted(&app, &caller, &name, Action::ReadPlaybook).await?;
-    Ok(Json(PlaybookVersions { versions: playbook::versions(&app, &playbook.name).await? }))
+    let (versions, next) = playbook::versions(&app, &playbook.name, before, limit).await?;
+    let link = next
+        .zip(limit)
+        .map(|(next, limit)| page::next(&format!("/playbooks/{}/versions?limit={limit}&before={next}", playbook.name)));
+    Ok((link, Json(PlaybookVersions { versions })))
 }
 
 /// Deletes a playbook

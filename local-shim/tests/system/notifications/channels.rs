@@ -91,7 +91,7 @@ async fn slack_is_told_the_command_who_ran_it_how_it_ended_its_last_lines_and_wh
     for answer in [admin.get("/notifications").await, admin.get("/notifications/team").await] {
         assert!(!answer.text.contains(&receiver.url), "{}", answer.text);
     }
-    let command = "for i in $(seq 30); do echo \"line $i <!channel>\"; done; exit 7";
+    let command = "for i in $(seq 30); do echo \"line $i <!channel>\"; done; printf '\\033[31mred\\n'; exit 7";
     let (id, _) = admin.run_to_end(json!({"command": command})).await;
     let got = receiver.wait(1).await.remove(0);
     let text = got.json()["blocks"][0]["text"]["text"].as_str().unwrap().to_owned();
@@ -100,12 +100,14 @@ async fn slack_is_told_the_command_who_ran_it_how_it_ended_its_last_lines_and_wh
         "Started by: `admin@runvoy.local`",
         "Image: `ubuntu:22.04-",
         "line 30 &lt;!channel&gt;",
-        "line 21",
+        "line 22",
+        // What steers a terminal is shown, and steers nothing.
+        "\\u{1b}[31mred",
         &id,
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    assert!(!text.contains("line 20 ") && !text.contains("<!channel>") && !text.contains("### runvoy"), "{text}");
+    assert!(!text.contains("line 21 ") && !text.contains("<!channel>") && !text.contains("### runvoy"), "{text}");
     assert!(got.headers.get("x-runvoy-signature").is_none(), "Slack knows no signature");
     system.shim.shut_down().await;
 }

@@ -4,7 +4,7 @@ use axum::http::Method;
 use serde_json::json;
 
 use super::{output, publish_playbook, refusal};
-use crate::client::{System, id};
+use crate::client::{System, id, next_page};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_publication_is_a_version_and_a_lost_update_is_refused() {
@@ -67,17 +67,37 @@ async fn each_publication_is_a_version_and_a_lost_update_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_who_publish_at_the_same_time_make_two_versions_or_one_is_told() {
+async fn all_who_publish_at_the_same_time_make_a_version_each_unless_they_name_the_one_that_they_have_changed() {
     let system = System::start().await;
     let admin = &system.admin;
     publish_playbook(admin, "p", &json!({"commands": ["echo 0"]})).await;
-    let attempts = (1..9)
-        .map(async |n| admin.put("/playbooks/p", &json!({"commands": [format!("echo {n}")]})).await.status.as_u16());
-    let statuses = futures_util::future::join_all(attempts).await;
-    let published = statuses.iter().filter(|status| **status == 200).count();
-    assert!(published >= 1 && statuses.iter().all(|status| [200, 409].contains(status)), "{statuses:?}");
-    let versions = admin.get("/playbooks/p/versions").await.json()["versions"].clone();
-    assert_eq!(versions.as_array().unwrap().len(), published + 1, "{versions}");
+    let publish = async |n: i32, expected: Option<&str>| {
+        let headers: Vec<(&str, &str)> = expected.map(|version| ("if-match", version)).into_iter().collect();
+        let body = json!({"commands": [format!("echo {n}")]}).to_string();
+        admin.request(Method::PUT, "/playbooks/p", &headers, body).await.status.as_u16()
+    };
+    let publish = &publish;
+    let statuses = futures_util::future::join_all((1..9).map(async |n| publish(n, None).await)).await;
+    assert_eq!(statuses, [200; 8]);
+    let statuses = futures_util::future::join_all((11..15).map(async |n| publish(n, Some("9")).await)).await;
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+    assert!(statuses.iter().all(|status| [200, 409].contains(status)), "{statuses:?}");
+
+    // A page of versions names the next one.
+    let mut path = "/playbooks/p/versions?limit=4".to_owned();
+    let mut pages = Vec::new();
+    loop {
+        let page = admin.get(&path).await;
+        let versions = page.json()["versions"].as_array().unwrap().clone();
+        pages.push(versions.iter().map(|one| one["version"].as_u64().unwrap()).collect::<Vec<_>>());
+        match next_page(&page) {
+            Some(next) => path = next,
+            None => break,
+        }
+    }
+    assert_eq!(pages, [vec![10, 9, 8, 7], vec![6, 5, 4, 3], vec![2, 1]]);
+    assert_eq!(admin.get("/playbooks/p/versions").await.json()["versions"].as_array().unwrap().len(), 10);
+    assert_eq!(admin.get("/playbooks/p/versions?limit=x").await.status, 400);
     system.shim.shut_down().await;
 }
 

@@ -95,6 +95,8 @@ async fn values_and_playbooks_that_do_not_fit_are_refused_at_their_fields() {
         (parameter(json!({"name": "https_proxy"})), "parameters[0].name"),
         (parameter(json!({"name": "DB_PASSWORD"})), "parameters[0].name"),
         (parameter(json!({"name": "A", "type": "colour"})), "parameters[0].type"),
+        // No run could carry it.
+        (parameter(json!({"name": "A", "type": "text", "default": "x".repeat(9000)})), "parameters"),
         (parameter(json!({"name": "A", "type": "number", "allowed": ["1", "x"]})), "parameters[0].allowed[1]"),
         (
             parameter(

@@ -223,7 +223,11 @@ fn those_who_are_named_and_admins_approve_and_never_the_one_who_asked() {
             approvers,
             requester: Some(&asker),
         };
-        authorize(&Principal::without_key(email(who), role), Action::ApproveExecution, resource).is_ok()
+        let principal = Principal::without_key(email(who), role);
+        let [may, may_deny] = [Action::ApproveExecution, Action::DenyExecution]
+            .map(|action| authorize(&principal, action, resource).is_ok());
+        assert_eq!(may, may_deny, "{who}");
+        may
     };
     assert!(may("ana@example.com", Role::Runner, Some(&names)) && may("o@example.com", Role::Operator, Some(&names)));
     assert!(may("a@example.com", Role::Admin, Some(&names)) && may("a@example.com", Role::Admin, Some(&[])));
