@@ -15,7 +15,7 @@ use crate::{
     say,
 };
 
-pub(crate) use crate::table::{Columns, Fields};
+pub(crate) use crate::table::{Columns, Fields, is_narrow};
 
 /// The beginning of the lines that runvoy adds to those of the command. They go to standard error.
 const OWN_LINE: &str = "### runvoy ";

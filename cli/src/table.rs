@@ -14,8 +14,8 @@ const MIN_LAST_COLUMN: usize = 16;
 const MIN_COLUMN: usize = 12;
 /// Characters of the id of an execution. Ids of images may be longer, and then leave room for others.
 const WHOLE_ID: usize = 32;
-/// Columns that are cut last of all: ids are copied, and a part of a time says little.
-const WHOLE: [&str; 2] = ["ID", "TIME"];
+/// Columns that are cut last of all: ids are copied, and a part of a time or of an action says little.
+const WHOLE: [&str; 3] = ["ID", "TIME", "ACTION"];
 /// Columns of which the end says most: the tag of an image.
 const CUT_AT_THE_START: [&str; 1] = ["IMAGE"];
 /// The first column and this many after it are left out of no table that does not say which columns are.
@@ -26,12 +26,22 @@ fn width() -> Option<usize> {
     io::stdout().is_terminal().then(|| usize::from(Term::stdout().size().1))
 }
 
+/// Characters of a row that has room for whole times and ids beside each other.
+const WIDE: usize = 120;
+
+/// Tells that the text goes to a terminal that has no room for whole times and ids beside each other.
+pub(crate) fn is_narrow() -> bool {
+    width().is_some_and(|width| width < WIDE)
+}
+
 /// A table. On a terminal, each row has one line: columns are left out if they do not fit, and long cells are cut.
 pub(crate) struct Columns {
     rows: Vec<Vec<String>>,
     names: Vec<String>,
     /// The columns that are left out where there is little room, in this order.
     left_out: Vec<usize>,
+    /// Characters that the last column has at least.
+    least_last: usize,
 }
 
 impl Columns {
@@ -41,6 +51,7 @@ impl Columns {
             rows: vec![names.iter().map(|name| bold.apply_to(name).to_string()).collect()],
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             left_out: (MIN_COLUMNS..names.len() - 1).rev().collect(),
+            least_last: MIN_LAST_COLUMN,
         }
     }
 
@@ -48,6 +59,16 @@ impl Columns {
     pub(crate) fn leaving_out(names: &[&str], left_out: &[&str]) -> Self {
         let place = |name: &&str| names.iter().position(|known| known == name);
         Self { left_out: left_out.iter().filter_map(place).collect(), ..Self::new(names) }
+    }
+
+    /// Leaves out this column, too, where there is little room.
+    pub(crate) fn leave_out(&mut self, name: &str) {
+        self.left_out.extend(self.names.iter().position(|known| known == name));
+    }
+
+    /// Gives the last column this many characters, which others are cut for.
+    pub(crate) fn last_has(self, characters: usize) -> Self {
+        Self { least_last: characters, ..self }
     }
 
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
@@ -76,7 +97,7 @@ impl Columns {
         let is_whole = |column: usize| WHOLE.contains(&self.names[column].as_str());
         if let Some(width) = width {
             let needed = |shown: &[usize], widths: &[usize]| {
-                let least = |last: usize| if is_whole(last) { WHOLE_ID.max(width / 2) } else { MIN_LAST_COLUMN };
+                let least = |last: usize| if is_whole(last) { WHOLE_ID.max(width / 2) } else { self.least_last };
                 let last = shown.last().map_or(0, |last| widths[*last].min(least(*last)));
                 before_last(shown, widths) + last
             };

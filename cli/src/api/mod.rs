@@ -350,6 +350,8 @@ impl Api {
         let causes = causes(error);
         let remedy = if causes.contains("certificate") {
             "if your network has a certificate authority of its own, name its file in SSL_CERT_FILE"
+        } else if error.is_timeout() && !error.is_connect() {
+            "it takes connections and does not answer: try again later, or look at its log"
         } else if is_on_this_machine(&self.endpoint) && error.is_connect() {
             "start the local system first: `just run-local`"
         } else {

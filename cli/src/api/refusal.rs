@@ -63,9 +63,12 @@ fn remedy(status: StatusCode, path: &str, code: Option<ErrorCode>, body: &ErrorB
         (Some(ErrorCode::SecretAlreadyExists), _) => {
             Some("change it: `runvoy secrets update NAME`, or choose another name")
         }
+        (Some(ErrorCode::InvalidRequest), "secrets") if !field.contains('[') => {
+            Some("name fewer, or give one another variable: `runvoy secrets update NAME --key-name VARIABLE`")
+        }
         (Some(ErrorCode::SecretNotFound), _) | (_, "secrets") => Some("`runvoy secrets list` lists the secrets"),
         (Some(ErrorCode::NotFound), _) => list_of(path),
-        (Some(ErrorCode::InvalidRequest), "image") => {
+        (Some(ErrorCode::InvalidRequest), "image") if !path.starts_with("/images") => {
             Some("`runvoy images list` lists the images, and `runvoy images register NAME` adds one")
         }
         (Some(ErrorCode::RunningLimitReached), _) => Some("wait for a place with `--queue`, or try again later"),
@@ -77,6 +80,24 @@ fn remedy(status: StatusCode, path: &str, code: Option<ErrorCode>, body: &ErrorB
         }
         (Some(ErrorCode::Conflict), "slots") => {
             Some("leave `--slots` out, or change those of the lock: `runvoy locks set NAME --slots SLOTS`")
+        }
+        (Some(ErrorCode::Conflict), "name") if path.starts_with("/notifications") => {
+            Some("choose another name, or delete that one: `runvoy notifications delete NAME`")
+        }
+        (Some(ErrorCode::Conflict), "name") if path.starts_with("/schedules") => {
+            Some("choose another name, or delete that one: `runvoy schedules delete NAME`")
+        }
+        (Some(ErrorCode::Conflict), _) if path == "/users/create" => Some(
+            "`runvoy users show EMAIL` shows the user; `users restore` lets one in again, `users claim` makes a new link",
+        ),
+        (Some(ErrorCode::Conflict), _) if path.starts_with("/users/") && path.ends_with("/claim") => {
+            Some("let the user in again: `runvoy users restore EMAIL`")
+        }
+        (Some(ErrorCode::InvalidRequest), "git_repo") => Some(
+            "take the https:// address; a private repository needs a secret whose variable is GIT_TOKEN: `--secret NAME`",
+        ),
+        (Some(ErrorCode::InvalidRequest), "command") => {
+            Some("put a long script into a repository, and name it with `--git-repo`")
         }
         (Some(ErrorCode::InvalidRequest), "after") => Some("`runvoy list` lists the executions with their ids"),
         (Some(ErrorCode::InvalidRequest), "scope.actions") => Some("`runvoy whoami` lists the actions that you may do"),
@@ -119,6 +140,7 @@ fn list_of(path: &str) -> Option<&'static str> {
         "secrets" => "`runvoy secrets list` lists the secrets",
         "users" => "`runvoy users list` lists the users",
         "keys" => "`runvoy keys list` lists the keys",
+        "locks" => "`runvoy locks list` lists the locks",
         "playbooks" => "`runvoy playbook list` lists the playbooks",
         "schedules" => "`runvoy schedules list` lists the schedules",
         "notifications" => "`runvoy notifications list` lists the notifications",

@@ -143,6 +143,12 @@ pub(crate) enum Users {
         #[arg(long, value_name = "TEXT")]
         search: Option<String>,
     },
+    /// Show a user: role, state and API keys
+    #[command(alias = "get")]
+    Show {
+        #[arg(add = completion::users())]
+        email: String,
+    },
     /// Create a user, and print the link by which they get their API key
     Create {
         email: String,

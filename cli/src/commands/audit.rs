@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use runvoy_api_types::AuditEntry;
+use jiff::{Timestamp, ToSpan};
+use runvoy_api_types::{AuditEntry, Outcome};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
@@ -12,11 +13,15 @@ use crate::{
     arguments::Audit,
     escape,
     failure::Result,
-    output::{Columns, cell, or_dash, short},
+    output::{self, Columns, cell, or_dash, short},
 };
 
 /// Characters of an entry's details in a table.
 const DETAILS_WIDTH: usize = 80;
+/// Characters of the beginning of an execution's id that name it, where there is no room for the whole.
+const SHORT_ID: usize = 12;
+/// Days of the entries whose times need no year.
+const DAYS_WITHOUT_YEAR: i64 = 300;
 /// Entries that one request asks for, where all are wanted.
 const PAGE: usize = 1000;
 
@@ -48,7 +53,10 @@ pub(crate) async fn audit(context: &Context, audit: Audit) -> Result<()> {
     let mut columns = Columns::leaving_out(
         &["TIME", "OUTCOME", "ACTOR", "ACTION", "RESOURCE", "FROM", "DETAILS"],
         &["FROM", "DETAILS"],
-    );
+    )
+    .last_has("execution:".len() + SHORT_ID);
+    let mut all_done = true;
+    let is_narrow = output::is_narrow();
     let mut taken = 0;
     'pages: loop {
         let answer = context.api.get(&path).await?;
@@ -62,12 +70,13 @@ pub(crate) async fn audit(context: &Context, audit: Audit) -> Result<()> {
                     true => String::new(),
                     false => short(&cell(Value::from_iter(entry.details)), DETAILS_WIDTH),
                 };
+                all_done &= entry.outcome == Outcome::Done;
                 columns.row([
-                    format!("{:.0}", entry.time),
+                    if is_narrow { short_time(entry.time) } else { format!("{:.0}", entry.time) },
                     cell(entry.outcome),
                     cell(entry.actor),
                     cell(entry.action),
-                    cell(entry.resource),
+                    if is_narrow { short_resource(&entry.resource) } else { cell(entry.resource) },
                     or_dash(entry.source_address),
                     details,
                 ]);
@@ -84,5 +93,41 @@ pub(crate) async fn audit(context: &Context, audit: Audit) -> Result<()> {
         }
     }
     out.flush()?;
+    if all_done {
+        columns.leave_out("OUTCOME");
+    }
     if context.is_json() { Ok(()) } else { columns.print("there are no such entries") }
+}
+
+/// A time in UTC without its year. An entry of long ago has its day in place of the time.
+fn short_time(time: Timestamp) -> String {
+    let is_old = Timestamp::now().checked_sub((24 * DAYS_WITHOUT_YEAR).hours()).is_ok_and(|then| time < then);
+    time.strftime(if is_old { "%Y-%m-%d" } else { "%m-%d %H:%M:%S" }).to_string()
+}
+
+/// A resource whose id, if it is an execution's, has only its beginning, by which the other commands find it, too.
+fn short_resource(resource: &str) -> String {
+    match resource.split_once(':') {
+        Some(("execution", id)) => cell(format!("execution:{}", id.chars().take(SHORT_ID).collect::<String>())),
+        _ => cell(resource),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_time_says_the_day_or_the_year() {
+        let now = Timestamp::now();
+        assert_eq!(short_time(now), now.strftime("%m-%d %H:%M:%S").to_string());
+        assert_eq!(short_time("2001-02-03T04:05:06Z".parse().unwrap()), "2001-02-03");
+    }
+
+    #[test]
+    fn a_resource_keeps_its_name_and_the_beginning_of_an_id() {
+        assert_eq!(short_resource("execution:0123456789abcdef0123456789abcdef"), "execution:0123456789ab");
+        assert_eq!(short_resource("secret:a-name-of-thirty-two-characters"), "secret:a-name-of-thirty-two-characters");
+        assert_eq!(short_resource("user:a@example.com"), "user:a@example.com");
+    }
 }

@@ -7,7 +7,7 @@ use crate::{
     api::segment,
     arguments::Locks,
     escape,
-    failure::Result,
+    failure::{Failure, Result},
     output::{self, Columns, ago, cell},
 };
 
@@ -36,6 +36,11 @@ pub(crate) async fn run(context: &Context, command: Locks) -> Result<()> {
             context.show(&answer, print)
         }
         Locks::Set { name, slots, pause, resume, max_queue } => {
+            if slots.is_none() && !pause && !resume && max_queue.is_none() {
+                return Err(
+                    Failure::new("nothing is to be changed").remedy("give --slots, --max-queue, --pause or --resume")
+                );
+            }
             let paused = if pause { Some(true) } else { resume.then_some(false) };
             let change = SetLock { slots, paused, max_queue };
             let answer = context.api.put(&format!("/locks/{}", segment(&name)), &change).await?;

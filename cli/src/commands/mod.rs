@@ -70,30 +70,32 @@ impl Context {
         name: &str,
         text: impl FnOnce(&[T]) -> Result<()>,
     ) -> Result<()> {
-        let mut answer = self.api.get(path).await?;
-        let first = answer.json()?;
+        let pages = self.all(path).await?;
         let mut entries = Vec::new();
-        let mut page = first.clone();
-        let mut pages = 1;
-        loop {
-            if let Value::Array(more) = page[name].take() {
+        for page in &pages {
+            if let Value::Array(more) = page.json()?[name].take() {
                 entries.extend(more);
             }
-            let Some(next) = answer.next_page() else { break };
-            answer = self.api.get(&next).await?;
-            page = answer.json()?;
-            pages += 1;
         }
         if !self.is_json() {
             let read: Result<Vec<T>, _> = entries.iter().map(T::deserialize).collect();
             return text(&read.map_err(|error| not_ours(&error))?);
         }
-        if pages == 1 {
-            return output::print_json(&answer.text);
+        if let [only] = pages.as_slice() {
+            return output::print_json(&only.text);
         }
-        let mut whole = first;
+        let mut whole = pages[0].json()?;
         whole[name] = entries.into();
         output::print_json(&whole.to_string())
+    }
+
+    /// All pages of a list, of which there is at least one.
+    pub(crate) async fn all(&self, path: &str) -> Result<Vec<Answer>> {
+        let mut pages = vec![self.api.get(path).await?];
+        while let Some(next) = pages.last().and_then(Answer::next_page) {
+            pages.push(self.api.get(&next).await?);
+        }
+        Ok(pages)
     }
 
     /// Prints the sentence with which the API says that something is done.

@@ -132,7 +132,8 @@ async fn list(global: &Global, search: Option<&str>) -> Result<()> {
 }
 
 fn show(name: &str, path: &Path, playbook: &runvoy_api_types::Playbook, request: &Value) -> Result<()> {
-    let mut text = format!("{name}: {}\n  {}\n", playbook.description, path.display());
+    let described = if playbook.description.is_empty() { "a file" } else { playbook.description.as_str() };
+    let mut text = format!("{name}: {described}\n  {}\n", path.display());
     let command = request["command"].as_str().unwrap_or_default();
     text.push_str(&format!("\ncommand:\n  {}\n", command.replace('\n', "\n  ")));
     let rest: Vec<_> = request.as_object().into_iter().flatten().filter(|(key, _)| *key != "command").collect();

@@ -73,11 +73,29 @@ fn message(stream: &mut TcpStream) -> Vec<u8> {
     bytes
 }
 
+/// The link of a new user.
+fn claim_of(system: &System, email: &str) -> String {
+    system.prints(&["users", "create", email, "--role", "viewer"]).trim().to_owned()
+}
+
+/// Words of the API in which no hint speaks to someone who types commands.
+const API_WORDS: [&str; 9] =
+    ["/api/v1", "GET ", "POST ", "PUT ", "DELETE ", "on_conflict", "key_name", "git_repo", "max_queue"];
+
 #[test]
 fn no_command_depends_on_the_words_of_a_refusal() {
     let system = System::start();
     system.prints(&["secrets", "create", "taken", "TAKEN", "value"]);
-    system.prints(&["users", "create", "taken@example.com", "--role", "viewer"]);
+    system.prints(&["secrets", "create", "same", "TAKEN", "value"]);
+    // Someone who has a key cannot be created again.
+    system.prints(&["claim", &claim_of(&system, "taken@example.com")]);
+    std::fs::remove_dir_all(system.home.path().join(".runvoy")).unwrap();
+    claim_of(&system, "gone@example.com");
+    system.prints(&["users", "revoke", "--yes", "gone@example.com"]);
+    system.prints(&["locks", "set", "paused", "--pause"]);
+    system.prints(&["schedules", "create", "taken", "--cron", "0 4 * * *", "true"]);
+    system.prints(&["notifications", "create", "taken", "--webhook", "http://127.0.0.1:9/"]);
+    let long = "x".repeat(9000);
     let (proxy, replaced) = rewording_proxy(system.shim.as_ref().unwrap().orchestrator.port());
     let unknown = "0123456789abcdef0123456789abcdef";
     let commands: &[&[&str]] = &[
@@ -107,6 +125,30 @@ fn no_command_depends_on_the_words_of_a_refusal() {
         &["users", "renew", "unknown@example.com"],
         &["keys", "delete", "--yes", "unknown"],
         &["claim", "unknown"],
+        &["users", "create", "taken@example.com", "--role", "viewer"],
+        &["users", "create", "gone@example.com", "--role", "viewer"],
+        &["users", "claim", "gone@example.com"],
+        &["users", "show", "unknown@example.com"],
+        &["run", "--secret", "taken", "--secret", "same", "true"],
+        &["run", "--cpu", "256", "--memory", "99999", "true"],
+        &["run", "--git-repo", "git@example.com:a/b.git", "true"],
+        &["run", "--lock", "paused", "true"],
+        &["run", "--after", unknown, "true"],
+        &["run", "--queue", "--lock", "paused", "-e", "DB_PASSWORD=x", "true"],
+        &["run", &long],
+        &["locks", "show", "unknown"],
+        &["schedules", "create", "taken", "--cron", "0 4 * * *", "true"],
+        &["schedules", "create", "other", "--cron", "0 4 * * *", "-e", "DB_PASSWORD=x", "true"],
+        &["schedules", "create", "other", "--cron", "0 4 * * *", "--playbook", "unknown"],
+        &["schedules", "show", "unknown"],
+        &["notifications", "create", "taken", "--webhook", "http://127.0.0.1:9/"],
+        &["notifications", "show", "unknown"],
+        &["playbook", "share", "unknown", "role:runner"],
+        &["keys", "create", "\u{202e}"],
+        &["keys", "create", "ci", "--action", "none"],
+        &["approve", unknown],
+        &["audit", "--outcome", "none"],
+        &["trace", "none"],
     ];
     let mut refused = 0;
     for key in [system.key.as_str(), "not-a-key", ""] {
@@ -120,6 +162,8 @@ fn no_command_depends_on_the_words_of_a_refusal() {
             let direct = ask(&system.endpoint, arguments);
             let mut expected = text(&direct.stderr).replace(&system.endpoint, "ENDPOINT");
             let mut shown = text(&proxied.stderr).replace(&format!("http://localhost:{proxy}"), "ENDPOINT");
+            let own = words.iter().fold(expected.clone(), |own, (problem, _)| own.replace(problem.as_str(), PROBLEM));
+            assert_eq!(API_WORDS.iter().find(|word| own.contains(**word)), None, "{arguments:?}: {own}");
             for (problem, hint) in &words {
                 // The program's own hint may have the same words.
                 if let Some(hint) = hint {

@@ -134,11 +134,15 @@ fn what_matters_most_is_shown_at_eighty_columns() {
     system.prints(&["keys", "create", "ci", "--expires", "30d"]);
     let command = format!("echo {}", "word ".repeat(40));
     system.prints(&["run", "-e", "STAGE=test", "-e", "API_TOKEN=hush", &command]);
+    let id = system.prints(&["list", "-q"]);
+    let beginning = format!("execution:{}", &id[..12]);
     for (arguments, words) in [
         (&["users", "list"][..], &["STATE", "revoked", "has no key"][..]),
         (&["images", "list"], &["DEFAULT", "yes", "ID"]),
         (&["keys", "list"], &["EXPIRES", "in 30 d"]),
-        (&["audit"], &["OUTCOME", "ACTION", "RESOURCE", "users:revoke"]),
+        (&["users", "show", "Admin@runvoy.local"], &["admin", "active", "claimed", "in 30 d"]),
+        (&["users", "show", "newcomer@example.com"], &["viewer", "has no key"]),
+        (&["audit"], &["ACTOR", "ACTION", "RESOURCE", "users:revoke", &beginning]),
         (&["describe"], &["STAGE=test", "API_TOKEN", "word word"]),
         (&["status", "@last"], &["word word"]),
         (&["whoami"], &["executions"]),
@@ -151,6 +155,15 @@ fn what_matters_most_is_shown_at_eighty_columns() {
         let too_long = |line: &&str| line.trim_end().chars().count() > 80 && !line.contains("http");
         assert_eq!(plain.lines().find(too_long), None, "{arguments:?}");
     }
+    // An outcome is shown where one differs.
+    assert_eq!(system.run(&["users", "create", "a@example.com", "--role", "viewer"]).status.code(), Some(0));
+    let key = system.prints(&["keys", "create", "narrow", "--action", "executions:list"]);
+    let refused = system.command(&["users", "list"]).env("RUNVOY_API_KEY", key.trim()).output().unwrap();
+    assert_eq!(refused.status.code(), Some(125));
+    let (_, seen) = on_terminal(system.command(&["audit"]), 80, None);
+    assert!(seen.contains("OUTCOME") && seen.contains("refused"), "{seen}");
+    // Programs get whole ids and times.
+    assert!(system.prints(&["audit"]).contains(id.trim()));
 }
 
 #[test]

@@ -149,17 +149,16 @@ fn id_of(parts: &[&str]) -> Result<ExecutionId> {
 /// # Errors
 /// [`Error::Invalid`] for a run with values that are not kept, because their names say that they are secrets.
 fn check_can_wait(request: &RunRequest) -> Result<()> {
-    let hint = "create a secret (POST /api/v1/secrets) and name it in secrets";
     match kept_secret(&request.env, request.git_repo.as_deref()) {
         None => Ok(()),
         Some(KeptSecret::Variable(name)) => Err(Error::invalid(format!(
             "a run that waits cannot have {name} in env, because values of such names are not kept"
         ))
-        .with_hint(hint)
+        .with_hint("use a secret in its place")
         .at_field(format!("env.{name}"))),
         Some(KeptSecret::Repository) => {
             Err(Error::invalid("a run that waits cannot have credentials in git_repo, because they are not kept")
-                .with_hint(format!("{hint}, with the key_name GIT_TOKEN"))
+                .with_hint("use a secret whose variable is GIT_TOKEN")
                 .at_field("git_repo"))
         }
     }

@@ -31,7 +31,9 @@ pub(crate) fn check_parts(cpu: Option<u32>, memory: Option<u32>) -> Result<()> {
     match memory.filter(|memory| !SIZES.iter().any(|size| size.takes(*memory))) {
         None => Ok(()),
         Some(memory) => Err(Error::invalid(format!("Fargate has no tasks of {memory} MiB of memory"))
-            .with_hint("the API's description lists the pairs of CPU and memory")
+            .with_hint(
+                "with each cpu, Fargate has some: 512 to 2048 with 256, 1024 to 4096 with 512, 2048 to 8192 with 1024",
+            )
             .at_field("memory")),
     }
 }

@@ -58,6 +58,15 @@ pub struct NewKey {
     pub scope: Option<KeyScope>,
 }
 
+/// Tells whether a character is seen, and leaves the text around it in its order ("Trojan Source", CVE-2021-42574).
+fn is_seen(character: char) -> bool {
+    !(character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'))
+}
+
 impl NewKey {
     /// The key that a user claims.
     pub(crate) fn first(email: &Email, role: Role) -> Self {
@@ -67,10 +76,10 @@ impl NewKey {
     /// # Errors
     /// [`Error::Invalid`] for a name or a lifetime that no key can have.
     pub fn check(&self) -> Result<()> {
-        let fits = (1..=MAX_NAME_BYTES).contains(&self.name.trim().len()) && !self.name.chars().any(char::is_control);
+        let fits = (1..=MAX_NAME_BYTES).contains(&self.name.trim().len()) && self.name.chars().all(is_seen);
         if !fits {
             return Err(Error::invalid(format!(
-                "name must have 1 to {MAX_NAME_BYTES} bytes, and no control characters"
+                "name must have 1 to {MAX_NAME_BYTES} bytes, and no characters that steer text or are not seen"
             ))
             .at_field("name"));
         }

@@ -28,10 +28,10 @@ fn check_readable(playbook: &Playbook) -> Result<()> {
         Some(KeptSecret::Variable(name)) => Err(Error::invalid(format!(
             "the name of the variable {name} says that its value is a secret, and a playbook is readable"
         ))
-        .with_hint("create a secret, and name it in secrets")
+        .with_hint("use a secret in its place")
         .at_field(format!("env.{name}"))),
         Some(KeptSecret::Repository) => Err(Error::invalid("git_repo has credentials, and a playbook is readable")
-            .with_hint("create a secret with the key_name GIT_TOKEN, and name it in secrets")
+            .with_hint("use a secret whose variable is GIT_TOKEN")
             .at_field("git_repo")),
     }
 }

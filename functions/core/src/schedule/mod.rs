@@ -167,12 +167,12 @@ pub fn check_run(run: &ScheduledRun) -> Result<ValidRun> {
         None => {}
         Some(KeptSecret::Variable(name)) => {
             return Err(Error::invalid(format!("the name of the variable {name} says that its value is a secret, and a schedule keeps its variables readable"))
-                .with_hint("create a secret, and name it in secrets")
+                .with_hint("use a secret in its place")
                 .at_field(format!("run.env.{name}")));
         }
         Some(KeptSecret::Repository) => {
             return Err(Error::invalid("git_repo has credentials, and a schedule keeps it readable")
-                .with_hint("create a secret with the key_name GIT_TOKEN, and name it in secrets")
+                .with_hint("use a secret whose variable is GIT_TOKEN")
                 .at_field("run.git_repo"));
         }
     }
