@@ -368,6 +368,8 @@ export type Execution = Asked & ({
   approval?: Approval | null;
   /** The number of the present attempt, for an execution that waited before its task was started, or that may have several. */
   attempt?: number | null;
+  /** The attempts that have ended, the oldest first. The present one, or the last, is not among them: the execution itself shows it. */
+  attempts?: EarlierAttempt[];
   cloud: string;
   command: string;
   completed_at?: string | null;
@@ -376,8 +378,6 @@ export type Execution = Asked & ({
   created_by: Email;
   created_by_request_id: string;
   duration_seconds?: number | null;
-  /** The attempts before the present one. */
-  earlier_attempts?: EarlierAttempt[];
   ending?: Ending | null;
   execution_id: string;
   /** `null` until completed. */

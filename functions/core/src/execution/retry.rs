@@ -137,7 +137,7 @@ async fn write(
         .set("next_attempt_at", string(time::rfc3339(at)))
         .set("waits_for", string(format!("attempt {next} of {attempts}")))
         .set("locks_held", number(record.execution.locks.len()))
-        .append("earlier_attempts", AttributeValue::M(table::to_item(ended)?));
+        .append("attempts", AttributeValue::M(table::to_item(ended)?));
     let change = match &ended.task_id {
         Some(task) => change.only_if("task_id", [string(task)]),
         None => change.only_if_absent("task_id"),

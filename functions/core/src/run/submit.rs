@@ -187,14 +187,31 @@ async fn submit_before_its_task(
     let writes = waiting::writes(app, &record, Some(request), idempotency)?;
     match take_locks::take_all(app, &record, &writes, &entries).await? {
         Taken::Yes | Taken::Exists => {}
-        Taken::No(refusal) if !request.waits() => return Err(refusal),
-        Taken::No(_) => take_locks::wait_in_line(app, &record, request, idempotency, &entries).await?,
+        Taken::No(refusal) if !request.waits() => return made_meanwhile(app, &id, idempotency, refusal).await,
+        Taken::No(_) => match take_locks::wait_in_line(app, &record, request, idempotency, &entries).await {
+            Err(full @ Error::Conflict(_)) => return made_meanwhile(app, &id, idempotency, full).await,
+            waits => waits?,
+        },
     }
     // The execution exists. What fails from here on, the sweep does in a minute.
     if let Err(error) = begin::go_on(app, &id).await {
         tracing::warn!(execution_id = %id, error = %error.chain(), "the execution goes on with the next sweep");
     }
     waiting::first(app, &id, idempotency).await
+}
+
+/// The execution that a copy of this request has made meanwhile: it may hold the very lock, or have the very place, for which this request is
+/// refused. Otherwise the refusal stands.
+async fn made_meanwhile(
+    app: &App,
+    id: &ExecutionId,
+    idempotency: Option<&Idempotency>,
+    refusal: Error,
+) -> Result<ExecutionRecord> {
+    if idempotency.is_some() && execution::find(app, id).await?.is_some() {
+        return waiting::first(app, id, idempotency).await;
+    }
+    Err(refusal)
 }
 
 /// Makes the execution as one that waits for the ends of others, or has FAILED because they ended otherwise than they had to. `None` when

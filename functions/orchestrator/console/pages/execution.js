@@ -204,7 +204,7 @@ function facts(execution, requestLink, mayRead) {
     ["Image", imageName(image_id)], ["Run by", created_by], ["Owners", owned_by.join() === created_by ? "" : owned_by.join(", ")], [isBefore(execution.status) ? "Asked for" : "Started", local(started_at)], ["Ended", completed_at ? local(completed_at) : ""],
     ["Variables", variables.join(", ")], ["Secrets", secrets.join(", ")], ["Timeout", timeout ? duration(timeout) : ""],
     ["Deadline", deadline ? `${duration(deadline)} after it was asked for` : ""], ["After", after.length > 0 ? others(after, execution.if) : ""],
-    ["Retry", retry ? retryWords(retry) : ""], ["Earlier attempts", attempts(execution)],
+    ["Retry", retry ? retryWords(retry) : ""], ["Earlier attempts", earlierAttempts(execution)],
     ["Size", size(execution)], ["Timing", timing(execution)], ["Cost, estimated", cost(execution)],
     ["Playbook", playbookLink(execution)],
     [locks.length > 1 ? "Locks" : "Lock", locks.length > 0 ? lockLinks(locks, mayRead) : ""],
@@ -242,9 +242,9 @@ function waitsFor({ status, waits_for, approval }) {
 const others = (ids, how) => element("span", {}, ...ids.flatMap((id, at) => [at > 0 && ", ", element("a", { href: `/logs?execution_id=${encodeURIComponent(id)}` }, id.slice(0, 8))]), how === "ended" ? ", in any way" : "");
 
 /** The attempts before the present one, with how each has ended. @param {Execution} execution */
-function attempts({ earlier_attempts = [] }) {
-  if (earlier_attempts.length === 0) return "";
-  return element("ol", { class: "attempts" }, ...earlier_attempts.map(({ reason, started_at, ended_at }) =>
+function earlierAttempts({ attempts = [] }) {
+  if (attempts.length === 0) return "";
+  return element("ol", { class: "attempts" }, ...attempts.map(({ reason, started_at, ended_at }) =>
     element("li", {}, `${reason}, after ${duration((Date.parse(ended_at) - Date.parse(started_at)) / 1000)} `, element("small", {}, local(started_at)))));
 }
 

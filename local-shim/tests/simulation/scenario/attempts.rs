@@ -28,7 +28,7 @@ impl Simulation {
             let id = item["execution_id"]["S"].as_str().unwrap();
             let wanted = &item["retry"]["M"];
             let (attempt, most) = (number(item, "attempt"), number(wanted, "attempts").max(1));
-            let earlier = item["earlier_attempts"]["L"].as_array().map_or(&[][..], Vec::as_slice);
+            let earlier = item["attempts"]["L"].as_array().map_or(&[][..], Vec::as_slice);
             let numbers: Vec<u64> = earlier.iter().map(|one| number(&one["M"], "number")).collect();
             if numbers != (1..attempt).collect::<Vec<_>>() || attempt > most {
                 self.violate(format!("{id} is at attempt {attempt} of {most}, after {numbers:?}"));

@@ -38,6 +38,33 @@ async fn an_idempotency_key_runs_a_command_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copies_of_a_run_that_come_together_are_not_refused_because_of_the_first() {
+    let system = System::start().await;
+    let set = system.admin.put("/locks/short", &json!({"slots": 1, "max_queue": 1})).await;
+    assert_eq!(set.status, 200, "{}", set.text);
+    let keyed = async |key: String, body: String| {
+        let headers = [("idempotency-key", key.as_str())];
+        let copies = (0..6).map(|_| system.admin.request(Method::POST, "/run", &headers, body.clone()));
+        let answers = futures_util::future::join_all(copies).await;
+        for answer in &answers {
+            assert_eq!(answer.status, 202, "{key}: {}", answer.text);
+            assert_eq!(id(&answer.json()), id(&answers[0].json()), "{key}");
+        }
+    };
+    for round in 0..6 {
+        let lock = format!("lock-{round}");
+        keyed(format!("refuse-{round}"), json!({"command": "true", "lock": lock}).to_string()).await;
+    }
+    let holder = system.admin.post("/run", &json!({"command": "sleep 100", "lock": "short"})).await;
+    assert_eq!(holder.status, 202, "{}", holder.text);
+    let waits = json!({"command": "true", "lock": "short", "on_conflict": "queue"}).to_string();
+    keyed("queue".to_owned(), waits.clone()).await;
+    let full = system.admin.request(Method::POST, "/run", &[("idempotency-key", "another")], waits).await;
+    assert_eq!(full.status, 409, "the line is full for others: {}", full.text);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idempotency_key_stands_when_ecs_has_forgotten_it() {
     let directory = tempfile::tempdir().unwrap();
     let body = r#"{"command": "echo once"}"#;

@@ -22,7 +22,7 @@ async fn an_event_of_an_earlier_attempt_changes_nothing_however_often_and_late_i
     let script = format!("{}; {wait}", succeeds_at(2, &count));
     let (id, _) = run_of(&system, &script, json!({"lock": "l", "retry": {"attempts": 5, "backoff": 0}})).await;
     let running = wait_for_attempt(&system, &id, 2, "RUNNING").await;
-    let first = running["earlier_attempts"][0]["task_id"].as_str().unwrap().to_owned();
+    let first = running["attempts"][0]["task_id"].as_str().unwrap().to_owned();
     for _ in 0..2 {
         for mut event in [
             task_stopped(&first, "EssentialContainerExited", Some(3)),
@@ -92,7 +92,7 @@ async fn attempts_go_on_after_the_system_was_killed_between_two_of_them_and_duri
 
     let program = start();
     let between = program.caller.get(&format!("/executions/{id}")).await.json();
-    assert_eq!((&between["earlier_attempts"][0]["on"], begun(&count)), (&json!("exit"), 1), "{between}");
+    assert_eq!((&between["attempts"][0]["on"], begun(&count)), (&json!("exit"), 1), "{between}");
     program.caller.wait_for(&id, "RUNNING").await;
     while begun(&count) < 2 {
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -77,7 +77,7 @@ async fn each_attempt_is_a_task_of_one_execution_and_the_last_one_decides() {
     assert_eq!(shown["retry"], json!({"attempts": 3, "on": ["capacity", "spot", "start", "exit"], "backoff": 1}));
     assert_eq!(shown["request"]["retry"], shown["retry"]);
     assert!(shown.get("next_attempt_at").is_none() && shown.get("waits_for").is_none(), "{shown}");
-    let earlier = shown["earlier_attempts"].as_array().unwrap();
+    let earlier = shown["attempts"].as_array().unwrap();
     let mut tasks = HashSet::new();
     for (attempt, number) in earlier.iter().zip(1..) {
         assert_eq!((&attempt["number"], &attempt["on"]), (&json!(number), &json!("exit")));
@@ -131,7 +131,7 @@ async fn an_execution_whose_attempts_all_fail_has_failed_as_the_last_one_did() {
         .run_to_end(json!({"command": succeeds_at(9, &count), "retry": {"attempts": 2, "on": ["exit"], "backoff": 0}}))
         .await;
     assert_eq!((&ended["status"], &ended["exit_code"]), (&json!("FAILED"), &json!(3)));
-    assert_eq!((begun(&count), show(&system, &id).await["earlier_attempts"].as_array().unwrap().len()), (2, 1));
+    assert_eq!((begun(&count), show(&system, &id).await["attempts"].as_array().unwrap().len()), (2, 1));
     // Other ends than those that are named are followed by none.
     let (id, ended) = system
         .admin
@@ -139,7 +139,7 @@ async fn an_execution_whose_attempts_all_fail_has_failed_as_the_last_one_did() {
         .await;
     assert_eq!((&ended["status"], &ended["exit_code"]), (&json!("FAILED"), &json!(4)));
     let shown = show(&system, &id).await;
-    assert_eq!((&shown["attempt"], shown.get("earlier_attempts")), (&json!(1), None));
+    assert_eq!((&shown["attempt"], shown.get("attempts")), (&json!(1), None));
     system.shim.shut_down().await;
 }
 
@@ -154,13 +154,13 @@ async fn each_kind_of_end_is_followed_by_an_attempt_if_the_run_says_so() {
         )
         .await;
     assert_eq!((&ended["status"], &ended["reason"]), (&json!("FAILED"), &json!("timed out after 1 s")));
-    assert_eq!(show(&system, &id).await["earlier_attempts"][0]["reason"], "timed out after 1 s");
+    assert_eq!(show(&system, &id).await["attempts"][0]["reason"], "timed out after 1 s");
     // A repository that cannot be cloned.
     let repository = json!({"command": "true", "git_repo": "file:///nowhere/at/all", "retry": {"attempts": 2, "on": ["start"], "backoff": 0}});
     let (id, ended) = system.admin.run_to_end(repository).await;
     assert_eq!(ended["status"], "FAILED");
     let shown = show(&system, &id).await;
-    assert_eq!((&shown["attempt"], &shown["earlier_attempts"][0]["on"]), (&json!(2), &json!("start")), "{shown}");
+    assert_eq!((&shown["attempt"], &shown["attempts"][0]["on"]), (&json!(2), &json!("start")), "{shown}");
     let lines = log(&system, &id).await;
     assert_eq!(
         lines.iter().filter(|line| line.starts_with("### runvoy sidecar: the repository could not be cloned")).count(),
@@ -177,7 +177,7 @@ async fn each_kind_of_end_is_followed_by_an_attempt_if_the_run_says_so() {
         system.admin.run_to_end(json!({"command": "echo at last", "retry": {"attempts": 3, "backoff": 0}})).await;
     assert_eq!(ended["status"], "SUCCEEDED");
     let shown = show(&system, &id).await;
-    let earlier = shown["earlier_attempts"].as_array().unwrap();
+    let earlier = shown["attempts"].as_array().unwrap();
     assert_eq!(earlier.len(), 2);
     assert!(earlier.iter().all(|one| one["on"] == "capacity" && one.get("task_id").is_none()), "{shown}");
     assert!(log(&system, &id).await.contains(&"at last".to_owned()));
@@ -207,7 +207,7 @@ async fn a_run_whose_spot_capacity_is_reclaimed_is_attempted_again() {
         .run_to_end(json!({"command": script, "spot": true, "retry": {"attempts": 4, "on": ["spot"], "backoff": 0}}))
         .await;
     assert_eq!(ended["status"], "SUCCEEDED", "{ended}");
-    let first = &show(&system, &id).await["earlier_attempts"][0];
+    let first = &show(&system, &id).await["attempts"][0];
     assert_eq!((&first["on"], &first["reason"]), (&json!("spot"), &json!("Spot capacity was reclaimed")));
     system.shim.shut_down().await;
 }
@@ -347,11 +347,7 @@ async fn a_run_of_a_schedule_and_one_of_a_playbook_are_attempted_again() {
         let ended = system.admin.wait_for(&id, "FAILED").await;
         assert_eq!(ended["exit_code"], code);
         let shown = show(&system, &id).await;
-        assert_eq!(
-            (&shown["attempt"], &shown["earlier_attempts"][0]["exit_code"]),
-            (&json!(2), &json!(code)),
-            "{shown}"
-        );
+        assert_eq!((&shown["attempt"], &shown["attempts"][0]["exit_code"]), (&json!(2), &json!(code)), "{shown}");
     }
     system.shim.shut_down().await;
 }
