@@ -8,13 +8,16 @@ use crate::{Email, object, time};
 /// The actions that a key may be used for, besides what its user's role allows. An absent part limits nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(min_properties = 1))]
 #[serde(deny_unknown_fields)]
 pub struct KeyScope {
     /// As `GET /me` names them, such as `executions:run`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 100))]
     pub actions: Option<Vec<String>>,
-    /// Names of playbooks.
+    /// Names of published playbooks that the caller may see.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 100))]
     pub playbooks: Option<Vec<String>>,
 }
 
@@ -57,7 +60,7 @@ pub struct CreateKey {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 315_360_000))]
     pub expires_in: Option<u64>,
-    /// Limits the key to some actions.
+    /// Limits the key to some actions. Without it, the key may do what its user may.
     #[serde(default, deserialize_with = "object::optional", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<KeyScope>))]
     pub scope: Option<KeyScope>,

@@ -35,6 +35,7 @@ mod secret;
 mod secret_name;
 mod sharing;
 mod status;
+pub mod text;
 pub mod time;
 mod trace;
 mod user;

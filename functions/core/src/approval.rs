@@ -6,7 +6,7 @@
 //! it is asked.
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
-use runvoy_api_types::{Approval, Decision, limits::MAX_DESCRIPTION_BYTES};
+use runvoy_api_types::{Approval, Decision, limits::MAX_DESCRIPTION_BYTES, text};
 
 use crate::{
     App, Email, Error, Result,
@@ -152,7 +152,7 @@ fn check_comment(comment: Option<&str>) -> Result<()> {
         let problem = format!("a comment has at most {MAX_DESCRIPTION_BYTES} bytes");
         return Err(Error::invalid(problem).at_field("comment"));
     }
-    Ok(())
+    Ok(text::check_prose("comment", comment.unwrap_or_default())?)
 }
 
 /// The execution as it is now: one that has waited too long has FAILED, although nothing has looked at it since.

@@ -1,36 +1,34 @@
 //! Serves the event processor's port, which takes any event as a JSON body. Every user of this machine can reach it, so an event that acts for
 //! a person is taken with an admin's key only.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, State, rejection::BytesRejection},
+    extract::{ConnectInfo, DefaultBodyLimit, State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode},
     middleware,
     response::Response,
     routing::{get, post},
 };
-use runvoy_core::{
-    App, Error,
-    auth::{self, Role, authenticate::Authenticated},
-};
+use runvoy_core::App;
 use serde_json::{Value, json};
 
-use super::guard;
+use super::{admins::ForAdmins, guard};
 use crate::lambda::{
     Function, InvokeError,
     function::{MAX_PAYLOAD, request_id},
 };
 
-/// The header that holds the key of a caller, as in the API.
-const API_KEY: &str = "x-api-key";
 /// The source of the events that act for a person: they create an admin, or start what a person has scheduled.
 const ACTS_FOR_A_PERSON: &str = "runvoy";
 /// The sentence for a caller without that key.
 const WHO: &str =
     "an event of the source runvoy acts for a person, so it needs the key of an admin in the header X-API-Key";
+
+/// The most characters of an event's kind in the audit.
+const MAX_KIND: usize = 64;
 
 /// The state of the port.
 #[derive(Clone)]
@@ -55,7 +53,12 @@ pub(crate) fn router(port: Port) -> Router {
         .with_state(port)
 }
 
-async fn process(State(port): State<Port>, headers: HeaderMap, body: Result<Bytes, BytesRejection>) -> Response {
+async fn process(
+    State(port): State<Port>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
     let body = match body {
         Ok(body) => body,
         Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
@@ -71,10 +74,12 @@ async fn process(State(port): State<Port>, headers: HeaderMap, body: Result<Byte
             return super::error(StatusCode::BAD_REQUEST, "INVALID_REQUEST", &details);
         }
     };
-    if event["source"] == ACTS_FOR_A_PERSON
-        && let Some(refused) = refuse_all_but_admins(&port.app, &headers, WHO).await
-    {
-        return refused;
+    if event["source"] == ACTS_FOR_A_PERSON {
+        let kind: String = event["detail-type"].as_str().unwrap_or_default().chars().take(MAX_KIND).collect();
+        let sending = ForAdmins { action: "events:send", resource: &format!("event:{kind}"), who: WHO };
+        if let Err(refused) = sending.admit_to_change(&port.app, &headers, peer).await {
+            return refused;
+        }
     }
     // The event is passed on as it was read, so that the function finds in it what was checked.
     match port.event_processor.invoke(&request_id(), event.to_string().into_bytes()).await {
@@ -86,23 +91,5 @@ async fn process(State(port): State<Port>, headers: HeaderMap, body: Result<Byte
             super::error(StatusCode::GATEWAY_TIMEOUT, "EVENT_FAILED", &failed.to_string())
         }
         Err(failed) => super::error(StatusCode::INTERNAL_SERVER_ERROR, "EVENT_FAILED", &failed.to_string()),
-    }
-}
-
-/// The answer to a caller who has no admin's key. It says `who` may do this.
-pub(super) async fn refuse_all_but_admins(app: &App, headers: &HeaderMap, who: &str) -> Option<Response> {
-    let key = headers.get(API_KEY).and_then(|key| key.to_str().ok());
-    match auth::authenticate(app, key).await {
-        // A key that is limited to some actions is not enough.
-        Ok(Authenticated::Yes(caller, _)) if caller.role == Role::Admin && caller.scope.is_none() => None,
-        Ok(Authenticated::Yes(..)) => Some(super::error(StatusCode::FORBIDDEN, "FORBIDDEN", who)),
-        Ok(Authenticated::No(..)) | Err(Error::NoApiKey | Error::UnknownApiKey) => {
-            Some(super::error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", who))
-        }
-        Err(error) => {
-            tracing::error!(error = %error.chain(), "a key could not be checked");
-            let details = "the key could not be checked; try again in a moment";
-            Some(super::error(StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", details))
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! Turns HTTP requests and WebSockets into Lambda events, and the functions' answers into responses.
 
+mod admins;
 pub(crate) mod aws;
 pub(crate) mod cloudformation;
 pub(crate) mod event_processor;

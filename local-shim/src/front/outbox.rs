@@ -1,11 +1,11 @@
 //! Shows what would leave the machine, for the console's page Outbox, which only the local system serves: mails, and webhooks. They have what
 //! commands printed, so that an admin's key is needed to see them.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
-    extract::{Path, State},
+    extract::{ConnectInfo, Path, State},
     http::{HeaderMap, StatusCode},
     middleware,
     response::Response,
@@ -14,7 +14,7 @@ use axum::{
 use runvoy_core::App;
 use serde_json::json;
 
-use super::{event_processor::refuse_all_but_admins, guard};
+use super::{admins::ForAdmins, guard};
 use crate::aws::Aws;
 
 /// The sentence for a caller who is no admin.
@@ -38,15 +38,26 @@ pub(crate) fn router(page: OutboxPage) -> Router {
         .with_state(page)
 }
 
-async fn list(State(page): State<OutboxPage>, headers: HeaderMap) -> Response {
-    match refuse_all_but_admins(&page.app, &headers, WHO).await {
-        Some(refused) => refused,
-        None => super::json(StatusCode::OK, &json!({"entries": page.aws.outbox.entries()})),
+async fn list(
+    State(page): State<OutboxPage>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Response {
+    let reading = ForAdmins { action: "outbox:read", resource: "outbox", who: WHO };
+    match reading.admit(&page.app, &headers, peer).await {
+        Err(refused) => refused,
+        Ok(_) => super::json(StatusCode::OK, &json!({"entries": page.aws.outbox.entries()})),
     }
 }
 
-async fn confirm(State(page): State<OutboxPage>, headers: HeaderMap, Path(token): Path<String>) -> Response {
-    if let Some(refused) = refuse_all_but_admins(&page.app, &headers, WHO).await {
+async fn confirm(
+    State(page): State<OutboxPage>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    Path(token): Path<String>,
+) -> Response {
+    let confirming = ForAdmins { action: "outbox:confirm", resource: "outbox", who: WHO };
+    if let Err(refused) = confirming.admit_to_change(&page.app, &headers, peer).await {
         return refused;
     }
     match page.aws.sns.confirm(&token) {

@@ -132,6 +132,11 @@ async fn claims_connections_admin_events_and_keys_that_were_revoked_are_in_the_a
     assert_eq!(admin.process_with_key(include_str!("../../../examples/create-admin.json")).await.status, 200);
     let made = entries(admin, "actor=event").await;
     assert_eq!((made.len(), &made[0]["action"]), (1, &json!("users:create")));
+    let sent = entries(admin, "action=events:send").await;
+    assert_eq!(
+        (sent.len(), &sent[0]["actor"], &sent[0]["resource"], &sent[0]["outcome"]),
+        (1, &json!("admin@runvoy.local"), &json!("event:Create Admin"), &json!("done"))
+    );
     assert_eq!(admin.post("/users/revoke", &json!({"email": "dev@example.com"})).await.status, 200);
     assert_eq!(viewer.get("/executions").await.status, 401);
     let refused = entries(admin, "actor=dev@example.com&outcome=refused").await;

@@ -252,6 +252,28 @@ async fn an_event_that_acts_for_a_person_needs_the_key_of_an_admin() {
     }
     let users = system.admin.get("/users").await.text;
     assert!(!users.contains("evil@example.com"), "{users}");
+    // Each refusal of someone who is known is in the audit, that of a limited key of an admin, and of a revoked one too.
+    let made = system.admin.post("/keys", &json!({"name": "ci", "scope": {"actions": ["users:create"]}})).await;
+    let limited = system.admin.with_key(made.json()["api_key"].as_str().unwrap());
+    assert_eq!(limited.process_with_key(event("runvoy", "Create Admin")).await.status, 403);
+    assert_eq!(system.admin.post("/users/revoke", &json!({"email": "op@example.com"})).await.status, 200);
+    assert_eq!(operator.process_with_key(event("runvoy", "Create Admin")).await.status, 401);
+    let refused = system.admin.get("/audit?outcome=refused").await.json()["entries"].clone();
+    let refused: Vec<String> = refused
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| {
+            assert!(entry["key_id"].is_string() && entry["source_address"] == "127.0.0.1", "{entry}");
+            let text = |field: &str| entry[field].as_str().unwrap().to_owned();
+            let resource = text("resource");
+            format!("{} {} {}", text("actor"), text("action"), resource.split(':').next().unwrap())
+        })
+        .collect();
+    let by_operator = "op@example.com events:send event";
+    let expected =
+        ["op@example.com keys:use key", "admin@runvoy.local events:send event", by_operator, by_operator, by_operator];
+    assert_eq!(refused, expected);
     // Events of AWS's own services need none.
     assert_eq!(system.admin.process(EXAMPLE).await.status, 200);
     assert_eq!(system.admin.process_with_key(event("runvoy", "Create Admin")).await.status, 200);

@@ -6,6 +6,7 @@ use super::{Parameter, ParameterType, Playbook, parameter};
 use crate::{
     Problem,
     limits::{DISK_GIB, MAX_DEADLINE_SECONDS, MAX_DESCRIPTION_BYTES, MAX_TIMEOUT_SECONDS},
+    text,
 };
 
 /// Parameters of a playbook: more than a form can have that people fill in.
@@ -44,6 +45,7 @@ impl Playbook {
             let problem = format!("description must have at most {MAX_DESCRIPTION_BYTES} bytes");
             return Err(Problem::new(problem).at_field("description"));
         }
+        text::check_prose("description", &self.description)?;
         if self.timeout.is_some_and(|timeout| timeout.0 > MAX_TIMEOUT_SECONDS) {
             let problem = format!("timeout must be 1 to {MAX_TIMEOUT_SECONDS} seconds, or 0 for none");
             return Err(Problem::new(problem).at_field("timeout"));
@@ -96,6 +98,10 @@ impl Parameter {
         if self.description.len() > MAX_DESCRIPTION_BYTES {
             let problem = format!("a description has at most {MAX_DESCRIPTION_BYTES} bytes");
             return Err(Problem::new(problem).at_field("description"));
+        }
+        text::check_prose("description", &self.description)?;
+        if let Some(label) = self.label.as_ref().filter(|label| !label.is_empty()) {
+            text::check_line("label", label)?;
         }
         let is_text = matches!(self.kind, String | Text);
         if let Some(text) = &self.pattern {

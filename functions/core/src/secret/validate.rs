@@ -1,6 +1,9 @@
 //! Checks what a caller sends as a secret: its variable, its value and its description. No error quotes a value.
 
-use runvoy_api_types::limits::{MAX_DESCRIPTION_BYTES, MAX_SECRET_BYTES};
+use runvoy_api_types::{
+    limits::{MAX_DESCRIPTION_BYTES, MAX_SECRET_BYTES},
+    text,
+};
 
 use crate::{Error, Result, environment};
 
@@ -33,13 +36,14 @@ pub(super) fn value(value: &str) -> Result<()> {
 /// Checks the description.
 ///
 /// # Errors
-/// [`Error::Invalid`] for one that is too long.
+/// [`Error::Invalid`] for one that is too long, or has characters that are not shown.
 pub(super) fn description(description: Option<&str>) -> Result<()> {
     match description {
         Some(text) if text.len() > MAX_DESCRIPTION_BYTES => {
             Err(Error::invalid(format!("description must have at most {MAX_DESCRIPTION_BYTES} bytes"))
                 .at_field("description"))
         }
-        _ => Ok(()),
+        Some(text) => Ok(text::check_prose("description", text)?),
+        None => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
+use futures_util::future::try_join_all;
 use runvoy_api_types::{CreateKey, CreatedKey, DeletedKey, Keys};
 use runvoy_core::{
     App, Email,
@@ -13,6 +14,7 @@ use runvoy_core::{
 use serde::Deserialize;
 
 use super::{
+    named,
     page::{self, PageParameters},
     tags,
 };
@@ -53,7 +55,8 @@ pub(super) async fn list(
 
 /// Makes another API key for the caller
 ///
-/// A user has at most 20. To renew a key, make another one, use it, and delete the old one. A key with a scope makes no keys.
+/// A user has at most 20. To renew a key, make another one, use it, and delete the old one. A key with a scope makes no keys. The playbooks
+/// of a scope are published, and the caller may see them.
 #[utoipa::path(post, path = "/keys", operation_id = "create_key", tag = tags::USERS, request_body = CreateKey,
     responses((status = 201, body = CreatedKey, description = "The key; it is not shown again"), error::Malformed, error::TooLarge, error::Refused, error::Conflict, error::Unavailable))]
 pub(super) async fn create(
@@ -62,14 +65,19 @@ pub(super) async fn create(
     JsonBody(body): JsonBody<CreateKey>,
 ) -> Result<impl IntoResponse> {
     caller.may(Action::CreateKey, Resource::Keys { of: &caller.principal.email })?;
+    let scope = body.scope.map(auth::checked_scope).transpose()?;
     let new = NewKey {
         email: caller.principal.email.clone(),
         role: caller.principal.role,
         name: body.name.trim().to_owned(),
         expires_in: body.expires_in.filter(|seconds| *seconds > 0).map(Duration::from_secs),
-        scope: body.scope.map(auth::checked_scope).transpose()?.flatten(),
+        scope,
     };
     new.check()?;
+    let playbooks = new.scope.as_ref().and_then(|scope| scope.playbooks.as_deref()).unwrap_or_default();
+    let fields: Vec<String> = (0..playbooks.len()).map(|at| format!("scope.playbooks[{at}]")).collect();
+    let checks = playbooks.iter().zip(&fields).map(|(name, field)| named::check_playbook(&app, &caller, name, field));
+    try_join_all(checks).await?;
     let (api_key, key) = user::create_key(&app, new, &caller.actor).await?;
     Ok((StatusCode::CREATED, Json(CreatedKey { key, api_key: api_key.expose().to_owned() })))
 }

@@ -10,6 +10,7 @@ mod images;
 mod keys;
 mod locks;
 mod logs;
+mod named;
 mod notifications;
 mod operations;
 mod owners;

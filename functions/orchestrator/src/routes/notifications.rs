@@ -2,8 +2,8 @@
 
 use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
 use runvoy_api_types::{
-    CreateNotification, CreatedNotification, DeletedNotification, Deliveries, NotificationAnswer, Notifications,
-    RotatedNotification, TestedNotification, UpdateNotification,
+    CreateNotification, CreatedNotification, DeletedNotification, Deliveries, NotificationAnswer, NotificationFor,
+    Notifications, RotatedNotification, TestedNotification, UpdateNotification,
 };
 use runvoy_core::{
     App,
@@ -13,6 +13,7 @@ use runvoy_core::{
 use serde::Deserialize;
 
 use super::{
+    named,
     page::{self, PageParameters},
     tags,
 };
@@ -25,6 +26,26 @@ use crate::{
 async fn permitted(app: &App, caller: &Caller, name: &str, action: Action) -> Result<NotificationRecord> {
     let found = notification::find(app, name).await;
     caller.may_named(action, name, found, |record| notification::resource(&record.notification))
+}
+
+/// Checks that what a notification is about can be seen. What it was about before may be gone meanwhile, and stay.
+async fn check_target(
+    app: &App,
+    caller: &Caller,
+    target: Option<&NotificationFor>,
+    before: Option<&NotificationFor>,
+) -> Result<()> {
+    let new = |part: fn(&NotificationFor) -> &Option<String>| {
+        let given = target.and_then(|target| part(target).as_deref()).map(str::trim).filter(|name| !name.is_empty());
+        given.filter(|name| before.and_then(|before| part(before).as_deref()) != Some(*name))
+    };
+    if let Some(name) = new(|target| &target.playbook) {
+        named::check_playbook(app, caller, name, "for.playbook").await?;
+    }
+    if let Some(name) = new(|target| &target.schedule) {
+        named::check_schedule(app, caller, name, "for.schedule").await?;
+    }
+    Ok(())
 }
 
 /// Lists notifications
@@ -57,6 +78,7 @@ pub(super) async fn create(
     JsonBody(body): JsonBody<CreateNotification>,
 ) -> Result<impl IntoResponse> {
     caller.may(Action::CreateNotification, Resource::Account)?;
+    check_target(&app, &caller, body.r#for.as_ref(), None).await?;
     let new = NewNotification {
         name: body.name.parse()?,
         channel: body.channel,
@@ -90,6 +112,7 @@ pub(super) async fn update(
 ) -> Result<Json<NotificationAnswer>> {
     let record = permitted(&app, &caller, &name, Action::UpdateNotification).await?;
     let UpdateNotification { channel, on, r#for, slow_after, state } = body;
+    check_target(&app, &caller, r#for.as_ref(), Some(&record.notification.r#for)).await?;
     let change = NotificationChange { channel, on, r#for, slow_after, state };
     let notification = notification::update(&app, record, change, &caller.principal.email, &caller.actor).await?;
     Ok(Json(NotificationAnswer { notification }))

@@ -64,6 +64,14 @@ async fn each_wrong_field_of_a_body_is_named() {
         ("/keys", key("name", json!(long)), "name"),
         ("/keys", key("expires_in", json!(999_999_999)), "expires_in"),
         ("/keys", key("scope", json!({"actions": ["no:action"]})), "scope"),
+        ("/keys", key("scope", json!({})), "scope"),
+        ("/keys", key("scope", json!({"actions": null, "playbooks": null})), "scope"),
+        ("/keys", key("scope", json!({"actions": []})), "scope.actions"),
+        ("/keys", key("scope", json!({"actions": ["executions:run"], "playbooks": []})), "scope.playbooks"),
+        ("/keys", key("scope", json!({"playbooks": ["published-nowhere"]})), "scope.playbooks[0]"),
+        ("/keys", key("name", json!("\u{202e}")), "name"),
+        ("/keys", key("name", json!("\u{200b}\u{200b}")), "name"),
+        ("/keys", key("name", json!("laptop\u{200b}")), "name"),
     ];
     let mut wrong = Vec::new();
     for (path, body, field) in cases {
@@ -77,6 +85,56 @@ async fn each_wrong_field_of_a_body_is_named() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    system.shim.shut_down().await;
+}
+
+/// U+202E turns the direction of what follows, and U+200B is not shown: two texts that look the same are not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_name_and_no_description_hides_a_character_from_those_who_read_it() {
+    let system = System::start().await;
+    let admin = &system.admin;
+    let asker = system.user("developer", "asker@example.com").await;
+    let waits = json!({"commands": ["true"], "approvals": {"by": ["role:admin"]}});
+    assert_eq!(admin.put("/playbooks/waits", &waits).await.status, 200);
+    let started = asker.post("/playbooks/waits/run", &json!({})).await.json();
+    let approve = format!("/executions/{}/approve", crate::client::id(&started));
+    let channel = json!({"webhook": {"url": "https://example.com"}});
+    let mut checked = crate::cases::Cases::default();
+    for hidden in ["a\u{202e}b", "\u{200b}", "\u{7}"] {
+        let secret = |field: &str| {
+            let mut body = json!({"name": "s", "key_name": "S", "value": "v"});
+            body[field] = json!(hidden);
+            body
+        };
+        let playbook = |field: &str| json!({"commands": ["true"], "parameters": [{"name": "A", field: hidden}]});
+        let schedule = json!({"name": hidden, "cron": "0 0 1 1 *", "run": {"command": "true"}});
+        for (path, body, field) in [
+            ("/keys", json!({"name": hidden}), "name"),
+            ("/secrets", secret("name"), "name"),
+            ("/secrets", secret("description"), "description"),
+            ("/images/register", json!({"image": hidden}), "image"),
+            ("/users/create", json!({"email": format!("{hidden}@example.com"), "role": "viewer"}), "email"),
+            ("/schedules", schedule, "name"),
+            ("/notifications", json!({"name": hidden, "channel": channel}), "name"),
+            ("/run", json!({"command": "true", "lock": hidden}), "lock"),
+            ("PUT /playbooks/p", json!({"commands": ["true"], "description": hidden}), "description"),
+            ("PUT /playbooks/p", playbook("label"), "parameters[0].label"),
+            ("PUT /playbooks/p", playbook("description"), "parameters[0].description"),
+            (&approve, json!({"comment": hidden}), "comment"),
+        ] {
+            let refused = match path.strip_prefix("PUT ") {
+                Some(path) => admin.put(path, &body).await,
+                None => admin.post(path, &body).await,
+            };
+            checked.equal(&body, (refused.status.as_u16(), refused.json()["field"].as_str()), (400, Some(field)));
+        }
+    }
+    checked.all_hold();
+    // Other writing than Latin, and emoji, stay what they are.
+    for name in ["مفتاح", "می\u{200c}خواهم", "👩\u{200d}💻"] {
+        let made = admin.post("/keys", &json!({"name": name})).await;
+        assert_eq!((made.status.as_u16(), &made.json()["key"]["name"]), (201, &json!(name)));
+    }
     system.shim.shut_down().await;
 }
 

@@ -132,6 +132,24 @@ async fn a_limited_key_learns_no_names_that_its_scope_does_not_reach() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_for_a_playbook_that_its_maker_may_not_see_is_refused_as_one_for_none() {
+    let system = System::start().await;
+    let developer = system.user("developer", "dev@example.com").await;
+    let viewer = system.user("viewer", "v@example.com").await;
+    assert_eq!(system.admin.put("/playbooks/hers", &json!({"commands": ["true"]})).await.status, 200);
+    assert_eq!(system.admin.put("/playbooks/hers/sharing", &json!({"shared_with": []})).await.status, 200);
+    for caller in [&developer, &viewer] {
+        let create = async |playbook: &str| {
+            caller.post("/keys", &json!({"name": "ci", "scope": {"playbooks": [playbook]}})).await
+        };
+        let (of_existing, of_missing) = (create("hers").await, create("none").await);
+        assert_eq!(told(&of_existing, "hers"), told(&of_missing, "none"));
+        assert_eq!((of_existing.status.as_u16(), &of_existing.json()["field"]), (400, &json!("scope.playbooks[0]")));
+    }
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_schedule_of_a_playbook_that_its_maker_may_not_see_is_refused_as_one_of_none() {
     let system = System::start().await;
     let developer = system.user("developer", "dev@example.com").await;

@@ -165,5 +165,11 @@ async fn a_mail_goes_out_once_its_recipient_has_confirmed_the_address() {
     let request = axum::http::Request::get(url).header("x-api-key", &developer.key);
     let refused = developer.send(request.body(axum::body::Body::empty()).unwrap()).await;
     assert_eq!(refused.status, 403, "the outbox has lines of logs");
+    let entries = admin.get("/audit?actor=dev@example.com&outcome=refused").await.json()["entries"].clone();
+    assert_eq!(
+        (entries[0]["action"].as_str(), entries.as_array().unwrap().len()),
+        (Some("outbox:read"), 1),
+        "{entries}"
+    );
     system.shim.shut_down().await;
 }

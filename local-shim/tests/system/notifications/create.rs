@@ -49,11 +49,43 @@ async fn what_cannot_be_a_notification_is_refused_at_its_field() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_notification_names_what_its_maker_can_see_and_keeps_what_is_gone() {
+    let system = System::start().await;
+    let admin = &system.admin;
+    let developer = system.user("developer", "dev@example.com").await;
+    assert_eq!(admin.put("/playbooks/deploy", &json!({"commands": ["true"]})).await.status, 200);
+    let schedule = json!({"name": "nightly", "cron": "0 0 1 1 *", "run": {"command": "true"}});
+    assert_eq!(admin.post("/schedules", &schedule).await.status, 201);
+    let channel = json!({"webhook": {"url": "https://example.com/hook"}});
+    for (caller, target, field) in [
+        (admin, json!({"playbook": "deplyo"}), "for.playbook"),
+        (admin, json!({"schedule": "nigthly"}), "for.schedule"),
+        // A developer sees schedules of others as little as those that there are not.
+        (&developer, json!({"schedule": "nightly"}), "for.schedule"),
+    ] {
+        let new = json!({"name": "n", "channel": channel, "for": target});
+        let refused = caller.post("/notifications", &new).await;
+        assert_eq!((refused.status.as_u16(), &refused.json()["field"]), (400, &json!(field)), "{}", refused.text);
+    }
+    let target = json!({"playbook": "deploy", "schedule": "nightly"});
+    create_notification(admin, "n", channel, json!({"for": target})).await;
+    assert_eq!(admin.delete("/playbooks/deploy").await.status, 200);
+    assert_eq!(admin.delete("/schedules/nightly").await.status, 200);
+    let change = json!({"for": {"playbook": "deploy", "schedule": "nightly", "user": "dev@example.com"}});
+    let changed = admin.put("/notifications/n", &change).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    let refused = admin.put("/notifications/n", &json!({"for": {"playbook": "other"}})).await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["field"]), (400, &json!("for.playbook")));
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_notification_is_about_what_it_names() {
     let system = System::start().await;
     let admin = &system.admin;
     let developer = system.user("developer", "dev@example.com").await;
     let receiver = Receiver::start().await;
+    assert_eq!(admin.put("/playbooks/deploy", &json!({"commands": ["true"]})).await.status, 200);
     for (name, target) in [
         ("user", json!({"user": "Dev@example.com"})),
         ("image", json!({"image": "ubuntu"})),

@@ -12,13 +12,13 @@ use crate::{
 async fn a_run_that_waits_for_approval_is_told_once_with_a_link_to_it() {
     let system = System::start().await;
     let receiver = Receiver::start().await;
-    let of_playbook = json!({"on": ["waiting"], "for": {"playbook": "restart"}});
-    webhook(&system.admin, "approvers", &receiver, of_playbook).await;
     let asker = system.user("developer", "asker@example.com").await;
     for name in ["restart", "other"] {
         let playbook = json!({"commands": ["echo restarted"], "approvals": {"by": ["role:admin"]}});
         assert_eq!(system.admin.put(&format!("/playbooks/{name}"), &playbook).await.status, 200);
     }
+    let of_playbook = json!({"on": ["waiting"], "for": {"playbook": "restart"}});
+    webhook(&system.admin, "approvers", &receiver, of_playbook).await;
     let ask = async |name: &str| asker.post(&format!("/playbooks/{name}/run"), &json!({})).await.json();
     ask("other").await;
     let asked = ask("restart").await;
