@@ -81,7 +81,7 @@ simulate SEEDS="0..10000":
 
 # Measure what a busy account costs on virtual time, optimized build: 1,000 runs that print 10 million lines, each tenth with a viewer.
 bench-scale SCALE="1000,10000,10":
-    SCALE={{ quote(SCALE) }} cargo test --locked --profile local -p local-shim --test simulation chatty_runs -- --nocapture
+    SCALE={{ quote(SCALE) }} cargo test --locked --profile local -p local-shim --test simulation a_thousand_runs -- --nocapture
 
 # Test the console: types, modules, and its pages in Chromium. With arguments, only the pages: `just test-console -k secrets`.
 test-console *ARGUMENTS:

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{DirBuilder, File, Metadata, Permissions, TryLockError},
+    io::Write,
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -37,6 +38,8 @@ const CURRENT_VERSION: u32 = 2;
 const API_ENDPOINT: &str = "api-endpoint";
 /// The file of the emulated DynamoDB.
 pub(crate) const DATABASE: &str = "dynamodb.sqlite";
+/// Bytes that fit on a disk that is not full.
+const ROOM: usize = 64 * 1024;
 /// The file that holds the API key of the admin.
 pub const ADMIN_KEY: &str = "admin-key";
 
@@ -168,6 +171,14 @@ fn check_owner(directory: &Path, found: &Metadata) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Tells whether files can be written in a folder. The function writes one and deletes it.
+pub(crate) fn has_room(folder: &Path) -> bool {
+    let path = folder.join("room");
+    let written = private_if_new(&path).and_then(|mut file| Ok(file.write_all(&[0; ROOM])?));
+    let _ = std::fs::remove_file(&path);
+    written.is_ok()
 }
 
 /// Where the program that holds the folder answers, as far as its files tell.

@@ -35,9 +35,9 @@ const COPY: &str = r#"
         FROM copied JOIN "runvoy-local-websocket-tokens" ON pk = 'S:' || token;
     INSERT INTO "runvoy-local-audit" SELECT pk, sk || $prefix, replace(replace(item_json, id, new), substr(sk, 3), substr(sk, 3) || $prefix), item_size, cached_at, hash_prefix
         FROM copied JOIN "runvoy-local-audit" ON pk = audit_pk AND sk = audit_sk;
-    INSERT INTO ended.streams (log_group, name, length, newest, is_whole) SELECT log_group, replace(name, id, new), length, newest, 1
+    INSERT INTO ended.streams (log_group, name, length, newest, is_whole) SELECT log_group, replace(name, copied.id, new), length, newest, 1
         FROM copied JOIN ended.streams ON streams.id = stream;
-    INSERT INTO ended.parts SELECT copy.id, offset, lines FROM copied JOIN ended.streams AS one ON one.id = stream
+    INSERT INTO ended.parts SELECT copy.id, parts.offset, parts.lines FROM copied JOIN ended.streams AS one ON one.id = copied.stream
         JOIN ended.streams AS copy ON copy.log_group = one.log_group AND copy.name = replace(one.name, copied.id, new)
         JOIN ended.parts ON parts.stream = copied.stream;"#;
 
@@ -60,6 +60,10 @@ pub async fn measure(program: &Path, wanted: usize) {
     let system = Running::start_in(program, directory.clone());
     let run = || async { system.caller.run_to_end(json!({"command": "seq 15"})).await.0 };
     let ids: Vec<String> = stream::iter(0..RUN).map(|_| run()).buffer_unordered(AT_ONCE).collect().await;
+    for id in &ids {
+        // The first reader of a log completes it.
+        system.caller.get(&format!("/executions/{id}/logs")).await;
+    }
     let first = calls(&system, &ids).await;
     let data = directory.path().join(".runvoy-local");
     let tasks = data.join("logs/runvoy_runvoy-local_tasks");

@@ -1,6 +1,6 @@
 //! Serves the orchestrator's port: turns an HTTP request into the event of a Function URL, and the function's answer into a response.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use axum::{
     Router,
@@ -17,9 +17,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{guard, websocket};
-use crate::lambda::{
-    Function, InvokeError,
-    function::{MAX_PAYLOAD, request_id},
+use crate::{
+    data_dir,
+    lambda::{
+        Function, InvokeError,
+        function::{MAX_PAYLOAD, request_id},
+    },
 };
 
 /// The state of the port.
@@ -27,6 +30,8 @@ use crate::lambda::{
 pub(crate) struct Port {
     pub(crate) orchestrator: Function,
     pub(crate) websocket: Arc<websocket::Gateway>,
+    /// The folder of the state, if it is on a disk.
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 impl FromRef<Port> for Arc<websocket::Gateway> {
@@ -68,7 +73,13 @@ async fn invoke(State(port): State<Port>, ConnectInfo(peer): ConnectInfo<SocketA
     };
     let event = event(&parts, &body, peer, &id);
     match port.orchestrator.invoke(&id, event.to_string().into_bytes()).await {
-        Ok(answer) => response(&answer, &parts.method, &id),
+        Ok(answer) => {
+            let made = response(&answer, &parts.method, &id);
+            let has_failed = made.status() == StatusCode::SERVICE_UNAVAILABLE;
+            let full = port.data_dir.filter(|folder| has_failed && !data_dir::has_room(folder));
+            let named = full.and_then(|folder| name_full_disk(&answer, &folder.display()));
+            named.map_or(made, |answer| response(&answer, &parts.method, &id))
+        }
         Err(failed) => {
             tracing::error!(request_id = id, error = %failed, "the orchestrator gave no answer");
             let (status, code) = match failed {
@@ -151,6 +162,17 @@ struct FunctionUrlResponse {
     body: Option<String>,
     #[serde(default)]
     is_base64_encoded: bool,
+}
+
+/// Lets the answer that an AWS service failed say that the disk of this machine is full, which a function cannot know.
+fn name_full_disk(answer: &[u8], folder: &dyn std::fmt::Display) -> Option<Vec<u8>> {
+    let mut answer: Value = serde_json::from_slice(answer).ok()?;
+    let mut body: Value = serde_json::from_str(answer["body"].as_str()?).ok()?;
+    let hint = format!("the disk is full: make room for {folder}");
+    body["details"] = format!("{}; {hint}", body["error"].as_str()?).into();
+    body["hint"] = hint.into();
+    answer["body"] = body.to_string().into();
+    serde_json::to_vec(&answer).ok()
 }
 
 /// The function's answer as HTTP ("Response payload format", Lambda function URLs).

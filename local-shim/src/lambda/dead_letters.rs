@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, oneshot};
 
 use super::{Function, InvokeError, Kind, log_subscription};
-use crate::aws::{
-    logs::CloudWatchLogs,
-    state_file::{private_if_new, replace_unsynced},
+use crate::{
+    aws::{logs::CloudWatchLogs, state_file::replace_unsynced},
+    data_dir,
 };
 
 /// The folder of such events, in the data directory.
@@ -30,9 +30,6 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_min
 const KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(14 * 24);
 /// Events that are kept. A further one takes the place of the oldest.
 const MOST: usize = 10_000;
-/// Bytes that must fit on the disk before events are tried again.
-const ROOM: usize = 64 * 1024;
-
 /// The content of an event that is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -168,11 +165,7 @@ impl DeadLetters {
 
     /// Tells whether files can be written.
     fn has_room(&self) -> bool {
-        let Some(folder) = &self.0.folder else { return true };
-        let path = folder.join("room");
-        let written = private_if_new(&path).and_then(|mut file| Ok(std::io::Write::write_all(&mut file, &[0; ROOM])?));
-        let _ = std::fs::remove_file(&path);
-        written.is_ok()
+        self.0.folder.as_ref().is_none_or(|folder| data_dir::has_room(folder))
     }
 
     async fn try_due(&self, function: &Function, logs: &CloudWatchLogs, all: bool) {

@@ -68,7 +68,8 @@ impl Ports {
             closing: close_viewers.clone(),
             open: viewers.clone(),
         };
-        let port = front::orchestrator::Port { orchestrator, websocket: Arc::new(gateway) };
+        let (websocket, data_dir) = (Arc::new(gateway), settings.data_dir.clone());
+        let port = front::orchestrator::Port { orchestrator, websocket, data_dir };
         tracing::info!(address = %self.orchestrator.address, "starting orchestrator server");
         let mut api: Router = front::orchestrator::router(port);
         api = api.merge(front::outbox::router(front::outbox::OutboxPage { aws: aws.aws.clone(), app: app.clone() }));

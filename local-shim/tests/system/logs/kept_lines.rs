@@ -8,7 +8,7 @@ use local_shim::{
     aws::faults::{Call, Fault},
 };
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     client::{Caller, Seen, System, connect_at_last, id, watch_within},
@@ -162,6 +162,25 @@ async fn a_disk_that_is_full_for_seconds_at_the_end_loses_no_line_and_the_run_en
     let lines = printed(&program.caller, &id).await;
     assert_eq!(lines[0], "ready");
     assert_eq!(lines[1..], numbers(20_000));
+    program.signal("-INT");
+    assert_eq!(program.wait().0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_fails_because_the_disk_is_full_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::run(directory.path(), after("trap '' XFSZ", directory.path()));
+    limit_files(&program, Some(1));
+    let refused = program.caller.put("/locks/deploy", &json!({"slots": 2})).await;
+    assert_eq!(refused.status, 503, "{}", refused.text);
+    let body = refused.json();
+    for field in ["hint", "details"] {
+        assert!(body[field].as_str().unwrap().contains("the disk is full: make room for"), "{body}");
+    }
+    assert_eq!(body["code"], "DATABASE_ERROR");
+    limit_files(&program, None);
+    let done = program.caller.put("/locks/deploy", &json!({"slots": 2})).await;
+    assert_eq!(done.status, 200, "{}", done.text);
     program.signal("-INT");
     assert_eq!(program.wait().0, Some(0));
 }
