@@ -46,7 +46,7 @@ pub(crate) async fn configure(global: Global, configure: Configure) -> Result<()
         Some(key) => Some(key),
         None => {
             let hint = if kept.is_some() { "API key [keep it]: " } else { "API key: " };
-            let typed = hidden_line(hint)?.trim().to_owned();
+            let typed = hidden_line(hint, "give the key in RUNVOY_API_KEY")?.trim().to_owned();
             Some(typed).filter(|key| !key.is_empty()).or(kept)
         }
     };

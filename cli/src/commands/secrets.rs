@@ -109,7 +109,7 @@ fn without_line_end(mut text: String) -> String {
 
 /// Asks for a value on the terminal, without showing it.
 fn ask(name: &str) -> Result<String> {
-    hidden_line(&format!("Value of {name}: ")).and_then(|value| {
+    hidden_line(&format!("Value of {name}: "), "give --value-file FILE, or - for standard input").and_then(|value| {
         if value.is_empty() {
             Err(Failure::new("the value is empty").remedy("a secret has at least one character"))
         } else {
@@ -118,12 +118,10 @@ fn ask(name: &str) -> Result<String> {
     })
 }
 
-/// Reads a line from the terminal without showing it.
-pub(crate) fn hidden_line(prompt: &str) -> Result<String> {
+/// Reads a line from the terminal without showing it. `otherwise` says what to do where there is none.
+pub(crate) fn hidden_line(prompt: &str, otherwise: &str) -> Result<String> {
     if !io::stdin().is_terminal() {
-        return Err(
-            Failure::new("there is no terminal to ask on").remedy("give --value-file FILE, or - for standard input")
-        );
+        return Err(Failure::new("there is no terminal to ask on").remedy(otherwise));
     }
     say::ask(prompt);
     Term::stderr().read_secure_line().map_err(|error| Failure::new(format!("the terminal cannot be read: {error}")))

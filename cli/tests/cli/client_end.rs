@@ -5,7 +5,7 @@ use crate::prelude::*;
 #[test]
 fn ctrl_c_stops_the_execution_and_waits_for_its_last_lines() {
     let system = System::start();
-    for name in ["-INT", "-TERM", "-HUP"] {
+    for name in ["-INT", "-QUIT", "-TERM", "-HUP"] {
         let mut child =
             system.command(&["run", "trap 'echo bye; exit' TERM; echo up; sleep 600 & wait"]).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
@@ -132,7 +132,7 @@ fn a_full_disk_ends_the_execution_and_is_told() {
 
 #[test]
 fn a_signal_while_a_server_hangs_ends_the_program_soon() {
-    for name in ["-INT", "-TERM", "-HUP"] {
+    for name in ["-INT", "-QUIT", "-TERM", "-HUP"] {
         let (endpoint, requests) = hanging();
         let home = tempfile::tempdir().unwrap();
         let mut command = bare(home.path(), &["run", "true"]);

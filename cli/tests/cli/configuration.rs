@@ -69,6 +69,18 @@ fn a_configuration_is_written_for_its_owner_only_and_keeps_what_else_it_has() {
 }
 
 #[test]
+fn without_a_terminal_configure_names_what_it_takes() {
+    let system = System::start();
+    let configure = ["configure", "--endpoint", &system.endpoint];
+    let output = bare(system.home.path(), &configure).output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(125));
+    assert!(said.contains("give the key in RUNVOY_API_KEY") && !said.contains("--value-file"), "{said}");
+    let output = bare(system.home.path(), &configure).env("RUNVOY_API_KEY", &system.key).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
 fn a_local_system_of_this_folder_or_one_above_needs_no_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings { data_dir: Some(folder.path().join(".runvoy-local")), ..Settings::ephemeral() };

@@ -1,8 +1,11 @@
 /** Calls the HTTP API. */
 
+import { Pauses } from "./pauses.js";
+
 const BASE = "/api/v1";
 const ATTEMPTS = 4;
-const FIRST_PAUSE = 250;
+/** The first and the longest pause before a request is sent again, in milliseconds. */
+const PAUSES = { first: 500, longest: 2000 };
 /** How long an answer may take, in milliseconds: a Lambda function has 30 s. */
 const TIMEOUT = 35_000;
 /** How long a page that is looked at waits for what it reads, in milliseconds, before it says that the server does not answer. */
@@ -76,14 +79,6 @@ export const isBefore = (status) => status === "WAITING" || status === "QUEUED";
 
 export const isEnd = (/** @type {Status} */ status) => ["SUCCEEDED", "FAILED", "STOPPED"].includes(status);
 
-/** @param {number} milliseconds @param {AbortSignal} [signal] */
-export const pause = (milliseconds, signal) =>
-  new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const timer = setTimeout(resolve, milliseconds);
-    signal?.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)), { once: true });
-  });
-
 /** @param {Response} response @returns {Promise<any>} */
 async function parse(response) {
   const text = await response.text();
@@ -126,6 +121,7 @@ export class Api {
     if (body !== undefined) headers["Content-Type"] = "application/json";
     const repeatable = options.repeatable ?? (method === "GET" || method === "PUT" || method === "DELETE");
     const content = body === undefined ? undefined : JSON.stringify(body);
+    const pauses = new Pauses(PAUSES.first, PAUSES.longest);
     for (let attempt = 1; ; attempt++) {
       const mayRepeat = repeatable && attempt < ATTEMPTS;
       try {
@@ -146,7 +142,7 @@ export class Api {
         this.connection?.lost();
         if (!mayRepeat) throw new ApiError(0, { error: "the server cannot be reached", details: "The server does not answer." });
       }
-      await pause(FIRST_PAUSE * 2 ** attempt, options.signal);
+      await pauses.wait(options.signal);
     }
   }
 

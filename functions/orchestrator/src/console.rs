@@ -74,6 +74,7 @@ const FILES: &[(&str, &str)] = files![
     "main.js",
     "not-found.html",
     "palette.js",
+    "pauses.js",
     "pages/approvals.js",
     "pages/audit-entries.js",
     "pages/audit.js",

@@ -27,10 +27,34 @@ BROKEN = """() => [...document.querySelectorAll("td")].flatMap((cell) => {
 })"""
 
 
+# Phones, a tablet, a laptop and a large screen.
+WIDTHS = [320, 390, 768, 1280, 1920]
+# What people act on or read, and is beyond the edge of the window.
+BEYOND = """() => [...document.querySelectorAll("button, input, select, textarea, h1, h2, td, dd, p")].filter((one) => {
+  const { right, left, width } = one.getBoundingClientRect();
+  return width > 0 && one.checkVisibility() && !one.closest("[role=log], .unseen, pre") && (right > innerWidth + 1 || left < -1);
+}).map((one) => one.outerHTML.slice(0, 120))"""
+
+
 def violations(page):
     page.evaluate(AXE.read_text())
     found = page.evaluate("axe.run()")["violations"]
     return [f"{one['id']}: {[node['html'][:200] for node in one['nodes']]}" for one in found]
+
+
+def outside(page, usual):
+    """Says at which widths the page scrolls sideways, and which elements are cut that cannot be scrolled."""
+    found = []
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 800})
+        # The styles of a width are there with the second frame.
+        overflow = page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(document.documentElement.scrollWidth - innerWidth))))")
+        if overflow > 0:
+            found.append(f"{overflow} pixels are outside a window of {width}")
+        if beyond := page.evaluate(BEYOND):
+            found.append(f"outside a window of {width} are {beyond}")
+    page.set_viewport_size({"width": usual, "height": 800})
+    return found
 
 
 @pytest.mark.parametrize("width", [1280, 320])
@@ -66,11 +90,9 @@ def test_pages_are_accessible(visit, system, scheme, width, tmp_path):
         expect(page.locator("h1").first).to_be_visible()
         page.wait_for_load_state("networkidle")
         problems[path] = violations(page)
-        overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        if overflow > 0:
-            problems[path].append(f"{overflow} pixels are outside the window")
         if broken := page.evaluate(BROKEN):
             problems[path].append(f"words that are broken: {broken}")
+        problems[path] += outside(page, width)
         if folder := os.environ.get("SCREENSHOTS"):
             page.screenshot(path=f"{folder}/{name}{re.sub('[^a-z]+', '-', path)}.png", full_page=True)
     page.get_by_role("button", name="Claim the key").click()

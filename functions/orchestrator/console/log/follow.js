@@ -5,7 +5,8 @@
  * and the server goes on after it. A line that comes twice is known by its id.
  */
 
-import { ApiError, isEnd, pause } from "../api.js";
+import { ApiError, isEnd } from "../api.js";
+import { Pauses } from "../pauses.js";
 
 /** @typedef {import("../api.js").LogEvent} LogEvent @typedef {import("../api.js").Logs} Logs @typedef {import("../api.js").Status} Status */
 
@@ -72,7 +73,7 @@ export class Follower {
   /** The last line before a message that was too large for a frame, of the last connection that ended so. @type {string | undefined} */
   #tooLargeAfter;
   #isStuck = false;
-  #pause = PAUSES.first;
+  #pauses = new Pauses(PAUSES.first, PAUSES.longest);
   /** Ends the present pause. */
   #wake = () => {};
 
@@ -113,16 +114,14 @@ export class Follower {
 
   /** Connects anew, because the network may have changed or the computer may have slept. */
   reconnect() {
-    this.#pause = PAUSES.first;
+    this.#pauses.reset();
     this.#wake();
     this.#end();
   }
 
   async #wait() {
-    const spread = 0.5 + Math.random() / 2;
     const woken = new Promise((resolve) => (this.#wake = () => resolve(undefined)));
-    await Promise.race([pause(this.#pause * spread), woken]);
-    this.#pause = Math.min(this.#pause * 2, PAUSES.longest);
+    await Promise.race([this.#pauses.wait(), woken]);
   }
 
   /** Reads the log of an execution that has ended, or learns where to follow one that has not. Returns whether the log is complete. */
@@ -181,7 +180,7 @@ export class Follower {
     };
     socket.onmessage = ({ data }) => {
       heart.beat(Date.now());
-      this.#pause = PAUSES.first;
+      this.#pauses.reset();
       isComplete = this.#frame(JSON.parse(data)) || isComplete;
       if (isComplete) end();
     };

@@ -1,6 +1,7 @@
 /** Tells the person, by the browser's own notifications, how the executions end that they started here. They have to allow it. */
 
 import { isEnd } from "../api.js";
+import { pause } from "../pauses.js";
 import { element, fill } from "../ui/dom.js";
 import { statusWord } from "../ui/status.js";
 
@@ -43,7 +44,7 @@ export async function tellEnd(api, id) {
   waiting.add(id);
   try {
     for (;;) {
-      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY));
+      await pause(LOOK_EVERY);
       const execution = /** @type {import("../api.js").Execution} */ (await api.get(`/executions/${encodeURIComponent(id)}`));
       if (!isEnd(execution.status)) continue;
       const { status, command, exit_code } = execution;

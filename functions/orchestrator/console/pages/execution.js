@@ -4,6 +4,7 @@ import { ApiError, describe, isBefore, isEnd } from "../api.js";
 import { asCommandLine, asCurl, duration, local, retryWords, took } from "../format.js";
 import { unordered } from "../log/text.js";
 import { LogView } from "../log/view.js";
+import { pause } from "../pauses.js";
 import { copyButton } from "../ui/copy.js";
 import { confirm } from "../ui/dialog.js";
 import { element, fill } from "../ui/dom.js";
@@ -150,7 +151,7 @@ export function executionPage(context, id) {
     for (let attempt = 0; attempt < 20 && !left.aborted; attempt++) {
       await reload();
       if (!execution || isEnd(execution.status)) return;
-      await new Promise((resolve) => setTimeout(resolve, 250));
+      await pause(250);
     }
   }
 

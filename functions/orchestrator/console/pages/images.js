@@ -4,7 +4,7 @@ import { describe } from "../api.js";
 import { ago, local } from "../format.js";
 import { DEFAULT_CPU, DEFAULT_MEMORY, FARGATE_SIZES } from "../limits.js";
 import { confirm } from "../ui/dialog.js";
-import { element, fill } from "../ui/dom.js";
+import { breakable, element, fill } from "../ui/dom.js";
 import { field, form, input, select } from "../ui/form.js";
 import { row } from "../ui/table.js";
 import { toast } from "../ui/toast.js";
@@ -34,8 +34,8 @@ function listPage(context) {
     const { image_id, is_default, cpu, memory, runtime_platform, task_role_name, task_execution_role_name, created_at, created_by } = image;
     const mayDelete = may("images:delete") || image.owned_by.includes(me.email);
     return row([
-      [element("a", { href: `/images?${new URLSearchParams({ image: image_id })}` }, element("strong", {}, image.image)), is_default && element("span", { class: "tag" }, "default"), element("span", { class: "sub" }, image_id)],
-      `${cpu / 1024} vCPU, ${memory} MiB`,
+      [element("a", { href: `/images?${new URLSearchParams({ image: image_id })}` }, element("strong", {}, ...breakable(image.image))), is_default && element("span", { class: "tag" }, "default"), element("span", { class: "sub" }, image_id)],
+      `${cpu / 1024}\u00a0vCPU, ${memory}\u00a0MiB`,
       runtime_platform,
       [task_role_name, task_execution_role_name].filter(Boolean).join(", ") || "default",
       element("time", { datetime: created_at, title: `${local(created_at)} by ${created_by}` }, ago(created_at)),

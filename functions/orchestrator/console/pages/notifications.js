@@ -2,9 +2,10 @@
 
 import { describe } from "../api.js";
 import { seconds } from "../format.js";
+import { pause } from "../pauses.js";
 import { copyButton } from "../ui/copy.js";
 import { confirm } from "../ui/dialog.js";
-import { element, fill } from "../ui/dom.js";
+import { breakable, element, fill } from "../ui/dom.js";
 import { field, form, input, select } from "../ui/form.js";
 import { row } from "../ui/table.js";
 import { toast } from "../ui/toast.js";
@@ -88,7 +89,7 @@ export function notificationsPage(context) {
         if (name === chosen) await shown?.load();
         return;
       }
-      await new Promise((resolve) => setTimeout(resolve, 300));
+      await pause(300);
     }
     toast(`The test of ${name} is still on its way. Its deliveries will say what came of it.`);
   }
@@ -145,7 +146,7 @@ export function notificationsPage(context) {
 
 /** @param {Notification["channel"]} channel */
 function goesTo({ webhook, email }) {
-  if (webhook) return element("code", {}, webhook.url);
+  if (webhook) return element("code", {}, ...breakable(webhook.url));
   return email ? email.address : "Slack";
 }
 

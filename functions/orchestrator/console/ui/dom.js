@@ -37,6 +37,9 @@ const present = (children) =>
 /** Replaces the children of an element. @param {Element} parent @param {(Child | Child[])[]} children */
 export const fill = (parent, ...children) => parent.replaceChildren(...present(children).map(asShown));
 
+/** A text with slashes, which breaks after them where it is longer than a line. @param {string} text */
+export const breakable = (text) => text.split(/(?<=\/)(?!\/)/).flatMap((part) => [part, element("wbr")]);
+
 /**
  * Shapes of 16 by 16, drawn with lines.
  * @type {Record<string, string>}

@@ -1,0 +1,39 @@
+/** Waits between tries, longer each time, so that a server that is down or overloaded is not asked without end. */
+
+/** @param {number} milliseconds @param {AbortSignal} [signal] */
+export const pause = (milliseconds, signal) =>
+  new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const timer = setTimeout(resolve, milliseconds);
+    signal?.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)), { once: true });
+  });
+
+export class Pauses {
+  #next;
+
+  /**
+   * @param {number} first the first pause at most, in milliseconds @param {number} longest the longest
+   * @param {{random?: () => number, wait?: typeof pause}} [by] chance and the clock, which a test replaces
+   */
+  constructor(first, longest, { random = Math.random, wait = pause } = {}) {
+    this.first = this.#next = first;
+    this.longest = longest;
+    this.random = random;
+    this.pause = wait;
+  }
+
+  /**
+   * Waits, and makes the next pause twice as long. Up to a half of each is left to chance, so that those who lost the same server do not all
+   * come back at once. @param {AbortSignal} [signal] ends the wait with an error
+   */
+  async wait(signal) {
+    const milliseconds = this.#next * (0.5 + this.random() / 2);
+    this.#next = Math.min(this.#next * 2, this.longest);
+    await this.pause(milliseconds, signal);
+  }
+
+  /** Begins with the first pause again: the last try has succeeded. */
+  reset() {
+    this.#next = this.first;
+  }
+}
