@@ -34,6 +34,9 @@ pub(crate) async fn run(global: Global, command: Playbook) -> Result<u8> {
             }
             let (path, playbook) = playbook::load(&name)?;
             say!("runvoy: playbook {} (a file)", path.display());
+            if !playbook.schedules.is_empty() || !playbook.notifications.is_empty() {
+                say!("runvoy: its schedules and notifications are those of the published playbook only");
+            }
             let body = request(&playbook.command(), &playbook::options(&playbook, options, Missing::Ask)?);
             if watch.dry_run {
                 return output::print_json(&format!("{body:#}")).map(|()| 0);

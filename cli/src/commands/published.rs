@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, path::Path};
 
 use reqwest::Method;
-use runvoy_api_types::{PlaybookAnswer, PlaybookVersions, PublishedPlaybook, SetSharing, Sharing};
+use runvoy_api_types::{
+    BroughtSchedule, DeletedPlaybook, PlaybookAnswer, PlaybookVersions, PublishedPlaybook, SetSharing, Sharing,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -16,7 +18,7 @@ use crate::{
     arguments::{Confirmation, PlaybookOptions, RunOptions, WatchOptions},
     escape,
     failure::{Failure, Result},
-    output::{self, Columns, ago, cell},
+    output::{self, Columns, ago, cell, until},
     playbook::{self, Missing},
 };
 
@@ -207,9 +209,18 @@ pub(super) async fn publish(
     let path = format!("/playbooks/{}", segment(&name));
     // The same playbook again is the same version.
     let answer = context.api.send(Method::PUT, &path, Some(&body), &headers, Repeat::Safe).await?;
-    context.show(&answer, |PlaybookAnswer { playbook }| {
+    context.show(&answer, |PlaybookAnswer { playbook, schedules }| {
+        tell_schedules(&schedules);
         output::print(&format!("{}@{}", cell(playbook.name), playbook.version.version))
     })
+}
+
+/// Says what became of the schedules of a playbook that was published or deleted.
+fn tell_schedules(schedules: &[BroughtSchedule]) {
+    for BroughtSchedule { name, change, next_at } in schedules {
+        let next = next_at.map(|next| format!(", runs next {}", until(next))).unwrap_or_default();
+        say!("runvoy: schedule {} {change}{next}", cell(name));
+    }
 }
 
 pub(super) async fn versions(context: &Context, name: &str) -> Result<()> {
@@ -239,5 +250,8 @@ pub(super) async fn share(context: &Context, name: &str, with: Option<Vec<String
 pub(super) async fn delete(context: &Context, name: &str, confirmation: Confirmation) -> Result<()> {
     confirmation.ask(&format!("Delete the published playbook {name}?"))?;
     let answer = context.api.delete(&format!("/playbooks/{}", segment(name))).await?;
+    if let Ok(DeletedPlaybook { schedules, .. }) = answer.parse() {
+        tell_schedules(&schedules);
+    }
     context.done(&answer)
 }

@@ -172,6 +172,36 @@ fn a_published_playbook_is_run_by_its_name_until_there_is_a_file_of_that_name() 
 }
 
 #[test]
+fn a_publication_tells_what_became_of_the_schedules_of_the_playbook() {
+    let system = System::start();
+    let file = system.home.path().join("tidy.yml");
+    let write = |times: &str| {
+        let text = format!(
+            "schedules:\n- {{cron: {times}, parameters: {{V: 1.10}}}}\nparameters:\n- name: V\ncommands: [echo got $V]\n"
+        );
+        std::fs::write(&file, text).unwrap();
+    };
+    let file = file.display().to_string();
+    let publish = || {
+        let output = system.run(&["playbook", "publish", &file]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        (text(&output.stdout), text(&output.stderr))
+    };
+    write("0 4 * * *");
+    let (said, told) = publish();
+    assert_eq!(said, "tidy@1\n");
+    assert!(told.contains("schedule tidy created, runs next in "), "{told}");
+    let values = &system.json(&["schedules", "show", "tidy", "-o", "json"])["schedule"]["playbook"]["parameters"];
+    assert_eq!(values["V"], "1.10", "a value is the text that the file has");
+    write("0 5 * * *");
+    assert!(publish().1.contains("schedule tidy changed"));
+    let of_file = system.run(&["playbook", "run", &file, "-P", "V=2"]);
+    assert!(text(&of_file.stderr).contains("are those of the published playbook only"), "{}", text(&of_file.stderr));
+    let deleted = system.run(&["playbook", "delete", "--yes", "tidy"]);
+    assert!(text(&deleted.stderr).contains("schedule tidy deleted"), "{}", text(&deleted.stderr));
+}
+
+#[test]
 fn a_file_with_an_unknown_key_or_a_wrong_value_is_not_published() {
     let (system, file) = with_file();
     for (text_of_file, word) in [

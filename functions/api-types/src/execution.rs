@@ -320,6 +320,13 @@ impl Asked {
         let of_schedule = || self.playbook_version.as_deref()?.rsplit_once('@').map(|(name, _)| name);
         playbook_in_source(&self.source).or_else(of_schedule)
     }
+
+    /// The name and the version of the playbook that was run, if one was.
+    pub fn playbook_at_version(&self) -> Option<(&str, u64)> {
+        let text = self.source.strip_prefix(PLAYBOOK_SOURCE).or(self.playbook_version.as_deref())?;
+        let (name, version) = text.rsplit_once('@')?;
+        Some((name, version.parse().ok()?))
+    }
 }
 
 /// The source of a run that someone asked for by `POST /run`.

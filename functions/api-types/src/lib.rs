@@ -61,8 +61,9 @@ pub use notification::{
     NotificationState, Notifications, RotatedNotification, TestedNotification, UpdateNotification,
 };
 pub use playbook::{
-    CheckPlaybook, CheckedPlaybook, DeletedPlaybook, Parameter, ParameterType, Playbook, PlaybookAnswer, PlaybookName,
-    PlaybookSummary, PlaybookVersion, PlaybookVersions, Playbooks, PublishedPlaybook, RequestedValue, RunPlaybook,
+    BroughtSchedule, CheckPlaybook, CheckedPlaybook, DeletedPlaybook, Parameter, ParameterType, Playbook,
+    PlaybookAnswer, PlaybookName, PlaybookNotification, PlaybookSchedule, PlaybookSummary, PlaybookVersion,
+    PlaybookVersions, Playbooks, PublishedPlaybook, RequestedValue, RunPlaybook, ScheduleOutcome,
 };
 pub use reconcile::{
     AuthorizerStatus, ComputeStatus, IdentityStatus, Issue, ReconcileReport, Reconciled, SchedulesStatus,

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Email, ExecutionId, OnConflict, OneOrMore, RequestId, Retry, ScheduleName, Status, object,
-    playbook::RequestedValue, time,
+    playbook::{PlaybookName, RequestedValue},
+    time,
 };
 
 /// A schedule as the API shows it. It has one of `cron`, `rate` and `at`.
@@ -53,6 +54,10 @@ pub struct Schedule {
     pub recent: Vec<ScheduledTime>,
     /// The user whose rights its runs have: who has said last what it runs.
     pub runs_as: Email,
+    /// The published playbook that the schedule is a part of. Only a publication changes its times, and what it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub of_playbook: Option<PlaybookName>,
     pub created_by: Email,
     pub owned_by: Vec<Email>,
     /// Users and roles (`role:developer`) that may see and run it, besides its owners, operators and admins.

@@ -25,6 +25,7 @@ pub mod notification;
 pub mod ownership;
 pub mod page;
 pub mod playbook;
+pub mod publication;
 pub mod random;
 pub mod reconcile;
 pub mod redaction;

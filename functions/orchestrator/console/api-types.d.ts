@@ -109,6 +109,14 @@ export type AuthorizerStatus = {
   users_with_missing_roles: string[];
 };
 
+/** The result of a publication for a schedule of the playbook. */
+export type BroughtSchedule = {
+  change: ScheduleOutcome;
+  name: string;
+  /** The next time, unless it is paused, over or deleted. */
+  next_at?: string | null;
+};
+
 /** Where a notification goes. */
 export type Channel = {
   /** A signed `POST`. */
@@ -278,6 +286,8 @@ export type DeletedNotification = {
 export type DeletedPlaybook = {
   message: string;
   name: string;
+  /** The schedules of the playbook, which are deleted with it. */
+  schedules?: BroughtSchedule[];
 };
 
 /** The schedule that is gone. */
@@ -718,9 +728,13 @@ export type Playbook = {
   lock?: OneOrMore;
   /** MiB of memory of each run. The image's if absent. */
   memory?: number | null;
+  /** The notifications that are told of each run of the published playbook. */
+  notifications?: PlaybookNotification[];
   on_conflict?: OnConflict | null;
   parameters?: Parameter[];
   retry?: Retry | null;
+  /** The schedules that run the published playbook. They are made, changed and deleted with it. */
+  schedules?: PlaybookSchedule[];
   /** Names of secrets, which the command gets in their variables. */
   secrets?: string[];
   /** The number of runs that may hold the lock at the same time; 1 by default. */
@@ -733,6 +747,32 @@ export type Playbook = {
 /** One playbook. */
 export type PlaybookAnswer = {
   playbook: PublishedPlaybook;
+  /** The result of a publication for each schedule that the playbook has or had. */
+  schedules?: BroughtSchedule[];
+};
+
+/** A notification that is told of the runs of a playbook, besides those that it is about by itself. */
+export type PlaybookNotification = {
+  /** The name of a notification that exists. Its receiver is not part of the playbook. */
+  name: string;
+  /** `failed` and `recovered` if absent. */
+  on?: NotificationEvent[];
+};
+
+/** A schedule that runs the playbook. It has one of `cron`, `rate` and `at`. */
+export type PlaybookSchedule = {
+  /** One time on the clock of the zone, such as `2027-01-31T09:00`. */
+  at?: string | null;
+  cron?: string | null;
+  /** The schedule's name. If absent, that of the playbook, with a number from the second schedule on. */
+  name?: string | null;
+  on_missed?: OnMissed | null;
+  /** Values by the names of parameters, as texts. */
+  parameters?: Record<string, string>;
+  /** Such as `5 minutes`. The first time is when the schedule is made or changed. */
+  rate?: string | null;
+  /** Of the IANA database; UTC if absent. */
+  timezone?: string | null;
 };
 
 /** A playbook in the list of all. */
@@ -932,6 +972,8 @@ export type Schedule = {
   name: string;
   /** The next time, unless it is paused or over. */
   next_at?: string | null;
+  /** The published playbook that the schedule is a part of. Only a publication changes its times, and what it runs. */
+  of_playbook?: string | null;
   on_missed: OnMissed;
   owned_by: Email[];
   /** Why it is paused, if nobody has paused it. */
@@ -956,6 +998,9 @@ export type Schedule = {
 export type ScheduleAnswer = {
   schedule: Schedule;
 };
+
+/** The change that a publication made to a schedule. */
+export type ScheduleOutcome = "created" | "changed" | "kept" | "deleted";
 
 /** The published playbook that a schedule runs, with the right of the schedule's user to run it. */
 export type ScheduledPlaybook = {

@@ -5,10 +5,10 @@
  * @typedef {{name: string, type?: ParameterType, label?: string, description?: string, default?: string, required?: boolean, allowed?: string[],
  *   pattern?: string, min_length?: number, max_length?: number}} Parameter
  * @typedef {{description?: string, image?: string, git_repo?: string, git_ref?: string, git_path?: string, secrets?: string[],
- *   env?: Record<string, string>, timeout?: number, deadline?: number, cpu?: number, memory?: number, disk?: number, spot?: boolean, lock?: string[], slots?: number, on_conflict?: string, retry?: {attempts: number, on?: string[], backoff?: number}, approvals?: {count?: number, by?: string[], expires?: number}, parameters?: Parameter[], commands: string[]}} Playbook
+ *   env?: Record<string, string>, timeout?: number, deadline?: number, cpu?: number, memory?: number, disk?: number, spot?: boolean, lock?: string[], slots?: number, on_conflict?: string, retry?: {attempts: number, on?: string[], backoff?: number}, approvals?: {count?: number, by?: string[], expires?: number}, notifications?: {name: string, on?: string[]}[], schedules?: {name?: string, cron?: string, rate?: string, at?: string, timezone?: string, parameters?: Record<string, string>, on_missed?: string}[], parameters?: Parameter[], commands: string[]}} Playbook
  */
 
-const FIELDS = /** @type {const} */ (["description", "image", "git_repo", "git_ref", "git_path", "secrets", "timeout", "approvals", "parameters", "env", "commands"]);
+const FIELDS = /** @type {const} */ (["description", "image", "git_repo", "git_ref", "git_path", "secrets", "timeout", "approvals", "notifications", "schedules", "parameters", "env", "commands"]);
 
 /** The text of a playbook's file. Each value in it is read back as the same text. @param {Playbook} playbook */
 export function fileOf(playbook) {

@@ -85,7 +85,7 @@ impl Playbook {
             }
             parameter.check().map_err(within)?;
         }
-        Ok(())
+        self.check_parts()
     }
 }
 

@@ -9,8 +9,10 @@ const MAX_FILE_BYTES: usize = 128 * 1024;
 /// square of them: 2,000 take some 30 ms, and 60,000 would take 18 s. Brackets of a script count too, so that there is room for those.
 const MAX_NESTING: usize = 2000;
 /// Fields that a file may have. Others are told, because a misspelt one would mean nothing.
-const FIELDS: [&str; 20] = [
+const FIELDS: [&str; 22] = [
     "approvals",
+    "notifications",
+    "schedules",
     "description",
     "image",
     "git_repo",
@@ -35,6 +37,10 @@ const FIELDS: [&str; 20] = [
 const APPROVALS_FIELDS: [&str; 3] = ["count", "by", "expires"];
 /// The fields of `retry`.
 const RETRY_FIELDS: [&str; 3] = ["attempts", "on", "backoff"];
+/// The fields of an entry of `notifications`.
+const NOTIFICATION_FIELDS: [&str; 2] = ["name", "on"];
+/// The fields of an entry of `schedules`.
+const SCHEDULE_FIELDS: [&str; 7] = ["name", "cron", "rate", "at", "timezone", "parameters", "on_missed"];
 /// The fields of a parameter.
 const PARAMETER_FIELDS: [&str; 10] =
     ["name", "type", "label", "description", "default", "required", "allowed", "pattern", "min_length", "max_length"];
@@ -92,8 +98,14 @@ fn unknown_keys(text: &str) -> Vec<String> {
         file.get("approvals").into_iter().flat_map(|approvals| keys(approvals, &APPROVALS_FIELDS, "approvals.")),
     );
     unknown.extend(file.get("retry").into_iter().flat_map(|retry| keys(retry, &RETRY_FIELDS, "retry.")));
-    for parameter in file.get("parameters").and_then(|list| list.as_sequence()).into_iter().flatten() {
-        unknown.extend(keys(parameter, &PARAMETER_FIELDS, "parameters[]."));
+    for (list, known) in [
+        ("parameters", &PARAMETER_FIELDS[..]),
+        ("notifications", &NOTIFICATION_FIELDS),
+        ("schedules", &SCHEDULE_FIELDS),
+    ] {
+        for entry in file.get(list).and_then(|list| list.as_sequence()).into_iter().flatten() {
+            unknown.extend(keys(entry, known, &format!("{list}[].")));
+        }
     }
     unknown
 }

@@ -7,6 +7,7 @@ mod check;
 #[cfg(feature = "yaml")]
 mod file;
 mod parameter;
+mod parts;
 mod requests;
 mod span;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 #[cfg(feature = "yaml")]
 pub use file::{FileError, from_yaml};
 pub use parameter::{Parameter, ParameterType, RequestedValue};
+pub use parts::{BroughtSchedule, PlaybookNotification, PlaybookSchedule, ScheduleOutcome};
 pub use requests::{
     CheckPlaybook, CheckedPlaybook, DeletedPlaybook, PlaybookAnswer, PlaybookVersions, Playbooks, RunPlaybook,
 };
@@ -84,6 +86,12 @@ pub struct Playbook {
     /// Who must approve each run before it starts; nobody if absent.
     #[serde(default, deserialize_with = "object::optional", skip_serializing_if = "Option::is_none")]
     pub approvals: Option<Approvals>,
+    /// The notifications that are told of each run of the published playbook.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notifications: Vec<PlaybookNotification>,
+    /// The schedules that run the published playbook. They are made, changed and deleted with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<PlaybookSchedule>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Parameter>,
     /// Run one after the other by one shell, which ends at the first that fails.

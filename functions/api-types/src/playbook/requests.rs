@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Playbook, PlaybookSummary, PlaybookVersion, PublishedPlaybook, RequestedValue};
+use super::{BroughtSchedule, Playbook, PlaybookSummary, PlaybookVersion, PublishedPlaybook, RequestedValue};
 
 /// The playbooks that the caller may see.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -18,6 +18,9 @@ pub struct Playbooks {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PlaybookAnswer {
     pub playbook: PublishedPlaybook,
+    /// The result of a publication for each schedule that the playbook has or had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<BroughtSchedule>,
 }
 
 /// The text of a file that is to be checked.
@@ -50,6 +53,9 @@ pub struct PlaybookVersions {
 pub struct DeletedPlaybook {
     pub name: String,
     pub message: String,
+    /// The schedules of the playbook, which are deleted with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<BroughtSchedule>,
 }
 
 /// A run of a playbook.

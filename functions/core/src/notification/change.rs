@@ -1,7 +1,7 @@
 //! Turns changes of executions into messages for the notifications that want to know.
 
 use jiff::Timestamp;
-use runvoy_api_types::{Execution, ExecutionId, Status};
+use runvoy_api_types::{DEFAULT_EVENTS, Execution, ExecutionId, Status};
 
 use super::{
     NotificationEvent, NotificationFor, NotificationRecord, NotificationState,
@@ -10,8 +10,10 @@ use super::{
 };
 use crate::{
     App, Error, Result,
+    auth::{Action, policy},
     error::Service,
     execution::{ExecutionRecord, list::is_of_image},
+    playbook, user,
 };
 
 /// The number of times the usual time after which an execution is slow.
@@ -69,8 +71,12 @@ async fn tell_one(app: &App, change: &StatusChange, all: &[NotificationRecord]) 
         return Ok(());
     }
     let execution = change.execution();
-    let interested: Vec<&NotificationRecord> =
-        all.iter().filter(|record| concerns(&record.notification.r#for, execution)).collect();
+    let told_of = [Status::Succeeded, Status::Failed, Status::Running, Status::Waiting];
+    if all.is_empty() || !told_of.contains(&execution.status) {
+        return Ok(());
+    }
+    let interested = with_playbook(app, execution, all).await?;
+    let interested: Vec<&NotificationRecord> = interested.iter().collect();
     if interested.is_empty() {
         return Ok(());
     }
@@ -81,6 +87,41 @@ async fn tell_one(app: &App, change: &StatusChange, all: &[NotificationRecord]) 
         _ => Vec::new(),
     };
     queue::send(app, &messages).await
+}
+
+/// The notifications that are about an execution, and those that its playbook names, which tell of what the playbook says, too.
+async fn with_playbook(
+    app: &App,
+    execution: &Execution,
+    all: &[NotificationRecord],
+) -> Result<Vec<NotificationRecord>> {
+    let mut interested: Vec<NotificationRecord> =
+        all.iter().filter(|record| concerns(&record.notification.r#for, execution)).cloned().collect();
+    let Some((name, version)) = execution.asked.playbook_at_version() else { return Ok(interested) };
+    let Some((named, publisher)) = playbook::notifications_of(app, name, version).await? else { return Ok(interested) };
+    if named.is_empty() {
+        return Ok(interested);
+    }
+    // A publisher who has lost the right to a notification tells nobody by it.
+    let Some(publisher) = user::principal(app, &publisher).await? else { return Ok(interested) };
+    for told in named {
+        let is_its = |record: &&NotificationRecord| record.notification.name.as_str() == told.name;
+        let Some(record) = all.iter().find(is_its) else { continue };
+        let resource = record::resource(&record.notification);
+        if policy::authorize(&publisher, Action::UpdateNotification, resource).is_err() {
+            continue;
+        }
+        let on = if told.on.is_empty() { DEFAULT_EVENTS.to_vec() } else { told.on };
+        match interested.iter_mut().find(|one| one.id == record.id) {
+            Some(one) => one.notification.on.extend(on),
+            None => {
+                let mut one = record.clone();
+                one.notification.on = on;
+                interested.push(one);
+            }
+        }
+    }
+    Ok(interested)
 }
 
 fn wants(record: &NotificationRecord, event: NotificationEvent) -> bool {

@@ -4,6 +4,7 @@
 //! schedules and people trust, and the version that an execution names is always the same.
 
 mod ownership;
+mod parts;
 mod prepare;
 mod publish;
 mod rights;
@@ -12,15 +13,18 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 
 pub use ownership::{set_owners, set_sharing};
+pub(crate) use parts::{guard, settle, unfinished};
 pub use prepare::{Prepared, prepare};
 pub use publish::{PUBLISH_ATTEMPTS, Publication, Published, delete, pause_before_repetition, publish};
 use rights::request;
 pub use rights::{Usable, usable};
-use runvoy_api_types::PLAYBOOK_SOURCE;
-pub use runvoy_api_types::{Playbook, PlaybookName, PlaybookSummary, PlaybookVersion, PublishedPlaybook};
+use runvoy_api_types::{PLAYBOOK_SOURCE, ScheduleName};
+pub use runvoy_api_types::{
+    Playbook, PlaybookName, PlaybookNotification, PlaybookSummary, PlaybookVersion, PublishedPlaybook,
+};
 
 use crate::{
-    App, Error, Result,
+    App, Email, Error, Result,
     auth::{Action, Principal, Resource, policy},
     page::{Page, PageRequest},
     table::{self, number, string},
@@ -43,6 +47,12 @@ pub struct Head {
     /// Absent for a playbook that is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     listing: Option<String>,
+    /// The schedules that were made for the playbook, or may have been.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    schedules_made: Vec<ScheduleName>,
+    /// The request that has published or deleted the playbook, until its schedules are as it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pending: Option<String>,
     #[serde(flatten)]
     shown: PublishedPlaybook,
 }
@@ -56,6 +66,16 @@ impl Head {
     /// The newest version of the playbook.
     pub fn playbook(&self) -> &PublishedPlaybook {
         &self.shown
+    }
+
+    /// The schedules that were made for the playbook, or may have been, if they may not be as it says.
+    pub(crate) fn unfinished(&self) -> Option<&[ScheduleName]> {
+        self.pending.as_ref().map(|_| self.schedules_made.as_slice())
+    }
+
+    /// The request that has published or deleted the playbook, while its schedules may not be as it says.
+    pub(crate) fn pending(&self) -> Option<&str> {
+        self.pending.as_deref()
     }
 
     fn with_latest(mut self) -> Self {
@@ -134,6 +154,20 @@ pub async fn at_version(app: &App, playbook: PublishedPlaybook, version: u64) ->
     }
     let item: VersionItem = item(app, &playbook.name, version).await?.ok_or_else(missing)?;
     Ok(PublishedPlaybook { version: item.version, playbook: item.playbook, ..playbook })
+}
+
+/// The notifications of a version, and the user who published it. Versions never change. Empty for one that does not exist.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub async fn notifications_of(
+    app: &App,
+    name: &str,
+    version: u64,
+) -> Result<Option<(Vec<PlaybookNotification>, Email)>> {
+    let Ok(name) = name.parse() else { return Ok(None) };
+    let found: Option<VersionItem> = if version == HEAD { None } else { item(app, &name, version).await? };
+    Ok(found.map(|found| (found.playbook.notifications, found.version.published_by)))
 }
 
 /// The playbook in the version that a user asks to run. An earlier version may lack the approvals and the limits of values that the newest one

@@ -66,7 +66,18 @@ pub async fn publish(app: &App, new: Publication<'_>, actor: &Actor) -> Result<P
         modified_by_request_id: actor.request_id.clone(),
         playbook: playbook.clone(),
     };
-    let head = Head { latest: version.version, listing: Some(LISTING.to_owned()), shown: published.clone() };
+    // Those that an earlier version has made are deleted if this one has them no more.
+    let mut schedules_made = before.map_or_else(Vec::new, |head| head.schedules_made.clone());
+    schedules_made.extend(playbook.schedule_names(name)?);
+    schedules_made.sort();
+    schedules_made.dedup();
+    let head = Head {
+        latest: version.version,
+        listing: Some(LISTING.to_owned()),
+        pending: (!schedules_made.is_empty()).then(|| actor.request_id.to_string()),
+        schedules_made,
+        shown: published.clone(),
+    };
     let mut head = table::to_item(&head)?;
     head.insert("version".to_owned(), number(HEAD));
     let put = Put::builder().table_name(&app.config.tables.playbooks).set_item(Some(head));
@@ -89,8 +100,12 @@ pub async fn publish(app: &App, new: Publication<'_>, actor: &Actor) -> Result<P
         TransactWriteItem::builder().put(put.build()?).build(),
         TransactWriteItem::builder().put(put_version).build(),
     ];
+    let schedules: Vec<String> = published.playbook.schedule_names(name)?.iter().map(ToString::to_string).collect();
+    let told: Vec<String> = published.playbook.notifications.iter().map(|one| one.name.clone()).collect();
     let entry = Entry::done(app, actor, Action::PublishPlaybook, audit_name(name))
         .detail("version", version.version)
+        .detail("schedules", schedules.clone())
+        .detail("notifications", told)
         .detail("image", published.playbook.image.clone())
         .detail("secrets", published.playbook.secrets.clone())
         .detail("git_repo", published.playbook.git_repo.as_deref().map(crate::execution::without_credentials));
@@ -118,7 +133,8 @@ pub async fn delete(app: &App, playbook: &PublishedPlaybook, actor: &Actor) -> R
         .table_name(&app.config.tables.playbooks)
         .key("name", string(playbook.name.as_str()))
         .key("version", number(HEAD))
-        .update_expression("SET modified_by_request_id = :request REMOVE listing")
+        // Its schedules are deleted after it.
+        .update_expression("SET modified_by_request_id = :request, pending = :request REMOVE listing")
         .condition_expression("listing = :listing")
         .expression_attribute_values(":listing", AttributeValue::S(LISTING.to_owned()))
         .expression_attribute_values(":request", string(actor.request_id.as_str()))

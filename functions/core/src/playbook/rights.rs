@@ -80,6 +80,12 @@ pub async fn usable(app: &App, playbook: &Playbook, publisher: &Principal) -> Re
     policy::authorize_use(publisher, image::resource(&image))?;
     run::check_kept(app, &with_env, &image, publisher)?;
     run::check_kept(app, &with_defaults, &image, publisher).map_err(|error| error.at_exact_field("parameters"))?;
+    for (at, schedule) in playbook.schedules.iter().enumerate() {
+        let field = format!("schedules[{at}].parameters");
+        let request = self::request(playbook, playbook.variables(&schedule.parameters)?)
+            .map_err(|error| error.at_exact_field(field.clone()))?;
+        run::check_kept(app, &request, &image, publisher).map_err(|error| error.at_exact_field(field))?;
+    }
     for secret in &secrets {
         policy::authorize_use(publisher, secret::resource(secret))?;
         let is_its_variable = |parameter: &runvoy_api_types::Parameter| parameter.name == secret.key_name;

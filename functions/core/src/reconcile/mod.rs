@@ -16,7 +16,7 @@ use crate::{
     audit::{self, Actor, Entry},
     execution::list,
     findings::Findings,
-    image, schedule, secret,
+    image, publication, schedule, secret,
 };
 
 /// Entries of the audit that are written in one transaction, of which DynamoDB takes 100 writes.
@@ -38,6 +38,9 @@ pub async fn run(app: &App, actor: &Actor) -> Result<ReconcileReport> {
     let identity_status = identity::check(app, &images, &mut findings).await;
     let authorizer_status = ownership::check(app, &images, &secrets, &open, &mut findings).await?;
     let schedules_status = schedule::check(app, request_id, &mut findings).await;
+    if let Err(error) = publication::finish(app, actor, &mut findings).await {
+        findings.failed("playbook", "all", &error);
+    }
     let Findings { issues, mended, errors } = findings;
     let repairs = issues.iter().filter(|issue| issue.severity == Severity::Info).map(|issue| {
         Entry::done(app, actor, "health:repair", format!("{}:{}", issue.resource_type, issue.resource_id))

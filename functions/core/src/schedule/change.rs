@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use jiff::Timestamp;
-use runvoy_api_types::{OnMissed, Schedule, ScheduleName, ScheduledPlaybook, ScheduledRun};
+use runvoy_api_types::{OnMissed, PlaybookName, Schedule, ScheduleName, ScheduledPlaybook, ScheduledRun};
 
 use super::{
     Timing, What,
+    beside::Beside,
     entry::{changed_fields, entry},
     record::{self, Record, State},
     resource, scheduler,
@@ -45,6 +46,7 @@ pub struct NewSchedule {
     pub what: What,
     pub on_missed: OnMissed,
     pub enabled: bool,
+    pub of_playbook: Option<PlaybookName>,
 }
 
 /// Changes to a schedule. An absent one leaves the field as it is; of the three forms of a time, one replaces another.
@@ -54,6 +56,19 @@ pub struct ScheduleChange {
     pub what: Option<What>,
     pub on_missed: Option<OnMissed>,
     pub enabled: Option<bool>,
+}
+
+impl ScheduleChange {
+    /// Tells whether it changes what a playbook says of its schedules.
+    fn is_of_playbook(&self) -> bool {
+        let Times { cron, rate, at, timezone } = &self.times;
+        cron.is_some()
+            || rate.is_some()
+            || at.is_some()
+            || timezone.is_some()
+            || self.what.is_some()
+            || self.on_missed.is_some()
+    }
 }
 
 /// A change that was under way at this time, and still is, has been abandoned by its invocation.
@@ -74,7 +89,18 @@ fn parts(what: What) -> (Option<ScheduledRun>, Option<ScheduledPlaybook>) {
 /// # Errors
 /// [`Error::Conflict`] when there is one of this name, [`Error::Invalid`] for times that cannot be.
 pub async fn create(app: &App, new: NewSchedule, by: &Email, actor: &Actor) -> Result<Schedule> {
-    let NewSchedule { name, times, what, on_missed, enabled } = new;
+    create_beside(app, new, by, actor, None).await
+}
+
+/// As [`create`], for a playbook.
+pub(super) async fn create_beside(
+    app: &App,
+    new: NewSchedule,
+    by: &Email,
+    actor: &Actor,
+    beside: Option<&Beside>,
+) -> Result<Schedule> {
+    let NewSchedule { name, times, what, on_missed, enabled, of_playbook } = new;
     let (run, playbook) = parts(what);
     let (now, request_id) = (app.now(), &actor.request_id);
     let timezone = times.timezone.unwrap_or_else(|| DEFAULT_ZONE.to_owned());
@@ -95,6 +121,7 @@ pub async fn create(app: &App, new: NewSchedule, by: &Email, actor: &Actor) -> R
             last_status: None,
             recent: Vec::new(),
             runs_as: by.clone(),
+            of_playbook,
             created_by: by.clone(),
             owned_by: vec![by.clone()],
             shared_with: None,
@@ -106,9 +133,9 @@ pub async fn create(app: &App, new: NewSchedule, by: &Email, actor: &Actor) -> R
         },
         state: State::Active,
         revision: 1,
-        timing_id: request_id.to_string(),
+        timing_id: Beside::timing_id(beside, actor),
         timing_since: now,
-        pending: Some(request_id.to_string()),
+        pending: Some(Beside::timing_id(beside, actor)),
         times: Default::default(),
     };
     refuse_what_is_over(app, &record.timing()?)?;
@@ -131,10 +158,14 @@ pub async fn create(app: &App, new: NewSchedule, by: &Email, actor: &Actor) -> R
         .expression_attribute_values(":abandoned", string(time::rfc3339(abandoned_before(app))))
         .build()?;
     let put = TransactWriteItem::builder().put(put).build();
-    if audit::transact(app, vec![put], &[entry]).await? != Transacted::Done {
-        return Err(Error::conflict(format!("a schedule {name:?} exists already", name = name.as_str()))
-            .with_hint("change it with PUT, or choose another name")
-            .at_field("name"));
+    match audit::transact(app, Beside::writes(beside, put), &[entry]).await? {
+        Transacted::Done => {}
+        Transacted::Refused(0) => {
+            return Err(Error::conflict(format!("a schedule {name:?} exists already", name = name.as_str()))
+                .with_hint("change it with PUT, or choose another name")
+                .at_field("name"));
+        }
+        Transacted::Refused(_) => return Err(under_way()),
     }
     match scheduler::bring(app, &record).await {
         Ok(()) => record::settled(app, &name, &record.timing_id).await?,
@@ -143,7 +174,7 @@ pub async fn create(app: &App, new: NewSchedule, by: &Email, actor: &Actor) -> R
             // completes it.
             let mut undone = record.clone();
             undone.schedule.modified_by_request_id = request_id.clone();
-            let _ = remove(app, &undone, actor, &[]).await;
+            let _ = remove(app, &undone, actor, &[], beside).await;
             return Err(refused);
         }
     }
@@ -155,7 +186,30 @@ pub async fn create(app: &App, new: NewSchedule, by: &Email, actor: &Actor) -> R
 /// # Errors
 /// [`Error::Conflict`] while another change is under way, [`Error::NotFound`] when it has been deleted meanwhile.
 pub async fn update(app: &App, name: &str, change: ScheduleChange, by: &Email, actor: &Actor) -> Result<Schedule> {
-    let mut record = record::active(app, name).await?;
+    let record = record::active(app, name).await?;
+    if let Some(playbook) = &record.schedule.of_playbook
+        && change.is_of_playbook()
+    {
+        return Err(part_of(playbook));
+    }
+    update_beside(app, record, change, by, actor, None).await
+}
+
+/// The refusal of a change that a playbook makes.
+fn part_of(playbook: &PlaybookName) -> Error {
+    Error::conflict(format!("the schedule is a part of the playbook {playbook}"))
+        .with_hint("change the schedules of the playbook, and publish it; here, a schedule can be paused and resumed")
+}
+
+/// As [`update`], of a record that was read, for a playbook.
+pub(super) async fn update_beside(
+    app: &App,
+    mut record: Record,
+    change: ScheduleChange,
+    by: &Email,
+    actor: &Actor,
+    beside: Option<&Beside>,
+) -> Result<Schedule> {
     let revision = record.revision;
     let before = record.schedule.clone();
     let schedule = &mut record.schedule;
@@ -183,7 +237,7 @@ pub async fn update(app: &App, name: &str, change: ScheduleChange, by: &Email, a
     }
     let entry = entry(app, &record, actor, Action::UpdateSchedule)
         .detail("changed", changed_fields(&before, &record.schedule)?);
-    store(app, record, revision, is_new_for_aws, by, actor, entry).await
+    store(app, record, revision, is_new_for_aws, by, (actor, beside), entry).await
 }
 
 /// Pauses a schedule for a reason that its users are to see.
@@ -194,7 +248,7 @@ pub(super) async fn pause(app: &App, mut record: Record, reason: String, actor: 
     let by = record.schedule.updated_by.clone();
     let entry =
         Entry::done(app, actor, Action::UpdateSchedule, resource(&record.schedule).name()).detail("paused", reason);
-    match store(app, record, revision, true, &by, actor, entry).await {
+    match store(app, record, revision, true, &by, (actor, None), entry).await {
         // A person has changed it meanwhile. Its next time looks again.
         Err(Error::Conflict(_) | Error::NotFound { .. }) => Ok(()),
         done => done.map(drop),
@@ -208,7 +262,7 @@ async fn store(
     revision: u64,
     is_new_for_aws: bool,
     by: &Email,
-    actor: &Actor,
+    (actor, beside): (&Actor, Option<&Beside>),
     entry: Entry,
 ) -> Result<Schedule> {
     let now = app.now();
@@ -221,12 +275,12 @@ async fn store(
     record.schedule.updated_by = by.clone();
     record.schedule.modified_by_request_id = actor.request_id.clone();
     if is_new_for_aws {
-        record.timing_id = actor.request_id.to_string();
+        record.timing_id = Beside::timing_id(beside, actor);
         record.timing_since = now;
         record.pending = Some(record.timing_id.clone());
     }
     let write = record::replace(app, &record, revision)?;
-    if audit::transact(app, vec![write], &[entry]).await? != Transacted::Done {
+    if audit::transact(app, Beside::writes(beside, write), &[entry]).await? != Transacted::Done {
         // Another change came first, or this one did, and the answer to its first try was lost.
         let found = record::active(app, record.schedule.name.as_str()).await?;
         if found.schedule.modified_by_request_id != actor.request_id {
@@ -250,18 +304,27 @@ fn under_way() -> Error {
 /// [`Error::NotFound`] when another request has deleted it.
 pub async fn delete(app: &App, name: &str, actor: &Actor) -> Result<()> {
     let record = record::active(app, name).await?;
+    if let Some(playbook) = &record.schedule.of_playbook {
+        return Err(part_of(playbook));
+    }
     let entry = entry(app, &record, actor, Action::DeleteSchedule);
-    if remove(app, &record, actor, &[entry]).await? { Ok(()) } else { Err(Error::not_found("schedule", name)) }
+    if remove(app, &record, actor, &[entry], None).await? { Ok(()) } else { Err(Error::not_found("schedule", name)) }
 }
 
 /// Marks a schedule as being deleted, then removes it from AWS, and its record. `false` when it is gone already.
-async fn remove(app: &App, record: &Record, actor: &Actor, entries: &[Entry]) -> Result<bool> {
+pub(super) async fn remove(
+    app: &App,
+    record: &Record,
+    actor: &Actor,
+    entries: &[Entry],
+    beside: Option<&Beside>,
+) -> Result<bool> {
     let name = &record.schedule.name;
     let mark = mark_deleting(app, name, actor)
         .condition_expression("#state = :active AND created_by_request_id = :created")
         .expression_attribute_values(":active", string(<&str>::from(State::Active)))
         .expression_attribute_values(":created", string(record.schedule.created_by_request_id.as_str()));
-    finish_removal(app, name, mark, actor, entries).await
+    finish_removal(app, name, mark, actor, entries, beside).await
 }
 
 /// Goes on with a deletion that was abandoned. Returns whether it still was.
@@ -269,7 +332,7 @@ pub(super) async fn resume_removal(app: &App, name: &ScheduleName, actor: &Actor
     let mark = mark_deleting(app, name, actor)
         .condition_expression("#state = :deleting AND updated_at < :abandoned")
         .expression_attribute_values(":abandoned", string(time::rfc3339(abandoned_before(app))));
-    finish_removal(app, name, mark, actor, &[]).await
+    finish_removal(app, name, mark, actor, &[], None).await
 }
 
 fn mark_deleting(app: &App, name: &ScheduleName, actor: &Actor) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
@@ -287,9 +350,10 @@ async fn finish_removal(
     mark: aws_sdk_dynamodb::types::builders::UpdateBuilder,
     actor: &Actor,
     entries: &[Entry],
+    beside: Option<&Beside>,
 ) -> Result<bool> {
     let mark = TransactWriteItem::builder().update(mark.build()?).build();
-    if audit::transact(app, vec![mark], entries).await? != Transacted::Done {
+    if audit::transact(app, Beside::writes(beside, mark), entries).await? != Transacted::Done {
         return Ok(false);
     }
     scheduler::delete(app, name).await?;
@@ -306,7 +370,7 @@ pub(super) async fn resume_change(app: &App, record: &Record) -> Result<bool> {
     record::settled(app, &record.schedule.name, pending).await.map(|()| true)
 }
 
-fn refuse_what_is_over(app: &App, timing: &Timing) -> Result<()> {
+pub(super) fn refuse_what_is_over(app: &App, timing: &Timing) -> Result<()> {
     if timing.after(app.now(), app.now()).is_some() {
         return Ok(());
     }

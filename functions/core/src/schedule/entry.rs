@@ -34,6 +34,7 @@ pub(super) fn entry(app: &App, record: &Record, actor: &Actor, action: Action) -
         .detail("git_repo", run.and_then(|run| run.git_repo.as_deref()).map(execution::without_credentials))
         .detail("git_ref", run.and_then(|run| run.git_ref.clone()))
         .detail("lock", run.map(|run| run.lock.clone()))
+        .detail("of_playbook", schedule.of_playbook.as_ref().map(ToString::to_string))
         .detail("playbook", playbook.map(|playbook| playbook.name.clone()))
         .detail("version", playbook.and_then(|playbook| playbook.version))
 }

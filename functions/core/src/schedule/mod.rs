@@ -6,20 +6,26 @@
 //! the rest after a minute. Each event names the times that AWS had when it was sent, so that an event of earlier times is recognized.
 //! A run's idempotency key is the schedule and the time, so an event that comes twice starts one run.
 
+mod beside;
 mod change;
 mod cron;
 mod entry;
 mod fire;
+mod of_playbook;
 mod ownership;
 mod reconcile;
 mod record;
 mod scheduler;
 mod timing;
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
+use runvoy_api_types::PlaybookName;
 
 pub use change::{NewSchedule, ScheduleChange, Times, create, delete, update};
 pub use fire::{Due, fire};
+pub(crate) use of_playbook::{Part, check_part, keep_part, remove_part};
 pub use ownership::{set_owners, set_sharing};
 pub(crate) use reconcile::check;
 pub use runvoy_api_types::{OnMissed, Schedule, ScheduleName, ScheduledPlaybook, ScheduledRun, ScheduledTime};
@@ -71,6 +77,11 @@ pub async fn page(app: &App, request: &PageRequest, principal: &Principal) -> Re
     let name = |record: &record::Record| record.schedule.name.to_string();
     let page = request.of(records, name, name)?;
     Ok(Page { items: record::shown(app, page.items).await?, next: page.next, total: page.total })
+}
+
+/// The playbooks that have schedules, each once.
+pub(crate) async fn playbooks(app: &App) -> Result<BTreeSet<PlaybookName>> {
+    Ok(record::all(app).await?.into_iter().filter_map(|record| record.schedule.of_playbook).collect())
 }
 
 /// The next times of a schedule, also of one that is paused.

@@ -15,7 +15,8 @@ pub(super) const KEPT_TIMES: usize = 10;
 /// Attributes that a change of the record does not write: the key, and what the schedule's times write.
 const NOT_CHANGED: [&str; 2] = ["name", "times"];
 /// Attributes that a record may lack.
-const OPTIONAL: [&str; 8] = ["run", "playbook", "cron", "rate", "at", "paused_reason", "shared_with", "pending"];
+const OPTIONAL: [&str; 9] =
+    ["of_playbook", "run", "playbook", "cron", "rate", "at", "paused_reason", "shared_with", "pending"];
 
 /// The state of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]

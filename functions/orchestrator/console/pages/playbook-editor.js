@@ -55,7 +55,8 @@ export function editorPage({ api, go, left, load: loaded }, name) {
       const { playbook } = await checked();
       const path = `/playbooks/${encodeURIComponent(called.control.value.trim())}`;
       const { data } = await api.send("PUT", path, playbook, { headers: { "If-Match": String(version) } });
-      toast(`Version ${data.playbook.version} is published`);
+      const schedules = (data.schedules ?? []).map((/** @type {{name: string, change: string}} */ { name, change }) => `, schedule ${name} ${change}`);
+      toast(`Version ${data.playbook.version} is published${schedules.join("")}`);
       go(`/playbooks?name=${encodeURIComponent(data.playbook.name)}`);
     },
   });

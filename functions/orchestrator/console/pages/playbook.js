@@ -1,6 +1,7 @@
 /** Shows one playbook: the form of its parameters, what it runs, who ran it, and its versions. */
 
 import { describe, isEnd } from "../api.js";
+import { timesWords } from "../cron.js";
 import { ago, duration, local, retryWords } from "../format.js";
 import { confirm } from "../ui/dialog.js";
 import { element, fill } from "../ui/dom.js";
@@ -11,7 +12,7 @@ import { toast } from "../ui/toast.js";
 import { auditOf } from "./audit-entries.js";
 import { sharedWords, sharing } from "./sharing.js";
 
-/** @typedef {import("../api.js").PublishedPlaybook} PublishedPlaybook @typedef {import("../playbook-file.js").Parameter} Parameter @typedef {import("../api.js").Execution} Execution */
+/** @typedef {import("../api.js").PublishedPlaybook} PublishedPlaybook @typedef {import("../playbook-file.js").Playbook} Playbook @typedef {import("../playbook-file.js").Parameter} Parameter @typedef {import("../api.js").Execution} Execution */
 
 /** Executions in the history. */
 const HISTORY = 20;
@@ -119,7 +120,7 @@ export function playbookPage(context, name) {
 
 /** The command, and what it gets. @param {PublishedPlaybook} playbook */
 export function whatRuns(playbook) {
-  const { image, secrets = [], env = {}, timeout, deadline, retry, cpu, memory, disk, spot, git_repo, git_ref, git_path, published_by, approvals, lock = [], owned_by, shared_with } = playbook;
+  const { image, secrets = [], env = {}, timeout, deadline, retry, cpu, memory, disk, spot, git_repo, git_ref, git_path, published_by, approvals, notifications = [], schedules = [], lock = [], owned_by, shared_with } = playbook;
   /** @type {[string, string][]} */
   const facts = [
     ["Image", image ?? "the default image"], ["Secrets", secrets.join(", ")], ["Variables", Object.entries(env).map(([name, value]) => `${name}=${value}`).join(", ")],
@@ -127,11 +128,19 @@ export function whatRuns(playbook) {
     ["Size", [cpu && `${cpu} CPU units`, memory && `${memory} MiB of memory`, disk && `${disk} GiB of disk`, spot && "on Fargate Spot"].filter(Boolean).join(", ")],
     ["Repository", [git_repo, git_ref, git_path].filter(Boolean).join(" ")], ["Published by", published_by],
     ["Locks", lock.join(", ")], ["Owners", owned_by?.join(", ") ?? ""], ["Used by", owned_by ? sharedWords(shared_with) : ""],
+    ["Notifications", notifications.map(({ name, on = [] }) => `${name} when ${on.length > 0 ? on.join(", ").replaceAll("_", " ") : "failed, recovered"}`).join("; ")],
+    ["Schedules", schedules.map(scheduleWords).join("; ")],
     ["Approvals", approvals ? `${approvals.count ?? 1} by ${[...(approvals.by ?? []), "an admin"].join(" or ")}` : ""],
   ];
   return element("div", {},
     element("pre", { class: "command", tabindex: 0, "aria-label": "Command" }, playbook.commands.join("\n")),
     element("dl", { class: "facts" }, ...facts.filter(([, value]) => value !== "").map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)))));
+}
+
+/** A schedule of a playbook in words. @param {NonNullable<Playbook["schedules"]>[number]} schedule */
+function scheduleWords({ name, cron, rate, at, timezone, parameters = {} }) {
+  const values = Object.entries(parameters).map(([parameter, value]) => `${parameter}=${value}`).join(", ");
+  return [name, timesWords({ cron, rate, at }).replace(/^./, (first) => (name ? first.toLowerCase() : first)), timezone && `(${timezone})`, values && `with ${values}`].filter(Boolean).join(" ");
 }
 
 /**

@@ -64,11 +64,11 @@ export function schedulePage(context, name) {
     const facts = [
       ["Times", timesWords(schedule)], ["Written as", element("code", {}, schedule.cron ?? schedule.rate ?? schedule.at ?? "")], ["Time zone", timezone],
       ["State", enabled ? "on" : "paused"], ["Runs as", runs_as], ["Owners", owned_by.join(", ")], ["Shared with", shared_with?.join(", ") ?? ""],
-      ["Playbook", run ? "" : playbookOf(schedule)], ["Values", Object.entries(schedule.playbook?.parameters ?? {}).map(([name, value]) => `${name}=${value}`).join(", ")],
+      ["Playbook", run ? "" : playbookOf(schedule)], ["Part of", schedule.of_playbook ? `the playbook ${schedule.of_playbook}, whose publications change and delete it` : ""], ["Values", Object.entries(schedule.playbook?.parameters ?? {}).map(([name, value]) => `${name}=${value}`).join(", ")],
       ["Image", run ? run.image ?? "the default image" : ""], ["Secrets", run?.secrets?.join(", ") ?? ""], ["Variables", Object.keys(run?.env ?? {}).join(", ")],
       ["Missed times", on_missed === "run_once" ? "the last one runs" : "are skipped"], ["Created", `${ago(created_at)} by ${created_by}`],
     ];
-    const change = (owned_by.includes(me.email) || may("schedules:update")) && element("button", { type: "button", onclick: () => edit(schedule) }, "Change");
+    const change = !schedule.of_playbook && (owned_by.includes(me.email) || may("schedules:update")) && element("button", { type: "button", onclick: () => edit(schedule) }, "Change");
     const shared = sharing(context, { kind: "schedules", path: schedulePath(name), thing: schedule, changed: () => Promise.all([again(), audit.load()]) });
     fill(body,
       paused_reason && element("p", { class: "problem", role: "status" }, `Paused: ${paused_reason}.`),

@@ -114,5 +114,5 @@ export function actions({ api, me, may, go }, schedule, load, gone) {
   return element("span", { class: "buttons" },
     may("executions:run") && element("button", { class: "quiet", type: "button", "aria-label": `Run ${name} now`, onclick: runNow }, "Run now"),
     (owns || may("schedules:update")) && element("button", { class: "quiet", type: "button", "aria-label": `${enabled ? "Pause" : "Resume"} ${name}`, onclick: change }, enabled ? "Pause" : "Resume"),
-    (owns || may("schedules:delete")) && element("button", { class: "quiet", type: "button", "aria-label": `Delete ${name}`, onclick: remove }, "Delete"));
+    !schedule.of_playbook && (owns || may("schedules:delete")) && element("button", { class: "quiet", type: "button", "aria-label": `Delete ${name}`, onclick: remove }, "Delete"));
 }

@@ -15,7 +15,7 @@ use runvoy_core::{
     auth::{Action, Resource, policy},
     execution::Idempotency,
     playbook::{self, Playbook, PlaybookName, PlaybookSummary, Publication, Published, PublishedPlaybook},
-    run, user,
+    publication, run, user,
 };
 use serde::Deserialize;
 
@@ -56,7 +56,10 @@ async fn permitted(app: &App, caller: &Caller, name: &str, action: Action) -> Re
 
 /// The answer with a playbook, whose version `If-Match` of a change may name.
 fn shown(playbook: PublishedPlaybook) -> ([(HeaderName, String); 1], Json<PlaybookAnswer>) {
-    ([(header::ETAG, format!("\"{}\"", playbook.version.version))], Json(PlaybookAnswer { playbook }))
+    (
+        [(header::ETAG, format!("\"{}\"", playbook.version.version))],
+        Json(PlaybookAnswer { playbook, schedules: Vec::new() }),
+    )
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -94,7 +97,8 @@ fn version(text: &str) -> Option<u64> {
 /// Publishes a playbook, or the next version of one
 ///
 /// Its runs use the image and the secrets with the rights of the user who published the version, which are checked now and at each run. With
-/// `If-Match`, a playbook that has another version meanwhile is not changed. The same playbook again is the same version.
+/// `If-Match`, a playbook that has another version meanwhile is not changed. The same playbook again is the same version. Its schedules are
+/// made, changed and deleted as it says, and run it with the right of the user who published it.
 #[utoipa::path(put, path = "/playbooks/{name}", operation_id = "publish_playbook", tag = tags::PLAYBOOKS, request_body = Playbook,
     params(("name" = String, Path, description = "Name of the playbook: 1 to 64 letters, digits, dots, hyphens and underscores"),
         ("If-Match" = Option<String>, Header, pattern = "^\"?[0-9]{1,9}\"?$", description = "The version that the caller has changed; 0 if there must be none")),
@@ -110,13 +114,17 @@ pub(super) async fn publish(
     let mut head = publishable(&app, &caller, &name).await?;
     let parsed = name.parse::<PlaybookName>()?;
     let expected = expected_version(&headers)?;
-    check_rights(&app, &caller, &body).await?;
+    check_rights(&app, &caller, &body, Some(&parsed)).await?;
     let mut attempt = 0;
     loop {
         let by = &caller.principal.email;
         let publication = Publication { name: &parsed, playbook: &body, before: head.as_ref(), expected, by };
         match playbook::publish(&app, publication, &caller.actor).await? {
-            Published::Done(playbook) => return Ok(shown(*playbook)),
+            Published::Done(playbook) => {
+                let schedules = publication::bring(&app, &parsed, &caller.actor).await?;
+                let (tag, Json(answer)) = shown(*playbook);
+                return Ok((tag, Json(PlaybookAnswer { schedules, ..answer })));
+            }
             Published::Overtaken(refusal) => {
                 // A caller who names no version publishes after whatever came first.
                 if expected.is_some() || attempt >= playbook::PUBLISH_ATTEMPTS {
@@ -154,10 +162,14 @@ fn may_update(caller: &Caller, playbook: &PublishedPlaybook) -> Result<()> {
 }
 
 /// Checks a playbook, and that the caller may use what it names. The audit keeps a refusal.
-async fn check_rights(app: &App, caller: &Caller, playbook: &Playbook) -> Result<()> {
+async fn check_rights(app: &App, caller: &Caller, playbook: &Playbook, name: Option<&PlaybookName>) -> Result<()> {
     // Who publishes a playbook runs commands by it.
     caller.may(Action::Run, Resource::Account)?;
-    playbook::usable(app, playbook, &caller.principal).await.map(drop).map_err(|error| caller.denied_use(error))
+    if !playbook.schedules.is_empty() {
+        caller.may(Action::CreateSchedule, Resource::Account)?;
+    }
+    playbook::usable(app, playbook, &caller.principal).await.map(drop).map_err(|error| caller.denied_use(error))?;
+    Ok(publication::check(app, playbook, name, &caller.principal).await?)
 }
 
 /// The version in the header `If-Match`.
@@ -188,7 +200,7 @@ pub(super) async fn check(
         let problem = Problem::new(format!("there is no field {key:?} in a playbook"));
         return Err(problem.with_hint("docs/PLAYBOOKS.md lists the fields").at_field(key.as_str()).into());
     }
-    check_rights(&app, &caller, &playbook).await?;
+    check_rights(&app, &caller, &playbook, None).await?;
     Ok(Json(CheckedPlaybook { playbook }))
 }
 
@@ -228,14 +240,16 @@ pub(super) async fn versions(
 
 /// Deletes a playbook
 ///
-/// Its name stays for its owners, operators and admins, who may publish it again.
+/// Its schedules are deleted with it. Its name stays for its owners, operators and admins, who may publish it again.
 #[utoipa::path(delete, path = "/playbooks/{name}", operation_id = "delete_playbook", tag = tags::PLAYBOOKS,
     params(("name" = String, Path, description = "Name of the playbook")),
     responses((status = 200, body = DeletedPlaybook, description = "It is gone"), error::Malformed, error::Refused, error::NotFound, error::Unavailable))]
 pub(super) async fn delete(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<Json<DeletedPlaybook>> {
     let playbook = permitted(&app, &caller, &name, Action::DeletePlaybook).await?;
     playbook::delete(&app, &playbook, &caller.actor).await?;
-    Ok(Json(DeletedPlaybook { name, message: "Playbook deleted successfully".to_owned() }))
+    // The playbook is gone. What is left of its schedules, reconcile deletes.
+    let schedules = publication::bring(&app, &playbook.name, &caller.actor).await?;
+    Ok(Json(DeletedPlaybook { name, message: "Playbook deleted successfully".to_owned(), schedules }))
 }
 
 /// Runs a playbook

@@ -67,6 +67,7 @@ pub(super) async fn create(
         what,
         on_missed: on_missed.unwrap_or_default(),
         enabled: enabled.unwrap_or(true),
+        of_playbook: None,
     };
     let schedule = schedule::create(&app, new, &caller.principal.email, &caller.actor).await?;
     Ok((StatusCode::CREATED, Json(ScheduleAnswer { schedule })))

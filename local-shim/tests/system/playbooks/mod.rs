@@ -1,5 +1,6 @@
 //! Tests of `/playbooks`.
 
+mod parts;
 mod publish;
 mod run;
 

@@ -74,6 +74,17 @@ async fn queue(system: &System) {
 async fn spoil_schedules(system: &System, number: u32) {
     let sdk = system.shim.sdk();
     let (dynamodb, scheduler) = (aws_sdk_dynamodb::Client::new(sdk), aws_sdk_scheduler::Client::new(sdk));
+    // A publication of a playbook that did not get to its schedules.
+    dynamodb
+        .update_item()
+        .table_name("runvoy-local-playbooks")
+        .key("name", AttributeValue::S("daily".to_owned()))
+        .key("version", AttributeValue::N("0".to_owned()))
+        .update_expression("SET pending = :request")
+        .expression_attribute_values(":request", AttributeValue::S(format!("a-request-{number}")))
+        .send()
+        .await
+        .unwrap();
     for (name, change) in [
         ("unknown", None),
         ("pending", Some("SET pending = :timing, timing_id = :timing, updated_at = :then")),
@@ -156,6 +167,12 @@ async fn walk(system: &System) {
     }
     assert_eq!(admin.put("/schedules/often", &json!({"enabled": false})).await.status, 200);
     assert_eq!(admin.delete("/schedules/often").await.status, 200);
+    let daily = json!({"commands": ["true"], "image": "ubuntu:22.04", "notifications": [{"name": "down"}],
+        "schedules": [{"rate": "1 day"}, {"name": "monthly", "cron": "0 0 1 * *"}]});
+    assert_eq!(admin.put("/playbooks/daily", &daily).await.status, 200);
+    while admin.get("/schedules/daily").await.json()["schedule"]["last_status"] != "SUCCEEDED" {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     spoil_schedules(system, 1).await;
     assert_eq!(admin.post("/health/reconcile", &Value::Null).await.status, 200);
     assert_eq!(admin.get("/trace/00000000-0000-4000-8000-000000000000").await.status, 200);

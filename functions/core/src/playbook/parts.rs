@@ -1,0 +1,75 @@
+//! Says which playbooks have schedules that may not be as they say, and keeps an earlier publication from changing those of a later one.
+
+use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
+use runvoy_api_types::ScheduleName;
+
+use super::{BY_NAME, HEAD, Head, LISTING, PlaybookName, head};
+use crate::{
+    App, Result,
+    table::{self, WriteError as _, number, string},
+};
+
+/// A write that is refused once another request has published or deleted the playbook. `None` for a playbook with nothing left to do.
+pub(crate) fn guard(app: &App, head: &Head) -> Result<Option<TransactWriteItem>> {
+    let Some(pending) = head.pending() else { return Ok(None) };
+    let update = Update::builder()
+        .table_name(&app.config.tables.playbooks)
+        .key("name", string(head.shown.name.as_str()))
+        .key("version", number(HEAD))
+        .update_expression("SET pending = :pending")
+        .condition_expression("pending = :pending")
+        .expression_attribute_values(":pending", string(pending))
+        .build()?;
+    Ok(Some(TransactWriteItem::builder().update(update).build()))
+}
+
+/// Notes that the playbook has these schedules, as it says. Does nothing once another request has published or deleted it.
+pub(crate) async fn settle(app: &App, head: &Head, made: &[ScheduleName]) -> Result<()> {
+    let Some(pending) = head.pending() else { return Ok(()) };
+    let names = made.iter().map(|name| string(name.as_str())).collect();
+    let update = app
+        .aws
+        .dynamodb
+        .update_item()
+        .table_name(&app.config.tables.playbooks)
+        .key("name", string(head.shown.name.as_str()))
+        .key("version", number(HEAD))
+        .update_expression("SET schedules_made = :made REMOVE pending")
+        .condition_expression("pending = :pending")
+        .expression_attribute_values(":made", aws_sdk_dynamodb::types::AttributeValue::L(names))
+        .expression_attribute_values(":pending", string(pending));
+    match table::write(app, || update.clone().send()).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.condition_failed() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The names of the playbooks whose schedules may not be as they say: of those that are listed, and of `others`, which may be deleted.
+pub(crate) async fn unfinished(app: &App, others: impl IntoIterator<Item = PlaybookName>) -> Result<Vec<PlaybookName>> {
+    let mut names: std::collections::BTreeSet<PlaybookName> = others.into_iter().collect();
+    let mut items = app
+        .aws
+        .dynamodb
+        .query()
+        .table_name(&app.config.tables.playbooks)
+        .index_name(BY_NAME)
+        .key_condition_expression("listing = :listing")
+        .projection_expression("#name")
+        .expression_attribute_names("#name", "name")
+        .expression_attribute_values(":listing", string(LISTING))
+        .into_paginator()
+        .items()
+        .send();
+    while let Some(item) = items.next().await {
+        let item = item?;
+        names.extend(item.get("name").and_then(|name| name.as_s().ok()?.parse::<PlaybookName>().ok()));
+    }
+    let mut unfinished = Vec::new();
+    for name in names {
+        if head(app, &name).await?.is_some_and(|head| head.pending.is_some()) {
+            unfinished.push(name);
+        }
+    }
+    Ok(unfinished)
+}
