@@ -12,6 +12,7 @@ mod client_end;
 mod commands;
 mod completion;
 mod config;
+mod env_file;
 mod escape;
 mod exit_code;
 mod failure;

@@ -2,7 +2,7 @@
 
 use std::{env, fs, process::Command};
 
-use runvoy_api_types::{Execution, ExecutionInFull};
+use runvoy_api_types::{Execution, ExecutionInFull, ImageId};
 
 use super::{Context, ids, published, run};
 use crate::{
@@ -60,7 +60,7 @@ fn merged(shown: ExecutionInFull, given: RunOptions) -> Result<RunOptions> {
     secrets.extend(given.secrets.iter().filter(|name| !secrets.contains(name)).cloned().collect::<Vec<_>>());
     Ok(RunOptions {
         env,
-        image: given.image.or_else(|| Some(image_id.to_string()).filter(|id| !id.is_empty())),
+        image: given.image.or_else(|| Some(image_id.to_string()).filter(|id| !id.is_empty() && id != ImageId::NONE)),
         secrets,
         timeout: given.timeout.or(asked.timeout),
         deadline: given.deadline.or(asked.deadline),

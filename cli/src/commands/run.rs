@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env, fmt, fs,
     io::{self, IsTerminal, Read},
 };
 
@@ -15,7 +15,7 @@ use crate::{
     api::{Api, Repeat, RequestError, WithStatus, segment},
     arguments::{Global, OnInterrupt, Run, RunOptions, WatchOptions},
     client_end::{self, ClientEnd},
-    exit_code,
+    env_file, exit_code,
     failure::{Failure, Result},
     output,
     say::Waiting,
@@ -96,18 +96,13 @@ pub(crate) fn user_variable(name: &str) -> Option<String> {
 pub(crate) fn with_files(options: RunOptions) -> Result<RunOptions> {
     let mut env = Vec::new();
     for path in &options.env_file {
-        let failed = |error: dotenvy::Error| match error {
-            // The message would quote the line, which may be a secret.
-            dotenvy::Error::LineParse(..) => {
-                Failure::new(format!("{} has a line that is not NAME=VALUE", path.display()))
-            }
-            error => Failure::new(format!("{} cannot be read: {error}", path.display())),
-        };
-        let bytes = std::fs::read(path).map_err(|error| failed(dotenvy::Error::Io(error)))?;
-        // Editors of Windows begin a file with a byte order mark.
-        for variable in dotenvy::from_read_iter(bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes)) {
-            env.push(variable.map_err(failed)?);
-        }
+        let unreadable = |error: &dyn fmt::Display| Failure::new(format!("{} cannot be read: {error}", path.display()));
+        let bytes = std::fs::read(path).map_err(|error| unreadable(&error))?;
+        let text = String::from_utf8(bytes).map_err(|error| unreadable(&error))?;
+        env.extend(
+            env_file::parse(&text)
+                .map_err(|line| Failure::new(format!("line {line} of {} is not NAME=VALUE", path.display())))?,
+        );
     }
     env.extend(options.env.iter().cloned());
     Ok(RunOptions { env, ..options })
@@ -207,11 +202,13 @@ async fn say_place(api: &Api, id: &str) {
     let answer = api.get(&format!("/executions/{id}")).await;
     let shown: Option<WithStatus<ExecutionInFull>> = answer.and_then(|answer| answer.parse()).ok();
     let place = shown.as_ref().and_then(|shown| shown.queue_position);
+    let is_waiting = shown.as_ref().is_some_and(|shown| shown.status == "WAITING");
     let waits_for =
         shown.and_then(|shown| shown.into_known().execution.waits_for).unwrap_or_else(|| "its turn".to_owned());
     let waits_for = output::cell(waits_for);
     match place {
         Some(place) => say!("runvoy: queued for {waits_for}, place {place} in line; Ctrl+C leaves it"),
+        None if is_waiting => say!("runvoy: waits for {waits_for}; Ctrl+C takes the request back"),
         None => say!("runvoy: queued for {waits_for}; Ctrl+C leaves the queue"),
     }
 }

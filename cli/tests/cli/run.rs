@@ -272,11 +272,14 @@ fn an_execution_runs_once_more_from_its_record() {
 fn variables_come_from_files_and_from_the_environment() {
     let system = System::start();
     let file = system.home.path().join("job.env");
-    std::fs::write(&file, "\u{feff}# a comment\nA=\"of the file\"\nB=\"two\nlines\"\nC=file\n").unwrap();
+    std::fs::write(&file, "\u{feff}# a comment\nA=\"of the file\"\nB=\"two\nlines\"\nC=file\nD=a$MINE\n").unwrap();
     let arguments = ["run", "--dry-run", "--env-file", "job.env", "-e", "C=given", "-e", "MINE", "true"];
     let output = system.command(&arguments).env("MINE", "of here").output().unwrap();
     let body: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(body["env"], json!({"A": "of the file", "B": "two\nlines", "C": "given", "MINE": "of here"}));
+    assert_eq!(
+        body["env"],
+        json!({"A": "of the file", "B": "two\nlines", "C": "given", "D": "a$MINE", "MINE": "of here"})
+    );
     assert_eq!(system.run(&["run", "-e", "NOT_SET_HERE", "true"]).status.code(), Some(125));
     std::fs::write(&file, "hush hush\n").unwrap();
     let wrong = system.run(&arguments[..4].iter().chain(&["true"]).copied().collect::<Vec<_>>());

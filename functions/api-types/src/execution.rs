@@ -253,8 +253,9 @@ pub enum RunIf {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AskedAgain {
     pub command: String,
-    /// The id of the image.
-    pub image: String,
+    /// The id of the image. Absent where the default image was asked for and there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     pub env: BTreeMap<String, String>,
     /// Names of variables whose values are not kept, because the names say that they are secrets or because the time for which values
     /// are kept is over.

@@ -58,6 +58,9 @@ pub struct Image {
 pub struct ImageId(String);
 
 impl ImageId {
+    /// Stands in for the image of an execution that could not start in the default image, because there was none. No image has this id.
+    pub const NONE: &str = "default";
+
     pub fn new(id: impl Into<String>) -> Self {
         Self(id.into())
     }

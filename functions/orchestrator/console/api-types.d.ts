@@ -63,8 +63,8 @@ export type AskedAgain = {
   git_path?: string | null;
   git_ref?: string | null;
   git_repo?: string | null;
-  /** The id of the image. */
-  image: string;
+  /** The id of the image. Absent where the default image was asked for and there was none. */
+  image?: string | null;
   /** Names of variables whose values are not kept, because the names say that they are secrets or because the time for which values are kept is over. */
   left_out: string[];
   memory?: number | null;

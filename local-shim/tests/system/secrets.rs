@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use insta::assert_json_snapshot;
-use local_shim::Settings;
+use local_shim::{Settings, aws::faults::Fault};
 use serde_json::json;
 
 use crate::{client::System, stable::stable};
@@ -217,5 +217,21 @@ async fn names_that_no_path_reaches_and_values_that_no_variable_holds_are_refuse
     assert_eq!(system.admin.post("/secrets", &json!({"name": "...", "key_name": "S", "value": "v"})).await.status, 201);
     let changed = system.admin.put("/secrets/...", &json!({"value": "a\u{0}b"})).await;
     assert_eq!(changed.status, 400, "{}", changed.text);
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_name_of_a_creation_that_was_left_halfway_says_when_it_is_free_again() {
+    let system = System::start().await;
+    system.shim.plan_faults(Some(std::sync::Arc::new(|call| {
+        ["ssm:PutParameter", "ssm:DeleteParameter"].contains(&call.operation).then_some(Fault::Fails)
+    })));
+    let secret = json!({"name": "halfway", "key_name": "KEY", "value": "v"});
+    assert_eq!(system.admin.post("/secrets", &secret).await.status, 503);
+    system.shim.plan_faults(None);
+    assert_eq!(system.admin.get("/secrets/halfway").await.status, 404);
+    let refused = system.admin.post("/secrets", &secret).await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (409, &json!("CONFLICT")), "{}", refused.text);
+    assert!(refused.text.contains("being created or deleted") && !refused.text.contains("PUT"), "{}", refused.text);
     system.shim.shut_down().await;
 }

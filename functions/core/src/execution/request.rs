@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
-use runvoy_api_types::AskedAgain;
+use runvoy_api_types::{AskedAgain, ImageId};
 use serde::{Deserialize, Serialize};
 
 use super::{ExecutionId, ExecutionRecord, RunRequest};
@@ -72,7 +72,6 @@ pub(crate) async fn to_start(app: &App, record: &ExecutionRecord) -> Result<RunR
     if let Some(name) = left_out.first() {
         return Err(crate::Error::invalid(format!("the value of {name} is not kept any more")));
     }
-    let image = Some(image);
     Ok(RunRequest {
         command,
         image,
@@ -109,7 +108,7 @@ pub async fn again(app: &App, record: &ExecutionRecord) -> Result<AskedAgain> {
     let env = kept.filter(|kept| !app.is_past(kept.expires_at)).map(|kept| kept.env).unwrap_or_default();
     Ok(AskedAgain {
         command: execution.command.clone(),
-        image: execution.image_id.to_string(),
+        image: Some(execution.image_id.to_string()).filter(|id| id != ImageId::NONE),
         left_out: asked.variables.iter().filter(|name| !env.contains_key(*name)).cloned().collect(),
         env,
         secrets: asked.secrets.clone(),

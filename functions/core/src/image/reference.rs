@@ -65,7 +65,7 @@ impl Reference {
         };
         let registry = if registry == "index.docker.io" { DEFAULT_REGISTRY } else { registry };
         if !name.split('/').all(is_path_component) {
-            return Err(bad("a name is lower-case letters and digits, separated by . _ - or /"));
+            return Err(bad("a name is lower-case letters and digits, separated by one of . _ __ / or by dashes"));
         }
         let name = match name.strip_prefix(OFFICIAL) {
             Some(official) if registry == DEFAULT_REGISTRY && !official.contains('/') => official,
@@ -130,11 +130,14 @@ fn is_host(host: &str) -> bool {
         })
 }
 
+/// Tells whether a text is `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*` ("OCI Distribution Specification", Pulling manifests).
 fn is_path_component(component: &str) -> bool {
-    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    component.bytes().all(|b| alphanumeric(b) || b"._-".contains(&b))
-        && component.bytes().next().is_some_and(alphanumeric)
-        && component.bytes().last().is_some_and(alphanumeric)
+    let is_alphanumeric = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
+    let is_separator =
+        |text: &str| matches!(text, "" | "." | "_" | "__") || text.bytes().all(|character| character == b'-');
+    component.starts_with(is_alphanumeric)
+        && component.ends_with(is_alphanumeric)
+        && component.split(is_alphanumeric).all(is_separator)
 }
 
 #[cfg(test)]
@@ -162,6 +165,7 @@ mod tests {
             ("localhost:5000/x", ("localhost:5000", "x", some("latest"), None)),
             ("localhost/x:1", ("localhost", "x", some("1"), None)),
             ("a/b", ("docker.io", "a/b", some("latest"), None)),
+            ("a__b/c--d.e_f", ("docker.io", "a__b/c--d.e_f", some("latest"), None)),
             (
                 "public.ecr.aws/docker/library/ubuntu:22.04",
                 ("public.ecr.aws", "docker/library/ubuntu", some("22.04"), None),
@@ -195,6 +199,12 @@ mod tests {
             "host.com:99999/x",
             "x\n",
             "-x",
+            "x-",
+            "a___b",
+            "a..b",
+            "a.-b",
+            "a_.b/c",
+            "ä",
             &long,
             &too_long_with_its_tag,
         ] {

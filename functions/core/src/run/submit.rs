@@ -15,7 +15,7 @@ use crate::{
         self, Execution, ExecutionId, ExecutionRecord, Idempotency, RunContext, Started, Status, ValidRun, entries,
         waiting,
     },
-    image::{self, Image},
+    image::{self, Image, ImageId},
     lock::running,
     secret::{self, Secret},
     table::{self, Attempted},
@@ -262,7 +262,11 @@ async fn wait_for_others(
 /// [`Error::Invalid`] for a run whose values must not be kept; [`Error::Aws`] when DynamoDB fails.
 pub async fn submit_failed(app: &App, submission: Submission<'_>, reason: &str) -> Result<ExecutionRecord> {
     let Submission { request, idempotency, .. } = submission;
-    let image_id = runvoy_api_types::ImageId::new(request.image.as_deref().unwrap_or_default());
+    let image_id = match image::resolve(app, request.image.as_deref()).await {
+        Ok(image) => image.image_id,
+        Err(error @ (Error::Aws { .. } | Error::Internal { .. })) => return Err(error),
+        Err(_) => ImageId::new(request.image.as_deref().unwrap_or(ImageId::NONE)),
+    };
     let mut record = waiting::record_of(app, request, image_id, submission.context(), Status::Failed)?;
     record.execution.asked.playbook_version = submission.playbook_version.map(str::to_owned);
     record.end_without_task(app, reason);

@@ -20,8 +20,6 @@ use crate::{
 
 /// The delay from which a time counts as missed. Lambda repeats an event that failed after one minute and after two more.
 const MISSED_AFTER: Duration = Duration::from_mins(10);
-/// The image that an execution shows whose image is not known, because it could not start in the default image.
-const DEFAULT_IMAGE: &str = "default";
 /// The name in the audit of what acts at a schedule's time.
 const ACTOR: &str = "schedule";
 
@@ -132,12 +130,7 @@ async fn start(app: &App, record: &Record, due: &Due, request_id: &RequestId) ->
         Err(refused) => refused,
     };
     tracing::warn!(schedule = %schedule.name, error = %refused, "the run of a schedule could not start");
-    let named = ValidRun::try_from(RunRequest {
-        image: request.image.clone().or_else(|| Some(DEFAULT_IMAGE.to_owned())),
-        ..(*request).clone()
-    })?;
-    let reason = refused.to_string();
-    let failed = Box::pin(run::submit_failed(app, Submission { request: &named, ..submission }, &reason)).await?;
+    let failed = Box::pin(run::submit_failed(app, submission, &refused.to_string())).await?;
     Ok(failed.execution.execution_id)
 }
 

@@ -131,7 +131,12 @@ pub async fn create(app: &App, new: NewSecret, by: &Email, actor: &Actor) -> Res
     let exists = || Error::SecretExists(new.name.to_string());
     match table::write(app, || put.clone().send()).await {
         Ok(_) => {}
-        Err(error) if error.condition_failed() => return Err(exists()),
+        Err(error) if error.condition_failed() => {
+            return Err(match read_record(app, &new.name).await? {
+                Some(record) if record.state != State::Active => is_under_way(&new.name),
+                _ => exists(),
+            });
+        }
         Err(error) => return Err(error.into()),
     }
     if let Err(error) = parameter::create(app, &new.name, &new.value).await {
@@ -156,6 +161,13 @@ pub async fn create(app: &App, new: NewSecret, by: &Email, actor: &Actor) -> Res
         Transacted::Done => Ok(()),
         Transacted::Refused(_) => Err(exists()),
     }
+}
+
+/// The refusal of a secret whose creation or deletion has begun, and may have been left halfway.
+fn is_under_way(name: &SecretName) -> Error {
+    Error::conflict(format!("secret {name} is being created or deleted"))
+        .with_hint("try again; what was left halfway gives its name back after a minute")
+        .at_field("name")
 }
 
 /// The name of a secret in entries of the audit.
