@@ -6,7 +6,21 @@
 use crate::prelude::*;
 
 /// The sections whose blocks are followed.
-const SECTIONS: [&str; 4] = ["## A tour", "### Playbooks for others", "### curl", "## The event processor"];
+const SECTIONS: [&str; 9] = [
+    "## A tour",
+    "### Playbooks for others",
+    "### Being told",
+    "### curl",
+    "### Locks",
+    "### One after the other",
+    "### Retries",
+    "### Schedules",
+    "## The event processor",
+];
+/// The port of the README's receiver of webhooks.
+const RECEIVER: &str = "127.0.0.1:9000";
+/// The line that begins and ends a text within a command.
+const HERE: &str = "END";
 
 /// A command, and what the README says that it prints.
 #[derive(Debug, Default)]
@@ -31,7 +45,16 @@ fn steps(readme: &str, section: &str) -> Vec<Step> {
     for block in blocks.into_iter().filter(|block| is_typed(block)) {
         let has_prompts = block.iter().any(|line| line.starts_with("$ "));
         let mut goes_on = false;
+        let mut is_text = false;
         for line in block {
+            if is_text {
+                let step = steps.last_mut().unwrap();
+                step.command.push('\n');
+                step.command.push_str(line);
+                is_text = line != HERE;
+                continue;
+            }
+            is_text = line.ends_with(&format!("<<'{HERE}'"));
             let typed = if has_prompts { line.strip_prefix("$ ") } else { Some(line) };
             match (goes_on, typed) {
                 (true, _) => {
@@ -67,12 +90,57 @@ fn shape(text: &str) -> String {
         (r"localhost:\d+", "localhost:PORT"),
         (r"-[0-9a-f]{8}\b", "-HASH"),
         (r"after \d+ m?s", "after N s"),
+        (r"in \d+ \w+( \d+ \w+)?, at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \w+", "in N, at TIME"),
         (r#"(\}|,)\s+""#, "$1\""),
         (r"\s+", " "),
     ];
     patterns.iter().fold(text.trim().to_owned(), |text, (pattern, with)| {
         regex_lite::Regex::new(pattern).unwrap().replace_all(&text, *with).into_owned()
     })
+}
+
+/// The README's receiver of webhooks, in a terminal of its own.
+struct Receiver {
+    child: std::process::Child,
+    printed: std::path::PathBuf,
+}
+
+impl Receiver {
+    /// Starts the program of a command that reads it from a text within.
+    fn start(command: &str, address: &str, folder: &Path) -> Self {
+        let printed = folder.join("receiver.log");
+        let script = command.split_once('\n').unwrap().1.trim_end_matches(HERE);
+        let program = folder.join("receiver.py");
+        std::fs::write(&program, script.replace("9000", address.rsplit(':').next().unwrap())).unwrap();
+        let log = std::fs::File::create(&printed).unwrap();
+        let child = Command::new("python3")
+            .args(["-u".as_ref(), program.as_os_str()])
+            .stdout(log)
+            .stderr(Stdio::null())
+            .spawn();
+        let receiver = Self { child: child.unwrap(), printed };
+        wait_until(|| std::net::TcpStream::connect(address).is_ok(), "the receiver listens");
+        receiver
+    }
+
+    fn has_printed(&self, words: &str) -> bool {
+        std::fs::read_to_string(&self.printed).unwrap().contains(words)
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn wait_until(mut is_true: impl FnMut() -> bool, what: &str) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !is_true() {
+        assert!(Instant::now() < deadline, "not within a minute: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// A shell that remembers variables and exit codes from one command to the next.
@@ -134,11 +202,22 @@ fn every_line_of_the_tour_does_what_the_readme_says() {
     shell.run("exec 2>&1");
     let mut ids: Vec<(String, String)> = Vec::new();
     let id = regex_lite::Regex::new("[0-9a-f]{32}").unwrap();
+    let has_python = Command::new("python3").arg("--version").output().is_ok_and(|python| python.status.success());
+    let receivers = format!("127.0.0.1:{}", free_port());
+    let mut receiver = None;
     for section in SECTIONS {
         let steps = steps(&readme, section);
-        assert!(steps.len() > 2, "{section}: {steps:?}");
+        assert!(!steps.is_empty(), "{section}");
+        if section == "### Being told" && !has_python {
+            eprintln!("{section} is not followed, because there is no python3");
+            continue;
+        }
         for Step { command, prints } in steps {
-            let mut typed = command.replace("cargo run -p runvoy --", "runvoy");
+            if command.starts_with("python3 ") {
+                receiver = Some(Receiver::start(&command, &receivers, here.path()));
+                continue;
+            }
+            let mut typed = command.replace("cargo run -p runvoy --", "runvoy").replace(RECEIVER, &receivers);
             for (port, is) in [("8080", ports[0]), ("8081", ports[1])] {
                 typed = typed.replace(&format!("localhost:{port}"), &format!("localhost:{is}"));
             }
@@ -150,8 +229,13 @@ fn every_line_of_the_tour_does_what_the_readme_says() {
                 let last = shell.run("runvoy status --wait @last -o json").0;
                 assert!(last.contains("\"exit_code\":0"), "{last}");
             }
+            if let Some(name) = typed.strip_prefix("runvoy locks delete ").and_then(|rest| rest.split(' ').next()) {
+                // A run's lock is free when its task has ended, a moment after its command.
+                let show = format!("runvoy locks show {name}");
+                wait_until(|| shell.run(&show).0.contains(": 0 of"), "nobody holds the lock");
+            }
             let (printed, code) = shell.run(&typed);
-            let is_failure = prints.iter().any(|line| line.contains("FAILED"));
+            let is_failure = prints.iter().any(|line| line.contains("FAILED")) || command.contains("run 'exit ");
             assert_eq!(code != 0, is_failure, "{command}: exit code {code}: {printed}");
             if prints.is_empty() {
                 continue;
@@ -161,6 +245,10 @@ fn every_line_of_the_tour_does_what_the_readme_says() {
             let (said, printed) = (id.find_iter(&said), id.find_iter(&printed));
             ids.extend(said.zip(printed).map(|(said, is)| (said.as_str().to_owned(), is.as_str().to_owned())));
         }
+    }
+    if let Some(receiver) = receiver {
+        wait_until(|| receiver.has_printed(r#""type":"failed""#), "the receiver is told of a failure");
+        assert!(receiver.has_printed(r#""type":"test""#));
     }
     drop(shell.child.stdin.take());
     shell.child.wait().unwrap();
