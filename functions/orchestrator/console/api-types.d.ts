@@ -519,7 +519,7 @@ export type Key = {
 export type KeyScope = {
   /** As `GET /me` names them, such as `executions:run`. */
   actions?: string[] | null;
-  /** Names of playbooks. */
+  /** Names of published playbooks that the caller may see. */
   playbooks?: string[] | null;
 };
 

@@ -16,6 +16,7 @@ pub mod delivery;
 mod email;
 mod key;
 mod message;
+mod ownership;
 pub mod queue;
 mod record;
 pub mod send;
@@ -27,6 +28,7 @@ mod update;
 pub mod webhook;
 
 pub use check::NewNotification;
+pub use ownership::set_owners;
 pub use record::{NotificationRecord, create, delete, find, page, resource};
 pub use runvoy_api_types::{
     Channel, DEFAULT_EVENTS, Delivery, DeliveryState, Notification, NotificationEvent, NotificationFor,

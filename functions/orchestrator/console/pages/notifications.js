@@ -12,6 +12,7 @@ import { toast } from "../ui/toast.js";
 import { browserNotifications } from "./browser-notifications.js";
 import { deliveryList } from "./deliveries.js";
 import { pagedList } from "./paged-list.js";
+import { sharing } from "./sharing.js";
 
 /**
  * @typedef {{name: string, channel: {webhook?: {url: string}, slack?: {}, email?: {address: string}}, on: string[],
@@ -125,8 +126,17 @@ export function notificationsPage(context) {
     await list.load();
   }
 
+  const owners = element("div", {});
+  /** Shows who owns the chosen notification, and lets owners and admins change it. */
+  async function loadOwners() {
+    if (!chosen) return;
+    const { notification } = /** @type {{notification: Notification}} */ (await api.get(path(chosen), left));
+    const shared = sharing(context, { kind: "notifications", path: path(chosen), thing: notification, changed: loadOwners });
+    fill(owners, element("p", { class: "note" }, `Owned by ${notification.owned_by.join(", ")}. It tells of what its owners may see.`), shared.button, shared.form);
+  }
+
   const shown = chosen ? deliveryList(context, chosen) : undefined;
-  if (shown) fill(deliveries, element("h2", {}, `Deliveries of ${chosen}`), shown.element);
+  if (shown) fill(deliveries, element("h2", {}, `Deliveries of ${chosen}`), owners, shown.element);
   // Only a local system has an outbox.
   fetch("/outbox", { method: "HEAD", signal: left }).then((answer) => (outbox.hidden = !answer.ok), () => {});
   return {
@@ -140,7 +150,7 @@ export function notificationsPage(context) {
         await list.load();
       }),
       secret, list.element, deliveries, browserNotifications()),
-    shown: () => (list.shown(), shown?.load()),
+    shown: () => (list.shown(), shown?.load(), loadOwners().catch(() => {})),
   };
 }
 

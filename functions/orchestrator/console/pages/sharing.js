@@ -1,4 +1,4 @@
-/** Changes who owns a thing and who else may use it: an image, a secret, a playbook, a schedule or an execution. */
+/** Changes who owns a thing and who else may use it: an image, a secret, a playbook, a schedule, a notification or an execution. */
 
 import { element, fill } from "../ui/dom.js";
 import { field, form, input } from "../ui/form.js";
@@ -15,12 +15,13 @@ export const sharedWords = (shared_with) => (!shared_with ? "all whose role may"
 /**
  * A button, and the form that it opens; nothing for those who may change neither.
  * @param {import("../main.js").Context} context
- * @param {{kind: "images" | "secrets" | "playbooks" | "schedules" | "executions", path: string, thing: Owned, changed: () => Promise<unknown> | unknown}} options `path` is of the API
+ * @param {{kind: "images" | "secrets" | "playbooks" | "schedules" | "executions" | "notifications", path: string, thing: Owned, changed: () => Promise<unknown> | unknown}} options `path` is of the API
  */
 export function sharing({ api, me, may }, { kind, path, thing, changed }) {
   const isOwner = thing.owned_by.includes(me.email);
   const mayOwn = isOwner || may(`${kind}:own`);
-  const mayShare = kind !== "executions" && (isOwner || may(`${kind}:share`));
+  const isShared = kind !== "executions" && kind !== "notifications";
+  const mayShare = isShared && (isOwner || may(`${kind}:share`));
   const place = element("section", { class: "narrow sharing", hidden: true });
   const close = () => (fill(place), (place.hidden = true));
 
@@ -44,11 +45,11 @@ export function sharing({ api, me, may }, { kind, path, thing, changed }) {
         await changed();
       },
     });
-    fill(place, element("h2", {}, "Share"), made);
+    fill(place, element("h2", {}, isShared ? "Share" : "Owners"), made);
     place.hidden = false;
     place.scrollIntoView({ block: "nearest" });
     made.querySelector("input")?.focus();
   }
 
-  return { button: (mayOwn || mayShare) && element("button", { type: "button", onclick: open }, kind === "executions" ? "Owners" : "Share"), form: place };
+  return { button: (mayOwn || mayShare) && element("button", { type: "button", onclick: open }, isShared ? "Share" : "Owners"), form: place };
 }

@@ -92,6 +92,7 @@ macro_rules! for_all_handlers {
             playbooks::own,
             playbooks::share,
             owners::own_schedule,
+            owners::own_notification,
             owners::share_schedule,
             operations::reconcile,
             operations::trace,

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The notification that a path names, if the caller may do this to it.
-async fn permitted(app: &App, caller: &Caller, name: &str, action: Action) -> Result<NotificationRecord> {
+pub(super) async fn permitted(app: &App, caller: &Caller, name: &str, action: Action) -> Result<NotificationRecord> {
     let found = notification::find(app, name).await;
     caller.may_named(action, name, found, |record| notification::resource(&record.notification))
 }

@@ -1,4 +1,4 @@
-//! Says who owns executions, images, secrets and schedules, and with whom the last three are shared.
+//! Says who owns executions, notifications, images, secrets and schedules, and with whom the last three are shared.
 
 use axum::{
     Json,
@@ -6,9 +6,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use runvoy_api_types::{Owners, SetOwners, SetSharing, Sharing};
-use runvoy_core::{App, auth::Action, execution, image, ownership, schedule, secret, user, websocket::hand_over};
+use runvoy_core::{
+    App, auth::Action, execution, image, notification, ownership, schedule, secret, user, websocket::hand_over,
+};
 
-use super::{BASE, executions, images, schedules, secrets, tags};
+use super::{BASE, executions, images, notifications, schedules, secrets, tags};
 use crate::{
     error::{self, ApiError, Result},
     extract::{Caller, JsonBody, Path},
@@ -110,6 +112,24 @@ pub(super) async fn share_schedule(
     let shared_with = checked(&body)?;
     schedule::set_sharing(&app, &found, shared_with.as_deref(), &caller.actor).await?;
     Ok(Json(Sharing { shared_with }))
+}
+
+/// Gives a notification to other owners
+///
+/// For its owners and for admins. It tells of what its owners may see.
+#[utoipa::path(put, path = "/notifications/{name}/owners", operation_id = "own_notification", tag = tags::NOTIFICATIONS, request_body = SetOwners,
+    params(("name" = String, Path, description = "Name of the notification")),
+    responses((status = 200, body = Owners, description = "The owners after the change"), error::Malformed, error::TooLarge, error::Refused, error::NotFound, error::Unavailable))]
+pub(super) async fn own_notification(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path,
+    JsonBody(body): JsonBody<SetOwners>,
+) -> Result<Json<Owners>> {
+    let found = notifications::permitted(&app, &caller, &name, Action::OwnNotification).await?;
+    let owned_by = user::owners(&app, &body.owned_by, &found.notification.owned_by).await?;
+    notification::set_owners(&app, &found, &owned_by, &caller.actor).await?;
+    Ok(Json(Owners { owned_by }))
 }
 
 /// Gives an image to other owners

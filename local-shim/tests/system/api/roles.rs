@@ -134,6 +134,16 @@ pub fn rows() -> Vec<Row> {
         row("DELETE", "/playbooks/{}", SharedPlaybook, "", 200, OPERATOR, "playbooks:delete", &["playbooks:delete"]),
         row("GET", "/notifications", Account, "", 200, DEVELOPER, "notifications:list", &[]),
         row("GET", "/notifications/{}", Notification, "", 200, OPERATOR, "notifications:read", &[]),
+        row(
+            "PUT",
+            "/notifications/{}/owners",
+            Notification,
+            owners,
+            200,
+            ADMIN,
+            "notifications:own",
+            &["notifications:own"],
+        ),
         row("GET", "/notifications/{}/deliveries", Notification, "", 200, OPERATOR, "notifications:read", &[]),
         row(
             "POST",

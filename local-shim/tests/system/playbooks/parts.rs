@@ -305,9 +305,12 @@ async fn the_notifications_that_a_playbook_names_are_told_of_its_runs_and_of_no_
     admin.wait_for(&first, "FAILED").await;
     let got = receiver.wait(3).await;
     assert_eq!(got[2].change().0, format!("{first}-failed"));
-    // A publisher who is no user any more tells nobody.
-    let revoked = admin.post("/users/revoke", &json!({"email": "dev@example.com"})).await;
-    assert_eq!(revoked.status, 200, "{}", revoked.text);
+    // A publisher who may not change the notification any more tells nobody by it.
+    let owners = json!({"owned_by": ["admin@runvoy.local"]});
+    assert_eq!(developer.put("/notifications/hook/owners", &owners).await.status, 200);
+    assert_eq!(developer.get("/notifications/hook").await.status, 404);
+    let run = admin.post("/playbooks/p/run", &json!({"version": 1, "parameters": {"CODE": 6}})).await;
+    admin.wait_for(&id(&run.json()), "FAILED").await;
     system.shim.events_handled().await;
     assert_eq!(receiver.got().len(), 3);
     system.shim.shut_down().await;

@@ -33,6 +33,7 @@ const ON_ACCOUNT: &[Action] = &[
     Action::ListLocks,
     Action::ReadLock,
     Action::SetLock,
+    Action::DeleteLock,
     Action::ReadAudit,
     Action::Reconcile,
     Action::Trace,
@@ -57,8 +58,13 @@ const ON_PLAYBOOK: &[Action] = &[
     Action::OwnPlaybook,
     Action::SharePlaybook,
 ];
-const ON_NOTIFICATION: &[Action] =
-    &[Action::ReadNotification, Action::UpdateNotification, Action::DeleteNotification, Action::TestNotification];
+const ON_NOTIFICATION: &[Action] = &[
+    Action::ReadNotification,
+    Action::UpdateNotification,
+    Action::DeleteNotification,
+    Action::TestNotification,
+    Action::OwnNotification,
+];
 const ON_SCHEDULE: &[Action] = &[
     Action::ReadSchedule,
     Action::UpdateSchedule,
@@ -88,6 +94,7 @@ fn expected(role: Role, action: Action) -> bool {
                 | OwnSecret
                 | OwnPlaybook
                 | OwnSchedule
+                | OwnNotification
                 | ReadAudit
                 | Trace
         ),
