@@ -92,6 +92,12 @@ impl Caller {
         policy::authorize(&self.principal, action, resource).is_ok()
     }
 
+    /// # Errors
+    /// 403 if the caller's key is limited and does not reach what a run names, whether it exists or not.
+    pub(crate) fn may_name(&self, image: Option<&str>, secrets: &[String]) -> Result<(), ApiError> {
+        auth::check_scope_of_use(&self.principal, image, secrets).map_err(|error| self.denied_use(error))
+    }
+
     /// The answer to a run that failed. If the caller may not use what the run names, it carries the refusal to the audit.
     pub(crate) fn denied_use(&self, error: Error) -> ApiError {
         let (Error::ForbiddenUse { kind, name } | Error::BeyondScope { used: Some((kind, name)), .. }) = &error else {

@@ -3,8 +3,14 @@
 //! A resource that is not listed to the caller is answered as one that does not exist. A caller who may not list resources of its kind at all
 //! is refused whatever the name, whether there is such a resource or not.
 
-use super::{Action, Principal, Resource, policy::authorize};
+use super::{
+    Action, Principal, Resource,
+    policy::{authorize, authorize_use},
+};
 use crate::{Email, Error, Result};
+
+/// The name in the audit of an image that a run does not name.
+const DEFAULT_IMAGE: &str = "default";
 
 /// The answer to a caller who may not do what they ask.
 #[derive(Debug)]
@@ -47,6 +53,17 @@ pub fn authorize_named(
             Err(NamedRefusal::Refused(Error::Forbidden(action.verb())))
         }
     }
+}
+
+/// Decides whether a limited key may use what a run names, before it is looked for: so the answer does not tell whether it exists.
+///
+/// # Errors
+/// [`Error::BeyondScope`] that names the image or the first secret.
+pub fn check_scope_of_use(principal: &Principal, image: Option<&str>, secrets: &[String]) -> Result<()> {
+    let owners = std::slice::from_ref(&principal.email);
+    let image = Resource::Image { id: image.unwrap_or(DEFAULT_IMAGE), owners, shared_with: None };
+    let secrets = secrets.iter().map(|name| Resource::Secret { name, owners, shared_with: None });
+    std::iter::once(image).chain(secrets).try_for_each(|own| authorize_use(principal, own))
 }
 
 /// The error for a resource of the action's kind that does not exist.

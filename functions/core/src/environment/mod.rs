@@ -60,12 +60,12 @@ pub(crate) fn check_shared_name(name: &str) -> Result<()> {
     if GIT_TOKENS.contains(&name) {
         return Ok(());
     }
-    let is_named = |pattern: &&str| match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
+    let is_named = |pattern: &str| match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
         (Some(prefix), _) => upper.starts_with(prefix),
         (_, Some(suffix)) => upper.ends_with(suffix),
-        _ => upper == **pattern,
+        _ => upper == pattern,
     };
-    match STEERING.iter().find(|(_, names)| names.iter().any(&is_named)) {
+    match STEERING.iter().find(|(_, names)| names.split_whitespace().any(is_named)) {
         None => Ok(()),
         Some((reason, _)) => Err(Error::invalid(format!(
             "the environment variable {name} steers programs, and would do so in the runs of other users: {reason}"
@@ -139,6 +139,30 @@ mod tests {
             "DELTA_PAGER",
             "CGO_LDFLAGS",
             "KUBECTL_EXTERNAL_DIFF",
+            "SSH_ASKPASS",
+            "SSH_SK_PROVIDER",
+            "CURL_CA_BUNDLE",
+            "SYSTEM_WGETRC",
+            "PYTHON_PRESITE",
+            "NODE_COMPILE_CACHE",
+            "PERLIO",
+            "RUBYSHELL",
+            "GRADLE_HOME",
+            "GOAUTH",
+            "GOCACHEPROG",
+            "COMPOSE_FILE",
+            "DOCKER_CERT_PATH",
+            "AWS_METADATA_SERVICE_ENDPOINT",
+            "TG_AUTH_PROVIDER_CMD",
+            "TF_WORKSPACE",
+            "ANSIBLE_CONFIG",
+            "MAKEFILES",
+            "MAILPATH",
+            "C_INCLUDE_PATH",
+            "LIBRARY_PATH",
+            "LESS",
+            "VIMRUNTIME",
+            "DBUS_SESSION_BUS_ADDRESS",
         ] {
             assert!(check_name(steering).is_ok(), "{steering}");
             let refused = check_shared_name(steering).unwrap_err().to_string();
@@ -157,6 +181,18 @@ mod tests {
             "AWS_REGION",
             "FEATURE_FLAGS",
             "ZIP_CODE",
+            "GOOGLE_API_KEY",
+            "SSH_PRIVATE_KEY",
+            "TF_VAR_DB_PASSWORD",
+            "DOCKER_AUTH_CONFIG",
+            "CARGO_REGISTRIES_INTERNAL_TOKEN",
+            "COMPOSER_AUTH",
+            "NUGET_API_KEY",
+            "VAULT_TOKEN",
+            "RSYNC_PASSWORD",
+            "TZ",
+            "LANG",
+            "COMMAND",
         ] {
             assert!(check_shared_name(good).is_ok(), "{good}");
         }

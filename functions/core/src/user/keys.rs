@@ -59,7 +59,8 @@ pub async fn create_key(app: &App, new: NewKey, actor: &Actor) -> Result<(ApiKey
     let entry = Entry::done(app, actor, Action::CreateKey, key::resource(&hash))
         .detail("user", new.email.to_string())
         .detail("name", new.name.clone())
-        .detail("actions", new.scope.as_ref().and_then(|scope| scope.actions.clone()));
+        .detail("actions", new.scope.as_ref().and_then(|scope| scope.actions.clone()))
+        .detail("playbooks", new.scope.as_ref().and_then(|scope| scope.playbooks.clone()));
     match audit::transact(app, writes, &[entry]).await? {
         Transacted::Done => Ok((api_key, new.shown(app, &hash))),
         Transacted::Refused(_) => {

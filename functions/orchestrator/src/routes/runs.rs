@@ -54,6 +54,7 @@ pub(super) async fn run(
     };
     caller.may(Action::Run, Resource::Account)?;
     let (request, key) = (request?, key?);
+    caller.may_name(request.image.as_deref(), &request.secrets)?;
     let follow = Follow::new(&caller, &uri, &headers)?;
     let idempotency = key.map(|key| Idempotency::new(&caller.principal, key, &*request)).transpose()?;
     let resources = match (&idempotency, gathered) {

@@ -87,6 +87,7 @@ async fn check(app: &App, caller: &Caller, what: &What) -> Result<()> {
     };
     let request = schedule::check_run(run)?;
     caller.may(Action::Run, Resource::Account)?;
+    caller.may_name(request.image.as_deref(), &request.secrets)?;
     let resources = run::gather(app, &request).await.map_err(|error| error.below("run"))?;
     resources.check(&caller.principal).map_err(|error| caller.denied_use(error))?;
     Ok(resources.check_kept(app, &request, &caller.principal).map_err(|error| error.below("run"))?)
@@ -229,6 +230,7 @@ pub(super) async fn run(
         let websocket_url = follow.websocket_url(&app, record.execution.execution_id.clone()).await?;
         return Ok(follow.answer(&app, record, websocket_url).await);
     }
+    caller.may_name(request.image.as_deref(), &request.secrets)?;
     let resources = run::gather(&app, &request).await?;
     runs::submit(&app, &caller, &follow, (&request, &source, idempotency.as_ref()), &resources).await
 }

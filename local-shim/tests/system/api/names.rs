@@ -123,6 +123,24 @@ async fn a_limited_key_learns_no_names_that_its_scope_does_not_reach() {
         assert_eq!(told(&of_existing, existing), told(&of_missing, missing), "{path}");
         assert_eq!(of_existing.status, 403, "it says that the key is limited: {}", of_existing.text);
     }
+    let runs = key(json!({"actions": ["executions:run", "schedules:create"]})).await;
+    for (field, existing, missing) in
+        [("secrets", json!(["prod"]), json!(["none"])), ("image", json!("ubuntu:22.04"), json!("none"))]
+    {
+        let ask = async |named: &Value| {
+            let run = json!({"command": "true", field: named});
+            let scheduled = json!({"name": "s", "cron": "0 0 1 1 *", "run": run});
+            let name = named.as_str().or(named[0].as_str()).unwrap().to_owned();
+            let (now, later) = (runs.post("/run", &run).await, runs.post("/schedules", &scheduled).await);
+            [told(&now, &name), told(&later, &name)]
+        };
+        let of_existing = ask(&existing).await;
+        assert_eq!(of_existing, ask(&missing).await);
+        assert!(of_existing.iter().all(|(status, _)| *status == 403), "{of_existing:?}");
+    }
+    let made = admin.get("/audit?action=keys:create").await.json()["entries"].clone();
+    let limits: Vec<_> = made.as_array().unwrap().iter().map(|one| &one["details"]).collect();
+    assert_eq!((&limits[3]["playbooks"], &limits[2]["actions"]), (&json!(["p"]), &json!(["secrets:read"])), "{made}");
     // A key that may read every secret is told which there are not.
     assert_eq!(
         (reads.get("/secrets/prod").await.status.as_u16(), reads.get("/secrets/none").await.status.as_u16()),

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use local_shim::{
-    ORCHESTRATOR, Settings,
+    EVENT_PROCESSOR, ORCHESTRATOR, Settings,
     stack::{MetricFilter, Stack},
 };
 use serde_json::{Value, json};
@@ -127,6 +127,22 @@ fn the_stage_of_the_websocket_api_is_throttled_and_its_default_route_has_no_func
     assert_eq!(stack.mock_answer("$connect"), None);
     let route = stack.of_kind("AWS::ApiGatewayV2::Route").find(|route| route["RouteKey"] == "$default").unwrap();
     assert_eq!(route["RouteResponseSelectionExpression"], "$default", "without it, API Gateway sends no answer");
+}
+
+/// What an account pays for a flood is bounded by how many invocations there are at once.
+#[test]
+fn the_concurrency_of_each_function_is_a_parameter_of_the_stack() {
+    let template = include_str!("../../../../template.yaml");
+    for (function, parameter) in [(ORCHESTRATOR, "Api"), (EVENT_PROCESSOR, "Event")] {
+        let of_function = template.split(&format!("\n  {function}:\n")).nth(1).unwrap();
+        let reserved =
+            of_function.lines().find(|line| line.trim().starts_with("ReservedConcurrentExecutions:")).unwrap();
+        let wanted = format!("!If [Has{parameter}Concurrency, !Ref {parameter}Concurrency, !Ref AWS::NoValue]");
+        assert!(reserved.ends_with(&wanted), "{function}: {reserved}");
+        assert!(template.contains(&format!("\n  {parameter}Concurrency:\n    Type: Number\n")), "{parameter}");
+        let condition = format!("Has{parameter}Concurrency: !Not [!Equals [!Ref {parameter}Concurrency, 0]]");
+        assert!(template.replace('"', "").contains(&condition), "{condition}");
+    }
 }
 
 #[test]
