@@ -1,12 +1,13 @@
 //! Sends requests to runvoy's API.
 
+mod path;
 mod refusal;
+mod version;
 mod with_status;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, Response, StatusCode, Url, header, header::HeaderMap, redirect::Policy};
 use runvoy_api_types::headers;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
@@ -19,6 +20,7 @@ use crate::{
     failure::{Failure, Result},
 };
 
+pub(crate) use path::segment;
 pub(crate) use refusal::Refusal;
 pub(crate) use with_status::WithStatus;
 
@@ -38,9 +40,6 @@ const REPETITIONS: u32 = 6;
 const TOLD_REPETITION: u32 = 3;
 /// The most redirections that a GET follows.
 const MAX_REDIRECTS: usize = 5;
-/// Characters that may stand in a segment of a path as they are.
-const SEGMENT: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'@');
 
 #[derive(Clone)]
 pub(crate) struct Api {
@@ -328,6 +327,7 @@ impl Api {
             url = target.into();
         };
         let (status, received) = (response.status(), response.headers().clone());
+        version::compare(&received);
         let text = response.text().await?;
         if self.is_verbose {
             let id = received.get(headers::REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or("none");
@@ -376,11 +376,6 @@ fn redirection(response: &Response) -> Option<Url> {
     }
     let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
     response.url().join(location).ok()
-}
-
-/// A segment of a path.
-pub(crate) fn segment(text: &str) -> String {
-    utf8_percent_encode(text, SEGMENT).to_string()
 }
 
 fn is_on_this_machine(endpoint: &str) -> bool {

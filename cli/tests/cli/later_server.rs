@@ -50,3 +50,21 @@ fn a_status_that_the_program_does_not_know_is_shown_as_it_is_and_is_no_end() {
     assert!(shown.contains("SUCCEEDED"), "{shown}");
     assert_eq!(asked.load(Ordering::Relaxed), 3);
 }
+
+#[test]
+fn a_server_of_another_version_is_told_once_and_one_of_the_same_is_not() {
+    let me = json!({"email": "a@example.com", "role": "viewer", "permissions": []}).to_string();
+    let list = "[]".to_owned();
+    let headers = || "X-Runvoy-Version: 99.0.0\r\n".to_owned();
+    let (endpoint, _) = canned_with_headers(vec![(200, headers(), me), (200, headers(), list)]);
+    let home = tempfile::tempdir().unwrap();
+    let mut command = bare(home.path(), &["list", "--mine", "-o", "json"]);
+    let output = command.env("RUNVOY_ENDPOINT", endpoint).env("RUNVOY_API_KEY", "k").output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), text(&output.stdout).trim()), (Some(0), "[]"), "{said}");
+    assert_eq!(said.matches("the server 99.0.0").count(), 1, "{said}");
+
+    let system = System::start();
+    let output = system.run(&["list", "--mine"]);
+    assert!(!text(&output.stderr).contains("the server"), "{}", text(&output.stderr));
+}

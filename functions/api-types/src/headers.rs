@@ -6,6 +6,8 @@ pub const API_KEY: &str = "x-api-key";
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Carries the id of the request in every answer.
 pub const REQUEST_ID: &str = "x-request-id";
+/// Carries the version of the server in every answer, so that a client of another version can say so.
+pub const VERSION: &str = "x-runvoy-version";
 /// Carries, beside the link to the next page of executions, the start of the last execution that this page has looked at. A page that
 /// searches may have found nothing, and says so how far it came.
 pub const SEARCHED_SINCE: &str = "x-searched-since";

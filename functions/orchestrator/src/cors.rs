@@ -33,6 +33,7 @@ pub(crate) fn layer(app: &App) -> CorsLayer {
             header::LINK,
             header::ETAG,
             HeaderName::from_static(headers::REQUEST_ID),
+            HeaderName::from_static(headers::VERSION),
             HeaderName::from_static(headers::SEARCHED_SINCE),
         ])
         .max_age(PREFLIGHT_AGE)

@@ -70,6 +70,7 @@ pub(crate) async fn in_context(app: App, mut request: Request, next: Next) -> Re
         if let Ok(id) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(headers::REQUEST_ID, id);
         }
+        response.headers_mut().insert(headers::VERSION, HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
         keep_private(response.headers_mut());
         let route = response.extensions().get::<Route>().map(|route| route.0.clone()).unwrap_or_default();
         let microseconds = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);

@@ -99,7 +99,7 @@ function listPage(context) {
 export function secretForm({ secret, action, send, beside }) {
   const name = field("Name", input({ value: secret?.name ?? "", placeholder: "database-password", disabled: secret !== undefined }));
   const key = field("Variable", input({ value: secret?.key_name ?? "", placeholder: "DATABASE_PASSWORD" }), "The environment variable in which a command finds the value.");
-  const value = field("Value", element("textarea", { rows: 2, spellcheck: "false", autocomplete: "off", class: "masked" }), secret ? "Empty: the value stays as it is." : "At most 4 KB.");
+  const value = field("Value", element("textarea", { rows: 2, spellcheck: "false", autocomplete: "off", class: "masked" }), secret ? "Empty: the value stays as it is." : "At most 4 KB. Lines end in LF; a value with CR LF is kept by runvoy secrets create --value-file.");
   const description = field("Description", input({ value: secret?.description ?? "" }));
   return form({
     body: [!secret && name.element, key.element, value.element, description.element],

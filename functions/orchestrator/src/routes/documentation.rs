@@ -21,7 +21,7 @@ const SCHEME: &str = "api_key";
 pub(super) fn outline() -> OpenApi {
     let mut info = Info::new("runvoy", env!("CARGO_PKG_VERSION"));
     info.description = Some(
-        "Runs a command in a container on AWS for anyone who holds an API key. Every answer carries `X-Request-Id`. Every \
+        "Runs a command in a container on AWS for anyone who holds an API key. Every answer carries `X-Request-Id` and `X-Runvoy-Version`. Every \
          error has the same shape: `error`, `code` and `details`."
             .to_owned(),
     );
