@@ -58,6 +58,8 @@ pub struct Call<'a> {
     pub invocation: &'a str,
     /// The function that calls; absent for a caller outside this process.
     pub caller: Option<&'static str>,
+    /// As it was sent: JSON, for most services.
+    pub body: &'a [u8],
 }
 
 /// Decides for each call whether and how it fails.

@@ -126,7 +126,7 @@ impl Aws {
         let request = Request { body: &body, ..request };
         let name = format!("{service}:{operation}");
         let invocation = request.invocation.unwrap_or_default();
-        let call = faults::Call { operation: &name, invocation, caller: request.caller };
+        let call = faults::Call { operation: &name, invocation, caller: request.caller, body: request.body };
         let fault = self.faults.of(call).or_else(|| self.fault_by_chance(service, &operation));
         let refused = self.quotas.take(&name).err();
         if let Some(caller) = request.caller {

@@ -170,7 +170,54 @@ async fn no_value_of_a_secret_leaves_without_its_entry() {
     system.shim.shut_down().await;
 }
 
-/// The roles of the functions may put entries, and the program writes over none.
+/// The writes to the audit's table in a call to DynamoDB.
+fn writes_of_entries(call: Call<'_>) -> Vec<Value> {
+    let body: Value = serde_json::from_slice(call.body).unwrap_or_default();
+    let writes = match call.operation {
+        "dynamodb:TransactWriteItems" => body["TransactItems"].as_array().cloned().unwrap_or_default(),
+        operation if operation.starts_with("dynamodb:") => vec![json!({operation: body})],
+        _ => Vec::new(),
+    };
+    let is_entry = |write: &Value| {
+        let parts = write.as_object().into_iter().flat_map(|write| write.values());
+        parts
+            .into_iter()
+            .any(|part| part["TableName"] == "runvoy-local-audit" && part["KeyConditionExpression"].is_null())
+    };
+    writes.into_iter().filter(is_entry).collect()
+}
+
+/// An entry that exists is never written over, whoever has made the table's key of another entry.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_write_to_the_audit_is_of_an_entry_that_does_not_exist_yet() {
+    let system = System::start().await;
+    let admin = &system.admin;
+    let viewer = system.user("viewer", "v@example.com").await;
+    let written = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = written.clone();
+    system.shim.plan_faults(Some(std::sync::Arc::new(move |call: Call<'_>| {
+        seen.lock().unwrap().extend(writes_of_entries(call));
+        None
+    })));
+    let secret = json!({"name": "s", "key_name": "S", "value": "v"});
+    assert_eq!(admin.post("/secrets", &secret).await.status, 201);
+    assert_eq!(admin.get("/secrets/s").await.status, 200);
+    assert_eq!(viewer.get("/secrets/s").await.status, 403);
+    assert_eq!(admin.put("/users/v@example.com", &json!({"role": "runner"})).await.status, 200);
+    admin.run_to_end(json!({"command": "true", "secrets": ["s"]})).await;
+    assert_eq!(admin.delete("/secrets/s").await.status, 200);
+    system.shim.plan_faults(None);
+    let written = written.lock().unwrap().clone();
+    // Creation, reading, refusal, change of the role, run, use of the image and of the secret, deletion.
+    assert!(written.len() >= 8, "{written:#?}");
+    for write in &written {
+        let put = write.get("Put").or(write.get("dynamodb:PutItem")).unwrap_or_else(|| panic!("no put: {write}"));
+        assert_eq!(put["ConditionExpression"], "attribute_not_exists(time_id)", "{write}");
+    }
+    system.shim.shut_down().await;
+}
+
+/// The roles of the functions may put entries, and neither change nor delete them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn neither_function_may_change_or_delete_an_entry() {
     let stack = Stack::bundled(&Default::default()).unwrap();
