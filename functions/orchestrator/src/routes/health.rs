@@ -5,12 +5,13 @@ use runvoy_api_types::Health;
 use runvoy_core::App;
 
 use super::tags;
+use crate::error;
 
 /// Says that the API answers
 ///
 /// Makes no AWS call.
 #[utoipa::path(get, path = "/health", operation_id = "health", tag = tags::OPERATIONS, security(()),
-    responses((status = 200, body = Health, description = "It answers")))]
+    responses((status = 200, body = Health, description = "It answers"), error::Malformed))]
 pub(super) async fn health(State(app): State<App>) -> Json<Health> {
     Json(Health {
         status: "ok".to_owned(),
