@@ -4,7 +4,9 @@
 
 use std::{borrow::Cow, fmt::Write};
 
-/// Characters that reorder the text around them, or are not seen ("Trojan Source", CVE-2021-42574).
+use runvoy_api_types::text::is_hidden;
+
+/// Characters that reorder the text around them ("Trojan Source", CVE-2021-42574).
 fn is_bidi(character: char) -> bool {
     matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -13,9 +15,10 @@ fn is_steering(character: char) -> bool {
     character.is_control() || is_bidi(character)
 }
 
-/// A text without control characters: each is shown by its number. Line ends and tabs stay.
+/// A text without characters that steer the terminal or are not shown: each is shown by its number. Line ends and tabs stay.
 pub(crate) fn text(text: &str) -> Cow<'_, str> {
-    let must_go = |character: char| is_steering(character) && !matches!(character, '\n' | '\t');
+    let must_go =
+        |character: char| (is_steering(character) || is_hidden(character)) && !matches!(character, '\n' | '\t');
     if !text.contains(must_go) {
         return Cow::Borrowed(text);
     }
@@ -148,7 +151,7 @@ mod tests {
     fn text_of_others_cannot_steer_the_terminal() {
         assert_eq!(text("plain\n\ttext"), "plain\n\ttext");
         assert_eq!(text("a\u{1b}]0;title\u{7}b\r\u{9b}2J"), "a\\x1b]0;title\\x07b\\r\\x9b2J");
-        assert_eq!(text("a\u{202e}b"), "a<U+202E>b");
+        assert_eq!(text("a\u{202e}b\u{200b}c\u{e0041}"), "a<U+202E>b<U+200B>c<U+E0041>");
         assert_eq!(json("{\"a\":\"\u{9b}\u{202e}\"}"), "{\"a\":\"\\u009b\\u202e\"}");
     }
 

@@ -23,11 +23,18 @@ enum Kind {
     Output,
     /// The program that reads the output is gone.
     ClosedPipe,
+    /// A signal has ended a question.
+    Interrupted,
 }
 
 impl Failure {
     pub(crate) fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), remedy: None, kind: Kind::Own }
+    }
+
+    /// The end of a question that a signal has ended, before anything was done.
+    pub(crate) fn interrupted() -> Self {
+        Self { what: "nothing was done".to_owned(), remedy: None, kind: Kind::Interrupted }
     }
 
     /// A failure to write to `stream`.
@@ -51,11 +58,15 @@ impl Failure {
 
     /// Tells whether the output is lost, so that `runvoy` cannot do its work any more.
     pub(crate) fn is_of_output(&self) -> bool {
-        self.kind != Kind::Own
+        matches!(self.kind, Kind::Output | Kind::ClosedPipe)
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
-        if self.kind == Kind::ClosedPipe { exit_code::CLOSED_PIPE } else { exit_code::FAILURE }
+        match self.kind {
+            Kind::ClosedPipe => exit_code::CLOSED_PIPE,
+            Kind::Interrupted => exit_code::INTERRUPTED,
+            Kind::Own | Kind::Output => exit_code::FAILURE,
+        }
     }
 
     /// Tells the user, and returns the exit code. A reader that left is told nothing.

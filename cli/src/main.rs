@@ -17,6 +17,7 @@ mod escape;
 mod exit_code;
 mod failure;
 mod follow;
+mod hidden_line;
 mod output;
 mod playbook;
 mod signals;

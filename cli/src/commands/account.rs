@@ -9,12 +9,13 @@ use reqwest::{Method, StatusCode};
 use runvoy_api_types::{Claimed, Health, Me};
 use serde_json::{Value, json};
 
-use super::{Context, secrets::hidden_line};
+use super::Context;
 use crate::{
     api::{Api, Repeat, RequestError, segment},
     arguments::{Claim, Configuration, Configure, Format, Global},
     config::{self, Config, DEFAULT_PROFILE, File, Profile},
     failure::{Failure, Result},
+    hidden_line,
     output::{self, Columns, cell},
     say,
 };
@@ -46,7 +47,7 @@ pub(crate) async fn configure(global: Global, configure: Configure) -> Result<()
         Some(key) => Some(key),
         None => {
             let hint = if kept.is_some() { "API key [keep it]: " } else { "API key: " };
-            let typed = hidden_line(hint, "give the key in RUNVOY_API_KEY")?.trim().to_owned();
+            let typed = hidden_line::read(hint, "give the key in RUNVOY_API_KEY").await?.trim().to_owned();
             Some(typed).filter(|key| !key.is_empty()).or(kept)
         }
     };

@@ -2,7 +2,7 @@
 
 use std::{env, fs, process::Command};
 
-use runvoy_api_types::{Execution, ExecutionInFull, ImageId};
+use runvoy_api_types::{Execution, ExecutionInFull, ImageId, OnConflict};
 
 use super::{Context, ids, published, run};
 use crate::{
@@ -64,6 +64,8 @@ fn merged(shown: ExecutionInFull, given: RunOptions) -> Result<RunOptions> {
         secrets,
         timeout: given.timeout.or(asked.timeout),
         deadline: given.deadline.or(asked.deadline),
+        slots: given.slots.or(asked.slots.filter(|_| given.locks.is_empty())),
+        queue: given.queue || asked.on_conflict == Some(OnConflict::Queue),
         locks: if given.locks.is_empty() { locks } else { given.locks },
         cpu: given.cpu.or(asked.cpu),
         memory: given.memory.or(asked.memory),

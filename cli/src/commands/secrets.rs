@@ -2,10 +2,9 @@
 
 use std::{
     fs,
-    io::{self, IsTerminal, Read},
+    io::{self, Read},
 };
 
-use console::Term;
 use runvoy_api_types::{CreateSecret, Secret, SecretAnswer, UpdateSecret};
 
 use super::Context;
@@ -13,8 +12,8 @@ use crate::{
     api::segment,
     arguments::{Secrets, ValueSource},
     failure::{Failure, Result},
+    hidden_line,
     output::{self, Columns, ago, cell},
-    say,
 };
 
 pub(crate) async fn run(context: &Context, command: Secrets) -> Result<()> {
@@ -49,7 +48,7 @@ pub(crate) async fn run(context: &Context, command: Secrets) -> Result<()> {
         Secrets::Create { name, key_name, value, description, source } => {
             let value = match read_value(value, source)? {
                 Some(value) => value,
-                None => ask(&name)?,
+                None => ask(&name).await?,
             };
             let body = CreateSecret { name, key_name, value, description };
             let answer = context.api.post("/secrets", &body).await?;
@@ -57,7 +56,7 @@ pub(crate) async fn run(context: &Context, command: Secrets) -> Result<()> {
         }
         Secrets::Update { name, key_name, value, description, source } => {
             let value = match read_value(value, source)? {
-                Some(value) if value.is_empty() => Some(ask(&name)?),
+                Some(value) if value.is_empty() => Some(ask(&name).await?),
                 value => value,
             };
             let body = UpdateSecret { description, key_name, value };
@@ -108,21 +107,11 @@ fn without_line_end(mut text: String) -> String {
 }
 
 /// Asks for a value on the terminal, without showing it.
-fn ask(name: &str) -> Result<String> {
-    hidden_line(&format!("Value of {name}: "), "give --value-file FILE, or - for standard input").and_then(|value| {
-        if value.is_empty() {
-            Err(Failure::new("the value is empty").remedy("a secret has at least one character"))
-        } else {
-            Ok(value)
-        }
-    })
-}
-
-/// Reads a line from the terminal without showing it. `otherwise` says what to do where there is none.
-pub(crate) fn hidden_line(prompt: &str, otherwise: &str) -> Result<String> {
-    if !io::stdin().is_terminal() {
-        return Err(Failure::new("there is no terminal to ask on").remedy(otherwise));
+async fn ask(name: &str) -> Result<String> {
+    let value =
+        hidden_line::read(&format!("Value of {name}: "), "give --value-file FILE, or - for standard input").await?;
+    if value.is_empty() {
+        return Err(Failure::new("the value is empty").remedy("a secret has at least one character"));
     }
-    say::ask(prompt);
-    Term::stderr().read_secure_line().map_err(|error| Failure::new(format!("the terminal cannot be read: {error}")))
+    Ok(value)
 }

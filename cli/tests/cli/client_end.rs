@@ -179,3 +179,27 @@ fn a_local_system_that_stops_ends_its_run_and_not_the_program() {
     assert!(said.contains("STOPPED") || said.contains("FAILED"), "{said}");
     assert_ne!(output.status.code(), Some(125), "{said}");
 }
+
+#[test]
+#[cfg(unix)]
+fn a_signal_at_a_hidden_question_leaves_the_terminal_as_it_was() {
+    let home = tempfile::tempdir().unwrap();
+    let endpoint = "http://127.0.0.1:9";
+    for arguments in [&["secrets", "create", "x", "X"][..], &["configure", "--endpoint", endpoint]] {
+        let (program, person) = terminal(80);
+        let mut command = bare(home.path(), arguments);
+        if arguments[0] == "secrets" {
+            command.env("RUNVOY_ENDPOINT", endpoint).env("RUNVOY_API_KEY", "k");
+        }
+        command.stdin(program.try_clone().unwrap()).stdout(Stdio::null()).stderr(program.try_clone().unwrap());
+        let child = command.spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !is_hidden(&person) {
+            assert!(Instant::now() < deadline, "{arguments:?} asks nothing");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        signal(&child, "-INT");
+        assert_eq!(end_of(child).status.code(), Some(130), "{arguments:?}");
+        assert!(!is_hidden(&program), "{arguments:?}: what is typed is not shown any more");
+    }
+}

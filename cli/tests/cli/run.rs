@@ -266,6 +266,10 @@ fn an_execution_runs_once_more_from_its_record() {
     );
     let again = system.run(&["rerun", "-e", "API_TOKEN=given"]);
     assert_eq!(text(&again.stdout), "test given\n", "{}", text(&again.stderr));
+    system.prints(&["run", "-i", "tool:1", "--lock", "two", "--slots", "2", "--queue", "true"]);
+    let again = system.json(&["rerun", "--dry-run"]);
+    assert_eq!((&again["lock"], &again["slots"]), (&json!(["two"]), &json!(2)), "{again}");
+    assert_eq!(again["on_conflict"], "queue", "{again}");
 }
 
 #[test]

@@ -215,6 +215,12 @@ pub struct Asked {
     /// How often it is attempted, and after which ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// The number of slots that its lock was to have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u32>,
+    /// What was to become of it if it could not start at once. Absent where the request did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<OnConflict>,
     /// Where the request came from: `api`.
     #[serde(default = "api")]
     pub source: String,
@@ -301,6 +307,8 @@ impl Default for Asked {
             run_if: None,
             deadline: None,
             retry: None,
+            slots: None,
+            on_conflict: None,
             source: api(),
             playbook_version: None,
         }

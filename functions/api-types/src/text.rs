@@ -41,7 +41,7 @@ fn refuse_hidden(field: &str, text: &str, is_control: impl Fn(char) -> bool) -> 
 
 /// Characters that are never shown, or that turn the direction of what follows. The joiners and variation selectors of scripts and emoji are not
 /// among them, because words need them.
-fn is_hidden(character: char) -> bool {
+pub fn is_hidden(character: char) -> bool {
     matches!(
         character,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'

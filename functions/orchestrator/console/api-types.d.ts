@@ -38,11 +38,14 @@ export type Asked = {
   if?: RunIf | null;
   /** MiB of memory of this run, if not the image's. */
   memory?: number | null;
+  on_conflict?: OnConflict | null;
   /** The published playbook that a schedule ran, with its version: `restart@3`. */
   playbook_version?: string | null;
   retry?: Retry | null;
   /** Names of the secrets. */
   secrets?: string[];
+  /** The number of slots that its lock was to have. */
+  slots?: number | null;
   /** Where the request came from: `api`. */
   source?: string;
   /** The task runs on Fargate Spot, which costs less and may be taken away. */

@@ -1,5 +1,6 @@
 /** Calls the HTTP API. */
 
+import { isOurs } from "./connection.js";
 import { Pauses } from "./pauses.js";
 
 const BASE = "/api/v1";
@@ -130,7 +131,6 @@ export class Api {
         const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
         const response = await fetch(BASE + path, { method, headers, signal, body: content });
         const isPassing = PASSING.includes(response.status);
-        if (!isPassing) this.connection?.heard(response);
         if (!(mayRepeat && isPassing)) return await this.#read(response);
       } catch (error) {
         if (options.signal?.aborted) throw error;
@@ -148,7 +148,9 @@ export class Api {
 
   /** @param {Response} response */
   async #read(response) {
+    if (response.ok && !isOurs(response)) throw new ApiError(0, { error: "another program answers in place of runvoy", details: "Another program answers in place of runvoy: a proxy, or a network that asks for a login." });
     const data = await parse(response);
+    if (!PASSING.includes(response.status)) this.connection?.heard(response);
     if (response.ok) return { data, next: nextPage(response), searchedSince: response.headers.get("x-searched-since") ?? undefined, status: response.status };
     const error = new ApiError(response.status, data ?? {});
     if (response.status === 401) this.onRefused?.(error);

@@ -11,6 +11,9 @@ const TRY_TIMEOUT = 5000;
 /** A browser's clock that is off by less, in milliseconds, is taken for right: the server's time comes in whole seconds. */
 const CLOCK_ERROR = 2000;
 
+/** Whether runvoy's API has answered, and not a proxy or a network that asks for a login. @param {Response} response */
+export const isOurs = (response) => response.headers.has("x-request-id");
+
 export class Connection extends EventTarget {
   /** The server's time less the browser's, in milliseconds. */
   #offset = 0;
@@ -66,7 +69,7 @@ export class Connection extends EventTarget {
     this.#isTrying = true;
     try {
       const response = await this.ask();
-      if (response.status < 500) this.heard(response);
+      if (response.status < 500 && isOurs(response)) this.heard(response);
     } catch {
       // It does not answer yet.
     }

@@ -6,7 +6,7 @@ globalThis.document = /** @type {any} */ ({ createElement: () => ({ setAttribute
 const { Connection } = await import("./connection.js");
 
 /** @param {number} time */
-const answered = (time) => new Response("{}", { headers: { date: new Date(time).toUTCString() } });
+const answered = (time) => new Response("{}", { headers: { date: new Date(time).toUTCString(), "x-request-id": "r" } });
 
 test("time is the server's, and stands still while the server does not answer", async (context) => {
   context.mock.timers.enable({ apis: ["Date", "setTimeout"], now: Date.parse("2026-01-01T12:05:00.500Z") });

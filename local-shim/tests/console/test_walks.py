@@ -2,6 +2,7 @@
 
 import re
 import urllib.request
+from functools import partial
 
 import pytest
 from playwright.sync_api import expect
@@ -119,7 +120,7 @@ def test_a_search_says_how_far_it_went_and_goes_on_when_asked(visit):
         number = int((re.search("cursor=page-([0-9]+)", route.request.url) or [0, 0])[1])
         asked.add(number)
         older = {"Link": f'</api/v1/executions?cursor=page-{number + 1}&q=rare>; rel="next"', "X-Searched-Since": f"2026-01-{30 - number:02}T12:00:00Z"}
-        route.fulfill(json=[], headers=older if number < 6 else {})
+        route.fulfill(json=[], headers={"X-Request-Id": f"request-{number}", **(older if number < 6 else {})})
 
     page.route(re.compile("/api/v1/executions\\?.*q=rare"), nothing)
     page.get_by_label("Filter by text").fill("rare")
@@ -527,6 +528,31 @@ def test_a_server_that_is_down_is_said_once_and_mends_by_itself(visit, tmp_path)
         expect(page.get_by_role("row", name="ubuntu").first).to_be_visible()
         page.goto(f"/logs?execution_id={execution}")
         expect(page.locator("h1")).to_contain_text("Failed")
+    finally:
+        system.stop()
+
+
+def fulfill(answer, route):
+    route.fulfill(**answer)
+
+
+def test_a_page_of_another_program_in_place_of_an_answer_is_no_answer(visit, tmp_path):
+    system = System(tmp_path)
+    try:
+        system.run("echo one; sleep 300")
+        page = visit(system).sign_in()
+        took = page.get_by_role("row", name="echo one").locator(".took")
+        expect(took).not_to_have_text("0s")
+        banner = page.locator(".connection")
+        for answer in [{"body": "<title>Log in to the network</title>", "content_type": "text/html"}, {"json": {}}, {"json": None}]:
+            page.route("**/api/v1/**", partial(fulfill, answer))
+            expect(banner).to_contain_text("does not answer")
+            frozen = took.inner_text()
+            page.wait_for_timeout(2500)
+            assert took.inner_text() == frozen
+            page.unroute("**/api/v1/**")
+            expect(banner.locator("p")).to_have_count(0)
+            expect(page.get_by_role("row", name="echo one")).to_contain_text("Running")
     finally:
         system.stop()
 

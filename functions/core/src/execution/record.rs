@@ -52,9 +52,6 @@ pub struct ExecutionRecord {
     /// The number of its locks that it holds, in the order of its list.
     #[serde(default)]
     pub(crate) locks_held: u32,
-    /// The number of slots of its lock, if it is the first to use it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) slots: Option<u32>,
     /// Its place in the line of the next lock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) place: Option<String>,
@@ -224,7 +221,6 @@ impl ExecutionRecord {
             task_id: None,
             rights_of: None,
             locks_held: 0,
-            slots: None,
             place: None,
             pending_after: Vec::new(),
             followers: HashSet::new(),

@@ -90,6 +90,8 @@ impl RunRequest {
             run_if: self.run_if,
             deadline: self.deadline,
             retry: self.retry.clone(),
+            slots: self.slots,
+            on_conflict: self.on_conflict,
             source: source.to_owned(),
             ..Asked::default()
         }

@@ -75,7 +75,6 @@ pub(crate) fn record_of(
     let execution = &mut record.execution;
     (execution.status, execution.attempt, execution.log_stream_name) = (status, Some(1), None);
     execution.locks.clone_from(&request.lock);
-    record.slots = request.slots;
     record.starting_at = (status == Status::Starting).then_some(now);
     Ok(record)
 }

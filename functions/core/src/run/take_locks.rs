@@ -57,7 +57,7 @@ pub(crate) async fn take_all(
             if head.as_ref().is_some_and(|head| !head.is_free()) {
                 return Ok(Taken::No(is_held(app, name).await?));
             }
-            all.push(take(app, name, record.slots)?);
+            all.push(take(app, name, record.execution.asked.slots)?);
             all.push(Claim::new(app, &record.execution, index).put(app)?);
         }
         match audit::transact_once(app, all, entries).await? {
@@ -91,7 +91,7 @@ pub(crate) async fn wait_in_line(
             let head = running::head(app, name).await?;
             let claim = Claim::new(app, &new.execution, held);
             if head.as_ref().is_none_or(Head::is_free) {
-                locks.extend([take(app, name, new.slots)?, claim.put(app)?]);
+                locks.extend([take(app, name, new.execution.asked.slots)?, claim.put(app)?]);
                 held += 1;
                 continue;
             }
@@ -201,7 +201,11 @@ pub(crate) async fn advance(app: &App, id: &ExecutionId) -> Result<()> {
             .only_if("attempt", record.execution.attempt.map(number))
             .only_if_absent("place");
         let writes = if is_free {
-            vec![take(app, name, record.slots)?, claim.put(app)?, execution::with_lock(app, change, &claim).write()?]
+            vec![
+                take(app, name, record.execution.asked.slots)?,
+                claim.put(app)?,
+                execution::with_lock(app, change, &claim).write()?,
+            ]
         } else {
             let claim = claim.in_line();
             let change = change.set("place", string(&claim.place)).set("waits_for", string(running::waits_for(name)));

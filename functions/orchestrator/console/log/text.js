@@ -13,10 +13,15 @@
  * @typedef {{text: string, style: Style | undefined, link?: string}} Span
  */
 
-/** Characters that reorder what is behind them, so that a text may read differently from what it is (Unicode Standard Annex 9). */
-const REORDERING = /[\u202a-\u202e\u2066-\u2069]/;
+/**
+ * Characters that are not shown, or that reorder what is behind them, so that a text may read differently from what it is (Unicode Technical
+ * Report 36). The API refuses them in names and descriptions. Joiners are not among them, because words and pictures need them.
+ */
+const HIDDEN = /[\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/u;
+/** In a text that no terminal shows, these are hidden too: control characters but for tabs and line ends. */
+const HIDDEN_IN_TEXT = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]|\r(?!\n)/gu;
 /** A line without anything that a terminal would act on, which nearly all lines are. */
-const PLAIN = /^[^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*$/;
+const PLAIN = /^[^\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]*$/u;
 /** Escape sequences: control sequences, strings such as titles and links, and the short ones. Each alternative is matched in linear time. */
 const SEQUENCE = /\x1b(?:\[([0-?]*)[ -/]*([@-~])|([\]PX^_])([^\x07\x1b]*)(?:\x07|\x1b\\|(?=\x1b)|$)|[ -/]*[0-~]|$)/y;
 const WIDE = /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}\p{Emoji_Presentation}]/u;
@@ -94,8 +99,8 @@ export function width(raw) {
   return columns;
 }
 
-/** A text with the characters that would reorder it as marks. @param {string} text */
-export const unordered = (text) => (REORDERING.test(text) ? text.replace(new RegExp(REORDERING, "g"), mark) : text);
+/** A text with the characters that would not be shown, or would reorder it, as marks. @param {string} text */
+export const unhidden = (text) => text.replace(HIDDEN_IN_TEXT, mark);
 
 /** @param {string} character */
 const mark = (character) => `⟦U+${/** @type {number} */ (character.codePointAt(0)).toString(16).toUpperCase()}⟧`;
@@ -123,7 +128,7 @@ class Screen {
   put(character) {
     if (character === "\r") this.#cursor = 0;
     else if (character === "\b") this.#cursor = Math.max(0, this.#cursor - 1);
-    else if (REORDERING.test(character)) for (const one of mark(character)) this.#write(one);
+    else if (HIDDEN.test(character)) for (const one of mark(character)) this.#write(one);
     else if (NO_WIDTH.test(character) && this.#cursor > 0 && this.#characters.length >= this.#cursor) this.#characters[this.#cursor - 1] += character;
     else this.#write(visible(character));
   }

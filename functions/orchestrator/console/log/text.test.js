@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { measured, plain, spans, styleAfter, unordered, width } from "./text.js";
+import { measured, plain, spans, styleAfter, unhidden, width } from "./text.js";
 
 test("a line without escape sequences is one span", () => {
   assert.deepEqual(spans("hello <b>wörld</b>"), [{ text: "hello <b>wörld</b>", style: undefined }]);
@@ -124,8 +124,12 @@ test("links of terminals are links, and characters that reorder text are marks",
     { text: "see ", style: undefined }, { text: "here", style: undefined, link: "https://example.com/a" }, { text: " now", style: undefined },
   ]);
   assert.equal(plain("a\u202eb\u2066c"), "a⟦U+202E⟧b⟦U+2066⟧c");
-  assert.equal(unordered("rm \u202etxt.exe"), "rm ⟦U+202E⟧txt.exe");
-  assert.equal(unordered("שלום"), "שלום");
+  assert.equal(unhidden("rm \u202etxt.exe"), "rm ⟦U+202E⟧txt.exe");
+  assert.equal(unhidden("שלום"), "שלום");
+  assert.equal(unhidden("a\u001b[2J\u0085b\u200bc\ufeffd\u2028e\u{e0041}"), "a⟦U+1B⟧[2J⟦U+85⟧b⟦U+200B⟧c⟦U+FEFF⟧d⟦U+2028⟧e⟦U+E0041⟧");
+  assert.equal(unhidden("line\r\n\tnext\rover"), "line\r\n\tnext⟦U+D⟧over");
+  assert.equal(unhidden("👩‍🚀 ❤️ نمی‌خواهم"), "👩‍🚀 ❤️ نمی‌خواهم");
+  assert.equal(plain("a\u200bb\u{e0041}"), "a⟦U+200B⟧b⟦U+E0041⟧");
 });
 
 test("pictures are counted as two columns, however they are written", () => {

@@ -2,7 +2,7 @@
 
 import { ApiError, describe, isBefore, isEnd } from "../api.js";
 import { asCommandLine, asCurl, duration, local, retryWords, took } from "../format.js";
-import { unordered } from "../log/text.js";
+import { unhidden } from "../log/text.js";
 import { LogView } from "../log/view.js";
 import { pause } from "../pauses.js";
 import { copyButton } from "../ui/copy.js";
@@ -53,7 +53,7 @@ export function executionPage(context, id) {
   /** @param {Execution} execution */
   function draw(execution) {
     const { command, status, owned_by } = execution;
-    document.title = unordered(`${statusWord(status)}: ${command.trim().split("\n")[0]} · runvoy`);
+    document.title = unhidden(`${statusWord(status)}: ${command.trim().split("\n")[0]} · runvoy`);
     setFavicon(status);
     if (isEnd(status)) announced.textContent = [statusWord(status), reason(execution)].filter(Boolean).join(": ");
     const run = () => runOf(execution);
@@ -216,7 +216,7 @@ function facts(execution, requestLink, mayRead) {
 }
 
 /** Whether it has had no task yet. Between two attempts an execution waits, too. @param {Execution} execution */
-const isUnbegun = ({ status, earlier_attempts = [] }) => isBefore(status) && earlier_attempts.length === 0;
+const isUnbegun = ({ status, attempts = [] }) => isBefore(status) && attempts.length === 0;
 
 /** What the button says that stops an execution. @param {Execution} execution */
 const stopWord = (execution) => (!isUnbegun(execution) ? "Stop" : execution.status === "WAITING" ? "Cancel" : execution.queue_position ? "Leave the line" : "Cancel");

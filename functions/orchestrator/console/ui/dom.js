@@ -1,6 +1,6 @@
-/** Makes elements. Children that are strings become text, never markup, and characters that would reorder the text are shown as marks. */
+/** Makes elements. Children that are strings become text, never markup, and characters that would be hidden or reorder it are shown as marks. */
 
-import { unordered } from "../log/text.js";
+import { unhidden } from "../log/text.js";
 
 /** @typedef {Node | string | undefined | null | false} Child */
 
@@ -17,7 +17,7 @@ export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (typeof value === "function") made.addEventListener(key.slice(2), value);
-    else if (value !== undefined && value !== null && value !== false) made.setAttribute(key, value === true ? "" : SHOWN.includes(key) ? unordered(String(value)) : String(value));
+    else if (value !== undefined && value !== null && value !== false) made.setAttribute(key, value === true ? "" : SHOWN.includes(key) ? unhidden(String(value)) : String(value));
   }
   // The text of a field is what will be sent.
   made.append(...(name === "textarea" ? present(children) : present(children).map(asShown)));
@@ -28,7 +28,7 @@ export function element(name, attributes = {}, ...children) {
 const SHOWN = ["title", "aria-label"];
 
 /** @param {Node | string} child */
-const asShown = (child) => (typeof child === "string" ? unordered(child) : child);
+const asShown = (child) => (typeof child === "string" ? unhidden(child) : child);
 
 /** @param {(Child | Child[])[]} children @returns {(Node | string)[]} */
 const present = (children) =>
