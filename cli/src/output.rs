@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use console::Style;
 use jiff::{SignedDuration, Timestamp};
-use runvoy_api_types::Retry;
+use runvoy_api_types::{ExecutionId, Retry};
 use serde_json::Value;
 
 use crate::{
@@ -19,6 +19,9 @@ pub(crate) use crate::table::{Columns, Fields, is_narrow};
 
 /// The beginning of the lines that runvoy adds to those of the command. They go to standard error.
 const OWN_LINE: &str = "### runvoy ";
+
+/// Characters of the beginning of an execution's id that name it.
+pub(crate) const SHORT_ID: usize = 12;
 
 /// Decides about colours once, for everything that is printed.
 pub(crate) fn set_colors(color: Color) {
@@ -138,6 +141,12 @@ pub(crate) fn cell(text: impl std::fmt::Display) -> String {
 /// A text of others that may be absent, escaped. Absent and empty ones are a dash.
 pub(crate) fn or_dash(text: Option<impl std::fmt::Display>) -> String {
     text.map(cell).filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned())
+}
+
+/// The id of an execution in a table: its beginning, by which other commands find it, where there is no room for the whole.
+pub(crate) fn id_cell(id: &ExecutionId) -> String {
+    let id = id.to_string();
+    if is_narrow() { id.chars().take(SHORT_ID).collect() } else { id }
 }
 
 /// Names in a row, escaped. None at all is a dash.

@@ -90,7 +90,13 @@ impl Columns {
         let widest =
             |column: usize| self.rows.iter().map(|row| measure_text_width(&row[column])).max().unwrap_or_default();
         let mut widths: Vec<usize> = (0..count).map(widest).collect();
-        let mut shown: Vec<usize> = (0..count).collect();
+        // A column that says nothing takes no room of a terminal. Programs find each column in its place.
+        let says_something = |column: &usize| {
+            *column == 0 || *column == count - 1 || width.is_none() || {
+                self.rows[1..].iter().any(|row| !row[*column].is_empty())
+            }
+        };
+        let mut shown: Vec<usize> = (0..count).filter(says_something).collect();
         let before_last = |shown: &[usize], widths: &[usize]| {
             shown[..shown.len() - 1].iter().map(|at| widths[*at] + GAP).sum::<usize>()
         };
@@ -227,6 +233,15 @@ mod tests {
         assert_eq!(plain(Some(56)), "somebody@a-long-domain.example.com  revoked  5 min ago");
         assert_eq!(plain(Some(44)), "somebody@a-long-domain.example.com  revoked");
         assert_eq!(plain(Some(30)), "somebody@a-long-doma…  revoked");
+    }
+
+    #[test]
+    fn a_column_without_a_word_takes_no_room_of_a_terminal() {
+        let mut columns = Columns::new(&["STATUS", "WHY", "COMMAND"]);
+        columns.row(["FAILED", "", "make"].map(str::to_owned));
+        let head = |width| console::strip_ansi_codes(&columns.render(width)).lines().next().unwrap().to_owned();
+        assert_eq!(head(Some(80)), "STATUS  COMMAND");
+        assert_eq!(head(None), "STATUS  WHY  COMMAND");
     }
 
     #[test]

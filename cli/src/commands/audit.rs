@@ -13,13 +13,11 @@ use crate::{
     arguments::Audit,
     escape,
     failure::Result,
-    output::{self, Columns, cell, or_dash, short},
+    output::{self, Columns, SHORT_ID, cell, or_dash, short},
 };
 
 /// Characters of an entry's details in a table.
 const DETAILS_WIDTH: usize = 80;
-/// Characters of the beginning of an execution's id that name it, where there is no room for the whole.
-const SHORT_ID: usize = 12;
 /// Days of the entries whose times need no year.
 const DAYS_WITHOUT_YEAR: i64 = 300;
 /// Entries that one request asks for, where all are wanted.

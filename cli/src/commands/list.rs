@@ -134,12 +134,15 @@ pub(crate) async fn list(context: &Context, list: List) -> Result<()> {
 }
 
 async fn table(context: &Context, filter: &Filter) -> Result<Columns> {
-    let mut columns = Columns::new(&["STATUS", "ID", "STARTED", "TOOK", "BY", "WHY", "COMMAND"]);
+    let mut columns = Columns::leaving_out(
+        &["STATUS", "ID", "STARTED", "TOOK", "BY", "WHY", "COMMAND"],
+        &["BY", "TOOK", "STARTED", "WHY"],
+    );
     let take = |_: &RawValue, execution: &WithStatus<Execution>| {
         let code = execution.exit_code.filter(|code| *code != 0).map(|code| format!(" {code}")).unwrap_or_default();
         columns.row([
             format!("{}{code}", output::status(&execution.status)),
-            cell(&execution.execution_id),
+            output::id_cell(&execution.execution_id),
             ago(execution.started_at),
             duration(execution),
             cell(&execution.created_by),

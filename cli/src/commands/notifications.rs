@@ -210,7 +210,7 @@ async fn deliveries(context: &Context, name: &str, limit: usize) -> Result<()> {
                 cell(one.state),
                 cell(one.event),
                 ago(one.time),
-                or_dash(one.execution_id.as_ref()),
+                one.execution_id.as_ref().map_or_else(|| "-".to_owned(), output::id_cell),
                 cell(one.attempts),
                 or_dash(one.next_try_at.map(rfc3339)),
                 said(one),

@@ -1,6 +1,6 @@
 //! Tests of what users see: texts, tables, colours, help.
 
-use crate::prelude::*;
+use crate::{prelude::*, reworded::altering_proxy};
 
 #[test]
 fn help_and_completions_need_nothing() {
@@ -100,8 +100,14 @@ fn a_list_tells_why_executions_wait_or_have_failed() {
     assert!(list.contains("WHY") && list.contains("timed out after 1 s"), "{list}");
     // The exit code stands beside the status.
     assert!(list.contains("FAILED 3") && !list.contains("exit code"), "{list}");
+    let id = list.lines().nth(1).unwrap().split_whitespace().nth(2).unwrap().to_owned();
     let wide = on_terminal(system.command(&["list"]), 200, None).1;
-    assert!(wide.contains("timed out after 1 s"), "{wide}");
+    assert!(wide.contains("timed out after 1 s") && wide.contains(&id), "{wide}");
+    // The beginning of an id leaves room for the reason, and names the execution.
+    let narrow = on_terminal(system.command(&["list"]), 80, None).1;
+    assert!(narrow.contains("timed out after 1 s") && narrow.contains("sleep 9"), "{narrow}");
+    assert!(narrow.contains(&id[..12]) && !narrow.contains(&id), "{narrow}");
+    assert!(system.prints(&["describe", &id[..12]]).contains(&id));
 }
 
 #[test]
@@ -206,10 +212,16 @@ fn texts_of_others_cannot_steer_a_terminal_and_log_lines_keep_their_colours() {
         }
     }
     // A description stays on its row.
-    system.prints(&["secrets", "create", "evil", "EVIL", "v", "--description", "one\ntwo\tthree\u{1b}[2J"]);
+    system.prints(&["secrets", "create", "evil", "EVIL", "v", "--description", "one\ntwo\tthree"]);
     let list = system.prints(&["secrets", "list"]);
     assert_eq!(list.lines().count(), 2, "{list}");
-    assert!(list.contains("one two three\\x1b[2J"), "{list}");
+    assert!(list.contains("one two three"), "{list}");
+    // An earlier server kept control characters in descriptions, too.
+    let port = system.shim.as_ref().unwrap().orchestrator.port();
+    let proxy = altering_proxy(port, |answer| answer["secrets"][0]["description"] = json!("one\u{1b}[2J\u{202e}"));
+    let mut command = system.command(&["secrets", "list"]);
+    let output = command.env("RUNVOY_ENDPOINT", format!("http://localhost:{proxy}")).output().unwrap();
+    assert!(text(&output.stdout).contains("one\\x1b[2J<U+202E>"), "{}", text(&output.stdout));
     // A program that reads the lines gets them as they are.
     let plain = system.prints(&["run", evil]);
     assert_eq!(plain, "\u{1b}[31mred\u{1b}[0m\u{1b}]0;title\u{7}\u{1b}[2J\n");
