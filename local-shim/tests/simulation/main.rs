@@ -115,10 +115,8 @@ fn a_hundred_tasks_that_end_together_have_complete_logs_within_a_minute() {
 
 #[test]
 fn viewers_that_never_read_fail_no_batch_and_delay_no_other_viewer() {
-    for seed in 0..2 {
-        let outcome = scenario::run_stuck(seed);
-        assert!(outcome.violations.is_empty(), "seed {seed}: {:#?}", outcome.violations);
-    }
+    let outcome = scenario::run_stuck(0);
+    assert!(outcome.violations.is_empty(), "{:#?}", outcome.violations);
 }
 
 /// Each call takes 4 ms, and each key has DynamoDB's quota. `VIEWERS=100` runs fewer.

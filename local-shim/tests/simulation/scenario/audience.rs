@@ -3,8 +3,8 @@
 use super::*;
 
 /// Viewers of one log, and how many of them never read: see [`run_stuck`].
-const VIEWERS: usize = 60;
-const STUCK: usize = 10;
+const VIEWERS: usize = 300;
+const STUCK: usize = 50;
 
 /// A log with [`VIEWERS`], of which some never read. No event may fail for them, and no other viewer may wait for them.
 pub fn run_stuck(seed: u64) -> Outcome {
