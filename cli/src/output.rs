@@ -138,6 +138,11 @@ pub(crate) fn cell(text: impl std::fmt::Display) -> String {
     escape::text(&text.to_string()).into_owned()
 }
 
+/// A text of others behind a label, escaped. Its further lines are indented, so that none looks like a line of runvoy's own.
+pub(crate) fn indented(text: impl std::fmt::Display) -> String {
+    cell(text).replace('\n', "\n    ")
+}
+
 /// A text of others that may be absent, escaped. Absent and empty ones are a dash.
 pub(crate) fn or_dash(text: Option<impl std::fmt::Display>) -> String {
     text.map(cell).filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned())

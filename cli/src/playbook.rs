@@ -14,7 +14,7 @@ use crate::{
     commands::{user_variable, with_files},
     config,
     failure::{Failure, Result},
-    say,
+    output, say,
 };
 
 /// The folder of playbooks, in the current directory or above.
@@ -241,7 +241,7 @@ pub(crate) fn checked(parameter: &Parameter, value: Option<&str>) -> Result<Stri
 /// There is no terminal, or it is at its end.
 pub(crate) fn ask(parameter: &Parameter) -> Result<String> {
     let name = &parameter.name;
-    let description = &parameter.description;
+    let description = output::indented(&parameter.description);
     if !io::stdin().is_terminal() {
         return Err(Failure::new(format!("the playbook wants a value for its parameter {name:?}"))
             .remedy(format!("add -P {name}=…   {description}")));

@@ -42,14 +42,14 @@ async fn show_request(context: &Context, id: &str) -> Result<()> {
         say!("  {line}");
     }
     for (name, value) in request.iter().flat_map(|request| &request.env) {
-        say!("{name}={value}");
+        say!("{name}={}", output::indented(value));
     }
     if !asked.secrets.is_empty() {
         say!("secrets: {}", names(&asked.secrets));
     }
     for (label, text) in [("repository", &asked.git_repo), ("ref", &asked.git_ref), ("folder", &asked.git_path)] {
         if let Some(text) = text {
-            say!("{label}: {}", cell(text));
+            say!("{label}: {}", output::indented(text));
         }
     }
     if let Some(approval) = &execution.approval {

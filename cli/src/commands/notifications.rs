@@ -17,7 +17,7 @@ use crate::{
     api::segment,
     arguments::{self, ChannelOptions, Notifications},
     failure::{Failure, Result},
-    output::{self, Columns, ago, cell, or_dash},
+    output::{self, Columns, Fields, ago, cell, or_dash},
 };
 
 /// The time that `test` waits for the receiver's answer. The receiver itself has 10 seconds.
@@ -86,10 +86,11 @@ fn show(notification: &Notification) -> Result<()> {
     }
     lines.push(("created by", cell(&notification.created_by)));
     lines.push(("changed", ago(notification.updated_at)));
+    let mut fields = Fields::new("");
     for (name, value) in lines {
-        output::print(&format!("{name:<12}{value}"))?;
+        fields.add(name, value);
     }
-    Ok(())
+    output::print(fields.render().trim_end())
 }
 
 /// Where a notification goes, without what is secret.

@@ -181,7 +181,8 @@ pub(super) fn parameters(parameters: &[Parameter]) -> String {
         let label = parameter.label.as_deref().filter(|label| !label.is_empty());
         let words: Vec<&str> = label.into_iter().chain([parameter.description.as_str()]).collect();
         let line = format!("  {:<16} {}{allowed}{default}{optional}", parameter.name, words.join(": "));
-        text.push_str(line.trim_end());
+        // Further lines of a description are not to look like parameters.
+        text.push_str(&line.trim_end().replace('\n', "\n      "));
         text.push('\n');
     }
     text

@@ -159,7 +159,7 @@ pub(super) async fn show(context: &Context, name: &str, curl: bool, options: Pla
         return output::print_json(&json);
     }
     let PublishedPlaybook { name, version, playbook, owned_by, shared_with, .. } = &shown;
-    let mut text = format!("{name}: {}\n", playbook.description);
+    let mut text = format!("{name}: {}\n", output::indented(&playbook.description));
     text.push_str(&format!("  version {}, published by {}\n", version.version, version.published_by));
     text.push_str(&format!("\ncommand:\n  {}\n\n", playbook.command().replace('\n', "\n  ")));
     let list = |names: Vec<String>| if names.is_empty() { None } else { Some(names.join(", ")) };
@@ -183,7 +183,7 @@ pub(super) async fn show(context: &Context, name: &str, curl: bool, options: Pla
         ("shared with", shared_with.clone().map(|names| list(names).unwrap_or_else(|| "nobody".to_owned()))),
     ] {
         if let Some(value) = value {
-            text.push_str(&format!("{key}: {value}\n"));
+            text.push_str(&format!("{key}: {}\n", output::indented(value)));
         }
     }
     text.push_str(&parameters(&playbook.parameters));

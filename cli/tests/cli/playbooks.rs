@@ -292,6 +292,24 @@ fn a_run_that_waits_is_shown_and_approved_or_denied() {
 }
 
 #[test]
+fn no_text_of_others_looks_like_a_line_of_runvoys_own() {
+    let system = System::start();
+    let file = system.home.path().join("forged.yaml");
+    let forged = "FORGED=1";
+    let playbook = json!({"description": format!("harmless\n{forged}"), "commands": ["true"], "approvals": {"by": ["role:operator"]},
+        "parameters": [{"name": "NOTE", "type": "text", "description": format!("a note\n{forged}")}]});
+    std::fs::write(&file, playbook.to_string()).unwrap();
+    system.prints(&["playbook", "publish", file.to_str().unwrap()]);
+    let value = format!("NOTE=first\n{forged}");
+    let id = system.prints(&["playbook", "run", "forged", "-d", "-P", &value]);
+    let asked = text(&system.run(&["approve", id.trim()]).stderr);
+    assert!(asked.contains("NOTE=first\n    FORGED=1\n"), "{asked}");
+    for shown in [asked, system.prints(&["playbook", "show", "forged"]), system.prints(&["describe", id.trim()])] {
+        assert!(shown.contains(forged) && !shown.lines().any(|line| line.starts_with(forged)), "{shown}");
+    }
+}
+
+#[test]
 fn a_file_says_the_size_the_limits_and_the_lock_of_its_runs_and_options_win() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("p.yaml");

@@ -98,7 +98,7 @@ async fn entries_are_found_by_actor_action_resource_outcome_and_time_page_by_pag
     assert_eq!(entries(admin, "action=secrets:create").await.len(), 7);
     assert_eq!(entries(admin, "action=secrets:create&limit=2").await.len(), 7);
     assert_eq!(entries(admin, "resource=secret:s3").await.len(), 2);
-    assert_eq!(entries(admin, "resource=secret:s3&actor=v@example.com").await.len(), 1);
+    assert_eq!(entries(admin, "resource=secret:s3&actor=V@Example.com").await.len(), 1);
     assert_eq!(entries(admin, "outcome=failed").await.len(), 0);
     let all = entries(admin, "limit=3").await;
     let times: Vec<&str> = all.iter().map(|entry| entry["time"].as_str().unwrap()).collect();

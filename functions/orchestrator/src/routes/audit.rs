@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{Json, extract::State, response::IntoResponse};
 use jiff::Timestamp;
-use runvoy_api_types::Audit;
+use runvoy_api_types::{Audit, Email};
 use runvoy_core::{
     App, Error,
     audit::read::{self, Filter},
@@ -59,7 +59,8 @@ pub(super) async fn list(
     caller.may(Action::ReadAudit, Resource::Account)?;
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let mut filter = Filter {
-        actor: given(&query.actor),
+        // Addresses are kept in lower case.
+        actor: given(&query.actor).map(|actor| Email::parse(&actor).map_or(actor, |email| email.to_string())),
         action: given(&query.action),
         resource: given(&query.resource),
         outcome: given(&query.outcome)
