@@ -50,7 +50,7 @@ pub(crate) fn build(
     let groups = config.function_log_groups.iter().chain([&config.log_group]).map(String::as_str);
     let logs = CloudWatchLogs::open(directory.map(|directory| directory.join("logs")), groups)?;
     let task_logs = logs.group(&config.log_group).context("the log group of the tasks was just created")?.clone();
-    let ssm = Ssm::open(StateFile::new(directory, "parameters.json"))?;
+    let ssm = Ssm::open(StateFile::new(directory, "parameters.json"), clock.clone().unwrap_or_default())?;
     let outbox = Outbox::open(StateFile::new(directory, "outbox.json"))?;
     let runner = Runner { kind: runner, logs: task_logs };
     let cluster = ecs::Settings {

@@ -66,8 +66,8 @@ pub use playbook::{
     PlaybookVersions, Playbooks, PublishedPlaybook, RequestedValue, RunPlaybook, ScheduleOutcome,
 };
 pub use reconcile::{
-    AuthorizerStatus, ComputeStatus, IdentityStatus, Issue, ReconcileReport, Reconciled, SchedulesStatus,
-    SecretsStatus, Severity,
+    AuthorizerStatus, ComputeStatus, IdentityStatus, Issue, NotificationsStatus, ReconcileReport, Reconciled,
+    SchedulesStatus, SecretsStatus, Severity,
 };
 pub use request_id::RequestId;
 pub use retry::{EarlierAttempt, Retry, RetryOn};

@@ -19,6 +19,8 @@ pub struct ReconcileReport {
     pub secrets_status: SecretsStatus,
     pub identity_status: IdentityStatus,
     pub schedules_status: SchedulesStatus,
+    #[serde(default)]
+    pub notifications_status: NotificationsStatus,
     pub authorizer_status: AuthorizerStatus,
     pub issues: Vec<Issue>,
     /// The number of things that were mended.
@@ -111,6 +113,18 @@ pub struct SchedulesStatus {
     pub verified_count: usize,
     /// Schedules of the stack's group that belong to no record.
     pub orphaned_schedules: Vec<String>,
+}
+
+/// Notifications, and what is kept of them in SSM and SNS.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NotificationsStatus {
+    pub total_notifications: usize,
+    pub verified_count: usize,
+    /// Keys of notifications that do not exist, which were deleted.
+    pub orphaned_keys_deleted: usize,
+    /// Notifications whose key or topic is gone.
+    pub incomplete_notifications: Vec<String>,
 }
 
 /// The answer to `POST /health/reconcile`.

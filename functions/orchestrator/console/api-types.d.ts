@@ -669,6 +669,16 @@ export type Notifications = {
   notifications: Notification[];
 };
 
+/** Notifications, and what is kept of them in SSM and SNS. */
+export type NotificationsStatus = {
+  /** Notifications whose key or topic is gone. */
+  incomplete_notifications: string[];
+  /** Keys of notifications that do not exist, which were deleted. */
+  orphaned_keys_deleted: number;
+  total_notifications: number;
+  verified_count: number;
+};
+
 /** What becomes of a run that cannot start at once, because a lock is held or there is no capacity. */
 export type OnConflict = "refuse" | "queue";
 
@@ -865,6 +875,7 @@ export type Report = {
   error_count: number;
   identity_status: IdentityStatus;
   issues: Issue[];
+  notifications_status?: NotificationsStatus;
   /** The number of things that were mended. */
   reconciled_count: number;
   schedules_status: SchedulesStatus;

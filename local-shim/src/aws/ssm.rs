@@ -3,9 +3,11 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::UNIX_EPOCH,
 };
 
 use anyhow::Result;
+use aws_smithy_async::time::SharedTimeSource;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -30,6 +32,7 @@ const MAX_DEPTH: usize = 15;
 pub struct Ssm {
     parameters: Arc<Mutex<BTreeMap<String, Parameter>>>,
     file: StateFile,
+    clock: SharedTimeSource,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -39,6 +42,9 @@ struct Parameter {
     version: i64,
     #[serde(default)]
     tags: BTreeMap<String, String>,
+    /// Seconds since 1970. Parameters of an earlier version of this program have none, and are old.
+    #[serde(default)]
+    modified: u64,
 }
 
 #[derive(Deserialize)]
@@ -95,8 +101,8 @@ struct NamedParameter {
 }
 
 impl Ssm {
-    pub(crate) fn open(file: StateFile) -> Result<Self> {
-        Ok(Self { parameters: Arc::new(Mutex::new(file.read()?)), file })
+    pub(crate) fn open(file: StateFile, clock: SharedTimeSource) -> Result<Self> {
+        Ok(Self { parameters: Arc::new(Mutex::new(file.read()?)), file, clock })
     }
 
     /// Answers one call.
@@ -164,7 +170,8 @@ impl Ssm {
         let version = existing.map_or(1, |existing| existing.version + 1);
         let mut tags = existing.map(|existing| existing.tags.clone()).unwrap_or_default();
         tags.extend(request.tags.into_iter().map(|tag| (tag.key, tag.value)));
-        parameters.insert(request.name, Parameter { value: request.value, r#type, version, tags });
+        let modified = self.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        parameters.insert(request.name, Parameter { value: request.value, r#type, version, tags, modified });
         self.file.write(&*parameters).map_err(|error| AwsError::internal(&error))?;
         write(&json!({"Version": version, "Tier": "Standard"}))
     }
@@ -221,6 +228,7 @@ impl Ssm {
                 json!({
                     "Name": name, "Type": parameter.r#type, "Version": parameter.version, "Tier": "Standard",
                     "DataType": "text", "ARN": format!("arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{name}"),
+                    "LastModifiedDate": parameter.modified,
                 })
             })
             .collect();

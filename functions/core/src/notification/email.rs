@@ -36,6 +36,16 @@ pub(super) async fn is_confirmed(app: &App, id: &str) -> Result<bool> {
     }
 }
 
+/// Tells whether there is a topic, as there is once the recipient has been asked.
+pub(super) async fn has_topic(app: &App, id: &str) -> Result<bool> {
+    use aws_sdk_sns::operation::list_subscriptions_by_topic::ListSubscriptionsByTopicError as Refusal;
+    match app.aws.sns.list_subscriptions_by_topic().topic_arn(topic(app, id)).send().await {
+        Ok(_) => Ok(true),
+        Err(error) if error.as_service_error().is_some_and(Refusal::is_not_found_exception) => Ok(false),
+        Err(error) => Err(Error::aws(Service::Sns)(error)),
+    }
+}
+
 /// Deletes the topic with its subscription, if there is one.
 pub(super) async fn delete_topic(app: &App, id: &str) -> Result<()> {
     match app.aws.sns.delete_topic().topic_arn(topic(app, id)).send().await {

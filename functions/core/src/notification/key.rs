@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_ssm::{
     operation::{delete_parameter::DeleteParameterError, get_parameter::GetParameterError},
-    types::ParameterType,
+    types::{ParameterStringFilter, ParameterType},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -102,6 +102,22 @@ pub(super) async fn delete(app: &App, id: &str) -> Result<()> {
         Err(error) if matches!(error.as_service_error(), Some(DeleteParameterError::ParameterNotFound(_))) => Ok(()),
         Err(error) => Err(Error::aws(Service::Ssm)(error)),
     }
+}
+
+/// The ids of the notifications for which something is kept, with the times at which it was written. Reads no key.
+pub(super) async fn all(app: &App) -> Result<Vec<(String, Option<Timestamp>)>> {
+    let prefix = &app.config.notifications_prefix;
+    let below = ParameterStringFilter::builder().key("Path").option("Recursive").values(prefix).build()?;
+    let mut pages = app.aws.ssm.describe_parameters().parameter_filters(below).into_paginator().send();
+    let mut found = Vec::new();
+    while let Some(page) = pages.next().await {
+        for parameter in page.map_err(Error::aws(Service::Ssm))?.parameters.unwrap_or_default() {
+            let id = parameter.name.as_deref().and_then(|name| name.strip_prefix(prefix)?.strip_prefix('/'));
+            let written = parameter.last_modified_date.and_then(|at| Timestamp::from_second(at.secs()).ok());
+            found.extend(id.map(|id| (id.to_owned(), written)));
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod key;
 mod message;
 mod ownership;
 pub mod queue;
+mod reconcile;
 mod record;
 pub mod send;
 mod series;
@@ -29,6 +30,7 @@ pub mod webhook;
 
 pub use check::NewNotification;
 pub use ownership::set_owners;
+pub(crate) use reconcile::check;
 pub use record::{NotificationRecord, create, delete, find, page, resource};
 pub use runvoy_api_types::{
     Channel, DEFAULT_EVENTS, Delivery, DeliveryState, Notification, NotificationEvent, NotificationFor,

@@ -41,7 +41,7 @@ pub(super) fn audit_name(name: &NotificationName) -> String {
 
 /// Creates a notification. Returns it with the key by which its webhooks are signed, which is shown at no other time.
 ///
-/// What is not in DynamoDB is made first, under an id of its own. If the invocation ends in between, nothing refers to it.
+/// A key is made first, under an id of its own. If the invocation ends in between, nothing refers to it, and reconcile deletes it.
 ///
 /// # Errors
 /// [`Error::Conflict`] when there is one of this name; [`Error::Invalid`] for what cannot be a notification.
@@ -72,10 +72,8 @@ pub async fn create(
             key::write(app, &id, &Kept::Slack { url: url.unwrap_or_default() }).await?;
             (Channel::Slack { url: None }, NotificationState::Active, None)
         }
-        Channel::Email { address } => {
-            email::subscribe(app, &id, &address).await?;
-            (Channel::Email { address }, NotificationState::Pending, None)
-        }
+        // A topic has no date by which one that belongs to nothing could be told from one that is being made, so that it comes after the record.
+        Channel::Email { address } => (Channel::Email { address }, NotificationState::Pending, None),
     };
     let now = app.now();
     let notification = Notification {
@@ -108,12 +106,20 @@ pub async fn create(
         .detail("channel", record.notification.channel.kind())
         .detail("on", events);
     match audit::transact(app, vec![TransactWriteItem::builder().put(put).build()], &[entry]).await? {
-        Transacted::Done => Ok((record.notification, signing_key)),
+        Transacted::Done => {}
         Transacted::Refused(_) => {
             remove_kept(app, &record).await?;
-            Err(exists())
+            return Err(exists());
         }
     }
+    if let Channel::Email { address } = &record.notification.channel
+        && let Err(refused) = email::subscribe(app, &record.id, address).await
+    {
+        // If it cannot be deleted either, it stays pending, and a test asks the recipient again.
+        let _ = delete(app, &record, actor).await;
+        return Err(refused);
+    }
+    Ok((record.notification, signing_key))
 }
 
 /// Removes what is kept of a notification outside DynamoDB.

@@ -1,8 +1,8 @@
 //! Compares the tables with what exists in AWS, and mends what can be mended without loss.
 //!
 //! Missing task definitions are registered again, wrong tags are replaced, executions whose task no longer exists are closed, and
-//! unfinished changes of secrets and schedules are finished. Missing values and roles are reported. So are resources that no
-//! table knows; they are never deleted.
+//! unfinished changes of secrets, schedules and playbooks are finished. Missing values and roles are reported. So are resources that no
+//! table knows; they are never deleted, except for keys of notifications that do not exist.
 
 mod compute;
 mod identity;
@@ -16,7 +16,7 @@ use crate::{
     audit::{self, Actor, Entry},
     execution::list,
     findings::Findings,
-    image, publication, schedule, secret,
+    image, notification, publication, schedule, secret,
 };
 
 /// Entries of the audit that are written in one transaction, of which DynamoDB takes 100 writes.
@@ -41,6 +41,7 @@ pub async fn run(app: &App, actor: &Actor) -> Result<ReconcileReport> {
     if let Err(error) = publication::finish(app, actor, &mut findings).await {
         findings.failed("playbook", "all", &error);
     }
+    let notifications_status = notification::check(app, &mut findings).await;
     let Findings { issues, mended, errors } = findings;
     let repairs = issues.iter().filter(|issue| issue.severity == Severity::Info).map(|issue| {
         Entry::done(app, actor, "health:repair", format!("{}:{}", issue.resource_type, issue.resource_id))
@@ -57,6 +58,7 @@ pub async fn run(app: &App, actor: &Actor) -> Result<ReconcileReport> {
         secrets_status,
         identity_status,
         schedules_status,
+        notifications_status,
         authorizer_status,
         issues,
         reconciled_count: mended,

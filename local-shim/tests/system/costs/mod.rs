@@ -2,4 +2,5 @@
 
 mod calls;
 mod month;
+mod schedules;
 mod write_units;

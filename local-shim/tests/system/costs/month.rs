@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::client::System;
 
 /// Prices in US dollars, of us-east-1, as AWS published them for November 2026.
-mod price {
+pub mod price {
     /// An hour of a task with a quarter of a vCPU and half a GiB, on ARM.
     pub const TASK_HOUR: f64 = 0.25 * 0.03238 + 0.5 * 0.00356;
     /// An hour of a public IPv4 address.

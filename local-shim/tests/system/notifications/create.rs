@@ -1,8 +1,11 @@
 //! Tests of `POST /notifications`, and of the changes that a notification names.
 
-use serde_json::json;
+use std::time::Duration;
 
-use super::{create_notification, webhook};
+use local_shim::aws::faults::{Call, Fault};
+use serde_json::{Value, json};
+
+use super::{create_notification, webhook, with_clock};
 use crate::{
     cases::Cases,
     client::System,
@@ -107,5 +110,57 @@ async fn a_notification_is_about_what_it_names() {
     let got = receiver.wait(4).await;
     assert_eq!(told(&got[2..]), ["both", "image"]);
     assert_eq!(got[2].change().0, got[3].change().0, "a change has one id, whoever is told");
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reconcile_deletes_keys_that_belong_to_no_notification_and_tells_of_notifications_that_lack_theirs() {
+    let (system, clock) = with_clock().await;
+    let admin = &system.admin;
+    let issues = async || {
+        let report = admin.post("/health/reconcile", &Value::Null).await.json();
+        let issues = report["report"]["issues"].as_array().unwrap().clone();
+        let its = issues.into_iter().filter(|issue| issue["resource_type"] == "notification");
+        its.map(|issue| (issue["severity"].as_str().unwrap().to_owned(), issue["message"].as_str().unwrap().to_owned()))
+            .collect::<Vec<_>>()
+    };
+    let ssm = aws_sdk_ssm::Client::new(system.shim.sdk());
+    let keys = async || {
+        let listed = ssm.describe_parameters().send().await.unwrap().parameters.unwrap_or_default();
+        let names = listed.into_iter().filter_map(|one| one.name).filter(|name| name.contains("/notifications/"));
+        names.collect::<Vec<_>>()
+    };
+    let hook = |name: &str| json!({"name": name, "channel": {"webhook": {"url": "https://example.com"}}});
+    assert_eq!(admin.post("/notifications", &hook("kept")).await.status, 201);
+    // The invocation ends after it has written the key.
+    let fails = |operation: &'static str| {
+        system.shim.plan_faults(Some(std::sync::Arc::new(move |call: Call<'_>| {
+            (call.operation == operation).then_some(Fault::Fails)
+        })));
+    };
+    fails("dynamodb:TransactWriteItems");
+    assert_eq!(admin.post("/notifications", &hook("lost")).await.status, 503);
+    system.shim.plan_faults(None);
+    assert_eq!((admin.get("/notifications/lost").await.status.as_u16(), keys().await.len()), (404, 2));
+    assert_eq!(issues().await, [], "it may be on its way");
+    clock.move_on(Duration::from_secs(3700));
+    let told = issues().await;
+    assert_eq!((told.len(), told[0].0.as_str()), (1, "info"), "{told:?}");
+    assert_eq!(keys().await.len(), 1);
+    assert_eq!(issues().await, []);
+    assert_eq!(admin.post("/notifications", &hook("lost")).await.status, 201);
+
+    // A mail whose recipient could not be asked is no notification, and leaves no topic.
+    fails("sns:CreateTopic");
+    let mail = json!({"name": "mail", "channel": {"email": {"address": "ana@example.com"}}});
+    assert_eq!(admin.post("/notifications", &mail).await.status, 503);
+    system.shim.plan_faults(None);
+    assert_eq!(admin.get("/notifications/mail").await.status, 404);
+    assert_eq!(admin.post("/notifications", &mail).await.status, 201);
+    let kept = keys().await.into_iter().next().unwrap();
+    ssm.delete_parameter().name(&kept).send().await.unwrap();
+    let told = issues().await;
+    assert_eq!((told.len(), told[0].0.as_str()), (1, "error"), "{told:?}");
+    assert!(told[0].1.contains("its key is gone"), "{told:?}");
     system.shim.shut_down().await;
 }
