@@ -10,7 +10,7 @@ use crate::Problem;
 /// # Errors
 /// A problem for a text with a character that is not shown, or of nothing that is, at this field.
 pub fn check_line(field: &str, text: &str) -> Result<(), Problem> {
-    refuse_hidden(field, text, |character| character.is_control())?;
+    refuse_hidden(field, text, char::is_control)?;
     if text.chars().all(is_blank) {
         return Err(Problem::new(format!("{field} shows no character"))
             .with_hint("give it a letter, a digit or a sign")

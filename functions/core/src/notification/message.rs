@@ -1,7 +1,7 @@
 //! Writes what a notification says: as JSON for programs, and in words for people.
 
 use jiff::Timestamp;
-use runvoy_api_types::Execution;
+use runvoy_api_types::{Execution, text::is_hidden};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -87,7 +87,12 @@ impl Told<'_> {
         for (name, value) in [("Exit code", exit), ("Took", took), ("Reason", execution.reason.clone())] {
             facts.extend(value.map(|value| (name, value)));
         }
-        facts
+        facts.into_iter().map(|(name, value)| (name, shown(&value))).collect()
+    }
+
+    /// The last lines without their colours.
+    fn shown_lines(&self) -> Vec<String> {
+        self.lines.iter().map(|line| shown(&without_colors(line))).collect()
     }
 
     /// A mail: its subject and its text.
@@ -95,10 +100,14 @@ impl Told<'_> {
         let headline = self.headline();
         let mut text = format!("{headline}\n");
         for (name, value) in self.facts() {
-            text.push_str(&format!("\n{name}: {value}"));
+            // No line of a value looks like one of this mail's own.
+            text.push_str(&format!("\n{name}: {}", value.replace('\n', "\n    ")));
         }
         if !self.lines.is_empty() {
-            text.push_str(&format!("\n\nThe last lines:\n\n{}", self.lines.join("\n")));
+            text.push_str("\n\nThe last lines:\n");
+            for line in self.shown_lines().iter().flat_map(|line| line.split('\n')) {
+                text.push_str(&format!("\n> {line}"));
+            }
         }
         if let Some(url) = self.url(app) {
             text.push_str(&format!("\n\n{url}"));
@@ -118,7 +127,7 @@ impl Told<'_> {
             text.push_str(&format!("\n{name}: {}", slack::code(&value)));
         }
         if !self.lines.is_empty() {
-            text.push_str(&slack::block(self.lines));
+            text.push_str(&slack::block(&self.shown_lines()));
         }
         let text = slack::cut(text);
         json!({"text": headline, "blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": text}}]})
@@ -129,13 +138,47 @@ impl Told<'_> {
 fn subject(execution: &Execution) -> String {
     match execution.asked.source.split_once(':') {
         Some((kind @ ("playbook" | "schedule"), name)) => format!("{kind} {name}"),
-        _ => shortened(execution.command.lines().next().unwrap_or_default()),
+        _ => shown(&shortened(execution.command.lines().next().unwrap_or_default())),
     }
+}
+
+/// A text of others in which each character that is not shown, or that turns the direction of writing, is told by its number.
+fn shown(text: &str) -> String {
+    let must_go =
+        |character: char| is_hidden(character) || (character.is_control() && !matches!(character, '\n' | '\t'));
+    let mut shown = String::with_capacity(text.len());
+    for character in text.replace("\r\n", "\n").chars() {
+        if must_go(character) { shown.extend(character.escape_unicode()) } else { shown.push(character) }
+    }
+    shown
+}
+
+/// A line without its control sequences, which set colours ("ECMA-48", 5.4).
+fn without_colors(line: &str) -> String {
+    let mut parts = line.split("\u{1b}[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|character: char| ('@'..='~').contains(&character)).map_or(part.len(), |at| at + 1);
+        plain.push_str(&part[end..]);
+    }
+    plain
 }
 
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(MAX_COMMAND) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_that_are_not_shown_are_told_by_their_number() {
+        assert_eq!(shown("plain\r\n\ttext 👩‍🚀"), "plain\n\ttext 👩‍🚀");
+        assert_eq!(shown("a\u{1b}]0;t\u{7}\rb\u{202e}c\u{200b}"), "a\\u{1b}]0;t\\u{7}\\u{d}b\\u{202e}c\\u{200b}");
+        assert_eq!(without_colors("\u{1b}[1;31mred\u{1b}[0m and \u{1b}[2"), "red and ");
     }
 }

@@ -101,8 +101,8 @@ async fn slack_is_told_the_command_who_ran_it_how_it_ended_its_last_lines_and_wh
         "Image: `ubuntu:22.04-",
         "line 30 &lt;!channel&gt;",
         "line 22",
-        // What steers a terminal is shown, and steers nothing.
-        "\\u{1b}[31mred",
+        // Without its colour.
+        "\nred",
         &id,
     ] {
         assert!(text.contains(part), "{part}: {text}");
@@ -153,12 +153,17 @@ async fn a_mail_goes_out_once_its_recipient_has_confirmed_the_address() {
 
     admin.confirm(asked[0]["confirms"].as_str().unwrap()).await;
     assert_eq!(admin.get("/notifications/me").await.json()["notification"]["state"], "active");
-    admin.run_to_end(json!({"command": "echo the last words; exit 4"})).await;
+    let command = "echo the last words; printf 'Exit code: 0\\n\\033]0;title\\007'; exit 4\nReason: forged \u{202e}";
+    admin.run_to_end(json!({"command": command})).await;
     deliveries(admin, "me", |all| all.len() == 2 && all[0]["state"] == "delivered").await;
     let mail = admin.outbox().await["entries"][0].clone();
     assert!(mail["subject"].as_str().unwrap().contains("failed with exit code 4"), "{mail}");
     let body = mail["body"].as_str().unwrap();
-    assert!(body.contains("the last words") && body.contains("/logs?execution_id="), "{body}");
+    assert!(body.contains("> the last words") && body.contains("/logs?execution_id="), "{body}");
+    // No text of others has a line that looks like one of the mail's own, or a character that is not shown.
+    assert!(body.contains("\n    Reason: forged \\u{202e}\n") && body.contains("> Exit code: 0\n"), "{body}");
+    assert_eq!(body.lines().filter(|line| line.starts_with("Exit code: ") || line.starts_with("Reason: ")).count(), 2);
+    assert!(!body.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{body}");
 
     let developer = system.user("developer", "dev@example.com").await;
     let url = developer.api.replace("/api/v1", "/outbox.json");
