@@ -77,7 +77,8 @@ mod tests {
     /// The console's reader has the same cases.
     #[test]
     fn texts_are_read_as_the_console_reads_them() {
-        let cases: Vec<(String, Option<Vec<(String, String)>>)> =
+        type Variables = Vec<(String, String)>;
+        let cases: Vec<(String, Option<Variables>)> =
             serde_json::from_str(include_str!("../../functions/orchestrator/console/env.cases.json")).unwrap();
         for (text, variables) in cases {
             assert_eq!(parse(&text).ok().filter(|read| !read.is_empty()), variables, "{text:?}");

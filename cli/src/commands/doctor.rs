@@ -65,7 +65,7 @@ pub(crate) async fn doctor(global: &Global) -> Result<()> {
             Err(failure) => check("connection", Err(failure))?,
         },
         Err(RequestError::Refused { failure, .. } | RequestError::Unreachable { failure, .. }) => {
-            check("connection", Err(failure))?
+            check("connection", Err(failure))?;
         }
     }
     match api.send(Method::GET, "/me", None, &[], Repeat::Unsafe).await {

@@ -6,6 +6,7 @@
 
 mod frame;
 mod order;
+mod reconnect;
 mod socket;
 mod status;
 
@@ -26,7 +27,7 @@ use crate::{
 
 use frame::Brought;
 use order::{InOrder, Seen};
-use socket::{ConnectError, Socket};
+use socket::Socket;
 
 /// The pauses before another connection.
 const PAUSES: Pauses = Pauses::new(Duration::from_millis(100), Duration::from_secs(15));
@@ -201,103 +202,9 @@ impl<'a> Follower<'a> {
         Ok(true)
     }
 
-    /// After two connections that ended at one place because of a message that is too large for a frame: gets what follows from the API.
-    fn avoid_large_frame(&mut self) {
-        if self.too_large_after.as_ref() == Some(&self.last_event_id) {
-            let after = self.last_event_id.as_deref().unwrap_or("0");
-            self.page =
-                Some(format!("/executions/{}/logs?after={}", segment(&self.id), segment(&format!("e:{after}"))));
-        }
-        self.too_large_after = Some(self.last_event_id.clone());
-    }
-
     /// Tells that the last line is younger than the request for the log. The store's order is nearly that of the lines' times.
     fn has_reached_the_present(&self) -> bool {
         self.socket.as_ref().and_then(|socket| socket.last_line).is_some_and(|last| last > self.begun.as_millisecond())
-    }
-
-    fn tell(&mut self, why: &str) {
-        if !self.told {
-            self.told = true;
-            say!("runvoy: the connection is lost ({why}); connecting again");
-        }
-    }
-
-    /// Tells the user of a lost connection, and waits before the next one.
-    ///
-    /// # Errors
-    /// There were too many for a reader without patience.
-    async fn failed(&mut self, why: &str) -> Result<()> {
-        self.failed += 1;
-        if self.patience.is_some_and(|most| self.failed >= most) {
-            return Err(Failure::new(format!("the log cannot be read to its present end: {why}")).remedy(format!(
-                "try again, or follow the execution for as long as it takes: runvoy logs -f {}",
-                self.id
-            )));
-        }
-        self.tell(why);
-        self.pauses.wait().await;
-        Ok(())
-    }
-
-    async fn connect(&mut self) -> Result<()> {
-        let Some(url) = self.url.clone() else { return self.ask_for_url().await };
-        let address = self.address(&url);
-        match Socket::open(self.api, &address).await {
-            Ok(socket) => {
-                self.socket = Some(socket);
-                self.has_connected = true;
-            }
-            Err(refusal) => {
-                // A tunnel's end has another port than the server that the URL names.
-                let is_elsewhere = !matches!(refusal, ConnectError::Failed(_)) && !self.has_connected;
-                let turned = is_elsewhere && !self.by_endpoint && self.endpoint_address(&url).is_some();
-                if is_elsewhere {
-                    self.by_endpoint = turned;
-                }
-                if turned {
-                    return Ok(());
-                }
-                // The token may have expired. The API knows whether the execution is still there.
-                self.url = None;
-                self.failed(match &refusal {
-                    ConnectError::Refused => "the server does not accept the token any more",
-                    ConnectError::NotFound(why) | ConnectError::Failed(why) => why,
-                })
-                .await?;
-            }
-        }
-        Ok(())
-    }
-
-    fn address(&self, url: &str) -> String {
-        let named = url.strip_prefix("ws").map_or_else(|| url.to_owned(), |rest| format!("http{rest}"));
-        let mut address = if self.by_endpoint { self.endpoint_address(url).unwrap_or(named) } else { named };
-        address.push_str("&batch=true&status=true");
-        if let Some(id) = &self.last_event_id {
-            address.push_str("&last_event_id=");
-            address.push_str(&segment(id));
-        }
-        address
-    }
-
-    /// The WebSocket at the endpoint's host and port, for a server that names an address of its own machine, if that is another address.
-    fn endpoint_address(&self, url: &str) -> Option<String> {
-        let mut named = reqwest::Url::parse(&url.replacen("ws", "http", 1)).ok()?;
-        let endpoint = reqwest::Url::parse(self.api.endpoint()).ok()?;
-        let is_local = named.host_str().is_some_and(runvoy_api_types::is_loopback);
-        if !is_local || named.origin() == endpoint.origin() {
-            return None;
-        }
-        named.set_scheme(endpoint.scheme()).ok()?;
-        named.set_host(endpoint.host_str()).ok()?;
-        named.set_port(endpoint.port()).ok()?;
-        Some(named.into())
-    }
-
-    async fn ask_for_url(&mut self) -> Result<()> {
-        self.page = Some(format!("/executions/{}/logs", segment(&self.id)));
-        self.read_page().await
     }
 
     /// Reads a page of the log. An execution that has not ended has a WebSocket's URL in its place.
@@ -357,15 +264,6 @@ impl<'a> Follower<'a> {
     fn last_held(&mut self) -> Option<Event> {
         let lines = self.order.release_all();
         (!lines.is_empty()).then_some(Event::Lines(lines))
-    }
-
-    fn heard(&mut self) {
-        self.failed = 0;
-        self.pauses.reset();
-        if self.told {
-            self.told = false;
-            say!("runvoy: connected again");
-        }
     }
 
     /// Takes in a frame. The error says why the connection is of no use any more.

@@ -78,7 +78,7 @@ pub struct EarlierAttempt {
     /// The id of its ECS task. Absent if it got none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<String>,
-    /// What its task has cost in US dollars, estimated as that of the execution.
+    /// The estimated cost of the attempt's task in US dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_estimate_usd: Option<f64>,
 }

@@ -47,7 +47,7 @@ pub struct Entry {
     pub body: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, String)>,
-    /// Tells whether it was sent: to this machine.
+    /// Tells whether it was sent, too: only webhooks to this machine are.
     pub is_sent: bool,
     /// The token by which the recipient of this mail confirms the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]

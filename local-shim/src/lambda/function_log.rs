@@ -93,7 +93,7 @@ impl MakeWriter<'_> for CurrentLog {
     }
 }
 
-/// Takes a whole line with each write.
+/// Writes to the log of the function that is running, a whole line with each write.
 pub struct Line;
 
 impl io::Write for Line {

@@ -38,7 +38,7 @@ impl Idempotency {
         Ok(Self { key: digest(&[caller.email.as_str(), key]), request_hash: digest(&[&request]) })
     }
 
-    /// The key of a schedule's time. It stays when the schedule's run, owner or rights change, so that each time has one run.
+    /// The key of one time of a schedule. A change of the schedule's run, owner or rights does not change it, so that each time has one run.
     pub fn of_schedule(schedule: &Schedule, at: Timestamp) -> Self {
         let made = schedule.created_by_request_id.as_str();
         let key = digest(&["schedule", schedule.name.as_str(), made, &time::rfc3339(at)]);

@@ -18,7 +18,8 @@ mod run_request;
 mod start;
 pub mod task;
 mod task_id;
-mod timing;
+mod task_times;
+mod timeout;
 mod transition;
 pub(crate) mod waiting;
 
@@ -39,7 +40,7 @@ pub use run_request::{RunRequest, ValidRun};
 pub use runvoy_api_types::{Asked, Execution, ExecutionId, Status};
 pub use start::{RunContext, Started, start};
 pub use task_id::{Attempt, TaskId};
-pub use timing::TaskTimes;
+pub use task_times::TaskTimes;
 pub use transition::{Changed, Transition, change, note_commit, note_ending};
 pub(crate) use waiting::{begin, end as end_without_task, stop_following};
 

@@ -5,7 +5,7 @@ use aws_sdk_ecs::types::{ContainerOverride, EphemeralStorage, KeyValuePair, Tag,
 use jiff::Timestamp;
 use runvoy_api_types::limits::MAX_OVERRIDES_CHARACTERS as MAX_OVERRIDES;
 
-use super::{Attempt, RunContext, RunRequest, start::nonce, task};
+use super::{Attempt, RunContext, RunRequest, start::nonce, task, timeout};
 use crate::{
     Error, RequestId, Result,
     auth::Principal,
@@ -59,8 +59,7 @@ pub(super) fn overrides(
         runner.push(("RUNVOY_HAS_GIT_REPO", "true".to_owned()));
         sidecar.push((GIT_REPO, repo.clone()));
         // The runner keeps the deadline. A repository is not cloned for longer than is left when the task is asked for.
-        let left = context.deadline.map(|deadline| deadline.duration_since(now).as_secs().max(1).unsigned_abs());
-        if let Some(seconds) = [request.timeout, left].into_iter().flatten().min() {
+        if let Some(seconds) = timeout::of_clone(request.timeout, context.deadline, now) {
             sidecar.push((TIMEOUT, seconds.to_string()));
         }
         if let Some(git_ref) = &request.git_ref {

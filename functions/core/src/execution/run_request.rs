@@ -7,10 +7,11 @@ use std::{
 
 use runvoy_api_types::{
     Asked, ExecutionId, OnConflict, Retry, RunIf,
-    limits::{DISK_GIB, MAX_AFTER, MAX_DEADLINE_SECONDS, MAX_SECRETS_OF_A_RUN, MAX_TIMEOUT_SECONDS},
+    limits::{DISK_GIB, MAX_AFTER, MAX_DEADLINE_SECONDS, MAX_SECRETS_OF_A_RUN},
 };
 use serde::{Deserialize, Serialize};
 
+use super::timeout;
 use crate::{
     Error, Result, environment,
     image::size,
@@ -167,10 +168,7 @@ impl TryFrom<RunRequest> for ValidRun {
             environment::check_name(name).map_err(at)?;
             environment::check_value(name, value).map_err(at)?;
         }
-        if request.timeout.is_some_and(|seconds| seconds > MAX_TIMEOUT_SECONDS) {
-            let problem = format!("timeout must be 1 to {MAX_TIMEOUT_SECONDS} seconds, or 0 for none");
-            return Err(Error::invalid(problem).at_field("timeout"));
-        }
+        timeout::check(request.timeout)?;
         let mut named = HashSet::new();
         request.secrets.retain(|name| named.insert(name.clone()));
         if request.secrets.len() > MAX_SECRETS_OF_A_RUN {

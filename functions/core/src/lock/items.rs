@@ -23,6 +23,8 @@ pub(crate) const PLACE: &str = "q#";
 /// Characters of a lock's name.
 const MAX_NAME: usize = 100;
 
+/// Checks a lock's name: 1 to 100 letters, digits, dots, hyphens and underscores, and neither `.` nor `..`.
+///
 /// # Errors
 /// [`Error::Invalid`] for a name that no lock can have.
 pub fn check_name(name: &str) -> Result<()> {

@@ -19,7 +19,7 @@ pub use set::{delete, page, place_in_line, set, show};
 
 /// Locks of one execution. A release changes five items for each, and a transaction takes 100.
 pub const MAX_LOCKS_OF_A_RUN: usize = 5;
-/// The largest limit of a line. A line without a limit may be longer.
+/// The largest `max_queue` of a lock: runs that may wait for it. Without `max_queue`, more may wait.
 pub const MAX_QUEUE: u32 = 1_000_000;
 /// The number of times that a transaction which lost a race is made again. The pauses are 0.6 seconds at most, so that this takes
 /// about 18 seconds.

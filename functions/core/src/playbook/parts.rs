@@ -9,7 +9,8 @@ use crate::{
     table::{self, WriteError as _, number, string},
 };
 
-/// A write that is refused once another request has published or deleted the playbook. `None` for a playbook with nothing left to do.
+/// A write that fails its transaction once another request has published or deleted the playbook. `None` when no publication or deletion is
+/// under way.
 pub(crate) fn guard(app: &App, head: &Head) -> Result<Option<TransactWriteItem>> {
     let Some(pending) = head.pending() else { return Ok(None) };
     let update = Update::builder()

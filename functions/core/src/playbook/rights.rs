@@ -98,7 +98,7 @@ pub async fn usable(app: &App, playbook: &Playbook, publisher: &Principal) -> Re
     Ok(Usable { image, secrets })
 }
 
-/// The run of a playbook with these variables.
+/// Makes and checks the run of a playbook with these values of its variables.
 ///
 /// # Errors
 /// [`Error::Invalid`] with the field that is wrong.

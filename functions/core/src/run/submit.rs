@@ -314,7 +314,7 @@ pub struct Resources {
     pub secrets: Vec<Secret>,
 }
 
-/// Reads the image and the secrets that a run names, at once. Says nothing of who may use them.
+/// Reads the image and the secrets that a run names, all at the same time. Does not check who may use them.
 ///
 /// # Errors
 /// [`Error::Invalid`] for an image or a secret that does not exist; [`Error::Aws`] when DynamoDB fails.

@@ -1,4 +1,4 @@
-//! Makes a change of a schedule together with others, which one request makes for a playbook.
+//! Writes the changes of a playbook's schedules, of which one publication or deletion makes several.
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
 

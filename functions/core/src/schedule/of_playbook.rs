@@ -43,17 +43,22 @@ impl Part<'_> {
 }
 
 /// An empty text means the same as an absent one.
-fn given(text: &Option<String>) -> Option<String> {
-    text.clone().filter(|text| !text.trim().is_empty())
+fn given(text: Option<&String>) -> Option<String> {
+    text.filter(|text| !text.trim().is_empty()).cloned()
 }
 
 fn zone(words: &PlaybookSchedule) -> String {
-    given(&words.timezone).unwrap_or_else(|| DEFAULT_ZONE.to_owned())
+    given(words.timezone.as_ref()).unwrap_or_else(|| DEFAULT_ZONE.to_owned())
 }
 
 fn times(words: &PlaybookSchedule) -> Times {
     let PlaybookSchedule { cron, rate, at, .. } = words;
-    Times { cron: given(cron), rate: given(rate), at: given(at), timezone: Some(zone(words)) }
+    Times {
+        cron: given(cron.as_ref()),
+        rate: given(rate.as_ref()),
+        at: given(at.as_ref()),
+        timezone: Some(zone(words)),
+    }
 }
 
 fn what(playbook: &PlaybookName, words: &PlaybookSchedule) -> ScheduledPlaybook {

@@ -146,7 +146,7 @@ impl Connection {
         }
     }
 
-    /// Tells whether the key of the user who follows has expired, of which no change of the key's record tells.
+    /// Tells whether the key of the user who follows has expired. An expiry changes no record, so that no event tells of it.
     pub(super) fn has_expired_key(&self, now: i64) -> bool {
         self.key_expires_at.is_some_and(|at| at <= now)
     }

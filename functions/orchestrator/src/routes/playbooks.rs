@@ -145,7 +145,7 @@ async fn publishable(app: &App, caller: &Caller, name: &str) -> Result<Option<pl
         Err(_) => None,
     };
     match &head {
-        Some(head) => may_update(&caller, head.playbook())?,
+        Some(head) => may_update(caller, head.playbook())?,
         None => caller.may(Action::PublishPlaybook, Resource::Account)?,
     }
     Ok(head)

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::{publish_playbook, refusal, run_playbook};
 use crate::{
     client::{Caller, MovedClock, System, id},
-    common::receiver::Receiver,
+    common::receiver::{Got, Receiver},
 };
 
 fn restart(schedules: Value) -> Value {
@@ -291,7 +291,7 @@ async fn the_notifications_that_a_playbook_names_are_told_of_its_runs_and_of_no_
         admin.wait_for(&run, if code == 0 { "SUCCEEDED" } else { "FAILED" }).await;
         told.push((format!("{run}-{event}"), event.to_owned()));
     }
-    let mut got: Vec<_> = receiver.wait(2).await.iter().map(|got| got.change()).collect();
+    let mut got: Vec<_> = receiver.wait(2).await.iter().map(Got::change).collect();
     got.sort();
     told.sort();
     assert_eq!(got, told);
