@@ -336,7 +336,7 @@ export type DeliveryState = "sending" | "delivered" | "retrying" | "failed" | "s
 
 /** An attempt that was followed by another one. */
 export type EarlierAttempt = {
-  /** What its task has cost in US dollars, estimated as that of the execution. */
+  /** The estimated cost of the attempt's task in US dollars. */
   cost_estimate_usd?: number | null;
   ended_at: string;
   /** The exit code of its command, if that has run. */

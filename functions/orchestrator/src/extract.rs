@@ -209,6 +209,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
+/// The body of a request that has no fields. Another body would be one for another route, or for a later version.
+#[derive(serde::Deserialize, utoipa::ToSchema)]
+pub(crate) struct NoFields {}
+
 /// A JSON body, with any content type. If a `POST` has none, it means the same as an empty object.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 

@@ -53,13 +53,15 @@ impl Known {
     }
 }
 
-/// Passes a request on if the route has all of its query parameters.
+/// Passes a request on if the route has all of its query parameters. One that is empty is as if it were absent.
 pub(crate) async fn refuse_unknown(known: Arc<Known>, request: Request, next: Next) -> Response {
     if request.uri().query().is_some_and(|query| !query.is_empty()) {
         // A query that cannot be read is for the handler to refuse.
         let given = Query::<Vec<(String, String)>>::try_from_uri(request.uri()).map(|Query(given)| given);
         let given = given.unwrap_or_default();
-        if let Some((unknown, _)) = given.iter().find(|(name, _)| !known.names().contains(name)) {
+        if let Some((unknown, _)) =
+            given.iter().find(|(name, value)| !value.is_empty() && !known.names().contains(name))
+        {
             return ApiError::from(known.refuse(unknown)).into_response();
         }
     }

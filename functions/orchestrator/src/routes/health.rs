@@ -5,13 +5,14 @@ use runvoy_api_types::Health;
 use runvoy_core::App;
 
 use super::tags;
-use crate::error;
+
+pub(super) const PATH: &str = "/health";
 
 /// Says that the API answers
 ///
 /// Makes no AWS call.
-#[utoipa::path(get, path = "/health", operation_id = "health", tag = tags::OPERATIONS, security(()),
-    responses((status = 200, body = Health, description = "It answers"), error::Malformed))]
+#[utoipa::path(get, path = PATH, operation_id = "health", tag = tags::OPERATIONS, security(()),
+    responses((status = 200, body = Health, description = "It answers")))]
 pub(super) async fn health(State(app): State<App>) -> Json<Health> {
     Json(Health {
         status: "ok".to_owned(),

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::{self, Result},
-    extract::{Caller, JsonBody, Path, Query},
+    extract::{Caller, JsonBody, NoFields, Path, Query},
 };
 
 /// The notification that a path names, if the caller may do this to it.
@@ -143,6 +143,7 @@ pub(super) async fn test(
     State(app): State<App>,
     caller: Caller,
     Path(name): Path,
+    _: JsonBody<NoFields>,
 ) -> Result<(StatusCode, Json<TestedNotification>)> {
     let record = permitted(&app, &caller, &name, Action::TestNotification).await?;
     let id = notification::try_out(&app, &record, &caller.actor).await?;
@@ -155,7 +156,12 @@ pub(super) async fn test(
 #[utoipa::path(post, path = "/notifications/{name}/rotate", operation_id = "rotate_notification", tag = tags::NOTIFICATIONS,
     params(("name" = String, Path, description = "Name of the notification")),
     responses((status = 200, body = RotatedNotification, description = "The new key"), error::Malformed, error::Refused, error::NotFound, error::Unavailable))]
-pub(super) async fn rotate(State(app): State<App>, caller: Caller, Path(name): Path) -> Result<impl IntoResponse> {
+pub(super) async fn rotate(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path,
+    _: JsonBody<NoFields>,
+) -> Result<impl IntoResponse> {
     let record = permitted(&app, &caller, &name, Action::UpdateNotification).await?;
     let rotated = notification::rotate(&app, &record, &caller.actor).await?;
     let notification::Rotated { signing_secret, previous_until } = rotated;

@@ -12,7 +12,7 @@ use runvoy_core::{
 use super::tags;
 use crate::{
     error::{self, Result},
-    extract::{Caller, Path},
+    extract::{Caller, JsonBody, NoFields, Path},
 };
 
 /// Compares the tables with what exists in AWS, and mends what can be mended without loss
@@ -21,7 +21,11 @@ use crate::{
 #[utoipa::path(post, path = "/health/reconcile", operation_id = "reconcile", tag = tags::OPERATIONS,
     responses((status = 200, body = Reconciled, description = "What was checked, found and mended"),
         error::Malformed, error::Refused, error::Unavailable))]
-pub(super) async fn reconcile(State(app): State<App>, caller: Caller) -> Result<Json<Reconciled>> {
+pub(super) async fn reconcile(
+    State(app): State<App>,
+    caller: Caller,
+    _: JsonBody<NoFields>,
+) -> Result<Json<Reconciled>> {
     caller.may(Action::Reconcile, Resource::Account)?;
     audit::write(&app, &Entry::done(&app, &caller.actor, Action::Reconcile, Resource::Account.name())).await?;
     Ok(Json(Reconciled { status: "ok".to_owned(), report: reconcile::run(&app, &caller.actor).await? }))

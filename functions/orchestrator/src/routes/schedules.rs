@@ -23,7 +23,7 @@ use serde::Deserialize;
 use super::{page::PageParameters, runs, tags};
 use crate::{
     error::{self, ApiError, Result},
-    extract::{Caller, JsonBody, Path, Query},
+    extract::{Caller, JsonBody, NoFields, Path, Query},
 };
 
 /// The times of `GET …/next` where the caller names no number.
@@ -196,6 +196,7 @@ pub(super) async fn run(
     Path(name): Path,
     uri: Uri,
     headers: HeaderMap,
+    _: JsonBody<NoFields>,
 ) -> Result<(StatusCode, Json<Started>)> {
     caller.may(Action::Run, Resource::Account)?;
     let found = permitted(&app, &caller, &name, Action::RunSchedule).await?;

@@ -18,7 +18,7 @@ use runvoy_core::{
 use super::{page::PageParameters, tags};
 use crate::{
     error::{self, Result},
-    extract::{self, Caller, JsonBody, Path, Query},
+    extract::{self, Caller, JsonBody, NoFields, Path, Query},
 };
 
 /// Says who the caller is, and what the caller may do
@@ -119,6 +119,7 @@ pub(super) async fn renew_claim(
     caller: Caller,
     uri: Uri,
     Path(email): Path,
+    _: JsonBody<NoFields>,
 ) -> Result<impl IntoResponse> {
     caller.may(Action::RenewClaim, Resource::Account)?;
     let claim_token = user::renew_claim(&app, &parse_email(&email)?, &caller.actor).await?;

@@ -34,8 +34,8 @@ async fn a_final_slash_means_the_same_as_none() {
         let (without, with) = (system.admin.get(path).await, system.admin.get(&format!("{path}/")).await);
         assert_eq!((without.status.as_u16(), &without.text), (200, &with.text), "{path}");
         assert_eq!(with.status, 200, "{path}/");
-        let with_query = system.admin.get(&format!("{path}/?x=1")).await;
-        assert_eq!(with_query.status, 200, "{path}/?x=1");
+        let with_query = system.admin.get(&format!("{path}/?x=")).await;
+        assert_eq!(with_query.status, 200, "{path}/?x=");
     }
     assert_eq!(system.admin.post("/run/", &json!({"command": "true"})).await.status, 202);
     assert_eq!(system.admin.request(Method::PATCH, "/users/", &[], "").await.status, 405);
