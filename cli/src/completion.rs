@@ -15,7 +15,6 @@ use strum::VariantArray;
 
 use crate::{
     api::{Api, Repeat, WithStatus, segment},
-    arguments::Global,
     config::{Config, File},
     output::short,
     playbook, say,
@@ -73,7 +72,7 @@ fn candidates(typed: &OsStr, all: impl Iterator<Item = (String, String)>) -> Vec
 
 fn ask<T: DeserializeOwned>(path: &str) -> Option<T> {
     say::mute();
-    let config = Config::load(&Global::default()).ok()?;
+    let config = Config::load(None, false).ok()?;
     let api = Api::new(&config, false).ok()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let asked = async {

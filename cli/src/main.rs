@@ -21,7 +21,6 @@ mod hidden_line;
 mod output;
 mod playbook;
 mod signals;
-mod table;
 
 use std::process::ExitCode;
 

@@ -11,7 +11,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{escape, failure::Failure};
+use crate::escape;
 
 /// Writes a line to standard error. Control characters in it are escaped.
 macro_rules! say {
@@ -66,9 +66,9 @@ pub(crate) fn mute() {
     with_state(|state| state.is_muted = true);
 }
 
-/// The failure of standard error, if a message could not be written.
-pub(crate) fn lost() -> Option<Failure> {
-    with_state(|state| state.failed).map(|kind| Failure::of_output("standard error", &kind.into()))
+/// The reason for which a message could not be written to standard error, if one could not.
+pub(crate) fn lost() -> Option<io::ErrorKind> {
+    with_state(|state| state.failed)
 }
 
 /// A spinner that shows on a terminal only, until this is dropped.

@@ -11,9 +11,12 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::aws::{
+    dynamodb::DATABASE,
     signature::AccessKey,
     state_file::{StateFile, private_if_new, replace, replace_unsynced},
 };
+
+pub use crate::aws::state_file::ADMIN_KEY;
 
 pub(crate) struct DataDir {
     directory: Option<PathBuf>,
@@ -36,12 +39,8 @@ const VERSION: &str = "version";
 const CURRENT_VERSION: u32 = 2;
 /// The file from which the command line and a second start learn where the system is.
 const API_ENDPOINT: &str = "api-endpoint";
-/// The file of the emulated DynamoDB.
-pub(crate) const DATABASE: &str = "dynamodb.sqlite";
 /// Bytes that fit on a disk that is not full.
 const ROOM: usize = 64 * 1024;
-/// The file that holds the API key of the admin.
-pub const ADMIN_KEY: &str = "admin-key";
 
 impl DataDir {
     /// Opens and locks the folder, and creates it if it does not exist.

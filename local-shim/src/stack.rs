@@ -8,8 +8,6 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 use yaml_serde::Value as Yaml;
 
-use crate::aws::sqs::Queue;
-
 pub use resolver::physical_name;
 use resolver::{Resolver, name_property};
 
@@ -134,11 +132,9 @@ impl Stack {
             .collect()
     }
 
-    /// The queues of SQS.
-    pub fn queues(&self) -> Vec<Queue> {
-        self.named("AWS::SQS::Queue")
-            .map(|(name, properties)| Queue::from_template(&physical_name(name), properties))
-            .collect()
+    /// The queues of SQS: the name and the properties of each.
+    pub fn queues(&self) -> impl Iterator<Item = (String, &Value)> {
+        self.named("AWS::SQS::Queue").map(|(name, properties)| (physical_name(name), properties))
     }
 
     /// The names of the IAM roles.

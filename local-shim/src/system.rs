@@ -33,7 +33,7 @@ use crate::{
     front::{self, cloudformation::LocalStack},
     functions::{self, EVENT_PROCESSOR, Functions, ORCHESTRATOR, Setup},
     lambda::{
-        Function, dead_letters::DeadLetters, dispatcher::Dispatcher, log_subscription::Subscription, queue,
+        Function, Kind, dead_letters::DeadLetters, dispatcher::Dispatcher, log_subscription::Subscription, queue,
         schedule::Schedule, table_stream,
     },
     settings::{self, Settings},
@@ -184,7 +184,12 @@ impl Shim {
         background.push(tokio::spawn(async move { positions.write_behind().await }));
         let retries = dead_letters.clone().run(event_processor_function.clone(), aws.logs.clone());
         background.push(tokio::spawn(retries));
-        background.push(tokio::spawn(aws.scheduler.clone().run(event_processor_function.clone())));
+        let function = event_processor_function.clone();
+        let send = move |event| {
+            let sent = function.send(Kind::Schedule, event);
+            async move { sent.await.is_ok() }
+        };
+        background.push(tokio::spawn(aws.scheduler.clone().run(send)));
         aws.ecs.recover();
         aws.logs.move_ended()?;
         data.write_endpoint(&format!("http://localhost:{}", orchestrator.port()))?;

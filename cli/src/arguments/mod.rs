@@ -8,9 +8,10 @@ mod schedules;
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
-use crate::completion;
+pub(crate) use crate::output::{Color, Format};
+use crate::{completion, config::Config, failure::Result};
 
 pub(crate) use executions::{Approve, Deny, Kill, Lines, List, Logs, Rerun, Status, Which};
 pub(crate) use manage::{
@@ -94,22 +95,14 @@ pub(crate) struct Global {
     pub(crate) debug: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// Tables and sentences
-    #[default]
-    Text,
-    /// The API's JSON
-    Json,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Color {
-    /// On a terminal
-    #[default]
-    Auto,
-    Always,
-    Never,
+impl Global {
+    /// The configuration that these options choose.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub(crate) fn config(&self) -> Result<Config> {
+        Config::load(self.profile.as_deref(), self.allow_http)
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -67,7 +67,7 @@ pub(crate) fn config(global: &Global, command: Configuration) -> Result<()> {
     let file = File::read()?;
     match command {
         Configuration::List => {
-            let used = Config::load(global).ok();
+            let used = global.config().ok();
             if global.output == Format::Json {
                 let profiles: Vec<Value> = file
                     .names()
@@ -143,16 +143,17 @@ pub(crate) async fn claim(global: Global, claim: Claim) -> Result<()> {
         (Some(endpoint), _) => config::normal_endpoint(endpoint)?,
         // The profile may be the one that this makes.
         (None, None) => {
-            Config::load(&global)
+            global
+                .config()
                 .or_else(|failure| match global.profile {
-                    Some(_) => Config::load(&Global { profile: None, ..global.clone() }).map_err(|_| failure),
+                    Some(_) => Config::load(None, global.allow_http).map_err(|_| failure),
                     None => Err(failure),
                 })?
                 .endpoint
         }
         // The page of the link may be at another place than the API.
         (None, Some(origin)) if has_api(&Api::new(&public(&origin), is_verbose)?).await => origin,
-        (None, Some(origin)) => match Config::load(&global) {
+        (None, Some(origin)) => match global.config() {
             Ok(config) => config.endpoint,
             Err(_) => {
                 return Err(Failure::new(format!("the API does not answer at {origin}"))
@@ -277,7 +278,7 @@ pub(crate) async fn whoami(context: &Context) -> Result<()> {
 /// Prints this program's version, and the server's where one is configured and answers.
 pub(crate) async fn version(global: &Global) -> Result<()> {
     let own = env!("CARGO_PKG_VERSION");
-    let config = Config::load(global).ok();
+    let config = global.config().ok();
     let server = match &config {
         Some(config) => server_version(&Api::new(config, global.verbose || global.debug)?).await,
         None => None,

@@ -9,7 +9,7 @@ use runvoy_api_types::{Health, Me};
 use crate::{
     api::{Api, Repeat, RequestError},
     arguments::Global,
-    config::{self, Config, File},
+    config::{self, File},
     failure::{Failure, Result},
     output::{self, cell},
 };
@@ -34,7 +34,7 @@ pub(crate) async fn doctor(global: &Global) -> Result<()> {
             names => format!("profiles: {}", names.join(", ")),
         }),
     )?;
-    let config = match Config::load(global) {
+    let config = match global.config() {
         Ok(config) => {
             check("endpoint", Ok(format!("{}, by {}", config.endpoint, config.source)))?;
             config

@@ -38,7 +38,7 @@ pub(crate) async fn logs(context: &Context, logs: Logs) -> Result<u8> {
     let filter = Filter::new(logs.lines);
     let follower = Follower::new(&context.api, &id, None);
     let mut follower = if logs.follow { follower } else { follower.giving_up() };
-    let mut printer = LinePrinter::new(&context.global, logs.timestamps);
+    let mut printer = LinePrinter::new(context.global.output, logs.timestamps);
     if logs.follow && tail.is_none() {
         return watch::watch(context, follower, printer, filter).await;
     }

@@ -21,9 +21,8 @@ mod schedules;
 mod secrets;
 mod trace;
 mod users;
+mod values;
 mod watch;
-
-pub(crate) use run::{user_variable, with_files};
 
 use clap::CommandFactory;
 use runvoy_api_types::{Health, Reconciled};
@@ -49,7 +48,7 @@ pub(crate) struct Context {
 
 impl Context {
     fn load(global: Global) -> Result<Self> {
-        let config = Config::load(&global)?;
+        let config = global.config()?;
         let api = Api::new(&config, global.verbose || global.debug)?;
         Ok(Self { global, config, api, names_endpoint: crate::config::has_several_endpoints() })
     }

@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 use super::{
     Context, published,
     run::{quoted, request, start},
+    values::{self, Missing},
 };
 use crate::{
     api::not_ours,
     arguments::{Format, Global, Playbook, PlaybookOptions},
-    config::Config,
     escape,
     failure::Result,
     output::{self, Columns},
-    playbook::{self, Missing},
+    playbook,
 };
 
 pub(crate) async fn run(global: Global, command: Playbook) -> Result<u8> {
@@ -37,7 +37,7 @@ pub(crate) async fn run(global: Global, command: Playbook) -> Result<u8> {
             if !playbook.schedules.is_empty() || !playbook.notifications.is_empty() {
                 say!("runvoy: its schedules and notifications are those of the published playbook only");
             }
-            let body = request(&playbook.command(), &playbook::options(&playbook, options, Missing::Ask)?);
+            let body = request(&playbook.command(), &values::options(&playbook, options, Missing::Ask)?);
             if watch.dry_run {
                 return output::print_json(&format!("{body:#}")).map(|()| 0);
             }
@@ -60,12 +60,12 @@ pub(crate) async fn run(global: Global, command: Playbook) -> Result<u8> {
 /// Tells whether a name is not that of a file, and there is an API that may know it.
 fn is_published(global: &Global, name: &str) -> bool {
     let is_file = playbook::is_file(name) || playbook::all().contains_key(name);
-    !is_file && Config::load(global).is_ok()
+    !is_file && global.config().is_ok()
 }
 
 fn show_file(global: &Global, name: &str, curl: bool, options: PlaybookOptions) -> Result<()> {
     let (path, playbook) = playbook::load(name)?;
-    let body = request(&playbook.command(), &playbook::options(&playbook, options, Missing::LeaveOut)?);
+    let body = request(&playbook.command(), &values::options(&playbook, options, Missing::LeaveOut)?);
     if curl {
         output::print(&curl_line(global, "/run", &body))?;
     } else if global.output == Format::Json {
@@ -190,7 +190,7 @@ pub(super) fn parameters(parameters: &[Parameter]) -> String {
 
 /// The request as a line for a shell. The key stays a variable, so that the line can be shown to others.
 pub(super) fn curl_line(global: &Global, path: &str, request: &Value) -> String {
-    let endpoint = Config::load(global).map_or_else(|_| "$RUNVOY_ENDPOINT".to_owned(), |config| config.endpoint);
+    let endpoint = global.config().map_or_else(|_| "$RUNVOY_ENDPOINT".to_owned(), |config| config.endpoint);
     format!(
         "curl -X POST \"{endpoint}/api/v1{path}\" -H \"X-API-Key: $RUNVOY_API_KEY\" -H 'Content-Type: application/json' -d {}",
         quoted(&request.to_string())

@@ -12,6 +12,7 @@ use super::{
     Context,
     playbooks::{curl_line, parameters},
     run::start_by,
+    values::{self, Missing},
 };
 use crate::{
     api::{Repeat, segment},
@@ -19,7 +20,7 @@ use crate::{
     escape,
     failure::{Failure, Result},
     output::{self, Columns, ago, cell, until},
-    playbook::{self, Missing},
+    playbook,
 };
 
 /// All published playbooks that the user may see, as the API lists them.
@@ -80,12 +81,12 @@ fn values(
         )
         .remedy("give values of its parameters only: -P NAME=VALUE"));
     }
-    let mut values = playbook::given(&playbook.playbook, &options.parameters)?;
+    let mut values = values::given(&playbook.playbook, &options.parameters)?;
     for parameter in &playbook.playbook.parameters {
         match values.get(&parameter.name) {
-            Some(value) => drop(playbook::checked(parameter, Some(value))?),
+            Some(value) => drop(values::checked(parameter, Some(value))?),
             None if parameter.is_required() && missing == Missing::Ask => {
-                values.insert(parameter.name.clone(), playbook::ask(parameter)?);
+                values.insert(parameter.name.clone(), values::ask(parameter)?);
             }
             None => {}
         }

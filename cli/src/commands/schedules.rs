@@ -9,7 +9,7 @@ use runvoy_api_types::{
 };
 use serde_json::{Value, json};
 
-use super::{Context, published, run, with_files};
+use super::{Context, published, run};
 use crate::{
     api::segment,
     arguments::{Create, Schedules},
@@ -163,7 +163,7 @@ async fn create(context: &Context, mut create: Create) -> Result<()> {
         None => {
             let wanted = create.run();
             let command = run::command(&wanted)?;
-            json!({"name": create.name, "run": run::request(&command, &with_files(wanted.options)?)})
+            json!({"name": create.name, "run": run::request(&command, &run::with_files(wanted.options)?)})
         }
     };
     let mut set = |name: &str, value: Option<String>| {

@@ -11,7 +11,7 @@ use crate::{
     arguments::{Lines, OnInterrupt},
     client_end::ClientEnd,
     exit_code,
-    failure::Result,
+    failure::{Failure, Result},
     follow::{Event, Follower, Status, is_end},
     output::{self, LinePrinter, status_on_stderr},
     say::{self, Waiting},
@@ -63,7 +63,7 @@ impl<'a> Watching<'a> {
         client_end: ClientEnd,
     ) -> Self {
         let follower = Follower::new(&context.api, &client_end.id, websocket_url);
-        let printer = LinePrinter::new(&context.global, timestamps);
+        let printer = LinePrinter::new(context.global.output, timestamps);
         Self {
             context,
             follower,
@@ -104,8 +104,8 @@ impl<'a> Watching<'a> {
         std::mem::replace(&mut self.announced, Ok(()))?;
         let mut waiting = Some(Waiting::begin("waiting for the container"));
         loop {
-            if let Some(failure) = say::lost() {
-                return Err(failure);
+            if let Some(kind) = say::lost() {
+                return Err(Failure::of_output("standard error", &kind.into()));
             }
             let event = tokio::select! {
                 event = self.follower.next() => event?,

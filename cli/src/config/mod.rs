@@ -7,10 +7,7 @@ mod local;
 
 use std::{collections::BTreeSet, env};
 
-use crate::{
-    arguments::Global,
-    failure::{Failure, Result},
-};
+use crate::failure::{Failure, Result};
 
 pub(crate) use file::{DEFAULT_PROFILE, File, Profile, use_profile, write_profile};
 pub(crate) use local::is_foreign;
@@ -40,14 +37,14 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 impl Config {
     /// # Errors
     /// No endpoint is configured, a file that is needed cannot be read, or the key would cross a network in the clear.
-    pub(crate) fn load(global: &Global) -> Result<Self> {
-        let config = Self::find(global)?;
+    pub(crate) fn load(profile: Option<&str>, allow_http: bool) -> Result<Self> {
+        let config = Self::find(profile)?;
         let endpoint = normal_endpoint(&config.endpoint)?;
         if let Some(key) = &config.api_key {
             check_key(key, &config.source)?;
         }
         let config = Self { endpoint, ..config };
-        if !global.allow_http && variable(ALLOW_HTTP).is_none() {
+        if !allow_http && variable(ALLOW_HTTP).is_none() {
             config.check_transport()?;
         }
         Ok(config)
@@ -58,8 +55,8 @@ impl Config {
         Self { endpoint, api_key, source: String::new(), withheld: None }
     }
 
-    fn find(global: &Global) -> Result<Self> {
-        if let Some(name) = &global.profile {
+    fn find(profile: Option<&str>) -> Result<Self> {
+        if let Some(name) = profile {
             return Self::of_profile(name);
         }
         let key = variable(API_KEY);

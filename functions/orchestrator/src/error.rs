@@ -8,9 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use runvoy_api_types::{ErrorBody, ErrorCode};
-use runvoy_core::Error;
-
-use crate::middleware::Denial;
+use runvoy_core::{Error, audit::Actor};
 
 pub(crate) type Result<T, E = ApiError> = std::result::Result<T, E>;
 
@@ -30,6 +28,15 @@ pub(crate) enum ApiError {
     EncodedBody,
     /// The request took longer than this.
     TimedOut(Duration),
+}
+
+/// An action that a caller was refused. It travels on the answer to [`in_context`](crate::middleware::in_context),
+/// which writes it to the audit.
+#[derive(Clone, Debug)]
+pub(crate) struct Denial {
+    pub(crate) actor: Actor,
+    pub(crate) action: String,
+    pub(crate) resource: String,
 }
 
 impl<E: Into<Error>> From<E> for ApiError {

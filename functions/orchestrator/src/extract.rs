@@ -17,8 +17,8 @@ use utoipa::ToSchema;
 
 use crate::{
     body,
-    error::ApiError,
-    middleware::{Denial, KeyUses, client_address},
+    error::{ApiError, Denial},
+    middleware::{KeyUses, client_address},
 };
 
 /// The address at which the caller reaches this API, such as `https://abc.lambda-url.us-east-1.on.aws`. Empty if the request does

@@ -12,14 +12,14 @@ use lambda_http::{RequestExt, request::RequestContext};
 use runvoy_api_types::headers;
 use runvoy_core::{
     App, RequestId,
-    audit::{self, Actor, Entry},
+    audit::{self, Entry},
     key::KeyUse,
     user,
 };
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use crate::error::ApiError;
+use crate::error::{ApiError, Denial};
 
 /// Takes the use of a key from the extractor of [`Caller`](crate::extract::Caller) to [`in_context`], which writes it beside the handler's work.
 pub(crate) type KeyUses = mpsc::UnboundedSender<KeyUse>;
@@ -84,14 +84,6 @@ pub(crate) async fn in_context(app: App, mut request: Request, next: Next) -> Re
 fn keep_private(headers: &mut HeaderMap) {
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-}
-
-/// An action that a caller was refused. It travels on the answer to [`in_context`], which writes it to the audit.
-#[derive(Clone, Debug)]
-pub(crate) struct Denial {
-    pub(crate) actor: Actor,
-    pub(crate) action: String,
-    pub(crate) resource: String,
 }
 
 /// Writes down that a caller was refused. If that fails, the refusal stands all the same.

@@ -10,7 +10,8 @@ use std::{
 use anyhow::{Context, Result};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::data_dir::ADMIN_KEY;
+/// The file that holds the API key of the admin.
+pub const ADMIN_KEY: &str = "admin-key";
 
 /// The file of a service's state. Without a path, the state ends with the process.
 #[derive(Clone, Debug)]

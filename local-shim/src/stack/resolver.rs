@@ -6,7 +6,6 @@ use anyhow::{Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 
 use super::{ACCOUNT, FUNCTION, NAME, REGION};
-use crate::aws::sqs;
 
 /// The type of a queue in a template.
 const QUEUE: &str = "AWS::SQS::Queue";
@@ -104,7 +103,7 @@ impl Resolver<'_> {
         }
         let (kind, properties) = self.kinds.get(name).ok_or_else(|| anyhow!("nothing is named {name}"))?;
         if kind == QUEUE {
-            return Ok(Value::String(sqs::url(&physical_name(name))));
+            return Ok(Value::String(queue_url(&physical_name(name))));
         }
         let property = name_property(kind);
         if let Some(renamed) = self.names.get(name).filter(|_| property.is_some()) {
@@ -174,4 +173,9 @@ pub(super) fn name_property(kind: &str) -> Option<&'static str> {
 /// The name of a resource that the template does not name: `Orchestrator` becomes `runvoy-local-Orchestrator`.
 pub fn physical_name(logical: &str) -> String {
     format!("{NAME}-{logical}")
+}
+
+/// The URL of a queue of SQS.
+fn queue_url(name: &str) -> String {
+    format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}")
 }

@@ -246,7 +246,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let stack = Stack::bundled(&Default::default()).unwrap();
         drop(DynamoDb::open(Some(directory.path()), &stack, false).unwrap());
-        let connection = Connection::open(directory.path().join(crate::data_dir::DATABASE)).unwrap();
+        let connection = Connection::open(directory.path().join(crate::aws::dynamodb::DATABASE)).unwrap();
         let size: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0)).unwrap();
         assert_eq!(size, PAGE_BYTES);
         let mut indexes = 0;

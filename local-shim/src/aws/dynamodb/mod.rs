@@ -32,7 +32,10 @@ use self::{
     write_units::{Partition, WriteUnits},
 };
 use super::{Answer, state_file::database};
-use crate::{data_dir::DATABASE, stack::Stack};
+use crate::stack::Stack;
+
+/// The file of the emulated DynamoDB.
+pub(crate) const DATABASE: &str = "dynamodb.sqlite";
 
 /// Characters of a client token, at most ("TransactWriteItems", DynamoDB API Reference).
 const MAX_TOKEN: usize = 36;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Scheduler, definition::Definition, store::Entry};
-use crate::lambda::{Function, Kind};
 
 /// The longest sleep, after which the clock is read again: a laptop may have slept, or its clock may have been set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
@@ -25,14 +24,18 @@ struct Due {
 }
 
 impl Scheduler {
-    /// Sends events for as long as the program runs.
-    pub(crate) async fn run(self, function: Function) {
+    /// Sends events for as long as the program runs. `send` hands one over, and says whether it was handled: otherwise the program ends, and
+    /// sends it again at its next start.
+    pub(crate) async fn run<F>(self, send: impl Fn(Vec<u8>) -> F + Clone + Send + 'static)
+    where
+        F: Future<Output = bool> + Send + 'static,
+    {
         self.load();
         let longest = if self.0.clock.is_some() { LONGEST_SLEEP_BY_OTHER_CLOCK } else { LONGEST_SLEEP };
         loop {
             let now = self.now();
             for due in self.take_due(now) {
-                tokio::spawn(self.clone().send(function.clone(), due));
+                tokio::spawn(self.clone().send(send.clone(), due));
             }
             let next = self.state().queue.first();
             let wait = next.map(|next| Duration::try_from(next.duration_since(now)).unwrap_or_default());
@@ -69,11 +72,10 @@ impl Scheduler {
         due
     }
 
-    async fn send(self, function: Function, due: Due) {
+    async fn send<F: Future<Output = bool>>(self, send: impl Fn(Vec<u8>) -> F, due: Due) {
         let Due { key, entry, time } = due;
         let input = event(&entry.definition, time);
-        if function.send(Kind::Schedule, input.into_bytes()).await.is_err() {
-            // The program ends, and sends it again at its next start.
+        if !send(input.into_bytes()).await {
             return;
         }
         let state = self.state();
@@ -111,6 +113,6 @@ fn event(definition: &Definition, time: Timestamp) -> String {
     input
         .replace("<aws.scheduler.scheduled-time>", &time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
         .replace("<aws.scheduler.schedule-arn>", &definition.arn())
-        .replace("<aws.scheduler.execution-id>", &crate::lambda::function::request_id())
+        .replace("<aws.scheduler.execution-id>", &uuid::Uuid::new_v4().to_string())
         .replace("<aws.scheduler.attempt-number>", "1")
 }

@@ -21,7 +21,6 @@ use super::{
     AwsError,
     error::{parse, write},
 };
-use crate::stack::{ACCOUNT, REGION};
 
 /// Bytes of a message, and of all messages of a batch ("Amazon SQS message quotas").
 const MAX_BYTES: usize = 256 * 1024;
@@ -103,11 +102,6 @@ fn check_receipt(receipt: &str) -> Result<(), AwsError> {
         "com.amazonaws.sqs#ReceiptHandleIsInvalid",
         format!("The input receipt handle \"{receipt}\" is not a valid receipt handle."),
     ))
-}
-
-/// The URL of a queue.
-pub(crate) fn url(name: &str) -> String {
-    format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}")
 }
 
 impl Sqs {

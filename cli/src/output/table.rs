@@ -4,7 +4,8 @@ use std::io::{self, IsTerminal};
 
 use console::{Alignment, Style, Term, measure_text_width, pad_str, truncate_str};
 
-use crate::{failure::Result, output::print};
+use super::print;
+use crate::failure::Result;
 
 /// Blanks between two columns of a table.
 const GAP: usize = 2;

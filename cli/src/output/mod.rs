@@ -1,5 +1,7 @@
 //! Prints results: lines, tables, times, colours.
 
+mod table;
+
 use std::io::{self, IsTerminal, Write};
 
 use console::Style;
@@ -7,21 +9,36 @@ use jiff::{SignedDuration, Timestamp};
 use runvoy_api_types::{ExecutionId, Retry};
 use serde_json::Value;
 
-use crate::{
-    arguments::{Color, Format, Global},
-    escape,
-    failure::Result,
-    follow::Line,
-    say,
-};
+use clap::ValueEnum;
+use runvoy_api_types::LogEvent as Line;
 
-pub(crate) use crate::table::{Columns, Fields, is_narrow};
+use crate::{escape, failure::Result, say};
+
+pub(crate) use table::{Columns, Fields, is_narrow};
 
 /// The beginning of the lines that runvoy adds to those of the command. They go to standard error.
 const OWN_LINE: &str = "### runvoy ";
 
 /// Characters of the beginning of an execution's id that name it.
 pub(crate) const SHORT_ID: usize = 12;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Tables and sentences
+    #[default]
+    Text,
+    /// The API's JSON
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
 
 /// Decides about colours once, for everything that is printed.
 pub(crate) fn set_colors(color: Color) {
@@ -47,9 +64,9 @@ pub(crate) struct LinePrinter {
 }
 
 impl LinePrinter {
-    pub(crate) fn new(global: &Global, timestamps: bool) -> Self {
+    pub(crate) fn new(format: Format, timestamps: bool) -> Self {
         let out = io::BufWriter::with_capacity(64 * 1024, io::stdout());
-        Self { out, format: global.output, timestamps, is_terminal: io::stdout().is_terminal() }
+        Self { out, format, timestamps, is_terminal: io::stdout().is_terminal() }
     }
 
     /// Prints lines, and hands them to the operating system.
