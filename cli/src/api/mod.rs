@@ -231,6 +231,7 @@ impl Api {
         let mut pauses = PAUSES;
         let mut repetitions = 0;
         let mut may_have_arrived = false;
+        let mut is_answer_lost = false;
         loop {
             let sent = self.send_once(&method, path, body, extra);
             let (failure, may_repeat) = match self.or_tell(begun, sent).await {
@@ -240,9 +241,7 @@ impl Api {
                         Err(failure) => Err(RequestError::Refused { status: answer.status, field: None, failure }),
                     };
                 }
-                Ok(answer)
-                    if answer.status == StatusCode::NOT_FOUND && repeat == Repeat::Removal && may_have_arrived =>
-                {
+                Ok(answer) if answer.status == StatusCode::NOT_FOUND && repeat == Repeat::Removal && is_answer_lost => {
                     return Ok(answer.removed());
                 }
                 Ok(answer) => {
@@ -254,6 +253,8 @@ impl Api {
                     }
                     let was_taken = answer.status != StatusCode::TOO_MANY_REQUESTS;
                     may_have_arrived |= was_taken;
+                    // A server in between answers so for runvoy, which may have done it.
+                    is_answer_lost |= matches!(answer.status.as_u16(), 502 | 504);
                     (refusal.failure, repeat != Repeat::Unsafe || !was_taken)
                 }
                 Err(Lost::Redirected(failure)) => {
@@ -268,6 +269,7 @@ impl Api {
                     let is_down = error.is_connect() && is_on_this_machine(&self.endpoint);
                     let was_sent = !(error.is_connect() || error.is_builder());
                     may_have_arrived |= was_sent;
+                    is_answer_lost |= was_sent;
                     let may_repeat = !is_down && !error.is_builder() && (repeat != Repeat::Unsafe || !was_sent);
                     (self.unreachable(&error), may_repeat)
                 }

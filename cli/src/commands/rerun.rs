@@ -64,7 +64,6 @@ fn merged(shown: ExecutionInFull, given: RunOptions) -> Result<RunOptions> {
         secrets,
         timeout: given.timeout.or(asked.timeout),
         deadline: given.deadline.or(asked.deadline),
-        slots: given.slots.or(asked.slots.filter(|_| given.locks.is_empty())),
         queue: given.queue || asked.on_conflict == Some(OnConflict::Queue),
         locks: if given.locks.is_empty() { locks } else { given.locks },
         cpu: given.cpu.or(asked.cpu),

@@ -268,7 +268,8 @@ fn an_execution_runs_once_more_from_its_record() {
     assert_eq!(text(&again.stdout), "test given\n", "{}", text(&again.stderr));
     system.prints(&["run", "-i", "tool:1", "--lock", "two", "--slots", "2", "--queue", "true"]);
     let again = system.json(&["rerun", "--dry-run"]);
-    assert_eq!((&again["lock"], &again["slots"]), (&json!(["two"]), &json!(2)), "{again}");
+    // The lock has its slots, which may have been changed since.
+    assert_eq!((&again["lock"], again.get("slots")), (&json!(["two"]), None), "{again}");
     assert_eq!(again["on_conflict"], "queue", "{again}");
 }
 

@@ -57,7 +57,7 @@ pub struct Execution {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
     /// The attempts that have ended, the oldest first. The present one, or the last, is not among them: the execution itself shows it.
-    #[serde(rename = "attempts", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "attempts", alias = "earlier_attempts", default, skip_serializing_if = "Vec::is_empty")]
     pub earlier_attempts: Vec<EarlierAttempt>,
     /// The time before which the next attempt does not begin, while it is `QUEUED` for that.
     #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]

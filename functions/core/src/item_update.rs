@@ -68,14 +68,6 @@ impl ItemUpdate {
         self
     }
 
-    /// Adds a value to the end of a list.
-    pub(crate) fn append(mut self, attribute: &str, value: AttributeValue) -> Self {
-        let name = self.name(attribute);
-        let (none, one) = (self.value(AttributeValue::L(Vec::new())), self.value(AttributeValue::L(vec![value])));
-        self.set.push(format!("{name} = list_append(if_not_exists({name}, {none}), {one})"));
-        self
-    }
-
     /// Adds a text to a set of texts.
     pub(crate) fn add_to_set(mut self, attribute: &str, text: &str) -> Self {
         let (name, value) = (self.name(attribute), self.value(AttributeValue::Ss(vec![text.to_owned()])));

@@ -150,10 +150,10 @@ export class Api {
   async #read(response) {
     if (response.ok && !isOurs(response)) throw new ApiError(0, { error: "another program answers in place of runvoy", details: "Another program answers in place of runvoy: a proxy, or a network that asks for a login." });
     const data = await parse(response);
-    if (!PASSING.includes(response.status)) this.connection?.heard(response);
+    if (!PASSING.includes(response.status) && isOurs(response)) this.connection?.heard(response);
     if (response.ok) return { data, next: nextPage(response), searchedSince: response.headers.get("x-searched-since") ?? undefined, status: response.status };
     const error = new ApiError(response.status, data ?? {});
-    if (response.status === 401) this.onRefused?.(error);
+    if (response.status === 401 && isOurs(response)) this.onRefused?.(error);
     throw error;
   }
 

@@ -126,7 +126,7 @@ async fn slots_pauses_and_limits_are_set_by_the_first_run_or_by_hand() {
     };
     assert_eq!((names(&first), names(&second)), (vec!["l".to_owned(), "other".to_owned()], vec!["third".to_owned()]));
     assert_eq!(names(&system.admin.get("/locks?q=THI").await), ["third"]);
-    assert_eq!(system.admin.put("/locks/%23running", &json!({"slots": 1})).await.status, 400);
+    assert_eq!(system.admin.put("/locks/~running", &json!({"slots": 1})).await.status, 400);
     system.shim.shut_down().await;
 }
 
@@ -161,7 +161,7 @@ async fn a_lock_is_deleted_once_it_is_neither_held_nor_waited_for_and_the_next_r
     assert_eq!(developer.delete("/locks/l").await.status, 403);
     let deleted = system.admin.delete("/locks/l").await;
     assert_eq!((deleted.status.as_u16(), deleted.json()["name"].as_str()), (200, Some("l")), "{}", deleted.text);
-    for path in ["/locks/l", "/locks/%23running", "/locks/no%20name"] {
+    for path in ["/locks/l", "/locks/~running", "/locks/no%20name"] {
         assert_eq!(system.admin.delete(path).await.status, 404, "{path}");
     }
     assert_eq!(system.admin.get("/locks").await.json()["locks"], json!([]));

@@ -118,6 +118,12 @@ pub(super) fn counts_capacity(record: &ExecutionRecord) -> bool {
     record.execution.asked.retry.as_ref().is_some_and(|retry| retry.covers(RetryOn::Capacity))
 }
 
+/// The attempts that have ended, this one included, as the record keeps them.
+fn attempts_with(record: &ExecutionRecord, ended: &EarlierAttempt) -> Result<Vec<AttributeValue>> {
+    let all = record.execution.earlier_attempts.iter().chain([ended]);
+    all.map(|one| Ok(AttributeValue::M(table::to_item(one)?))).collect()
+}
+
 /// Makes an execution `QUEUED` for its next attempt. Returns it as it is then. `None` if it was killed meanwhile, or another invocation has
 /// handled the same end.
 async fn write(
@@ -137,7 +143,9 @@ async fn write(
         .set("next_attempt_at", string(time::rfc3339(at)))
         .set("waits_for", string(format!("attempt {next} of {attempts}")))
         .set("locks_held", number(record.execution.locks.len()))
-        .append("attempts", AttributeValue::M(table::to_item(ended)?));
+        // The whole list, since an earlier version of the program kept it under another name. Who has ended this attempt knows all before it.
+        .set("attempts", AttributeValue::L(attempts_with(record, ended)?))
+        .remove("earlier_attempts");
     let change = match &ended.task_id {
         Some(task) => change.only_if("task_id", [string(task)]),
         None => change.only_if_absent("task_id"),

@@ -12,6 +12,9 @@ use crate::{App, Error, findings::Findings};
 
 /// The age from which a key without a notification belongs to none that is being made. No invocation takes so long.
 const ABANDONED_AFTER: Duration = Duration::from_hours(1);
+/// The age up to which such a key is deleted. Reconcile runs each hour, so that an older one had a notification, whose record may come back: the
+/// table may have been restored.
+const MEND_UNTIL: Duration = Duration::from_hours(24);
 
 /// Compares the notifications with what is kept of them in SSM and SNS.
 pub(crate) async fn check(app: &App, findings: &mut Findings) -> NotificationsStatus {
@@ -61,7 +64,8 @@ pub(crate) async fn check(app: &App, findings: &mut Findings) -> NotificationsSt
             None => status.verified_count += 1,
             Some((problem, action)) => match record::find_same(app, name, &record.id).await {
                 Ok(None) => {}
-                _ => {
+                Err(error) => findings.failed("notification", name, &error),
+                Ok(Some(_)) => {
                     status.incomplete_notifications.push(name.to_owned());
                     findings.note("notification", name, Severity::Error, problem, action);
                 }
@@ -69,9 +73,23 @@ pub(crate) async fn check(app: &App, findings: &mut Findings) -> NotificationsSt
         }
     }
     let known: BTreeSet<&str> = records.iter().map(|record| record.id.as_str()).collect();
-    let abandoned = app.now().checked_sub(ABANDONED_AFTER).unwrap_or_default();
+    let ago = |age| app.now().checked_sub(age).unwrap_or_default();
     let orphans = keys.iter().filter(|(id, _)| !known.contains(id.as_str()));
-    for (id, _) in orphans.filter(|(_, written)| written.is_some_and(|written| written < abandoned)) {
+    for (id, written) in orphans.filter_map(|(id, written)| Some((id, (*written)?))) {
+        if written >= ago(ABANDONED_AFTER) {
+            continue;
+        }
+        if written < ago(MEND_UNTIL) {
+            let problem = "a key is left of it, and it does not exist";
+            findings.note(
+                "notification",
+                id,
+                Severity::Warning,
+                problem,
+                "delete the parameter if no table is to be restored",
+            );
+            continue;
+        }
         match key::delete(app, id).await {
             Ok(()) => {
                 status.orphaned_keys_deleted += 1;

@@ -34,7 +34,7 @@ pub async fn release(app: &App, id: &ExecutionId, entries: &[Entry]) -> Result<E
 /// As [`start_attempt`].
 pub async fn go_on(app: &App, id: &ExecutionId) -> Result<()> {
     take_locks::advance(app, id).await?;
-    start_attempt(app, id).await
+    Box::pin(start_attempt(app, id)).await
 }
 
 /// Starts the task of an execution that is `STARTING` and has none. Whether another invocation does the same at this moment, or has died
@@ -45,12 +45,13 @@ pub async fn go_on(app: &App, id: &ExecutionId) -> Result<()> {
 pub async fn start_attempt(app: &App, id: &ExecutionId) -> Result<()> {
     let Some(record) = execution::find(app, id).await?.filter(ExecutionRecord::is_to_start) else { return Ok(()) };
     if record.is_late(app.now()) {
-        return super::fail(app, id, &late(&record)).await;
+        return Box::pin(super::fail(app, id, &late(&record))).await;
     }
     if attempt::mark_beginning(app, &record).await? {
-        fan_out::notify(app, id).await;
+        Box::pin(fan_out::notify(app, id)).await;
     }
-    match try_to_start(app, &record).await {
+    // Boxed, since futures within futures take more of a thread's stack than it has.
+    match Box::pin(try_to_start(app, &record)).await {
         Ok(StartedAttempt::Task) => {
             tracing::info!(execution_id = %id, attempt = record.execution.attempt, "execution started");
             Ok(())
@@ -62,7 +63,7 @@ pub async fn start_attempt(app: &App, id: &ExecutionId) -> Result<()> {
         Err(error @ (Error::Aws { .. } | Error::Internal { .. })) => Err(error),
         Err(error) => {
             let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-            super::fail(app, id, &format!("it could not be started: {error}{hint}")).await
+            Box::pin(super::fail(app, id, &format!("it could not be started: {error}{hint}"))).await
         }
     }
 }
@@ -91,5 +92,5 @@ async fn try_to_start(app: &App, record: &ExecutionRecord) -> Result<StartedAtte
     }
     let request = execution::request::to_start(app, record).await?;
     let Resources { image, secrets } = resources(app, &request, &principal).await?;
-    execution::start_attempt(app, record, &request, &image, &secrets).await
+    Box::pin(execution::start_attempt(app, record, &request, &image, &secrets)).await
 }

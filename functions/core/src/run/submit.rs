@@ -128,7 +128,8 @@ where
         || app.config.max_running.is_some()
         || submission.playbook_version.is_some()
     {
-        let record = submit_before_its_task(app, submission, image, entries).await?;
+        // Boxed, since futures within futures take more of a thread's stack than it has.
+        let record = Box::pin(submit_before_its_task(app, submission, image, entries)).await?;
         let beside = beside(record.execution.execution_id.clone()).await?;
         return Ok((record, beside));
     } else {
@@ -180,7 +181,7 @@ async fn submit_before_its_task(
     entries.push(if request.lock.is_empty() { entry } else { entry.detail("lock", request.lock.clone()) });
     let id = record.execution.execution_id.clone();
     if !request.after.is_empty()
-        && let Some(record) = wait_for_others(app, &record, submission, &entries).await?
+        && let Some(record) = Box::pin(wait_for_others(app, &record, submission, &entries)).await?
     {
         return Ok(record);
     }
@@ -188,13 +189,13 @@ async fn submit_before_its_task(
     match take_locks::take_all(app, &record, &writes, &entries).await? {
         Taken::Yes | Taken::Exists => {}
         Taken::No(refusal) if !request.waits() => return made_meanwhile(app, &id, idempotency, refusal).await,
-        Taken::No(_) => match take_locks::wait_in_line(app, &record, request, idempotency, &entries).await {
+        Taken::No(_) => match Box::pin(take_locks::wait_in_line(app, &record, request, idempotency, &entries)).await {
             Err(full @ Error::Conflict(_)) => return made_meanwhile(app, &id, idempotency, full).await,
             waits => waits?,
         },
     }
     // The execution exists. What fails from here on, the sweep does in a minute.
-    if let Err(error) = begin::go_on(app, &id).await {
+    if let Err(error) = Box::pin(begin::go_on(app, &id)).await {
         tracing::warn!(execution_id = %id, error = %error.chain(), "the execution goes on with the next sweep");
     }
     waiting::first(app, &id, idempotency).await

@@ -312,6 +312,9 @@ pub async fn delete(app: &App, name: &str, actor: &Actor) -> Result<()> {
 }
 
 /// Marks a schedule as being deleted, then removes it from AWS, and its record. `false` when it is gone already.
+///
+/// # Errors
+/// [`Error::Conflict`] while another change is under way, which could bring to AWS what is deleted.
 pub(super) async fn remove(
     app: &App,
     record: &Record,
@@ -319,12 +322,24 @@ pub(super) async fn remove(
     entries: &[Entry],
     beside: Option<&Beside>,
 ) -> Result<bool> {
-    let name = &record.schedule.name;
+    let Schedule { name, created_by_request_id: created, .. } = &record.schedule;
     let mark = mark_deleting(app, name, actor)
-        .condition_expression("#state = :active AND created_by_request_id = :created")
+        .condition_expression(
+            "#state = :active AND created_by_request_id = :created AND (attribute_not_exists(pending) OR updated_at < :abandoned OR \
+             modified_by_request_id = :request)",
+        )
+        .expression_attribute_values(":abandoned", string(time::rfc3339(abandoned_before(app))))
         .expression_attribute_values(":active", string(<&str>::from(State::Active)))
-        .expression_attribute_values(":created", string(record.schedule.created_by_request_id.as_str()));
-    finish_removal(app, name, mark, actor, entries, beside).await
+        .expression_attribute_values(":created", string(created.as_str()));
+    if finish_removal(app, name, mark, actor, entries, beside).await? {
+        return Ok(true);
+    }
+    match record::read(app, name).await? {
+        Some(found) if found.state == State::Active && found.schedule.created_by_request_id == *created => {
+            Err(under_way())
+        }
+        _ => Ok(false),
+    }
 }
 
 /// Goes on with a deletion that was abandoned. Returns whether it still was.

@@ -92,7 +92,8 @@ pub(crate) async fn check_part(
             }
             found
         }
-        None => None,
+        // Without a name, it may be one that has run its only time.
+        None => return Ok(()),
     };
     match present {
         // One that has run its only time stays as it is.
@@ -149,7 +150,8 @@ pub(crate) async fn keep_part(
         times,
         what: is_what_new.then_some(What::Playbook(what)),
         on_missed: Some(on_missed),
-        enabled: None,
+        // It was paused because its user had been revoked, who is another one now.
+        enabled: (is_what_new && schedule.paused_reason.is_some()).then_some(true),
     };
     let changed = change::update_beside(app, record, change, part.by, actor, Some(&beside)).await?;
     Ok(part.brought(ScheduleOutcome::Changed, &changed))

@@ -33,8 +33,8 @@ use crate::{
 /// The time that an invocation serves the fan-out before it hands it over. The rest of the invocation's 120 seconds is for
 /// waiting: for the end of a log, or for the lease of an invocation that died.
 pub(super) const TURN: Duration = Duration::from_secs(10);
-/// The time that an invocation serves a viewer alone before it hands the viewer over. The stream of the connections table brings the next viewers of the execution, and those of
-/// others that share its lane, after this one's turn.
+/// The time that an invocation serves a viewer alone before it hands the viewer over. The stream of the connections table brings the next
+/// viewers of the execution, and those of others that share its lane, after this one's turn.
 const TURN_OF_ONE: Duration = Duration::from_secs(2);
 /// The time after which a viewer that takes no frame is closed.
 const PATIENCE_WITH_STUCK: Duration = Duration::from_secs(10);

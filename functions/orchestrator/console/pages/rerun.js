@@ -12,11 +12,11 @@ import { keepRun, keptRun } from "../session.js";
 export function runOf(execution) {
   const kept = keptRun(execution.execution_id);
   if (kept) return /** @type {Run} */ (/** @type {unknown} */ (kept));
-  const { request, lock = [], slots, on_conflict } = execution;
+  const { request, lock = [], on_conflict } = execution;
   if (!request) return asRun(execution);
   const { left_out = [], env = {}, ...others } = request;
   const unknown = Object.fromEntries(left_out.map((name) => [name, undefined]));
-  return present({ ...others, lock, slots, on_conflict, env: { ...env, ...unknown } });
+  return present({ ...others, lock, on_conflict, env: { ...env, ...unknown } });
 }
 
 /**
@@ -53,8 +53,8 @@ export async function send(api, run) {
 }
 
 /** @param {Execution} execution */
-function asRun({ command, image_id, variables = [], secrets = [], timeout, deadline, retry, cpu, memory, disk, spot, lock, slots, on_conflict, git_repo, git_ref, git_path }) {
-  return present({ command, image: image_id, timeout, deadline, retry, cpu, memory, disk, spot, lock, slots, on_conflict, git_repo, git_ref, git_path, secrets, env: Object.fromEntries(variables.map((name) => [name, undefined])) });
+function asRun({ command, image_id, variables = [], secrets = [], timeout, deadline, retry, cpu, memory, disk, spot, lock, on_conflict, git_repo, git_ref, git_path }) {
+  return present({ command, image: image_id, timeout, deadline, retry, cpu, memory, disk, spot, lock, on_conflict, git_repo, git_ref, git_path, secrets, env: Object.fromEntries(variables.map((name) => [name, undefined])) });
 }
 
 /** @typedef {{[K in keyof Run]: Run[K] | null}} Loose */

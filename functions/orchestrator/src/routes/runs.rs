@@ -69,7 +69,8 @@ pub(super) async fn run(
             gathered
         }
     }?;
-    submit(&app, &caller, &follow, (&request, execution::API, idempotency.as_ref()), &resources).await
+    // Boxed, since futures within futures take more of a thread's stack than it has.
+    Box::pin(submit(&app, &caller, &follow, (&request, execution::API, idempotency.as_ref()), &resources)).await
 }
 
 /// Runs what the caller asks for with the caller's own rights: a request, from this source.

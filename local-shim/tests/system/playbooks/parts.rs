@@ -59,8 +59,8 @@ async fn a_publication_makes_changes_and_deletes_the_schedules_of_a_playbook() {
     let system = System::start().await;
     let (admin, developer) = (&system.admin, system.user("developer", "dev@example.com").await);
     let first = json!([
-        {"cron": "0 4 * * *", "timezone": "Europe/Berlin", "parameters": {"SERVICE": "web"}, "on_missed": "run_once"},
-        {"cron": "0 5 * * *", "parameters": {"SERVICE": "worker"}},
+        {"cron": "0 4 1 1 *", "timezone": "Europe/Berlin", "parameters": {"SERVICE": "web"}, "on_missed": "run_once"},
+        {"cron": "0 5 1 1 *", "parameters": {"SERVICE": "worker"}},
         {"name": "on-demand", "rate": "1 day", "parameters": {"SERVICE": "web"}},
     ]);
     let (version, made) = publish(&developer, &restart(first.clone())).await;
@@ -74,7 +74,9 @@ async fn a_publication_makes_changes_and_deletes_the_schedules_of_a_playbook() {
     assert_eq!(shown["playbook"], json!({"name": "restart", "parameters": {"SERVICE": "web"}}));
     assert_eq!((&shown["timezone"], &shown["on_missed"]), (&json!("Europe/Berlin"), &json!("run_once")));
     // A rate begins at once.
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
     let ran = loop {
+        assert!(tokio::time::Instant::now() < deadline, "the schedule has not run");
         let schedule = developer.get("/schedules/on-demand").await.json()["schedule"].clone();
         if schedule["last_status"] == "SUCCEEDED" {
             break schedule["last_execution_id"].as_str().unwrap().to_owned();
@@ -85,20 +87,20 @@ async fn a_publication_makes_changes_and_deletes_the_schedules_of_a_playbook() {
     assert_eq!(publish(&developer, &restart(first)).await, (1, Vec::new()), "the same again changes nothing");
 
     // By hand, only a pause: the rest is what the playbook says.
-    let by_hand = developer.put("/schedules/restart", &json!({"cron": "0 6 * * *"})).await;
+    let by_hand = developer.put("/schedules/restart", &json!({"cron": "0 6 1 1 *"})).await;
     assert_eq!(by_hand.status, 409, "{}", by_hand.text);
     assert_eq!(developer.delete("/schedules/restart").await.status, 409);
     assert_eq!(developer.put("/schedules/restart", &json!({"enabled": false})).await.status, 200);
 
     let second = json!([
-        {"cron": "30 4 * * *", "timezone": "Europe/Berlin", "parameters": {"SERVICE": "worker"}},
-        {"cron": "0 5 * * *", "parameters": {"SERVICE": "worker"}},
+        {"cron": "30 4 1 1 *", "timezone": "Europe/Berlin", "parameters": {"SERVICE": "worker"}},
+        {"cron": "0 5 1 1 *", "parameters": {"SERVICE": "worker"}},
     ]);
     let (version, made) = publish(&developer, &restart(second.clone())).await;
     assert_eq!(version, 2);
     assert_eq!(made, pairs(&[("restart", "changed"), ("restart-2", "kept"), ("on-demand", "deleted")]));
     let shown = developer.get("/schedules/restart").await.json()["schedule"].clone();
-    assert_eq!((&shown["cron"], &shown["enabled"]), (&json!("30 4 * * *"), &json!(false)), "it stays paused");
+    assert_eq!((&shown["cron"], &shown["enabled"]), (&json!("30 4 1 1 *"), &json!(false)), "it stays paused");
     assert_eq!(in_aws(&system).await, ["restart", "restart-2"]);
 
     // Whoever publishes it next gives it their rights.
@@ -128,28 +130,28 @@ async fn a_publication_makes_changes_and_deletes_the_schedules_of_a_playbook() {
 async fn a_playbook_whose_parts_cannot_be_is_refused_as_a_whole_at_its_field() {
     let system = System::start().await;
     let (admin, developer) = (&system.admin, system.user("developer", "dev@example.com").await);
-    let own = json!({"name": "nightly", "cron": "0 0 * * *", "run": {"command": "true"}});
+    let own = json!({"name": "nightly", "cron": "0 0 1 1 *", "run": {"command": "true"}});
     assert_eq!(admin.post("/schedules", &own).await.status, 201);
     let hook = json!({"name": "of-the-admin", "channel": {"webhook": {"url": "https://example.com"}}});
     assert_eq!(admin.post("/notifications", &hook).await.status, 201);
     let web = json!({"SERVICE": "web"});
     for (schedule, field) in [
         (json!({"cron": "0 25 * * *", "parameters": web}), "schedules[0].cron"),
-        (json!({"cron": "0 1 * * *", "rate": "1 day", "parameters": web}), "schedules[0].cron"),
+        (json!({"cron": "0 1 1 1 *", "rate": "1 day", "parameters": web}), "schedules[0].cron"),
         (json!({"at": "2001-01-01T00:00", "parameters": web}), "schedules[0].at"),
-        (json!({"cron": "0 1 * * *", "timezone": "Mars/Base", "parameters": web}), "schedules[0].timezone"),
-        (json!({"cron": "0 1 * * *"}), "schedules[0].parameters.SERVICE"),
-        (json!({"cron": "0 1 * * *", "parameters": {"SERVICE": "db"}}), "schedules[0].parameters.SERVICE"),
-        (json!({"name": "a b", "cron": "0 1 * * *", "parameters": web}), "schedules[0].name"),
+        (json!({"cron": "0 1 1 1 *", "timezone": "Mars/Base", "parameters": web}), "schedules[0].timezone"),
+        (json!({"cron": "0 1 1 1 *"}), "schedules[0].parameters.SERVICE"),
+        (json!({"cron": "0 1 1 1 *", "parameters": {"SERVICE": "db"}}), "schedules[0].parameters.SERVICE"),
+        (json!({"name": "a b", "cron": "0 1 1 1 *", "parameters": web}), "schedules[0].name"),
     ] {
         let refused = developer.put("/playbooks/restart", &restart(json!([schedule]))).await;
         assert_eq!(refusal(&refused), (400, field.to_owned()), "{}", refused.text);
     }
-    let twice = json!({"name": "x", "cron": "0 1 * * *", "parameters": web});
+    let twice = json!({"name": "x", "cron": "0 1 1 1 *", "parameters": web});
     let refused = developer.put("/playbooks/restart", &restart(json!([twice, twice]))).await;
     assert_eq!(refusal(&refused), (400, "schedules[1].name".to_owned()));
     // The schedule of someone else is not taken over.
-    let taken = restart(json!([{"name": "nightly", "cron": "0 1 * * *", "parameters": web}]));
+    let taken = restart(json!([{"name": "nightly", "cron": "0 1 1 1 *", "parameters": web}]));
     let refused = developer.put("/playbooks/restart", &taken).await;
     assert_eq!(refusal(&refused), (409, "schedules[0].name".to_owned()), "{}", refused.text);
     // What a developer may not change is not told from what does not exist.
@@ -194,8 +196,8 @@ async fn a_publication_that_is_left_halfway_goes_on_with_the_next_one_or_with_re
             let admin = &system.admin;
             let web = json!({"SERVICE": "web"});
             let playbook = restart(json!([
-                {"cron": "0 1 * * *", "parameters": web},
-                {"cron": "0 2 * * *", "parameters": web},
+                {"cron": "0 1 1 1 *", "parameters": web},
+                {"cron": "0 2 1 1 *", "parameters": web},
             ]));
             // The version is published, and one of its schedules at most is made.
             fail_from(&system, 2, fault);
@@ -219,7 +221,7 @@ async fn a_publication_that_is_left_halfway_goes_on_with_the_next_one_or_with_re
             system.shim.plan_faults(None);
             assert_eq!(admin.get("/playbooks/restart").await.status, 404);
             // The same name again has other schedules.
-            let other = restart(json!([{"name": "other", "cron": "0 3 * * *", "parameters": web}]));
+            let other = restart(json!([{"name": "other", "cron": "0 3 1 1 *", "parameters": web}]));
             go_on(&system, by_reconcile, async || publish(admin, &other).await.0).await;
             for name in ["restart", "restart-2"] {
                 assert_eq!(admin.get(&format!("/schedules/{name}")).await.status, 404, "{name}, {fault:?}");
