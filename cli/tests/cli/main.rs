@@ -4,6 +4,8 @@
 
 mod client_end;
 mod configuration;
+#[cfg(unix)]
+mod installer;
 mod later_server;
 mod locks;
 mod logs;
