@@ -147,10 +147,10 @@ async fn each_request_makes_the_calls_it_must_and_no_more() {
     let body = json!({"command": "sleep 60", "secrets": ["s"]});
     let (_, made) = calls(&system, system.admin.run_with(body)).await;
     assert_eq!(made, expected(&with_secret), "run with a secret");
-    // A playbook: its newest version and its publisher are read too.
+    // A playbook: its newest version and its publisher are read too, and its record once more for the schedules that it brings along.
     let playbook = json!({"commands": ["sleep 60"]});
     let (_, made) = calls(&system, system.admin.put("/playbooks/p", &playbook)).await;
-    let publish = [("dynamodb:GetItem", 2), ("dynamodb:BatchGetItem", 1), ("dynamodb:TransactWriteItems", 1)];
+    let publish = [("dynamodb:GetItem", 3), ("dynamodb:BatchGetItem", 1), ("dynamodb:TransactWriteItems", 1)];
     assert_eq!(made, expected(&publish), "publish a playbook");
     let mut of_playbook = run;
     of_playbook[0].1 = 3;
