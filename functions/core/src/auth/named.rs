@@ -3,14 +3,13 @@
 //! A resource that is not listed to the caller is answered as one that does not exist. A caller who may not list resources of its kind at all
 //! is refused whatever the name, whether there is such a resource or not.
 
+use runvoy_api_types::ImageId;
+
 use super::{
     Action, Principal, Resource,
     policy::{authorize, authorize_use},
 };
 use crate::{Email, Error, Result};
-
-/// The name in the audit of an image that a run does not name.
-const DEFAULT_IMAGE: &str = "default";
 
 /// The answer to a caller who may not do what they ask.
 #[derive(Debug)]
@@ -61,7 +60,7 @@ pub fn authorize_named(
 /// [`Error::BeyondScope`] that names the image or the first secret.
 pub fn check_scope_of_use(principal: &Principal, image: Option<&str>, secrets: &[String]) -> Result<()> {
     let owners = std::slice::from_ref(&principal.email);
-    let image = Resource::Image { id: image.unwrap_or(DEFAULT_IMAGE), owners, shared_with: None };
+    let image = Resource::Image { id: image.unwrap_or(ImageId::NONE), owners, shared_with: None };
     let secrets = secrets.iter().map(|name| Resource::Secret { name, owners, shared_with: None });
     std::iter::once(image).chain(secrets).try_for_each(|own| authorize_use(principal, own))
 }

@@ -9,7 +9,7 @@ mod prepare;
 mod publish;
 mod rights;
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use serde::{Deserialize, Serialize};
 
 pub use ownership::{set_owners, set_sharing};
@@ -241,6 +241,17 @@ pub async fn versions(
     Ok((versions, next))
 }
 
+/// Asks for the playbooks that are listed, by name.
+fn listed(app: &App) -> QueryFluentBuilder {
+    app.aws
+        .dynamodb
+        .query()
+        .table_name(&app.config.tables.playbooks)
+        .index_name(BY_NAME)
+        .key_condition_expression("listing = :listing")
+        .expression_attribute_values(":listing", string(LISTING))
+}
+
 /// A page of the playbooks that the caller may see, by name.
 ///
 /// # Errors
@@ -256,17 +267,7 @@ pub async fn page(
         #[serde(flatten)]
         summary: PlaybookSummary,
     }
-    let mut items = app
-        .aws
-        .dynamodb
-        .query()
-        .table_name(&app.config.tables.playbooks)
-        .index_name(BY_NAME)
-        .key_condition_expression("listing = :listing")
-        .expression_attribute_values(":listing", AttributeValue::S(LISTING.to_owned()))
-        .into_paginator()
-        .items()
-        .send();
+    let mut items = listed(app).into_paginator().items().send();
     let mut visible = Vec::new();
     while let Some(item) = items.next().await {
         let Listed { latest, mut summary } = table::from_item(item?)?;

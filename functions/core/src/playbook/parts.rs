@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use runvoy_api_types::ScheduleName;
 
-use super::{BY_NAME, HEAD, Head, LISTING, PlaybookName, head};
+use super::{HEAD, Head, PlaybookName, head, listed};
 use crate::{
     App, Result,
     table::{self, WriteError as _, number, string},
@@ -49,16 +49,9 @@ pub(crate) async fn settle(app: &App, head: &Head, made: &[ScheduleName]) -> Res
 /// The names of the playbooks whose schedules may not be as they say: of those that are listed, and of `others`, which may be deleted.
 pub(crate) async fn unfinished(app: &App, others: impl IntoIterator<Item = PlaybookName>) -> Result<Vec<PlaybookName>> {
     let mut names: std::collections::BTreeSet<PlaybookName> = others.into_iter().collect();
-    let mut items = app
-        .aws
-        .dynamodb
-        .query()
-        .table_name(&app.config.tables.playbooks)
-        .index_name(BY_NAME)
-        .key_condition_expression("listing = :listing")
+    let mut items = listed(app)
         .projection_expression("#name")
         .expression_attribute_names("#name", "name")
-        .expression_attribute_values(":listing", string(LISTING))
         .into_paginator()
         .items()
         .send();

@@ -1,22 +1,19 @@
-//! Creates, changes and deletes schedules.
+//! Creates and changes schedules.
 //!
 //! No transaction covers DynamoDB and the Scheduler. The record therefore changes first, with its entry in the audit, and says that AWS
 //! may not have the change yet (`pending`). Then AWS is brought to it, which can be repeated, and the mark is removed. After a crash in
 //! between, the schedule's next event or reconcile does the rest. A second change waits until the first has ended or is abandoned, so that
 //! no earlier one overtakes a later one in AWS.
 
-use std::time::Duration;
-
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
-use jiff::Timestamp;
 use runvoy_api_types::{OnMissed, PlaybookName, Schedule, ScheduleName, ScheduledPlaybook, ScheduledRun};
 
 use super::{
     Timing, What,
     beside::Beside,
     entry::{changed_fields, entry},
-    record::{self, Record, State},
-    resource, scheduler,
+    record::{self, Record, State, abandoned_before, part_of, under_way},
+    removal, resource, scheduler,
     timing::DEFAULT_ZONE,
 };
 use crate::{
@@ -26,9 +23,6 @@ use crate::{
     table::{self, Transacted, string},
     time,
 };
-
-/// The time that a change may be under way before it counts as abandoned. No invocation works on it for so long.
-pub(super) const ABANDONED_AFTER: Duration = Duration::from_mins(1);
 
 /// The times of a schedule, as a caller gives them: one of the three, and a zone.
 #[derive(Clone, Debug, Default)]
@@ -69,12 +63,6 @@ impl ScheduleChange {
             || self.what.is_some()
             || self.on_missed.is_some()
     }
-}
-
-/// A change that was under way at this time, and still is, has been abandoned by its invocation.
-pub(super) fn abandoned_before(app: &App) -> Timestamp {
-    let now = app.now();
-    now.checked_sub(ABANDONED_AFTER).unwrap_or(now)
 }
 
 fn parts(what: What) -> (Option<ScheduledRun>, Option<ScheduledPlaybook>) {
@@ -174,7 +162,7 @@ pub(super) async fn create_beside(
             // completes it.
             let mut undone = record.clone();
             undone.schedule.modified_by_request_id = request_id.clone();
-            let _ = remove(app, &undone, actor, &[], beside).await;
+            let _ = removal::remove(app, &undone, actor, &[], beside).await;
             return Err(refused);
         }
     }
@@ -193,12 +181,6 @@ pub async fn update(app: &App, name: &str, change: ScheduleChange, by: &Email, a
         return Err(part_of(playbook));
     }
     update_beside(app, record, change, by, actor, None).await
-}
-
-/// The refusal of a change that a playbook makes.
-fn part_of(playbook: &PlaybookName) -> Error {
-    Error::conflict(format!("the schedule is a part of the playbook {playbook}"))
-        .with_hint("change the schedules of the playbook, and publish it; here, a schedule can be paused and resumed")
 }
 
 /// As [`update`], of a record that was read, for a playbook.
@@ -292,87 +274,6 @@ async fn store(
         record::settled(app, &record.schedule.name, &record.timing_id).await?;
     }
     show(app, record).await
-}
-
-fn under_way() -> Error {
-    Error::conflict("another change of the schedule is under way").with_hint("look at it again, and repeat yours")
-}
-
-/// Deletes a schedule: in AWS first, then its record.
-///
-/// # Errors
-/// [`Error::NotFound`] when another request has deleted it.
-pub async fn delete(app: &App, name: &str, actor: &Actor) -> Result<()> {
-    let record = record::active(app, name).await?;
-    if let Some(playbook) = &record.schedule.of_playbook {
-        return Err(part_of(playbook));
-    }
-    let entry = entry(app, &record, actor, Action::DeleteSchedule);
-    if remove(app, &record, actor, &[entry], None).await? { Ok(()) } else { Err(Error::not_found("schedule", name)) }
-}
-
-/// Marks a schedule as being deleted, then removes it from AWS, and its record. `false` when it is gone already.
-///
-/// # Errors
-/// [`Error::Conflict`] while another change is under way, which could bring to AWS what is deleted.
-pub(super) async fn remove(
-    app: &App,
-    record: &Record,
-    actor: &Actor,
-    entries: &[Entry],
-    beside: Option<&Beside>,
-) -> Result<bool> {
-    let Schedule { name, created_by_request_id: created, .. } = &record.schedule;
-    let mark = mark_deleting(app, name, actor)
-        .condition_expression(
-            "#state = :active AND created_by_request_id = :created AND (attribute_not_exists(pending) OR updated_at < :abandoned OR \
-             modified_by_request_id = :request)",
-        )
-        .expression_attribute_values(":abandoned", string(time::rfc3339(abandoned_before(app))))
-        .expression_attribute_values(":active", string(<&str>::from(State::Active)))
-        .expression_attribute_values(":created", string(created.as_str()));
-    if finish_removal(app, name, mark, actor, entries, beside).await? {
-        return Ok(true);
-    }
-    match record::read(app, name).await? {
-        Some(found) if found.state == State::Active && found.schedule.created_by_request_id == *created => {
-            Err(under_way())
-        }
-        _ => Ok(false),
-    }
-}
-
-/// Goes on with a deletion that was abandoned. Returns whether it still was.
-pub(super) async fn resume_removal(app: &App, name: &ScheduleName, actor: &Actor) -> Result<bool> {
-    let mark = mark_deleting(app, name, actor)
-        .condition_expression("#state = :deleting AND updated_at < :abandoned")
-        .expression_attribute_values(":abandoned", string(time::rfc3339(abandoned_before(app))));
-    finish_removal(app, name, mark, actor, &[], None).await
-}
-
-fn mark_deleting(app: &App, name: &ScheduleName, actor: &Actor) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
-    record::update_of(app, name)
-        .update_expression("SET #state = :deleting, updated_at = :now, modified_by_request_id = :request")
-        .expression_attribute_names("#state", "state")
-        .expression_attribute_values(":deleting", string(<&str>::from(State::Deleting)))
-        .expression_attribute_values(":now", string(time::rfc3339(app.now())))
-        .expression_attribute_values(":request", string(actor.request_id.as_str()))
-}
-
-async fn finish_removal(
-    app: &App,
-    name: &ScheduleName,
-    mark: aws_sdk_dynamodb::types::builders::UpdateBuilder,
-    actor: &Actor,
-    entries: &[Entry],
-    beside: Option<&Beside>,
-) -> Result<bool> {
-    let mark = TransactWriteItem::builder().update(mark.build()?).build();
-    if audit::transact(app, Beside::writes(beside, mark), entries).await? != Transacted::Done {
-        return Ok(false);
-    }
-    scheduler::delete(app, name).await?;
-    record::remove(app, name, &actor.request_id).await.map(|()| true)
 }
 
 /// Brings AWS to a record again whose change was abandoned. Returns whether it still was.

@@ -15,6 +15,7 @@ mod of_playbook;
 mod ownership;
 mod reconcile;
 mod record;
+mod removal;
 mod scheduler;
 mod timing;
 
@@ -23,11 +24,12 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use runvoy_api_types::PlaybookName;
 
-pub use change::{NewSchedule, ScheduleChange, Times, create, delete, update};
+pub use change::{NewSchedule, ScheduleChange, Times, create, update};
 pub use fire::{Due, fire};
 pub(crate) use of_playbook::{Part, check_part, keep_part, remove_part};
 pub use ownership::{set_owners, set_sharing};
 pub(crate) use reconcile::check;
+pub use removal::delete;
 pub use runvoy_api_types::{OnMissed, Schedule, ScheduleName, ScheduledPlaybook, ScheduledRun, ScheduledTime};
 pub use scheduler::DETAIL_TYPE;
 pub use timing::{Timing, zone};

@@ -17,6 +17,7 @@ use super::{
     change,
     entry::entry,
     record::{self, Record, State},
+    removal,
     timing::DEFAULT_ZONE,
 };
 use crate::{App, Email, Error, Result, audit::Actor, auth::Action};
@@ -171,7 +172,7 @@ pub(crate) async fn remove_part(
         |record: &Record| record.state == State::Active && record.schedule.of_playbook.as_ref() == Some(part.playbook);
     let Some(record) = record::read(app, name).await?.filter(is_its) else { return Ok(None) };
     let entry = entry(app, &record, actor, Action::DeleteSchedule);
-    let is_removed = change::remove(app, &record, actor, &[entry], Some(&part.beside())).await?;
+    let is_removed = removal::remove(app, &record, actor, &[entry], Some(&part.beside())).await?;
     let gone = BroughtSchedule { name: name.clone(), change: ScheduleOutcome::Deleted, next_at: None };
     Ok(is_removed.then_some(gone))
 }

@@ -7,7 +7,7 @@ use runvoy_api_types::{SchedulesStatus, Severity};
 use super::{
     change,
     record::{self, Record, State},
-    scheduler,
+    removal, scheduler,
 };
 use crate::{App, RequestId, audit::Actor, findings::Findings};
 
@@ -62,7 +62,7 @@ async fn complete(
     actor: &Actor,
 ) -> crate::Result<Option<(&'static str, &'static str)>> {
     if record.state == State::Deleting {
-        let is_resumed = change::resume_removal(app, &record.schedule.name, actor).await?;
+        let is_resumed = removal::resume_removal(app, &record.schedule.name, actor).await?;
         return Ok(is_resumed.then_some(("its deletion was left halfway", "deleted it")));
     }
     if change::resume_change(app, record).await? {

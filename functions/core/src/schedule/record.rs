@@ -1,15 +1,20 @@
 //! Reads and writes the items of the schedules table.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
 
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update, builders::UpdateBuilder};
 use jiff::Timestamp;
-use runvoy_api_types::{ExecutionId, Schedule, ScheduleName, ScheduledTime, Status};
+use runvoy_api_types::{ExecutionId, PlaybookName, Schedule, ScheduleName, ScheduledTime, Status};
 use serde::{Deserialize, Serialize};
 
 use super::Timing;
 use crate::{App, Email, Error, RequestId, Result, execution::ExecutionRecord, table, table::string, time, user};
 
+/// The time that a change may be under way before it counts as abandoned. No invocation works on it for so long.
+const ABANDONED_AFTER: Duration = Duration::from_mins(1);
 /// The number of past times whose outcome the record keeps. The console shows them as a row of marks.
 pub(super) const KEPT_TIMES: usize = 10;
 /// Attributes that a change of the record does not write: the key, and what the schedule's times write.
@@ -270,4 +275,21 @@ pub(super) async fn remove(app: &App, name: &ScheduleName, request_id: &RequestI
         Err(error) if error.condition_failed() => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// A change that was under way at this time, and still is, has been abandoned by its invocation.
+pub(super) fn abandoned_before(app: &App) -> Timestamp {
+    let now = app.now();
+    now.checked_sub(ABANDONED_AFTER).unwrap_or(now)
+}
+
+/// The refusal of a change while another one is under way.
+pub(super) fn under_way() -> Error {
+    Error::conflict("another change of the schedule is under way").with_hint("look at it again, and repeat yours")
+}
+
+/// The refusal of a change that a playbook makes.
+pub(super) fn part_of(playbook: &PlaybookName) -> Error {
+    Error::conflict(format!("the schedule is a part of the playbook {playbook}"))
+        .with_hint("change the schedules of the playbook, and publish it; here, a schedule can be paused and resumed")
 }
