@@ -48,13 +48,13 @@ export function size(bytes) {
   return `${(bytes / 1000 ** unit).toFixed(unit === 0 ? 0 : 1)} ${units[unit]}`;
 }
 
-/** The seconds of a duration such as `90`, `90s`, `10m`, `1h30m`; undefined when it is none. @param {string} text */
+/** The seconds of a duration such as `90`, `90s`, `10m`, `1h30m`, `1d`, as the command line takes it; undefined when it is none. @param {string} text */
 export function seconds(text) {
   if (/^\d+$/.test(text)) return Number(text);
-  const match = /^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/.exec(text.replaceAll(" ", ""));
+  const match = /^(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/.exec(text.replaceAll(" ", "").toLowerCase());
   if (!match || text.trim() === "") return undefined;
-  const [hours, minutes, rest] = match.slice(1).map((part) => Number(part ?? 0));
-  return (hours ?? 0) * 3600 + (minutes ?? 0) * 60 + (rest ?? 0);
+  const [days, hours, minutes, rest] = match.slice(1).map((part) => Number(part ?? 0));
+  return (days ?? 0) * 86_400 + (hours ?? 0) * 3600 + (minutes ?? 0) * 60 + (rest ?? 0);
 }
 
 /** The whole number that a field has; undefined when it is empty, NaN when it has anything else. @param {string} text */

@@ -7,7 +7,7 @@ import { ago, asCommandLine, asCurl, duration, aboutSize, quote, seconds, size }
 test("durations are written and read", () => {
   assert.deepEqual([0, 59.9, 61, 3600, 90_061].map(duration), ["0s", "59s", "1m 1s", "1h 0m", "25h 1m"]);
   assert.deepEqual([0.42, 0.0001, 1.26, 9.99, 3, 10.4].map(duration), ["420 ms", "1 ms", "1.2s", "9.9s", "3s", "10s"]);
-  assert.deepEqual(["90", "90s", "10m", "1h30m", "1h 5s"].map(seconds), [90, 90, 600, 5400, 3605]);
+  assert.deepEqual(["90", "90s", "10m", "1h30m", "1h 5s", "1d", "1d2h"].map(seconds), [90, 90, 600, 5400, 3605, 86_400, 93_600]);
   for (const bad of ["", "soon", "-1", "1.5h", "m"]) assert.equal(seconds(bad), undefined, bad);
 });
 

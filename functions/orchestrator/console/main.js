@@ -66,6 +66,8 @@ const PLACES = [
 const app = /** @type {HTMLElement} */ (document.getElementById("app"));
 const content = element("main", { id: "content", tabindex: -1 });
 let leave = new AbortController();
+/** Ends when the person signs out, or another one signs in. */
+let session = new AbortController();
 /** Path and query of the page that is shown. */
 let shown = "";
 const connection = new Connection();
@@ -81,6 +83,8 @@ async function start(message) {
   const address = new URL(location.href);
   leave.abort();
   leave = new AbortController();
+  session.abort();
+  session = new AbortController();
   me = undefined;
   const { signal } = leave;
   const isClaim = address.pathname.startsWith("/claim/");
@@ -89,9 +93,11 @@ async function start(message) {
     if (signal.aborted) return;
     if (key !== undefined) adoptKey(key);
   }
-  api = new Api(storedKey(), (error) => signOut(error.details), connection);
+  const { signal: signedOut } = session;
+  // An answer to someone who has signed out meanwhile says nothing of the next one.
+  api = new Api(storedKey(), (error) => signedOut.aborted || signOut(error.details), connection);
   const mine = api;
-  mine.onStarted = (id) => void tellEnd(mine, id);
+  mine.onStarted = (id) => void tellEnd(mine, id, signedOut);
   if (isClaim) return alone(claimPage(address, (key) => (keepKey(key, false), tellSignedIn(key), go("/"), start())));
   if (api.key === undefined) {
     forgetKey();

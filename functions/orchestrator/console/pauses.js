@@ -1,4 +1,4 @@
-/** Waits between tries, longer each time, so that a server that is down or overloaded is not asked without end. */
+/** Waits between tries, longer each time, and between looks, so that a server that is down, overloaded or hangs is not asked without end. */
 
 /** @param {number} milliseconds @param {AbortSignal} [signal] */
 export const pause = (milliseconds, signal) =>
@@ -7,6 +7,21 @@ export const pause = (milliseconds, signal) =>
     const timer = setTimeout(resolve, milliseconds);
     signal?.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)), { once: true });
   });
+
+/**
+ * Looks at something again and again until the signal ends it. While one look goes on, as with a server that hangs, no other begins.
+ * @param {number} milliseconds from the beginning of a look to the next @param {AbortSignal} left @param {() => Promise<unknown>} look tells itself why it fails
+ */
+export function lookEvery(milliseconds, left, look) {
+  let isLooking = false;
+  const timer = setInterval(async () => {
+    if (isLooking) return;
+    isLooking = true;
+    await look().catch(() => {});
+    isLooking = false;
+  }, milliseconds);
+  left.addEventListener("abort", () => clearInterval(timer));
+}
 
 export class Pauses {
   #next;

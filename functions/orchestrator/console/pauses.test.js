@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Pauses, pause } from "./pauses.js";
+import { lookEvery, Pauses, pause } from "./pauses.js";
 
 /** The pauses that are made of these numbers of chance. */
 function made(/** @type {number} */ chance) {
@@ -33,4 +33,21 @@ test("a signal ends a pause with its reason", async () => {
   stop.abort(new Error("left"));
   await assert.rejects(waiting, /left/);
   await assert.rejects(pause(1, stop.signal), /left/);
+});
+
+test("a look that does not end is the only one, and the next begins when it has ended", async () => {
+  const left = new AbortController();
+  let begun = 0;
+  let end = () => {};
+  /** @type {Promise<void>} */
+  const again = new Promise((resolve) => lookEvery(1, left.signal, () => {
+    begun += 1;
+    if (begun === 2) resolve();
+    return new Promise((_, reject) => (end = () => reject(new Error("no answer"))));
+  }));
+  await pause(50);
+  assert.equal(begun, 1);
+  end();
+  await again;
+  left.abort();
 });

@@ -132,6 +132,7 @@ def test_lines_come_live_at_each_address_of_this_machine(visit, system, host):
     page.get_by_role("button", name="Stop").click()
     page.get_by_role("dialog").get_by_role("button", name="Stop").click()
     expect(page.locator("h1")).to_contain_text("Stopped")
+    expect(page.locator(".reason")).to_have_text("stopped by admin@runvoy.local")
 
 
 def test_times_are_shown_as_chosen(visit, system):
@@ -143,6 +144,10 @@ def test_times_are_shown_as_chosen(visit, system):
     for choice, form in [("utc", r"^\d\d:\d\d:\d\d\.\d{3}$"), ("local", r"^\d\d:\d\d:\d\d\.\d{3}$"), ("elapsed", r"^00:01\.\d{3}$")]:
         page.get_by_label("Times").select_option(choice)
         expect(line.locator(".time")).to_have_attribute("data-time", re.compile(form))
+    # The button of a section stands beside the time, not on it.
+    folded = page.get_by_role("log").locator("[data-line]", has=page.get_by_role("button"))
+    fold, shown = folded.get_by_role("button").bounding_box(), folded.locator(".time").bounding_box()
+    assert fold["x"] + fold["width"] <= shown["x"] + 1
     page.reload()
     expect(page.get_by_label("Times")).to_have_value("elapsed")
 
@@ -250,7 +255,12 @@ def test_a_search_that_hangs_later_is_ended_too(visit, system):
     page.get_by_label("Find in the log").fill("^(a+)+$")
     expect(page.locator(".find-count")).to_have_text("The search takes too long.")
     expect(log.get_by_text("after", exact=True)).to_be_visible()
+    # A command that prints nothing for a while may write a line that does not end.
+    expect(page.locator(".log-counts")).to_contain_text("A line is shown when it ends.")
+    expect(page.locator(".log-state")).to_have_text("Live")
     system.api("DELETE", f"/executions/{execution}")
+    complete(page)
+    expect(page.locator(".log-counts")).not_to_contain_text("A line is shown when it ends.")
 
 
 def test_a_line_of_movements_does_not_block_the_page(visit, system):

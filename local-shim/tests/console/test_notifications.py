@@ -52,6 +52,7 @@ def test_a_notification_is_made_tried_paused_resumed_and_deleted(visit):
     row.get_by_role("link", name="Deliveries").click()
     deliveries = page.get_by_role("table", name="Deliveries of on-call")
     expect(deliveries.get_by_role("row").nth(1)).to_contain_text("delivered")
+    expect(deliveries).to_be_in_viewport()
 
     page.get_by_role("button", name="Delete on-call").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
@@ -78,21 +79,59 @@ def test_mails_of_a_local_system_are_confirmed_and_read_in_its_outbox(visit):
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
 
 
-def test_the_browser_tells_how_an_execution_ends_that_the_person_started(visit):
-    visitor = visit()
+def browser_that_tells(visitor):
+    """A browser that allows notifications. Headless browsers show none, so the page's own is noted."""
     visitor.context.grant_permissions(["notifications"], origin=visitor.system.url)
-    # Headless browsers show none, so the page's own is noted.
     visitor.context.add_init_script(
         "window.told = []; window.Notification = class extends EventTarget {"
         " static permission = 'granted'; static requestPermission = async () => 'granted';"
         " constructor(title, options) { super(); window.told.push([title, options.body]); } };"
     )
+
+
+def run(page, command):
+    page.get_by_role("link", name="Run", exact=True).click()
+    page.get_by_label("Command", exact=True).fill(command)
+    page.get_by_label("Command", exact=True).press("Control+Enter")
+    page.wait_for_url("**/logs?execution_id=*")
+    return page.url.split("execution_id=")[1]
+
+
+def test_the_browser_tells_how_an_execution_ends_that_the_person_started(visit):
+    visitor = visit()
+    browser_that_tells(visitor)
     page = visitor.sign_in("/notifications")
     page.get_by_label("Tell me when an execution ends").check()
-    page.get_by_role("link", name="Run", exact=True).click()
-    page.get_by_label("Command", exact=True).fill("exit 9")
-    page.get_by_label("Command", exact=True).press("Control+Enter")
+    run(page, "exit 9")
     expect(page.locator("h1")).to_contain_text("Failed")
     page.get_by_role("link", name="Images").click()
     wait_until(lambda: page.evaluate("window.told.length") == 1, "the browser tells")
     assert page.evaluate("window.told[0]") == ["Failed with exit code 9", "exit 9"]
+
+
+def test_the_browser_tells_the_next_person_nothing_of_the_last_one(visit, system):
+    visitor = visit()
+    browser_that_tells(visitor)
+    page = visitor.page
+    page.clock.install()
+    visitor.sign_in("/notifications")
+    page.get_by_label("Tell me when an execution ends").check()
+    first = run(page, "echo of the last person; exit 9")
+    page.get_by_role("button", name="Sign out").click()
+    system.wait_for_end(first)
+    # Without a new page, which would end whatever goes on.
+    page.get_by_label("API key").fill(system.user("operator", "tells-next"))
+    page.get_by_role("button", name="Sign in").click()
+    second = run(page, "exit 8")
+    system.wait_for_end(second)
+    page.get_by_role("link", name="Images").click()
+
+    def is_told():
+        page.clock.fast_forward(5000)
+        return page.evaluate("window.told.length") > 0
+
+    wait_until(is_told, "the browser tells")
+    for _ in range(3):
+        page.clock.fast_forward(5000)
+        page.wait_for_timeout(100)
+    assert page.evaluate("window.told") == [["Failed with exit code 8", "exit 8"]]

@@ -48,6 +48,7 @@ def test_each_page_shows_its_own_entries_to_those_who_may_read_the_audit(visit, 
     execution = system.run("echo audited", secrets=["own-entries"])
     system.wait_for_end(execution)
     image = system.api("GET", f"/executions/{execution}")["image_id"]
+    name = system.api("GET", f"/images/{image}")["image"]
     system.user("operator", "own-entries")
     admin = system.api("GET", "/me")["email"]
     page = visit().sign_in("/secrets")
@@ -57,6 +58,7 @@ def test_each_page_shows_its_own_entries_to_those_who_may_read_the_audit(visit, 
     for path, action in [
         (f"/logs?execution_id={execution}", "executions:run"),
         (f"/images?image={image}", "images:use"),
+        (f"/images?image={name}", "images:use"),
         ("/users?email=own-entries@example.com", "users:create"),
     ]:
         page.goto(path)

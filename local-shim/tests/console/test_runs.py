@@ -156,6 +156,12 @@ def test_the_overview_shows_what_fails_most_and_who_runs_what(visit, tmp_path):
         expect(page.get_by_role("img", name="Runs an hour")).to_be_visible()
         title = page.get_by_role("img", name="Runs an hour").locator("title").last
         assert title.text_content().endswith("2 succeeded, 3 failed")
+        holder = system.run("sleep 300", lock="overview")
+        system.run("true", lock="overview", on_conflict="queue")
+        wait_until(lambda: system.status(holder) == "RUNNING", "it runs")
+        page.reload()
+        expect(page.locator(".tile", has_text="Running")).to_have_text("Running1")
+        expect(page.locator(".tile", has_text="Waiting")).to_have_text("Waiting1")
         fails.first.get_by_role("link").click()
         expect(page.get_by_role("row").filter(has_text="exit 4")).to_have_count(2)
         expect(page.get_by_role("row", name="exit 5")).to_have_count(0)

@@ -330,6 +330,9 @@ def test_each_role_sees_what_it_may_use(visit, system, role, places):
         expect(page.locator("h1").first).to_be_visible()
         expect(page.locator("main .problem:visible")).to_have_count(0)
     assert page.get_by_role("button", name="Register").count() == 0
+    page.goto("/")
+    expect(page.get_by_role("row", name="echo of the admin").first).to_be_visible()
+    assert (page.locator(".choose").count() == 0) == (role == "viewer")
     page.goto(f"/logs?execution_id={execution}")
     expect(page.locator("h1")).to_contain_text("Succeeded")
     if role in ("admin", "operator"):
@@ -573,6 +576,41 @@ def test_a_server_that_hangs_has_one_request_waiting_and_is_said(visit, system):
         except Exception:
             pass  # The page gave it up.
     expect(page.locator(".connection p")).to_have_count(0)
+
+
+def test_no_page_asks_twice_at_a_time_of_a_server_that_hangs(visit, system):
+    visitor = visit()
+    visitor.sign_in()
+    system.api("PUT", "/locks/hangs", {"slots": 1})
+    asked = {"/locks": "/api/v1/locks?", "/locks?name=hangs": "/api/v1/locks/hangs", "/outbox": "/outbox.json"}
+    waiting, most = dict.fromkeys(asked, 0), dict.fromkeys(asked, 0)
+    held = []
+
+    def count(path, by):
+        def change(request):
+            if asked[path] in request.url:
+                waiting[path] += by
+                most[path] = max(most[path], waiting[path])
+
+        return change
+
+    tabs = []
+    for path in asked:
+        tab = visitor.context.new_page()
+        tab.goto(path)
+        expect(tab.locator("main .note, main dl").first).to_be_visible()
+        tabs.append((path, tab))
+    visitor.context.route(re.compile("/api/v1/|/outbox.json"), lambda route: held.append(route))
+    for path, tab in tabs:
+        tab.on("request", count(path, 1))
+        tab.on("requestfailed", count(path, -1))
+        tab.on("requestfinished", count(path, -1))
+    for path, tab in tabs:
+        # A tab in the background does not look.
+        tab.bring_to_front()
+        expect(tab.locator(".connection")).to_contain_text("does not answer")
+    assert most == dict.fromkeys(asked, 1)
+    visitor.context.unroute_all(behavior="ignoreErrors")
 
 
 def test_the_form_of_a_run_keeps_its_draft_and_takes_a_whole_env_file(visit):

@@ -104,7 +104,7 @@ async fn terminate(app: &App, record: &ExecutionRecord, by: &Principal, actor: &
 }
 
 fn reason(by: &Principal) -> String {
-    format!("killed by {}", by.email)
+    format!("stopped by {}", by.email)
 }
 
 /// Calls StopTask, again if ECS does not know yet a task that it has just started, at `since`.

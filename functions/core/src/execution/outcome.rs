@@ -210,7 +210,7 @@ pub(super) fn reason(record: &ExecutionRecord) -> Option<String> {
     match execution.status {
         Status::Stopped => {
             let by_someone =
-                |told: &&str| ["killed by ", "denied by "].iter().any(|beginning| told.starts_with(beginning));
+                |told: &&str| ["stopped by ", "denied by "].iter().any(|beginning| told.starts_with(beginning));
             let killed = told.filter(by_someone);
             Some(killed.unwrap_or("stopped").to_owned())
         }

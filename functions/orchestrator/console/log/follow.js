@@ -227,11 +227,16 @@ export class Follower {
     let last = Date.now();
     /** @type {number | undefined} */
     let ended;
+    let isAsking = false;
     return setInterval(async () => {
       const slept = Date.now() - last > 3 * CHECK_EVERY;
       last = Date.now();
       if (slept) return end();
+      // A server that hangs is asked once.
+      if (isAsking) return;
+      isAsking = true;
       const { status } = await this.api.get(`${this.path}/status`, this.#stop.signal).catch(() => ({ status: "" }));
+      isAsking = false;
       if (!isEnd(status)) return;
       ended ??= Date.now();
       if (Date.now() - ended > LAST_LINES) end();

@@ -27,8 +27,8 @@ export function lineElement(line, look) {
     "div",
     { class: classes.join(" "), "data-line": number },
     element("a", { class: "number", href: `#L${number}`, "data-number": number, "aria-label": `Line ${number}`, tabindex: -1 }),
-    look.times !== "off" && element("span", { class: "time", "data-time": timeText(line.time, look), "aria-hidden": true }),
     line.fold && foldButton(number, line.fold),
+    look.times !== "off" && element("span", { class: "time", "data-time": timeText(line.time, look), "aria-hidden": true }),
     line.fold && !(line.found && line.found.length > 0) && !(line.number === 0 && line.fold.isOpen)
       ? element("span", { class: "text section" }, line.fold.title, !line.fold.isOpen && element("span", { class: "hint" }, ` ${plural(line.fold.lines, "line")}`))
       : element("span", { class: "text" }, ...textNodes(line, match?.line === line.number ? match.nth : undefined)),

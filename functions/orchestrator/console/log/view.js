@@ -10,6 +10,11 @@ import { TIMES, Viewport, WRAP } from "./viewport.js";
 
 /** @typedef {import("./worker.js").Answer} Answer @typedef {import("./worker.js").Request} Request */
 
+/** Milliseconds without a new line after which the page says why none may be seen, and how often that is looked at. */
+const QUIET = 5000;
+const LOOK_EVERY = 1000;
+/** CloudWatch gets a line when it ends, so nothing can be shown of one that a progress bar writes again and again. */
+const UNENDED = "A line is shown when it ends.";
 const TIME_CHOICES = [["off", "No times"], ["local", "Local time"], ["utc", "UTC"], ["elapsed", "Since start"]];
 
 /**
@@ -26,6 +31,10 @@ export class LogView {
   #files = new Map();
   #request = 0;
   #lines = 0;
+  #characters = 0;
+  /** When the last line came. */
+  #lastLine = Date.now();
+  #quiet = setInterval(() => this.#count(), LOOK_EVERY);
   #end = new AbortController();
 
   state = element("p", { class: "log-state", role: "status" }, "Loading the log…");
@@ -113,6 +122,7 @@ export class LogView {
 
   dispose() {
     this.#end.abort();
+    clearInterval(this.#quiet);
     this.worker.end();
   }
 
@@ -150,8 +160,8 @@ export class LogView {
   #connection(state) {
     if (state === "live") this.#say(this.#liveWords(), "live");
     if (state === "lost") this.#say("The connection is lost; connecting again. No line will be missing.", "problem");
-    // CloudWatch gets a line when it ends, so nothing can be shown of one that a progress bar writes again and again.
-    if (state === "live" && this.#lines === 0) this.counts.textContent = "A line is shown when it ends.";
+    if (state === "complete") clearInterval(this.#quiet);
+    this.#count();
     this.listener.connection(state);
     if (state !== "complete") return;
     this.#say(this.#lines > 0 ? "Complete" : "The log is empty.", "");
@@ -179,9 +189,17 @@ export class LogView {
   /** @param {Extract<Answer, {type: "size"}>} answer */
   #grow(answer) {
     if (this.#lines === 0 && answer.lines > 0 && this.state.dataset.kind === "live") this.#say("Live", "live");
-    this.#lines = answer.lines;
-    this.counts.textContent = `${plural(answer.lines, "line")}, ${size(answer.characters)}`;
+    if (answer.lines !== this.#lines) this.#lastLine = Date.now();
+    [this.#lines, this.#characters] = [answer.lines, answer.characters];
+    this.#count();
     this.viewport.grow(answer);
+  }
+
+  /** Says how long the log is and, while the command is quiet, why a progress bar is not seen. */
+  #count() {
+    const isQuiet = this.state.dataset.kind === "live" && !this.listener.waits?.() && (this.#lines === 0 || Date.now() - this.#lastLine >= QUIET);
+    const said = [this.#lines > 0 && `${plural(this.#lines, "line")}, ${size(this.#characters)}`, isQuiet && UNENDED].filter(Boolean).join(". ");
+    if (this.counts.textContent !== said) this.counts.textContent = said;
   }
 
   /** @param {KeyboardEvent} event */

@@ -44,7 +44,7 @@ export function auditEntries({ api, may, left, load: loaded }, label) {
     return nameCells(row([
       element("time", { datetime: time, title: time }, local(time)),
       [actor, origin && element("span", { class: "sub" }, origin)],
-      [element("code", {}, action), outcome !== "done" && element("span", { class: "tag", "data-severity": outcome === "refused" ? "warning" : "error" }, outcome)],
+      [element("code", {}, action), " ", outcome !== "done" && element("span", { class: "tag", "data-severity": outcome === "refused" ? "warning" : "error" }, outcome)],
       page ? element("a", { href: page }, resource) : resource,
       [
         ...Object.entries(details ?? {}).map(([name, value]) => element("span", { class: "detail" }, element("span", { class: "hint" }, `${name} `), text(value))),

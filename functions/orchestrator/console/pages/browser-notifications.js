@@ -1,6 +1,6 @@
 /** Tells the person, by the browser's own notifications, how the executions end that they started here. They have to allow it. */
 
-import { isEnd } from "../api.js";
+import { ApiError, isEnd } from "../api.js";
 import { pause } from "../pauses.js";
 import { element, fill } from "../ui/dom.js";
 import { statusWord } from "../ui/status.js";
@@ -38,15 +38,18 @@ export function browserNotifications() {
   return place;
 }
 
-/** Tells how an execution ends that the person has just started. @param {import("../api.js").Api} api @param {string} id */
-export async function tellEnd(api, id) {
+/**
+ * Tells how an execution ends that the person has just started, and nothing to the next person at this browser.
+ * @param {import("../api.js").Api} api @param {string} id @param {AbortSignal} signedOut
+ */
+export async function tellEnd(api, id, signedOut) {
   if (!isWanted() || waiting.size >= MOST || waiting.has(id)) return;
   waiting.add(id);
   try {
     for (;;) {
-      await pause(LOOK_EVERY);
-      const execution = /** @type {import("../api.js").Execution} */ (await api.get(`/executions/${encodeURIComponent(id)}`));
-      if (!isEnd(execution.status)) continue;
+      await pause(LOOK_EVERY, signedOut);
+      const execution = /** @type {import("../api.js").Execution | undefined} */ (await api.get(`/executions/${encodeURIComponent(id)}`, signedOut).catch(passing));
+      if (!execution || !isEnd(execution.status)) continue;
       const { status, command, exit_code } = execution;
       const code = status === "FAILED" && exit_code !== null ? ` with exit code ${exit_code}` : "";
       // The page that shows the execution says so itself, while it is looked at.
@@ -61,4 +64,10 @@ export async function tellEnd(api, id) {
   } finally {
     waiting.delete(id);
   }
+}
+
+/** Goes on when the server does not answer for a while. @param {unknown} error */
+function passing(error) {
+  if (!(error instanceof ApiError && error.isPassing)) throw error;
+  return undefined;
 }

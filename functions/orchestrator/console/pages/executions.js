@@ -237,7 +237,7 @@ export function executionsPage(context) {
   };
 }
 
-/** @param {Execution} execution @param {number} now @param {HTMLElement} box by which it is chosen */
+/** @param {Execution} execution @param {number} now @param {HTMLElement | undefined} box by which it is chosen */
 function executionRow(execution, now, box) {
   const { execution_id, command, image_id, created_by, started_at, completed_at, status, source } = execution;
   const [firstLine = "", ...rest] = command.trim().split("\n");

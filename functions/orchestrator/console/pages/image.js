@@ -14,13 +14,19 @@ export function imagePage(context, id) {
   const { api, may, left, load: loaded } = context;
   const body = element("div", { class: "life" });
   const heading = element("h1", {}, id);
-  const audit = auditOf(context, `image:${id}`);
+  /** The audit knows images by their ids, and an address may have the name. */
+  const entries = element("div", {});
 
   async function read() {
     try {
-      draw(/** @type {Image} */ (await api.get(`/images/${encodeURIComponent(id)}`, left)));
+      const image = /** @type {Image} */ (await api.get(`/images/${encodeURIComponent(id)}`, left));
+      draw(image);
+      const made = auditOf(context, `image:${image.image_id}`);
+      fill(entries, made.element);
+      made.load();
     } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 404) throw error;
+      fill(entries);
       fill(body, element("p", {}, `There is no image ${id}. `, element("a", { href: "/images" }, "All images")));
     }
   }
@@ -28,7 +34,7 @@ export function imagePage(context, id) {
   /** @param {Image} image */
   function draw(image) {
     const { cpu, memory, runtime_platform, task_role_name, task_execution_role_name, security_groups = [], created_by, created_at, owned_by = [], shared_with, is_default } = image;
-    const shared = sharing(context, { kind: "images", path: `/images/${encodeURIComponent(image.image_id)}`, thing: { owned_by, shared_with }, changed: () => Promise.all([read(), audit.load()]) });
+    const shared = sharing(context, { kind: "images", path: `/images/${encodeURIComponent(image.image_id)}`, thing: { owned_by, shared_with }, changed: read });
     fill(heading, image.image, is_default && element("span", { class: "tag" }, "default"));
     const facts = [
       ["Image id", image.image_id], ["CPU", `${cpu / 1024} vCPU`], ["Memory", `${memory} MiB`], ["Platform", runtime_platform],
@@ -51,7 +57,7 @@ export function imagePage(context, id) {
     try {
       await makeDefault(api, image);
       toast(`${image.image} is the default now`);
-      await Promise.all([read(), audit.load()]);
+      await read();
     } catch (error) {
       toast(describe(error), "problem");
     }
@@ -59,11 +65,8 @@ export function imagePage(context, id) {
 
   return {
     title: id,
-    body: element("div", {}, element("p", { class: "hint" }, element("a", { href: "/images" }, "Images")), heading, body, audit.element),
-    shown: () => {
-      loaded(read, (text) => fill(body, element("p", { class: "note" }, text)));
-      audit.load();
-    },
+    body: element("div", {}, element("p", { class: "hint" }, element("a", { href: "/images" }, "Images")), heading, body, entries),
+    shown: () => loaded(read, (text) => fill(body, element("p", { class: "note" }, text))),
   };
 }
 

@@ -2,6 +2,7 @@
 
 import { describe } from "../api.js";
 import { ago, local } from "../format.js";
+import { lookEvery } from "../pauses.js";
 import { confirm } from "../ui/dialog.js";
 import { element, fill } from "../ui/dom.js";
 import { nameCells, row, table } from "../ui/table.js";
@@ -123,8 +124,9 @@ export function lockPage(context, name) {
       loaded(read, report);
       audit.load();
       // What fails here is told by the first reading, and by the bar of the connection.
-      const timer = setInterval(() => drawn !== "" && !document.hidden && !connection.isLost && read().catch(() => {}), REFRESH);
-      left.addEventListener("abort", () => clearInterval(timer));
+      lookEvery(REFRESH, left, async () => {
+        if (drawn !== "" && !document.hidden && !connection.isLost) await read();
+      });
     },
   };
 }

@@ -2,6 +2,7 @@
 
 import { describe } from "../api.js";
 import { plural } from "../format.js";
+import { lookEvery } from "../pauses.js";
 import { element, fill } from "../ui/dom.js";
 import { field, form, input } from "../ui/form.js";
 import { row } from "../ui/table.js";
@@ -79,7 +80,7 @@ function listPage(context) {
     const { rows } = /** @type {HTMLTableElement} */ (list.element.querySelector("table"));
     // A long list that may be scrolled, and a row that has the focus, stay as they are.
     const isUsed = rows.length > PAGE || document.activeElement?.closest("table") !== null;
-    if (!document.hidden && !connection.isLost && !isUsed) await list.load().catch(() => {});
+    if (!document.hidden && !connection.isLost && !isUsed) await list.load();
   }
 
   closed();
@@ -89,8 +90,7 @@ function listPage(context) {
       element("p", { class: "note" }, "A run that names a lock holds one of its slots until it ends. Others are refused, or wait in line, first come first served."),
       editor, list.element),
     shown: () => {
-      const timer = setInterval(refresh, REFRESH);
-      left.addEventListener("abort", () => clearInterval(timer));
+      lookEvery(REFRESH, left, refresh);
       list.shown();
     },
   };

@@ -143,13 +143,13 @@ export function notificationsPage(context) {
     title: "Notifications",
     body: element("div", {}, element("h1", {}, "Notifications"),
       element("p", { class: "note" }, "Who is told of what becomes of executions. Deliveries are kept for 30 days."),
-      outbox,
+      outbox, deliveries,
       may("notifications:create") && creation(context, async (name, key) => {
         if (key) showKey(name, key);
         else toast(`${name} is created`);
         await list.load();
       }),
-      secret, list.element, deliveries, browserNotifications()),
+      secret, list.element, browserNotifications()),
     shown: () => (list.shown(), shown?.load(), loadOwners().catch(() => {})),
   };
 }

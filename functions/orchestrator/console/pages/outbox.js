@@ -1,6 +1,7 @@
 /** Shows what would leave the machine of a local system: mails, and webhooks to other machines. AWS has no such page. */
 
 import { ago, local } from "../format.js";
+import { lookEvery } from "../pauses.js";
 import { element, fill } from "../ui/dom.js";
 import { toast } from "../ui/toast.js";
 
@@ -11,16 +12,21 @@ import { toast } from "../ui/toast.js";
 
 /** How often the page looks for more, in milliseconds. */
 const LOOK_EVERY = 2000;
+/** How long the local system may take to answer, in milliseconds. */
+const TIMEOUT = 10_000;
 
 /** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */
-export function outboxPage({ api, left, load: loaded }) {
+export function outboxPage({ api, left, connection, load: loaded }) {
   const list = element("div", { class: "outbox" });
   const note = element("p", { class: "note", role: "status" }, "Loading…");
   let drawn = "";
 
   /** @param {string} path @param {string} method */
   async function ask(path, method) {
-    const answer = await fetch(path, { method, headers: { "X-API-Key": api.key ?? "" }, signal: left });
+    const answer = await fetch(path, { method, headers: { "X-API-Key": api.key ?? "" }, signal: AbortSignal.any([left, AbortSignal.timeout(TIMEOUT)]) }).catch(() => {
+      if (!left.aborted) connection.lost();
+      throw new Error("The local system does not answer.");
+    });
     if (answer.status === 404) throw new Error("Only a local system has an outbox.");
     if (answer.status === 403) throw new Error("The outbox is for admins.");
     if (!answer.ok) throw new Error(`The local system answered ${answer.status}.`);
@@ -63,9 +69,10 @@ export function outboxPage({ api, left, load: loaded }) {
       element("p", { class: "note" }, "What would leave this machine. Webhooks to this machine are sent. The last 200 are kept."), note, list),
     shown: () => {
       const look = () => loaded(read, (text) => (note.textContent = text));
-      const timer = setInterval(look, LOOK_EVERY);
-      left.addEventListener("abort", () => clearInterval(timer));
       look();
+      lookEvery(LOOK_EVERY, left, async () => {
+        if (!document.hidden && !connection.isLost) await look();
+      });
     },
   };
 }

@@ -1,6 +1,6 @@
 /** Shows how the newest thousand executions went: when, how long, what fails most, and who runs what. */
 
-import { isEnd } from "../api.js";
+import { isBefore, isEnd } from "../api.js";
 import { duration, local, plural } from "../format.js";
 import { element, fill } from "../ui/dom.js";
 import { imageName } from "../ui/image-name.js";
@@ -13,7 +13,7 @@ import { MOST, newest } from "./export.js";
 const HOUR = 3_600_000;
 /** The most columns of the plot over time. Older hours share columns. */
 const SPANS = 72;
-const KINDS = /** @type {const} */ (["SUCCEEDED", "FAILED", "STOPPED", "RUNNING"]);
+const KINDS = /** @type {const} */ (["SUCCEEDED", "FAILED", "STOPPED", "RUNNING", "WAITING"]);
 /** Bounds of durations in seconds. */
 const BOUNDS = [1, 3, 10, 30, 60, 180, 600, 1800, 3600, 4 * 3600];
 /** Rows of what is counted by name. */
@@ -41,11 +41,13 @@ export function overviewPage({ api, left, connection, load: loaded }) {
 }
 
 /** How an execution counts. @param {Execution} execution */
-const kindOf = ({ status }) => (isEnd(status) ? status : "RUNNING");
+const kindOf = ({ status }) => (isEnd(status) ? status : isBefore(status) ? "WAITING" : "RUNNING");
 
 /** @param {Execution[]} executions newest first @param {number} now */
 function plots(executions, now) {
   const ended = executions.filter(({ status }) => isEnd(status));
+  const running = executions.filter((one) => kindOf(one) === "RUNNING");
+  const waiting = executions.length - ended.length - running.length;
   const failed = executions.filter(({ status }) => status === "FAILED");
   const lengths = ended.map(seconds).sort((a, b) => a - b);
   const starts = executions.flatMap(({ timing }) => startOf(timing)).sort((a, b) => a - b);
@@ -53,7 +55,8 @@ function plots(executions, now) {
     element(href ? "a" : "div", { class: "tile", ...(href && { href }) }, element("span", { class: "hint" }, name), element("strong", {}, value));
   return [
     element("div", { class: "tiles" },
-      tile("Running", String(executions.length - ended.length), "/?status=RUNNING"),
+      tile("Running", String(running.length), "/?status=RUNNING"),
+      waiting > 0 && tile("Waiting", String(waiting)),
       tile("Succeeded", ended.length > 0 ? `${Math.round((100 * ended.filter(({ status }) => status === "SUCCEEDED").length) / ended.length)} %` : "–", "/?status=SUCCEEDED"),
       tile("Failed", String(failed.length), "/?status=FAILED"),
       tile("Half end within", lengths.length > 0 ? duration(quantile(lengths, 0.5)) : "–"),

@@ -84,7 +84,7 @@ async function lastResult({ api, left }, name, place) {
   try {
     const [last] = /** @type {import("../api.js").Execution[]} */ (await api.get(`/executions?limit=1&playbook=${encodeURIComponent(name)}`, left));
     fill(place, ...(last
-      ? [element("a", { href: `/logs?execution_id=${encodeURIComponent(last.execution_id)}`, title: `${local(last.started_at)} by ${last.created_by}` }, statusBadge(last.status)), ` ${ago(last.started_at)}`]
+      ? [element("a", { href: `/logs?execution_id=${encodeURIComponent(last.execution_id)}`, title: `${local(last.started_at)} by ${last.created_by}` }, statusBadge(last.status)), " ", element("time", { datetime: last.started_at }, ago(last.started_at))]
       : ["never run"]));
   } catch (error) {
     if (!left.aborted) fill(place, element("span", { class: "hint" }, describe(error)));

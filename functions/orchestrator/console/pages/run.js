@@ -26,7 +26,7 @@ export function runPage({ api, address, may, go, left }) {
     "Run by /bin/sh -e: it stops at the first line that fails. Ctrl+Enter runs it.");
   const images = element("datalist", { id: "images" });
   const image = field("Image", input({ list: "images", placeholder: "the default image" }));
-  const timeout = field("Timeout", input({ placeholder: "none", class: "short" }), "Seconds, or a duration such as 10m or 1h30m");
+  const timeout = field("Timeout", input({ placeholder: "none", class: "short" }), "Seconds, or a duration such as 10m, 1h30m or 1d");
   const number = (/** @type {string} */ placeholder) => input({ inputmode: "numeric", placeholder, class: "short" });
   const cpu = field("CPU units", number("the image's"), "1024 are one vCPU.");
   const memory = field("Memory", number("the image's"), "MiB");

@@ -23,12 +23,15 @@ export class Selection {
     this.api = api;
     this.may = may;
     this.changed = changed;
+    this.me = me;
     this.mayStop = (/** @type {Execution} */ one) => !isEnd(one.status) && one.status !== "TERMINATING" && (one.owned_by.includes(me.email) || may("executions:kill"));
   }
 
-  /** The box by which an execution of the list is chosen. @param {Execution} execution */
+  /** The box by which an execution of the list is chosen, for people who may do something with it. @param {Execution} execution */
   box(execution) {
-    const { execution_id: id, command } = execution;
+    const { execution_id: id, command, owned_by } = execution;
+    // Who may neither stop it nor run it once more has nothing to choose it for.
+    if (!this.may("executions:run") && !this.may("executions:kill") && !owned_by.includes(this.me.email)) return undefined;
     if (this.#chosen.has(id)) {
       this.#chosen.set(id, execution);
       this.#draw();

@@ -62,7 +62,7 @@ export class Picker {
   /** @param {Choice} choice */
   #choice({ value, hint }) {
     const box = input({ type: "checkbox", value, checked: this.#chosen.has(value), onchange: () => (box.checked ? this.#chosen.set(value, hint) : this.#chosen.delete(value)) });
-    return element("label", { class: "check" }, box, value, element("span", { class: "hint" }, hint));
+    return element("label", { class: "check" }, box, element("span", {}, value, " ", element("span", { class: "hint" }, hint)));
   }
 
   /** @returns {string[]} */

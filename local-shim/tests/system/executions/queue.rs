@@ -147,13 +147,13 @@ async fn a_queued_run_that_is_killed_never_starts_and_its_viewers_are_sent_off()
     );
     let ended = show(&system, &queued).await;
     assert_eq!((&ended["status"], &ended["exit_code"]), (&json!("STOPPED"), &json!(130)));
-    assert!(ended["reason"].as_str().unwrap().starts_with("killed by "), "{ended}");
+    assert!(ended["reason"].as_str().unwrap().starts_with("stopped by "), "{ended}");
     assert_eq!(system.admin.process(SWEEP).await.status, 200);
     let seen = tokio::time::timeout(TIMEOUT, viewer).await.unwrap().unwrap();
     assert_eq!(seen.close_code, Some(1000));
     let log = system.admin.log(&queued).await;
     assert_eq!((seen.messages(), log.len()), (log.clone(), 1));
-    assert!(log[0].starts_with("### runvoy runner: the execution ended without a task => killed by "), "{log:?}");
+    assert!(log[0].starts_with("### runvoy runner: the execution ended without a task => stopped by "), "{log:?}");
     assert_eq!(system.admin.delete(&format!("/executions/{queued}")).await.status, 204);
     assert!(!marker.exists());
     system.shim.shut_down().await;

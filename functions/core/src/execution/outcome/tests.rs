@@ -31,7 +31,7 @@ fn each_end_of_a_task_is_of_one_kind_or_is_final() {
         (end("EssentialContainerExited", Some(0), None, None), None),
         (end("EssentialContainerExited", None, Some(65), Some("x")), Some(RetryOn::Start)),
         (end("EssentialContainerExited", None, None, Some("x")), None),
-        (end("UserInitiated", Some(143), None, Some("killed by a@example.com")), None),
+        (end("UserInitiated", Some(143), None, Some("stopped by a@example.com")), None),
         (end("SpotInterruption", Some(143), None, Some("interrupted")), Some(RetryOn::Spot)),
         (end("SpotInterruption", None, None, Some("interrupted")), Some(RetryOn::Spot)),
         (end("SpotInterruption", Some(0), None, Some("interrupted")), Some(RetryOn::Spot)),
@@ -103,8 +103,8 @@ fn a_failure_has_a_reason_in_words() {
         let reason = reason(&record(exit_code, more.clone())).unwrap();
         assert!(reason.starts_with(expected), "{more}: {reason}");
     }
-    let stopped = serde_json::json!({"status": "STOPPED", "stopped_reason": "killed by a@example.com"});
-    assert_eq!(reason(&record(130, stopped)).unwrap(), "killed by a@example.com");
+    let stopped = serde_json::json!({"status": "STOPPED", "stopped_reason": "stopped by a@example.com"});
+    assert_eq!(reason(&record(130, stopped)).unwrap(), "stopped by a@example.com");
     assert_eq!(reason(&record(0, serde_json::json!({"status": "SUCCEEDED"}))), None);
     let ending = serde_json::json!({
         "status": "RUNNING", "exit_code": null, "completed_at": null, "timeout": 2,

@@ -253,10 +253,10 @@ async fn a_kill_ends_the_execution_between_two_attempts_and_during_one() {
     assert_eq!(system.admin.delete(&format!("/executions/{id}")).await.status, 200);
     let shown = show(&system, &id).await;
     assert_eq!((&shown["status"], &shown["exit_code"]), (&json!("STOPPED"), &json!(130)), "{shown}");
-    assert!(shown["reason"].as_str().unwrap().starts_with("killed by "), "{shown}");
+    assert!(shown["reason"].as_str().unwrap().starts_with("stopped by "), "{shown}");
     assert!(shown.get("next_attempt_at").is_none(), "{shown}");
     let lines = log(&system, &id).await;
-    assert!(lines.contains(&"once".to_owned()) && lines.last().unwrap().contains("killed by"), "{lines:#?}");
+    assert!(lines.contains(&"once".to_owned()) && lines.last().unwrap().contains("stopped by"), "{lines:#?}");
     let seen = viewer.await.unwrap();
     assert_eq!(seen.log(), lines);
     assert_eq!(seen.frames.last().unwrap()["type"], "disconnect");
