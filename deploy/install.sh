@@ -4,6 +4,7 @@
 # Usage: curl -LsSf URL/install.sh | sh       URL is that of the release's files
 #
 # RUNVOY_INSTALL_DIR     the folder of the program; ~/.local/bin if it is not set
+# RUNVOY_VERSION         another version than that of this file, such as 1.2.3
 # RUNVOY_DOWNLOAD_URL    another place with the same files, such as a mirror
 set -eu
 
@@ -13,6 +14,13 @@ fail() {
     printf 'install: %s\n' "$1" >&2
     exit 1
 }
+
+if [ -n "${RUNVOY_VERSION:-}" ]; then
+    case $RUNVOY_VERSION in
+    *[!0-9.]* | .* | *. | *..*) fail "$RUNVOY_VERSION is no version: give three numbers such as 1.2.3" ;;
+    esac
+    url=${url%/*}/v$RUNVOY_VERSION
+fi
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -30,7 +38,7 @@ fetch() {
 case $(uname -s) in
 Linux) system=unknown-linux-musl ;;
 Darwin) system=apple-darwin ;;
-*) fail "there is no archive for $(uname -s); that for Windows is $url/runvoy-x86_64-pc-windows-msvc.zip" ;;
+*) fail "there is no archive for $(uname -s); on Windows, take $url/install.ps1" ;;
 esac
 case $(uname -m) in
 x86_64 | amd64) machine=x86_64 ;;

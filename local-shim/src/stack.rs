@@ -1,5 +1,6 @@
 //! Reads the local stack: the resources of `template.yaml`, with every reference resolved as CloudFormation resolves it.
 
+mod local;
 mod resolver;
 
 use std::collections::BTreeMap;
@@ -8,17 +9,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 use yaml_serde::Value as Yaml;
 
+pub use local::{ACCOUNT, NAME, REGION};
 pub use resolver::physical_name;
-use resolver::{Resolver, name_property};
-
-/// The account of the emulated AWS, which is no real one.
-pub const ACCOUNT: &str = "000000000000";
-/// The region of the emulated AWS.
-pub const REGION: &str = "us-east-1";
-/// The name of the local stack.
-pub const NAME: &str = "runvoy-local";
-/// The type of a function in the template.
-const FUNCTION: &str = "AWS::Serverless::Function";
+use resolver::{FUNCTION, Resolver, name_property};
 
 /// The template, as it was when this program was built.
 const BUNDLED: &str = include_str!("../../template.yaml");

@@ -1,5 +1,6 @@
 //! Sends requests to runvoy's API.
 
+mod answer;
 mod path;
 mod refusal;
 mod version;
@@ -7,11 +8,10 @@ mod with_status;
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use reqwest::{Method, Response, StatusCode, Url, header, header::HeaderMap, redirect::Policy};
+use reqwest::{Method, Response, StatusCode, Url, header, redirect::Policy};
 use runvoy_api_types::headers;
-use serde::{Deserialize, Serialize, de::IgnoredAny};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
@@ -20,8 +20,9 @@ use crate::{
     failure::{Failure, Result},
 };
 
+pub(crate) use answer::{Answer, not_ours};
 pub(crate) use path::segment;
-pub(crate) use refusal::Refusal;
+use refusal::{Caller, Refusal};
 pub(crate) use with_status::WithStatus;
 
 /// The time that a server may send nothing. Lambda's own limit for the API is 30 seconds.
@@ -59,67 +60,6 @@ pub(crate) enum Repeat {
     Removal,
     /// Only if the server cannot have got it.
     Unsafe,
-}
-
-/// The answer to a request that succeeded.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    headers: HeaderMap,
-    /// The body as the API sent it.
-    pub(crate) text: String,
-}
-
-impl Answer {
-    pub(crate) fn json(&self) -> Result<Value> {
-        self.parse()
-    }
-
-    pub(crate) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
-        serde_json::from_str(&self.text).map_err(|error| not_ours(&error))
-    }
-
-    /// The sentence with which the API says that something is done.
-    ///
-    /// # Errors
-    /// There is none: another server has answered, and nothing is done.
-    pub(crate) fn message(&self) -> Result<String> {
-        #[derive(Deserialize)]
-        struct Done {
-            message: String,
-        }
-        self.parse().map(|done: Done| done.message)
-    }
-
-    /// # Errors
-    /// The body is no JSON: another server has answered, such as one that asks for a login before it lets anyone into the network.
-    fn check(&self) -> Result<()> {
-        if self.text.is_empty() { Ok(()) } else { self.parse().map(|_: IgnoredAny| ()) }
-    }
-
-    /// The answer in place of one that says that there is nothing to remove any more.
-    fn removed(self) -> Self {
-        let text = json!({"message": "It is not there any more"}).to_string();
-        Self { status: StatusCode::OK, text, ..self }
-    }
-
-    /// The path of the next page, below the path of the API.
-    pub(crate) fn next_page(&self) -> Option<String> {
-        let link = self.headers.get(header::LINK)?.to_str().ok()?;
-        let target = link.strip_prefix('<')?.split_once(">; rel=\"next\"")?.0;
-        Some(target.split_once("/api/v1").map_or(target, |(_, path)| path).to_owned())
-    }
-
-    /// The server's time, to the second.
-    pub(crate) fn date(&self) -> Option<Timestamp> {
-        let date = self.headers.get(header::DATE)?.to_str().ok()?;
-        jiff::fmt::rfc2822::parse(date).ok().map(|date| date.timestamp() + Duration::from_secs(1))
-    }
-}
-
-/// The failure for an answer of another program, or of another version of runvoy.
-pub(crate) fn not_ours(error: &serde_json::Error) -> Failure {
-    Failure::new(format!("the answer is not runvoy's: {error}"))
-        .remedy("check the endpoint (`runvoy config list`) and the versions (`runvoy doctor`)")
 }
 
 /// Why a request has no answer that helps.
@@ -187,9 +127,8 @@ impl Api {
         &self.endpoint
     }
 
-    /// Why the environment's key is not sent, where there is no other.
-    pub(super) fn withheld(&self) -> Option<&str> {
-        self.withheld.as_deref()
+    fn caller(&self) -> Caller<'_> {
+        Caller { endpoint: &self.endpoint, has_key: self.has_key(), withheld: self.withheld.as_deref() }
     }
 
     pub(crate) fn has_key(&self) -> bool {
@@ -245,7 +184,7 @@ impl Api {
                     return Ok(answer.removed());
                 }
                 Ok(answer) => {
-                    let refusal = Refusal::read(&answer, path, self);
+                    let refusal = Refusal::read(&answer, path, &self.caller());
                     let is_overloaded = matches!(answer.status.as_u16(), 429 | 502 | 503 | 504);
                     if !is_overloaded {
                         let Refusal { field, failure } = refusal;

@@ -4,8 +4,16 @@ use reqwest::StatusCode;
 use runvoy_api_types::{ErrorBody, ErrorCode, Role};
 use strum::VariantArray;
 
-use super::{Answer, Api};
+use super::answer::Answer;
 use crate::failure::Failure;
+
+/// The caller, as far as it matters for the words of a refusal.
+pub(super) struct Caller<'a> {
+    pub(super) endpoint: &'a str,
+    pub(super) has_key: bool,
+    /// Why the environment's key is not sent, where there is no other.
+    pub(super) withheld: Option<&'a str>,
+}
 
 pub(crate) struct Refusal {
     /// The path of the wrong input, such as `env.PORT`.
@@ -15,16 +23,16 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     /// Reads the answer to a request for `path`.
-    pub(super) fn read(answer: &Answer, path: &str, api: &Api) -> Self {
+    pub(super) fn read(answer: &Answer, path: &str, caller: &Caller<'_>) -> Self {
         let body: ErrorBody = serde_json::from_str(&answer.text).unwrap_or_default();
         if body.error.is_empty() {
-            let failure = Failure::new(format!("{} answers {}", api.endpoint(), answer.status))
+            let failure = Failure::new(format!("{} answers {}", caller.endpoint, answer.status))
                 .remedy("check the endpoint: `runvoy config list`");
             return Self { field: None, failure };
         }
-        let has_key = api.has_key();
+        let has_key = caller.has_key;
         let code = body.code.as_deref().and_then(|code| code.parse().ok());
-        if let (Some(ErrorCode::Unauthorized), Some(reason)) = (code, api.withheld()) {
+        if let (Some(ErrorCode::Unauthorized), Some(reason)) = (code, caller.withheld) {
             let failure = Failure::new(reason)
                 .remedy("give the profile a key of its own: `runvoy configure --profile NAME --endpoint URL`");
             return Self { field: body.field, failure };

@@ -1,9 +1,13 @@
 //! Describes what users type to look at executions.
 
 use clap::Args;
-use jiff::{Span, SpanRelativeTo, Timestamp};
+use jiff::Timestamp;
 
-use super::run::RunOptions;
+use super::{
+    confirmation::Confirmation,
+    run::{RunOptions, WatchOptions},
+    values::{count, moment, pattern},
+};
 use crate::completion;
 
 #[derive(Args, Debug)]
@@ -141,7 +145,7 @@ pub(crate) struct Rerun {
     pub(crate) options: RunOptions,
 
     #[command(flatten)]
-    pub(crate) watch: super::run::WatchOptions,
+    pub(crate) watch: WatchOptions,
 }
 
 #[derive(Args, Debug)]
@@ -158,7 +162,7 @@ pub(crate) struct Approve {
     pub(crate) comment: Option<String>,
 
     #[command(flatten)]
-    pub(crate) confirmation: super::manage::Confirmation,
+    pub(crate) confirmation: Confirmation,
 }
 
 #[derive(Args, Debug)]
@@ -169,36 +173,4 @@ pub(crate) struct Deny {
     /// A reason, which the one who asked sees
     #[arg(short, long, value_name = "TEXT")]
     pub(crate) comment: Option<String>,
-}
-
-/// A time from an RFC 3339 text, or from a duration before now.
-pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
-    if let Ok(time) = text.parse() {
-        return Ok(time);
-    }
-    let ago = text.parse::<Span>().ok().and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
-    ago.and_then(|ago| Timestamp::now().checked_sub(ago.abs()).ok())
-        .ok_or_else(|| "it wants a duration such as 10m or 2d, or a time such as 2030-01-31T12:00:00Z".to_owned())
-}
-
-/// A number of things.
-pub(super) fn count(text: &str) -> Result<usize, String> {
-    text.parse().map_err(|_| "it wants a number such as 10".to_owned())
-}
-
-fn pattern(text: &str) -> Result<regex_lite::Regex, String> {
-    regex_lite::Regex::new(text).map_err(|error| error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_moment_is_a_time_or_a_duration_before_now() {
-        assert_eq!(moment("2030-01-31T12:00:00Z").unwrap().as_second(), 1_896_091_200);
-        let ago = |text: &str| Timestamp::now().as_second() - moment(text).unwrap().as_second();
-        assert!((600..610).contains(&ago("10m")) && (172_800..172_810).contains(&ago("2d")));
-        assert!(moment("soon").is_err());
-    }
 }

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use runvoy_api_types::limits::MAX_SLOTS;
 
 use super::{
-    executions::{count, moment},
-    run::duration,
+    confirmation::Confirmation,
+    values::{count, duration, moment},
 };
 use crate::completion;
 
@@ -294,14 +294,6 @@ pub(crate) struct Audit {
     /// How many; 0 for all
     #[arg(short, long, default_value_t = 50, value_name = "N", allow_negative_numbers = true, value_parser = count)]
     pub(crate) limit: usize,
-}
-
-/// The answer to the question before something is deleted.
-#[derive(Args, Clone, Copy, Debug)]
-pub(crate) struct Confirmation {
-    /// Do not ask; without a terminal, nothing is asked
-    #[arg(short, long)]
-    pub(crate) yes: bool,
 }
 
 #[derive(Args, Debug)]

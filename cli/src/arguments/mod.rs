@@ -1,10 +1,12 @@
 //! Describes what users type.
 
+mod confirmation;
 mod executions;
 mod manage;
 mod notifications;
 mod run;
 mod schedules;
+mod values;
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -13,10 +15,10 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use crate::output::{Color, Format};
 use crate::{completion, config::Config, failure::Result};
 
+pub(crate) use confirmation::Confirmation;
 pub(crate) use executions::{Approve, Deny, Kill, Lines, List, Logs, Rerun, Status, Which};
 pub(crate) use manage::{
-    Audit, Claim, Configuration, Configure, Confirmation, Health, HealthAction, Images, Keys, Locks, Secrets, Users,
-    ValueSource,
+    Audit, Claim, Configuration, Configure, Health, HealthAction, Images, Keys, Locks, Secrets, Users, ValueSource,
 };
 pub(crate) use notifications::{ChannelOptions, CreateNotification, Notifications};
 pub(crate) use run::{OnInterrupt, Playbook, PlaybookOptions, Run, RunOptions, WatchOptions};

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{manage::Confirmation, run::duration};
+use super::{confirmation::Confirmation, values::duration};
 use crate::completion;
 
 #[derive(Debug, Subcommand)]

@@ -8,7 +8,10 @@ use runvoy_api_types::{
     limits::{MAX_ATTEMPTS_OF_A_RUN, MAX_SLOTS},
 };
 
-use super::manage::Confirmation;
+use super::{
+    confirmation::Confirmation,
+    values::{duration, one_of, parameter, variable},
+};
 use crate::completion;
 
 /// The parts of a run besides its command.
@@ -117,7 +120,7 @@ impl RunOptions {
     }
 }
 
-/// How a run is watched.
+/// The choices for a run that is watched.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct WatchOptions {
     /// Start the command, print the execution's id, and end
@@ -293,82 +296,4 @@ pub(crate) struct PlaybookOptions {
 
     #[command(flatten)]
     pub(crate) run: RunOptions,
-}
-
-/// Reads one of these words. The words are said for any other.
-fn one_of<T, const N: usize>(words: [&'static str; N]) -> impl clap::builder::TypedValueParser<Value = T>
-where
-    T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static> + Clone + Send + Sync + 'static,
-{
-    use clap::builder::{PossibleValuesParser, TypedValueParser};
-    PossibleValuesParser::new(words).try_map(|word| word.parse())
-}
-
-/// A variable with its value, which is this environment's where none is given.
-fn variable(text: &str) -> Result<(String, String), String> {
-    if text.contains('=') {
-        return name_and_value(text);
-    }
-    match std::env::var(text) {
-        Ok(value) => Ok((text.to_owned(), value)),
-        Err(_) => Err("it wants NAME=VALUE, or the name of a variable that is set here".to_owned()),
-    }
-}
-
-pub(super) fn name_and_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("it wants NAME=VALUE".to_owned()),
-    }
-}
-
-/// A parameter with its value, which is a file's text for `@FILE`.
-pub(super) fn parameter(text: &str) -> Result<(String, String), String> {
-    let (name, value) = name_and_value(text)?;
-    let value = match value.strip_prefix('@') {
-        None => value,
-        Some(literal) if literal.starts_with('@') => literal.to_owned(),
-        Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| format!("{path} cannot be read: {error}"))?;
-            // An editor ends the last line, which is not part of the value.
-            text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text).to_owned()).unwrap_or(text)
-        }
-    };
-    Ok((name, value))
-}
-
-/// Seconds, from a duration such as `90`, `90s`, `10m`, `1h30m` or `1d`. 0 is no limit.
-pub(crate) fn duration(text: &str) -> Result<u64, String> {
-    let wrong = || "it wants a duration such as 90s, 10m, 1h30m or 1d".to_owned();
-    if let Ok(seconds) = text.parse() {
-        return Ok(seconds);
-    }
-    let span: jiff::Span = text.parse().map_err(|_| wrong())?;
-    let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
-    let is_whole = duration.subsec_nanos() == 0;
-    u64::try_from(duration.as_secs()).ok().filter(|_| is_whole).ok_or_else(wrong)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_seconds() {
-        for (text, seconds) in [
-            ("90", 90),
-            ("90s", 90),
-            ("10m", 600),
-            ("1h30m", 5400),
-            ("1d", 86_400),
-            ("1d2h", 93_600),
-            ("0", 0),
-            ("0s", 0),
-        ] {
-            assert_eq!(duration(text), Ok(seconds), "{text}");
-        }
-        for text in ["", "-5s", "0.2s", "soon", "1mo"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-    }
 }

@@ -2,7 +2,11 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Confirmation, Run, RunOptions, WatchOptions};
+use super::{
+    confirmation::Confirmation,
+    run::{Run, RunOptions, WatchOptions},
+    values::parameter,
+};
 use crate::completion;
 
 #[derive(Debug, Subcommand)]
@@ -96,7 +100,7 @@ pub(crate) struct Create {
     pub(crate) playbook: Option<String>,
 
     /// The value of a parameter of the playbook; may be repeated
-    #[arg(short = 'P', long = "parameter", value_name = "NAME=VALUE", value_parser = super::run::parameter, requires = "playbook")]
+    #[arg(short = 'P', long = "parameter", value_name = "NAME=VALUE", value_parser = parameter, requires = "playbook")]
     pub(crate) parameters: Vec<(String, String)>,
 
     /// The command

@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode};
 use runvoy_api_types::{Claimed, Health, Me};
 use serde_json::{Value, json};
 
-use super::Context;
+use super::context::Context;
 use crate::{
     api::{Api, Repeat, RequestError, segment},
     arguments::{Claim, Configuration, Configure, Format, Global},

@@ -2,7 +2,7 @@
 
 use runvoy_api_types::{Decide, Decision, Execution, ExecutionInFull, Status, time::rfc3339};
 
-use super::{Context, ids};
+use super::{context::Context, ids};
 use crate::{
     api::segment,
     arguments::{Approve, Deny},

@@ -7,7 +7,7 @@ use runvoy_api_types::{AuditEntry, Outcome};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use super::Context;
+use super::context::Context;
 use crate::{
     api::{not_ours, segment},
     arguments::Audit,

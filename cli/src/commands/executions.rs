@@ -9,7 +9,7 @@ use runvoy_api_types::{
 use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::{Context, approvals, ids, list};
+use super::{approvals, context::Context, ids, list};
 use crate::{
     api::{Repeat, RequestError, WithStatus, segment},
     arguments::{Kill, Status, Which},

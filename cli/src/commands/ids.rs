@@ -2,7 +2,7 @@
 
 use runvoy_api_types::{Execution, Me};
 
-use super::Context;
+use super::context::Context;
 use crate::{
     api::WithStatus,
     failure::{Failure, Result},

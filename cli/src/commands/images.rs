@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use runvoy_api_types::{Image, ImageAnswer, Images, RegisterImage, time::rfc3339};
 use serde::de::IgnoredAny;
 
-use super::Context;
+use super::context::Context;
 use crate::{
     api::{Repeat, RequestError, segment},
     arguments,

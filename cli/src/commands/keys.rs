@@ -2,7 +2,7 @@
 
 use runvoy_api_types::{CreateKey, CreatedKey, Key, KeyScope};
 
-use super::Context;
+use super::context::Context;
 use crate::{
     api::segment,
     arguments::Keys,

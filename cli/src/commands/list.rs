@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use runvoy_api_types::{Execution, Me, plain_reason};
 use serde_json::value::RawValue;
 
-use super::Context;
+use super::context::Context;
 use crate::{
     api::{WithStatus, not_ours, segment},
     arguments::List,

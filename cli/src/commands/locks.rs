@@ -2,7 +2,7 @@
 
 use runvoy_api_types::{LockInFull, LockUse, SetLock};
 
-use super::Context;
+use super::context::Context;
 use crate::{
     api::segment,
     arguments::Locks,

@@ -2,40 +2,19 @@
 
 use std::collections::VecDeque;
 
-use super::{Context, ids, watch};
+use super::{context::Context, ids, line_filter::LineFilter, watch};
 use crate::{
-    arguments::{self, Logs},
+    arguments::Logs,
     failure::Result,
-    follow::{Event, Follower, Line},
+    follow::{Event, Follower},
     output::{LinePrinter, is_own},
     say::Waiting,
 };
 
-/// The lines that are wanted.
-pub(super) struct Filter(arguments::Lines);
-
-impl Filter {
-    pub(super) fn new(lines: arguments::Lines) -> Self {
-        Self(lines)
-    }
-
-    pub(super) fn apply(&self, lines: Vec<Line>) -> Vec<Line> {
-        let arguments::Lines { since, grep, .. } = &self.0;
-        if since.is_none() && grep.is_none() {
-            return lines;
-        }
-        let is_wanted = |line: &Line| {
-            since.is_none_or(|since| line.timestamp >= since.as_millisecond())
-                && grep.as_ref().is_none_or(|grep| grep.is_match(&line.message))
-        };
-        lines.into_iter().filter(is_wanted).collect()
-    }
-}
-
 pub(crate) async fn logs(context: &Context, logs: Logs) -> Result<u8> {
     let id = ids::execution_id(context, &logs.id).await?;
     let tail = logs.lines.tail;
-    let filter = Filter::new(logs.lines);
+    let filter = LineFilter::new(logs.lines);
     let follower = Follower::new(&context.api, &id, None);
     let mut follower = if logs.follow { follower } else { follower.giving_up() };
     let mut printer = LinePrinter::new(context.global.output, logs.timestamps);

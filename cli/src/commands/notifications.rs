@@ -12,7 +12,7 @@ use runvoy_api_types::{
 };
 use serde_json::{Value, json};
 
-use super::Context;
+use super::context::Context;
 use crate::{
     api::segment,
     arguments::{self, ChannelOptions, Notifications},

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use runvoy_api_types::{Parameter, PlaybookSummary, PlaybookVersion};
+use runvoy_api_types::{PlaybookSummary, PlaybookVersion};
 use serde_json::{Value, json};
 
 use super::{
-    Context, published,
-    run::{quoted, request, start},
-    values::{self, Missing},
+    context::Context,
+    parameters::{self, Missing},
+    published,
+    run::{request, start},
+    shell::curl_line,
 };
 use crate::{
     api::not_ours,
@@ -37,7 +39,7 @@ pub(crate) async fn run(global: Global, command: Playbook) -> Result<u8> {
             if !playbook.schedules.is_empty() || !playbook.notifications.is_empty() {
                 say!("runvoy: its schedules and notifications are those of the published playbook only");
             }
-            let body = request(&playbook.command(), &values::options(&playbook, options, Missing::Ask)?);
+            let body = request(&playbook.command(), &parameters::options(&playbook, options, Missing::Ask)?);
             if watch.dry_run {
                 return output::print_json(&format!("{body:#}")).map(|()| 0);
             }
@@ -65,7 +67,7 @@ fn is_published(global: &Global, name: &str) -> bool {
 
 fn show_file(global: &Global, name: &str, curl: bool, options: PlaybookOptions) -> Result<()> {
     let (path, playbook) = playbook::load(name)?;
-    let body = request(&playbook.command(), &values::options(&playbook, options, Missing::LeaveOut)?);
+    let body = request(&playbook.command(), &parameters::options(&playbook, options, Missing::LeaveOut)?);
     if curl {
         output::print(&curl_line(global, "/run", &body))?;
     } else if global.output == Format::Json {
@@ -154,7 +156,7 @@ fn show(name: &str, path: &Path, playbook: &runvoy_api_types::Playbook, request:
             None => text.push_str(&format!("{key}: {}\n", in_words(value))),
         }
     }
-    text.push_str(&parameters(&playbook.parameters));
+    text.push_str(&parameters::in_words(&playbook.parameters));
     output::print(&escape::text(&text))
 }
 
@@ -165,34 +167,4 @@ fn in_words(value: &Value) -> String {
         Value::Array(entries) => entries.iter().map(in_words).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     }
-}
-
-/// The parameters of a playbook, as a part of a text.
-pub(super) fn parameters(parameters: &[Parameter]) -> String {
-    let mut text = String::new();
-    if !parameters.is_empty() {
-        text.push_str("\nparameters:\n");
-    }
-    for parameter in parameters {
-        let default = parameter.default.as_ref().map(|value| format!(" [default: {value}]")).unwrap_or_default();
-        let allowed = &parameter.allowed;
-        let allowed = if allowed.is_empty() { String::new() } else { format!(" [{}]", allowed.join(", ")) };
-        let optional = if parameter.required == Some(false) { " (optional)" } else { "" };
-        let label = parameter.label.as_deref().filter(|label| !label.is_empty());
-        let words: Vec<&str> = label.into_iter().chain([parameter.description.as_str()]).collect();
-        let line = format!("  {:<16} {}{allowed}{default}{optional}", parameter.name, words.join(": "));
-        // Further lines of a description are not to look like parameters.
-        text.push_str(&line.trim_end().replace('\n', "\n      "));
-        text.push('\n');
-    }
-    text
-}
-
-/// The request as a line for a shell. The key stays a variable, so that the line can be shown to others.
-pub(super) fn curl_line(global: &Global, path: &str, request: &Value) -> String {
-    let endpoint = global.config().map_or_else(|_| "$RUNVOY_ENDPOINT".to_owned(), |config| config.endpoint);
-    format!(
-        "curl -X POST \"{endpoint}/api/v1{path}\" -H \"X-API-Key: $RUNVOY_API_KEY\" -H 'Content-Type: application/json' -d {}",
-        quoted(&request.to_string())
-    )
 }

@@ -9,10 +9,10 @@ use runvoy_api_types::{
 use serde_json::{Value, json};
 
 use super::{
-    Context,
-    playbooks::{curl_line, parameters},
+    context::Context,
+    parameters::{self, Missing},
     run::start_by,
-    values::{self, Missing},
+    shell::curl_line,
 };
 use crate::{
     api::{Repeat, segment},
@@ -81,12 +81,12 @@ fn values(
         )
         .remedy("give values of its parameters only: -P NAME=VALUE"));
     }
-    let mut values = values::given(&playbook.playbook, &options.parameters)?;
+    let mut values = parameters::given(&playbook.playbook, &options.parameters)?;
     for parameter in &playbook.playbook.parameters {
         match values.get(&parameter.name) {
-            Some(value) => drop(values::checked(parameter, Some(value))?),
+            Some(value) => drop(parameters::checked(parameter, Some(value))?),
             None if parameter.is_required() && missing == Missing::Ask => {
-                values.insert(parameter.name.clone(), values::ask(parameter)?);
+                values.insert(parameter.name.clone(), parameters::ask(parameter)?);
             }
             None => {}
         }
@@ -187,7 +187,7 @@ pub(super) async fn show(context: &Context, name: &str, curl: bool, options: Pla
             text.push_str(&format!("{key}: {}\n", output::indented(value)));
         }
     }
-    text.push_str(&parameters(&playbook.parameters));
+    text.push_str(&parameters::in_words(&playbook.parameters));
     output::print(&escape::text(&text))
 }
 

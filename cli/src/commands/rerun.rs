@@ -4,7 +4,7 @@ use std::{env, fs, process::Command};
 
 use runvoy_api_types::{Execution, ExecutionInFull, ImageId, OnConflict};
 
-use super::{Context, ids, published, run};
+use super::{context::Context, ids, published, run};
 use crate::{
     api::{WithStatus, segment},
     arguments::{Global, Rerun, RunOptions},

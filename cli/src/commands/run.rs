@@ -10,7 +10,7 @@ use reqwest::{Method, StatusCode};
 use runvoy_api_types::{ExecutionInFull, Images, OnConflict, OneOrMore, Retry, Started, headers::IDEMPOTENCY_KEY};
 use serde_json::{Value, json};
 
-use super::{Context, ids, watch::Watching};
+use super::{context::Context, ids, shell::quoted, watch::Watching};
 use crate::{
     api::{Api, Repeat, RequestError, WithStatus, segment},
     arguments::{Global, OnInterrupt, Run, RunOptions, WatchOptions},
@@ -73,15 +73,6 @@ fn note_unread_input() {
             say!("runvoy: the command does not get this standard input; give a script by `runvoy run -`");
         }
     }
-}
-
-/// An argument as a shell reads it back.
-pub(crate) fn quoted(argument: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:=@%+,".contains(&byte);
-    if !argument.is_empty() && argument.bytes().all(is_plain) {
-        return argument.to_owned();
-    }
-    format!("'{}'", argument.replace('\'', "'\\''"))
 }
 
 /// The value that this environment gives to a variable of the command.
@@ -271,23 +262,4 @@ async fn with_images(api: &Api, request: &Value, failure: Failure) -> Failure {
     };
     Failure::new(failure.what())
         .remedy(format!("registered images: {names}\n  register it: runvoy images register {}", quoted(image)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arguments_are_quoted_for_the_shell_where_they_need_it() {
-        for (argument, text) in [
-            ("plain-1.0", "plain-1.0"),
-            ("", "''"),
-            ("a b", "'a b'"),
-            ("it's", "'it'\\''s'"),
-            ("$HOME", "'$HOME'"),
-            ("--x=1", "--x=1"),
-        ] {
-            assert_eq!(quoted(argument), text);
-        }
-    }
 }

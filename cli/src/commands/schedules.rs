@@ -9,7 +9,7 @@ use runvoy_api_types::{
 };
 use serde_json::{Value, json};
 
-use super::{Context, published, run};
+use super::{context::Context, published, run};
 use crate::{
     api::segment,
     arguments::{Create, Schedules},

@@ -7,7 +7,7 @@ use std::{
 
 use runvoy_api_types::{CreateSecret, Secret, SecretAnswer, UpdateSecret};
 
-use super::Context;
+use super::context::Context;
 use crate::{
     api::segment,
     arguments::{Secrets, ValueSource},

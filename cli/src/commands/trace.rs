@@ -3,7 +3,7 @@
 use runvoy_api_types::{Trace, time::rfc3339};
 use serde_json::{Map, Value};
 
-use super::Context;
+use super::context::Context;
 use crate::{
     api::segment,
     failure::{Failure, Result},

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use runvoy_api_types::plain_reason;
 use serde_json::json;
 
-use super::{Context, logs::Filter};
+use super::{context::Context, line_filter::LineFilter};
 use crate::{
     arguments::{Lines, OnInterrupt},
     client_end::ClientEnd,
@@ -23,7 +23,7 @@ pub(super) async fn watch(
     context: &Context,
     follower: Follower<'_>,
     printer: LinePrinter,
-    filter: Filter,
+    filter: LineFilter,
 ) -> Result<u8> {
     let end = ClientEnd::new(follower.id().to_owned(), OnInterrupt::Detach, Interrupts::listen()?);
     let begun = Instant::now();
@@ -45,7 +45,7 @@ pub(crate) struct Watching<'a> {
     context: &'a Context,
     follower: Follower<'a>,
     printer: LinePrinter,
-    filter: Filter,
+    filter: LineFilter,
     client_end: ClientEnd,
     /// This program started the execution, and knows that it exists.
     is_ours: bool,
@@ -68,7 +68,7 @@ impl<'a> Watching<'a> {
             context,
             follower,
             printer,
-            filter: Filter::new(Lines::default()),
+            filter: LineFilter::new(Lines::default()),
             client_end,
             is_ours: true,
             begun: Instant::now(),

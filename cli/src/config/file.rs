@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use yaml_serde::{Mapping, Value};
 
-use super::normal_endpoint;
+use super::endpoint::normal_endpoint;
 use crate::failure::{Failure, Result};
 
 /// The profile of a file that names none as its current one.

@@ -2,6 +2,7 @@
 //!
 //! In this order: `--profile`, `RUNVOY_ENDPOINT`, `RUNVOY_PROFILE`, a local system's folder here or above, the file's current profile.
 
+mod endpoint;
 mod file;
 mod local;
 
@@ -9,6 +10,8 @@ use std::{collections::BTreeSet, env};
 
 use crate::failure::{Failure, Result};
 
+use endpoint::ALLOW_HTTP;
+pub(crate) use endpoint::{check_transport, normal_endpoint};
 pub(crate) use file::{DEFAULT_PROFILE, File, Profile, use_profile, write_profile};
 pub(crate) use local::is_foreign;
 
@@ -16,7 +19,6 @@ pub(crate) use local::is_foreign;
 pub(crate) const ENDPOINT: &str = "RUNVOY_ENDPOINT";
 pub(crate) const API_KEY: &str = "RUNVOY_API_KEY";
 const PROFILE: &str = "RUNVOY_PROFILE";
-const ALLOW_HTTP: &str = "RUNVOY_ALLOW_HTTP";
 
 #[derive(Clone)]
 pub(crate) struct Config {
@@ -130,19 +132,6 @@ pub(crate) fn environment_key(endpoint: &str) -> Result<Option<String>, String> 
 }
 
 /// # Errors
-/// The endpoint would get the key over a network in the clear.
-pub(crate) fn check_transport(endpoint: &str) -> Result<()> {
-    let url = reqwest::Url::parse(endpoint).ok();
-    let is_private =
-        url.is_none_or(|url| url.scheme() == "https" || url.host_str().is_some_and(runvoy_api_types::is_loopback));
-    if is_private {
-        return Ok(());
-    }
-    Err(Failure::new(format!("{endpoint} is not encrypted, and others could read the API key"))
-        .remedy(format!("use https://, or allow it: --allow-http or {ALLOW_HTTP}=1")))
-}
-
-/// # Errors
 /// The key has characters that no key has. The message does not show it.
 pub(crate) fn check_key(key: &str, source: &str) -> Result<()> {
     if key.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -152,55 +141,10 @@ pub(crate) fn check_key(key: &str, source: &str) -> Result<()> {
         .remedy("run `runvoy configure`, or set RUNVOY_API_KEY again"))
 }
 
-/// The endpoint without what users add to it: a final slash, or the path of the API.
-///
-/// # Errors
-/// The text is no URL of HTTP.
-pub(crate) fn normal_endpoint(text: &str) -> Result<String> {
-    let text = text.trim();
-    let url = text.trim_end_matches('/');
-    let url = url.strip_suffix("/api/v1").unwrap_or(url);
-    match reqwest::Url::parse(url) {
-        Ok(parsed) if ["http", "https"].contains(&parsed.scheme()) && parsed.has_host() => Ok(url.to_owned()),
-        _ => Err(Failure::new(format!("the endpoint {text:?} is not a URL"))
-            .remedy("it wants the API's URL, such as https://abc.lambda-url.eu-west-1.on.aws")),
-    }
-}
-
 /// Tells that more than one endpoint is configured, so that it must be said which one is used.
 pub(crate) fn has_several_endpoints() -> bool {
     let mut endpoints: BTreeSet<String> = File::read().map(|file| file.endpoints()).unwrap_or_default();
     endpoints.extend(variable(ENDPOINT));
     endpoints.extend(local::system_quietly().map(|(endpoint, ..)| endpoint));
     endpoints.iter().filter_map(|endpoint| normal_endpoint(endpoint).ok()).collect::<BTreeSet<_>>().len() > 1
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_endpoint_may_have_what_users_add() {
-        for text in [
-            "https://a.example.com",
-            "https://a.example.com/",
-            "https://a.example.com/api/v1/",
-            " https://a.example.com ",
-        ] {
-            assert_eq!(normal_endpoint(text).unwrap(), "https://a.example.com", "{text}");
-        }
-        for text in ["", "a.example.com", "ftp://a", "https://"] {
-            assert!(normal_endpoint(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_key_crosses_a_network_encrypted_only() {
-        for endpoint in ["https://a", "http://localhost:8080", "http://127.0.0.2", "http://[::1]:80"] {
-            assert!(check_transport(endpoint).is_ok(), "{endpoint}");
-        }
-        for endpoint in ["http://a", "http://localhost.example.com", "http://10.0.0.1:8080"] {
-            assert!(check_transport(endpoint).is_err(), "{endpoint}");
-        }
-    }
 }

@@ -5,7 +5,7 @@ use runvoy_api_types::{
     frame::{EXECUTION_COMPLETED, Frame, TypedFrame},
 };
 
-use super::{Event, status::outcome};
+use super::{event::Event, status::outcome};
 
 /// The content of a frame.
 pub(super) enum Brought {

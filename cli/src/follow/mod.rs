@@ -4,6 +4,7 @@
 //! line, and the server goes on after it. A line that comes twice is known by its id. The log of an execution that has ended comes in
 //! pages from the API.
 
+mod event;
 mod frame;
 mod order;
 mod reconnect;
@@ -12,6 +13,7 @@ mod status;
 
 use std::{collections::VecDeque, time::Duration};
 
+pub(crate) use event::Event;
 use jiff::Timestamp;
 use reqwest::Method;
 pub(crate) use runvoy_api_types::LogEvent as Line;
@@ -40,21 +42,9 @@ const QUIET: Duration = Duration::from_secs(1);
 /// Round trips that a pause between two stored frames may last besides.
 const ROUND_TRIPS: u32 = 3;
 /// The number of connections that are tried in vain before a log is given up whose reader wants what there is: about half a minute.
-const PATIENCE: u32 = 8;
+const MAX_FAILED: u32 = 8;
 /// The time that the record may take to show an end that the log has shown.
 const RECORD_LAGS: Duration = Duration::from_secs(10);
-
-/// An event of an execution that is followed.
-#[derive(Debug)]
-pub(crate) enum Event {
-    Lines(Vec<Line>),
-    Status {
-        status: String,
-        exit_code: Option<i32>,
-    },
-    /// Every line has come.
-    End,
-}
 
 pub(crate) struct Follower<'a> {
     api: &'a Api,
@@ -76,7 +66,7 @@ pub(crate) struct Follower<'a> {
     /// The times that the server has been asked in vain since it last answered.
     failed: u32,
     /// The number of these after which the log is given up. `None` to wait for the server as long as it takes.
-    patience: Option<u32>,
+    max_failed: Option<u32>,
     /// Connect to the place that the endpoint names, and not to the one that the server names.
     by_endpoint: bool,
     /// A WebSocket has been opened where the last one was looked for.
@@ -103,7 +93,7 @@ impl<'a> Follower<'a> {
             order: InOrder::default(),
             told: false,
             failed: 0,
-            patience: None,
+            max_failed: None,
             by_endpoint: false,
             has_connected: false,
             begun: Timestamp::now(),
@@ -112,7 +102,7 @@ impl<'a> Follower<'a> {
 
     /// Gives the log up when the server does not answer, for a reader who wants what there is and no more.
     pub(crate) fn giving_up(self) -> Self {
-        Self { patience: Some(PATIENCE), ..self }
+        Self { max_failed: Some(MAX_FAILED), ..self }
     }
 
     /// Waits for the next event. A lost connection is taken up again, for as long as it takes. May be cancelled.
@@ -214,7 +204,7 @@ impl<'a> Follower<'a> {
             Ok(answer) => answer,
             Err(RequestError::Refused { failure, .. }) => return Err(failure),
             // The request was sent several times already.
-            Err(RequestError::Unreachable { failure, .. }) if self.patience.is_some() => return Err(failure),
+            Err(RequestError::Unreachable { failure, .. }) if self.max_failed.is_some() => return Err(failure),
             Err(RequestError::Unreachable { failure, .. }) => return self.failed(failure.what()).await,
         };
         if let Some(date) = answer.date().filter(|_| self.last_event_id.is_none()) {

@@ -83,10 +83,10 @@ impl Follower<'_> {
     /// Tells the user of a lost connection, and waits before the next one.
     ///
     /// # Errors
-    /// There were too many for a reader without patience.
+    /// There were too many for a reader who wants what there is.
     pub(super) async fn failed(&mut self, why: &str) -> Result<()> {
         self.failed += 1;
-        if self.patience.is_some_and(|most| self.failed >= most) {
+        if self.max_failed.is_some_and(|most| self.failed >= most) {
             return Err(Failure::new(format!("the log cannot be read to its present end: {why}")).remedy(format!(
                 "try again, or follow the execution for as long as it takes: runvoy logs -f {}",
                 self.id

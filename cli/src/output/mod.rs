@@ -1,5 +1,6 @@
 //! Prints results: lines, tables, times, colours.
 
+mod print;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
@@ -14,6 +15,7 @@ use runvoy_api_types::LogEvent as Line;
 
 use crate::{escape, failure::Result, say};
 
+pub(crate) use print::{print, print_json, print_value};
 pub(crate) use table::{Columns, Fields, is_narrow};
 
 /// The beginning of the lines that runvoy adds to those of the command. They go to standard error.
@@ -124,32 +126,6 @@ fn time_of(milliseconds: i64) -> String {
     Timestamp::from_millisecond(milliseconds).map_or_else(|_| milliseconds.to_string(), |time| format!("{time:.3}"))
 }
 
-/// Prints JSON of the API. On a terminal, it cannot steer it.
-pub(crate) fn print_json(json: &str) -> Result<()> {
-    if io::stdout().is_terminal() { print(&escape::json(json)) } else { print(json) }
-}
-
-/// Prints a value that others wrote. A program gets it as it is; on a terminal, its lines are shown as those of a log, and cannot steer it.
-pub(crate) fn print_value(value: &str) -> Result<()> {
-    if io::stdout().is_terminal() {
-        let lines: Vec<_> = value.split('\n').map(escape::log_line).collect();
-        print(&lines.join("\n"))
-    } else {
-        print(value)
-    }
-}
-
-/// Prints a text that ends in a line end.
-pub(crate) fn print(text: &str) -> Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    if !text.ends_with('\n') {
-        out.write_all(b"\n")?;
-    }
-    out.flush()?;
-    Ok(())
-}
-
 /// A text of others in a table, escaped.
 pub(crate) fn cell(text: impl std::fmt::Display) -> String {
     escape::text(&text.to_string()).into_owned()
@@ -226,7 +202,7 @@ pub(crate) fn seconds_in_words(seconds: i64) -> String {
     }
 }
 
-/// How often a run is attempted, such as `3 attempts, 30 s apart, after exit, start`.
+/// The attempts of a run in words, such as `3 attempts, 30 s apart, after exit, start`.
 pub(crate) fn retry(retry: &Retry) -> String {
     let pause = seconds_in_words(i64::try_from(retry.backoff.0).unwrap_or(i64::MAX));
     let ends: Vec<String> = retry.on.iter().map(ToString::to_string).collect();

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 
 use console::{Alignment, Style, Term, measure_text_width, pad_str, truncate_str};
 
-use super::print;
+use super::print::print;
 use crate::failure::Result;
 
 /// Blanks between two columns of a table.

@@ -63,7 +63,7 @@ impl Approvals {
         Ok(())
     }
 
-    /// What an execution waits for that is asked for now.
+    /// The wait of an execution that is asked for now.
     pub fn begin(&self, now: Timestamp) -> Approval {
         let seconds = self.expires.map_or(DEFAULT_EXPIRES, |span| span.0);
         let expires_at = i64::try_from(seconds)

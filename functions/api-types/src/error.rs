@@ -72,18 +72,18 @@ impl ErrorCode {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorBody {
-    /// What is wrong, in a short sentence.
+    /// The problem, in a short sentence.
     pub error: String,
     /// The kind of error, for programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Cow<'static, str>>,
-    /// What is wrong and what to do next, for people.
+    /// The problem and the remedy, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
     /// The path of the input that is wrong, such as `env.PORT`, for programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// What to do next, for people. `details` repeats it.
+    /// The remedy, for people. `details` repeats it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }

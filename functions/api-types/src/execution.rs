@@ -49,7 +49,7 @@ pub struct Execution {
     /// Where the time went, by the times that ECS tells of the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<Timing>,
-    /// What the task has cost in US dollars, estimated from its size and the seconds that Fargate bills. Absent in regions whose prices are
+    /// The cost of the task in US dollars, estimated from its size and the seconds that Fargate bills. Absent in regions whose prices are
     /// not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_estimate_usd: Option<f64>,
@@ -66,7 +66,7 @@ pub struct Execution {
     /// The locks that it holds until it ends, or waits for.
     #[serde(rename = "lock", default, skip_serializing_if = "Vec::is_empty")]
     pub locks: Vec<String>,
-    /// What it waits for, while it is `WAITING` or `QUEUED`, in words for a person.
+    /// The thing that it waits for, while it is `WAITING` or `QUEUED`, in words for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
     /// Who must approve it, and who has, if it had to wait for that.
@@ -206,19 +206,19 @@ pub struct Asked {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub after: Vec<ExecutionId>,
-    /// How they had to end.
+    /// The end that they had to have.
     #[serde(default, rename = "if", skip_serializing_if = "Option::is_none")]
     pub run_if: Option<RunIf>,
     /// Seconds after the request within which it has to end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<u64>,
-    /// How often it is attempted, and after which ends.
+    /// The number of its attempts, and the ends after which another one follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
     /// The number of slots that its lock was to have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slots: Option<u32>,
-    /// What was to become of it if it could not start at once. Absent where the request did not say.
+    /// The choice of the request for the case that it could not start at once. Absent where the request did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
     /// Where the request came from: `api`.
@@ -229,7 +229,7 @@ pub struct Asked {
     pub playbook_version: Option<String>,
 }
 
-/// What becomes of a run that cannot start at once, because a lock is held or there is no capacity.
+/// The fate of a run that cannot start at once, because a lock is held or there is no capacity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]

@@ -23,6 +23,7 @@ mod name;
 mod notification;
 pub mod object;
 pub mod playbook;
+mod playbook_name;
 mod reconcile;
 mod request_id;
 mod retry;
@@ -62,9 +63,10 @@ pub use notification::{
 };
 pub use playbook::{
     BroughtSchedule, CheckPlaybook, CheckedPlaybook, DeletedPlaybook, Parameter, ParameterType, Playbook,
-    PlaybookAnswer, PlaybookName, PlaybookNotification, PlaybookSchedule, PlaybookSummary, PlaybookVersion,
-    PlaybookVersions, Playbooks, PublishedPlaybook, RequestedValue, RunPlaybook, ScheduleOutcome,
+    PlaybookAnswer, PlaybookNotification, PlaybookSchedule, PlaybookSummary, PlaybookVersion, PlaybookVersions,
+    Playbooks, PublishedPlaybook, RequestedValue, RunPlaybook, ScheduleOutcome,
 };
+pub use playbook_name::PlaybookName;
 pub use reconcile::{
     AuthorizerStatus, ComputeStatus, IdentityStatus, Issue, NotificationsStatus, ReconcileReport, Reconciled,
     SchedulesStatus, SecretsStatus, Severity,

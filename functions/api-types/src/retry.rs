@@ -64,7 +64,7 @@ pub struct EarlierAttempt {
     pub number: u32,
     /// Why another attempt followed.
     pub on: RetryOn,
-    /// How it ended, in words for a person.
+    /// Its end, in words for a person.
     pub reason: String,
     /// The exit code of its command, if that has run.
     #[serde(default, skip_serializing_if = "Option::is_none")]

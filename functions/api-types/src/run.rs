@@ -68,17 +68,17 @@ pub struct Run {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(max_items = 20))]
     pub after: Option<Vec<String>>,
-    /// How the executions in `after` must end: `succeeded` by default, or `ended` for any end.
+    /// The end that the executions in `after` must have: `succeeded` by default, or `ended` for any end.
     #[serde(rename = "if", skip_serializing_if = "Option::is_none")]
     pub run_if: Option<RunIf>,
     /// Seconds after this request within which the run must have ended, waiting included. It is stopped then, or does not start.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 2_592_000))]
     pub deadline: Option<u64>,
-    /// What becomes of the run if it cannot start at once. By default, it is refused. With `queue` it waits as `QUEUED`.
+    /// The fate of a run that cannot start at once. By default, it is refused. With `queue` it waits as `QUEUED`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
-    /// How often the run is attempted. Between two attempts it is `QUEUED` and keeps its locks. `timeout` is for each attempt, `deadline` for
+    /// The number of attempts, and the ends after which another one follows. Between two attempts it is `QUEUED` and keeps its locks. `timeout` is for each attempt, `deadline` for
     /// all of them.
     #[serde(default, deserialize_with = "object::optional", skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,

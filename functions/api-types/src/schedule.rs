@@ -6,9 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Email, ExecutionId, OnConflict, OneOrMore, RequestId, Retry, ScheduleName, Status, object,
-    playbook::{PlaybookName, RequestedValue},
-    time,
+    Email, ExecutionId, OnConflict, OneOrMore, PlaybookName, RequestId, Retry, ScheduleName, Status, object,
+    playbook::RequestedValue, time,
 };
 
 /// A schedule as the API shows it. It has one of `cron`, `rate` and `at`.
@@ -49,7 +48,7 @@ pub struct Schedule {
     pub last_execution_id: Option<ExecutionId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_status: Option<Status>,
-    /// What became of its last times, the newest first.
+    /// The results of its last times, the newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recent: Vec<ScheduledTime>,
     /// The user whose rights its runs have: who has said last what it runs.
@@ -121,14 +120,14 @@ pub struct ScheduledRun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1000))]
     pub slots: Option<u32>,
-    /// What becomes of the run if it cannot start at once.
+    /// The fate of a run that cannot start at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
     /// Seconds after the schedule's time within which the run must have ended, waiting included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(maximum = 2_592_000))]
     pub deadline: Option<u64>,
-    /// How often the run is attempted, and after which ends.
+    /// The number of attempts, and the ends after which another one follows.
     #[serde(default, deserialize_with = "object::optional", skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
 }
@@ -154,7 +153,7 @@ fn one_or_more<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
     OneOrMore::deserialize(deserializer).map(OneOrMore::list)
 }
 
-/// What becomes of a time whose run could not start for ten minutes.
+/// The fate of a time whose run could not start for ten minutes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, strum::Display, strum::EnumString)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]

@@ -11,7 +11,7 @@ use crate::{Execution, Image, LogEvent, Secret, User, time};
 pub struct Trace {
     /// Sorted by time.
     pub logs: Vec<LogEvent>,
-    /// How far back lines were searched, when the search of older ones would have taken too long.
+    /// The time from which on lines were searched, when the search of older ones would have taken too long.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "time::as_optional_rfc3339")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = "date-time", required = false))]
     pub searched_since: Option<Timestamp>,

@@ -30,7 +30,7 @@ pub struct User {
 pub struct Me {
     pub email: Email,
     pub role: Role,
-    /// What the user may do to any resource, as `resource:verb`. An owner may do more to what they own.
+    /// The actions that the user may do to any resource, as `resource:verb`. An owner may do more to what they own.
     #[cfg_attr(feature = "openapi", schema(example = json!(["executions:list", "executions:status"])))]
     pub permissions: Vec<String>,
 }

@@ -11,12 +11,13 @@ use aws_smithy_async::{
 };
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use jiff::Timestamp;
+use runvoy_api_types::ExecutionId;
 
 use crate::{
     aws,
+    cache::Cache,
     config::{Config, ConfigError},
-    execution::task::KnownTasks,
-    notification::webhook,
+    receivers,
 };
 
 /// Settings, clients and clock, built once at start and shared by all invocations. Cheap to clone.
@@ -24,7 +25,8 @@ use crate::{
 pub struct App {
     pub config: Arc<Config>,
     pub aws: Arc<aws::Clients>,
-    pub(crate) known_tasks: KnownTasks,
+    /// Executions by the ids of their tasks. Whose a task is never changes.
+    pub(crate) known_tasks: Cache<ExecutionId>,
     /// The client for receivers of notifications, which are outside AWS.
     pub(crate) receivers: SharedHttpConnector,
     clock: SharedTimeSource,
@@ -37,8 +39,8 @@ impl App {
         let aws = Arc::new(aws::Clients::new(sdk, &config));
         let clock = sdk.time_source().unwrap_or_default();
         let sleep = sdk.sleep_impl().unwrap_or_else(|| SharedAsyncSleep::new(TokioSleep::new()));
-        let receivers = webhook::connector(config.private_webhooks);
-        Self { config: Arc::new(config), aws, known_tasks: KnownTasks::default(), receivers, clock, sleep }
+        let receivers = receivers::connector(config.private_webhooks);
+        Self { config: Arc::new(config), aws, known_tasks: Cache::default(), receivers, clock, sleep }
     }
 
     /// This application with another HTTP client for receivers of notifications.

@@ -5,7 +5,6 @@
 //! between, [`sweep`] starts the task. Of two last approvals at once one is written, and ECS starts one task for an attempt however often
 //! it is asked.
 
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use runvoy_api_types::{Approval, Decision, limits::MAX_DESCRIPTION_BYTES, text};
 
 use crate::{
@@ -14,7 +13,7 @@ use crate::{
     auth::{Action, policy},
     execution::{self, ExecutionRecord, Status, list},
     run,
-    table::{Transacted, string, to_item},
+    table::Transacted,
     time, user,
 };
 
@@ -44,22 +43,8 @@ pub async fn approve(
         let (mut given, lost) = still_valid(app, &record, approval.given.clone()).await?;
         given.push(decision.clone());
         let entry = entry.clone().detail("no_longer_counted", lost);
-        let update = Update::builder()
-            .table_name(&app.config.tables.executions)
-            .key("execution_id", string(id.as_str()))
-            .update_expression("SET #approval.#given = :given, modified_by_request_id = :request")
-            // The approvals are those that were read, so no one's can be written twice.
-            .condition_expression("#status = :waiting AND #approval.#given = :seen")
-            .expression_attribute_names("#approval", "approval")
-            .expression_attribute_names("#given", "given")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":given", decisions(&given)?)
-            .expression_attribute_values(":waiting", string(Status::Waiting))
-            .expression_attribute_values(":seen", decisions(&approval.given)?)
-            .expression_attribute_values(":request", string(actor.request_id.as_str()))
-            .build()?;
+        let write = execution::write_approvals(app, &id, &given, &approval.given, &actor.request_id)?;
         let is_last = given.len() >= approval.count as usize;
-        let write = TransactWriteItem::builder().update(update).build();
         match audit::transact(app, vec![write], &[entry]).await? {
             Transacted::Done if is_last => return run::release(app, &id, &[]).await,
             Transacted::Done => return execution::get(app, &id).await,
@@ -89,11 +74,6 @@ async fn still_valid(
         }
     }
     Ok((valid, lost))
-}
-
-fn decisions(given: &[Decision]) -> Result<AttributeValue> {
-    let items = given.iter().map(|decision| Ok(AttributeValue::M(to_item(decision)?)));
-    Ok(AttributeValue::L(items.collect::<Result<_>>()?))
 }
 
 /// Denies an execution that waits: it is STOPPED, with the reason.

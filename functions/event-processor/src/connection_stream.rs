@@ -17,7 +17,7 @@ use runvoy_core::{
 use serde_dynamo::AttributeValue;
 use serde_json::Value;
 
-use crate::{EventError, stream_records};
+use crate::{error::EventError, stream_records};
 
 /// Viewers served at the same time: as many as a batch has records, because each may have to wait for the invocation that has its lease.
 const CONCURRENCY: usize = 100;

@@ -9,7 +9,7 @@ use runvoy_core::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::EventError;
+use crate::error::EventError;
 
 #[derive(Deserialize)]
 struct Event {

@@ -5,7 +5,7 @@ use runvoy_core::{App, Error, execution::ExecutionId, run};
 use serde_dynamo::AttributeValue;
 use serde_json::Value;
 
-use crate::{EventError, stream_records};
+use crate::{error::EventError, stream_records};
 
 /// Executions that one invocation starts at the same time: RunTask may be called 20 times a second.
 const CONCURRENCY: usize = 10;

@@ -8,14 +8,14 @@ use flate2::read::GzDecoder;
 use jiff::Timestamp;
 use runvoy_core::{
     App, Error,
-    execution::{self, ExecutionId, LogStream, TaskId, task},
+    execution::{self, ExecutionId, LogStream, TaskId, consistency::is_consistent},
     image::task_definition::{RUNNER, SIDECAR},
-    logs::{LogEvent, completion, end_line, store},
+    logs::{LogEvent, append::append, completion, end_line, new_owner},
     websocket::fan_out,
 };
 use serde_json::Value;
 
-use crate::EventError;
+use crate::error::EventError;
 
 /// Bytes that a batch may have after decompression. CloudWatch sends far smaller ones.
 const MAX_UNPACKED: u64 = 64 * 1024 * 1024;
@@ -41,14 +41,14 @@ pub(crate) async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
         .map(|line| LogEvent { event_id: line.id, timestamp: line.timestamp, message: line.message, exit_code: None })
         .collect();
     let mut ending = None;
-    let owner = fan_out::new_owner()?;
+    let owner = new_owner()?;
     let stored = async {
-        let id = task::execution_of(app, &task_id).await?;
+        let id = execution::execution_of(app, &task_id).await?;
         if container == RUNNER && end_line::may_have_end(&events) {
             ending = Box::pin(mark_end(app, &id, &task_id, &mut events)).await?;
         }
         let commit = if container == SIDECAR { checked_out(&events) } else { None };
-        let appended = store::append(app, &id, events, false, Some(&owner)).await?;
+        let appended = append(app, &id, events, false, Some(&owner)).await?;
         if let Some(commit) = commit {
             execution::note_commit(app, &id, &task_id, &commit).await?;
         }
@@ -58,7 +58,7 @@ pub(crate) async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
         Ok(stored) => stored,
         // Before that, ECS may not show the task of these lines yet, and the batch is delivered again.
         Err(Error::NotFound { .. })
-            if Timestamp::from_millisecond(newest).is_ok_and(|newest| task::is_consistent(app, newest)) =>
+            if Timestamp::from_millisecond(newest).is_ok_and(|newest| is_consistent(app, newest)) =>
         {
             tracing::warn!(%task_id, "ignored: neither runvoy nor ECS knows the task that these lines are from");
             return Ok(());

@@ -15,7 +15,7 @@ use runvoy_core::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::EventError;
+use crate::error::EventError;
 
 /// Messages sent at the same time: as many as a batch has, because each may wait for its receiver.
 const CONCURRENCY: usize = 10;

@@ -8,7 +8,7 @@ use runvoy_core::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::EventError;
+use crate::error::EventError;
 
 #[derive(Deserialize)]
 struct Event {

@@ -14,7 +14,7 @@ use runvoy_core::{
 use serde_dynamo::AttributeValue;
 use serde_json::Value;
 
-use crate::{EventError, stream_records};
+use crate::{error::EventError, stream_records};
 
 /// Tells the notifications of the changes, and moves on the executions that wait for an end. Answers with the sequence numbers of the records that Lambda is to deliver again ("Reporting
 /// batch item failures", AWS Lambda Developer Guide).

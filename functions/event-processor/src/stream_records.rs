@@ -7,7 +7,7 @@ use aws_lambda_events::{
 };
 use serde_json::Value;
 
-use crate::EventError;
+use crate::error::EventError;
 
 /// # Errors
 /// [`EventError::Malformed`] for an event that is no batch of records.

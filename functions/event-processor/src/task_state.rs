@@ -5,7 +5,8 @@ use runvoy_core::{
     App, Error,
     execution::{
         Status, TaskId, TaskSize, TaskTimes,
-        task::{self, Applied, ContainerReport, Phase, TaskReport, TaskState},
+        task::{self, Applied, Phase, TaskState},
+        task_report::{ContainerReport, FARGATE_SPOT, TaskReport, is_arm},
     },
     logs::completion,
     websocket::fan_out,
@@ -13,7 +14,7 @@ use runvoy_core::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::EventError;
+use crate::error::EventError;
 
 #[derive(Deserialize)]
 struct Event {
@@ -91,8 +92,8 @@ impl TryFrom<Event> for TaskState {
                 cpu_units: number(detail.cpu),
                 memory_mib: number(detail.memory),
                 disk: detail.ephemeral_storage.map(|disk| disk.gib).unwrap_or_default(),
-                is_arm: attributes.iter().any(|one| task::is_arm(&one.name, one.value.as_deref())),
-                is_spot: detail.capacity_provider_name.as_deref() == Some(task::FARGATE_SPOT),
+                is_arm: attributes.iter().any(|one| is_arm(&one.name, one.value.as_deref())),
+                is_spot: detail.capacity_provider_name.as_deref() == Some(FARGATE_SPOT),
             },
             containers: containers
                 .map(|one| ContainerReport {

@@ -14,7 +14,7 @@ use runvoy_core::{
 };
 use serde_json::Value;
 
-use crate::EventError;
+use crate::error::EventError;
 
 /// The longest event id that a viewer can come back with, in characters.
 const MAX_EVENT_ID: usize = 128;

@@ -345,7 +345,7 @@ export type EarlierAttempt = {
   number: number;
   /** Why another attempt followed. */
   on: RetryOn;
-  /** How it ended, in words for a person. */
+  /** Its end, in words for a person. */
   reason: string;
   started_at: string;
   /** The id of its ECS task. Absent if it got none. */
@@ -366,13 +366,13 @@ export type Ending = {
 export type ErrorBody = {
   /** The kind of error, for programs. */
   code?: string | null;
-  /** What is wrong and what to do next, for people. */
+  /** The problem and the remedy, for people. */
   details?: string | null;
-  /** What is wrong, in a short sentence. */
+  /** The problem, in a short sentence. */
   error: string;
   /** The path of the input that is wrong, such as `env.PORT`, for programs. */
   field?: string | null;
-  /** What to do next, for people. `details` repeats it. */
+  /** The remedy, for people. `details` repeats it. */
   hint?: string | null;
 };
 
@@ -386,7 +386,7 @@ export type Execution = Asked & ({
   cloud: string;
   command: string;
   completed_at?: string | null;
-  /** What the task has cost in US dollars, estimated from its size and the seconds that Fargate bills. Absent in regions whose prices are not known. */
+  /** The cost of the task in US dollars, estimated from its size and the seconds that Fargate bills. Absent in regions whose prices are not known. */
   cost_estimate_usd?: number | null;
   created_by: Email;
   created_by_request_id: string;
@@ -410,7 +410,7 @@ export type Execution = Asked & ({
   /** Why the task failed, when it was not its command that did, in the words of ECS. */
   stopped_reason?: string | null;
   timing?: Timing | null;
-  /** What it waits for, while it is `WAITING` or `QUEUED`, in words for a person. */
+  /** The thing that it waits for, while it is `WAITING` or `QUEUED`, in words for a person. */
   waits_for?: string | null;
 });
 
@@ -606,7 +606,7 @@ export type Logs = {
 /** Who the caller is, and what they may do. */
 export type Me = {
   email: Email;
-  /** What the user may do to any resource, as `resource:verb`. An owner may do more to what they own. */
+  /** The actions that the user may do to any resource, as `resource:verb`. An owner may do more to what they own. */
   permissions: string[];
   role: Role;
 };
@@ -679,10 +679,10 @@ export type NotificationsStatus = {
   verified_count: number;
 };
 
-/** What becomes of a run that cannot start at once, because a lock is held or there is no capacity. */
+/** The fate of a run that cannot start at once, because a lock is held or there is no capacity. */
 export type OnConflict = "refuse" | "queue";
 
-/** What becomes of a time whose run could not start for ten minutes. */
+/** The fate of a time whose run could not start for ten minutes. */
 export type OnMissed = "skip" | "run_once";
 
 /** One name, or a list of names. */
@@ -995,7 +995,7 @@ export type Schedule = {
   playbook?: ScheduledPlaybook | null;
   /** Such as `5 minutes`. The first time is when the schedule is made, changed or resumed. */
   rate?: string | null;
-  /** What became of its last times, the newest first. */
+  /** The results of its last times, the newest first. */
   recent?: ScheduledTime[];
   run?: ScheduledRun | null;
   /** The user whose rights its runs have: who has said last what it runs. */
@@ -1197,7 +1197,7 @@ export type Trace = {
   /** Sorted by time. */
   logs: LogEvent[];
   related_resources: RelatedResources;
-  /** How far back lines were searched, when the search of older ones would have taken too long. */
+  /** The time from which on lines were searched, when the search of older ones would have taken too long. */
   searched_since?: string | null;
 };
 

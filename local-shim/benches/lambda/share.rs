@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures_util::StreamExt;
-use local_shim::{AwsPort, Settings, aws::logs::Event, lambda::log_subscription};
+use local_shim::{AwsPort, Settings, aws::logs::Event, lambda::log_batch_event};
 use serde_json::{Value, json};
 
 use crate::{
@@ -112,7 +112,7 @@ fn batch(id: &str, number: usize) -> Value {
             message: format!("{:<100}", format!("batch {number} line {line}")),
         })
         .collect();
-    log_subscription::event("g", &format!("task/runner/{id}"), &lines).unwrap()
+    log_batch_event::event("g", &format!("task/runner/{id}"), &lines).unwrap()
 }
 
 /// The median and the longest time of an event, after a first one that is not counted.

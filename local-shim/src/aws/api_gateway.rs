@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, AwsError};
+use super::{AwsError, exchange::Answer};
 
 /// The largest message ("Amazon API Gateway quotas").
 const MAX_PAYLOAD: usize = 128 * 1024;

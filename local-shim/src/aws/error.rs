@@ -2,7 +2,12 @@
 
 use serde_json::json;
 
-use super::Answer;
+use super::exchange::Answer;
+
+/// The operations of each service that are emulated, as the message about another operation lists them.
+pub(crate) const EMULATED: &str = "DynamoDB: items, transactions, DescribeTable, ListTables. ECS: tasks and task definitions. \
+    CloudWatch Logs: FilterLogEvents. SSM: parameters and their tags. SQS: messages. SNS: topics, mails. IAM: GetRole. STS: GetCallerIdentity. EventBridge Scheduler: schedules. API Gateway: \
+    @connections. Lambda: Invoke. CloudFormation: DescribeStacks.";
 
 /// An error as AWS answers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,17 +26,11 @@ impl AwsError {
     }
 
     pub fn unknown_operation() -> Self {
-        Self::new(
-            "UnknownOperationException",
-            format!("this operation is not emulated; emulated are: {}", super::EMULATED),
-        )
+        Self::new("UnknownOperationException", format!("this operation is not emulated; emulated are: {EMULATED}"))
     }
 
     pub(super) fn unknown_service() -> Self {
-        Self::new(
-            "UnknownOperationException",
-            format!("this service is not emulated; emulated are: {}", super::EMULATED),
-        )
+        Self::new("UnknownOperationException", format!("this service is not emulated; emulated are: {EMULATED}"))
     }
 
     pub fn internal(error: &dyn std::fmt::Display) -> Self {

@@ -6,10 +6,20 @@ use std::{
     time::Duration,
 };
 
-use super::{Answer, AwsError};
+use super::{AwsError, exchange::Answer};
 
 /// The time after which a call that hangs is answered. No caller waits for so long.
 const TOO_LONG: Duration = Duration::from_hours(1);
+
+/// Tells whether an operation fails when another call changes the same thing at the same time: a write to a table during a transaction, or
+/// a registration of a family during another.
+pub fn may_conflict(service: &str, operation: &str) -> bool {
+    match service {
+        "dynamodb" => matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems"),
+        "ecs" => operation == "RegisterTaskDefinition",
+        _ => false,
+    }
+}
 
 /// The way in which a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

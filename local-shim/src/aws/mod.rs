@@ -19,6 +19,7 @@ pub mod dynamodb;
 pub mod ecs;
 mod error;
 pub mod events;
+mod exchange;
 pub mod faults;
 pub mod http_client;
 pub mod iam;
@@ -43,6 +44,8 @@ use std::{
 };
 
 pub use error::AwsError;
+pub use exchange::{Answer, Request};
+pub use faults::may_conflict;
 
 /// All emulated services.
 #[derive(Clone)]
@@ -86,35 +89,6 @@ impl CallLog {
     /// The counts of a function so far.
     pub fn by(&self, function: &str) -> BTreeMap<String, u64> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(function).cloned().unwrap_or_default()
-    }
-}
-
-/// A request to any service.
-pub struct Request<'a> {
-    pub method: &'a str,
-    /// Percent-encoded, without the query.
-    pub path: &'a str,
-    /// Percent-encoded, without the question mark.
-    pub query: &'a str,
-    /// The header `X-Amz-Target`, which names service and operation in the JSON protocols.
-    pub target: Option<&'a str>,
-    /// The function that calls; absent for a caller outside this process.
-    pub caller: Option<&'static str>,
-    /// The header `amz-sdk-invocation-id`.
-    pub invocation: Option<&'a str>,
-    pub body: &'a [u8],
-}
-
-/// The answer of any service.
-pub struct Answer {
-    pub status: u16,
-    pub content_type: &'static str,
-    pub body: Vec<u8>,
-}
-
-impl Answer {
-    fn json(body: Vec<u8>) -> Self {
-        Self { status: 200, content_type: "application/x-amz-json-1.1", body }
     }
 }
 
@@ -186,26 +160,6 @@ impl Aws {
     }
 }
 
-/// The operations of each service that are emulated, as the message about another operation lists them.
-pub(crate) const EMULATED: &str = "DynamoDB: items, transactions, DescribeTable, ListTables. ECS: tasks and task definitions. \
-    CloudWatch Logs: FilterLogEvents. SSM: parameters and their tags. SQS: messages. SNS: topics, mails. IAM: GetRole. STS: GetCallerIdentity. EventBridge Scheduler: schedules. API Gateway: \
-    @connections. Lambda: Invoke. CloudFormation: DescribeStacks.";
-
-/// Tells whether a chance of one in `many` comes up.
-fn one_in(many: u128) -> bool {
-    uuid::Uuid::new_v4().as_u128().is_multiple_of(many)
-}
-
-/// Tells whether an operation fails when another call changes the same thing at the same time: a write to a table during a transaction, or
-/// a registration of a family during another.
-pub fn may_conflict(service: &str, operation: &str) -> bool {
-    match service {
-        "dynamodb" => matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems"),
-        "ecs" => operation == "RegisterTaskDefinition",
-        _ => false,
-    }
-}
-
 /// The service and the operation of a request. `None` for a service that is not emulated.
 pub fn identify(request: &Request<'_>) -> Option<(&'static str, String)> {
     if let Some(target) = request.target {
@@ -239,4 +193,9 @@ pub fn identify(request: &Request<'_>) -> Option<(&'static str, String)> {
         _ => "iam",
     };
     Some((service, action.to_owned()))
+}
+
+/// Tells whether a chance of one in `many` comes up.
+fn one_in(many: u128) -> bool {
+    uuid::Uuid::new_v4().as_u128().is_multiple_of(many)
 }

@@ -10,7 +10,8 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Answer,
+    error::EMULATED,
+    exchange::Answer,
     outbox::{Entry, Outbox},
     state_file::StateFile,
 };
@@ -81,10 +82,7 @@ impl Sns {
             "Subscribe" => self.subscribe(text("TopicArn"), text("Protocol"), text("Endpoint")),
             "ListSubscriptionsByTopic" => self.list(text("TopicArn")),
             "Publish" => self.publish(text("TopicArn"), form.get("Subject").map(String::as_str), text("Message")),
-            _ => Err(refused(
-                "InvalidAction",
-                format!("this operation is not emulated; emulated are: {}", super::EMULATED),
-            )),
+            _ => Err(refused("InvalidAction", format!("this operation is not emulated; emulated are: {}", EMULATED))),
         };
         let (status, xml) = match answered {
             Ok(result) => {

@@ -7,19 +7,16 @@ use axum::{
     Router,
     body::Bytes,
     extract::{DefaultBodyLimit, Request as HttpRequest, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::any,
 };
 
-use super::{cloudformation::LocalStack, guard};
-use crate::{
-    aws::{
-        Answer, Aws, AwsError, Request,
-        signature::{AccessKey, SignatureError, SignedRequest},
-    },
-    lambda::function::request_id,
+use super::{aws_response::response, cloudformation::LocalStack, guard};
+use crate::aws::{
+    Aws, AwsError, Request,
+    signature::{AccessKey, SignatureError, SignedRequest},
 };
 
 /// Bytes of the largest request. A batch of DynamoDB has 16 MB at most ("BatchWriteItem", DynamoDB API Reference).
@@ -117,17 +114,6 @@ fn text_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
             .or_insert_with(|| value.into_owned());
     }
     texts
-}
-
-/// An answer of a service as HTTP.
-pub(super) fn response(answer: Answer) -> Response {
-    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let content_type = HeaderValue::from_static(answer.content_type);
-    let mut response = (status, [(header::CONTENT_TYPE, content_type)], answer.body).into_response();
-    if let Ok(id) = HeaderValue::from_str(&request_id()) {
-        response.headers_mut().insert("x-amzn-requestid", id);
-    }
-    response
 }
 
 /// Refuses a request as the service that it is for refuses it.

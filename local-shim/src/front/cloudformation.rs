@@ -7,6 +7,7 @@ use axum::{
 };
 use serde_json::json;
 
+use super::aws_response::response;
 use crate::{
     aws::AwsError,
     lambda::{Function, InvokeError, function::request_id},
@@ -55,7 +56,7 @@ impl LocalStack {
         let Some(function) = self.functions.iter().find(|function| function.name() == name) else {
             let message = format!("Function not found: arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}");
             let error = AwsError { status: 404, ..AwsError::new("ResourceNotFoundException", message) };
-            return super::aws::response(error.into_answer());
+            return response(error.into_answer());
         };
         let payload = if payload.is_empty() { b"{}".to_vec() } else { payload.to_vec() };
         match function.invoke(&request_id(), payload).await {

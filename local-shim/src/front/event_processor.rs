@@ -16,10 +16,7 @@ use runvoy_core::App;
 use serde_json::{Value, json};
 
 use super::{admins::ForAdmins, guard};
-use crate::lambda::{
-    Function, InvokeError,
-    function::{MAX_PAYLOAD, request_id},
-};
+use crate::lambda::{Function, InvokeError, MAX_PAYLOAD, function::request_id};
 
 /// The source of the events that act for a person: they create an admin, or start what a person has scheduled.
 const ACTS_FOR_A_PERSON: &str = "runvoy";

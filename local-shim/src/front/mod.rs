@@ -2,6 +2,7 @@
 
 mod admins;
 pub(crate) mod aws;
+mod aws_response;
 pub(crate) mod cloudformation;
 pub(crate) mod event_processor;
 mod guard;

@@ -19,10 +19,7 @@ use serde_json::{Map, Value, json};
 use super::{guard, websocket};
 use crate::{
     data_dir,
-    lambda::{
-        Function, InvokeError,
-        function::{MAX_PAYLOAD, request_id},
-    },
+    lambda::{Function, InvokeError, MAX_PAYLOAD, function::request_id},
 };
 
 /// The state of the port.

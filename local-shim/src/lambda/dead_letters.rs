@@ -1,5 +1,4 @@
-//! Keeps the events that a function failed to handle each time, as the queue of failed events does in AWS, and tries them again when
-//! the disk has room and at each start.
+//! Keeps the events that a function failed to handle each time, as the queue of failed events does in AWS.
 
 use std::{
     collections::BTreeMap,
@@ -8,28 +7,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use jiff::Timestamp;
-use runvoy_core::backoff;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, futures::Notified, oneshot};
 
-use super::{Function, InvokeError, Kind, log_subscription};
-use crate::{
-    aws::{logs::CloudWatchLogs, state_file::replace_unsynced},
-    data_dir,
-};
+use super::{invoke_error::InvokeError, kind::Kind};
+use crate::aws::state_file::replace_unsynced;
 
 /// The folder of such events, in the data directory.
 const FOLDER: &str = "failed-events";
-/// The number of times that the events are looked through, while there are any.
-const TICK: Duration = Duration::from_secs(2);
 /// The pause before an event is tried again for the first time, which doubles with each try, and the longest one.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
+pub(super) const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
 /// The time that an event is kept, as `MessageRetentionPeriod` of the queue in AWS.
-const KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(14 * 24);
+pub(super) const KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(14 * 24);
 /// Events that are kept. A further one takes the place of the oldest.
 const MOST: usize = 10_000;
+
 /// The content of an event that is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -47,22 +41,22 @@ impl Body {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-struct Letter {
-    kind: Kind,
-    body: Body,
-    failed_at: Timestamp,
-    error: String,
+pub(super) struct Letter {
+    pub(super) kind: Kind,
+    pub(super) body: Body,
+    pub(super) failed_at: Timestamp,
+    pub(super) error: String,
 }
 
 /// An event in the queue.
-struct Kept {
-    letter: Letter,
+pub(super) struct Kept {
+    pub(super) letter: Letter,
     /// Tells whether its file is written.
-    is_written: bool,
-    due: Instant,
+    pub(super) is_written: bool,
+    pub(super) due: Instant,
     /// Tries that have failed since it is kept.
-    failures: u32,
-    handled: Option<oneshot::Sender<()>>,
+    pub(super) failures: u32,
+    pub(super) handled: Option<oneshot::Sender<()>>,
 }
 
 /// The queue of failed events.
@@ -145,97 +139,14 @@ impl DeadLetters {
         }
     }
 
-    /// Tries events again for as long as the program runs.
-    pub(crate) async fn run(self, function: Function, logs: CloudWatchLogs) {
-        let mut had_room = true;
-        loop {
-            let added = self.0.added.notified();
-            if self.len() == 0 {
-                added.await;
-            }
-            let has_room = self.has_room();
-            if has_room {
-                // What failed for want of room need not wait any longer.
-                self.try_due(&function, &logs, !had_room).await;
-            }
-            had_room = has_room;
-            tokio::time::sleep(TICK).await;
-        }
-    }
-
-    /// Tells whether files can be written.
-    fn has_room(&self) -> bool {
-        self.0.folder.as_ref().is_none_or(|folder| data_dir::has_room(folder))
-    }
-
-    async fn try_due(&self, function: &Function, logs: &CloudWatchLogs, all: bool) {
-        let now = Instant::now();
-        let mut due: Vec<String> =
-            self.lock().iter().filter(|(_, kept)| all || kept.due <= now).map(|(name, _)| name.clone()).collect();
-        while !due.is_empty() {
-            let mut succeeded = false;
-            for name in std::mem::take(&mut due) {
-                succeeded |= self.try_one(&name, function, logs).await;
-            }
-            if succeeded {
-                // The cause may be over, so that those that failed with it need not wait.
-                let waiting = |kept: &Kept| kept.due > now && kept.failures == 0;
-                due = self.lock().iter().filter(|(_, kept)| waiting(kept)).map(|(name, _)| name.clone()).collect();
-            }
-        }
-    }
-
-    /// Tries one event. Returns whether it was handled.
-    async fn try_one(&self, name: &str, function: &Function, logs: &CloudWatchLogs) -> bool {
-        let Some((letter, is_written)) = self.lock().get(name).map(|kept| (kept.letter.clone(), kept.is_written))
-        else {
-            return false;
-        };
-        let tried = match payload(&letter.body, logs) {
-            Ok(Some(payload)) => function.try_again(letter.kind, payload).await.map_err(|error| error.to_string()),
-            // The retention has deleted the lines.
-            Ok(None) => Ok(()),
-            Err(error) => Err(format!("{error:#}")),
-        };
-        match tried {
-            Ok(()) => {
-                let kept = self.lock().remove(name);
-                self.remove(name);
-                tracing::warn!(event = %letter.kind, failed_at = %letter.failed_at, "an event that had failed is handled now");
-                if let Some(handled) = kept.and_then(|kept| kept.handled) {
-                    // The receiver need not wait.
-                    let _ = handled.send(());
-                }
-                true
-            }
-            Err(error) if Timestamp::now().duration_since(letter.failed_at) > KEPT => {
-                tracing::debug!(error, "the last try of an event");
-                if let Some(kept) = self.lock().remove(name) {
-                    self.give_up(name, &kept);
-                }
-                false
-            }
-            Err(error) => {
-                tracing::info!(event = %letter.kind, error, "an event that is kept failed again");
-                let is_written = is_written || self.write(name, &letter);
-                if let Some(kept) = self.lock().get_mut(name) {
-                    kept.is_written = is_written;
-                    kept.failures += 1;
-                    kept.due = Instant::now() + backoff::after(PAUSES.0, PAUSES.1, kept.failures);
-                }
-                false
-            }
-        }
-    }
-
-    fn give_up(&self, name: &str, kept: &Kept) {
+    pub(super) fn give_up(&self, name: &str, kept: &Kept) {
         let Letter { kind, failed_at, error, .. } = &kept.letter;
         tracing::error!(event = %kind, %failed_at, error, "a failed event is given up");
         self.remove(name);
     }
 
     /// Writes an event to its file. Returns whether that was possible.
-    fn write(&self, name: &str, letter: &Letter) -> bool {
+    pub(super) fn write(&self, name: &str, letter: &Letter) -> bool {
         let Some(folder) = &self.0.folder else { return true };
         let written = serde_json::to_vec(letter)
             .map_err(Into::into)
@@ -249,36 +160,33 @@ impl DeadLetters {
         written.is_ok()
     }
 
-    fn remove(&self, name: &str) {
+    pub(super) fn remove(&self, name: &str) {
         if let Some(folder) = &self.0.folder {
             let _ = std::fs::remove_file(folder.join(name));
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
+    /// The folder with a file for each event.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.0.folder.as_deref()
+    }
+
+    /// Ends when an event is added.
+    pub(super) fn added(&self) -> Notified<'_> {
+        self.0.added.notified()
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
         self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Kept {
-    fn new(letter: Letter, is_written: bool, due: Instant) -> Self {
+    pub(super) fn new(letter: Letter, is_written: bool, due: Instant) -> Self {
         Self { letter, is_written, due, failures: 0, handled: None }
     }
 }
 
 fn read(path: &Path) -> Result<Letter> {
     Ok(serde_json::from_slice(&std::fs::read(path)?)?)
-}
-
-/// The event's payload. `None` for lines that have been deleted.
-fn payload(body: &Body, logs: &CloudWatchLogs) -> Result<Option<Vec<u8>>> {
-    match body {
-        Body::Payload(payload) => Ok(Some(payload.clone().into_bytes())),
-        Body::Lines { log_group, stream, from, to } => {
-            let Some(group) = logs.group(log_group) else { bail!("there is no log group {log_group}") };
-            let length = usize::try_from(to.saturating_sub(*from))?;
-            let Some(written) = group.read(stream, *from, length)? else { return Ok(None) };
-            log_subscription::payload(log_group, stream, &written).map(Some)
-        }
-    }
 }

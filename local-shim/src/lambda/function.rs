@@ -1,7 +1,6 @@
 //! Invokes a function as Lambda does: with a deadline, with limits, and again where an event failed.
 
 use std::{
-    fmt,
     panic::AssertUnwindSafe,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -9,8 +8,6 @@ use std::{
 
 use futures_util::{FutureExt, future::BoxFuture};
 use lambda_runtime::{Context, LambdaEvent};
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
@@ -18,72 +15,20 @@ use super::{
     chaos::{Chaos, Fate},
     dead_letters::{Body, DeadLetters},
     function_log::FunctionLog,
+    invoke_error::{FunctionError, InvokeError, MAX_PAYLOAD, NotHandled},
+    kind::Kind,
 };
 use crate::stack::{ACCOUNT, FunctionSettings, REGION};
 
-/// Bytes that the request and the response of an invocation may have ("Lambda quotas").
-pub const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
 /// The pauses before an asynchronous event that failed is tried again. Lambda waits one minute and then two, which is too long for a
 /// developer who watches.
 const RETRY_AFTER: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 /// Asynchronous invocations at the same time for each kind of event. Further ones wait.
 const CONCURRENCY: usize = 100;
 
-/// The kinds of asynchronous events. Each has invocations of its own, so that no kind waits behind another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    LogBatch,
-    EventBridge,
-    WebSocket,
-    Schedule,
-    StreamRecords,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::LogBatch => "log batch",
-            Self::EventBridge => "EventBridge event",
-            Self::WebSocket => "WebSocket event",
-            Self::Schedule => "schedule",
-            Self::StreamRecords => "stream records",
-        })
-    }
-}
-
-/// An event failed each time, and is not in the dead letters either.
-#[derive(Debug, Error)]
-#[error("the event was not handled")]
-pub struct NotHandled;
-
 /// The code of a function. It takes the bytes of an event and returns the bytes of an answer.
 pub type Handler =
     Arc<dyn Fn(LambdaEvent<Vec<u8>>) -> BoxFuture<'static, Result<Vec<u8>, FunctionError>> + Send + Sync>;
-
-/// A failure that the code of a function reports.
-#[derive(Debug, Clone)]
-pub struct FunctionError {
-    pub error_type: String,
-    pub message: String,
-}
-
-/// Why an invocation gave no answer.
-#[derive(Debug, Error)]
-pub enum InvokeError {
-    #[error("{}", .0.message)]
-    Failed(FunctionError),
-    #[error("the function panicked; its log says where")]
-    Panicked,
-    #[error("the function did not answer within its {} seconds", .0.as_secs())]
-    TimedOut(Duration),
-    #[error("the request has {0} bytes; Lambda takes {MAX_PAYLOAD} at most")]
-    RequestTooLarge(usize),
-    #[error("the answer has {0} bytes; Lambda passes on {MAX_PAYLOAD} at most")]
-    ResponseTooLarge(usize),
-    #[error("chaos: the function {0}")]
-    Disturbed(&'static str),
-}
 
 /// A deployed function.
 #[derive(Clone)]

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
-use super::{Function, Kind, function::NotHandled};
+use super::{function::Function, invoke_error::NotHandled, kind::Kind};
 
 /// One schedule of the template.
 #[derive(Debug, PartialEq, Eq)]

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::{Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 
-use super::{ACCOUNT, FUNCTION, NAME, REGION};
+use super::local::{ACCOUNT, NAME, REGION};
+
+/// The type of a function in the template.
+pub(super) const FUNCTION: &str = "AWS::Serverless::Function";
 
 /// The type of a queue in a template.
 const QUEUE: &str = "AWS::SQS::Queue";

@@ -1,6 +1,6 @@
 //! Events as AWS sends them.
 
-use local_shim::{aws::logs::Event, lambda::log_subscription};
+use local_shim::{aws::logs::Event, lambda::log_batch_event};
 use serde_json::{Value, json};
 
 /// A log event with this number, from which its id and its timestamp are made.
@@ -40,7 +40,7 @@ pub fn log_batch(id: &str, lines: &[Line]) -> Value {
             message: message.clone(),
         })
         .collect();
-    log_subscription::event("g", &format!("task/runner/{id}"), &events).unwrap()
+    log_batch_event::event("g", &format!("task/runner/{id}"), &events).unwrap()
 }
 
 /// An event of a WebSocket connection.

@@ -4,6 +4,7 @@
 //! console check playbooks and values by the rules here.
 
 mod check;
+mod check_parts;
 #[cfg(feature = "yaml")]
 mod file;
 mod parameter;
@@ -11,7 +12,7 @@ mod parts;
 mod requests;
 mod span;
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -25,7 +26,7 @@ pub use requests::{
 };
 pub use span::Span;
 
-use crate::{Approvals, Email, OnConflict, Problem, RequestId, Retry, object, time};
+use crate::{Approvals, Email, OnConflict, PlaybookName, Problem, RequestId, Retry, object, time};
 
 /// Commands with what they need, and the parameters that callers fill in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,10 +78,10 @@ pub struct Playbook {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1000))]
     pub slots: Option<u32>,
-    /// What becomes of a run if it cannot start at once. By default, it is refused. With `queue` it waits as `QUEUED`.
+    /// The fate of a run that cannot start at once. By default, it is refused. With `queue` it waits as `QUEUED`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
-    /// How often each run is attempted, and after which ends.
+    /// The number of attempts of each run, and the ends after which another one follows.
     #[serde(default, deserialize_with = "object::optional", skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
     /// Who must approve each run before it starts; nobody if absent.
@@ -156,38 +157,6 @@ impl Playbook {
             variables.insert(parameter.name.clone(), value);
         }
         Ok(variables)
-    }
-}
-
-/// The name of a published playbook. It has 1 to 64 letters, digits, dots, hyphens and underscores, and begins with a letter or digit.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct PlaybookName(String);
-
-impl PlaybookName {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for PlaybookName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for PlaybookName {
-    type Err = Problem;
-
-    fn from_str(name: &str) -> Result<Self, Problem> {
-        let well_formed = (1..=64).contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-            && name.starts_with(|first: char| first.is_ascii_alphanumeric());
-        if well_formed {
-            return Ok(Self(name.to_owned()));
-        }
-        Err(Problem::new("a playbook's name must be 1 to 64 letters, digits, dots, hyphens or underscores, and begin with a letter or digit")
-            .at_field("name"))
     }
 }
 

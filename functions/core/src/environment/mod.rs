@@ -1,28 +1,13 @@
 //! Checks the names of environment variables that users give: those of a run, and those that secrets appear under.
 
+mod reserved;
 mod steering;
 
-use self::steering::STEERING;
+use self::{
+    reserved::{RESERVED, RESERVED_PREFIXES},
+    steering::STEERING,
+};
 use crate::{Error, Result};
-
-/// Names that would change how the runner's scripts, the loader or the task's credentials work, and the last four, which every shell
-/// sets itself (POSIX, "Shell Variables"). A command can still set most of them for itself (`PATH=… my-command`).
-const RESERVED: [&str; 12] = [
-    "PATH",
-    "IFS",
-    "ENV",
-    "BASH_ENV",
-    "SHELLOPTS",
-    "BASHOPTS",
-    "PS4",
-    "AWS_EXECUTION_ENV",
-    "OPTIND",
-    "PWD",
-    "OLDPWD",
-    "PPID",
-];
-/// The beginnings of names that runs may not set: of the scripts, of the dynamic linkers, of ECS, and of functions of bash.
-const RESERVED_PREFIXES: [&str; 6] = ["RUNVOY_", "LD_", "DYLD_", "ECS_", "AWS_CONTAINER_", "BASH_FUNC_"];
 
 /// Checks the name of a variable.
 ///

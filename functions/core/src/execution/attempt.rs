@@ -2,9 +2,10 @@
 
 use super::{
     Attempt, ExecutionRecord, RunContext, RunRequest, Status, TaskId,
-    kill::stop_task,
     launch::{Launch, Launched},
-    retry, waiting,
+    pointer, retry,
+    stop_task::stop_task,
+    waiting,
 };
 use crate::{
     App, Error, Result,
@@ -84,7 +85,7 @@ pub(crate) async fn start_attempt(
 
 /// Notes that an attempt has this task, and stops the task if the execution does not want it any more.
 async fn settle(app: &App, attempt: &Attempt, task: &TaskId) -> Result<()> {
-    let Some(record) = waiting::adopt(app, attempt, task).await? else { return Ok(()) };
+    let Some(record) = pointer::adopt(app, attempt, task).await? else { return Ok(()) };
     let execution = &record.execution;
     let is_present = record.task().as_ref() == Some(task);
     if is_present && execution.status != Status::Terminating {

@@ -1,25 +1,11 @@
-//! Stops the ECS task of an execution, and says what became of the wish.
+//! Kills executions, and tells what a kill has done.
 
-use std::time::Duration;
-
-use aws_sdk_ecs::operation::stop_task::StopTaskError;
-use jiff::Timestamp;
-
-use super::{Changed, ExecutionRecord, Status, TaskId, Transition, task, waiting};
+use super::{Changed, ExecutionRecord, Status, Transition, change::change, items, stop_task::stop_task, waiting};
 use crate::{
-    App, Error, Result,
+    App, Result,
     audit::{self, Actor, Entry},
     auth::{Action, Principal},
-    backoff::Backoff,
-    error::Service,
 };
-
-/// Characters that ECS takes ("StopTask", Amazon ECS API Reference). An email may have nearly as many.
-const MAX_REASON: usize = 255;
-/// The first and the longest pause between calls of StopTask for a task that ECS does not know yet.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(1600));
-/// The time in which ECS knows each task.
-const KNOWN_AFTER: Duration = Duration::from_secs(3);
 
 /// The result of a request to stop an execution.
 #[derive(Debug)]
@@ -50,7 +36,7 @@ pub async fn kill(app: &App, record: &ExecutionRecord, by: &Principal, actor: &A
                 return Ok(KillOutcome::Ended(Box::new(ended)));
             }
             // It has begun meanwhile, and is stopped as any other, or has ended.
-            fresh = super::get(app, id).await?;
+            fresh = items::get(app, id).await?;
             record = &fresh;
             continue;
         }
@@ -93,7 +79,7 @@ async fn terminate(app: &App, record: &ExecutionRecord, by: &Principal, actor: &
         None => transition.stopped_reason = Some(reason(by)),
     }
     let had_task = transition.task.is_some();
-    let changed = super::change(app, &record.execution.execution_id, Status::Terminating, transition).await?;
+    let changed = change(app, &record.execution.execution_id, Status::Terminating, transition).await?;
     if let Changed::Yes(now) = &changed
         && let Some(task) = now.task().filter(|_| !had_task)
     {
@@ -105,35 +91,4 @@ async fn terminate(app: &App, record: &ExecutionRecord, by: &Principal, actor: &
 
 fn reason(by: &Principal) -> String {
     format!("stopped by {}", by.email)
-}
-
-/// Calls StopTask, again if ECS does not know yet a task that it has just started, at `since`.
-///
-/// # Errors
-/// [`Error::Aws`] when ECS fails; the call can be repeated.
-pub(crate) async fn stop_task(app: &App, task: &TaskId, since: Timestamp, reason: &str) -> Result<()> {
-    let call = app
-        .aws
-        .ecs
-        .stop_task()
-        .cluster(&app.config.ecs_cluster)
-        .task(task.as_str())
-        .reason(reason.chars().take(MAX_REASON).collect::<String>());
-    let mut pauses = Backoff::new(PAUSES);
-    let gives_up = app.now() + KNOWN_AFTER;
-    loop {
-        match call.clone().send().await {
-            Ok(_) => return Ok(()),
-            Err(error) if matches!(error.as_service_error(), Some(StopTaskError::InvalidParameterException(_))) => {}
-            Err(error) => return Err(Error::aws(Service::Ecs)(error)),
-        }
-        if task::is_consistent(app, since) {
-            // ECS forgets a task an hour after its end. The events of this one were lost, and reconcile will close the execution.
-            return Ok(());
-        }
-        if app.now() >= gives_up {
-            return Err(task::not_known_yet(task));
-        }
-        pauses.wait(app).await;
-    }
 }

@@ -12,7 +12,7 @@ use aws_sdk_ecs::{
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
-use super::{Attempt, RunContext, RunRequest, TaskId, overrides};
+use super::{Attempt, RunContext, RunRequest, TaskId, overrides, tags, task_report::FARGATE_SPOT};
 use crate::{
     App, Error, Result,
     config::Config,
@@ -56,7 +56,7 @@ impl Launch<'_> {
     pub(super) async fn run(self, app: &App) -> Result<Launched> {
         let variables = secret_variables(self.request, self.secrets)?;
         let overrides = overrides::overrides(self.request, self.image, self.context, self.nonce, app.now())?;
-        let tags = overrides::tags(self.request, self.image, self.context, self.attempt);
+        let tags = tags::of_task(self.request, self.image, self.context, self.attempt);
         let answer = match self.call(app, &variables, overrides, tags).await? {
             Ok(answer) => answer,
             Err(error) => return refused(error, self.image),
@@ -96,7 +96,7 @@ impl Launch<'_> {
             .overrides(overrides)
             .set_tags(Some(tags));
         let call = if self.request.spot {
-            let spot = CapacityProviderStrategyItem::builder().capacity_provider("FARGATE_SPOT").weight(1).build()?;
+            let spot = CapacityProviderStrategyItem::builder().capacity_provider(FARGATE_SPOT).weight(1).build()?;
             call.capacity_provider_strategy(spot)
         } else {
             call.launch_type(LaunchType::Fargate)

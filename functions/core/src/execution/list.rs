@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use strum::VariantArray as _;
 
-use super::{Execution, ExecutionId, ExecutionRecord, Status, record::LISTING};
+use super::{Execution, ExecutionId, ExecutionRecord, Status, items::LISTING};
 use crate::{
     App, Email, RequestId, Result,
     page::{Cursor, MAX_PAGE_BYTES},

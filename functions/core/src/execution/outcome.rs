@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use runvoy_api_types::RetryOn;
 
-use super::{Execution, ExecutionRecord, Status, Transition, task::TaskReport};
+use super::{Execution, ExecutionRecord, Status, Transition, task_report::TaskReport};
 use crate::image::task_definition::{RUNNER, SIDECAR};
 
 /// The stop code of a task that was stopped by a call of StopTask.
@@ -13,7 +13,7 @@ const SPOT_INTERRUPTION: &str = "SpotInterruption";
 /// The stop code of a task whose machine was taken away for another reason.
 const TERMINATION_NOTICE: &str = "TerminationNotice";
 /// The stop code of a task of which a container could not start.
-pub(super) const FAILED_TO_START: &str = "TaskFailedToStart";
+const FAILED_TO_START: &str = "TaskFailedToStart";
 /// A part of the reason of a task for which Fargate had no room after all, in lower case ("Stopped task error messages").
 const NO_ROOM: &str = "capacity is unavailable";
 /// The exit code of a run that has reached its time limit, of the runner and of the sidecar.
@@ -140,6 +140,13 @@ impl Stop {
     /// Tells whether the runner can have printed its last line: it has an exit code, and was not ended by SIGKILL (137).
     pub(crate) fn may_have_last_line(&self) -> bool {
         self.exit_code.is_some_and(|code| code != 137)
+    }
+}
+
+impl ExecutionRecord {
+    /// Tells whether the execution's task failed before its command ran.
+    pub fn failed_to_start(&self) -> bool {
+        self.execution.status == Status::Failed && self.stop_code.as_deref() == Some(FAILED_TO_START)
     }
 }
 

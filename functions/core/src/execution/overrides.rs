@@ -1,11 +1,11 @@
-//! Makes what a run adds to its image's task definition: environment variables, and the tags of the task.
+//! Makes what a run adds to its image's task definition: variables of the environment, and sizes.
 
-use aws_sdk_ecs::types::{ContainerOverride, EphemeralStorage, KeyValuePair, Tag, TaskOverride};
+use aws_sdk_ecs::types::{ContainerOverride, EphemeralStorage, KeyValuePair, TaskOverride};
 
 use jiff::Timestamp;
 use runvoy_api_types::limits::MAX_OVERRIDES_CHARACTERS as MAX_OVERRIDES;
 
-use super::{Attempt, RunContext, RunRequest, start::nonce, task, timeout};
+use super::{RunContext, RunRequest, nonce::new_nonce, timeout};
 use crate::{
     Error, RequestId, Result,
     auth::Principal,
@@ -111,7 +111,7 @@ pub(crate) fn check(request: &RunRequest, image: &Image, principal: &Principal, 
         idempotency: None,
         deadline,
     };
-    overrides(request, image, context, &nonce()?, now).map(drop)
+    overrides(request, image, context, &new_nonce()?, now).map(drop)
 }
 
 /// The size of overrides as ECS counts it: the characters of the JSON that carries them.
@@ -135,37 +135,4 @@ fn size_of_sizes(request: &RunRequest) -> usize {
     sizes.extend(request.memory.map(|mib| ("memory".to_owned(), text(mib))));
     sizes.extend(request.disk.map(|gib| ("ephemeralStorage".to_owned(), serde_json::json!({"sizeInGiB": gib}))));
     if sizes.is_empty() { 0 } else { serde_json::Value::from(sizes).to_string().len() }
-}
-
-/// The tags of a task. They hold all that [`task::recover`] needs to make the execution's record.
-pub(super) fn tags(
-    request: &RunRequest,
-    image: &Image,
-    context: RunContext<'_>,
-    attempt: Option<&Attempt>,
-) -> Vec<Tag> {
-    let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
-    let mut tags = vec![
-        tag("Application", "runvoy"),
-        tag("ManagedBy", "runvoy"),
-        tag(task::TAG_CREATED_BY, context.principal.email.as_str()),
-        tag(task::TAG_IMAGE_ID, image.image_id.as_str()),
-        tag(task::TAG_REQUEST_ID, context.request_id.as_str()),
-        tag(task::TAG_SOURCE, context.source),
-        tag("HasGitRepo", if request.git_repo.is_some() { "true" } else { "false" }),
-    ];
-    for (key, value) in
-        [(task::TAG_KEY_ID, context.principal.key_id.as_deref()), (task::TAG_SOURCE_ADDRESS, context.source_address)]
-    {
-        tags.extend(value.map(|value| tag(key, value)));
-    }
-    if let Some(attempt) = attempt {
-        tags.push(tag("ExecutionId", attempt.execution_id.as_str()));
-        tags.push(tag("Attempt", &attempt.number.to_string()));
-    }
-    if let Some(idempotency) = context.idempotency {
-        tags.push(tag(task::TAG_IDEMPOTENCY_KEY, &idempotency.key));
-        tags.push(tag(task::TAG_REQUEST_HASH, &idempotency.request_hash));
-    }
-    tags
 }

@@ -2,7 +2,10 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 
-use super::{ExecutionId, ExecutionRecord, Status, find, waiting};
+use super::{
+    ExecutionId, ExecutionRecord, Status,
+    items::{change_from, find},
+};
 use crate::{
     App, Result,
     audit::{self, Entry},
@@ -10,7 +13,7 @@ use crate::{
     lock::{
         ATTEMPTS,
         items::{self, Claim},
-        running::{self, RUNNING},
+        order::{self, RUNNING},
     },
     table::{self, Attempted, number, string},
     time,
@@ -55,7 +58,7 @@ async fn give_back_with(
     for attempt in 0..ATTEMPTS {
         let mut writes = vec![unchanged(update, &fresh)];
         for index in from..fresh.locks_held as usize {
-            writes.extend(give_back(app, running::nth(&fresh.execution, index), id).await?);
+            writes.extend(give_back(app, order::nth(&fresh.execution, index), id).await?);
         }
         if let (Some(place), Some(name)) = (&fresh.place, fresh.line()) {
             writes.extend(leave(app, name, place)?);
@@ -119,9 +122,8 @@ async fn give_back(app: &App, name: &str, id: &ExecutionId) -> Result<Vec<Transa
 
 /// The writes that make the first in line a holder.
 fn give(app: &App, next: &Claim) -> Result<[TransactWriteItem; 3]> {
-    let change = waiting::change_from(app, &next.execution_id, &[Status::Queued])
-        .only_if("place", [string(&next.place)])
-        .remove("place");
+    let change =
+        change_from(app, &next.execution_id, &[Status::Queued]).only_if("place", [string(&next.place)]).remove("place");
     Ok([next.delete(app)?, next.as_holder(app).put(app)?, with_lock(app, change, next).write()?])
 }
 

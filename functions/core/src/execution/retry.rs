@@ -7,7 +7,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 use runvoy_api_types::{EarlierAttempt, Retry, RetryOn};
 
-use super::{ExecutionId, ExecutionRecord, Status, TaskId, Transition, outcome, release, waiting};
+use super::{
+    ExecutionId, ExecutionRecord, Status, TaskId, Transition,
+    items::{change_from, find},
+    outcome, release,
+};
 use crate::{
     App, Error, Result,
     item_update::ItemUpdate,
@@ -16,7 +20,7 @@ use crate::{
 };
 
 impl ExecutionRecord {
-    /// How often the execution is attempted, if another attempt may follow the present one.
+    /// The retries that were asked for, if another attempt may follow the present one.
     fn retry(&self) -> Option<&Retry> {
         let attempt = self.execution.attempt?;
         let goes_on = matches!(self.execution.status, Status::Starting | Status::Running);
@@ -135,7 +139,7 @@ async fn write(
     let id = &record.execution.execution_id;
     let next = ended.number + 1;
     let attempts = record.execution.asked.retry.as_ref().map_or(next, |retry| retry.attempts);
-    let change = waiting::change_from(app, id, &[Status::Starting, Status::Running])
+    let change = change_from(app, id, &[Status::Starting, Status::Running])
         .only_if("attempt", [number(ended.number)])
         .only_if_absent("ending")
         .set("status", string(Status::Queued))
@@ -164,7 +168,7 @@ async fn write(
     .into_iter()
     .fold(change, ItemUpdate::remove);
     match release::leave_running(app, record, &change.build()?).await? {
-        release::End::Done => super::find(app, id).await,
+        release::End::Done => find(app, id).await,
         release::End::Refused => Ok(None),
     }
 }
@@ -175,10 +179,10 @@ async fn write(
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
 pub(crate) async fn note_mark(app: &App, id: &ExecutionId, attempt: u32, line: &str) -> Result<Option<String>> {
-    let note = waiting::change_from(app, id, &[Status::Starting])
+    let note = change_from(app, id, &[Status::Starting])
         .only_if("attempt", [number(attempt)])
         .set_default("attempt_mark", string(line));
     table::transact(app, vec![note.write()?]).await?;
-    let record = super::find(app, id).await?.filter(|record| record.execution.attempt == Some(attempt));
+    let record = find(app, id).await?.filter(|record| record.execution.attempt == Some(attempt));
     Ok(record.and_then(|record| record.attempt_mark))
 }

@@ -57,13 +57,13 @@ pub struct RunRequest {
     /// The executions that must have ended before the run starts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<ExecutionId>,
-    /// How they must have ended.
+    /// The end that they must have had.
     #[serde(rename = "if", skip_serializing_if = "Option::is_none")]
     pub run_if: Option<RunIf>,
     /// Seconds after the request within which the run must have ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<u64>,
-    /// How often the run is attempted, if more than once.
+    /// The attempts that were asked for, if more than one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
 }

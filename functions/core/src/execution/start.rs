@@ -1,35 +1,12 @@
 //! Starts the task of an execution at once.
 
-use jiff::Timestamp;
-
 use super::{
-    ExecutionRecord, Idempotency, NewExecution, ValidRun,
-    idempotency::first_of_conflict,
+    ExecutionRecord, NewExecution, RunContext, ValidRun,
+    earlier_request::first_of_conflict,
     launch::{Launch, Launched},
+    nonce::new_nonce,
 };
-use crate::{App, Error, RequestId, Result, auth::Principal, image::Image, random::random_text, secret::Secret};
-
-/// The circumstances of a run: the user, the invocation, where it was asked for, and the key under which it may be repeated.
-#[derive(Clone, Copy, Debug)]
-pub struct RunContext<'a> {
-    pub principal: &'a Principal,
-    pub request_id: &'a RequestId,
-    /// The caller's address, as AWS saw it.
-    pub source_address: Option<&'a str>,
-    /// Where the request came from: `api`, `playbook:name@3`.
-    pub source: &'a str,
-    pub idempotency: Option<&'a Idempotency>,
-    /// When the command is stopped, whenever it has started.
-    pub deadline: Option<Timestamp>,
-}
-
-/// Random bytes of the text that proves the runner's last line: too many to be guessed.
-const NONCE_BYTES: usize = 16;
-
-/// A new text that proves the runner's last line.
-pub(super) fn nonce() -> Result<String> {
-    random_text::<NONCE_BYTES>()
-}
+use crate::{App, Error, Result, image::Image, secret::Secret};
 
 /// The result of a start.
 #[derive(Debug)]
@@ -58,7 +35,7 @@ pub async fn start(
     secrets: &[Secret],
     context: RunContext<'_>,
 ) -> Result<Started> {
-    let nonce = nonce()?;
+    let nonce = new_nonce()?;
     let client_token = context.idempotency.map_or(context.request_id.as_str(), |idempotency| &idempotency.key);
     let launch = Launch { request, image, secrets, context, nonce: &nonce, client_token, attempt: None };
     let task = match launch.run(app).await? {

@@ -1,25 +1,23 @@
 //! Writes the records of executions that exist before their tasks: they wait, get tasks, and end without one.
 
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::TransactWriteItem;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use strum::VariantArray as _;
 
 use super::{
-    Attempt, ExecutionId, ExecutionRecord, Idempotency, LogStream, NewExecution, RunContext, RunRequest, Status,
-    TaskId,
-    record::{LISTING, POINTER, started_key},
-    release, request,
+    Attempt, ExecutionId, ExecutionRecord, Idempotency, NewExecution, RunContext, RunRequest, Status,
+    items::{change_from, find, get, writes},
+    nonce::new_nonce,
+    release,
     run_request::{KeptSecret, kept_secret},
-    start,
 };
 use crate::{
     App, Error, Result,
     audit::{self, Entry},
-    image::{Image, ImageId, task_definition::RUNNER},
-    item_update::ItemUpdate,
-    lock::running,
-    table::{self, Item, Transacted, number, string},
+    image::{Image, ImageId},
+    lock::order,
+    table::{self, Transacted, number, string},
     time,
 };
 
@@ -58,7 +56,7 @@ pub(crate) fn record_of(
     let now = app.now();
     let execution_id = match context.idempotency {
         Some(idempotency) => id_of(&["execution", &idempotency.key]),
-        None => id_of(&["execution", &start::nonce()?]),
+        None => id_of(&["execution", &new_nonce()?]),
     }?;
     let mut record = ExecutionRecord::of_task(&NewExecution {
         execution_id,
@@ -69,7 +67,7 @@ pub(crate) fn record_of(
         request_id: context.request_id.clone(),
         idempotency: context.idempotency.cloned(),
         asked: request.asked(context.source),
-        nonce: Some(start::nonce()?),
+        nonce: Some(new_nonce()?),
     });
     // The task comes later, if it comes.
     let execution = &mut record.execution;
@@ -124,7 +122,7 @@ impl ExecutionRecord {
 
     /// The lock in whose line it has a place.
     pub fn line(&self) -> Option<&str> {
-        self.place.as_ref().map(|_| running::nth(&self.execution, self.locks_held as usize))
+        self.place.as_ref().map(|_| order::nth(&self.execution, self.locks_held as usize))
     }
 
     pub(crate) fn waits_for_capacity(&self) -> bool {
@@ -163,37 +161,6 @@ fn check_can_wait(request: &RunRequest) -> Result<()> {
     }
 }
 
-/// The writes that make a new execution: its record, and the request that its task is started from.
-pub(crate) fn writes(
-    app: &App,
-    record: &ExecutionRecord,
-    request: Option<&RunRequest>,
-    idempotency: Option<&Idempotency>,
-) -> Result<Vec<TransactWriteItem>> {
-    let execution = &record.execution;
-    let mut item = table::to_item(record)?;
-    item.insert("listing".to_owned(), string(LISTING));
-    item.insert("started_key".to_owned(), string(started_key(execution.started_at, &execution.execution_id)));
-    if let Some(idempotency) = idempotency {
-        item.insert("idempotency_key".to_owned(), string(&idempotency.key));
-    }
-    if let Some(playbook) = execution.asked.playbook() {
-        item.insert("playbook".to_owned(), string(playbook));
-    }
-    // The index of finished attributes has no null.
-    item.retain(|_, value| !value.is_null());
-    let put = Put::builder()
-        .table_name(&app.config.tables.executions)
-        .set_item(Some(item))
-        .condition_expression("attribute_not_exists(execution_id)")
-        .build()?;
-    let mut writes = vec![TransactWriteItem::builder().put(put).build()];
-    if let Some(request) = request {
-        writes.extend(request::write(app, &execution.execution_id, request)?);
-    }
-    Ok(writes)
-}
-
 /// Writes a new execution that has no task, and the entries of the audit. An execution that the same idempotency key has made is
 /// returned as it is.
 ///
@@ -217,20 +184,11 @@ pub(crate) async fn create(
 /// # Errors
 /// [`Error::Conflict`] when it was made for another request under the same idempotency key; [`Error::Aws`] when DynamoDB fails.
 pub(crate) async fn first(app: &App, id: &ExecutionId, idempotency: Option<&Idempotency>) -> Result<ExecutionRecord> {
-    let first = super::get(app, id).await?;
+    let first = get(app, id).await?;
     match idempotency {
         Some(idempotency) => idempotency.confirm(first),
         None => Ok(first),
     }
-}
-
-pub(crate) fn key(id: &ExecutionId) -> Item {
-    Item::from([("execution_id".to_owned(), string(id.as_str()))])
-}
-
-/// A change of an execution's record that is made only if it has one of these statuses.
-pub(crate) fn change_from(app: &App, id: &ExecutionId, from: &[Status]) -> ItemUpdate {
-    ItemUpdate::new(&app.config.tables.executions, key(id)).only_if("status", from.iter().map(|from| string(*from)))
 }
 
 /// Marks an execution that waits as being started. The caller starts its task. `false` when it waits no more.
@@ -240,7 +198,7 @@ pub(crate) fn change_from(app: &App, id: &ExecutionId, from: &[Status]) -> ItemU
 pub(crate) async fn begin(app: &App, record: &ExecutionRecord, entries: &[Entry]) -> Result<bool> {
     let execution = &record.execution;
     let id = &execution.execution_id;
-    if (record.locks_held as usize) < running::needed(app, execution) {
+    if (record.locks_held as usize) < order::needed(app, execution) {
         // It needs its locks first.
         let queue = change_from(app, id, &[Status::Waiting]).set("status", string(Status::Queued)).remove("waits_for");
         return Ok(audit::transact(app, vec![queue.write()?], entries).await? == Transacted::Done);
@@ -274,7 +232,7 @@ pub(crate) async fn stop_following(app: &App, record: &ExecutionRecord) -> Resul
         .only_if_present("pending_after")
         .remove("pending_after")
         .remove("waits_for");
-    let change = if running::needed(app, execution) == 0 {
+    let change = if order::needed(app, execution) == 0 {
         change.set("status", string(Status::Starting)).set("starting_at", string(time::rfc3339(app.now())))
     } else {
         change
@@ -304,43 +262,6 @@ pub(crate) async fn wait_for_capacity(app: &App, record: &ExecutionRecord, attem
 /// The words for what an execution waits for that Fargate has no room for.
 pub(crate) const CAPACITY: &str = "capacity";
 
-/// Tells whether this is the present attempt of an execution, and its task is not known yet.
-pub(super) fn lacks_task(record: &ExecutionRecord, attempt: &Attempt) -> bool {
-    record.execution.attempt == Some(attempt.number)
-        && record.task_id.is_none()
-        && matches!(record.execution.status, Status::Starting | Status::Terminating)
-}
-
-/// Notes that a task is an attempt of an execution: on the record, and by a pointer from the task's id. The invocation that has started
-/// the task calls this, and so does any that meets the task first. Returns the execution, `None` if there is none. Its task is another
-/// one if it has ended or has begun its next attempt by now.
-///
-/// # Errors
-/// [`Error::Aws`] when DynamoDB fails.
-pub(super) async fn adopt(app: &App, attempt: &Attempt, task: &TaskId) -> Result<Option<ExecutionRecord>> {
-    let id = &attempt.execution_id;
-    let note = change_from(app, id, &[Status::Starting, Status::Terminating])
-        .only_if("attempt", [number(attempt.number)])
-        .only_if_absent("task_id")
-        .set("task_id", string(task.as_str()))
-        .set("log_stream_name", string(LogStream::new(RUNNER, task).to_string()));
-    let pointer = Item::from([
-        ("execution_id".to_owned(), string(task.as_str())),
-        (POINTER.to_owned(), string(id.as_str())),
-        ("attempt".to_owned(), number(attempt.number)),
-    ]);
-    let point = Put::builder().table_name(&app.config.tables.executions).set_item(Some(pointer)).build()?;
-    let point = TransactWriteItem::builder().put(point).build();
-    if table::transact(app, vec![note.write()?, point.clone()]).await? != Transacted::Done {
-        // The lines of the task find the execution all the same, if there is one.
-        if super::find(app, id).await?.is_none() {
-            return Ok(None);
-        }
-        table::transact(app, vec![point]).await?;
-    }
-    super::find(app, id).await
-}
-
 /// Ends an execution that has no task. `None` when it has one by now, or has ended.
 ///
 /// # Errors
@@ -365,11 +286,11 @@ pub(crate) async fn end(
         .remove("place")
         .remove("next_attempt_at")
         .remove("ending");
-    let Some(record) = super::find(app, id).await?.filter(|record| from.contains(&record.execution.status)) else {
+    let Some(record) = find(app, id).await?.filter(|record| from.contains(&record.execution.status)) else {
         return Ok(None);
     };
     match release::end(app, &record, &end.build()?, entries).await? {
-        release::End::Done => super::find(app, id).await,
+        release::End::Done => find(app, id).await,
         release::End::Refused => Ok(None),
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     App, Email, Error, Result,
     item_update::ItemUpdate,
-    lock::running::nth,
+    lock::order::nth,
     table::{self, Item, string},
     time,
 };

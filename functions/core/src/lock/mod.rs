@@ -9,6 +9,7 @@
 //! This module knows no executions: `execution/release.rs` gives locks back and to the first in line, `run/take_locks.rs` takes them.
 
 pub(crate) mod items;
+pub(crate) mod order;
 pub(crate) mod running;
 mod set;
 

@@ -3,29 +3,17 @@
 //! No request can name the lock, and no list shows it. An execution gives it back whenever it has no task for a while, so that one that waits
 //! does not keep others from running.
 
-use runvoy_api_types::Execution;
-
-use super::items::{self, Head};
+use super::{
+    items::{self, Head},
+    order::RUNNING,
+};
 use crate::{
     App, Error, Result,
     table::{self, number},
 };
 
-/// The name of the lock. Names of others have no `~`.
-pub(crate) const RUNNING: &str = "~running";
 /// The slots that the lock has where there is no limit any more, for executions that still hold it or wait for it.
 const UNLIMITED: u32 = u32::MAX;
-
-/// The lock with this index of those that an execution takes one after the other: those that it asked for, then its place among the
-/// executions that have a task.
-pub(crate) fn nth(execution: &Execution, index: usize) -> &str {
-    execution.locks.get(index).map_or(RUNNING, String::as_str)
-}
-
-/// The number of locks that an execution holds while it has a task.
-pub(crate) fn needed(app: &App, execution: &Execution) -> usize {
-    execution.locks.len() + usize::from(app.config.max_running.is_some())
-}
 
 fn slots(app: &App) -> u32 {
     app.config.max_running.unwrap_or(UNLIMITED)

@@ -8,7 +8,7 @@ use runvoy_api_types::{ExecutionId, LockInFull, LockUse, SetLock};
 use super::{
     MAX_QUEUE, MAX_SLOTS,
     items::{self, Claim, HEAD, HOLDER, Head, PLACE, check_name},
-    running::RUNNING,
+    order::RUNNING,
 };
 use crate::{
     App, Error, Result,

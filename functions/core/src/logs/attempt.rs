@@ -1,6 +1,6 @@
 //! Marks in the log of an execution where another attempt begins.
 
-use super::{LogEvent, head, store};
+use super::{LogEvent, append::append, head, store};
 use crate::{
     App, Result,
     execution::{self, Execution, ExecutionRecord},
@@ -21,7 +21,7 @@ pub(crate) async fn mark_beginning(app: &App, record: &ExecutionRecord) -> Resul
     let newest = store::tail(app, id).await?.last().map(|event| event.timestamp);
     let now = app.now().as_millisecond();
     let timestamp = newest.map_or(now, |newest| newest.max(now));
-    store::append(app, id, vec![LogEvent { event_id, timestamp, message, exit_code: None }], false, None).await?;
+    append(app, id, vec![LogEvent { event_id, timestamp, message, exit_code: None }], false, None).await?;
     Ok(true)
 }
 

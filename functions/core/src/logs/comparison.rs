@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     LogEvent, LogHead,
+    append::append,
     batch::Batch,
     cloudwatch::{self, Span, StreamCursor},
     head, store,
@@ -136,7 +137,7 @@ pub(super) async fn compare(
                 return Ok(compared);
             }
             if !events.is_empty() {
-                store::append(app, id, events, false, None).await?;
+                append(app, id, events, false, None).await?;
             }
             place = next;
         }

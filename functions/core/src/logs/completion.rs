@@ -14,6 +14,7 @@ use jiff::Timestamp;
 
 use super::{
     LogEvent, LogHead,
+    append::append,
     batch::Batch,
     comparison::{Compared, Rest, compare, is_end},
     head, store,
@@ -350,7 +351,7 @@ async fn close_with(app: &App, id: &ExecutionId, stop: &Stop, words: Option<&str
         let newest = store::tail(app, id).await?.last().map(|event| event.timestamp);
         last.timestamp = newest.map_or(last.timestamp, |newest| newest.max(last.timestamp));
     }
-    Ok(store::append(app, id, last.into_iter().collect(), true, None).await?.head)
+    Ok(append(app, id, last.into_iter().collect(), true, None).await?.head)
 }
 
 /// The line that stands for the runner's last one. Its id is greater than every id of CloudWatch's (56 digits) and the same at each

@@ -13,12 +13,21 @@ use super::{LogHead, head::write};
 use crate::{
     App, Result,
     execution::ExecutionId,
+    random::random_text,
     table::{self, WriteError as _, number, string},
 };
 
 /// The time that the fan-out's lease lasts. Its holder renews it every 2 seconds, and begins no post whose longest duration would
 /// end after it.
 const LEASE: Duration = Duration::from_secs(10);
+
+/// A new name for an invocation, under which it takes the fan-out's lease.
+///
+/// # Errors
+/// [`Error::Internal`](crate::Error::Internal) when the operating system gives no random bytes.
+pub fn new_owner() -> Result<String> {
+    random_text::<12>()
+}
 
 impl LogHead {
     /// Tells whether no invocation has the fan-out's lease, or the one that has it has not renewed it.

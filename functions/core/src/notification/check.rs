@@ -8,10 +8,10 @@ use runvoy_api_types::{
     limits::MAX_TIMEOUT_SECONDS,
 };
 
-use super::address;
 use crate::{
     Error, Result,
     config::{Config, PrivateWebhooks},
+    receivers,
 };
 
 /// Bytes of a receiver's URL.
@@ -119,7 +119,7 @@ fn url(text: &str, config: &Config) -> Result<()> {
         return bad("has a port that is none");
     }
     match literal(host) {
-        Some(address) if !address::is_allowed(address, config.private_webhooks) => {
+        Some(address) if !receivers::is_allowed(address, config.private_webhooks) => {
             bad("is in a private network, which webhooks may not reach")
         }
         _ => Ok(()),

@@ -8,7 +8,6 @@
 //! ([`delivery`]), so one invocation at a time sends it. One that dies between the request and the result leads to a second request with the
 //! same id. A message that an execution is slow is held back until it would be slow, and dropped if it has ended.
 
-mod address;
 mod backoff;
 pub mod change;
 mod check;

@@ -1,12 +1,12 @@
 //! Reads and writes the notifications table.
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Channel, NewNotification, Notification, NotificationName, NotificationState, email,
     key::{self, Kept},
-    share::Slow,
 };
 use crate::{
     App, Email, Error, Result,
@@ -15,6 +15,7 @@ use crate::{
     page::{Page, PageRequest},
     random::random_text,
     table::{self, Transacted, WriteError as _, string},
+    time,
 };
 
 /// An item of the notifications table.
@@ -27,6 +28,19 @@ pub struct NotificationRecord {
     /// There while its receiver is slow to answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) slow: Option<Slow>,
+}
+
+/// The state of a receiver whose last answer was slow, in a notification's record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Slow {
+    /// No message goes before this time. Then one does, and moves it.
+    #[serde(with = "time::as_rfc3339")]
+    pub(super) until: Timestamp,
+    /// Since when it has answered nothing.
+    #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
+    pub(super) since: Option<Timestamp>,
+    /// The number of times that it has answered nothing.
+    pub(super) unanswered: u32,
 }
 
 /// A notification as the policies see it.

@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use super::{NotificationEvent, NotificationRecord, backoff, queue, queue::Message, webhook::ReceiverAnswer};
+use super::{
+    NotificationEvent, NotificationRecord, backoff,
+    queue::{self, Message},
+    record::Slow,
+    webhook::ReceiverAnswer,
+};
 use crate::{
     App, Result,
     table::{self, WriteError as _, string},
@@ -17,19 +21,6 @@ use crate::{
 /// The time that one message has at a slow receiver: the time of an answer, and some for what is read and written. If its invocation dies,
 /// another message goes after it.
 const TURN: Duration = Duration::from_secs(15);
-
-/// What a notification's record says of a receiver whose last answer was slow.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Slow {
-    /// No message goes before this time. Then one does, and moves it.
-    #[serde(with = "time::as_rfc3339")]
-    until: Timestamp,
-    /// Since when it has answered nothing.
-    #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
-    pub(super) since: Option<Timestamp>,
-    /// The number of times that it has answered nothing.
-    unanswered: u32,
-}
 
 /// The result of asking whether a message may go.
 pub(super) enum Turn {

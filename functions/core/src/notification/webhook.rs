@@ -2,20 +2,13 @@
 
 use std::time::Duration;
 
-use aws_smithy_http_client::{
-    Connector,
-    tls::{self, rustls_provider::CryptoMode},
-};
-use aws_smithy_runtime_api::client::{
-    http::{HttpConnector as _, SharedHttpConnector},
-    orchestrator::HttpRequest,
-};
+use aws_smithy_runtime_api::client::{http::HttpConnector as _, orchestrator::HttpRequest};
 use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
 use futures_util::future::{self, Either};
 use http::Uri;
 
-use super::{address, check, signature};
-use crate::{App, config::PrivateWebhooks};
+use super::{check, signature};
+use crate::{App, receivers};
 
 /// The time that a receiver has to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,13 +16,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const SLOW: Duration = Duration::from_secs(3);
 /// Bytes of an answer that are kept.
 const MAX_ANSWER: usize = 500;
-
-/// The client for receivers. It follows no redirect, uses no proxy, and connects to no address that the setting does not allow.
-pub(crate) fn connector(private: PrivateWebhooks) -> SharedHttpConnector {
-    let tls = tls::Provider::rustls(CryptoMode::Ring);
-    let connector = Connector::builder().tls_provider(tls).build_with_resolver(address::Resolver { private });
-    SharedHttpConnector::new(connector)
-}
 
 /// The answer of a receiver, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,9 +67,9 @@ fn request(app: &App, url: &str, body: Vec<u8>, signed: Option<Signed<'_>>) -> R
     // The connector asks the resolver about names only. The setting may have changed since the notification was made.
     let uri: Uri = url.parse().map_err(|_| "the address of the receiver is not a URL".to_owned())?;
     if let Some(literal) = uri.host().and_then(check::literal)
-        && !address::is_allowed(literal, app.config.private_webhooks)
+        && !receivers::is_allowed(literal, app.config.private_webhooks)
     {
-        return Err(address::PrivateAddress.to_string());
+        return Err(receivers::PrivateAddress.to_string());
     }
     let now = app.now().as_second();
     let signature = match &signed {

@@ -12,9 +12,10 @@ use crate::{
     App, Error, Result,
     error::Service,
     execution::{
-        self, Changed, ExecutionRecord, TaskId, list,
+        self, Changed, ExecutionRecord, TaskId, consistency, list,
         outcome::Stop,
-        task::{self, Applied, Phase, TaskReport, TaskState},
+        task::{self, Applied, Phase, TaskState},
+        task_report::TaskReport,
     },
     findings::Findings,
     image::{
@@ -221,7 +222,7 @@ async fn finish(app: &App, record: &ExecutionRecord, findings: &mut Findings) ->
 async fn close(app: &App, record: &ExecutionRecord, findings: &mut Findings) -> Result<bool> {
     let execution = &record.execution;
     let now = app.now();
-    if !task::is_consistent(app, record.begun_at()) {
+    if !consistency::is_consistent(app, record.begun_at()) {
         return Ok(true);
     }
     let (status, mut with) = Stop::unknown(execution.status, now).transition(record.begun_at(), now);

@@ -6,7 +6,7 @@
 use futures_util::future::{join_all, try_join_all};
 use runvoy_api_types::RunIf;
 
-use super::{begin, fail};
+use super::{begin, end};
 use crate::{
     App, Error, Result,
     auth::{Action, Principal, Resource, policy},
@@ -111,7 +111,7 @@ pub(super) async fn others_ended(app: &App, id: &ExecutionId) -> Result<()> {
     let others = read(app, &record.pending_after).await?;
     match look(&record.pending_after, &others, run_if) {
         Others::Open(_) => Ok(()),
-        Others::Missed(reason) => fail(app, id, &reason).await,
+        Others::Missed(reason) => end::fail(app, id, &reason).await,
         Others::Ended => {
             execution::stop_following(app, &record).await?;
             begin::go_on(app, id).await

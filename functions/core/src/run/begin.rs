@@ -11,7 +11,8 @@ use crate::{
 };
 
 use super::{
-    submit::{Resources, resources},
+    end,
+    resources::{Resources, resources},
     take_locks,
 };
 
@@ -45,7 +46,7 @@ pub async fn go_on(app: &App, id: &ExecutionId) -> Result<()> {
 pub async fn start_attempt(app: &App, id: &ExecutionId) -> Result<()> {
     let Some(record) = execution::find(app, id).await?.filter(ExecutionRecord::is_to_start) else { return Ok(()) };
     if record.is_late(app.now()) {
-        return Box::pin(super::fail(app, id, &late(&record))).await;
+        return Box::pin(end::fail(app, id, &late(&record))).await;
     }
     if attempt::mark_beginning(app, &record).await? {
         Box::pin(fan_out::notify(app, id)).await;
@@ -63,7 +64,7 @@ pub async fn start_attempt(app: &App, id: &ExecutionId) -> Result<()> {
         Err(error @ (Error::Aws { .. } | Error::Internal { .. })) => Err(error),
         Err(error) => {
             let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-            Box::pin(super::fail(app, id, &format!("it could not be started: {error}{hint}"))).await
+            Box::pin(end::fail(app, id, &format!("it could not be started: {error}{hint}"))).await
         }
     }
 }

@@ -4,20 +4,21 @@ use runvoy_api_types::Approvals;
 
 use super::{
     after::{self, Others},
-    begin,
+    begin, end,
+    resources::{Resources, check_size, resources},
     take_locks::{self, Taken},
 };
 use crate::{
     App, Email, Error, Result,
     audit::{self, Actor, Entry},
-    auth::{Principal, policy},
+    auth::Principal,
     execution::{
         self, Execution, ExecutionId, ExecutionRecord, Idempotency, RunContext, Started, Status, ValidRun, entries,
-        waiting,
+        items, waiting,
     },
     image::{self, Image, ImageId},
-    lock::running,
-    secret::{self, Secret},
+    lock::order,
+    secret::Secret,
     table::{self, Attempted},
 };
 
@@ -176,7 +177,7 @@ async fn submit_before_its_task(
     }
     let mut record = submission.waiting(app, image, Status::Starting, "")?;
     record.execution.waits_for = None;
-    record.locks_held = u32::try_from(running::needed(app, &record.execution)).unwrap_or(u32::MAX);
+    record.locks_held = u32::try_from(order::needed(app, &record.execution)).unwrap_or(u32::MAX);
     let entry = entry_of_run(app, submission, &record);
     entries.push(if request.lock.is_empty() { entry } else { entry.detail("lock", request.lock.clone()) });
     let id = record.execution.execution_id.clone();
@@ -185,7 +186,7 @@ async fn submit_before_its_task(
     {
         return Ok(record);
     }
-    let writes = waiting::writes(app, &record, Some(request), idempotency)?;
+    let writes = items::writes(app, &record, Some(request), idempotency)?;
     match take_locks::take_all(app, &record, &writes, &entries).await? {
         Taken::Yes | Taken::Exists => {}
         Taken::No(refusal) if !request.waits() => return made_meanwhile(app, &id, idempotency, refusal).await,
@@ -235,13 +236,13 @@ async fn wait_for_others(
                 record.queue(Vec::new());
                 record.end_without_task(app, &reason);
                 let record = waiting::create(app, record, request, idempotency, entries).await?;
-                super::finish(app, &record).await?;
+                end::finish(app, &record).await?;
                 return Ok(Some(record));
             }
         };
         let follow = waiting::follow(app, &record.execution.execution_id, &open)?;
         record.queue(open);
-        let mut writes = waiting::writes(app, &record, Some(request), idempotency)?;
+        let mut writes = items::writes(app, &record, Some(request), idempotency)?;
         writes.extend(follow);
         match audit::transact_once(app, writes, entries).await? {
             Attempted::Done => return Ok(Some(record)),
@@ -275,87 +276,9 @@ pub async fn submit_failed(app: &App, submission: Submission<'_>, reason: &str) 
     let record = waiting::create(app, record, request, idempotency, &[entry]).await?;
     // An earlier delivery may have made an execution that runs.
     if record.execution.status.is_terminal() && record.is_without_task() {
-        super::finish(app, &record).await?;
+        end::finish(app, &record).await?;
     }
     Ok(record)
-}
-
-/// Checks that a run can be started, before it is kept for later.
-///
-/// # Errors
-/// [`Error::Invalid`] for sizes that cannot be, and for a command and variables that are too long to be carried to a task.
-pub(crate) fn check_kept(
-    app: &App,
-    request: &execution::RunRequest,
-    image: &Image,
-    principal: &Principal,
-) -> Result<()> {
-    check_size(app, request, image)?;
-    execution::check_overrides(request, image, principal, app.now())
-}
-
-/// # Errors
-/// [`Error::Invalid`] for a size that Fargate does not have, and for Spot where the stack does not have it.
-fn check_size(app: &App, request: &execution::RunRequest, image: &Image) -> Result<()> {
-    if request.cpu.is_some() || request.memory.is_some() {
-        image::size::check(request.cpu.unwrap_or(image.cpu), request.memory.unwrap_or(image.memory))?;
-    }
-    if request.spot && !app.config.has_spot {
-        return Err(Error::invalid("this runvoy has no Fargate Spot")
-            .with_hint("have an admin deploy the stack with Spot=true, or leave spot out")
-            .at_field("spot"));
-    }
-    Ok(())
-}
-
-/// The image and the secrets of a run.
-#[derive(Clone, Debug)]
-pub struct Resources {
-    pub image: Image,
-    pub secrets: Vec<Secret>,
-}
-
-/// Reads the image and the secrets that a run names, all at the same time. Does not check who may use them.
-///
-/// # Errors
-/// [`Error::Invalid`] for an image or a secret that does not exist; [`Error::Aws`] when DynamoDB fails.
-pub async fn gather(app: &App, request: &execution::RunRequest) -> Result<Resources> {
-    let image = async { image::resolve(app, request.image.as_deref()).await.map_err(|error| error.at_field("image")) };
-    let secrets = async {
-        match request.secrets.as_slice() {
-            [] => Ok(Vec::new()),
-            names => secret::find_all(app, names).await,
-        }
-    };
-    let (image, secrets) = tokio::join!(image, secrets);
-    Ok(Resources { image: image?, secrets: secrets? })
-}
-
-impl Resources {
-    /// # Errors
-    /// [`Error::ForbiddenUse`] or [`Error::BeyondScope`] for the first that the principal may not use.
-    pub fn check(&self, principal: &Principal) -> Result<()> {
-        policy::authorize_use(principal, image::resource(&self.image))?;
-        self.secrets.iter().try_for_each(|secret| policy::authorize_use(principal, secret::resource(secret)))
-    }
-
-    /// As [`check_kept`], with this image.
-    ///
-    /// # Errors
-    /// As [`check_kept`].
-    pub fn check_kept(&self, app: &App, request: &execution::RunRequest, principal: &Principal) -> Result<()> {
-        check_kept(app, request, &self.image, principal)
-    }
-}
-
-/// The image and the secrets of a run, which the principal may use.
-///
-/// # Errors
-/// As [`submit`].
-pub(super) async fn resources(app: &App, request: &execution::RunRequest, principal: &Principal) -> Result<Resources> {
-    let resources = gather(app, request).await?;
-    resources.check(principal)?;
-    Ok(resources)
 }
 
 /// The audit's entry of the run that a record is of.

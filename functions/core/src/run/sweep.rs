@@ -5,15 +5,13 @@ use jiff::SignedDuration;
 use crate::{
     App, Error, Result,
     execution::{self, ExecutionRecord, Status, list},
-    lock::{
-        self,
-        running::{self, RUNNING},
-    },
+    lock::{self, order::RUNNING, running},
 };
 
 use super::{
     after::others_ended,
     begin::{go_on, late, release, start_attempt},
+    end,
 };
 
 /// After this long, the invocation that starts a task is taken for dead. If it is not, ECS still starts one task.
@@ -47,7 +45,7 @@ async fn move_on(app: &App, record: &ExecutionRecord) -> Result<()> {
     let id = &record.execution.execution_id;
     let age = app.now().duration_since(record.begun_at());
     match record.execution.status {
-        Status::Queued if record.is_late(app.now()) => super::fail(app, id, &late(record)).await,
+        Status::Queued if record.is_late(app.now()) => end::fail(app, id, &late(record)).await,
         Status::Queued if record.waits_for_others() => others_ended(app, id).await,
         Status::Queued if record.waits_for_capacity() => release(app, id, &[]).await.map(drop),
         Status::Queued if record.goes_on(app.now()) => go_on(app, id).await,
@@ -66,7 +64,7 @@ async fn stop_unstarted(app: &App, record: &ExecutionRecord) -> Result<()> {
     let reason = record.execution.stopped_reason.as_deref().unwrap_or("killed");
     let ended = execution::end_without_task(app, id, &[Status::Terminating], Status::Stopped, reason, &[]).await?;
     match ended {
-        Some(record) => super::finish(app, &record).await,
+        Some(record) => end::finish(app, &record).await,
         None => Ok::<(), Error>(()),
     }
 }

@@ -5,12 +5,13 @@ use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use crate::{
     App, Error, Result,
     audit::{self, Entry},
-    execution::{self, ExecutionId, ExecutionRecord, Idempotency, RunRequest, Status, waiting},
+    execution::{self, ExecutionId, ExecutionRecord, Idempotency, RunRequest, Status},
     item_update::ItemUpdate,
     lock::{
         ATTEMPTS,
         items::{self, Claim, Head},
-        running::{self, RUNNING},
+        order::{self, RUNNING},
+        running,
     },
     table::{self, Attempted, number, string},
     time,
@@ -51,8 +52,8 @@ pub(crate) async fn take_all(
 ) -> Result<Taken> {
     for attempt in 0..ATTEMPTS {
         let mut all = writes.to_vec();
-        for index in 0..running::needed(app, &record.execution) {
-            let name = running::nth(&record.execution, index);
+        for index in 0..order::needed(app, &record.execution) {
+            let name = order::nth(&record.execution, index);
             let head = running::head(app, name).await?;
             if head.as_ref().is_some_and(|head| !head.is_free()) {
                 return Ok(Taken::No(is_held(app, name).await?));
@@ -81,13 +82,13 @@ pub(crate) async fn wait_in_line(
     idempotency: Option<&Idempotency>,
     entries: &[Entry],
 ) -> Result<()> {
-    let needed = running::needed(app, &new.execution);
+    let needed = order::needed(app, &new.execution);
     for attempt in 0..ATTEMPTS {
         let (mut record, mut locks) = (new.clone(), Vec::new());
         record.queue(Vec::new());
         let mut held = 0;
         while held < needed && record.place.is_none() {
-            let name = running::nth(&new.execution, held);
+            let name = order::nth(&new.execution, held);
             let head = running::head(app, name).await?;
             let claim = Claim::new(app, &new.execution, held);
             if head.as_ref().is_none_or(Head::is_free) {
@@ -107,7 +108,7 @@ pub(crate) async fn wait_in_line(
             record = new.clone();
         }
         record.locks_held = u32::try_from(held).unwrap_or(u32::MAX);
-        let mut all = waiting::writes(app, &record, Some(request), idempotency)?;
+        let mut all = execution::items::writes(app, &record, Some(request), idempotency)?;
         all.extend(locks);
         match audit::transact_once(app, all, entries).await? {
             Attempted::Done | Attempted::Refused(0) => return Ok(()),
@@ -187,16 +188,16 @@ pub(crate) async fn advance(app: &App, id: &ExecutionId) -> Result<()> {
             return Ok(());
         };
         let index = record.locks_held as usize;
-        if index >= running::needed(app, &record.execution) {
+        if index >= order::needed(app, &record.execution) {
             // It has its locks, or needs none any more.
             execution::begin(app, &record, &[]).await?;
             return Ok(());
         }
-        let name = running::nth(&record.execution, index);
+        let name = order::nth(&record.execution, index);
         let head = running::head(app, name).await?;
         let is_free = head.as_ref().is_none_or(Head::is_free);
         let claim = Claim::new(app, &record.execution, index);
-        let change = waiting::change_from(app, id, &[Status::Queued])
+        let change = execution::items::change_from(app, id, &[Status::Queued])
             .only_if("locks_held", [number(record.locks_held)])
             .only_if("attempt", record.execution.attempt.map(number))
             .only_if_absent("place");

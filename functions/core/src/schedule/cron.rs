@@ -1,7 +1,7 @@
 //! Reads cron expressions, of five fields as crontab has them or of six as EventBridge Scheduler has them, and finds the days and times
 //! that they name ("Cron-based schedules", EventBridge Scheduler User Guide).
 //!
-//! What is read can be written for AWS. A form of crontab that AWS cannot express is refused, with the reason.
+//! Each expression that is read can be written for AWS. A form of crontab that AWS cannot express is refused, with the reason.
 
 use jiff::civil::{Date, Weekday};
 

@@ -101,7 +101,7 @@ pub async fn next(app: &App, name: &str, count: usize) -> Result<Vec<Timestamp>>
     Ok(timing.next(app.now(), begin, count))
 }
 
-/// What a schedule runs.
+/// The run or the playbook of a schedule.
 #[derive(Clone, Debug)]
 pub enum What {
     Run(Box<ScheduledRun>),

@@ -11,7 +11,7 @@ use runvoy_api_types::{ExecutionId, PlaybookName, Schedule, ScheduleName, Schedu
 use serde::{Deserialize, Serialize};
 
 use super::Timing;
-use crate::{App, Email, Error, RequestId, Result, execution::ExecutionRecord, table, table::string, time, user};
+use crate::{App, Email, Error, RequestId, Result, execution, table, table::string, time, user};
 
 /// The time that a change may be under way before it counts as abandoned. No invocation works on it for so long.
 const ABANDONED_AFTER: Duration = Duration::from_mins(1);
@@ -128,19 +128,8 @@ pub(super) async fn all(app: &App) -> Result<Vec<Record>> {
 pub(super) async fn shown(app: &App, records: Vec<Record>) -> Result<Vec<Schedule>> {
     let open: Vec<ExecutionId> = records.iter().flat_map(Record::open_executions).cloned().collect();
     let runs_as: Vec<&Email> = records.iter().map(|record| &record.schedule.runs_as).collect();
-    let (statuses, active) = tokio::try_join!(statuses(app, &open), user::active(app, &runs_as))?;
+    let (statuses, active) = tokio::try_join!(execution::statuses(app, &open), user::active(app, &runs_as))?;
     Ok(records.into_iter().map(|record| record.shown(app, &statuses, &active)).collect())
-}
-
-/// The statuses of these executions.
-async fn statuses(app: &App, ids: &[ExecutionId]) -> Result<HashMap<ExecutionId, Status>> {
-    let batches = ids.chunks(table::MAX_BATCH_GET).map(|ids| {
-        let keys = ids.iter().map(ToString::to_string);
-        table::batch_get::<ExecutionRecord>(app, &app.config.tables.executions, "execution_id", keys)
-    });
-    let found = futures_util::future::try_join_all(batches).await?;
-    let executions = found.into_iter().flatten().map(|record| record.execution);
-    Ok(executions.map(|execution| (execution.execution_id, execution.status)).collect())
 }
 
 /// The write that replaces a record which has this revision, but for what its times write.
@@ -178,7 +167,7 @@ pub(super) fn update_of(app: &App, name: &ScheduleName) -> UpdateBuilder {
 /// executions that have ended since the last write.
 pub(super) async fn note_time(app: &App, record: &Record, time: ScheduledTime) -> Result<()> {
     let open: Vec<ExecutionId> = record.open_executions().cloned().collect();
-    let statuses = statuses(app, &open).await?;
+    let statuses = execution::statuses(app, &open).await?;
     let is_run = time.execution_id.is_some();
     let mut times = record.times.clone();
     let key = time::rfc3339(time.scheduled_at);

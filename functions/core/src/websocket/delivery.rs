@@ -37,7 +37,7 @@ pub(super) const TURN: Duration = Duration::from_secs(10);
 /// viewers of the execution, and those of others that share its lane, after this one's turn.
 const TURN_OF_ONE: Duration = Duration::from_secs(2);
 /// The time after which a viewer that takes no frame is closed.
-const PATIENCE_WITH_STUCK: Duration = Duration::from_secs(10);
+const STUCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time that an invocation watches a lease that another one holds. It is longer than the 2 seconds after which a holder renews it, and
 /// short, because other events of the lane wait meanwhile.
 pub(super) const WATCH: Duration = Duration::from_millis(2500);
@@ -114,7 +114,7 @@ async fn deliver_once(app: &App, key: &ConnectionKey, head: &LogHead) -> Result<
                 return Ok(Delivery::Done);
             }
             Ok(Progress::Over) => return Ok(Delivery::Done),
-            Ok(Progress::Stuck) if lease.connection.is_full_for_less_than(PATIENCE_WITH_STUCK, &turn, app) => {
+            Ok(Progress::Stuck) if lease.connection.is_full_for_less_than(STUCK_TIMEOUT, &turn, app) => {
                 lease.connection.full_since.get_or_insert(turn.begun.as_millisecond());
                 lease.hand_over(app).await?;
                 return Ok(Delivery::Done);
@@ -304,9 +304,9 @@ pub(super) async fn close_connection(app: &App, connection_id: &str) -> Result<(
 }
 
 impl Connection {
-    fn is_full_for_less_than(&self, patience: Duration, turn: &Turn, app: &App) -> bool {
+    fn is_full_for_less_than(&self, timeout: Duration, turn: &Turn, app: &App) -> bool {
         let since = self.full_since.unwrap_or_else(|| turn.begun.as_millisecond());
-        app.now().as_millisecond() - since < patience.as_millis() as i64
+        app.now().as_millisecond() - since < timeout.as_millis() as i64
     }
 }
 

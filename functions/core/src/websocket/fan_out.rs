@@ -42,11 +42,10 @@ use crate::{
     execution::{self, ExecutionId, Status},
     logs::{
         Batch, LogHead,
+        append::Appended,
         fan_out_lease::{self, Kept},
-        head,
-        store::{self, Appended},
+        head, store,
     },
-    random::random_text,
 };
 
 /// Members to which one invocation sends at the same time.
@@ -58,14 +57,6 @@ const CLOSED_AT_ONCE: usize = 100;
 const CLOSING_PAUSE: Duration = Duration::from_millis(500);
 /// The time after which the lease is renewed.
 const RENEWAL: Duration = Duration::from_secs(2);
-
-/// A new name for an invocation, under which it takes the fan-out's lease.
-///
-/// # Errors
-/// [`Error::Internal`] when the operating system gives no random bytes.
-pub fn new_owner() -> Result<String> {
-    random_text::<12>()
-}
 
 /// Sends lines that the caller has just stored, if the append took the fan-out's lease for `owner`. If another invocation has the lease,
 /// that one sees the lines before it releases it.

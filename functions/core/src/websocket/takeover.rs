@@ -2,10 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{
-    delivery::{LEASE_PAUSES, WATCH},
-    fan_out::new_owner,
-};
+use super::delivery::{LEASE_PAUSES, WATCH};
 use crate::{
     App, Result,
     backoff::Backoff,
@@ -27,7 +24,7 @@ pub(super) enum Wake {
 /// Takes the fan-out's lease. If another invocation has it, counts the head's version up, so that this invocation looks again, and watches
 /// the lease: one that changes has a live holder, and one that stays the same may belong to an invocation that died.
 pub(super) async fn take_or_watch(app: &App, id: &ExecutionId) -> Result<Wake> {
-    let owner = new_owner()?;
+    let owner = fan_out_lease::new_owner()?;
     let mut first_seen = None;
     let mut pauses = Backoff::new(LEASE_PAUSES);
     let (mut is_counted, mut attempt) = (false, 0);

@@ -1,3 +1,5 @@
+/** Shows the page that a claim link opens, and claims the key. */
+
 import { Api } from "../api.js";
 import { copyButton } from "../ui/copy.js";
 import { element, fill } from "../ui/dom.js";

@@ -13,7 +13,7 @@ import { asShown, reason, statusBadge, statusWord } from "../ui/status.js";
 import { toast } from "../ui/toast.js";
 import { approvals } from "./approvals.js";
 import { auditOf } from "./audit-entries.js";
-import { lockLink } from "./locks.js";
+import { lockLink } from "./lock-parts.js";
 import { missing, playbookOf, runOf, send } from "./rerun.js";
 import { sharing } from "./sharing.js";
 

@@ -8,7 +8,8 @@ import { element, fill } from "../ui/dom.js";
 import { nameCells, row, table } from "../ui/table.js";
 import { toast } from "../ui/toast.js";
 import { auditOf } from "./audit-entries.js";
-import { heldOf, lockForm, lockPath, pauseButton, stateOf } from "./locks.js";
+import { lockForm } from "./lock-form.js";
+import { heldOf, lockPath, pauseButton, stateOf } from "./lock-parts.js";
 
 /** @typedef {import("../api.js").LockInFull} LockInFull @typedef {import("../api.js").LockUse} LockUse */
 

@@ -1,3 +1,5 @@
+/** Shows the health of the server, reconciles, and finds what belongs to a request. */
+
 import { local } from "../format.js";
 import { element, fill } from "../ui/dom.js";
 import { field, form, input } from "../ui/form.js";
@@ -129,4 +131,3 @@ function logRow({ timestamp, message }) {
 /** @param {any} one */
 const resourceName = (one) =>
   one.execution_id ? element("a", { href: `/logs?execution_id=${encodeURIComponent(one.execution_id)}` }, one.execution_id) : (one.image_id ?? one.name ?? one.email ?? "");
-

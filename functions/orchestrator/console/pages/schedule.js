@@ -7,8 +7,8 @@ import { statusBadge, statusWord } from "../ui/status.js";
 import { nameCells, row, table } from "../ui/table.js";
 import { toast } from "../ui/toast.js";
 import { auditOf } from "./audit-entries.js";
+import { actions, schedulePath } from "./schedule-actions.js";
 import { scheduleForm } from "./schedule-form.js";
-import { actions, schedulePath } from "./schedules.js";
 import { sharing } from "./sharing.js";
 
 /** @typedef {import("../api.js").Schedule} Schedule */

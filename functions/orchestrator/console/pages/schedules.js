@@ -1,14 +1,13 @@
 /** Lists schedules with what became of their last times, and creates, pauses, runs and deletes them. */
 
-import { describe } from "../api.js";
 import { timesWords } from "../cron.js";
 import { local } from "../format.js";
-import { confirm } from "../ui/dialog.js";
 import { element, fill } from "../ui/dom.js";
 import { row } from "../ui/table.js";
 import { toast } from "../ui/toast.js";
 import { pagedList } from "./paged-list.js";
 import { marks, playbookOf, schedulePage, until } from "./schedule.js";
+import { actions } from "./schedule-actions.js";
 import { scheduleForm } from "./schedule-form.js";
 
 /** @typedef {import("../api.js").Schedule} Schedule */
@@ -20,9 +19,6 @@ export function schedulesPage(context) {
   const name = context.address.searchParams.get("name");
   return name ? schedulePage(context, name) : listPage(context);
 }
-
-/** @param {string} name */
-export const schedulePath = (name) => `/schedules/${encodeURIComponent(name)}`;
 
 /** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */
 function listPage(context) {
@@ -70,49 +66,4 @@ function listPage(context) {
       editor, list.element),
     shown: list.shown,
   };
-}
-
-/**
- * The buttons of a schedule: run now, pause or resume, delete.
- * @param {import("../main.js").Context} context @param {Schedule} schedule @param {() => Promise<void>} load @param {() => void} [gone]
- */
-export function actions({ api, me, may, go }, schedule, load, gone) {
-  const { name, enabled, owned_by } = schedule;
-  const owns = owned_by.includes(me.email);
-
-  async function change() {
-    try {
-      await api.put(schedulePath(name), { enabled: !enabled });
-      toast(enabled ? `${name} is paused` : `${name} goes on`);
-      await load();
-    } catch (error) {
-      toast(describe(error), "problem");
-    }
-  }
-
-  async function runNow() {
-    try {
-      const { execution_id } = await api.post(`${schedulePath(name)}/run`, {});
-      go(`/logs?execution_id=${encodeURIComponent(execution_id)}`);
-    } catch (error) {
-      toast(describe(error), "problem");
-    }
-  }
-
-  async function remove() {
-    const sure = await confirm({ title: `Delete ${name}?`, text: "It does not run any more. Executions that it has started stay.", action: "Delete" });
-    if (!sure) return;
-    try {
-      await api.delete(schedulePath(name));
-      toast(`${name} is deleted`);
-      await (gone ? gone() : load());
-    } catch (error) {
-      toast(describe(error), "problem");
-    }
-  }
-
-  return element("span", { class: "buttons" },
-    may("executions:run") && element("button", { class: "quiet", type: "button", "aria-label": `Run ${name} now`, onclick: runNow }, "Run now"),
-    (owns || may("schedules:update")) && element("button", { class: "quiet", type: "button", "aria-label": `${enabled ? "Pause" : "Resume"} ${name}`, onclick: change }, enabled ? "Pause" : "Resume"),
-    !schedule.of_playbook && (owns || may("schedules:delete")) && element("button", { class: "quiet", type: "button", "aria-label": `Delete ${name}`, onclick: remove }, "Delete"));
 }

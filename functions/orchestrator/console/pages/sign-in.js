@@ -1,3 +1,5 @@
+/** Asks for the API key. */
+
 import { ApiError, describe } from "../api.js";
 import { element } from "../ui/dom.js";
 import { field, form, input } from "../ui/form.js";

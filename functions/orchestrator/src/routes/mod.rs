@@ -2,6 +2,7 @@
 
 mod approvals;
 mod audit;
+mod base;
 mod claims;
 mod documentation;
 mod executions;
@@ -19,6 +20,7 @@ mod playbooks;
 mod runs;
 mod schedules;
 mod secrets;
+mod tags;
 mod users;
 
 use axum::{Router, handler::Handler, middleware::from_fn, routing::MethodRouter};
@@ -26,6 +28,7 @@ use runvoy_core::App;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{PathItemExt, router::OpenApiRouter, routes};
 
+use base::BASE;
 pub(crate) use owners::methods_of_image;
 
 use crate::{
@@ -35,22 +38,6 @@ use crate::{
 
 #[cfg(test)]
 pub(crate) use documentation::DOCUMENT;
-
-/// The headings under which the documentation lists the routes.
-mod tags {
-    pub(super) const EXECUTIONS: &str = "Executions";
-    pub(super) const IMAGES: &str = "Images";
-    pub(super) const SECRETS: &str = "Secrets";
-    pub(super) const PLAYBOOKS: &str = "Playbooks";
-    pub(super) const NOTIFICATIONS: &str = "Notifications";
-    pub(super) const SCHEDULES: &str = "Schedules";
-    pub(super) const USERS: &str = "Users";
-    pub(super) const LOCKS: &str = "Locks";
-    pub(super) const OPERATIONS: &str = "Operations";
-}
-
-/// The path below which the API is served.
-const BASE: &str = "/api/v1";
 
 /// Passes all handlers to a macro. The description of each handler contains its method and path.
 macro_rules! for_all_handlers {

@@ -10,7 +10,7 @@ use runvoy_core::{
     App, auth::Action, execution, image, notification, ownership, schedule, secret, user, websocket::hand_over,
 };
 
-use super::{BASE, executions, images, notifications, schedules, secrets, tags};
+use super::{base::BASE, executions, images, notifications, schedules, secrets, tags};
 use crate::{
     error::{self, ApiError, Result},
     extract::{Caller, JsonBody, Path},

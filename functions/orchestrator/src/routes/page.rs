@@ -8,7 +8,7 @@ use runvoy_core::{
 };
 use serde::Deserialize;
 
-use super::BASE;
+use super::base::BASE;
 use crate::error::Result;
 
 /// The parameters of a list.

@@ -186,7 +186,7 @@ fn expected_version(headers: &HeaderMap) -> Result<Option<u64>> {
 
 /// Checks the text of a playbook's file, and publishes nothing
 ///
-/// What is wrong is what publishing it would be refused for.
+/// The problems are those for which its publication would be refused.
 #[utoipa::path(post, path = "/playbooks", operation_id = "check_playbook", tag = tags::PLAYBOOKS, request_body = CheckPlaybook,
     responses((status = 200, body = CheckedPlaybook, description = "The caller could publish it"), error::Malformed, error::TooLarge, error::Refused, error::Unavailable))]
 pub(super) async fn check(

@@ -31,7 +31,7 @@ use self::{
     tokens::{Known, Tokens},
     write_units::{Partition, WriteUnits},
 };
-use super::{Answer, state_file::database};
+use super::{exchange::Answer, state_file::database};
 use crate::stack::Stack;
 
 /// The file of the emulated DynamoDB.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::{client, request::RegisterTaskDefinition, runner::TaskSpec, store::Store};
+use super::{refusal::client, request::RegisterTaskDefinition, runner::TaskSpec, store::Store};
 use crate::aws::{AwsError, delays, error::parse};
 
 /// The refusal of a registration during another of the same family. AWS does not document it.

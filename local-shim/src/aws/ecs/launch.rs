@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::Value;
 
 use super::{
-    client,
     definition::TaskDefinition,
+    refusal::client,
     request::{ContainerDefinition, Overrides},
     runner::{ContainerSpec, TaskSpec},
     size::Size,

@@ -6,14 +6,15 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{
-    Cluster, Store, client,
-    cluster::{Answered, Order},
+    cluster::{Answered, Cluster, Order},
     definition::TaskDefinition,
-    hash, invalid,
+    digest::hash,
     launch::task_spec,
-    page,
+    page::page,
+    refusal::{client, invalid},
     request::{DescribeTasks, ListTasks, MAX_TAGS, RunTask, StopTask, Tag, TagResource, check_tags},
     size::{self, Size},
+    store::Store,
     task::{Task, task_arn},
 };
 use crate::aws::{AwsError, delays, error::write};

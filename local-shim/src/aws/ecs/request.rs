@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::invalid;
+use super::refusal::invalid;
 use crate::aws::AwsError;
 
 /// Tags that a resource may have, and the characters that each may have ("Tag", Amazon ECS API Reference).

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     definition::TaskDefinition,
-    invalid,
+    refusal::invalid,
     request::{EphemeralStorage, Overrides, RunTask},
 };
 use crate::aws::AwsError;

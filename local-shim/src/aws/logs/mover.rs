@@ -1,6 +1,6 @@
 //! Moves log streams that have ended from their files to the store of ended streams, one after the other, in a thread of its own.
 //!
-//! What it has not moved when the program ends stays a file, and the next start moves it.
+//! A stream that is not moved when the program ends stays a file, and the next start moves it.
 
 use std::{
     collections::VecDeque,

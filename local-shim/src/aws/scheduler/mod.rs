@@ -19,8 +19,9 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::{
-    AwsError, Request,
+    AwsError,
     error::{parse, write},
+    exchange::Request,
     page_token,
 };
 use crate::stack::{ACCOUNT, REGION};

@@ -29,7 +29,7 @@ use local_shim::{
         ecs::{self, Cluster, Transition, runner::TaskEnd},
         logs::{CloudWatchLogs, Event, Shown},
     },
-    lambda::{log_subscription, table_stream},
+    lambda::{log_batch_event, table_stream},
     stack::Stack,
 };
 use runvoy_core::{

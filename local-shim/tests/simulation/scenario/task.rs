@@ -133,7 +133,7 @@ impl Simulation {
             // The nonce of the last line is another one in each simulation.
             let first = batch[0].message.split(" nonce=").next().unwrap();
             let name = format!("{} lines from {first:?} of {id}", batch.len());
-            self.deliver(name, log_subscription::event(&self.app.config.log_group, &stream, &batch).unwrap(), delay);
+            self.deliver(name, log_batch_event::event(&self.app.config.log_group, &stream, &batch).unwrap(), delay);
         }
         events
     }

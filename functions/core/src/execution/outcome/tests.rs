@@ -1,6 +1,6 @@
 //! Tests of what the ends of tasks mean.
 
-use super::super::task::ContainerReport;
+use super::super::task_report::ContainerReport;
 use super::*;
 
 fn outcome(stop_code: &str, exit_code: Option<i32>) -> (Status, i32) {

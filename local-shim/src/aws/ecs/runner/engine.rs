@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::aws::ecs::hash;
+use crate::aws::ecs::digest::hash;
 
 /// The user's environment, as far as it says where an engine is.
 pub(super) struct Surroundings<'a> {

@@ -1,4 +1,5 @@
-//! Tells public addresses from those of private networks, and resolves the names of receivers to public ones only.
+//! Makes the HTTP client for receivers of notifications, which are outside AWS. It connects to public addresses only, unless a setting allows
+//! others.
 //!
 //! A receiver in a private network may be one that trusts everyone who reaches it: the functions' own, or that of the machine that gives
 //! out credentials. The addresses that are checked are those that are connected to, because the connector asks this resolver.
@@ -8,12 +9,26 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
+use aws_smithy_http_client::{
+    Connector,
+    tls::{self, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::{
+    dns::{DnsFuture, ResolveDns, ResolveDnsError},
+    http::SharedHttpConnector,
+};
 
 use crate::config::PrivateWebhooks;
 
+/// The client for receivers. It follows no redirect, uses no proxy, and connects to no address that the setting does not allow.
+pub(crate) fn connector(private: PrivateWebhooks) -> SharedHttpConnector {
+    let tls = tls::Provider::rustls(CryptoMode::Ring);
+    let connector = Connector::builder().tls_provider(tls).build_with_resolver(Resolver { private });
+    SharedHttpConnector::new(connector)
+}
+
 /// Tells whether an address is one that everyone reaches ("IANA Special-Purpose Address Registries").
-pub(super) fn is_public(address: IpAddr) -> bool {
+fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
@@ -58,7 +73,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 }
 
 /// Tells whether the setting allows a receiver at this address.
-pub(super) fn is_allowed(address: IpAddr, private: PrivateWebhooks) -> bool {
+pub(crate) fn is_allowed(address: IpAddr, private: PrivateWebhooks) -> bool {
     let is_loopback = match address {
         IpAddr::V4(address) => address.is_loopback(),
         IpAddr::V6(address) => address.to_canonical().is_loopback(),
@@ -72,7 +87,7 @@ pub(super) fn is_allowed(address: IpAddr, private: PrivateWebhooks) -> bool {
 
 /// A receiver whose address is in a private network.
 #[derive(Debug)]
-pub(super) struct PrivateAddress;
+pub(crate) struct PrivateAddress;
 
 impl fmt::Display for PrivateAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,8 +99,8 @@ impl std::error::Error for PrivateAddress {}
 
 /// Resolves the names of receivers. A name of which any address is refused is refused as a whole.
 #[derive(Clone, Debug)]
-pub(super) struct Resolver {
-    pub(super) private: PrivateWebhooks,
+struct Resolver {
+    private: PrivateWebhooks,
 }
 
 impl ResolveDns for Resolver {

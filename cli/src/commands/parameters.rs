@@ -1,4 +1,4 @@
-//! Fills in the parameters of a playbook: from options, from the environment, or by questions on the terminal.
+//! Describes the parameters of a playbook, and fills them in: from options, from the environment, or by questions on the terminal.
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +13,27 @@ use crate::{
     failure::{Failure, Result},
     output, say,
 };
+
+/// The parameters of a playbook, as a part of a text.
+pub(super) fn in_words(parameters: &[Parameter]) -> String {
+    let mut text = String::new();
+    if !parameters.is_empty() {
+        text.push_str("\nparameters:\n");
+    }
+    for parameter in parameters {
+        let default = parameter.default.as_ref().map(|value| format!(" [default: {value}]")).unwrap_or_default();
+        let allowed = &parameter.allowed;
+        let allowed = if allowed.is_empty() { String::new() } else { format!(" [{}]", allowed.join(", ")) };
+        let optional = if parameter.required == Some(false) { " (optional)" } else { "" };
+        let label = parameter.label.as_deref().filter(|label| !label.is_empty());
+        let words: Vec<&str> = label.into_iter().chain([parameter.description.as_str()]).collect();
+        let line = format!("  {:<16} {}{allowed}{default}{optional}", parameter.name, words.join(": "));
+        // Further lines of a description are not to look like parameters.
+        text.push_str(&line.trim_end().replace('\n', "\n      "));
+        text.push('\n');
+    }
+    text
+}
 
 /// The values that a user gives to the parameters of a playbook, by name. One that is given several times has the last value, and one of
 /// several choices has all.

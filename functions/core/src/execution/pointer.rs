@@ -1,0 +1,50 @@
+//! Notes which task an attempt of an execution has, on the record and by a pointer from the task's id.
+
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+
+use super::{
+    Attempt, ExecutionRecord, LogStream, Status, TaskId,
+    items::{POINTER, change_from, find},
+};
+use crate::{
+    App, Result,
+    image::task_definition::RUNNER,
+    table::{self, Item, Transacted, number, string},
+};
+
+/// Tells whether this is the present attempt of an execution, and its task is not known yet.
+pub(super) fn lacks_task(record: &ExecutionRecord, attempt: &Attempt) -> bool {
+    record.execution.attempt == Some(attempt.number)
+        && record.task_id.is_none()
+        && matches!(record.execution.status, Status::Starting | Status::Terminating)
+}
+
+/// Notes that a task is an attempt of an execution: on the record, and by a pointer from the task's id. The invocation that has started
+/// the task calls this, and so does any that meets the task first. Returns the execution, `None` if there is none. Its task is another
+/// one if it has ended or has begun its next attempt by now.
+///
+/// # Errors
+/// [`Error::Aws`] when DynamoDB fails.
+pub(super) async fn adopt(app: &App, attempt: &Attempt, task: &TaskId) -> Result<Option<ExecutionRecord>> {
+    let id = &attempt.execution_id;
+    let note = change_from(app, id, &[Status::Starting, Status::Terminating])
+        .only_if("attempt", [number(attempt.number)])
+        .only_if_absent("task_id")
+        .set("task_id", string(task.as_str()))
+        .set("log_stream_name", string(LogStream::new(RUNNER, task).to_string()));
+    let pointer = Item::from([
+        ("execution_id".to_owned(), string(task.as_str())),
+        (POINTER.to_owned(), string(id.as_str())),
+        ("attempt".to_owned(), number(attempt.number)),
+    ]);
+    let point = Put::builder().table_name(&app.config.tables.executions).set_item(Some(pointer)).build()?;
+    let point = TransactWriteItem::builder().put(point).build();
+    if table::transact(app, vec![note.write()?, point.clone()]).await? != Transacted::Done {
+        // The lines of the task find the execution all the same, if there is one.
+        if find(app, id).await?.is_none() {
+            return Ok(None);
+        }
+        table::transact(app, vec![point]).await?;
+    }
+    find(app, id).await
+}

@@ -1,0 +1,31 @@
+//! Ends executions that have no task, with their logs.
+
+use crate::{
+    App, Result,
+    execution::{self, ExecutionId, ExecutionRecord, Status},
+    logs::completion,
+    websocket::fan_out,
+};
+
+/// Ends an execution that has no task as FAILED, for this reason. Does nothing if it has a task by now, or has ended.
+///
+/// # Errors
+/// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
+pub async fn fail(app: &App, id: &ExecutionId, reason: &str) -> Result<()> {
+    let from = [Status::Waiting, Status::Queued, Status::Starting];
+    if let Some(record) = execution::end_without_task(app, id, &from, Status::Failed, reason, &[]).await? {
+        tracing::info!(execution_id = %id, reason, "execution failed without a task");
+        finish(app, &record).await?;
+    }
+    Ok(())
+}
+
+/// After the end of an execution without a task: completes its log, and sends its viewers off.
+///
+/// # Errors
+/// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
+pub async fn finish(app: &App, record: &ExecutionRecord) -> Result<()> {
+    completion::close_without_task(app, record).await?;
+    fan_out::notify(app, &record.execution.execution_id).await;
+    Ok(())
+}
