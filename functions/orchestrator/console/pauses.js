@@ -11,15 +11,18 @@ export const pause = (milliseconds, signal) =>
 /**
  * Looks at something again and again until the signal ends it. While one look goes on, as with a server that hangs, no other begins.
  * @param {number} milliseconds from the beginning of a look to the next @param {AbortSignal} left @param {() => Promise<unknown>} look tells itself why it fails
+ * @param {Promise<unknown>} [first] a look that goes on already
  */
-export function lookEvery(milliseconds, left, look) {
+export function lookEvery(milliseconds, left, look, first) {
   let isLooking = false;
-  const timer = setInterval(async () => {
-    if (isLooking) return;
+  /** @param {Promise<unknown>} looking */
+  async function waitFor(looking) {
     isLooking = true;
-    await look().catch(() => {});
+    await looking.catch(() => {});
     isLooking = false;
-  }, milliseconds);
+  }
+  if (first) waitFor(first);
+  const timer = setInterval(() => isLooking || waitFor(look()), milliseconds);
   left.addEventListener("abort", () => clearInterval(timer));
 }
 

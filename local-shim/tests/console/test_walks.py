@@ -597,14 +597,13 @@ def test_no_page_asks_twice_at_a_time_of_a_server_that_hangs(visit, system):
     tabs = []
     for path in asked:
         tab = visitor.context.new_page()
+        tab.on("request", count(path, 1))
+        tab.on("requestfailed", count(path, -1))
+        tab.on("requestfinished", count(path, -1))
         tab.goto(path)
         expect(tab.locator("main .note, main dl").first).to_be_visible()
         tabs.append((path, tab))
     visitor.context.route(re.compile("/api/v1/|/outbox.json"), lambda route: held.append(route))
-    for path, tab in tabs:
-        tab.on("request", count(path, 1))
-        tab.on("requestfailed", count(path, -1))
-        tab.on("requestfinished", count(path, -1))
     for path, tab in tabs:
         # A tab in the background does not look.
         tab.bring_to_front()

@@ -122,12 +122,12 @@ export function lockPage(context, name) {
       element("p", { class: "hint" }, element("a", { href: "/locks" }, "Locks")),
       element("h1", {}, name), editor, body, audit.element),
     shown: () => {
-      loaded(read, report);
+      const first = loaded(read, report);
       audit.load();
       // What fails here is told by the first reading, and by the bar of the connection.
       lookEvery(REFRESH, left, async () => {
         if (drawn !== "" && !document.hidden && !connection.isLost) await read();
-      });
+      }, first);
     },
   };
 }

@@ -70,8 +70,7 @@ function listPage(context) {
       element("p", { class: "note" }, "A run that names a lock holds one of its slots until it ends. Others are refused, or wait in line, first come first served."),
       editor, list.element),
     shown: () => {
-      lookEvery(REFRESH, left, refresh);
-      list.shown();
+      lookEvery(REFRESH, left, refresh, list.shown());
     },
   };
 }

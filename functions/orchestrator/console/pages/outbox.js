@@ -69,10 +69,9 @@ export function outboxPage({ api, left, connection, load: loaded }) {
       element("p", { class: "note" }, "What would leave this machine. Webhooks to this machine are sent. The last 200 are kept."), note, list),
     shown: () => {
       const look = () => loaded(read, (text) => (note.textContent = text));
-      look();
       lookEvery(LOOK_EVERY, left, async () => {
         if (!document.hidden && !connection.isLost) await look();
-      });
+      }, look());
     },
   };
 }
