@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
-use crate::config::Config;
+use crate::{config::Config, iam};
 
 /// The number of times that the SDK tries a call before it reports the failure.
 pub const MAX_ATTEMPTS: u32 = 3;
@@ -29,7 +29,7 @@ pub struct Clients {
     pub ssm: aws_sdk_ssm::Client,
     pub sqs: aws_sdk_sqs::Client,
     pub sns: aws_sdk_sns::Client,
-    pub iam: aws_sdk_iam::Client,
+    pub iam: iam::Client,
     pub scheduler: aws_sdk_scheduler::Client,
     pub websocket: aws_sdk_apigatewaymanagement::Client,
 }
@@ -50,7 +50,7 @@ impl Clients {
             ssm: aws_sdk_ssm::Client::new(sdk),
             sqs: aws_sdk_sqs::Client::new(sdk),
             sns: aws_sdk_sns::Client::new(sdk),
-            iam: aws_sdk_iam::Client::new(sdk),
+            iam: iam::Client::new(sdk),
             scheduler: aws_sdk_scheduler::Client::new(sdk),
             websocket: aws_sdk_apigatewaymanagement::Client::from_conf(websocket),
         }

@@ -1,6 +1,5 @@
 //! Finds the IAM roles that tasks are given.
 
-use aws_sdk_iam::operation::get_role::GetRoleError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
 use crate::{App, Error, Result, error::Service};
@@ -16,11 +15,11 @@ pub(crate) enum Standing {
 
 /// Asks IAM about the role of this name.
 pub(crate) async fn standing(app: &App, name: &str) -> Result<Standing> {
-    match app.aws.iam.get_role().role_name(name).send().await {
-        Ok(_) => Ok(Standing::Exists),
-        Err(error) => match error.as_service_error() {
-            Some(GetRoleError::NoSuchEntityException(_)) => Ok(Standing::Missing),
-            Some(refused) if refused.code() == Some("AccessDenied") => Ok(Standing::Forbidden),
+    match app.aws.iam.get_role(name).await {
+        Ok(()) => Ok(Standing::Exists),
+        Err(error) => match error.code() {
+            Some("NoSuchEntity") => Ok(Standing::Missing),
+            Some("AccessDenied") => Ok(Standing::Forbidden),
             _ => Err(Error::aws(Service::Iam)(error)),
         },
     }
