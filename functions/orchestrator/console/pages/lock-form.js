@@ -1,5 +1,6 @@
 /** Asks for the slots of a lock and the limit of its line. */
 
+import { element } from "../ui/dom.js";
 import { field, form, input } from "../ui/form.js";
 import { toast } from "../ui/toast.js";
 import { lockPath } from "./lock-parts.js";

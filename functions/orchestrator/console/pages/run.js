@@ -155,6 +155,8 @@ export function runPage({ api, address, may, go, left }) {
     const text = image.control.value.trim();
     const parameters = new URLSearchParams({ limit: String(SUGGESTED), ...(text && { q: text }) });
     const list = /** @type {Image[]} */ ((await api.get(`/images?${parameters}`, left)).images).slice(0, SUGGESTED);
+    // An answer to what was typed before says nothing of what is there now.
+    if (text !== image.control.value.trim()) return;
     fill(images, ...list.map(({ image, image_id, is_default }) => element("option", { value: image_id }, image + (is_default ? " (default)" : ""))));
     const usual = list.find((one) => one.is_default);
     if (usual) image.control.placeholder = `${usual.image} (default)`;
