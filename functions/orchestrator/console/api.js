@@ -9,7 +9,7 @@ const ATTEMPTS = 4;
 const PAUSES = { first: 500, longest: 2000 };
 /** How long an answer may take, in milliseconds: a Lambda function has 30 s. */
 const TIMEOUT = 35_000;
-/** How long a page that is looked at waits for what it reads, in milliseconds, before it says that the server does not answer. */
+/** How long a page that is looked at waits for what it reads, in milliseconds, before it says that the server does not answer. It then waits longer. */
 const READ_TIMEOUT = 10_000;
 /** Answers after which the same request may succeed in a moment. */
 const PASSING = [429, 502, 503, 504];
@@ -126,7 +126,8 @@ export class Api {
     for (let attempt = 1; ; attempt++) {
       const mayRepeat = repeatable && attempt < ATTEMPTS;
       try {
-        const usual = method === "GET" && this.connection ? READ_TIMEOUT : TIMEOUT;
+        // A server that is only slow would never answer in time.
+        const usual = method === "GET" && this.connection && attempt === 1 ? READ_TIMEOUT : TIMEOUT;
         const timeout = AbortSignal.timeout(options.timeout ?? usual);
         const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
         const response = await fetch(BASE + path, { method, headers, signal, body: content });
