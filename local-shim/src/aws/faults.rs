@@ -42,6 +42,8 @@ pub enum Fault {
     /// RunTask starts no task, because Fargate has no room in these zones at the moment, and says so in an answer of status 200. Other
     /// calls are answered as usual.
     NoCapacity,
+    /// RunTask starts no task, because the account's quota of vCPUs is used up. Other calls are answered as usual.
+    NoVcpus,
     /// It has no effect, and is never answered.
     Hangs,
     /// It has no effect, and its caller dies.
@@ -102,7 +104,7 @@ impl Fault {
         match self {
             Self::Conflicts => super::may_conflict(service, operation),
             Self::Full => puts_in_transaction(operation, body),
-            Self::ThrottledByEc2 | Self::NoCapacity => (service, operation) == ("ecs", "RunTask"),
+            Self::ThrottledByEc2 | Self::NoCapacity | Self::NoVcpus => (service, operation) == ("ecs", "RunTask"),
             Self::Fails | Self::Lost | Self::Throttled | Self::Hangs | Self::KillsBefore | Self::KillsAfter => true,
         }
     }
@@ -122,6 +124,7 @@ impl Fault {
             Self::Throttled => throttled(service, operation),
             Self::ThrottledByEc2 => throttled_by_ec2(),
             Self::NoCapacity => no_capacity(),
+            Self::NoVcpus => no_vcpus(),
             Self::Fails | Self::Lost => AwsError::internal(&"planned").into_answer(),
         })
     }
@@ -180,6 +183,13 @@ fn throttled_by_ec2() -> Answer {
 fn no_capacity() -> Answer {
     let reason = "Capacity is unavailable at this time. Please try again later or in a different availability zone";
     Answer::json(serde_json::json!({"tasks": [], "failures": [{"reason": reason}]}).to_string().into_bytes())
+}
+
+/// The answer to a RunTask beyond the quota of vCPUs ("AWS Fargate service quotas", Amazon ECS Developer Guide, which does not have the words;
+/// users have met them).
+fn no_vcpus() -> Answer {
+    AwsError::new("ClientException", "You've reached the limit on the number of vCPUs you can run concurrently")
+        .into_answer()
 }
 
 /// The answer to a transaction that is cancelled for one of its writes.

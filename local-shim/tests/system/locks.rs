@@ -25,8 +25,11 @@ async fn a_lock_that_is_held_refuses_the_next_run_and_names_its_holder() {
     let refused = system.admin.post("/run", &json!({"command": "true", "lock": "tf-prod"})).await;
     let body = refused.json();
     assert_eq!((refused.status.as_u16(), &body["code"], &body["field"]), (409, &json!("CONFLICT"), &json!("lock")));
-    assert!(body["error"].as_str().unwrap().contains(&holder), "{body}");
-    assert!(body["hint"].as_str().unwrap().contains("queue"), "{body}");
+    let since = lock(&system, "tf-prod").await["holders"][0]["since"].as_str().unwrap().to_owned();
+    let told = format!("lock tf-prod is held by execution {holder} of admin@runvoy.local since {since}");
+    assert!(body["error"].as_str().unwrap().contains(&told), "{body}");
+    let hint = body["hint"].as_str().unwrap();
+    assert!(hint.contains("queue") && hint.contains("/api/v1/locks/tf-prod"), "{body}");
     assert_eq!(show(&system, &holder).await["lock"], json!(["tf-prod"]));
     // All or none: a run that needs a free lock too does not take it.
     let both = system.admin.post("/run", &json!({"command": "true", "lock": ["a-free-one", "tf-prod"]})).await;

@@ -28,7 +28,8 @@ pub enum StartedAttempt {
 /// one task, however often this is called. If the execution was killed meanwhile, its task is stopped.
 ///
 /// # Errors
-/// [`Error::Invalid`] and [`Error::Conflict`] when the task cannot be started, [`Error::Aws`] when AWS fails.
+/// [`Error::Invalid`] and [`Error::Conflict`] when the task cannot be started, [`Error::NoCapacity`] when there is no room for it and the run
+/// did not ask to wait, [`Error::Aws`] when AWS fails.
 pub(crate) async fn start_attempt(
     app: &App,
     record: &ExecutionRecord,
@@ -65,6 +66,7 @@ pub(crate) async fn start_attempt(
                 Err(error)
             };
         }
+        Launched::NoCapacity(error) if !record.may_wait_for_capacity() => return Err(error),
         Launched::NoCapacity(_) => {
             waiting::wait_for_capacity(app, record, &attempt).await?;
             return Ok(StartedAttempt::NoCapacity);

@@ -24,6 +24,9 @@ use crate::{
     secret::Secret,
 };
 
+/// A part of what ECS says when the account's quota of vCPUs is used up, or that of tasks, as it was before.
+const BEYOND_QUOTA: &str = "you can run concurrently";
+
 /// All that a task is started with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Launch<'a> {
@@ -122,7 +125,7 @@ fn refused(error: SdkError<RunTaskError>, image: &Image) -> Result<Launched> {
         return Err(Error::conflict(format!("runvoy may not give tasks the roles of image {}", image.image_id))
             .with_hint("register the image with roles whose names fit the stack's parameter CustomTaskRoles"));
     }
-    if message.contains("limit on the number of vCPUs") {
+    if message.contains(BEYOND_QUOTA) {
         let full = Error::no_capacity("the account's limit of vCPUs on Fargate is reached").with_hint(
             "wait for other executions to end, or have the quota \"Fargate On-Demand vCPU resource count\" raised",
         );

@@ -2,11 +2,12 @@
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use jiff::Timestamp;
+use runvoy_api_types::OnConflict;
 use sha2::{Digest, Sha256};
 use strum::VariantArray as _;
 
 use super::{
-    Attempt, ExecutionId, ExecutionRecord, Idempotency, NewExecution, RunContext, RunRequest, Status,
+    Attempt, Execution, ExecutionId, ExecutionRecord, Idempotency, NewExecution, RunContext, RunRequest, Status,
     items::{change_from, find, get, writes},
     nonce::new_nonce,
     release,
@@ -123,6 +124,12 @@ impl ExecutionRecord {
     /// The lock in whose line it has a place.
     pub fn line(&self) -> Option<&str> {
         self.place.as_ref().map(|_| order::nth(&self.execution, self.locks_held as usize))
+    }
+
+    /// Tells whether it waits when there is no capacity for it: it was asked to, or it waited for something else that its caller knows of.
+    pub(super) fn may_wait_for_capacity(&self) -> bool {
+        let Execution { asked, approval, .. } = &self.execution;
+        asked.on_conflict == Some(OnConflict::Queue) || !asked.after.is_empty() || approval.is_some()
     }
 
     pub(crate) fn waits_for_capacity(&self) -> bool {

@@ -99,6 +99,9 @@ async fn a_run_that_waits_for_a_lock_or_for_capacity_keeps_no_other_from_running
         .plan_faults(Some(Arc::new(|call: Call<'_>| (call.operation == "ecs:RunTask").then_some(Fault::NoCapacity))));
     let (for_capacity, status) = run(&system, "true", json!({"on_conflict": "queue"})).await;
     assert_eq!((status.as_str(), &show(&system, &for_capacity).await["waits_for"]), ("QUEUED", &json!("capacity")));
+    let (not_asked, status) = run(&system, "true", json!({})).await;
+    assert_eq!(status, "FAILED", "a caller who knows no QUEUED is told nothing of it");
+    assert!(show(&system, &not_asked).await["reason"].as_str().unwrap().contains("AWS Fargate has no capacity"));
     system.shim.plan_faults(None);
 
     let (other, status) = run(&system, &command, json!({})).await;

@@ -133,6 +133,39 @@ async fn a_run_that_waits_for_capacity_starts_when_there_is_room_and_its_log_is_
     system.shim.shut_down().await;
 }
 
+/// Fargate has no room, or the account's quota of vCPUs is used up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_did_not_ask_to_wait_fails_for_lack_of_capacity_and_one_that_asked_keeps_its_lock() {
+    let system = System::start().await;
+    for (fault, reason) in [
+        (Fault::NoCapacity, "AWS Fargate has no capacity for the task at this time"),
+        (Fault::NoVcpus, "the account's limit of vCPUs on Fargate is reached"),
+    ] {
+        fail_run_task(&system, fault, usize::MAX);
+        let refused = system.admin.post("/run", &json!({"command": "true"})).await;
+        let body = refused.json();
+        assert_eq!((refused.status.as_u16(), &body["code"]), (503, &json!("CAPACITY_UNAVAILABLE")), "{body}");
+        assert!(body["error"].as_str().unwrap().starts_with(reason), "{body}");
+        // A run with a lock exists before its task is started.
+        let failed = system.admin.run_with(json!({"command": "true", "lock": "l"})).await;
+        assert_eq!(failed["status"], "FAILED", "{failed}");
+        let shown = show(&system, &id(&failed)).await;
+        let told = shown["reason"].as_str().unwrap();
+        assert!(told.starts_with(&format!("it could not be started: {reason}")), "{shown}");
+        assert!(system.admin.log(&id(&failed)).await.last().unwrap().contains(reason));
+        assert_eq!(system.admin.get("/locks/l").await.json()["held"], 0);
+        let queued = system.admin.run_with(json!({"command": "true", "lock": "l", "on_conflict": "queue"})).await;
+        let queued = id(&queued);
+        let shown = show(&system, &queued).await;
+        assert_eq!((&shown["status"], &shown["waits_for"]), (&json!("QUEUED"), &json!("capacity")), "{shown}");
+        assert_eq!(system.admin.get("/locks/l").await.json()["held"], 1);
+        system.shim.plan_faults(None);
+        assert_eq!(system.admin.process(SWEEP).await.status, 200);
+        system.admin.wait_for(&queued, "SUCCEEDED").await;
+    }
+    system.shim.shut_down().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queued_run_that_is_killed_never_starts_and_its_viewers_are_sent_off() {
     let system = System::start().await;
