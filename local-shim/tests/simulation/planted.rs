@@ -37,6 +37,10 @@ pub enum Planted {
     SlotUnchecked,
     /// The end of an execution does not give its locks back.
     ReleaseForgotten,
+    /// An attempt that is begun again has another mark in the log.
+    MarkForgotten,
+    /// The sweep does not see the executions that wait for capacity.
+    CapacityUnwatched,
     /// No fault of the handlers, which must bear it: CloudWatch shows each line under another id than its subscription did.
     OtherIds,
 }
@@ -67,6 +71,9 @@ impl World {
             Some(Planted::SlotUnchecked) => {
                 ("TransactWriteItems", "held < slots AND waiting = :zero", "held >= :zero AND waiting = :zero")
             }
+            Some(Planted::MarkForgotten) => {
+                ("TransactWriteItems", "if_not_exists(#attempt_mark, ", "if_not_exists(other_mark, ")
+            }
             Some(Planted::NotHandedOver) => ("UpdateItem", "handed_over = :true", "let_go = :true"),
             Some(Planted::ProgressForgotten) => ("UpdateItem", "last_event_id = :last", "some_line = :last"),
             _ => return,
@@ -82,6 +89,11 @@ impl World {
         match self.planted() {
             Some(Planted::RepeatForgotten) if operation == "Query" && request.contains("by-last-event") => {
                 answer.body = br#"{"Items": [], "Count": 0, "ScannedCount": 0}"#.to_vec();
+            }
+            Some(Planted::CapacityUnwatched) if operation == "Query" && request.contains("by-status") => {
+                let mut read: Value = serde_json::from_slice(&answer.body).unwrap();
+                read["Items"].as_array_mut().unwrap().retain(|item| item["waits_for"]["S"] != "capacity");
+                answer.body = read.to_string().into_bytes();
             }
             Some(Planted::FanOutLeaseIgnored) if operation == "GetItem" && request.contains("-log-heads\"") => {
                 let mut read: Value = serde_json::from_slice(&answer.body).unwrap();

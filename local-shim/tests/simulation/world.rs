@@ -1,6 +1,8 @@
 //! AWS as the simulated handlers meet it: the emulated DynamoDB and CloudWatch Logs with calls that take time and fail, sockets
 //! that append to a list, and an ECS whose tasks the scenario controls.
 
+mod tasks;
+
 use std::{
     collections::{BTreeMap, HashSet},
     future::Future,
@@ -8,11 +10,10 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
 use local_shim::aws::{
     Answer, AwsError, delays,
     dynamodb::DynamoDb,
-    ecs::{Cluster, Order, Task, Transition, runner::TaskSpec},
+    ecs::{Cluster, runner::TaskSpec},
     faults::{Fault, Reply, throttled},
     http_client::path_of,
     identify,
@@ -58,6 +59,10 @@ pub struct State {
     pub let_go: HashSet<usize>,
     /// The tasks that ECS has started, by id, with the containers that they are to run.
     specs: BTreeMap<String, TaskSpec>,
+    /// The client tokens with which these tasks were started.
+    tokens: HashSet<String>,
+    /// How many more calls of RunTask may be refused, because Fargate has no room or the quota of vCPUs is used up.
+    pub no_room: u32,
     /// The number of calls of each operation.
     calls: BTreeMap<String, u64>,
     /// The number of DynamoDB's calls that may have written.
@@ -107,6 +112,8 @@ impl World {
             crashed: HashSet::new(),
             let_go: HashSet::new(),
             specs: BTreeMap::new(),
+            tokens: HashSet::new(),
+            no_room: 0,
             calls: BTreeMap::new(),
             writes: 0,
             messages: Vec::new(),
@@ -333,48 +340,6 @@ impl World {
             socket.open = false;
         }
         json_answer(Vec::new())
-    }
-
-    fn ecs(&self, operation: &str, request: &[u8]) -> Answer {
-        let answered = match self.cluster().call(operation, request, self.now()) {
-            Ok(answered) => answered,
-            Err(error) => return error.into_answer(),
-        };
-        // A script reads of a task that it is to stop.
-        if let Some(Order::Run(spec)) = answered.order {
-            self.state().specs.insert(spec.id.clone(), spec);
-        }
-        json_answer(answered.body)
-    }
-
-    fn cluster(&self) -> MutexGuard<'_, Cluster> {
-        self.0.cluster.lock().unwrap()
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millisecond(self.0.clock.millis() as i64).unwrap()
-    }
-
-    /// The ids of all tasks that were started.
-    pub fn tasks(&self) -> Vec<String> {
-        self.state().specs.keys().cloned().collect()
-    }
-
-    /// A task as ECS knows it now.
-    pub fn task(&self, id: &str) -> Task {
-        self.cluster().task(id, self.now()).unwrap()
-    }
-
-    /// The value that a task's runner has in a variable.
-    pub fn variable(&self, task: &str, name: &str) -> String {
-        let state = self.state();
-        state.specs[task].containers.iter().find_map(|container| container.environment.get(name)).unwrap().clone()
-    }
-
-    /// Moves a task on, and returns the event of it.
-    pub fn advance(&self, task: &str, step: Transition) -> Option<Value> {
-        let now = self.now();
-        self.cluster().advance(task, step, now)
     }
 }
 

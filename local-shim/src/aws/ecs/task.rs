@@ -53,7 +53,7 @@ pub struct Task {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) stopped_reason: Option<String>,
+    pub stopped_reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_by: Option<String>,
     /// Tells whether the event of the task's end has been handled. AWS shows no such field.
@@ -162,7 +162,7 @@ impl Task {
         self.stopped_reason.get_or_insert_with(|| reason.to_owned());
     }
 
-    pub(super) fn is_on_spot(&self) -> bool {
+    pub fn is_on_spot(&self) -> bool {
         self.capacity_provider_name.as_deref() == Some("FARGATE_SPOT")
     }
 

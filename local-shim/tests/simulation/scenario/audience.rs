@@ -56,7 +56,7 @@ impl Simulation {
             self.world.wait(5000).await;
         }
         self.print(&id, vec![format!("{END_LINE}0")], &[]);
-        self.task_stops(&id, "EssentialContainerExited", Some(0));
+        self.task_stops(&id, 0);
         self.world.wait(120_000).await;
         // A stuck viewer is closed, and has seen nothing. The others have seen all, in time.
         let stuck: Vec<Chain> = self.seen.borrow_mut().drain(..STUCK).collect();
@@ -104,7 +104,7 @@ impl Simulation {
         }
         let last = self.last_line(&id, 0);
         self.print(&id, vec![last], &[]);
-        self.task_stops(&id, "EssentialContainerExited", Some(0));
+        self.task_stops(&id, 0);
         self.world.wait(60_000).await;
         let mut sent_off: Vec<u64> = Vec::new();
         for chain in self.seen.borrow_mut().iter_mut() {

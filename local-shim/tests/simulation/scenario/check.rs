@@ -1,6 +1,19 @@
 //! Checks what must hold at the end of a seed.
 
+use local_shim::aws::ecs::Task;
+
 use super::*;
+
+/// The status and the exit code of an execution that ends with this task.
+pub(super) fn end_of(task: &Task) -> (&'static str, i32) {
+    let exit_code = task.containers.iter().find(|container| container.name == "runner").unwrap().exit_code;
+    match (task.stop_code.as_deref().unwrap(), exit_code) {
+        ("UserInitiated", _) => ("STOPPED", 130),
+        (SPOT_INTERRUPTION, _) => ("FAILED", 1),
+        (_, Some(0)) => ("SUCCEEDED", 0),
+        (_, code) => ("FAILED", code.unwrap_or(1)),
+    }
+}
 
 impl Simulation {
     pub(super) async fn check(&self) {
@@ -17,12 +30,7 @@ impl Simulation {
 
     pub(super) async fn check_execution(&self, id: &str) {
         let task = self.world.task(id);
-        let exit_code = task.containers.iter().find(|container| container.name == "runner").unwrap().exit_code;
-        let expected = match (task.stop_code.as_deref().unwrap(), exit_code) {
-            ("UserInitiated", _) => ("STOPPED", 130),
-            (_, Some(0)) => ("SUCCEEDED", 0),
-            (_, code) => ("FAILED", code.unwrap_or(1)),
-        };
+        let expected = end_of(&task);
         let status = self.request("GET", &format!("/executions/{id}/status"), &[], Value::Null, false).await;
         let status = status.map(|(_, body, _)| body).unwrap_or_default();
         if (status["status"].as_str(), status["exit_code"].as_i64()) != (Some(expected.0), Some(expected.1.into())) {
@@ -31,18 +39,7 @@ impl Simulation {
         }
         // The whole log is stored, in order, each line once.
         let printed = self.printed(id);
-        let mut read = Vec::new();
-        let mut path = Some(format!("/executions/{id}/logs"));
-        while let Some(page) = path.take() {
-            let answer = self.request("GET", &page, &[], Value::Null, false).await;
-            let Some((200, body, link)) = answer else {
-                self.violate(format!("the log of {id} cannot be read: {answer:?}"));
-                break;
-            };
-            let events = body["events"].as_array().cloned().unwrap_or_default();
-            read.extend(events.iter().map(|event| event["event_id"].as_str().unwrap().to_owned()));
-            path = link.map(|link| link.split(['<', '>']).nth(1).unwrap().trim_start_matches("/api/v1").to_owned());
-        }
+        let read = self.read_log(id).await;
         // The log of a task that did not start says why, in a line that no container printed.
         let told = usize::from(task.stop_code.as_deref() == Some(FAILED_TO_START));
         if read.len() != printed.len() + told || !read.starts_with(&printed) {
@@ -63,7 +60,24 @@ impl Simulation {
         }
     }
 
-    /// The ids of all lines of an execution, in order.
+    /// The ids of the lines of an execution's log as the API shows it.
+    pub(super) async fn read_log(&self, id: &str) -> Vec<String> {
+        let mut read = Vec::new();
+        let mut path = Some(format!("/executions/{id}/logs"));
+        while let Some(page) = path.take() {
+            let answer = self.request("GET", &page, &[], Value::Null, false).await;
+            let Some((200, body, link)) = answer else {
+                self.violate(format!("the log of {id} cannot be read: {answer:?}"));
+                break;
+            };
+            let events = body["events"].as_array().cloned().unwrap_or_default();
+            read.extend(events.iter().map(|event| event["event_id"].as_str().unwrap().to_owned()));
+            path = link.map(|link| link.split(['<', '>']).nth(1).unwrap().trim_start_matches("/api/v1").to_owned());
+        }
+        read
+    }
+
+    /// The ids of all lines of a task, in order.
     pub(super) fn printed(&self, id: &str) -> Vec<String> {
         let body = json!({"logGroupName": self.app.config.log_group, "logStreamNames": [format!("task/runner/{id}")]});
         // A task that did not start has no stream.

@@ -42,16 +42,14 @@ impl Simulation {
         self.world.wait(60_000).await;
         let before = self.world.state().reads_of_logs;
         for (number, id) in ids.iter().enumerate() {
-            let (code, exit_code) = match kinds(number) {
-                0 | 1 => ("EssentialContainerExited", Some(0)),
-                2 => ("EssentialContainerExited", Some(137)),
-                _ => (FAILED_TO_START, None),
-            };
-            if exit_code == Some(0) {
-                let last = self.last_line(id, 0);
-                self.print(id, vec![last], &[]);
+            match kinds(number) {
+                0 | 1 => {
+                    self.print(id, vec![self.last_line(id, 0)], &[]);
+                    self.task_stops(id, 0);
+                }
+                2 => self.task_stops(id, 137),
+                _ => self.task_fails_to_start(id, NOT_PULLED),
             }
-            self.task_stops(id, code, exit_code);
             self.world.wait(1000 / CROWD).await;
         }
         self.world.wait(60_000).await;

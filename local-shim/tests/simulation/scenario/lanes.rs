@@ -31,7 +31,7 @@ impl Simulation {
     fn ends(self: &Rc<Self>, id: &str) {
         let last = self.last_line(id, 0);
         self.print(id, vec![last], &[]);
-        self.task_stops(id, "EssentialContainerExited", Some(0));
+        self.task_stops(id, 0);
     }
 
     fn update(&self, table: &str, update: Value) {

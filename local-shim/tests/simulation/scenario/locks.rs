@@ -1,6 +1,7 @@
 //! Plays runs that hold locks and wait in line for them. After each change of the locks table, checks that no lock has more holders than
 //! slots, that the first in line is the first to get it, and that no slot stays free while an execution waits for it. Some runs are attempted
-//! again: no attempt has two tasks, no execution two that run, and each has as many attempts as it needs.
+//! again: no attempt has two tasks, no execution two that run, and each keeps its locks until its last attempt has ended. Fargate has no room
+//! for some of them, or takes their Spot capacity back.
 
 use jiff::Timestamp;
 use runvoy_core::execution::Attempt;
@@ -46,7 +47,10 @@ struct Seen {
     status: String,
     locks: Vec<String>,
     held: usize,
+    /// The number of its locks without its place among those that may run.
+    own: usize,
     is_in_line: bool,
+    waits_for_capacity: bool,
     has_task: bool,
     /// The time of its next attempt, while it pauses for that.
     pauses_until: Option<Timestamp>,
@@ -74,6 +78,8 @@ impl Simulation {
         // Slow connections take longer than the second that is allowed where nothing fails.
         self.world.state().latency = self.calm.then_some(4);
         self.world.state().faults = faults;
+        let no_room = if self.world.chance(400) { self.world.between(1, 4) as u32 } else { 0 };
+        self.world.state().no_room = no_room;
         let longest = match faults {
             0 => Some(SOON),
             1 => Some(AFTER_ONE_FAULT),
@@ -109,7 +115,8 @@ impl Simulation {
         for open in self.executions().iter().filter(|execution| !execution.has_ended()) {
             self.violate(format!("{} stays {}", open.id, open.status));
         }
-        self.check_attempts();
+        self.world.state().faults = 0;
+        self.check_attempts().await;
         // What the sweep frees was not given back with the end.
         for item in self.items("locks") {
             let (held, waiting) = (number(&item, "held"), number(&item, "waiting"));
@@ -135,8 +142,16 @@ impl Simulation {
             "command": format!("command {number}"), "lock": names,
             "on_conflict": if waits { "queue" } else { "refuse" },
         });
+        if world.chance(300) {
+            body["spot"] = json!(true);
+        }
         if world.chance(400) {
-            let on: &[&str] = if world.chance(700) { &["exit", "start"] } else { &["exit"] };
+            let on: &[&str] = match world.between(0, 3) {
+                0 => &["exit"],
+                1 => &["exit", "start"],
+                2 => &["exit", "spot"],
+                _ => &["capacity", "spot", "start", "exit"],
+            };
             body["retry"] = json!({"attempts": world.between(2, 4), "on": on, "backoff": world.between(0, 12)});
         }
         let key = format!("key-{number}");
@@ -185,39 +200,6 @@ impl Simulation {
             self.deliver("the sweep".to_owned(), sweep.clone(), 0);
             self.world.wait(SWEEP_EVERY).await;
         }
-    }
-
-    /// Gives each task that ECS accepts a life.
-    async fn start_tasks(self: Rc<Self>) {
-        loop {
-            for id in self.world.tasks() {
-                if self.lives.borrow_mut().insert(id.clone()) {
-                    let simulation = self.clone();
-                    self.work(async move { simulation.locked_life(id).await });
-                }
-            }
-            self.world.wait(50).await;
-        }
-    }
-
-    /// A task from its start to its end. It prints its last line only.
-    async fn locked_life(self: Rc<Self>, id: String) {
-        let world = &self.world;
-        world.wait(world.between(0, 1500)).await;
-        if world.chance(60) {
-            return self.task_stops(&id, FAILED_TO_START, None);
-        }
-        self.create_streams(&id);
-        self.task_runs(&id);
-        for _ in 0..world.between(0, 30) {
-            if world.task(&id).desired_status == "STOPPED" {
-                break;
-            }
-            world.wait(200).await;
-        }
-        let exit_code = world.between(0, 1) as i32;
-        self.print(&id, vec![self.last_line(&id, exit_code)], &[]);
-        self.task_stops(&id, "EssentialContainerExited", Some(exit_code));
     }
 
     /// Checks after each change of the locks, and now and then.
@@ -285,6 +267,18 @@ impl Simulation {
                 self.violate(format!("attempt {} of {} runs beside another", attempt.number, attempt.execution_id));
             }
         }
+        for execution in executions.iter().filter(|execution| !execution.has_ended()) {
+            let holds = |lock: &&String| {
+                let is_place =
+                    |item: &&Value| item["name"]["S"] == **lock && item["place"]["S"] == *format!("h#{}", execution.id);
+                items.iter().any(|item| is_place(&item))
+            };
+            let held = execution.locks.iter().take(execution.held).filter(holds).count();
+            let keeps = execution.pauses_until.is_some() || execution.waits_for_capacity;
+            if held != execution.held || keeps && held < execution.own {
+                self.violate(format!("{} holds {held} of {:?}, not {}", execution.id, execution.locks, execution.held));
+            }
+        }
         for head in items.iter().filter(|item| item["place"]["S"] == "#lock") {
             let name = head["name"]["S"].as_str().unwrap();
             let claims = |kind: &str| -> Vec<&str> {
@@ -324,7 +318,8 @@ impl Simulation {
                 lasting.push((format!("lock {name} has a free slot and a line"), longest));
             }
             for execution in executions {
-                let needs = execution.status == "QUEUED" && !execution.is_in_line && execution.pauses_until.is_none();
+                let waits_otherwise = execution.pauses_until.is_some() || execution.waits_for_capacity;
+                let needs = execution.status == "QUEUED" && !execution.is_in_line && !waits_otherwise;
                 if is_free && needs && execution.locks.get(execution.held).is_some_and(|lock| lock == name) {
                     lasting
                         .push((format!("{} is not in the line of lock {name}, which is free", execution.id), longest));
@@ -338,6 +333,12 @@ impl Simulation {
                 lasting
                     .push((format!("{} does not begin its next attempt", execution.id), AFTER_ONE_FAULT.max(longest)));
             }
+        }
+        // Only the sweep looks for capacity, and a fault may end one.
+        let until_swept = if self.calm { AFTER_ONE_FAULT } else { AFTER_ONE_FAULT + SWEEP_EVERY };
+        let has_room = self.world.state().no_room == 0;
+        for execution in executions.iter().filter(|execution| execution.waits_for_capacity && has_room) {
+            lasting.push((format!("{} waits for capacity, which there is", execution.id), until_swept));
         }
         for execution in executions.iter().filter(|execution| execution.status == "STARTING" && !execution.has_task) {
             let may_take = if self.calm { 2 * longest } else { longest + START_TAKES };
@@ -365,7 +366,9 @@ impl Simulation {
             status: text(&item["status"]),
             locks: item["lock"]["L"].as_array().into_iter().flatten().map(text).chain(limit.clone()).collect(),
             held: number(item, "locks_held") as usize,
+            own: item["lock"]["L"].as_array().map_or(0, Vec::len),
             is_in_line: item["place"].is_object(),
+            waits_for_capacity: item["waits_for"]["S"] == "capacity",
             has_task: item["task_id"].is_object(),
             pauses_until: item["next_attempt_at"]["S"].as_str().map(|at| at.parse().unwrap()),
         };

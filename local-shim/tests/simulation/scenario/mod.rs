@@ -56,7 +56,7 @@ pub use self::{
     round_trips::{CALL, round_trips},
 };
 use self::{
-    task::{BEAT, END_LINE, FAILED_TO_START},
+    task::{BEAT, END_LINE, FAILED_TO_START, NO_ROOM, NOT_PULLED, SPOT_INTERRUPTION},
     viewer::{Chain, lines},
 };
 
@@ -144,6 +144,7 @@ impl Simulation {
         let settings = stack.function("EventProcessor").unwrap();
         let variables = |name: &str| match name {
             "RUNVOY_MAX_RUNNING" => max_running.map(|most| most.to_string()),
+            "RUNVOY_SPOT" => Some("true".to_owned()),
             "RUNVOY_WEBSOCKET_API_ENDPOINT" => Some("http://simulated/ws".to_owned()),
             name => settings.environment.get(name).cloned(),
         };

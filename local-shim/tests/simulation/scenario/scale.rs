@@ -132,7 +132,7 @@ impl Simulation {
             self.world.wait(SENT_EVERY).await;
         }
         self.print(&id, vec![self.last_line(&id, 0)], &[]);
-        self.task_stops(&id, "EssentialContainerExited", Some(0));
+        self.task_stops(&id, 0);
     }
 }
 

@@ -5,6 +5,14 @@ use super::*;
 /// The stop code of a task of which a container could not start.
 pub(super) const FAILED_TO_START: &str = "TaskFailedToStart";
 
+/// The stop code of a task whose Spot capacity was taken back.
+pub(super) const SPOT_INTERRUPTION: &str = "SpotInterruption";
+
+/// What ECS says of a task whose image it cannot pull, and of one for which Fargate had no room after all ("Stopped task error messages").
+pub(super) const NOT_PULLED: &str = "CannotPullContainerError: pull image manifest has been retried 5 time(s)";
+pub(super) const NO_ROOM: &str =
+    "Capacity is unavailable at this time. Please try again later or in a different availability zone";
+
 /// The beginning of the runner's last line.
 pub(super) const END_LINE: &str = "### runvoy runner: command ended, exit code => ";
 
@@ -41,13 +49,18 @@ impl Simulation {
         self.tell_task(id, "RUNNING", &event);
     }
 
-    /// Ends a task, and sends the event of it.
-    pub(super) fn task_stops(self: &Rc<Self>, id: &str, stop_code: &'static str, exit_code: Option<i32>) {
+    /// Ends a task whose containers have ended, and sends the event of it.
+    pub(super) fn task_stops(self: &Rc<Self>, id: &str, exit_code: i32) {
+        self.task_ends(id, "EssentialContainerExited", "Essential container in task exited", Some(exit_code));
+    }
+
+    /// Ends a task of which no container started, and sends the event of it.
+    pub(super) fn task_fails_to_start(self: &Rc<Self>, id: &str, reason: &str) {
+        self.task_ends(id, FAILED_TO_START, reason, None);
+    }
+
+    fn task_ends(self: &Rc<Self>, id: &str, stop_code: &'static str, reason: &str, exit_code: Option<i32>) {
         self.world.advance(id, Transition::ContainersEnded);
-        let reason = match stop_code {
-            FAILED_TO_START => "CannotPullContainerError: pull image manifest has been retried 5 time(s)",
-            _ => "Essential container in task exited",
-        };
         let end = TaskEnd {
             stop_code,
             reason: reason.to_owned(),
@@ -96,7 +109,7 @@ impl Simulation {
         if !silent && late == 0 {
             self.print(&id, finish.to_vec(), &last);
         }
-        self.task_stops(&id, "EssentialContainerExited", Some(if silent { 137 } else { exit_code }));
+        self.task_stops(&id, if silent { 137 } else { exit_code });
         if !silent && late > 0 {
             world.wait(late).await;
             self.print(&id, finish.to_vec(), &last);
