@@ -7,15 +7,15 @@ const BASE = "/api/v1";
 const ATTEMPTS = 4;
 /** The first and the longest pause before a request is sent again, in milliseconds. */
 const PAUSES = { first: 500, longest: 2000 };
-/** How long an answer may take, in milliseconds: a Lambda function has 30 s. */
+/** The longest time that an answer may take, in milliseconds: a Lambda function has 30 s. */
 const TIMEOUT = 35_000;
-/** How long a page that is looked at waits for what it reads, in milliseconds, before it says that the server does not answer. It then waits longer. */
+/** The time in milliseconds that a page that is looked at waits for what it reads, before it says that the server does not answer. It then waits longer. */
 const READ_TIMEOUT = 10_000;
 /** Answers after which the same request may succeed in a moment. */
 const PASSING = [429, 502, 503, 504];
 
 /**
- * What travels, as docs/openapi.json describes it. `timing` is of servers that have it.
+ * The types that travel, as docs/openapi.json describes it. `timing` is of servers that have it.
  * @typedef {import("./api-types.js").Status} Status
  * @typedef {Omit<import("./api-types.js").ExecutionInFull, "timing"> & {timing?: Record<string, number | null> | null}} Execution
  * @typedef {import("./api-types.js").Started} Started
@@ -49,7 +49,7 @@ export class ApiError extends Error {
     this.field = body.field ?? "";
   }
 
-  /** Whether the server has not answered, so that the same request may succeed later. */
+  /** Tells whether the server has not answered, so that the same request may succeed later. */
   get isPassing() {
     return this.status === 0 || PASSING.includes(this.status);
   }
@@ -75,7 +75,7 @@ export function describe(error) {
   return ROUTE.test(error.details) ? error.message : error.details;
 }
 
-/** Whether an execution has no task yet. @param {Status} status */
+/** Tells whether an execution has no task yet. @param {Status} status */
 export const isBefore = (status) => status === "WAITING" || status === "QUEUED";
 
 export const isEnd = (/** @type {Status} */ status) => ["SUCCEEDED", "FAILED", "STOPPED"].includes(status);

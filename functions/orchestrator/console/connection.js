@@ -5,13 +5,13 @@
 
 import { element } from "./ui/dom.js";
 
-/** How often a server that does not answer is tried, and how long it may take, in milliseconds. */
+/** The pause between two tries of a server that does not answer, and the longest time of one, in milliseconds. */
 const TRY_EVERY = 3000;
 const TRY_TIMEOUT = 5000;
 /** A browser's clock that is off by less, in milliseconds, is taken for right: the server's time comes in whole seconds. */
 const CLOCK_ERROR = 2000;
 
-/** Whether runvoy's API has answered, and not a proxy or a network that asks for a login. @param {Response} response */
+/** Tells whether runvoy's API has answered, and not a proxy or a network that asks for a login. @param {Response} response */
 export const isOurs = (response) => response.headers.has("x-request-id");
 
 export class Connection extends EventTarget {

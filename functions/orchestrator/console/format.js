@@ -13,7 +13,7 @@ export function duration(seconds) {
 }
 
 /**
- * How long an execution took, or has been running.
+ * The time that an execution took, or has been running.
  * @param {{started_at: string, completed_at?: string | null, duration_seconds?: number | null}} execution @param {number} now milliseconds
  */
 export function took({ started_at, completed_at, duration_seconds }, now) {
@@ -25,7 +25,7 @@ export function took({ started_at, completed_at, duration_seconds }, now) {
 const AGES = /** @type {const} */ ([["year", 31_536_000], ["month", 2_592_000], ["day", 86_400], ["hour", 3600], ["minute", 60]]);
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
-/** How long ago a time is, such as "3 minutes ago". @param {string} time @param {number} [now] milliseconds */
+/** The time since a time, such as "3 minutes ago". @param {string} time @param {number} [now] milliseconds */
 export function ago(time, now = Date.now()) {
   const seconds = (now - Date.parse(time)) / 1000;
   const age = AGES.find(([, length]) => seconds >= length);
@@ -66,7 +66,7 @@ export const quote = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.
 /** @typedef {{command: string, image?: string, env?: Record<string, string | undefined>, secrets?: string[], timeout?: number, cpu?: number, memory?: number, disk?: number, spot?: boolean, lock?: string[], slots?: number, on_conflict?: "refuse" | "queue", after?: string[], if?: "succeeded" | "ended", deadline?: number, retry?: Retry, git_repo?: string, git_ref?: string, git_path?: string}} Run */
 /** @typedef {"capacity" | "spot" | "start" | "exit"} RetryOn @typedef {{attempts: number, on?: RetryOn[], backoff?: number | null}} Retry */
 
-/** How often a run is attempted, in words. @param {{attempts: number, on?: string[], backoff?: number | null}} retry */
+/** The attempts of a run, in words. @param {{attempts: number, on?: string[], backoff?: number | null}} retry */
 export const retryWords = ({ attempts, on = [], backoff = 30 }) => `${attempts} attempts, ${duration(backoff ?? 30)} apart, after ${on.length > 0 ? on.join(", ") : "any failure"}`;
 
 /** The curl command that starts a run. The key, and values that are not known, come from variables. @param {Run} run @param {string} origin */

@@ -28,7 +28,7 @@ import { signInPage } from "./pages/sign-in.js";
 import { usersPage } from "./pages/users.js";
 
 /**
- * What a page has to work with.
+ * The context of a page: all that it works with.
  * @typedef {object} Context
  * @property {Api} api
  * @property {import("./api.js").Me} me

@@ -28,7 +28,7 @@ export function keepKey(key, remember) {
   (remember ? device : tab)?.setItem(NAME, key);
 }
 
-/** How long a tab waits for the key of others before it shows the page on which one signs in, in milliseconds. */
+/** The time in milliseconds that a tab waits for the key of others before it shows the page on which one signs in. */
 const OTHERS_TIMEOUT = 200;
 
 const others = "BroadcastChannel" in globalThis ? new BroadcastChannel("runvoy.session") : undefined;

@@ -2,9 +2,9 @@
 
 /** @typedef {import("./worker.js").Answer} Answer @typedef {import("./worker.js").Request} Request */
 
-/** How often the worker is asked for a sign of life while a regular expression is searched, in milliseconds. */
+/** The pause between two requests for a sign of life of the worker while a regular expression is searched, in milliseconds. */
 const ASK_EVERY = 500;
-/** How long the worker may be without one, in milliseconds. Matching a batch of lines takes a hundredth of that. */
+/** The longest time that the worker may be without one, in milliseconds. Matching a batch of lines takes a hundredth of that. */
 const ANSWER_TIMEOUT = 5000;
 
 const WORKER = new URL("worker.js", import.meta.url).href;

@@ -30,7 +30,7 @@ export function occurrences(pattern, text) {
 const ERROR = /\b(?:error|fatal|panic(?:ked)?|exception|traceback|failed|failure)\b|^\s*(?:FAIL\b|✗|✘)|[A-Za-z]Error\b/i;
 const NO_ERROR = /\b(?:0|no|without|zero) (?:errors?|failed|failures?|exceptions?)\b/i;
 
-/** Whether a line says that something went wrong, as far as words tell. @param {string} text */
+/** Tells whether a line says that something went wrong, as far as words tell. @param {string} text */
 export const isError = (text) => ERROR.test(text) && !NO_ERROR.test(text);
 
 /** The occurrences of a pattern in a log, found in steps. */

@@ -13,18 +13,18 @@ import { Pauses } from "../pauses.js";
 /** The first and the longest pause before another connection, in milliseconds. */
 const PAUSES = { first: 200, longest: 15_000 };
 const HANDSHAKE_TIMEOUT = 20_000;
-/** How long a connection may be silent before it is asked for a sign of life, and how long the answer may take, in milliseconds. */
+/** The time that a connection may be silent before it is asked for a sign of life, and the longest time of the answer, in milliseconds. */
 const SILENCE = 20_000;
 const PONG_TIMEOUT = 10_000;
-/** How often that is looked at, in milliseconds. */
+/** The pause between two looks at that, in milliseconds. */
 const LOOK_EVERY = 1000;
 /** The code with which a server closes that cannot send a message (RFC 6455, section 7.4.1). */
 const FRAME_TOO_LARGE = 1009;
 /** The frame that the server answers with a frame of type "pong". */
 const PING = JSON.stringify({ type: "ping" });
-/** How often a silent connection is checked: whether the computer slept, and whether the execution has ended without a word. */
+/** The pause between two checks of a silent connection: whether the computer slept, and whether the execution has ended without a word. */
 const CHECK_EVERY = 15_000;
-/** How long the last lines may take after the execution has ended. */
+/** The longest time that the last lines may take after the execution has ended. */
 const LAST_LINES = 30_000;
 
 /**

@@ -8,7 +8,7 @@ import { spans } from "./text.js";
 /** @typedef {import("./worker.js").Line} Line @typedef {import("./text.js").Style} Style */
 
 /**
- * How lines are shown.
+ * The settings by which lines are shown.
  * @typedef {object} Look
  * @property {"off" | "local" | "utc" | "elapsed"} times
  * @property {number} firstTime

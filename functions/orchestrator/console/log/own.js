@@ -1,4 +1,4 @@
 /** Tells the lines that runvoy prints into a log from those of the command. */
 
-/** What lines of runvoy's own begin with. */
+/** The beginning of the lines that runvoy prints itself. */
 export const OWN = "### runvoy";

@@ -25,7 +25,7 @@ export class Shape {
   #sections = [];
   /** Sections that have begun and not ended. @type {Section[]} */
   #begun = [];
-  /** What the person has chosen, by the first line of the section. @type {Map<number, boolean>} */
+  /** The choices of the person, by the first line of the section. @type {Map<number, boolean>} */
   #chosen = new Map();
   #scanned = 0;
   /** Lines of runvoy's own with which the log begins; known for good when another line has come. */
@@ -131,7 +131,7 @@ export class Shape {
     this.#forget(0);
   }
 
-  /** What is known of the rows of this line and those behind it is no longer true. @param {number} number */
+  /** Forgets the rows of this line and of those behind it. @param {number} number */
   #forget(number) {
     while ((this.#visible.at(-1) ?? -1) >= number) {
       this.#visible.pop();

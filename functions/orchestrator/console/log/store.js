@@ -13,7 +13,7 @@ const CHUNK = 2048;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-/** What divides ids. No id has it. */
+/** The text between ids. No id has it. */
 const BETWEEN = "\n";
 
 /**
@@ -204,7 +204,7 @@ class Chunk {
 export class LogStore {
   /** @type {Chunk[]} */
   #chunks = [];
-  /** How many lines there are. */
+  /** The number of lines. */
   length = 0;
   /** Characters of all lines. */
   size = 0;
@@ -263,7 +263,7 @@ export class LogStore {
     return this.#chunks[0]?.times[0];
   }
 
-  /** How many rows all lines take when they are wrapped at so many columns. @param {number} columns `Infinity`: not wrapped */
+  /** The number of rows that all lines take when they are wrapped at so many columns. @param {number} columns `Infinity`: not wrapped */
   rows(columns) {
     if (columns === Infinity) return this.length;
     return this.#chunks.reduce((rows, chunk) => rows + chunk.totalRows(columns), 0);
@@ -381,7 +381,7 @@ export class LogStore {
   }
 }
 
-/** Whether a line may change the style of those behind it. @param {string} message */
+/** Tells whether a line may change the style of those behind it. @param {string} message */
 const setsStyle = (message) => message.includes("\x1b[") && !message.startsWith(OWN);
 
 /** @param {Chunk | undefined} chunk @param {LogEvent} event */

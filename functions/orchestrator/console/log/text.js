@@ -81,10 +81,10 @@ export function styleAfter(raw, before) {
 /** The text of a line as it is seen, without colours. @param {string} raw */
 export const plain = (raw) => (PLAIN.test(raw) ? raw : spans(raw).map((span) => span.text).join(""));
 
-/** Whether a browser may draw a line in other columns than are counted, because it has more than letters. @param {string} raw */
+/** Tells whether a browser may draw a line in other columns than are counted, because it has more than letters. @param {string} raw */
 export const isUneven = (raw) => !NARROW.test(raw) && /[^\x20-\x7e\x1b\r\n]/.test(raw);
 
-/** How many columns of a terminal a line takes. Browsers may draw pictures wider or narrower. @param {string} raw */
+/** The number of columns of a terminal that a line takes. Browsers may draw pictures wider or narrower. @param {string} raw */
 export function width(raw) {
   if (NARROW.test(raw)) return raw.length;
   let columns = 0;
@@ -171,7 +171,7 @@ class Screen {
     this.#cursor = Math.min(Math.max(0, column), end);
   }
 
-  /** Whether the line may cost so many steps more. @param {number} steps */
+  /** Tells whether the line may cost so many steps more. @param {number} steps */
   #has(steps) {
     return this.steps + Math.max(0, steps) <= this.limit;
   }

@@ -19,7 +19,7 @@ const AT_END = 8;
 /** The digits for which there is room beside the lines. @param {number} lines */
 const digits = (lines) => Math.max(3, String(lines).length);
 
-/** What the tools of the viewport are set to, kept on this device. */
+/** The settings of the tools of the viewport, kept on this device. */
 export const WRAP = choice("wrap", "on");
 export const TIMES = choice("times", "off");
 
@@ -31,7 +31,7 @@ export class Viewport {
   #rowHeight = 20;
   #columns = Infinity;
   #follows = true;
-  /** How many lines there were when the log was left at that place. */
+  /** The number of lines that there were when the log was left at that place. */
   #leftAt = 0;
   /** The rows that are drawn. */
   #drawn = { from: 0, to: 0 };

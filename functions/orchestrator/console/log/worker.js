@@ -41,18 +41,18 @@ import { isUneven, plain, styleAfter } from "./text.js";
  *   | {type: "refused", message: string, status: number}} Answer
  */
 
-/** How often the page hears that the log has grown, in milliseconds. */
+/** The pause between two messages that tell the page of new lines, in milliseconds. */
 const REPORT_EVERY = 80;
-/** How long the search goes on before other messages are looked at, in milliseconds. */
+/** The time that the search goes on before other messages are looked at, in milliseconds. */
 const SEARCH_STEP = 30;
 
 const store = new LogStore();
 const shape = new Shape(store);
-/** Whether only matching lines are wanted. */
+/** Tells whether only matching lines are wanted. */
 let isOnly = false;
 let columns = Infinity;
 let reportIsDue = false;
-/** Whether lines have been inserted among those that the page has. */
+/** Tells whether lines have been inserted among those that the page has. */
 let isNew = false;
 /** @type {Follower | undefined} */
 let follower;

@@ -8,7 +8,7 @@ import { toast } from "../ui/toast.js";
 
 /** @typedef {import("../api.js").Execution} Execution @typedef {import("../api.js").Me} Me */
 
-/** Whether this person may approve the execution and has not. The server decides. @param {Execution} execution @param {Me} me */
+/** Tells whether this person may approve the execution and has not. The server decides. @param {Execution} execution @param {Me} me */
 export function mayApprove({ approval, created_by, status }, me) {
   const { given = [], by: approvers = [] } = approval ?? {};
   if (!approval || status !== "WAITING" || created_by === me.email || given.some(({ by }) => by === me.email)) return false;

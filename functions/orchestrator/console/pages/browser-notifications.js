@@ -5,9 +5,9 @@ import { pause } from "../pauses.js";
 import { element, fill } from "../ui/dom.js";
 import { statusWord } from "../ui/status.js";
 
-/** Whether the person wants it, in this browser. */
+/** Tells whether the person wants it, in this browser. */
 const KEY = "runvoy.tell";
-/** How often the status of an execution is asked for, in milliseconds. */
+/** The pause between two requests for the status of an execution, in milliseconds. */
 const LOOK_EVERY = 5000;
 /** Executions that are looked after at the same time. */
 const MOST = 20;

@@ -12,7 +12,7 @@ import { nameCells, row, table } from "../ui/table.js";
 const HEADS = ["State", "Event", "Execution", "When", "Tries", "Next try", "Answer"];
 /** Deliveries in a page. */
 const PAGE = 50;
-/** How each state is shown. @type {Record<Delivery["state"], string>} */
+/** The word for each state. @type {Record<Delivery["state"], string>} */
 const SEVERITIES = { sending: "info", delivered: "info", retrying: "warning", failed: "error", skipped: "warning" };
 
 /** @param {import("../main.js").Context} context @param {string} name of the notification */

@@ -11,7 +11,7 @@ const JOIN_PAGES = 10;
 /** Executions that run, of which one request is to tell whether they still do. */
 const OPEN = 200;
 const OPEN_STATUSES = "WAITING,QUEUED,STARTING,RUNNING,TERMINATING";
-/** How long a request of the list that is made again and again may take, in milliseconds. */
+/** The longest time of a request of the list that is made again and again, in milliseconds. */
 const REFRESH_TIMEOUT = 10_000;
 
 /**
@@ -25,7 +25,7 @@ export class ExecutionList {
   #known = new Map();
   /** The page that comes next; `undefined` when all are there. @type {string | undefined} */
   next;
-  /** How far the pages have looked: a time. @type {string | undefined} */
+  /** The time up to which the pages have looked. @type {string | undefined} */
   searchedSince;
   #isBusy = false;
 

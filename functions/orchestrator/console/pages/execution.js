@@ -19,7 +19,7 @@ import { sharing } from "./sharing.js";
 
 /** @typedef {import("../api.js").Execution} Execution */
 
-/** How often the status is asked for until the execution has ended, in milliseconds. The log's connection usually tells it first. */
+/** The pause between two requests for the status until the execution has ended, in milliseconds. The log's connection usually tells it first. */
 const REFRESH = 5000;
 
 /** @param {import("../main.js").Context} context @param {string} id @returns {import("../main.js").Page} */
@@ -34,7 +34,7 @@ export function executionPage(context, id) {
   let execution;
   /** @type {LogView | undefined} */
   let shownLog;
-  /** Whether the task runs, which it does for a while after its command has ended. */
+  /** Tells whether the task runs, which it does for a while after its command has ended. */
   let isOpen = true;
   const clock = element("span", { class: "clock" });
   // In a narrow window the log has more use for the room.
@@ -215,16 +215,16 @@ function facts(execution, requestLink, mayRead) {
   return all.filter(([, value]) => value !== "");
 }
 
-/** Whether it has had no task yet. Between two attempts an execution waits, too. @param {Execution} execution */
+/** Tells whether it has had no task yet. Between two attempts an execution waits, too. @param {Execution} execution */
 const isUnbegun = ({ status, attempts = [] }) => isBefore(status) && attempts.length === 0;
 
-/** What the button says that stops an execution. @param {Execution} execution */
+/** The text of the button that stops an execution. @param {Execution} execution */
 const stopWord = (execution) => (!isUnbegun(execution) ? "Stop" : execution.status === "WAITING" ? "Cancel" : execution.queue_position ? "Leave the line" : "Cancel");
 
 /** @param {string[]} locks @param {boolean} mayRead */
 const lockLinks = (locks, mayRead) => element("span", {}, ...locks.flatMap((name, at) => [at > 0 && ", ", mayRead ? lockLink(name) : name]));
 
-/** What a run waits for that has not started, and its place in line. Approvals have a part of their own. @param {Execution} execution @param {boolean} mayRead */
+/** The wait of a run that has not started, and its place in line. Approvals have a part of their own. @param {Execution} execution @param {boolean} mayRead */
 function waits({ status, waits_for, queue_position, next_attempt_at, lock: locks = [] }, mayRead) {
   if (status !== "QUEUED") return undefined;
   if (next_attempt_at && !queue_position) return element("p", { class: "waits" }, `Waits for ${waits_for ?? "its next attempt"}, which begins at ${local(next_attempt_at)}.`);
@@ -233,7 +233,7 @@ function waits({ status, waits_for, queue_position, next_attempt_at, lock: locks
   return element("p", { class: "waits" }, "Waits for ", lock ? ["the lock ", mayRead ? lockLink(lock) : lock] : (waits_for ?? "its turn"), `${place}. It starts by itself.`);
 }
 
-/** What a run waits for that has not begun, in words for its empty log. @param {Execution} execution */
+/** The wait of a run that has not begun, in words for its empty log. @param {Execution} execution */
 function waitsFor({ status, waits_for, approval }) {
   if (status === "WAITING") return approval && approval.count - (approval.given ?? []).length > 1 ? "approvals" : "an approval";
   return status === "QUEUED" ? (waits_for ?? "its turn") : undefined;

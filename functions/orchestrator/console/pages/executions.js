@@ -14,7 +14,7 @@ import { Selection } from "./selection.js";
 
 /** @typedef {import("../api.js").Execution} Execution */
 
-/** How often the list looks for what is new, in milliseconds. */
+/** The pause between two looks for new executions, in milliseconds. */
 const REFRESH = 2500;
 /** Time after the last key before the server is asked, in milliseconds. */
 const TYPING = 300;
@@ -65,7 +65,7 @@ export function executionsPage(context) {
     return parameters.size > 0 ? `&${parameters}` : "";
   }
 
-  /** Whether an execution belongs to the list, which what is new and what has changed may not. @param {Execution} execution */
+  /** Tells whether an execution belongs to the list, which what is new and what has changed may not. @param {Execution} execution */
   function isWanted({ status: is, created_by, image_id, command, execution_id, reason: why = "", stopped_reason = "" }) {
     const { status, user, image, q } = filters();
     const all = [execution_id, command, image_id, created_by, why, stopped_reason].join("\n").toLowerCase();

@@ -15,13 +15,13 @@ export const lockPath = (name) => `/locks/${encodeURIComponent(name)}`;
 /** A link to the page of a lock. @param {string} name */
 export const lockLink = (name) => element("a", { href: `/locks?${new URLSearchParams({ name })}` }, name);
 
-/** How many of the slots are held, as a number and as a row of marks. @param {Lock} lock */
+/** The slots that are held, as a number and as a row of marks. @param {Lock} lock */
 export function heldOf({ held, slots }) {
   const marks = Array.from({ length: slots }, (_, at) => element("span", { class: "slot", "data-held": at < held }));
   return element("span", { class: "slots" }, slots <= DRAWN && element("span", { class: "marks", "aria-hidden": true }, ...marks), `${held} of ${slots}`);
 }
 
-/** Whether the lock is given away. @param {Lock} lock */
+/** Tells whether the lock is given away. @param {Lock} lock */
 export const stateOf = ({ paused, held, slots }) =>
   element("span", { class: "lock-state", "data-state": paused ? "paused" : held < slots ? "free" : "held" }, paused ? "Paused" : held < slots ? "Free" : "Held");
 

@@ -13,7 +13,7 @@ import { heldOf, lockPath, pauseButton, stateOf } from "./lock-parts.js";
 
 /** @typedef {import("../api.js").LockInFull} LockInFull @typedef {import("../api.js").LockUse} LockUse */
 
-/** How often the lock is read anew, in milliseconds. */
+/** The pause before the lock is read anew, in milliseconds. */
 const REFRESH = 2500;
 
 /** @param {import("../main.js").Context} context @param {string} name @returns {import("../main.js").Page} */

@@ -12,7 +12,7 @@ import { pagedList } from "./paged-list.js";
 /** @typedef {import("../api.js").Lock} Lock */
 
 const HEADS = ["Name", "Held", "Waiting", "Longest line", "State", ""];
-/** How often the list is read anew, in milliseconds. */
+/** The pause before the list is read anew, in milliseconds. */
 const REFRESH = 5000;
 /** Rows up to which the list is read anew. More of them come as one scrolls. */
 const PAGE = 50;

@@ -21,13 +21,13 @@ import { sharing } from "./sharing.js";
  */
 
 const HEADS = ["Name", "State", "Goes to", "When", "Executions", ""];
-/** What each event means. @type {[string, string][]} */
+/** The meaning of each event. @type {[string, string][]} */
 const EVENTS = [
   ["failed", "Failed"], ["recovered", "Succeeded again after a failure"], ["slow", "Takes long"], ["not_started", "Did not start"],
   ["waiting", "Waits for approval"], ["succeeded", "Succeeded"],
 ];
 const DEFAULT = ["failed", "recovered"];
-/** What a notification can be about. @type {[string, string][]} */
+/** The things that a notification can be about. @type {[string, string][]} */
 const TARGETS = [["", "All executions"], ["playbook", "A playbook"], ["schedule", "A schedule"], ["user", "A user"], ["image", "An image"]];
 
 /** @param {string} name */

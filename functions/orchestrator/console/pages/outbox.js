@@ -10,9 +10,9 @@ import { toast } from "../ui/toast.js";
  *   is_sent: boolean, confirms?: string}} Entry
  */
 
-/** How often the page looks for more, in milliseconds. */
+/** The pause between two looks for more, in milliseconds. */
 const LOOK_EVERY = 2000;
-/** How long the local system may take to answer, in milliseconds. */
+/** The longest time that the local system may take to answer, in milliseconds. */
 const TIMEOUT = 10_000;
 
 /** @param {import("../main.js").Context} context @returns {import("../main.js").Page} */

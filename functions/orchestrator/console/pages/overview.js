@@ -40,7 +40,7 @@ export function overviewPage({ api, left, connection, load: loaded }) {
   };
 }
 
-/** How an execution counts. @param {Execution} execution */
+/** The group in which an execution counts. @param {Execution} execution */
 const kindOf = ({ status }) => (isEnd(status) ? status : isBefore(status) ? "WAITING" : "RUNNING");
 
 /** @param {Execution[]} executions newest first @param {number} now */

@@ -13,11 +13,11 @@ import { sharing } from "./sharing.js";
 
 /** @typedef {import("../api.js").Schedule} Schedule */
 
-/** How many of the next times are shown. */
+/** The number of the next times that are shown. */
 const NEXT = 5;
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
-/** How long it is until a time, such as "in 3 hours". @param {string} time @param {number} [now] milliseconds */
+/** The time until a time, such as "in 3 hours". @param {string} time @param {number} [now] milliseconds */
 export function until(time, now = Date.now()) {
   const seconds = (Date.parse(time) - now) / 1000;
   const [unit, length] = /** @type {[Intl.RelativeTimeFormatUnit, number]} */ ([["day", 86_400], ["hour", 3600], ["minute", 60]].find(([, length]) => seconds >= Number(length)) ?? ["second", 1]);

@@ -10,7 +10,7 @@ import { sharedWords, sharing } from "./sharing.js";
 
 /** @typedef {import("../api.js").Secret} Secret */
 
-/** How long a value stays on the page, in milliseconds. */
+/** The time that a value stays on the page, in milliseconds. */
 const SHOWN = 30_000;
 
 /** @param {import("../main.js").Context} context @param {string} name @returns {import("../main.js").Page} */

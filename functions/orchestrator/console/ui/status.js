@@ -28,7 +28,7 @@ export function asShown(execution) {
 export const statusBadge = (status) => element("span", { class: "status", "data-status": status }, statusWord(status));
 
 /**
- * What an execution waits for, or why it ended as it did, in a few words; empty when there is nothing to say.
+ * The wait of an execution, or the reason of its end, in a few words; empty when there is nothing to say.
  * @param {import("../api.js").Execution} execution
  */
 export function reason({ status, exit_code, reason, stopped_reason, waits_for }) {

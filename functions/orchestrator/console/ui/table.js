@@ -52,6 +52,6 @@ export function moveFocus(event, links) {
   links[next]?.scrollIntoView({ block: "nearest" });
 }
 
-/** Whether the person types into something, so that keys are not commands. @param {Event} event */
+/** Tells whether the person types into something, so that keys are not commands. @param {Event} event */
 export const isTyping = (event) =>
   event.target instanceof Element && event.target.closest("input, textarea, select, [role=log]") !== null;
