@@ -24,14 +24,15 @@ $listener.Stop()
 $server = Start-Process python -PassThru -WindowStyle Hidden -ArgumentList '-m', 'http.server', '--bind', '127.0.0.1', '--directory', "`"$scratch`"", $port
 $url = "http://127.0.0.1:$port/v1.2.3"
 
-# The exit code and all that the installer says.
+# The exit code and all that the installer says, without blanks.
 function Invoke-Installer([string[]]$Arguments) {
     $out = Join-Path $scratch 'out'
     $err = Join-Path $scratch 'err'
     $arguments = @('-NoProfile', '-ExecutionPolicy', 'Bypass') + $Arguments
     $ran = Start-Process $shell -Wait -PassThru -NoNewWindow -ArgumentList $arguments -RedirectStandardOutput $out -RedirectStandardError $err
-    # A message may be broken into lines of the terminal's width.
-    $said = ((Get-Content -LiteralPath $out, $err -Raw) -join ' ') -replace '\s+', ' '
+    # PowerShell colours a message, and breaks it into lines of any width, in the middle of a word.
+    $said = (Get-Content -LiteralPath $out, $err -Raw) -join ' '
+    $said = $said -replace "$([char]27)\[[0-9;]*m", '' -replace '[\s|]+', ''
     @{ Code = $ran.ExitCode; Said = $said }
 }
 
@@ -49,20 +50,20 @@ try {
 
     Set-Content -LiteralPath $sums -Value "$('0' * 64)  $name.zip"
     $ran = Invoke-Installer ($from + $url)
-    Assert ($ran.Code -ne 0 -and $ran.Said -match 'another checksum') 'an archive with another checksum is refused'
+    Assert ($ran.Code -ne 0 -and $ran.Said -match 'anotherchecksum') 'an archive with another checksum is refused'
     Set-Content -LiteralPath $sums -Value "$good  other.zip"
     $ran = Invoke-Installer ($from + $url)
-    Assert ($ran.Code -ne 0 -and $ran.Said -match 'does not name') 'an archive without a checksum is refused'
+    Assert ($ran.Code -ne 0 -and $ran.Said -match 'doesnotname') 'an archive without a checksum is refused'
     $ran = Invoke-Installer ($from + "$url/none")
-    Assert ($ran.Code -ne 0 -and $ran.Said -match 'cannot be downloaded') 'a file that is not there is told'
+    Assert ($ran.Code -ne 0 -and $ran.Said -match 'cannotbedownloaded') 'a file that is not there is told'
     $ran = Invoke-Installer ($from + $url + @('-Version', 'newest'))
-    Assert ($ran.Code -ne 0 -and $ran.Said -match 'is no version') 'a text that is no version is refused'
+    Assert ($ran.Code -ne 0 -and $ran.Said -match 'isnoversion') 'a text that is no version is refused'
     Assert (-not (Test-Path -LiteralPath $into)) 'nothing was installed by any of these'
 
     Set-Content -LiteralPath $sums -Value "$('0' * 64)  other.zip", "$good  $name.zip"
     foreach ($time in 'once', 'once more') {
         $ran = Invoke-Installer ($from + "http://127.0.0.1:$port/v9.9.9" + @('-Version', '1.2.3'))
-        Assert ($ran.Code -eq 0 -and $ran.Said -match 'is installed' -and $ran.Said -match 'not in your PATH') "the version that is named is installed $time"
+        Assert ($ran.Code -eq 0 -and $ran.Said -match 'isinstalled' -and $ran.Said -match 'notinyourPATH') "the version that is named is installed $time"
     }
     Assert ((& (Join-Path $into 'runvoy.exe') --version) -match '^runvoy ') 'the program runs'
     Assert (@(Get-ChildItem -LiteralPath $into -Force).Count -eq 1) 'no half file is left'

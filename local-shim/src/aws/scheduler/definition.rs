@@ -5,7 +5,8 @@ use runvoy_core::{config, schedule::Timing};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{AwsError, DEFAULT_GROUP, arn, invalid};
+use super::name::{DEFAULT_GROUP, arn, invalid};
+use crate::aws::AwsError;
 
 /// Characters of a name, and of a client token ("CreateSchedule", EventBridge Scheduler API Reference).
 const MAX_NAME: usize = 64;

@@ -2,6 +2,7 @@
 
 mod clock;
 mod definition;
+mod name;
 mod store;
 
 use std::{
@@ -24,16 +25,14 @@ use super::{
     exchange::Request,
     page_token,
 };
-use crate::stack::{ACCOUNT, REGION};
 use definition::Definition;
+use name::{DEFAULT_GROUP, invalid};
 use store::{Entry, Store};
 
 /// Schedules of an account ("Quotas for Amazon EventBridge Scheduler").
 const MOST_SCHEDULES: usize = 1_000_000;
 /// Schedules in one answer of ListSchedules.
 const MAX_LISTED: usize = 100;
-/// The group that each account has.
-const DEFAULT_GROUP: &str = "default";
 
 #[derive(Clone)]
 pub struct Scheduler(Arc<Inner>);
@@ -213,20 +212,12 @@ impl Scheduler {
     }
 }
 
-fn invalid(message: impl Into<String>) -> AwsError {
-    AwsError::new("ValidationException", message)
-}
-
 fn conflict(message: String) -> AwsError {
     AwsError { status: 409, ..AwsError::new("ConflictException", message) }
 }
 
 fn missing(name: &str) -> AwsError {
     AwsError { status: 404, ..AwsError::new("ResourceNotFoundException", format!("Schedule {name} does not exist.")) }
-}
-
-fn arn(group: &str, name: &str) -> String {
-    format!("arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/{group}/{name}")
 }
 
 /// The operation of a request in REST's manner. `None` if it is none of the Scheduler's.

@@ -21,11 +21,12 @@ use rustix::process::{Pid, test_kill_process};
 use tokio::sync::watch;
 
 use super::{
-    ContainerEnd, ContainerSpec, Demand, StartError, TaskSpec,
+    demand::{Demand, wait_for_demand, wait_for_stop_timeout},
+    end::{ContainerEnd, StartError},
     engine::Surroundings,
     limits::Limits,
     log_driver::{LogDriver, Unfinished},
-    wait_for_demand, wait_for_stop_timeout,
+    spec::{ContainerSpec, TaskSpec},
 };
 
 /// The path of the volume in both containers.

@@ -3,7 +3,7 @@
 
 use bollard::models::SystemInfo;
 
-use super::TaskSpec;
+use super::spec::TaskSpec;
 
 /// The limits of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

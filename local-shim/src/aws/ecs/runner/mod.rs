@@ -1,11 +1,14 @@
 //! Runs an ECS task on this machine: its containers one after the other, as processes or in Docker.
 
+mod demand;
 pub mod docker;
+mod end;
 mod engine;
 mod limits;
 mod log_driver;
 pub mod orphans;
 pub(crate) mod process;
+mod spec;
 
 use std::{
     collections::BTreeMap,
@@ -14,96 +17,18 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::Duration,
 };
 
 use tokio::sync::watch;
 
+pub(super) use self::demand::wait_for_demand;
+pub use self::{
+    demand::Demand,
+    end::{ContainerEnd, StartError, TaskEnd},
+    spec::{ContainerSpec, TaskSpec},
+};
 use self::{docker::DockerRunner, log_driver::LogDriver, process::ProcessRunner};
 use crate::aws::logs::LogGroup;
-
-/// The time that a command has to end after SIGTERM when the program itself is ending.
-const SHORT_STOP_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// A container that is to run.
-#[derive(Clone, Debug)]
-pub struct ContainerSpec {
-    pub name: String,
-    pub image: String,
-    /// The entry point followed by the command.
-    pub arguments: Vec<String>,
-    pub environment: BTreeMap<String, String>,
-    pub stop_timeout: Duration,
-    /// Tells whether the container has the task's volume.
-    pub has_volume: bool,
-}
-
-/// A task that is to run. Its containers are in the order in which they depend on each other.
-#[derive(Clone, Debug)]
-pub struct TaskSpec {
-    pub id: String,
-    /// 1024 make one virtual CPU.
-    pub cpu_units: u32,
-    pub memory_mib: u32,
-    pub containers: Vec<ContainerSpec>,
-}
-
-/// The end of a task.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaskEnd {
-    pub stop_code: &'static str,
-    pub reason: String,
-    /// The exit codes of the containers that ran, by their names.
-    pub exit_codes: BTreeMap<String, i32>,
-}
-
-/// The end of a container.
-#[derive(Clone, Debug)]
-pub struct ContainerEnd {
-    pub exit_code: i32,
-    /// Why it ended, if the exit code does not say it.
-    pub reason: Option<String>,
-}
-
-/// Why a container did not start, in ECS's words ("Stopped task error codes").
-#[derive(Debug)]
-pub struct StartError {
-    pub code: &'static str,
-    pub cause: String,
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.cause)
-    }
-}
-
-/// Tells whether a task may go on running. Each value is stronger than the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Demand {
-    Run,
-    /// Stop as `StopTask` does: SIGTERM, and SIGKILL after the stop timeout.
-    Stop,
-    /// Stop because the program ends: the same, with a short timeout.
-    StopNow,
-}
-
-/// Waits until a task is to be stopped at least in this way.
-pub(super) async fn wait_for_demand(demand: &mut watch::Receiver<Demand>, wanted: Demand) {
-    let gone = demand.wait_for(|demand| *demand >= wanted).await.is_err();
-    if gone {
-        // The sender was dropped, so no further demand can come.
-        std::future::pending::<()>().await;
-    }
-}
-
-/// Waits for the time that a container has to end after SIGTERM.
-async fn wait_for_stop_timeout(stop_timeout: Duration, demand: &mut watch::Receiver<Demand>) {
-    tokio::select! {
-        () = tokio::time::sleep(stop_timeout) => {}
-        () = wait_for_demand(demand, Demand::StopNow) => tokio::time::sleep(SHORT_STOP_TIMEOUT).await,
-    }
-}
 
 /// Runs tasks.
 #[derive(Clone)]

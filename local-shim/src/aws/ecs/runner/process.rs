@@ -19,10 +19,11 @@ use tokio::{net::unix::pipe, process::Command, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ContainerEnd, ContainerSpec, Demand, StartError, TaskSpec,
+    demand::{Demand, wait_for_demand, wait_for_stop_timeout},
+    end::{ContainerEnd, StartError},
     log_driver::LogDriver,
     orphans::{self, Container},
-    wait_for_demand, wait_for_stop_timeout,
+    spec::{ContainerSpec, TaskSpec},
 };
 
 /// The container that runs the command.
