@@ -368,17 +368,22 @@ fn function_environment(configured: &Configured, endpoint: SocketAddr, key: &Acc
     environment
 }
 
-/// Deletes what DynamoDB and CloudWatch Logs would delete, for as long as the program runs.
+/// Deletes what DynamoDB and CloudWatch Logs would delete, for as long as the program runs. A deletion may take seconds, and is made on a
+/// thread for calls that block, so that the threads of the runtime answer requests meanwhile.
 async fn sweep(aws: Aws, log_retention: Duration) {
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
-        match aws.logs.delete_older(log_retention) {
+        let logs = aws.logs.clone();
+        let deleted = tokio::task::spawn_blocking(move || logs.delete_older(log_retention)).await;
+        match deleted.map_err(Into::into).and_then(|deleted| deleted) {
             Ok(deleted) => tracing::debug!(deleted, "old log streams deleted"),
             Err(error) => tracing::warn!(error = format!("{error:#}"), "old log streams were not deleted"),
         }
-        match aws.dynamodb.sweep() {
+        let dynamodb = aws.dynamodb.clone();
+        let deleted = tokio::task::spawn_blocking(move || dynamodb.sweep()).await;
+        match deleted.map_err(Into::into).and_then(|deleted| deleted) {
             Ok(deleted) => tracing::debug!(deleted, "expired items deleted"),
-            Err(error) => tracing::warn!(%error, "expired items were not deleted"),
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "expired items were not deleted"),
         }
     }
 }

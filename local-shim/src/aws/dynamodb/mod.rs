@@ -74,7 +74,10 @@ impl DynamoDb {
         }
         let database = Database::new(path).with_context(|| format!("{path} cannot be opened"))?;
         let streams = Streams::open(path).with_context(|| format!("{path} cannot be opened"))?;
-        // A commit survives the end of the process. It survives a loss of power from the next checkpoint on.
+        // A commit survives the end of the process. It survives a loss of power from the next checkpoint on. It leaves the
+        // page cache at 2 MB. SQLite alone, with 100,000 items of 1.4 KB and three indexes, took 9 µs of the processor to read any of them, 14 µs
+        // to list 20, and 54 µs to write one; with 8 and 32 MB as much (9 and 11, 14 and 14, 56 and 58 µs), since the file is in the
+        // operating system's memory. 32 MB took 28 MB more memory.
         database.disable_bulk_loading()?;
         let tables = stack.tables();
         for (table, time_to_live) in tables.clone() {
@@ -125,7 +128,12 @@ impl DynamoDb {
         units.as_ref().map(|units| units.taken().clone()).unwrap_or_default()
     }
 
-    /// Answers one call.
+    /// Answers one call. The caller's thread waits for it, which is one of the async runtime's.
+    ///
+    /// A thread of its own, which takes calls from a channel, was measured in turns with this (a build without optimization, two cores with a
+    /// load of 11 to 23 by other programs, 60 watched runs). Lines came as soon: p50 0.7 to 7.2 s in five tries, against 4.1 to 8.5 s in three.
+    /// But in two of the five a batch of lines came after later ones, and in none of the three. The cause is not known. A likely one is that a
+    /// call which waits in the channel can exceed the time that the SDK gives to a try, and this one cannot.
     pub fn call(&self, operation: &str, body: &[u8]) -> Answer {
         self.call_at(operation, body, self.opened.elapsed())
     }
