@@ -31,8 +31,7 @@ use super::{
 
 /// The path of the volume in both containers.
 const WORKSPACE: &str = "/workspace";
-/// The label of every container and volume that this program creates. Its value is the data directory, or the process id of a program
-/// without one.
+/// The label of every container and volume that this program creates, with its data directory, or its process id if it has none.
 const OWNER: &str = "runvoy.owner";
 /// The beginning of that value for a program without a data directory. The process id follows.
 const EPHEMERAL: &str = "ephemeral:";
