@@ -3,10 +3,14 @@
 use std::{
     collections::BTreeMap,
     env, fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
-use runvoy_api_types::{Playbook, Problem, playbook::from_yaml};
+use runvoy_api_types::{
+    Playbook, Problem,
+    playbook::{MAX_FILE_BYTES, from_yaml, line_of},
+};
 
 use crate::{
     config,
@@ -91,20 +95,24 @@ pub(crate) fn read(path: &Path) -> Result<Playbook> {
 /// As [`read`].
 pub(crate) fn read_with_unknown(path: &Path) -> Result<(Playbook, Vec<String>)> {
     let name = path.display();
-    let text = fs::read_to_string(path).map_err(|error| Failure::new(format!("{name} cannot be read: {error}")))?;
+    let text = text_of(path)?;
     let wrong = |problem: Problem| {
+        let line = problem.field.as_deref().and_then(|field| line_of(&text, field));
+        let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
         let place = problem.field.map(|field| format!(" ({field})")).unwrap_or_default();
-        let failure = Failure::new(format!("{name}: {}{place}", problem.message));
+        let failure = Failure::new(format!("{name}: {line}{}{place}", problem.message));
         match problem.hint {
             Some(hint) => failure.remedy(hint),
             None => failure,
         }
     };
     let (playbook, unknown) = from_yaml(&text).map_err(wrong)?;
-    if let Some(parameter) = playbook.parameters.iter().find(|parameter| !is_variable(&parameter.name)) {
-        let wrong = &parameter.name;
-        return Err(Failure::new(format!("{name}: the parameter {wrong:?} cannot be a variable"))
-            .remedy("use letters, digits and _, and no digit first"));
+    if let Some((at, parameter)) =
+        playbook.parameters.iter().enumerate().find(|(_, parameter)| !is_variable(&parameter.name))
+    {
+        let problem = Problem::new(format!("the parameter {:?} cannot be a variable", parameter.name))
+            .with_hint("use letters, digits and _, and no digit first");
+        return Err(wrong(problem.at_field(format!("parameters[{at}].name"))));
     }
     if let Err(problem) = playbook.check() {
         // The keys may be the reason.
@@ -114,6 +122,24 @@ pub(crate) fn read_with_unknown(path: &Path) -> Result<(Playbook, Vec<String>)> 
         return Err(wrong(problem));
     }
     Ok((playbook, unknown))
+}
+
+/// The text of a playbook's file. No more is read of a larger file than a playbook can have.
+fn text_of(path: &Path) -> Result<String> {
+    let name = path.display();
+    let unreadable = |error: io::Error| Failure::new(format!("{name} cannot be read: {error}"));
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(unreadable)?;
+    file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err(Failure::new(format!("{name}: a playbook's file has at most {MAX_FILE_BYTES} bytes"))
+            .remedy("put scripts into a git repository, and name it with git_repo"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        Failure::new(format!("{name}: line {line}: this is not text in UTF-8"))
+    })
 }
 
 /// Tells that a name is the path of a playbook's file.

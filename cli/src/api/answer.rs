@@ -66,6 +66,7 @@ impl Answer {
 
 /// The failure for an answer of another program, or of another version of runvoy.
 pub(crate) fn not_ours(error: &serde_json::Error) -> Failure {
-    Failure::new(format!("the answer is not runvoy's: {error}"))
+    let what = if error.is_data() { error.to_string() } else { "it is a page, such as a network's login".to_owned() };
+    Failure::new(format!("the answer is not runvoy's: {what}"))
         .remedy("check the endpoint (`runvoy config list`) and the versions (`runvoy doctor`)")
 }

@@ -71,9 +71,9 @@ fn remedy(status: StatusCode, path: &str, code: Option<ErrorCode>, body: &ErrorB
         (Some(ErrorCode::SecretAlreadyExists), _) => {
             Some("change it: `runvoy secrets update NAME`, or choose another name")
         }
-        (Some(ErrorCode::InvalidRequest), "secrets") if !field.contains('[') => {
-            Some("name fewer, or give one another variable: `runvoy secrets update NAME --key-name VARIABLE`")
-        }
+        (Some(ErrorCode::InvalidRequest), "secrets") if !field.contains('[') => Some(
+            "`runvoy secrets list` shows secrets and variables; `runvoy secrets update NAME --key-name VARIABLE` changes one",
+        ),
         (Some(ErrorCode::SecretNotFound), _) | (_, "secrets") => Some("`runvoy secrets list` lists the secrets"),
         (Some(ErrorCode::NotFound), _) => list_of(path),
         (Some(ErrorCode::InvalidRequest), "image") if !path.starts_with("/images") => {

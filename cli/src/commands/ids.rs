@@ -14,7 +14,7 @@ const LAST: &str = "@last";
 const ID: usize = 32;
 /// Characters of the shortest beginning of an id that is looked for.
 const MIN_PREFIX: usize = 4;
-/// The newest executions in which a beginning of an id is looked for.
+/// Executions of a page in which a beginning of an id is looked for: as many as the API gives at once.
 const SEARCHED: usize = 1000;
 
 /// The id of the execution that a text means. Texts that can be no beginning of an id are left to the API.
@@ -30,19 +30,37 @@ pub(super) async fn execution_id(context: &Context, text: &str) -> Result<String
     if !is_prefix {
         return Ok(text.to_owned());
     }
-    let mut ids = Vec::new();
-    walk(context, &format!("/executions?limit={SEARCHED}"), SEARCHED, |execution| {
-        ids.extend(Some(execution.execution_id.to_string()).filter(|id| id.starts_with(text)));
-        true
-    })
-    .await?;
+    let (ids, searched) = with_beginning(context, text).await?;
     match ids.as_slice() {
         [id] => Ok(id.clone()),
-        [] => Err(Failure::new(format!("none of the newest {SEARCHED} executions has an id that begins with {text}"))
+        [] => Err(Failure::new(format!("none of the {searched} executions has an id that begins with {text}"))
             .remedy("`runvoy list` lists the executions")),
         ids => {
             Err(Failure::new(format!("{} executions have ids that begin with {text}", ids.len()))
                 .remedy(ids.join("\n  ")))
+        }
+    }
+}
+
+/// The ids with this beginning on the newest page that has any, and how many executions were looked at. Ids are random, so that the API
+/// cannot look one up by its beginning, and older pages are read only if the newer ones have none.
+async fn with_beginning(context: &Context, text: &str) -> Result<(Vec<String>, usize)> {
+    let mut path = format!("/executions?limit={SEARCHED}");
+    let mut searched = 0;
+    loop {
+        let answer = context.api.get(&path).await?;
+        let page: Vec<WithStatus<Execution>> = answer.parse()?;
+        searched += page.len();
+        let ids = page.iter().map(|execution| execution.execution_id.to_string());
+        let ids: Vec<String> = ids.filter(|id| id.starts_with(text)).collect();
+        path = match answer.next_page() {
+            Some(next) if ids.is_empty() => next,
+            _ => return Ok((ids, searched)),
+        };
+        if searched == page.len() {
+            say!(
+                "runvoy: none of the newest {searched} executions has an id that begins with {text}; looking further back"
+            );
         }
     }
 }

@@ -19,8 +19,10 @@ use crate::{
 
 /// Characters of a command in a list.
 const COMMAND_WIDTH: usize = 80;
-/// Characters of the reason for which an execution waits, has failed or was stopped.
-const WHY_WIDTH: usize = 40;
+/// The most characters of the reason for which an execution waits, has failed or was stopped. On a terminal, it has a third of a row.
+const WHY_WIDTH: usize = 72;
+/// The least.
+const MIN_WHY_WIDTH: usize = 24;
 /// The pause between two looks with `--watch`.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 /// Executions in a page, where more may be needed than are shown.
@@ -134,10 +136,9 @@ pub(crate) async fn list(context: &Context, list: List) -> Result<()> {
 }
 
 async fn table(context: &Context, filter: &Filter) -> Result<Columns> {
-    let mut columns = Columns::leaving_out(
-        &["STATUS", "ID", "STARTED", "TOOK", "BY", "WHY", "COMMAND"],
-        &["BY", "TOOK", "STARTED", "WHY"],
-    );
+    let mut columns =
+        Columns::leaving_out(&["STATUS", "ID", "STARTED", "TOOK", "BY", "WHY", "COMMAND"], &["BY", "TOOK", "STARTED"]);
+    let why_width = output::width().map_or(WHY_WIDTH, |width| (width / 3).clamp(MIN_WHY_WIDTH, WHY_WIDTH));
     let take = |_: &RawValue, execution: &WithStatus<Execution>| {
         let code = execution.exit_code.filter(|code| *code != 0).map(|code| format!(" {code}")).unwrap_or_default();
         columns.row([
@@ -146,7 +147,7 @@ async fn table(context: &Context, filter: &Filter) -> Result<Columns> {
             ago(execution.started_at),
             duration(execution),
             cell(&execution.created_by),
-            short(&cell(why(execution)), WHY_WIDTH),
+            short(&cell(why(execution)), why_width),
             short(&cell(&execution.command), COMMAND_WIDTH),
         ]);
         Ok(())

@@ -16,7 +16,7 @@ use runvoy_api_types::LogEvent as Line;
 use crate::{escape, failure::Result, say};
 
 pub(crate) use print::{print, print_json, print_value};
-pub(crate) use table::{Columns, Fields, is_narrow};
+pub(crate) use table::{Columns, Fields, is_narrow, width};
 
 /// The beginning of the lines that runvoy adds to those of the command. They go to standard error.
 const OWN_LINE: &str = "### runvoy ";
@@ -63,12 +63,23 @@ pub(crate) struct LinePrinter {
     timestamps: bool,
     /// Lines are read by a terminal, which they must not steer.
     is_terminal: bool,
+    /// A line has set a colour, which the lines after it may go on with.
+    has_colour: bool,
+}
+
+impl Drop for LinePrinter {
+    /// Gives the terminal its own colour back.
+    fn drop(&mut self) {
+        if self.has_colour {
+            let _ = self.out.write_all(b"\x1b[0m").and_then(|()| self.out.flush());
+        }
+    }
 }
 
 impl LinePrinter {
     pub(crate) fn new(format: Format, timestamps: bool) -> Self {
         let out = io::BufWriter::with_capacity(64 * 1024, io::stdout());
-        Self { out, format, timestamps, is_terminal: io::stdout().is_terminal() }
+        Self { out, format, timestamps, is_terminal: io::stdout().is_terminal(), has_colour: false }
     }
 
     /// Prints lines, and hands them to the operating system.
@@ -94,7 +105,9 @@ impl LinePrinter {
                         write!(self.out, "{} ", time_of(line.timestamp))?;
                     }
                     if self.is_terminal {
-                        self.out.write_all(escape::log_line(&line.message).as_bytes())?;
+                        let shown = escape::log_line(&line.message);
+                        self.has_colour |= shown.contains('\u{1b}');
+                        self.out.write_all(shown.as_bytes())?;
                     } else {
                         self.out.write_all(line.message.as_bytes())?;
                     }

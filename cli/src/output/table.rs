@@ -23,7 +23,7 @@ const CUT_AT_THE_START: [&str; 1] = ["IMAGE"];
 const MIN_COLUMNS: usize = 2;
 
 /// Characters of a row of the terminal, or none where the text goes to a program.
-fn width() -> Option<usize> {
+pub(crate) fn width() -> Option<usize> {
     io::stdout().is_terminal().then(|| usize::from(Term::stdout().size().1))
 }
 

@@ -258,3 +258,12 @@ fn lines_that_the_server_sends_late_are_put_into_order_or_told() {
         assert!(late == 0 || is_told, "{late} lines are out of order, and it says: {said}: {printed:?}");
     }
 }
+
+#[test]
+fn colours_of_a_command_end_with_its_log() {
+    let system = System::start();
+    system.prints(&["run", "printf '\\033[31mred\\n'"]);
+    let seen = on_terminal(system.command(&["logs", "@last", "--grep", "31mred$"]), 80, None).1;
+    let after = seen.rsplit("red\r\n").next().unwrap();
+    assert!(seen.contains("\x1b[31mred") && after.contains("\x1b[0m"), "{seen:?}");
+}

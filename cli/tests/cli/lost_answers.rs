@@ -73,7 +73,7 @@ fn an_answer_of_another_program_is_no_success() {
     ] {
         let (code, out, err) = at(&[(200, page)], arguments);
         assert_eq!((code, out.as_str()), (Some(125), ""), "{arguments:?}: {err}");
-        assert!(err.contains("the answer is not runvoy's"), "{arguments:?}: {err}");
+        assert!(err.contains("the answer is not runvoy's: it is a page"), "{arguments:?}: {err}");
     }
     let (_, out, err) = at(&[(200, page)], &["version"]);
     assert!(!out.contains("server") && err.contains("does not answer as runvoy's API does"), "{out}{err}");

@@ -4,6 +4,7 @@
 
 mod client_end;
 mod configuration;
+mod ids;
 #[cfg(unix)]
 mod installer;
 mod later_server;
@@ -11,6 +12,7 @@ mod locks;
 mod logs;
 mod lost_answers;
 mod manage;
+mod playbook_files;
 mod playbooks;
 mod proxy;
 #[cfg(unix)]

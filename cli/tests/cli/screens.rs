@@ -108,6 +108,12 @@ fn a_list_tells_why_executions_wait_or_have_failed() {
     assert!(narrow.contains("timed out after 1 s") && narrow.contains("sleep 9"), "{narrow}");
     assert!(narrow.contains(&id[..12]) && !narrow.contains(&id), "{narrow}");
     assert!(system.prints(&["describe", &id[..12]]).contains(&id));
+    // A reason that is too long is cut, and not left out.
+    system.run(&["run", "--git-repo", "file:///nowhere/at/all", "true"]);
+    let narrow = on_terminal(system.command(&["list"]), 80, None).1;
+    assert!(narrow.contains("WHY") && narrow.contains("the repository could"), "{narrow}");
+    let wide = on_terminal(system.command(&["list"]), 200, None).1;
+    assert!(wide.contains("could not be cloned: fatal: '/nowhere/at/all'"), "{wide}");
 }
 
 #[test]

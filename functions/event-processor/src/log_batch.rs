@@ -8,7 +8,7 @@ use flate2::read::GzDecoder;
 use jiff::Timestamp;
 use runvoy_core::{
     App, Error,
-    execution::{self, ExecutionId, LogStream, TaskId, consistency::is_consistent},
+    execution::{self, ExecutionId, LogStream, TaskId, consistency::is_consistent, sidecar_failure},
     image::task_definition::{RUNNER, SIDECAR},
     logs::{LogEvent, append::append, completion, end_line, new_owner},
     websocket::fan_out,
@@ -47,10 +47,13 @@ pub(crate) async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
         if container == RUNNER && end_line::may_have_end(&events) {
             ending = Box::pin(mark_end(app, &id, &task_id, &mut events)).await?;
         }
-        let commit = if container == SIDECAR { checked_out(&events) } else { None };
+        let (commit, failure) = if container == SIDECAR { end_of_sidecar(&events) } else { (None, None) };
         let appended = append(app, &id, events, false, Some(&owner)).await?;
         if let Some(commit) = commit {
             execution::note_commit(app, &id, &task_id, &commit).await?;
+        }
+        if let Some(words) = failure {
+            sidecar_failure::keep(app, &id, &task_id, &words).await?;
         }
         Ok((id, appended))
     };
@@ -121,6 +124,11 @@ async fn tell_first_line(app: &App, id: &ExecutionId) {
             tracing::debug!(execution_id = %id, error = %error.chain(), "the time of the first line is unknown");
         }
     }
+}
+
+/// The commit that the sidecar says it has checked out, and its words for a failure.
+fn end_of_sidecar(events: &[LogEvent]) -> (Option<String>, Option<String>) {
+    (checked_out(events), sidecar_failure::in_lines(events.iter().map(|event| event.message.as_str())))
 }
 
 /// The commit that the sidecar says it has checked out.

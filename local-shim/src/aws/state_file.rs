@@ -72,8 +72,12 @@ fn replace_with(path: &Path, content: &[u8], sync: impl FnOnce(&File) -> std::io
     let cannot = || format!("{} cannot be written", path.display());
     let new = path.with_extension("new");
     let mut file = private(&new)?;
-    file.write_all(content).and_then(|()| sync(&file)).with_context(cannot)?;
-    std::fs::rename(&new, path).with_context(cannot)
+    let written = file.write_all(content).and_then(|()| sync(&file)).and_then(|()| std::fs::rename(&new, path));
+    if written.is_err() {
+        // On a disk that is full, the file exists and is empty.
+        let _ = std::fs::remove_file(&new);
+    }
+    written.with_context(cannot)
 }
 
 /// Creates or empties a file that only the user may read (mode 0600).

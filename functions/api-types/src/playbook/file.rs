@@ -1,10 +1,10 @@
 //! Reads the files of playbooks, which are YAML.
 
-use super::Playbook;
+use super::{Playbook, fault};
 use crate::Problem;
 
 /// Bytes of a playbook's file.
-const MAX_FILE_BYTES: usize = 128 * 1024;
+pub const MAX_FILE_BYTES: usize = 128 * 1024;
 /// Brackets that may be open at one place of a file, and lists that may begin in one line. The time that the parser takes grows with the
 /// square of them: 2,000 take some 30 ms, and 60,000 would take 18 s. Brackets of a script count too, so that there is room for those.
 const MAX_NESTING: usize = 2000;
@@ -61,14 +61,19 @@ pub fn from_yaml(text: &str) -> Result<(Playbook, Vec<String>), FileError> {
         return Err(Problem::new(format!("a playbook's file is nested at most {MAX_NESTING} levels deep")));
     }
     let text = text.trim_start_matches('\u{feff}');
-    let unknown = unknown_keys(text);
+    let file: yaml_serde::Value = yaml_serde::from_str(text).map_err(|error| fault::of_text(text, &error))?;
+    let unknown = unknown_keys(&file);
     match yaml_serde::from_str(text) {
         Ok(playbook) => Ok((playbook, unknown)),
-        // A misspelt key is often why one is missing.
-        Err(error) if !unknown.is_empty() => {
-            Err(Problem::new(error.to_string()).with_hint(format!("unknown, and ignored: {}", unknown.join(", "))))
+        Err(error) => {
+            let problem = fault::of_value(text, &file, &error);
+            // A misspelt key is often why one is missing.
+            Err(if unknown.is_empty() {
+                problem
+            } else {
+                problem.with_hint(format!("unknown, and ignored: {}", unknown.join(", ")))
+            })
         }
-        Err(error) => Err(Problem::new(error.to_string())),
     }
 }
 
@@ -87,13 +92,12 @@ fn nesting(text: &str) -> usize {
     most.max(lists.unwrap_or_default())
 }
 
-fn unknown_keys(text: &str) -> Vec<String> {
-    let Ok(file) = yaml_serde::from_str::<yaml_serde::Value>(text) else { return Vec::new() };
+fn unknown_keys(file: &yaml_serde::Value) -> Vec<String> {
     let keys = |value: &yaml_serde::Value, known: &[&str], before: &str| -> Vec<String> {
         let names = value.as_mapping().into_iter().flat_map(|mapping| mapping.keys()).filter_map(|key| key.as_str());
         names.filter(|name| !known.contains(name)).map(|name| format!("{before}{name}")).collect()
     };
-    let mut unknown = keys(&file, &FIELDS, "");
+    let mut unknown = keys(file, &FIELDS, "");
     unknown.extend(
         file.get("approvals").into_iter().flat_map(|approvals| keys(approvals, &APPROVALS_FIELDS, "approvals.")),
     );

@@ -6,9 +6,13 @@
 mod check;
 mod check_parts;
 #[cfg(feature = "yaml")]
+mod fault;
+#[cfg(feature = "yaml")]
 mod file;
 mod parameter;
 mod parts;
+#[cfg(feature = "yaml")]
+mod place;
 mod requests;
 mod span;
 
@@ -18,9 +22,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 #[cfg(feature = "yaml")]
-pub use file::{FileError, from_yaml};
+pub use file::{FileError, MAX_FILE_BYTES, from_yaml};
 pub use parameter::{Parameter, ParameterType, RequestedValue};
 pub use parts::{BroughtSchedule, PlaybookNotification, PlaybookSchedule, ScheduleOutcome};
+#[cfg(feature = "yaml")]
+pub use place::line_of;
 pub use requests::{
     CheckPlaybook, CheckedPlaybook, DeletedPlaybook, PlaybookAnswer, PlaybookVersions, Playbooks, RunPlaybook,
 };

@@ -187,7 +187,7 @@ pub async fn note_commit(app: &App, id: &ExecutionId, task: &TaskId, commit: &st
 }
 
 /// Sets one attribute of an execution that has one of these statuses and this task. `false` for any other.
-async fn note(
+pub(super) async fn note(
     app: &App,
     id: &ExecutionId,
     task: &TaskId,

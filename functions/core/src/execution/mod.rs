@@ -24,6 +24,7 @@ pub mod request;
 mod retry;
 mod run_context;
 mod run_request;
+pub mod sidecar_failure;
 mod start;
 mod stop_task;
 mod tags;

@@ -18,6 +18,8 @@ const FAILED_TO_START: &str = "TaskFailedToStart";
 const NO_ROOM: &str = "capacity is unavailable";
 /// The exit code of a run that has reached its time limit, of the runner and of the sidecar.
 const TIMED_OUT: i32 = 124;
+/// The exit code of a process that SIGKILL has ended.
+const KILLED: i32 = 137;
 /// The sidecar's exit code when the repository asks for credentials, and there are none.
 const NO_ACCESS: i32 = 77;
 /// The sidecar's exit code when git could not clone the repository or find the ref.
@@ -80,6 +82,10 @@ impl Stop {
     fn outcome(&self) -> (Status, i32) {
         match (self.stop_code.as_deref(), self.exit_code) {
             (Some(USER_INITIATED), _) => (Status::Stopped, 130),
+            // The limit is that of the clone and the command together.
+            (Some(stop_code), None) if stop_code != SPOT_INTERRUPTION && self.sidecar_exit_code == Some(TIMED_OUT) => {
+                (Status::Failed, TIMED_OUT)
+            }
             (Some(FAILED_TO_START | SPOT_INTERRUPTION), _) | (_, None) => (Status::Failed, 1),
             (_, Some(0)) => (Status::Succeeded, 0),
             (_, Some(code)) => (Status::Failed, code),
@@ -137,9 +143,14 @@ impl Stop {
         self.exit_code.is_none() && self.sidecar_exit_code.is_some_and(|code| code != 0)
     }
 
-    /// Tells whether the runner can have printed its last line: it has an exit code, and was not ended by SIGKILL (137).
+    /// Tells whether the sidecar has failed and can have said why.
+    pub(super) fn is_told_by_sidecar(&self) -> bool {
+        self.ended_before_command() && self.sidecar_exit_code.is_some_and(|code| code < 128)
+    }
+
+    /// Tells whether the runner can have printed its last line: it has an exit code, and was not ended by SIGKILL.
     pub(crate) fn may_have_last_line(&self) -> bool {
-        self.exit_code.is_some_and(|code| code != 137)
+        self.exit_code.is_some_and(|code| code != KILLED)
     }
 }
 
@@ -244,15 +255,9 @@ fn reason_of_failure(record: &ExecutionRecord, told: Option<&str>) -> String {
     match record.sidecar_exit_code {
         None | Some(0) => {}
         Some(TIMED_OUT) => return format!("{}, while the repository was being cloned", timed_out()),
-        Some(NO_ACCESS) => {
-            return "the repository asks for credentials: run with a secret whose key_name is GITHUB_TOKEN, \
-                    GITLAB_TOKEN or GIT_TOKEN"
-                .to_owned();
+        Some(code) => {
+            return record.sidecar_failure.clone().unwrap_or_else(|| failure_of_sidecar(code).to_owned());
         }
-        Some(NOT_CLONED) => {
-            return "the repository could not be cloned: check the URL, the ref and the access".to_owned();
-        }
-        Some(_) => return "the repository could not be cloned: the log has the reason".to_owned(),
     }
     if let Some(told) = told {
         return match cause_of(told) {
@@ -265,12 +270,24 @@ fn reason_of_failure(record: &ExecutionRecord, told: Option<&str>) -> String {
         TIMED_OUT if reached_time_limit(record) || reached_deadline(record) => timed_out(),
         126 => "a command cannot be executed (exit code 126)".to_owned(),
         127 => "a command was not found (exit code 127)".to_owned(),
-        137 => "killed by SIGKILL, often because memory ran out (exit code 137)".to_owned(),
+        KILLED => "killed by SIGKILL, often because memory ran out (exit code 137)".to_owned(),
         129..=159 => match signal_name(code - 128) {
             Some(name) => format!("ended by {name} (exit code {code})"),
             None => format!("ended by signal {} (exit code {code})", code - 128),
         },
         code => runvoy_api_types::plain_reason(code),
+    }
+}
+
+/// The reason of a sidecar's failure whose own words are not known: those of an earlier version of its script, and of one that was killed.
+fn failure_of_sidecar(exit_code: i32) -> &'static str {
+    match exit_code {
+        NO_ACCESS => {
+            "the repository asks for credentials: check its URL, or run with a secret whose key_name is GITHUB_TOKEN, GITLAB_TOKEN or GIT_TOKEN"
+        }
+        NOT_CLONED => "the repository could not be cloned: check the URL, the ref and the access",
+        KILLED => "the repository could not be cloned: git was killed by SIGKILL, often because memory ran out",
+        _ => "the repository could not be cloned: the log has the reason",
     }
 }
 

@@ -67,6 +67,8 @@ pub(super) fn overrides(
         }
         if let Some(path) = &request.git_path {
             runner.push((GIT_PATH, path.clone()));
+            // The sidecar sees whether the repository has the folder, and its failure is told as one that the command has no part in.
+            sidecar.push((GIT_PATH, path.clone()));
         }
     }
     runner.extend(request.env.iter().map(|(name, value)| (name.as_str(), value.clone())));

@@ -29,6 +29,9 @@ pub struct ExecutionRecord {
     /// The exit code of the container that clones the repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sidecar_exit_code: Option<i32>,
+    /// The sidecar's own words for its failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) sidecar_failure: Option<String>,
     #[serde(flatten)]
     pub(crate) earlier_log: EarlierLog,
     /// For an execution that exists before its task: the task of its present attempt. Absent while there is none.
@@ -165,6 +168,7 @@ impl ExecutionRecord {
             nonce: new.nonce.clone(),
             stop_code: None,
             sidecar_exit_code: None,
+            sidecar_failure: None,
             earlier_log: EarlierLog::default(),
             task_id: None,
             rights_of: None,

@@ -162,6 +162,7 @@ async fn write(
         "task_times",
         "stop_code",
         "sidecar_exit_code",
+        "sidecar_failure",
         "stopped_reason",
         "attempt_mark",
     ]

@@ -10,6 +10,7 @@ use super::{
     outcome::Stop,
     pointer,
     recover::recover,
+    sidecar_failure,
     task_report::TaskReport,
 };
 use crate::{App, Error, Result};
@@ -120,6 +121,9 @@ async fn write_once(app: &App, state: &TaskState) -> Result<Option<Applied>> {
         Phase::Other => return Ok(Some(Applied::Ignored)),
         Phase::Running => (Status::Running, Transition { times: Some(state.times), ..Transition::default() }),
         Phase::Stopped(stop) => {
+            if stop.is_told_by_sidecar() {
+                sidecar_failure::wait(app, id, &state.task_id, stop.at).await?;
+            }
             let started = match state.times.started_at {
                 Some(started) => started,
                 None => match super::find(app, id).await? {

@@ -150,19 +150,11 @@ RUNVOY_LIMIT="the command has run for its ${RUNVOY_TIMEOUT:=0} seconds and"
 [ -z "${RUNVOY_DEADLINE:-}" ] || read_deadline
 rm -f .runvoy-start
 if [ -n "${RUNVOY_HAS_GIT_REPO:-}" ]; then
+    # The sidecar has seen that the repository has the folder.
     if ! cd -- "./repo/${RUNVOY_GIT_PATH:-.}"; then
-        say "git_path ${RUNVOY_GIT_PATH:-.} is not a directory of the repository"
+        say "the image's user cannot enter the folder ${RUNVOY_GIT_PATH:-.} of the repository"
         finish 1
     fi
-    # A repository can have links that lead anywhere.
-    RUNVOY_ROOT=$(cd "$RUNVOY_FOLDER/repo" && pwd -P)
-    case $(pwd -P)/ in
-    "$RUNVOY_ROOT"/*) ;;
-    *)
-        say "git_path ${RUNVOY_GIT_PATH:-.} leads out of the repository"
-        finish 1
-        ;;
-    esac
 fi
 if [ -n "${RUNVOY_ENV_NAMES:-}" ]; then
     (umask 077 && write_env_file) || say "the file .env could not be written"
@@ -233,10 +225,11 @@ fi
 keep_command() {
     trap '' TERM INT HUP QUIT ALRM USR1 USR2
     become_command &
-    printf '%s\n' "$!" >"$RUNVOY_CHILD_FILE" || rm -f "$RUNVOY_CHILD_FILE"
+    # On a disk that is full, the command runs on, and its output has no line of this shell.
+    printf '%s\n' "$!" 2>/dev/null >"$RUNVOY_CHILD_FILE" || rm -f "$RUNVOY_CHILD_FILE"
     wait "$!"
     RUNVOY_CODE=$?
-    printf '%s\n' "$RUNVOY_CODE" >"$RUNVOY_CODE_FILE"
+    printf '%s\n' "$RUNVOY_CODE" 2>/dev/null >"$RUNVOY_CODE_FILE"
     exit "$RUNVOY_CODE"
 }
 

@@ -13,12 +13,14 @@ RUNVOY_REF=${RUNVOY_GIT_REF:-HEAD}
 
 say() { printf '### runvoy sidecar: %s\n' "$1"; }
 
-# Exit codes that runvoy turns into the reason of a failure.
-RUNVOY_NOT_CLONED=65 RUNVOY_NO_ACCESS=77 RUNVOY_TIMED_OUT=124
+# Exit codes of failures.
+RUNVOY_NOT_CLONED=65 RUNVOY_NO_FOLDER=66 RUNVOY_NO_ACCESS=77 RUNVOY_TIMED_OUT=124
 
 # fail TEXT [CODE]
+#
+# The text becomes the reason of the run's failure.
 fail() {
-    say "$1"
+    say "failed => $1"
     exit "${2:-1}"
 }
 
@@ -77,8 +79,46 @@ redact() {
     printf '%s\n' "$RUNVOY_TEXT"
 }
 
+RUNVOY_LINE_END='
+'
+# The lines of the commands that have failed, and the line of the last one that says why.
+RUNVOY_SAID= RUNVOY_WHY=
+
+# Prints the first line of a text that says why git has failed.
+find_why() {
+    printf '%s\n' "$1" | while IFS= read -r RUNVOY_LINE; do
+        case $RUNVOY_LINE in
+        'fatal: '* | 'error: '*) printf '%s\n' "$RUNVOY_LINE" && exit ;;
+        esac
+    done
+}
+
+# Runs git, and keeps the end of its lines if it fails. They are in no file, because the disk may be full. A process that git has started
+# may write after the exit code.
 attempt() {
-    "$@" >>"$RUNVOY_OUTPUT" 2>&1
+    RUNVOY_LINES=$({ "$@" 2>&1; printf '\n%s%s\n' "$RUNVOY_CODE_MARK" "$?"; } | tail -c 16384)
+    RUNVOY_REST=${RUNVOY_LINES##*"$RUNVOY_CODE_MARK"}$RUNVOY_LINE_END
+    RUNVOY_CODE=${RUNVOY_REST%%"$RUNVOY_LINE_END"*}
+    case $RUNVOY_CODE in
+    0) return 0 ;;
+    '' | *[!0-9]*) RUNVOY_CODE=1 ;;
+    esac
+    RUNVOY_LINES=${RUNVOY_LINES%"$RUNVOY_CODE_MARK"*}$RUNVOY_LINE_END${RUNVOY_REST#*"$RUNVOY_LINE_END"}
+    RUNVOY_SAID=$RUNVOY_SAID$RUNVOY_LINES$RUNVOY_LINE_END
+    RUNVOY_WHY=$(find_why "$RUNVOY_LINES")
+    return "$RUNVOY_CODE"
+}
+RUNVOY_CODE_MARK='git has ended with '
+
+# Fails unless the command's folder is one of the repository's. A repository can have links that lead anywhere.
+check_path() {
+    RUNVOY_ROOT=$(cd -- "$RUNVOY_DIR/repo" && pwd -P)
+    RUNVOY_INSIDE=$(cd -- "$RUNVOY_DIR/repo/${RUNVOY_GIT_PATH:-.}" 2>/dev/null && pwd -P) ||
+        fail "the repository has no folder $RUNVOY_GIT_PATH at $(redact "$RUNVOY_REF"): check git_path" "$RUNVOY_NO_FOLDER"
+    case $RUNVOY_INSIDE/ in
+    "$RUNVOY_ROOT"/*) ;;
+    *) fail "the folder $RUNVOY_GIT_PATH leads out of the repository: check git_path" "$RUNVOY_NO_FOLDER" ;;
+    esac
 }
 
 # Clones the repository and checks the ref out.
@@ -87,8 +127,8 @@ clone() {
     say "cloning $(redact "$RUNVOY_REPO") at $(redact "$RUNVOY_REF")"
     command -v git >/dev/null 2>&1 || fail "the image of this container has no git: see the parameter SidecarImage of the stack"
 
-    export GIT_TERMINAL_PROMPT=0 GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
-    RUNVOY_OUTPUT=$RUNVOY_DIR/.git-output
+    # git's lines are in English.
+    export LC_ALL=C GIT_TERMINAL_PROMPT=0 GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
     # A token goes to the repository's own host, and over an encrypted connection, except within this machine.
     case $RUNVOY_PLACE in
     https://* | http://localhost | http://localhost:* | http://127.0.0.1 | http://127.0.0.1:*) ;;
@@ -118,10 +158,9 @@ clone() {
         export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=credential.helper GIT_CONFIG_VALUE_0=
         export GIT_CONFIG_KEY_1=credential.helper GIT_CONFIG_VALUE_1="store --file=$RUNVOY_CREDENTIALS_FILE"
     fi
-    : >"$RUNVOY_OUTPUT"
     attempt git init --quiet "$RUNVOY_DIR/repo" &&
         attempt git -C "$RUNVOY_DIR/repo" remote add origin "$RUNVOY_URL" ||
-        fail "the workspace could not be prepared"
+        fail "the workspace could not be prepared: $(redact "$RUNVOY_WHY")"
 
     # Fetch one commit where the server allows it, and all commits where it does not or the ref is an abbreviated commit.
     if attempt git -C "$RUNVOY_DIR/repo" fetch --quiet --depth 1 origin "$RUNVOY_REF"; then
@@ -133,20 +172,18 @@ clone() {
     fi
     if [ -z "$RUNVOY_TARGET" ] ||
         ! attempt git -C "$RUNVOY_DIR/repo" -c advice.detachedHead=false checkout --quiet "$RUNVOY_TARGET"; then
-        RUNVOY_REFUSED=
-        while IFS= read -r RUNVOY_LINE || [ -n "$RUNVOY_LINE" ]; do
-            redact "$RUNVOY_LINE"
-            case $RUNVOY_LINE in
-            *"could not read Username"* | *"Authentication failed"* | *"terminal prompts disabled"*) RUNVOY_REFUSED=yes ;;
-            esac
-        done <"$RUNVOY_OUTPUT"
-        rm -f "$RUNVOY_OUTPUT"
-        if [ -n "$RUNVOY_REFUSED" ] && [ -z "$RUNVOY_TOKEN$RUNVOY_URL_CREDENTIALS" ]; then
-            fail "the repository asks for credentials: run with a secret whose key_name is GITHUB_TOKEN, GITLAB_TOKEN or GIT_TOKEN" "$RUNVOY_NO_ACCESS"
-        fi
-        fail "the repository could not be cloned: check the URL, the ref $(redact "$RUNVOY_REF") and the access" "$RUNVOY_NOT_CLONED"
+        printf '%s' "$RUNVOY_SAID" | while IFS= read -r RUNVOY_LINE; do
+            [ -z "$RUNVOY_LINE" ] || redact "$RUNVOY_LINE"
+        done
+        case $RUNVOY_SAID in
+        *"could not read Username"* | *"Authentication failed"* | *"terminal prompts disabled"*)
+            [ -n "$RUNVOY_TOKEN$RUNVOY_URL_CREDENTIALS" ] ||
+                fail "the repository asks for credentials: check its URL, or run with a secret whose key_name is GITHUB_TOKEN, GITLAB_TOKEN or GIT_TOKEN" "$RUNVOY_NO_ACCESS"
+            ;;
+        esac
+        fail "the repository could not be cloned: $(redact "${RUNVOY_WHY:-check the URL, the ref $RUNVOY_REF and the access}")" "$RUNVOY_NOT_CLONED"
     fi
-    rm -f "$RUNVOY_OUTPUT"
+    check_path
     # The command does not see credentials that the URL contained.
     git -C "$RUNVOY_DIR/repo" remote remove origin
     say "checked out $(git -C "$RUNVOY_DIR/repo" rev-parse HEAD)"

@@ -2,6 +2,7 @@
 
 mod after;
 mod capacity;
+mod clone_failures;
 mod command;
 mod containers;
 mod idempotency;

@@ -2,6 +2,8 @@
 //! provides.
 
 use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::net::UnixListener,
     process::Command,
     sync::LazyLock,
     time::{Duration, Instant},
@@ -147,4 +149,46 @@ async fn what_a_killed_shim_leaves_in_the_engine_the_next_one_removes() {
     program.caller.wait_for(&id, "FAILED").await;
     program.signal("-INT");
     assert_eq!(program.wait().0, Some(0));
+}
+
+/// An engine that answers at once, and takes this long to tell its version.
+fn slow_engine(socket: &std::path::Path, pause: Duration) {
+    let listener = UnixListener::bind(socket).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+                let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+                let path = head.first().cloned().unwrap_or_default();
+                let body = if path.contains("/_ping") {
+                    "OK"
+                } else if path.contains("/version") {
+                    std::thread::sleep(pause);
+                    r#"{"Version": "9.8.7", "ApiVersion": "1.41"}"#
+                } else if path.contains("/containers/json") {
+                    "[]"
+                } else {
+                    "{}"
+                };
+                let length = body.len();
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+                );
+            });
+        }
+    });
+}
+
+/// Podman asks its programs for their versions, which takes seconds on a busy machine.
+#[test]
+fn an_engine_that_takes_seconds_to_tell_its_version_is_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("engine.sock");
+    slow_engine(&socket, Duration::from_millis(2200));
+    let mut command = command_with(directory.path(), "docker");
+    command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
+    let program = Program::run(directory.path(), command);
+    assert!(program.welcome.contains("9.8.7"), "{}", program.welcome);
 }

@@ -161,9 +161,17 @@ async fn each_kind_of_end_is_followed_by_an_attempt_if_the_run_says_so() {
     assert_eq!(ended["status"], "FAILED");
     let shown = show(&system, &id).await;
     assert_eq!((&shown["attempt"], &shown["attempts"][0]["on"]), (&json!(2), &json!("start")), "{shown}");
+    // Each attempt has git's line of its own task.
+    for reason in [&shown["attempts"][0]["reason"], &shown["reason"]] {
+        let reason = reason.as_str().unwrap();
+        assert!(reason.starts_with("the repository could not be cloned: fatal: '/nowhere/at/all'"), "{shown}");
+    }
     let lines = log(&system, &id).await;
     assert_eq!(
-        lines.iter().filter(|line| line.starts_with("### runvoy sidecar: the repository could not be cloned")).count(),
+        lines
+            .iter()
+            .filter(|line| line.starts_with("### runvoy sidecar: failed => the repository could not be cloned"))
+            .count(),
         2,
         "{lines:#?}"
     );

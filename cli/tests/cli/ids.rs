@@ -1,0 +1,43 @@
+//! Tests of executions that are named by the beginning of an id.
+
+use crate::prelude::*;
+
+#[test]
+fn a_beginning_of_an_id_is_looked_for_on_older_pages_if_newer_ones_have_none() {
+    let system = System::start();
+    let first = system.prints(&["run", "-d", "true"]).trim().to_owned();
+    system.prints(&["status", "--wait", &first]);
+    let second = system.prints(&["run", "-d", "true"]).trim().to_owned();
+    system.prints(&["status", "--wait", &second]);
+    let page = |id: &str| {
+        json!([system
+            .json(&["list", "-o", "json"])
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|one| one["execution_id"] == id)
+            .unwrap()])
+    };
+    let more = "Link: </api/v1/executions?cursor=older>; rel=\"next\"\r\n";
+    let newest = || (200, more.to_owned(), page(&second).to_string());
+    let status = system.json(&["status", &first, "-o", "json"]).to_string();
+    let (endpoint, heads) = canned_with_headers(vec![
+        newest(),
+        (200, String::new(), page(&first).to_string()),
+        (200, String::new(), status),
+        newest(),
+        (200, String::new(), page(&first).to_string()),
+    ]);
+    let asked = |id: &str| {
+        let mut command = bare(system.home.path(), &["status", id, "-o", "json"]);
+        end_of(command.env("RUNVOY_ENDPOINT", &endpoint).env("RUNVOY_API_KEY", &system.key).spawn().unwrap())
+    };
+    let found = asked(&first[..12]);
+    let said = text(&found.stderr);
+    assert!(said.contains("none of the newest 1 executions") && said.contains("looking further back"), "{said}");
+    assert!(text(&found.stdout).contains(&first), "{}", text(&found.stdout));
+    assert!(heads.lock().unwrap()[1].contains("cursor=older"));
+    let unknown = asked("0000");
+    let said = text(&unknown.stderr);
+    assert!(said.contains("none of the 2 executions has an id that begins with 0000"), "{said}");
+}
