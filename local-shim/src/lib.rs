@@ -5,6 +5,7 @@
 //! local [`stack`] is made from `template.yaml`. [`Shim`] is all of it, running.
 
 pub mod aws;
+mod blocking;
 mod bootstrap;
 mod data_dir;
 pub mod dotenv;

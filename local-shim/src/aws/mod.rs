@@ -44,6 +44,8 @@ use std::{
 };
 
 pub use error::AwsError;
+
+use crate::blocking::blocking;
 pub use exchange::{Answer, Request};
 pub use faults::may_conflict;
 
@@ -144,6 +146,14 @@ impl Aws {
     }
 
     async fn answer(&self, service: &str, operation: &str, request: Request<'_>) -> Answer {
+        if service == "execute-api" {
+            let answered = self.api_gateway.call(operation, request.path, request.body).await;
+            return answered.unwrap_or_else(AwsError::into_answer);
+        }
+        blocking(|| self.answer_from_a_store(service, operation, request))
+    }
+
+    fn answer_from_a_store(&self, service: &str, operation: &str, request: Request<'_>) -> Answer {
         let answered = match service {
             "dynamodb" => return self.dynamodb.call(operation, request.body),
             "ecs" => self.ecs.call(operation, request.body).map(Answer::json),
@@ -153,8 +163,7 @@ impl Aws {
             "sns" => return self.sns.call(operation, request.body),
             "iam" => return self.iam.call(operation, request.body, request.caller),
             "scheduler" => self.scheduler.call(operation, request.body).map(Answer::json),
-            "sts" => return iam::call_sts(operation),
-            _ => self.api_gateway.call(operation, request.path, request.body).await,
+            _ => return iam::call_sts(operation),
         };
         answered.unwrap_or_else(AwsError::into_answer)
     }

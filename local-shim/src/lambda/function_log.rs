@@ -10,7 +10,7 @@ use tracing::Subscriber;
 use tracing_subscriber::{Layer, filter, fmt::MakeWriter, registry::LookupSpan};
 use uuid::Uuid;
 
-use crate::aws::logs::LogGroup;
+use crate::{aws::logs::LogGroup, blocking::blocking};
 
 /// Bytes after which a new stream begins, as another instance of the function would begin one.
 const MAX_STREAM_BYTES: usize = 4 * 1024 * 1024;
@@ -64,7 +64,7 @@ impl FunctionLog {
         let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
         if stream.bytes >= MAX_STREAM_BYTES {
             self.group.close_stream(&stream.name);
-            *stream = Stream::start(&self.group)?;
+            *stream = blocking(|| Stream::start(&self.group))?;
         }
         stream.bytes += line.len();
         let now = jiff::Timestamp::now().as_millisecond();

@@ -11,9 +11,12 @@ use super::{
     kind::Kind,
     log_batch_event::payload,
 };
-use crate::aws::logs::{
-    LogGroup,
-    positions::{Positions, Ready},
+use crate::{
+    aws::logs::{
+        LogGroup,
+        positions::{Positions, Ready},
+    },
+    blocking::blocking,
 };
 
 /// The time that a batch waits for the previous one, so that lines are stored in the order in which they were printed. After that it is
@@ -50,7 +53,7 @@ impl Subscription {
             let bytes = usize::try_from(ready.bytes).unwrap_or(MAX_BYTES).min(MAX_BYTES);
             let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(MEMORY);
             let Ok(memory) = memory.clone().acquire_many_owned(kib).await else { return };
-            if let Some((from, batch)) = subscription.read(&ready, bytes) {
+            if let Some((from, batch)) = blocking(|| subscription.read(&ready, bytes)) {
                 tokio::spawn(subscription.clone().hand_over(ready.stream, from, batch, [hand_over, memory]));
             }
         }

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use super::{Function, function::request_id};
 use crate::{
     aws::sqs::{Queue, Received, Sqs, md5_of},
+    blocking::blocking,
     stack::REGION,
 };
 
@@ -46,7 +47,8 @@ impl Mapping {
             notified.as_mut().enable();
             // The semaphore is never closed.
             let Ok(permit) = invocations.clone().acquire_owned().await else { return };
-            let received = match mapping.sqs.receive(&mapping.queue, mapping.batch_size, mapping.queue.visibility) {
+            let Mapping { sqs, queue, batch_size, .. } = &*mapping;
+            let received = match blocking(|| sqs.receive(queue, *batch_size, queue.visibility)) {
                 Ok(received) => received,
                 Err(error) => {
                     tracing::error!(%error, queue = mapping.queue.name, "a queue cannot be read");
@@ -56,7 +58,7 @@ impl Mapping {
             };
             if received.is_empty() {
                 drop(permit);
-                match mapping.sqs.due_in(&mapping.queue) {
+                match blocking(|| mapping.sqs.due_in(&mapping.queue)) {
                     Ok(None) => notified.await,
                     due => {
                         let due = due.ok().flatten().and_then(|due| u64::try_from(due).ok()).unwrap_or_default();
@@ -88,7 +90,7 @@ impl Mapping {
         let failures = answer["batchItemFailures"].as_array().cloned().unwrap_or_default();
         for message in received {
             let stays = failures.iter().any(|failure| failure["itemIdentifier"] == message.id.as_str());
-            if !stays && let Err(error) = self.sqs.delete(&self.queue, &message.receipt) {
+            if !stays && let Err(error) = blocking(|| self.sqs.delete(&self.queue, &message.receipt)) {
                 tracing::error!(%error, "a message that was handled stays in its queue");
             }
         }

@@ -11,7 +11,7 @@ use super::{
     function::Function,
     log_batch_event,
 };
-use crate::{aws::logs::CloudWatchLogs, data_dir};
+use crate::{aws::logs::CloudWatchLogs, blocking::blocking, data_dir};
 
 /// The pause between two looks through the events, while there are any.
 const TICK: Duration = Duration::from_secs(2);
@@ -63,7 +63,7 @@ impl DeadLetters {
         else {
             return false;
         };
-        let tried = match payload(&letter.body, logs) {
+        let tried = match blocking(|| payload(&letter.body, logs)) {
             Ok(Some(payload)) => function.try_again(letter.kind, payload).await.map_err(|error| error.to_string()),
             // The retention has deleted the lines.
             Ok(None) => Ok(()),

@@ -128,12 +128,7 @@ impl DynamoDb {
         units.as_ref().map(|units| units.taken().clone()).unwrap_or_default()
     }
 
-    /// Answers one call. The caller's thread waits for it, which is one of the async runtime's.
-    ///
-    /// A thread of its own, which takes calls from a channel, was measured in turns with this (a build without optimization, two cores with a
-    /// load of 11 to 23 by other programs, 60 watched runs). Lines came as soon: p50 0.7 to 7.2 s in five tries, against 4.1 to 8.5 s in three.
-    /// But in two of the five a batch of lines came after later ones, and in none of the three. The cause is not known. A likely one is that a
-    /// call which waits in the channel can exceed the time that the SDK gives to a try, and this one cannot.
+    /// Answers one call. The caller's thread waits for it.
     pub fn call(&self, operation: &str, body: &[u8]) -> Answer {
         self.call_at(operation, body, self.opened.elapsed())
     }

@@ -29,6 +29,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::request;
+use crate::blocking::blocking;
 
 /// Records that readers pass before they are deleted, unless the stream has come to its end: a delete is a commit of its own.
 const DELETE_EVERY: usize = 500;
@@ -240,7 +241,8 @@ impl Follower {
             // The notification is registered before the read, so that a write in between is not missed.
             written.as_mut().enable();
             let shard_iterator = self.iterator.clone().context("the stream has ended")?;
-            let answer = self.database.get_records(GetRecordsRequest { shard_iterator, limit: Some(at_most) })?;
+            let answer =
+                blocking(|| self.database.get_records(GetRecordsRequest { shard_iterator, limit: Some(at_most) }))?;
             self.iterator = answer.next_shard_iterator;
             let Some(last) = answer.records.last() else {
                 self.delete_passed();

@@ -20,7 +20,10 @@ use super::{
     Cluster, Order, Settings, Store, Transition,
     runner::{self, Demand, Runner, TaskEnd, TaskSpec},
 };
-use crate::aws::{AwsError, delays, events::EventPublisher, ssm::Ssm};
+use crate::{
+    aws::{AwsError, delays, events::EventPublisher, ssm::Ssm},
+    blocking::blocking,
+};
 
 /// The emulated ECS.
 #[derive(Clone)]
@@ -71,7 +74,7 @@ impl Ecs {
         if operation == "RunTask" && self.0.is_stopping.load(Ordering::Relaxed) {
             return Err(AwsError::internal(&"the local system is about to stop"));
         }
-        let answered = self.lock().call(operation, body, Timestamp::now())?;
+        let answered = self.with_cluster(|cluster| cluster.call(operation, body, Timestamp::now()))?;
         match answered.order {
             Some(Order::Run(spec)) => {
                 let (sender, receiver) = watch::channel(Demand::Run);
@@ -87,7 +90,7 @@ impl Ecs {
     /// Stops the tasks that an earlier run of the program left in its state file when it was killed, and sends the events again that
     /// may not have been handled.
     pub fn recover(&self) {
-        let events = self.lock().cut_off(Timestamp::now());
+        let events = self.with_cluster(|cluster| cluster.cut_off(Timestamp::now()));
         for (id, event) in events {
             self.send_end(id, event);
         }
@@ -108,7 +111,7 @@ impl Ecs {
     pub async fn stop_all(&self, reason: &str) {
         self.0.is_stopping.store(true, Ordering::Relaxed);
         for (id, demand) in self.demands().iter() {
-            self.lock().want_stop(id, reason, Timestamp::now());
+            self.with_cluster(|cluster| cluster.want_stop(id, reason, Timestamp::now()));
             demand.send_replace(Demand::StopNow);
         }
         loop {
@@ -130,7 +133,7 @@ impl Ecs {
 
     /// The log streams of the tasks whose ends are not known to be handled. After a start, their lines may not have been handled either.
     pub fn unfinished_log_streams(&self) -> Vec<String> {
-        self.lock().open_log_streams()
+        self.with_cluster(|cluster| cluster.open_log_streams())
     }
 
     /// Runs a task from its start to its end, and sends the events of its state changes.
@@ -164,7 +167,8 @@ impl Ecs {
             _ = holds_ends.wait_for(|holds| !holds) => {}
             () = runner::wait_for_demand(&mut stops_now, Demand::StopNow) => {}
         }
-        let stopped = self.lock().advance(&spec.id, Transition::Stopped(end), Timestamp::now());
+        let stopped =
+            self.with_cluster(|cluster| cluster.advance(&spec.id, Transition::Stopped(end), Timestamp::now()));
         if let Some(event) = stopped {
             self.send_end(spec.id.clone(), event);
         }
@@ -175,7 +179,8 @@ impl Ecs {
     /// Where AWS is difficult, takes the capacity of a task on Spot back after a while: its containers get SIGTERM. Never returns for other
     /// tasks ("Amazon ECS clusters for Fargate", about Spot interruptions).
     async fn reclaim_spot(&self, id: &str) {
-        let is_on_spot = self.lock().task(id, Timestamp::now()).is_some_and(|task| task.is_on_spot());
+        let is_on_spot =
+            self.with_cluster(|cluster| cluster.task(id, Timestamp::now())).is_some_and(|task| task.is_on_spot());
         if !self.0.is_slow || !is_on_spot {
             return pending().await;
         }
@@ -214,7 +219,7 @@ impl Ecs {
     /// # Errors
     /// The ARN of a parameter that has no value.
     fn add_secrets(&self, spec: &mut TaskSpec) -> Result<(), String> {
-        let secrets = self.lock().secrets(&spec.id, Timestamp::now());
+        let secrets = self.with_cluster(|cluster| cluster.secrets(&spec.id, Timestamp::now()));
         for secret in secrets {
             let Some(value) = self.0.ssm.value_from(&secret.value_from) else { return Err(secret.value_from) };
             if let Some(container) = spec.containers.iter_mut().find(|container| container.name == secret.container) {
@@ -226,7 +231,7 @@ impl Ecs {
 
     /// Moves a task on and sends the event of it, if there is one.
     fn advance(&self, id: &str, step: Transition) {
-        let event = self.lock().advance(id, step, Timestamp::now());
+        let event = self.with_cluster(|cluster| cluster.advance(id, step, Timestamp::now()));
         if let Some(event) = event {
             drop(self.0.events.send_to_event_bridge(event));
         }
@@ -238,13 +243,14 @@ impl Ecs {
         let handled = self.0.events.send_to_event_bridge(event);
         self.0.telling.spawn(async move {
             if handled.await {
-                ecs.lock().end_told(&id, Timestamp::now());
+                ecs.with_cluster(|cluster| cluster.end_told(&id, Timestamp::now()));
             }
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, Cluster> {
-        self.0.cluster.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Uses the model, whose state is in SQLite.
+    fn with_cluster<R>(&self, use_it: impl FnOnce(&mut Cluster) -> R) -> R {
+        blocking(|| use_it(&mut self.0.cluster.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     fn demands(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Demand>>> {

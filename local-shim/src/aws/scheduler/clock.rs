@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Scheduler, definition::Definition, store::Entry};
+use crate::blocking::blocking;
 
 /// The longest sleep, after which the clock is read again: a laptop may have slept, or its clock may have been set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
@@ -30,11 +31,11 @@ impl Scheduler {
     where
         F: Future<Output = bool> + Send + 'static,
     {
-        self.load();
+        blocking(|| self.load());
         let longest = if self.0.clock.is_some() { LONGEST_SLEEP_BY_OTHER_CLOCK } else { LONGEST_SLEEP };
         loop {
             let now = self.now();
-            for due in self.take_due(now) {
+            for due in blocking(|| self.take_due(now)) {
                 tokio::spawn(self.clone().send(send.clone(), due));
             }
             let next = self.state().queue.first();
@@ -78,13 +79,15 @@ impl Scheduler {
         if !send(input.into_bytes()).await {
             return;
         }
-        let state = self.state();
-        let noted = if entry.ends_with(time) {
-            state.store.remove_over(&key, entry.begun)
-        } else {
-            state.store.note_done(&key, entry.begun, time)
+        let note = || {
+            let state = self.state();
+            if entry.ends_with(time) {
+                state.store.remove_over(&key, entry.begun)
+            } else {
+                state.store.note_done(&key, entry.begun, time)
+            }
         };
-        if let Err(error) = noted {
+        if let Err(error) = blocking(note) {
             tracing::warn!(
                 schedule = key,
                 error = error.message,

@@ -1,5 +1,6 @@
 //! Tests of the local system itself: the program, its folder, its ports, its runners, and services that it emulates.
 
+mod busy_stores;
 mod data_dir;
 mod docker;
 mod guard;

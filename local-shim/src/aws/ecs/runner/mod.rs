@@ -28,7 +28,7 @@ pub use self::{
     spec::{ContainerSpec, TaskSpec},
 };
 use self::{docker::DockerRunner, log_driver::LogDriver, process::ProcessRunner};
-use crate::aws::logs::LogGroup;
+use crate::{aws::logs::LogGroup, blocking::blocking};
 
 /// Runs tasks.
 #[derive(Clone)]
@@ -92,7 +92,7 @@ impl Runner {
                 break;
             }
             let stream = log_stream(&container.name, &task.id);
-            let driver = match LogDriver::new(self.logs.clone(), stream.clone(), newest.clone()) {
+            let driver = match blocking(|| LogDriver::new(self.logs.clone(), stream.clone(), newest.clone())) {
                 Ok(driver) => driver,
                 Err(error) => {
                     return failed_to_start(format!("CannotStartContainerError: {error:#}"), exit_codes);
