@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use super::{
     demand::{Demand, wait_for_demand, wait_for_stop_timeout},
     end::{ContainerEnd, StartError},
-    engine::Surroundings,
+    engine::{Surroundings, describe},
     limits::Limits,
     log_driver::{LogDriver, Unfinished},
     spec::{ContainerSpec, TaskSpec},
@@ -35,11 +35,6 @@ const WORKSPACE: &str = "/workspace";
 const OWNER: &str = "runvoy.owner";
 /// The beginning of that value for a program without a data directory. The process id follows.
 const EPHEMERAL: &str = "ephemeral:";
-/// The time that an engine may take to answer when it is looked for.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
-/// The time in which an engine that answers tells its version and its limits. Podman asks other programs for them, which takes seconds on
-/// a busy machine.
-const DESCRIBES_ITSELF_WITHIN: Duration = Duration::from_secs(20);
 /// The time that the engine may take to begin its answer to a call, in seconds.
 const CALL_SECONDS: u64 = 120;
 /// The time between two log lines of the progress of a pull.
@@ -77,23 +72,12 @@ impl DockerRunner {
     }
 
     async fn at(address: &str, data_dir: Option<&Path>) -> Result<Self, String> {
-        let docker = client(address)?;
-        let answers = tokio::time::timeout(ANSWERS_WITHIN, docker.ping()).await.map_err(|_| "it does not answer")?;
-        answers.map_err(|error| error.to_string())?;
-        let description = async {
-            let docker = docker.negotiate_version().await?;
-            let version = docker.version().await?;
-            let info = docker.info().await.unwrap_or_default();
-            Ok::<_, bollard::errors::Error>((docker, version, info))
-        };
-        let described = tokio::time::timeout(DESCRIBES_ITSELF_WITHIN, description).await;
-        let described = described.map_err(|_| "it answers and does not tell its version")?;
-        let (docker, version, info) = described.map_err(|error| error.to_string())?;
+        let (docker, version, info) = describe(client(address)?).await?;
         let owner = match data_dir {
             Some(directory) => directory.display().to_string(),
             None => format!("{EPHEMERAL}{}", std::process::id()),
         };
-        let engine = format!("{} at {}", version.version.unwrap_or_default(), address.trim_start_matches("unix://"));
+        let engine = format!("{version} at {}", address.trim_start_matches("unix://"));
         Ok(Self { docker, owner, engine, info })
     }
 

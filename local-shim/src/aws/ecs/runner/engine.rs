@@ -1,10 +1,22 @@
-//! Finds where a Docker or Podman engine listens: in the places in which the `docker` command would look, and those of its usual substitutes.
+//! Finds where a Docker or Podman engine listens, in the places in which the `docker` command would look and those of its usual substitutes,
+//! and asks it what it is.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use bollard::{Docker, models::SystemInfo};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::aws::ecs::digest::hash;
+
+/// The time that an engine may take to answer when it is looked for.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+/// The time in which an engine that answers tells its version and its limits. Podman asks other programs for them, which takes seconds on
+/// a busy machine.
+const DESCRIBES_ITSELF_WITHIN: Duration = Duration::from_secs(20);
 
 /// The user's environment, as far as it says where an engine is.
 pub(super) struct Surroundings<'a> {
@@ -57,6 +69,24 @@ impl Surroundings<'_> {
         let context = read(directory.join("contexts/meta").join(hash(context.as_bytes())).join("meta.json"))?;
         Some(context["Endpoints"]["docker"]["Host"].as_str()?.to_owned())
     }
+}
+
+/// Asks an engine for its version and for facts about it, of which some tell none.
+///
+/// # Errors
+/// Why it cannot be used.
+pub(super) async fn describe(docker: Docker) -> Result<(Docker, String, SystemInfo), String> {
+    let answers = timeout(ANSWERS_WITHIN, docker.ping()).await.map_err(|_| "it does not answer")?;
+    answers.map_err(|error| error.to_string())?;
+    let description = async {
+        let docker = docker.negotiate_version().await?;
+        let version = docker.version().await?.version.unwrap_or_default();
+        let info = docker.info().await.unwrap_or_default();
+        Ok((docker, version, info))
+    };
+    let described = timeout(DESCRIBES_ITSELF_WITHIN, description).await;
+    let described = described.map_err(|_| "it answers and does not tell its version")?;
+    described.map_err(|error: bollard::errors::Error| error.to_string())
 }
 
 #[cfg(test)]
