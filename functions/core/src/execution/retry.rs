@@ -175,12 +175,12 @@ async fn write(
 }
 
 /// Notes which line of the log marks the beginning of the present attempt, unless one is noted. Returns its id; `None` if the execution has
-/// another attempt by now.
+/// another attempt by now, or has ended. One that is killed at this moment may still get the task that is being started.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
 pub(crate) async fn note_mark(app: &App, id: &ExecutionId, attempt: u32, line: &str) -> Result<Option<String>> {
-    let note = change_from(app, id, &[Status::Starting])
+    let note = change_from(app, id, &[Status::Starting, Status::Terminating])
         .only_if("attempt", [number(attempt)])
         .set_default("attempt_mark", string(line));
     table::transact(app, vec![note.write()?]).await?;
