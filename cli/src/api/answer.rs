@@ -1,6 +1,6 @@
 //! Reads the API's answers.
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
 use jiff::Timestamp;
 use reqwest::{StatusCode, header, header::HeaderMap};
@@ -23,7 +23,10 @@ impl Answer {
     }
 
     pub(crate) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
-        serde_json::from_str(&self.text).map_err(|error| not_ours(&error))
+        serde_json::from_str(&self.text).map_err(|error| {
+            let is_page = self.text.trim_start().starts_with('<');
+            if is_page { not_ours(&"it is a page, such as a network's login") } else { not_ours(&error) }
+        })
     }
 
     /// The sentence with which the API says that something is done.
@@ -65,8 +68,7 @@ impl Answer {
 }
 
 /// The failure for an answer of another program, or of another version of runvoy.
-pub(crate) fn not_ours(error: &serde_json::Error) -> Failure {
-    let what = if error.is_data() { error.to_string() } else { "it is a page, such as a network's login".to_owned() };
+pub(crate) fn not_ours(what: &dyn Display) -> Failure {
     Failure::new(format!("the answer is not runvoy's: {what}"))
         .remedy("check the endpoint (`runvoy config list`) and the versions (`runvoy doctor`)")
 }

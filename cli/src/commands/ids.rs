@@ -42,22 +42,22 @@ pub(super) async fn execution_id(context: &Context, text: &str) -> Result<String
     }
 }
 
-/// The ids with this beginning on the newest page that has any, and how many executions were looked at. Ids are random, so that the API
-/// cannot look one up by its beginning, and older pages are read only if the newer ones have none.
+/// The ids with this beginning, and how many executions were looked at. Ids are random, so that the API cannot look one up by its
+/// beginning. The newest [`SEARCHED`] are compared, so that a beginning which two of them have is refused; older ones only until one has it.
 async fn with_beginning(context: &Context, text: &str) -> Result<(Vec<String>, usize)> {
     let mut path = format!("/executions?limit={SEARCHED}");
-    let mut searched = 0;
+    let (mut found, mut searched) = (Vec::new(), 0);
     loop {
         let answer = context.api.get(&path).await?;
         let page: Vec<WithStatus<Execution>> = answer.parse()?;
         searched += page.len();
         let ids = page.iter().map(|execution| execution.execution_id.to_string());
-        let ids: Vec<String> = ids.filter(|id| id.starts_with(text)).collect();
+        found.extend(ids.filter(|id| id.starts_with(text)));
         path = match answer.next_page() {
-            Some(next) if ids.is_empty() => next,
-            _ => return Ok((ids, searched)),
+            Some(next) if searched < SEARCHED || found.is_empty() => next,
+            _ => return Ok((found, searched)),
         };
-        if searched == page.len() {
+        if found.is_empty() && searched == page.len() {
             say!(
                 "runvoy: none of the newest {searched} executions has an id that begins with {text}; looking further back"
             );

@@ -11,7 +11,10 @@ use aws_runtime::{
     },
     retries::classifiers::AwsErrorCodeClassifier,
 };
-use aws_smithy_runtime::client::orchestrator::operation::Operation;
+use aws_smithy_runtime::client::{
+    orchestrator::operation::Operation,
+    retries::classifiers::{HttpStatusCodeClassifier, TransientErrorClassifier},
+};
 use aws_smithy_runtime_api::{
     box_error::BoxError,
     client::{
@@ -60,6 +63,8 @@ impl Client {
             .operation_name("GetRole")
             .endpoint_url(sdk.endpoint_url().unwrap_or(endpoint))
             .standard_retry(&sdk.retry_config().cloned().unwrap_or_else(RetryConfig::standard))
+            .retry_classifier(TransientErrorClassifier::<ErrorMetadata>::new())
+            .retry_classifier(HttpStatusCodeClassifier::default())
             .retry_classifier(AwsErrorCodeClassifier::<ErrorMetadata>::new())
             .runtime_plugin(
                 StaticRuntimePlugin::new().with_config(signing.freeze()).with_runtime_components(components),
@@ -81,10 +86,11 @@ impl Client {
 }
 
 /// IAM's address and the region for which its requests are signed: one of each for all regions of a partition ("Service endpoints" of
-/// IAM, AWS General Reference).
+/// IAM, AWS General Reference). The isolated partitions are left out: they have no function URLs, without which there is no stack.
 fn endpoint(region: Option<&Region>) -> (&'static str, &'static str) {
     match region.map(Region::as_ref).unwrap_or_default() {
         region if region.starts_with("cn-") => ("https://iam.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        region if region.starts_with("eusc-") => ("https://iam.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1"),
         region if region.starts_with("us-gov-") => ("https://iam.us-gov.amazonaws.com", "us-gov-west-1"),
         _ => ("https://iam.amazonaws.com", "us-east-1"),
     }

@@ -61,16 +61,19 @@ impl FunctionLog {
     }
 
     fn line(&self, line: &[u8]) -> Result<()> {
-        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        if stream.bytes >= MAX_STREAM_BYTES {
-            self.group.close_stream(&stream.name);
-            *stream = blocking(|| Stream::start(&self.group))?;
-        }
-        stream.bytes += line.len();
-        let now = jiff::Timestamp::now().as_millisecond();
-        let text = String::from_utf8_lossy(line).trim_end().to_owned();
-        self.group.put(&stream.name, &[(now, text)])?;
-        Ok(())
+        // The lock is waited for as long as another line is written.
+        blocking(|| {
+            let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+            if stream.bytes >= MAX_STREAM_BYTES {
+                self.group.close_stream(&stream.name);
+                *stream = Stream::start(&self.group)?;
+            }
+            stream.bytes += line.len();
+            let now = jiff::Timestamp::now().as_millisecond();
+            let text = String::from_utf8_lossy(line).trim_end().to_owned();
+            self.group.put(&stream.name, &[(now, text)])?;
+            Ok(())
+        })
     }
 }
 

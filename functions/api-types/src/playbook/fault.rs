@@ -92,13 +92,18 @@ fn empty() -> Problem {
         .with_hint("begin with `commands:` and a list of commands")
 }
 
-/// The problem of YAML that is no playbook.
-pub(super) fn of_value(text: &str, file: &Value, error: &yaml_serde::Error) -> Problem {
-    if file.is_null() {
+/// Tells whether a number has more digits than the parser's values take, although a playbook takes it as the text that it is.
+pub(super) fn is_long_number(error: &yaml_serde::Error) -> bool {
+    let said = error.to_string();
+    said.contains("as u128") || said.contains("as i128")
+}
+
+/// The problem of YAML that is no playbook. `file` has its values, if the parser's types take them all.
+pub(super) fn of_value(text: &str, file: Option<&Value>, error: &yaml_serde::Error) -> Problem {
+    if file.is_some_and(Value::is_null) {
         return empty();
     }
-    let fault = check(file, "", &Kind::Parts(&PLAYBOOK, &["commands"]));
-    match fault {
+    match file.and_then(|file| check(file, "", &Kind::Parts(&PLAYBOOK, &["commands"]))) {
         Some(Fault { field, message }) => at_line(line_of(text, &field), message),
         None => {
             let said = error.to_string();
@@ -189,6 +194,27 @@ const PARAMETER: [(&str, Kind); 10] = [
     ("min_length", Kind::Whole),
     ("max_length", Kind::Whole),
 ];
+
+/// The keys of a file that mean nothing, such as `commmands` or `parameters[].defualt`: a misspelt one would be ignored.
+pub(super) fn unknown_keys(file: &Value) -> Vec<String> {
+    let mut unknown = unknown_of(file, &PLAYBOOK, "");
+    for (name, kind) in &PLAYBOOK {
+        match (kind, file.get(name)) {
+            (Kind::Parts(fields, _), Some(value)) => unknown.extend(unknown_of(value, fields, &format!("{name}."))),
+            (Kind::List(Kind::Parts(fields, _), _), Some(Value::Sequence(entries))) => {
+                unknown.extend(entries.iter().flat_map(|entry| unknown_of(entry, fields, &format!("{name}[]."))));
+            }
+            _ => {}
+        }
+    }
+    unknown
+}
+
+fn unknown_of(value: &Value, known: &[(&str, Kind)], before: &str) -> Vec<String> {
+    let names = value.as_mapping().into_iter().flat_map(|mapping| mapping.keys()).filter_map(Value::as_str);
+    let unknown = names.filter(|name| !known.iter().any(|(one, _)| one == name));
+    unknown.map(|name| format!("{before}{name}")).collect()
+}
 
 struct Fault {
     field: String,

@@ -8,43 +8,6 @@ pub const MAX_FILE_BYTES: usize = 128 * 1024;
 /// Brackets that may be open at one place of a file, and lists that may begin in one line. The time that the parser takes grows with the
 /// square of them: 2,000 take some 30 ms, and 60,000 would take 18 s. Brackets of a script count too, so that there is room for those.
 const MAX_NESTING: usize = 2000;
-/// Fields that a file may have. Others are told, because a misspelt one would mean nothing.
-const FIELDS: [&str; 22] = [
-    "approvals",
-    "notifications",
-    "schedules",
-    "description",
-    "image",
-    "git_repo",
-    "git_ref",
-    "git_path",
-    "secrets",
-    "env",
-    "timeout",
-    "deadline",
-    "cpu",
-    "memory",
-    "disk",
-    "spot",
-    "parameters",
-    "commands",
-    "lock",
-    "slots",
-    "on_conflict",
-    "retry",
-];
-/// The fields of `approvals`.
-const APPROVALS_FIELDS: [&str; 3] = ["count", "by", "expires"];
-/// The fields of `retry`.
-const RETRY_FIELDS: [&str; 3] = ["attempts", "on", "backoff"];
-/// The fields of an entry of `notifications`.
-const NOTIFICATION_FIELDS: [&str; 2] = ["name", "on"];
-/// The fields of an entry of `schedules`.
-const SCHEDULE_FIELDS: [&str; 7] = ["name", "cron", "rate", "at", "timezone", "parameters", "on_missed"];
-/// The fields of a parameter.
-const PARAMETER_FIELDS: [&str; 10] =
-    ["name", "type", "label", "description", "default", "required", "allowed", "pattern", "min_length", "max_length"];
-
 /// The text is no playbook.
 pub type FileError = Problem;
 
@@ -61,12 +24,16 @@ pub fn from_yaml(text: &str) -> Result<(Playbook, Vec<String>), FileError> {
         return Err(Problem::new(format!("a playbook's file is nested at most {MAX_NESTING} levels deep")));
     }
     let text = text.trim_start_matches('\u{feff}');
-    let file: yaml_serde::Value = yaml_serde::from_str(text).map_err(|error| fault::of_text(text, &error))?;
-    let unknown = unknown_keys(&file);
+    let file: Option<yaml_serde::Value> = match yaml_serde::from_str(text) {
+        Ok(file) => Some(file),
+        Err(error) if fault::is_long_number(&error) => None,
+        Err(error) => return Err(fault::of_text(text, &error)),
+    };
+    let unknown = file.as_ref().map(fault::unknown_keys).unwrap_or_default();
     match yaml_serde::from_str(text) {
         Ok(playbook) => Ok((playbook, unknown)),
         Err(error) => {
-            let problem = fault::of_value(text, &file, &error);
+            let problem = fault::of_value(text, file.as_ref(), &error);
             // A misspelt key is often why one is missing.
             Err(if unknown.is_empty() {
                 problem
@@ -90,28 +57,6 @@ fn nesting(text: &str) -> usize {
     }
     let lists = text.lines().map(|line| line.matches("- ").count() + line.matches("? ").count()).max();
     most.max(lists.unwrap_or_default())
-}
-
-fn unknown_keys(file: &yaml_serde::Value) -> Vec<String> {
-    let keys = |value: &yaml_serde::Value, known: &[&str], before: &str| -> Vec<String> {
-        let names = value.as_mapping().into_iter().flat_map(|mapping| mapping.keys()).filter_map(|key| key.as_str());
-        names.filter(|name| !known.contains(name)).map(|name| format!("{before}{name}")).collect()
-    };
-    let mut unknown = keys(file, &FIELDS, "");
-    unknown.extend(
-        file.get("approvals").into_iter().flat_map(|approvals| keys(approvals, &APPROVALS_FIELDS, "approvals.")),
-    );
-    unknown.extend(file.get("retry").into_iter().flat_map(|retry| keys(retry, &RETRY_FIELDS, "retry.")));
-    for (list, known) in [
-        ("parameters", &PARAMETER_FIELDS[..]),
-        ("notifications", &NOTIFICATION_FIELDS),
-        ("schedules", &SCHEDULE_FIELDS),
-    ] {
-        for entry in file.get(list).and_then(|list| list.as_sequence()).into_iter().flatten() {
-            unknown.extend(keys(entry, known, &format!("{list}[].")));
-        }
-    }
-    unknown
 }
 
 #[cfg(test)]

@@ -22,6 +22,10 @@ const TIMED_OUT: i32 = 124;
 const KILLED: i32 = 137;
 /// The sidecar's exit code when the repository asks for credentials, and there are none.
 const NO_ACCESS: i32 = 77;
+/// The beginning of the reason of a stop in records of earlier versions.
+const BY_EARLIER_VERSIONS: &str = "killed by ";
+/// The sidecar's exit code when the repository lacks the folder of the command.
+const NO_FOLDER: i32 = 66;
 /// The sidecar's exit code when git could not clone the repository or find the ref.
 const NOT_CLONED: i32 = 65;
 
@@ -227,8 +231,9 @@ pub(super) fn reason(record: &ExecutionRecord) -> Option<String> {
     let told = execution.stopped_reason.as_deref();
     match execution.status {
         Status::Stopped => {
-            let by_someone =
-                |told: &&str| ["stopped by ", "denied by "].iter().any(|beginning| told.starts_with(beginning));
+            let by_someone = |told: &&str| {
+                ["stopped by ", "denied by ", BY_EARLIER_VERSIONS].iter().any(|beginning| told.starts_with(beginning))
+            };
             let killed = told.filter(by_someone);
             Some(killed.unwrap_or("stopped").to_owned())
         }
@@ -286,8 +291,9 @@ fn failure_of_sidecar(exit_code: i32) -> &'static str {
             "the repository asks for credentials: check its URL, or run with a secret whose key_name is GITHUB_TOKEN, GITLAB_TOKEN or GIT_TOKEN"
         }
         NOT_CLONED => "the repository could not be cloned: check the URL, the ref and the access",
+        NO_FOLDER => "the repository has no such folder: check git_path",
         KILLED => "the repository could not be cloned: git was killed by SIGKILL, often because memory ran out",
-        _ => "the repository could not be cloned: the log has the reason",
+        _ => "the repository could not be prepared: the log has the reason",
     }
 }
 

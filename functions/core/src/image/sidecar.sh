@@ -63,11 +63,13 @@ case $RUNVOY_REPO in
 esac
 
 RUNVOY_CREDENTIALS_FILE=$RUNVOY_DIR/.git-credentials
+# The token that no line shows, also where git does not get it.
+RUNVOY_SECRET=$RUNVOY_TOKEN
 
 # Prints a text without the credentials.
 redact() {
     RUNVOY_TEXT=$1
-    for RUNVOY_MASKED in "$RUNVOY_URL_CREDENTIALS" "$RUNVOY_TOKEN"; do
+    for RUNVOY_MASKED in "$RUNVOY_URL_CREDENTIALS" "$RUNVOY_SECRET"; do
         [ -n "$RUNVOY_MASKED" ] || continue
         RUNVOY_CLEAN=
         while case $RUNVOY_TEXT in *"$RUNVOY_MASKED"*) ;; *) false ;; esac; do

@@ -160,11 +160,13 @@ export class LogView {
   #connection(state) {
     if (state === "live") this.#say(this.#liveWords(), "live");
     if (state === "lost") this.#say("The connection is lost; connecting again. No line will be missing.", "problem");
-    if (state === "complete") clearInterval(this.#quiet);
+    if (state === "complete") {
+      clearInterval(this.#quiet);
+      this.#say(this.#lines > 0 ? "Complete" : "The log is empty.", "");
+    }
     this.#count();
     this.listener.connection(state);
     if (state !== "complete") return;
-    this.#say(this.#lines > 0 ? "Complete" : "The log is empty.", "");
     this.viewport.complete();
     this.listener.complete();
   }

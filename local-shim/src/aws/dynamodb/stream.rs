@@ -245,14 +245,14 @@ impl Follower {
                 blocking(|| self.database.get_records(GetRecordsRequest { shard_iterator, limit: Some(at_most) }))?;
             self.iterator = answer.next_shard_iterator;
             let Some(last) = answer.records.last() else {
-                self.delete_passed();
+                blocking(|| self.delete_passed());
                 written.await;
                 continue;
             };
             self.returned = stored(&last.dynamodb.sequence_number);
             self.passed += answer.records.len();
             if self.passed >= DELETE_EVERY {
-                self.delete_passed();
+                blocking(|| self.delete_passed());
             }
             return answer
                 .records

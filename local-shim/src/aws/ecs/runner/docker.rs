@@ -7,7 +7,7 @@ use std::{
 };
 
 use bollard::{
-    API_DEFAULT_VERSION, Docker,
+    Docker,
     container::LogOutput,
     models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, SystemInfo, VolumeCreateRequest},
     query_parameters::{
@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use super::{
     demand::{Demand, wait_for_demand, wait_for_stop_timeout},
     end::{ContainerEnd, StartError},
-    engine::{Surroundings, describe},
+    engine::{Surroundings, client, describe, inspect},
     limits::Limits,
     log_driver::{LogDriver, Unfinished},
     spec::{ContainerSpec, TaskSpec},
@@ -35,8 +35,6 @@ const WORKSPACE: &str = "/workspace";
 const OWNER: &str = "runvoy.owner";
 /// The beginning of that value for a program without a data directory. The process id follows.
 const EPHEMERAL: &str = "ephemeral:";
-/// The time that the engine may take to begin its answer to a call, in seconds.
-const CALL_SECONDS: u64 = 120;
 /// The time between two log lines of the progress of a pull.
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
@@ -229,7 +227,7 @@ impl DockerRunner {
     /// Waits for the end of a container whose output has ended.
     async fn end_of(&self, name: &str, demand: &mut watch::Receiver<Demand>) -> Result<ContainerEnd, StartError> {
         loop {
-            let inspected = self.docker.inspect_container(name, None).await.map_err(failed("ContainerRuntimeError"))?;
+            let inspected = inspect(&self.docker, name).await.map_err(failed("ContainerRuntimeError"))?;
             let state = inspected.state.unwrap_or_default();
             if state.running != Some(true) {
                 let reason = "OutOfMemoryError: Container killed due to memory usage";
@@ -340,26 +338,6 @@ async fn follow(mut output: Output, mut driver: LogDriver) {
     // The output ends with the container.
     let _ = driver.end().set(Instant::now());
     driver.finish([stdout, stderr]).await;
-}
-
-/// A client of the engine at an address, in the forms of `DOCKER_HOST`.
-fn client(address: &str) -> Result<Docker, String> {
-    let client = match address.split_once("://") {
-        Some(("unix", path)) if !Path::new(path).exists() => return Err("there is no such socket".to_owned()),
-        Some(("unix", _)) => Docker::connect_with_unix(address, CALL_SECONDS, API_DEFAULT_VERSION),
-        Some(("tcp" | "http", _)) if std::env::var_os("DOCKER_TLS_VERIFY").is_some_and(|verify| !verify.is_empty()) => {
-            return Err("TLS is not supported: forward the engine's socket, for instance with ssh -L".to_owned());
-        }
-        Some(("tcp" | "http", _)) => Docker::connect_with_http(address, CALL_SECONDS, API_DEFAULT_VERSION),
-        _ => {
-            return Err(
-                "only unix:// and tcp:// are supported: forward the engine's socket, for instance with `ssh -L \
-                        /tmp/docker.sock:/var/run/docker.sock HOST`, and set DOCKER_HOST=unix:///tmp/docker.sock"
-                    .to_owned(),
-            );
-        }
-    };
-    client.map_err(|error| error.to_string())
 }
 
 fn volume_name(task: &TaskSpec) -> String {

@@ -1,12 +1,16 @@
 //! Finds where a Docker or Podman engine listens, in the places in which the `docker` command would look and those of its usual substitutes,
-//! and asks it what it is.
+//! and asks it about itself and its containers.
 
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use bollard::{Docker, models::SystemInfo};
+use bollard::{
+    API_DEFAULT_VERSION, Docker,
+    errors::Error,
+    models::{ContainerInspectResponse, SystemInfo},
+};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -17,6 +21,13 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 /// The time in which an engine that answers tells its version and its limits. Podman asks other programs for them, which takes seconds on
 /// a busy machine.
 const DESCRIBES_ITSELF_WITHIN: Duration = Duration::from_secs(20);
+
+/// The time that the engine may take to begin its answer to a call, in seconds.
+const CALL_SECONDS: u64 = 120;
+/// The time in which Podman cleans up a container that has ended, on a busy machine.
+const CLEANED_UP_WITHIN: Duration = Duration::from_secs(20);
+/// The pause between two looks at such a container.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The user's environment, as far as it says where an engine is.
 pub(super) struct Surroundings<'a> {
@@ -71,6 +82,29 @@ impl Surroundings<'_> {
     }
 }
 
+/// A client of the engine at an address, in the forms of `DOCKER_HOST`.
+///
+/// # Errors
+/// Why the address is of no use, and what to do.
+pub(super) fn client(address: &str) -> Result<Docker, String> {
+    let client = match address.split_once("://") {
+        Some(("unix", path)) if !Path::new(path).exists() => return Err("there is no such socket".to_owned()),
+        Some(("unix", _)) => Docker::connect_with_unix(address, CALL_SECONDS, API_DEFAULT_VERSION),
+        Some(("tcp" | "http", _)) if std::env::var_os("DOCKER_TLS_VERIFY").is_some_and(|verify| !verify.is_empty()) => {
+            return Err("TLS is not supported: forward the engine's socket, for instance with ssh -L".to_owned());
+        }
+        Some(("tcp" | "http", _)) => Docker::connect_with_http(address, CALL_SECONDS, API_DEFAULT_VERSION),
+        _ => {
+            return Err(
+                "only unix:// and tcp:// are supported: forward the engine's socket, for instance with `ssh -L \
+                        /tmp/docker.sock:/var/run/docker.sock HOST`, and set DOCKER_HOST=unix:///tmp/docker.sock"
+                    .to_owned(),
+            );
+        }
+    };
+    client.map_err(|error| error.to_string())
+}
+
 /// Asks an engine for its version and for facts about it, of which some tell none.
 ///
 /// # Errors
@@ -86,12 +120,30 @@ pub(super) async fn describe(docker: Docker) -> Result<(Docker, String, SystemIn
     };
     let described = timeout(DESCRIBES_ITSELF_WITHIN, description).await;
     let described = described.map_err(|_| "it answers and does not tell its version")?;
-    described.map_err(|error: bollard::errors::Error| error.to_string())
+    described.map_err(|error: Error| error.to_string())
+}
+
+/// Describes a container. Between a container's end and its clean-up, Podman names a state that Docker's API does not have, and which passes.
+///
+/// # Errors
+/// The engine's.
+pub(super) async fn inspect(docker: &Docker, name: &str) -> Result<ContainerInspectResponse, Error> {
+    let until = Instant::now() + CLEANED_UP_WITHIN;
+    loop {
+        match docker.inspect_container(name, None).await {
+            Err(Error::JsonDataError { .. }) if Instant::now() < until => tokio::time::sleep(LOOK_EVERY).await,
+            described => return described,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::UnixListener,
+    };
 
     use super::*;
 
@@ -130,5 +182,27 @@ mod tests {
         assert_eq!(addresses(root, &[home])[0], "tcp://127.0.0.1:2375");
         assert_eq!(addresses(root, &[home, ("DOCKER_CONTEXT", "default")])[0], socket("var/run/docker.sock"));
         assert_eq!(addresses(root, &[home, ("DOCKER_HOST", "unix:///x")]), ["unix:///x"]);
+    }
+
+    #[tokio::test]
+    async fn a_state_that_only_podman_has_is_waited_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("engine.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let engine = tokio::spawn(async move {
+            for state in ["stopped", "exited"] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 4096];
+                assert!(stream.read(&mut request).await.unwrap() > 0);
+                let body = json!({"State": {"Status": state, "ExitCode": 3}}).to_string();
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
+                let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let docker = client(&format!("unix://{}", socket.display())).unwrap();
+        let state = inspect(&docker, "one").await.unwrap().state.unwrap();
+        assert_eq!(state.exit_code, Some(3));
+        engine.await.unwrap();
     }
 }
