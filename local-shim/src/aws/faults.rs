@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{AwsError, exchange::Answer};
+use super::{AwsError, exchange::Answer, iam};
 
 /// The time after which a call that hangs is answered. No caller waits for so long.
 const TOO_LONG: Duration = Duration::from_hours(1);
@@ -168,6 +168,8 @@ pub fn throttled(service: &str, operation: &str) -> Answer {
             cancelled("ThrottlingError", "Throughput exceeds the current capacity of your table or index.")
         }
         ("dynamodb", _) => AwsError::new("ProvisionedThroughputExceededException", "planned").into_answer(),
+        // "Common Error Types" of the APIs with the query protocol.
+        ("iam" | "sns", _) => iam::error(400, "Throttling", "planned: rate exceeded"),
         _ => AwsError::new("ThrottlingException", "planned: rate exceeded").into_answer(),
     }
 }

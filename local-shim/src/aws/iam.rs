@@ -67,7 +67,8 @@ impl Iam {
     }
 }
 
-fn error(status: u16, code: &str, message: &str) -> Answer {
+/// An error of the query protocol.
+pub(super) fn error(status: u16, code: &str, message: &str) -> Answer {
     let message = message.replace('&', "&amp;").replace('<', "&lt;");
     let body = format!(
         "<ErrorResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><Error><Type>Sender</Type>\
