@@ -1,13 +1,38 @@
 //! Lets tasks of the async runtime make calls that wait for a disk.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Makes a call that may wait for a disk or for another's write, as each call of SQLite may. Meanwhile the runtime has another thread for
-/// the tasks of this one, so a slow store delays no request that does not need it. It costs some microseconds, where a thread of its own
-/// for each store would cost two changes of threads. A runtime of one thread, as the simulation has, makes the call as it is.
+/// the tasks of this one. A runtime of one thread, as the simulation has, makes the call as it is.
 pub(crate) fn blocking<R>(call: impl FnOnce() -> R) -> R {
     match Handle::try_current() {
         Ok(runtime) if runtime.runtime_flavor() == RuntimeFlavor::MultiThread => tokio::task::block_in_place(call),
         _ => call(),
+    }
+}
+
+/// Counts the calls that are being made, so that at most one thread of the runtime waits for them, and a store that is slow delays no request
+/// that does not need it.
+#[derive(Debug, Default)]
+pub(crate) struct Calls(AtomicUsize);
+
+impl Calls {
+    /// Makes a call: in its place if there is no other at this moment, which takes no time and lets the caller go on before any task that
+    /// the call has made ready; as [`blocking`] otherwise.
+    pub(crate) fn make<R>(&self, call: impl FnOnce() -> R) -> R {
+        let is_only_one = self.0.fetch_add(1, Ordering::Relaxed) == 0;
+        let _ends = Ends(&self.0);
+        if is_only_one { call() } else { blocking(call) }
+    }
+}
+
+/// Takes a call out of the number when it ends, also by a panic.
+struct Ends<'a>(&'a AtomicUsize);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

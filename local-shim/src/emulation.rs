@@ -84,6 +84,7 @@ pub(crate) fn build(
         quotas: if is_busy { Quotas::of_new_account(quotas::STRICTEST_REGION) } else { Quotas::default() },
         is_busy,
         task_starts: std::sync::Arc::default(),
+        store_calls: std::sync::Arc::default(),
     })
 }
 

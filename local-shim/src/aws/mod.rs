@@ -45,7 +45,7 @@ use std::{
 
 pub use error::AwsError;
 
-use crate::blocking::blocking;
+use crate::blocking;
 pub use exchange::{Answer, Request};
 pub use faults::may_conflict;
 
@@ -71,6 +71,8 @@ pub struct Aws {
     pub is_busy: bool,
     /// The number of calls of RunTask, by which a busy AWS chooses those that it refuses.
     pub task_starts: Arc<AtomicU64>,
+    /// The calls that are being answered from databases and files.
+    pub(crate) store_calls: Arc<blocking::Calls>,
 }
 
 /// In a busy AWS, each RunTask of this number is throttled by EC2, which the SDK repeats. A program that starts a few tasks meets it.
@@ -150,7 +152,7 @@ impl Aws {
             let answered = self.api_gateway.call(operation, request.path, request.body).await;
             return answered.unwrap_or_else(AwsError::into_answer);
         }
-        blocking(|| self.answer_from_a_store(service, operation, request))
+        self.store_calls.make(|| self.answer_from_a_store(service, operation, request))
     }
 
     fn answer_from_a_store(&self, service: &str, operation: &str, request: Request<'_>) -> Answer {

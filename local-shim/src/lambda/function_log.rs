@@ -10,7 +10,7 @@ use tracing::Subscriber;
 use tracing_subscriber::{Layer, filter, fmt::MakeWriter, registry::LookupSpan};
 use uuid::Uuid;
 
-use crate::{aws::logs::LogGroup, blocking::blocking};
+use crate::aws::logs::LogGroup;
 
 /// Bytes after which a new stream begins, as another instance of the function would begin one.
 const MAX_STREAM_BYTES: usize = 4 * 1024 * 1024;
@@ -61,19 +61,16 @@ impl FunctionLog {
     }
 
     fn line(&self, line: &[u8]) -> Result<()> {
-        // The lock is waited for as long as another line is written.
-        blocking(|| {
-            let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-            if stream.bytes >= MAX_STREAM_BYTES {
-                self.group.close_stream(&stream.name);
-                *stream = Stream::start(&self.group)?;
-            }
-            stream.bytes += line.len();
-            let now = jiff::Timestamp::now().as_millisecond();
-            let text = String::from_utf8_lossy(line).trim_end().to_owned();
-            self.group.put(&stream.name, &[(now, text)])?;
-            Ok(())
-        })
+        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        if stream.bytes >= MAX_STREAM_BYTES {
+            self.group.close_stream(&stream.name);
+            *stream = Stream::start(&self.group)?;
+        }
+        stream.bytes += line.len();
+        let now = jiff::Timestamp::now().as_millisecond();
+        let text = String::from_utf8_lossy(line).trim_end().to_owned();
+        self.group.put(&stream.name, &[(now, text)])?;
+        Ok(())
     }
 }
 

@@ -74,7 +74,7 @@ impl Ecs {
         if operation == "RunTask" && self.0.is_stopping.load(Ordering::Relaxed) {
             return Err(AwsError::internal(&"the local system is about to stop"));
         }
-        let answered = self.with_cluster(|cluster| cluster.call(operation, body, Timestamp::now()))?;
+        let answered = self.lock().call(operation, body, Timestamp::now())?;
         match answered.order {
             Some(Order::Run(spec)) => {
                 let (sender, receiver) = watch::channel(Demand::Run);
@@ -248,9 +248,13 @@ impl Ecs {
         });
     }
 
-    /// Uses the model, whose state is in SQLite.
+    /// Uses the model, whose state is in SQLite, besides the calls of ECS.
     fn with_cluster<R>(&self, use_it: impl FnOnce(&mut Cluster) -> R) -> R {
-        blocking(|| use_it(&mut self.0.cluster.lock().unwrap_or_else(PoisonError::into_inner)))
+        blocking(|| use_it(&mut self.lock()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Cluster> {
+        self.0.cluster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn demands(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Demand>>> {
