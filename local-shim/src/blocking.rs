@@ -13,18 +13,19 @@ pub(crate) fn blocking<R>(call: impl FnOnce() -> R) -> R {
     }
 }
 
-/// Counts the calls that are being made, so that at most one thread of the runtime waits for them, and a store that is slow delays no request
-/// that does not need it.
+/// Counts the calls that are being made, so that all threads of the runtime but one may wait for them, and a store that is slow delays no
+/// request that does not need it.
 #[derive(Debug, Default)]
 pub(crate) struct Calls(AtomicUsize);
 
 impl Calls {
-    /// Makes a call: in its place if there is no other at this moment, which takes no time and lets the caller go on before any task that
-    /// the call has made ready; as [`blocking`] otherwise.
+    /// Makes a call: in its place while there are few, which takes no time and lets the caller go on before any task that the call has
+    /// made ready, as RunTask's caller does in AWS; as [`blocking`] otherwise.
     pub(crate) fn make<R>(&self, call: impl FnOnce() -> R) -> R {
-        let is_only_one = self.0.fetch_add(1, Ordering::Relaxed) == 0;
+        let others = self.0.fetch_add(1, Ordering::Relaxed);
         let _ends = Ends(&self.0);
-        if is_only_one { call() } else { blocking(call) }
+        let threads = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
+        if others + 1 < threads { call() } else { blocking(call) }
     }
 }
 

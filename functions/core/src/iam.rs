@@ -31,6 +31,7 @@ use aws_types::{
     SigningName,
     region::{Region, SigningRegion},
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// Calls IAM as the function's own role.
 #[derive(Clone, Debug)]
@@ -96,9 +97,12 @@ fn endpoint(region: Option<&Region>) -> (&'static str, &'static str) {
     }
 }
 
-/// GetRole in IAM's query protocol. Names of roles may hold characters that such a body gives a meaning to.
+/// All characters but those that stand for themselves in a form (RFC 3986, section 2.3). Names of roles may hold others.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// GetRole in IAM's query protocol.
 fn request(role: String) -> Result<HttpRequest, BoxError> {
-    let role = percent_encoding::utf8_percent_encode(&role, percent_encoding::NON_ALPHANUMERIC);
+    let role = utf8_percent_encode(&role, RESERVED);
     let request = http::Request::post("/")
         .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(SdkBody::from(format!("Action=GetRole&Version=2010-05-08&RoleName={role}")))?;

@@ -72,7 +72,7 @@ async fn get(caller: &Caller, path: &str) {
     assert_eq!(answer.status, 200, "{}", answer.text);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn each_request_makes_the_calls_it_must_and_no_more() {
     let system = System::start().await;
     let (id, _) = system.admin.run_to_end(json!({"command": "true"})).await;
@@ -184,7 +184,7 @@ async fn each_request_makes_the_calls_it_must_and_no_more() {
 }
 
 /// Without a limit, a run makes the calls that the test above counts.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_run_under_a_limit_of_running_executions_makes_thirteen_calls() {
     let overrides = BTreeMap::from([("RUNVOY_MAX_RUNNING".to_owned(), "2".to_owned())]);
     let system = System::start_with(Settings { overrides, ..Settings::ephemeral() }).await;
@@ -196,7 +196,7 @@ async fn a_run_under_a_limit_of_running_executions_makes_thirteen_calls() {
     system.shim.shut_down().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn each_change_makes_the_calls_it_must_and_no_more() {
     let system = System::start().await;
     let admin = &system.admin;
@@ -246,7 +246,7 @@ async fn each_change_makes_the_calls_it_must_and_no_more() {
     system.shim.shut_down().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_batch_of_lines_costs_three_writes_and_a_frame_a_viewer_however_many_watch_and_however_long_the_log_is() {
     let system = System::start().await;
     let pipe = tempfile::tempdir().unwrap().keep().join("pipe");
@@ -319,7 +319,7 @@ async fn a_batch_of_lines_costs_three_writes_and_a_frame_a_viewer_however_many_w
 }
 
 /// An account may call FilterLogEvents 5 times a second, so a task that ends must not need it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn cloudwatch_logs_is_read_for_viewers_and_for_the_first_reader_only() {
     let system = System::start().await;
     let read = ("logs:FilterLogEvents", 1);
@@ -345,7 +345,7 @@ async fn cloudwatch_logs_is_read_for_viewers_and_for_the_first_reader_only() {
 }
 
 /// A job of 12 hours that prints a line in each second or two has as many batches.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_long_log_of_small_batches_is_read_with_few_calls() {
     const BATCHES: u64 = 20_000;
     let system = System::start().await;

@@ -74,7 +74,7 @@ fn the_table_of_costs_in_the_readme_is_right() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_run_takes_as_many_units_as_the_costs_are_reckoned_with() {
     let system = System::start().await;
     system.admin.run_to_end(json!({"command": "true"})).await;

@@ -66,7 +66,7 @@ fn units(system: &System) -> f64 {
     all.filter(|(partition, _)| partition.table.ends_with("-schedules")).map(|(_, units)| units).sum()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn ten_thousand_schedules_cost_what_the_readme_says() {
     let clock = MovedClock::default();
     let settings = Settings { clock: Some(SharedTimeSource::new(clock.clone())), ..Settings::ephemeral() };

@@ -40,7 +40,7 @@ async fn counted() -> System {
     system
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_batch_of_lines_takes_no_unit_of_an_index_of_executions() {
     let system = counted().await;
     let id = id(&system.admin.run("sleep 60").await);
@@ -56,7 +56,7 @@ async fn a_batch_of_lines_takes_no_unit_of_an_index_of_executions() {
     system.shim.shut_down().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_viewer_who_connects_takes_few_units_and_none_of_the_execution() {
     let system = counted().await;
     let started = system.admin.run("sleep 60").await;
@@ -80,7 +80,7 @@ async fn a_viewer_who_connects_takes_few_units_and_none_of_the_execution() {
     system.shim.shut_down().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_change_of_status_takes_a_unit_of_each_index_that_lists_it() {
     let system = counted().await;
     let id = id(&system.admin.run("sleep 60").await);
@@ -105,7 +105,7 @@ async fn a_change_of_status_takes_a_unit_of_each_index_that_lists_it() {
 }
 
 /// A client that writes one item in a loop meets the limit of its partition, as in AWS.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_busy_partition_is_throttled_after_a_thousand_units_a_second() {
     let system = System::start_with(Settings { chaos: Some(1), ..Settings::ephemeral() }).await;
     let dynamodb = aws_sdk_dynamodb::Client::from_conf(
