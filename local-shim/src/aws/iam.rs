@@ -24,7 +24,7 @@ impl Iam {
     /// Answers one call of IAM's query protocol, of a function or of a caller outside this process.
     pub fn call(&self, operation: &str, body: &[u8], caller: Option<&str>) -> Answer {
         if operation != "GetRole" {
-            return error(400, "InvalidAction", &format!("this operation is not emulated; emulated are: {}", EMULATED));
+            return error(400, "InvalidAction", &format!("this operation is not emulated; emulated are: {EMULATED}"));
         }
         let body = String::from_utf8_lossy(body);
         let name = body.split('&').find_map(|pair| pair.strip_prefix("RoleName=")).unwrap_or_default();
@@ -80,7 +80,7 @@ pub(super) fn error(status: u16, code: &str, message: &str) -> Answer {
 /// Answers one call of STS: the identity of the access key that the program made.
 pub(super) fn call_sts(operation: &str) -> Answer {
     if operation != "GetCallerIdentity" {
-        return error(400, "InvalidAction", &format!("this operation is not emulated; emulated are: {}", EMULATED));
+        return error(400, "InvalidAction", &format!("this operation is not emulated; emulated are: {EMULATED}"));
     }
     let body = format!(
         "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\

@@ -82,7 +82,7 @@ impl Sns {
             "Subscribe" => self.subscribe(text("TopicArn"), text("Protocol"), text("Endpoint")),
             "ListSubscriptionsByTopic" => self.list(text("TopicArn")),
             "Publish" => self.publish(text("TopicArn"), form.get("Subject").map(String::as_str), text("Message")),
-            _ => Err(refused("InvalidAction", format!("this operation is not emulated; emulated are: {}", EMULATED))),
+            _ => Err(refused("InvalidAction", format!("this operation is not emulated; emulated are: {EMULATED}"))),
         };
         let (status, xml) = match answered {
             Ok(result) => {

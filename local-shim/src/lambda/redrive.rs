@@ -37,7 +37,7 @@ impl DeadLetters {
 
     /// Tells whether files can be written.
     fn has_room(&self) -> bool {
-        self.folder().is_none_or(|folder| data_dir::has_room(folder))
+        self.folder().is_none_or(data_dir::has_room)
     }
 
     async fn try_due(&self, function: &Function, logs: &CloudWatchLogs, all: bool) {

@@ -42,7 +42,7 @@ pub(super) fn of_text(text: &str, error: &yaml_serde::Error) -> Problem {
         indent.contains('\t') && !line.trim().is_empty()
     }) {
         // The parser's own place is often the line before.
-        if line.is_none_or(|line| number + 1 <= line + 1 && line <= number + 2) {
+        if line.is_none_or(|line| number <= line && line <= number + 2) {
             return at_line(Some(number + 1), "a tab at the beginning, where YAML takes blanks only")
                 .with_hint("indent with blanks");
         }
