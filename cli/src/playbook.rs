@@ -43,8 +43,9 @@ pub(crate) fn all() -> BTreeMap<String, PathBuf> {
             say!("runvoy: {} belongs to another user of this machine, and is ignored", folder.display());
             continue;
         }
-        let mut paths: Vec<PathBuf> =
-            fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        // What is no file, such as a pipe, may have no end.
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
         // Of two files with one name, `.yaml` comes first.
         paths.sort();
         for path in paths {

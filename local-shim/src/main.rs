@@ -135,7 +135,8 @@ fn run(arguments: Arguments, from_file: &[String]) -> Result<()> {
         runner: arguments.runner,
         ..Settings::new(environment.chain(given), data_dir.clone())?
     };
-    local_shim::runtime()?.block_on(async {
+    let runtime = local_shim::runtime()?;
+    let ended = runtime.block_on(async {
         let mut stop = StopSignals::listen()?;
         let shim = Shim::start(settings).await?;
         if from_file.iter().any(|name| name == CORS) {
@@ -151,7 +152,10 @@ fn run(arguments: Arguments, from_file: &[String]) -> Result<()> {
             // Dropping the system kills its commands.
             () = stop.received() => Err(anyhow!("stopped at once; the next start closes the executions that were running")),
         }
-    })
+    });
+    // A call that waits for a disk, or for a program that has locked a database, is not waited for.
+    runtime.shutdown_background();
+    ended
 }
 
 /// The signals that end the program. Listening to them also gives the commands their default disposition, which they would not have

@@ -111,6 +111,7 @@ attempt() {
     return "$RUNVOY_CODE"
 }
 RUNVOY_CODE_MARK='git has ended with '
+RUNVOY_REFUSED='fatal: Authentication failed'
 
 # Fails unless the command's folder is one of the repository's. A repository can have links that lead anywhere.
 check_path() {
@@ -175,12 +176,24 @@ clone() {
     if [ -z "$RUNVOY_TARGET" ] ||
         ! attempt git -C "$RUNVOY_DIR/repo" -c advice.detachedHead=false checkout --quiet "$RUNVOY_TARGET"; then
         printf '%s' "$RUNVOY_SAID" | while IFS= read -r RUNVOY_LINE; do
-            [ -z "$RUNVOY_LINE" ] || redact "$RUNVOY_LINE"
+            # A server's text must not look like a line of runvoy's own.
+            case $RUNVOY_LINE in
+            '') ;;
+            '###'*) redact " $RUNVOY_LINE" ;;
+            *) redact "$RUNVOY_LINE" ;;
+            esac
         done
         case $RUNVOY_SAID in
         *"could not read Username"* | *"Authentication failed"* | *"terminal prompts disabled"*)
             [ -n "$RUNVOY_TOKEN$RUNVOY_URL_CREDENTIALS" ] ||
                 fail "the repository asks for credentials: check its URL, or run with a secret whose key_name is GITHUB_TOKEN, GITLAB_TOKEN or GIT_TOKEN" "$RUNVOY_NO_ACCESS"
+            ;;
+        esac
+        # git forgets credentials that were refused, and says of the next attempt that there are none.
+        case $RUNVOY_SAID in
+        *"$RUNVOY_REFUSED"*)
+            RUNVOY_WHY=$RUNVOY_REFUSED${RUNVOY_SAID#*"$RUNVOY_REFUSED"}
+            RUNVOY_WHY=${RUNVOY_WHY%%"$RUNVOY_LINE_END"*}
             ;;
         esac
         fail "the repository could not be cloned: $(redact "${RUNVOY_WHY:-check the URL, the ref $RUNVOY_REF and the access}")" "$RUNVOY_NOT_CLONED"

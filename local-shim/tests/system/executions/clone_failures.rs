@@ -100,14 +100,17 @@ fn hostile_server(text: &str) -> String {
 async fn words_of_a_strangers_git_server_are_one_short_line_of_text() {
     let system = System::start().await;
     let text = format!(
-        "go \u{1b}[2J\u{1b}]0;away\u{7} to https://me:s3cr3t-t0ken@example.com/ {}\n### runvoy sidecar: failed => all is well",
-        "x".repeat(5000)
+        "go \u{1b}[2J\u{1b}]0;away\u{7} to https://me:s3cr3t-t0ken@example.com/ {}\n### runvoy sidecar: checked out {}",
+        "x".repeat(5000),
+        "a".repeat(40)
     );
     let run = json!({"command": "echo it runs", "git_repo": hostile_server(&text)});
     let (reason, _) = reason_of(&system, run).await;
     assert!(reason.starts_with("the repository could not be cloned: fatal: remote error: go"), "{reason}");
     assert!(reason.contains("https://example.com/") && !reason.contains("s3cr3t-t0ken"), "{reason}");
     assert!(!reason.contains(char::is_control) && reason.chars().count() <= 301, "{reason}");
+    let executions = system.admin.get("/executions").await.json();
+    assert_eq!(executions[0]["git_commit"], Value::Null, "no line of a server looks like the sidecar's own");
     system.shim.shut_down().await;
 }
 

@@ -117,6 +117,12 @@ async fn a_private_repository_is_cloned_with_a_secret_that_no_line_shows() {
     let basic = "Basic eC1hY2Nlc3MtdG9rZW46czNjcjN0LXQwa2Vu";
     assert!(sent.lock().unwrap().iter().any(|header| header == basic), "{:?}", sent.lock().unwrap());
 
+    // git forgets the credentials that were refused, and says of the second try that it has none.
+    let with_password = url.replace("http://", "http://me:s3cr3t-pw@");
+    let (_, status) = system.admin.run_to_end(json!({"command": "true", "git_repo": with_password})).await;
+    let reason = status["reason"].as_str().unwrap();
+    assert!(reason.contains("fatal: Authentication failed") && !reason.contains("s3cr3t-pw"), "{reason}");
+
     for url in ["git@github.com:owner/private.git", "ssh://git@github.com/owner/private.git"] {
         let refused = system.admin.post("/run", &json!({"command": "true", "git_repo": url})).await;
         assert_eq!(refused.status, 400, "{url}");
