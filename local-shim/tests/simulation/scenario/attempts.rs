@@ -150,7 +150,7 @@ impl Simulation {
                 None => found.last_mut().unwrap().push(line),
                 Some((_, number)) if number.parse() == Ok(found.len() + 1) => found.push(Vec::new()),
                 Some(_) => {
-                    self.violate(format!("the log of {id} has the mark {line} after that of attempt {}", found.len()))
+                    self.violate(format!("the log of {id} has the mark {line} after that of attempt {}", found.len()));
                 }
             }
         }

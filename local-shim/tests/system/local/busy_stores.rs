@@ -11,6 +11,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use local_shim::{Settings, aws::faults::Call};
 use rusqlite::Connection;
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use crate::client::System;
 
@@ -75,11 +76,11 @@ async fn calls_that_wait_for_a_store_are_received_and_hold_up_no_other_request()
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         let calls: Vec<_> = (0..CALLS).map(|number| tokio::spawn(write(system.clone(), number))).collect();
         while received.lock().unwrap().len() < CALLS {
-            assert!(!calls.iter().any(|call| call.is_finished()), "{file}: a call is answered without its write");
+            assert!(!calls.iter().any(JoinHandle::is_finished), "{file}: a call is answered without its write");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         assert_eq!(system.admin.get("/health").await.status, 200);
-        assert!(!calls.iter().any(|call| call.is_finished()), "{file}: a call is answered without its write");
+        assert!(!calls.iter().any(JoinHandle::is_finished), "{file}: a call is answered without its write");
         other.execute_batch("COMMIT").unwrap();
         for call in calls {
             assert!(call.await.unwrap(), "{file}");
