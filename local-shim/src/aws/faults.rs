@@ -31,7 +31,7 @@ pub enum Fault {
     /// It has no effect, because too many calls were made.
     Throttled,
     /// It has no effect, because another call changes the same thing at the same time. Calls for which AWS has no such error are
-    /// answered as usual: see [`may_conflict`](super::may_conflict).
+    /// answered as usual: see [`may_conflict`].
     Conflicts,
     /// It has no effect, because the items with its partition key have reached 10 GB. Calls other than transactions that put
     /// items are answered as usual.

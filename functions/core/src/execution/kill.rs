@@ -21,7 +21,7 @@ pub enum KillOutcome {
 /// Asks ECS to stop an execution's task: SIGTERM at once, SIGKILL after the task's stop timeout.
 ///
 /// # Errors
-/// [`Error::Aws`] when ECS or DynamoDB fails; the call can be repeated.
+/// [`Error::Aws`](crate::Error::Aws) when ECS or DynamoDB fails; the call can be repeated.
 pub async fn kill(app: &App, record: &ExecutionRecord, by: &Principal, actor: &Actor) -> Result<KillOutcome> {
     let id = &record.execution.execution_id.clone();
     let entry = Entry::done(app, actor, Action::KillExecution, format!("execution:{id}"));

@@ -24,7 +24,7 @@ pub(super) fn lacks_task(record: &ExecutionRecord, attempt: &Attempt) -> bool {
 /// one if it has ended or has begun its next attempt by now.
 ///
 /// # Errors
-/// [`Error::Aws`] when DynamoDB fails.
+/// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
 pub(super) async fn adopt(app: &App, attempt: &Attempt, task: &TaskId) -> Result<Option<ExecutionRecord>> {
     let id = &attempt.execution_id;
     let note = change_from(app, id, &[Status::Starting, Status::Terminating])
