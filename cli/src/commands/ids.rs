@@ -45,24 +45,20 @@ pub(super) async fn execution_id(context: &Context, text: &str) -> Result<String
 /// The ids with this beginning, and how many executions were looked at. Ids are random, so that the API cannot look one up by its
 /// beginning. The newest [`SEARCHED`] are compared, so that a beginning which two of them have is refused; older ones only until one has it.
 async fn with_beginning(context: &Context, text: &str) -> Result<(Vec<String>, usize)> {
-    let mut path = format!("/executions?limit={SEARCHED}");
     let (mut found, mut searched) = (Vec::new(), 0);
-    loop {
-        let answer = context.api.get(&path).await?;
-        let page: Vec<WithStatus<Execution>> = answer.parse()?;
+    pages(context, &format!("/executions?limit={SEARCHED}"), |page, is_last| {
         searched += page.len();
         let ids = page.iter().map(|execution| execution.execution_id.to_string());
         found.extend(ids.filter(|id| id.starts_with(text)));
-        path = match answer.next_page() {
-            Some(next) if searched < SEARCHED || found.is_empty() => next,
-            _ => return Ok((found, searched)),
-        };
-        if found.is_empty() && searched == page.len() {
+        if found.is_empty() && searched == page.len() && !is_last {
             say!(
                 "runvoy: none of the newest {searched} executions has an id that begins with {text}; looking further back"
             );
         }
-    }
+        searched < SEARCHED || found.is_empty()
+    })
+    .await?;
+    Ok((found, searched))
 }
 
 async fn last(context: &Context) -> Result<String> {
@@ -85,18 +81,31 @@ pub(super) async fn walk(
     most: usize,
     mut visit: impl FnMut(&Execution) -> bool,
 ) -> Result<()> {
-    let mut path = path.to_owned();
     let mut visited = 0;
+    let one_by_one = |page: &[WithStatus<Execution>], _| {
+        page.iter().all(|execution| {
+            visited += 1;
+            visited <= most && visit(execution)
+        })
+    };
+    pages(context, path, one_by_one).await
+}
+
+/// Calls `visit` with each page, newest first, and with whether it is the last one, until it returns false.
+async fn pages(
+    context: &Context,
+    path: &str,
+    mut visit: impl FnMut(&[WithStatus<Execution>], bool) -> bool,
+) -> Result<()> {
+    let mut path = path.to_owned();
     loop {
         let answer = context.api.get(&path).await?;
         let page: Vec<WithStatus<Execution>> = answer.parse()?;
-        for execution in page {
-            visited += 1;
-            if visited > most || !visit(&execution) {
-                return Ok(());
-            }
+        let next = answer.next_page();
+        if !visit(&page, next.is_none()) {
+            return Ok(());
         }
-        match answer.next_page() {
+        match next {
             Some(next) => path = next,
             None => return Ok(()),
         }
