@@ -153,8 +153,9 @@ fn run(arguments: Arguments, from_file: &[String]) -> Result<()> {
             () = stop.received() => Err(anyhow!("stopped at once; the next start closes the executions that were running")),
         }
     });
-    // A call that waits for a disk, or for a program that has locked a database, is not waited for.
-    runtime.shutdown_background();
+    // Databases are closed with the last task that has them, which writes what is in their journals into them. A call that waits longer,
+    // for a disk or for a program that has locked a database, is left alone: the next start reads the journal.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(3));
     ended
 }
 

@@ -1,13 +1,16 @@
 //! Runs the program itself as a process, with a folder and ports of its own.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read as _},
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
 use crate::client::Caller;
+
+/// The longest that a program may take to end, on a machine that is busy with other tests.
+const END: Duration = Duration::from_secs(120);
 
 /// A process of `local-shim`, with its own folder and ports.
 pub struct Program {
@@ -69,7 +72,7 @@ impl Program {
     /// Waits for the end. Returns the exit code and how long it took.
     pub fn wait(mut self) -> (Option<i32>, Duration) {
         let started = Instant::now();
-        let status = self.child.wait().unwrap();
+        let status = ended(&mut self.child).expect("the program goes on");
         (status.code(), started.elapsed())
     }
 }
@@ -86,9 +89,27 @@ pub fn log_of(directory: &Path) -> String {
     std::fs::read_to_string(directory.join("log")).unwrap()
 }
 
+/// Waits for the end of a process, but not for ever: a program that hangs is one test's failure.
+fn ended(child: &mut Child) -> Option<ExitStatus> {
+    let deadline = Instant::now() + END;
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    None
+}
+
 /// Runs a program that must not start, and returns its standard error.
 pub fn fails(command: &mut Command) -> String {
-    let Output { status, stderr, .. } = command.output().unwrap();
-    assert_eq!(status.code(), Some(1));
-    String::from_utf8(stderr).unwrap()
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let status = ended(&mut child);
+    if status.is_none() {
+        child.kill().unwrap();
+    }
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(status.expect("it started").code(), Some(1), "{said}");
+    said
 }

@@ -39,6 +39,8 @@ async fn state_that_cannot_be_read_is_named_and_kept() {
     program.signal("-INT");
     assert_eq!(program.wait().0, Some(0));
     let data = directory.path().join(".runvoy-local");
+    let journals = std::fs::read_dir(&data).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    assert_eq!(journals.filter(|name| name.ends_with("-wal")).collect::<Vec<_>>(), [""; 0], "each database is closed");
     let files = ["admin-key", "dynamodb.sqlite", "ecs.sqlite", "aws-access-key.json"].map(|name| data.join(name));
     for file in files {
         let content = std::fs::read(&file).unwrap();
