@@ -192,6 +192,10 @@ pub(crate) async fn with_status(app: &App, statuses: &[Status]) -> Result<Vec<Ex
     Ok(found)
 }
 
+/// Executions that DynamoDB looks at for one page of [`EndedPages`]: about 200 KB, since a page of the 1 MB that a query may return takes
+/// about 20 MB of memory while it is read.
+const ENDED_PAGE: i32 = 300;
+
 /// Reads executions that ended in a span of time, a page at a time, so that as many as a busy account has need little memory. DynamoDB
 /// leaves the others out.
 pub(crate) struct EndedPages {
@@ -231,6 +235,7 @@ impl EndedPages {
             .expression_attribute_values(":from", string(&self.ended.0))
             .expression_attribute_values(":until", string(&self.ended.1))
             .set_exclusive_start_key(self.resume.take())
+            .limit(ENDED_PAGE)
             .send()
             .await?;
         self.resume = answer.last_evaluated_key;

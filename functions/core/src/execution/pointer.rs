@@ -5,36 +5,31 @@ use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use super::{
     Attempt, ExecutionRecord, LogStream, Status, TaskId,
     items::{POINTER, change_from, find},
-    waiting::CAPACITY,
 };
 use crate::{
     App, Result,
     image::task_definition::RUNNER,
-    lock::order,
+    item_update::ItemUpdate,
+    lock::{ATTEMPTS, order},
     table::{self, Item, Transacted, number, string},
     time,
 };
 
-/// Tells whether this is the present attempt of an execution, and its task is not known yet.
+/// Tells whether this is the present attempt of an execution that may have a task, and its task is not known yet.
 pub(super) fn lacks_task(record: &ExecutionRecord, attempt: &Attempt) -> bool {
     record.execution.attempt == Some(attempt.number)
         && record.task_id.is_none()
-        && (matches!(record.execution.status, Status::Starting | Status::Terminating) || record.waits_for_capacity())
+        && matches!(record.execution.status, Status::Starting | Status::Terminating | Status::Queued)
 }
 
 /// Notes that a task is an attempt of an execution: on the record, and by a pointer from the task's id. The invocation that has started
 /// the task calls this, and so does any that meets the task first. Returns the execution, `None` if there is none. Its task is another
-/// one if it has ended or has begun its next attempt by now.
+/// one, or none, if it has ended, has begun its next attempt, or has declined the task.
 ///
 /// # Errors
-/// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
+/// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails, or too many change the execution at the same time.
 pub(super) async fn adopt(app: &App, attempt: &Attempt, task: &TaskId) -> Result<Option<ExecutionRecord>> {
     let id = &attempt.execution_id;
-    let note = change_from(app, id, &[Status::Starting, Status::Terminating])
-        .only_if("attempt", [number(attempt.number)])
-        .only_if_absent("task_id")
-        .set("task_id", string(task.as_str()))
-        .set("log_stream_name", string(LogStream::new(RUNNER, task).to_string()));
     let pointer = Item::from([
         ("execution_id".to_owned(), string(task.as_str())),
         (POINTER.to_owned(), string(id.as_str())),
@@ -42,28 +37,54 @@ pub(super) async fn adopt(app: &App, attempt: &Attempt, task: &TaskId) -> Result
     ]);
     let point = Put::builder().table_name(&app.config.tables.executions).set_item(Some(pointer)).build()?;
     let point = TransactWriteItem::builder().put(point).build();
-    if table::transact(app, vec![note.write()?, point.clone()]).await? == Transacted::Done {
-        return find(app, id).await;
+    let mut change = note(app, attempt, task, &[Status::Starting, Status::Terminating]);
+    for _ in 0..ATTEMPTS {
+        if table::transact(app, vec![change.write()?, point.clone()]).await? == Transacted::Done {
+            return find(app, id).await;
+        }
+        let Some(record) = find(app, id).await? else { return Ok(None) };
+        if !lacks_task(&record, attempt) || record.declined_tasks.contains(task.as_str()) {
+            // The lines of the task find the execution all the same.
+            table::transact(app, vec![point]).await?;
+            return Ok(Some(record));
+        }
+        change = match record.execution.status {
+            Status::Queued => take_while_queued(app, &record, attempt, task),
+            _ => note(app, attempt, task, &[Status::Starting, Status::Terminating]),
+        };
     }
-    let Some(record) = find(app, id).await? else { return Ok(None) };
-    // The lines of the task find the execution all the same.
-    let mut writes = vec![point.clone()];
-    if record.waits_for_capacity() && record.locks_held as usize >= order::needed(app, &record.execution) {
-        // Of two invocations that started this attempt, one was told that there is no room. The task of the other is as good.
-        let begin = change_from(app, id, &[Status::Queued])
-            .only_if("attempt", [number(attempt.number)])
-            .only_if("waits_for", [string(CAPACITY)])
-            .only_if("locks_held", [number(record.locks_held)])
-            .only_if_absent("task_id")
+    Err(table::too_much_contention("an execution"))
+}
+
+/// The change of an attempt that has no task, if the execution has one of these statuses.
+fn without_task(app: &App, attempt: &Attempt, task: &TaskId, from: &[Status]) -> ItemUpdate {
+    change_from(app, &attempt.execution_id, from)
+        .only_if("attempt", [number(attempt.number)])
+        .only_if_absent("task_id")
+        .with_value(":task", string(task.as_str()))
+        .only_if_expression("NOT contains(declined_tasks, :task)")
+}
+
+fn note(app: &App, attempt: &Attempt, task: &TaskId, from: &[Status]) -> ItemUpdate {
+    without_task(app, attempt, task, from)
+        .set("task_id", string(task.as_str()))
+        .set("log_stream_name", string(LogStream::new(RUNNER, task).to_string()))
+}
+
+/// The change of an execution that waits again, because one of two invocations that started its attempt was told that there is no room. The
+/// task of the other is as good if the execution still holds all that it needs. Otherwise it declines the task: others may run in its place.
+fn take_while_queued(app: &App, record: &ExecutionRecord, attempt: &Attempt, task: &TaskId) -> ItemUpdate {
+    let now = string(time::rfc3339(app.now()));
+    let change = if record.place.is_none() && record.locks_held as usize >= order::needed(app, &record.execution) {
+        note(app, attempt, task, &[Status::Queued])
             .set("status", string(Status::Starting))
-            .set("starting_at", string(time::rfc3339(app.now())))
-            .set("task_id", string(task.as_str()))
-            .set("log_stream_name", string(LogStream::new(RUNNER, task).to_string()))
-            .remove("waits_for");
-        writes.push(begin.write()?);
-    }
-    if table::transact(app, writes).await? != Transacted::Done {
-        table::transact(app, vec![point]).await?;
-    }
-    find(app, id).await
+            .set("starting_at", now)
+            .remove("waits_for")
+    } else {
+        without_task(app, attempt, task, &[Status::Queued])
+            .add_to_set("declined_tasks", task.as_str())
+            .set("declined_at", now)
+    };
+    let change = change.only_if("locks_held", [number(record.locks_held)]);
+    if record.place.is_none() { change.only_if_absent("place") } else { change.only_if_present("place") }
 }

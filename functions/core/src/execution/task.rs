@@ -105,10 +105,10 @@ async fn write(app: &App, state: &TaskState) -> Result<Option<Applied>> {
         pointer::adopt(app, attempt, &state.task_id).await?;
         applied = write_once(app, state).await?;
     }
-    // The invocation that was to stop the task of a killed execution may have died.
+    // The invocation that was to stop the task of a killed execution, or one that the execution does not want any more, may have died.
     if let Some(Applied::Known { record, .. }) = &applied
         && state.phase == Phase::Running
-        && record.execution.status == Status::Terminating
+        && (record.execution.status == Status::Terminating || record.task().as_ref() != Some(&state.task_id))
     {
         stop_unwanted(app, record, &state.task_id).await?;
     }
