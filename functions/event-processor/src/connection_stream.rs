@@ -79,8 +79,8 @@ async fn end(app: &App, key: &ConnectionKey) -> Result<(), Error> {
     Ok(())
 }
 
-/// The viewers of one execution that a batch of records names. The head is read, the fan-out woken and the log compared with CloudWatch once
-/// for all of them: an account may ask CloudWatch 5 times a second.
+/// The viewers of one execution that a batch of records names. The head is read, the fan-out woken and the log compared with CloudWatch
+/// once for all of them: an account may ask CloudWatch 5 times a second.
 #[derive(Default)]
 struct Cohort {
     viewers: Vec<Numbered>,
@@ -134,7 +134,7 @@ impl Cohort {
 }
 
 /// Completes the log of an execution that has ended, for viewers who wait for its end. `ended_with` is the exit code up to which the log is
-/// complete already. Events of other viewers wait for the end of this one, so what takes longer is left to another.
+/// complete already. Events of other viewers wait until this one is handled, so a comparison that takes longer is left to another event.
 async fn complete(
     app: &App,
     id: &ExecutionId,

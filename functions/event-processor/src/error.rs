@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// Why an event was not handled.
+/// The reason for which an event was not handled.
 #[derive(Debug, Error)]
 pub enum EventError {
     #[error(

@@ -72,8 +72,8 @@ enum Shape {
     Messages,
 }
 
-/// Tells whether stream records are of the executions table, by its key. All records of an event are of one stream. Records that are
-/// read from the stream by hand, to be handled again, do not name it.
+/// Tells whether stream records are of the executions table, by its key. All records of an event are of one stream. They need not name the
+/// stream: records that a person reads from it by hand, to have them handled again, do not.
 fn is_of_executions(event: &Value) -> bool {
     let keys = &event["Records"][0]["dynamodb"]["Keys"];
     keys["execution_id"].is_object() && keys["connection_id"].is_null()

@@ -59,7 +59,7 @@ pub(crate) async fn handle(app: &App, event: &Value) -> Result<(), EventError> {
     };
     let (id, appended) = match stored.await {
         Ok(stored) => stored,
-        // Before that, ECS may not show the task of these lines yet, and the batch is delivered again.
+        // If the lines are newer than that, ECS may not show their task yet, and the batch is delivered again.
         Err(Error::NotFound { .. })
             if Timestamp::from_millisecond(newest).is_ok_and(|newest| is_consistent(app, newest)) =>
         {
@@ -97,7 +97,7 @@ async fn mark_end(app: &App, id: &ExecutionId, task: &TaskId, events: &mut [LogE
     let record = execution::get(app, id).await?;
     let is_end = |exit_code| !record.may_be_followed(task, exit_code);
     let Some(exit_code) = end_line::mark_end(events, record.nonce.as_deref(), is_end) else { return Ok(None) };
-    // The end is noted before its line is stored, so that whoever serves a viewer that line knows of the end.
+    // The end is noted before its line is stored, so that an invocation that sends a viewer this line knows of the end.
     let line = events.iter().find(|event| event.exit_code.is_some());
     let at = line.and_then(|line| Timestamp::from_millisecond(line.timestamp).ok()).unwrap_or_else(|| app.now());
     let is_noted = execution::note_ending(app, id, task, exit_code, at).await?;
@@ -112,8 +112,8 @@ async fn mark_end(app: &App, id: &ExecutionId, task: &TaskId, events: &mut [LogE
     Ok(Some(exit_code))
 }
 
-/// Says how long the first line of an execution has taken since the request: see the metric `FirstLineTimes` of the template. A failure
-/// is none of the batch.
+/// Logs the time from the request to the first line of an execution, for the metric `FirstLineTimes` of the template. A failure to read the
+/// execution does not fail the batch.
 async fn tell_first_line(app: &App, id: &ExecutionId) {
     match execution::get(app, id).await {
         Ok(record) => {

@@ -16,8 +16,8 @@ use serde_json::Value;
 
 use crate::{error::EventError, stream_records};
 
-/// Tells the notifications of the changes, and moves on the executions that wait for an end. Answers with the sequence numbers of the records that Lambda is to deliver again ("Reporting
-/// batch item failures", AWS Lambda Developer Guide).
+/// Tells the notifications of the changes, and moves on the executions that wait for an end. Answers with the sequence numbers of the
+/// records that Lambda is to deliver again ("Reporting batch item failures", AWS Lambda Developer Guide).
 pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError> {
     let (mut numbers, mut changes) = (Vec::new(), Vec::new());
     for record in stream_records::read(event)? {

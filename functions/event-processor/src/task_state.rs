@@ -130,7 +130,7 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<(), EventError> {
         tracing::info!(execution_id = %id, status = %execution.status, exit_code, reason, "execution changed");
     }
     match &state.phase {
-        // The task is an earlier attempt, or the execution was ended without it.
+        // The task is that of an earlier attempt, or the execution was ended without it.
         _ if record.task().as_ref() != Some(&state.task_id) => {}
         // Without viewers, the end of the log may be left to its first reader.
         Phase::Stopped(stop) if record.execution.status.is_terminal() => {

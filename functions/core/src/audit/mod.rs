@@ -1,4 +1,5 @@
-//! Writes down who did what, or was refused it, in a table whose items are never changed. Names only: never a value of a secret, never a key.
+//! Writes down who did what, or was refused it, in a table whose items are never changed. Entries have names only: never a key, and never
+//! the value of a secret.
 //!
 //! A change in DynamoDB and its entry are one transaction. What is not in DynamoDB (a value that is read, a task that is given secrets)
 //! happens only after its entry is written.
@@ -32,7 +33,7 @@ pub struct Actor {
     pub name: String,
     pub key_id: Option<String>,
     pub request_id: RequestId,
-    /// As AWS saw it.
+    /// The caller's IP address, as AWS saw it.
     pub source_address: Option<String>,
 }
 
@@ -53,7 +54,7 @@ impl Actor {
     }
 }
 
-/// One entry. It can be made of an action only, and is written by this module.
+/// An entry, which this module alone writes. Each names an action, as a [`Verb`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Entry(AuditEntry);
@@ -189,7 +190,7 @@ fn put(app: &App, entry: &Entry) -> Result<TransactWriteItem> {
     Ok(TransactWriteItem::builder().put(put).build())
 }
 
-/// Writes one entry. What it tells of may happen only if this succeeds.
+/// Writes one entry. The caller does what the entry tells of only if this succeeds.
 ///
 /// # Errors
 /// [`crate::Error::Aws`] when DynamoDB fails.
@@ -224,7 +225,7 @@ pub async fn write_all(app: &App, entries: &[Entry]) -> Result<()> {
     }
 }
 
-/// Writes changes and their entries, all or none. The index of a refusal is that of the change.
+/// Writes changes and their entries, all or none. The index of a refusal is that of the change in `writes`.
 pub(crate) async fn transact(app: &App, writes: Vec<TransactWriteItem>, entries: &[Entry]) -> Result<Transacted> {
     let done = table::transact(app, with_entries(app, writes, entries)?).await?;
     log_if_done(done == Transacted::Done, entries);

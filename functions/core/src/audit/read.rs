@@ -26,7 +26,7 @@ const PAGE_TIME: Duration = Duration::from_secs(1);
 /// Days that are looked through at the same time, after the first. Most questions are about today.
 const DAYS_AT_ONCE: usize = 8;
 
-/// Which entries are asked for. An absent part asks for all.
+/// The entries that are asked for. An absent part asks for all.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     pub actor: Option<String>,
@@ -38,7 +38,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Tells whether the search goes through the days one by one, because no index helps. It had better say where to begin.
+    /// Tells whether the search goes through the days one by one, because no index helps. With `since`, it does not go through all of them.
     pub fn goes_through_days(&self) -> bool {
         self.resource.is_none() && self.actor.is_none()
     }
@@ -101,7 +101,7 @@ pub(crate) async fn time_of(app: &App, request_id: &RequestId) -> Result<Option<
     Ok(key.and_then(|key| key.split('#').next()?.parse().ok()))
 }
 
-/// The sort key in a cursor. A text that another list has given has no day at its beginning.
+/// The sort key in a cursor. It begins with a day, as the cursors of other lists do not.
 fn checked(cursor: &Cursor) -> Result<&str> {
     let key = cursor.key();
     let has_day = key.get(..DAY_CHARS).is_some_and(|day| day.parse::<Date>().is_ok());

@@ -1,4 +1,4 @@
-//! Makes API keys, and keeps the table that says whose each key is. No other module writes that table.
+//! Makes API keys, and keeps the table that says to which user each belongs. No other module writes that table.
 
 mod api_key;
 mod record;

@@ -1,4 +1,4 @@
-//! Reads and writes the items of the api-keys table: all that one read needs to tell who a caller is.
+//! Reads and writes the items of the api-keys table. An item has all that tells who a caller is, so that a request takes one read for it.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ impl From<ApiKeyRecord> for Key {
 const FIRST: &str = "claimed";
 /// The longest name of a key, in bytes.
 const MAX_NAME_BYTES: usize = 64;
-/// The longest life that a key can be given. Without one, it lives until it is deleted.
+/// The longest life that a key can be given: ten years. Without one, it lives until it is deleted.
 const MAX_LIFETIME: Duration = Duration::from_hours(87600);
 
 /// A key that is to be made.

@@ -29,7 +29,7 @@ const MAX_NAME: usize = 100;
 /// [`Error::Invalid`] for a name that no lock can have.
 pub fn check_name(name: &str) -> Result<()> {
     let fits = (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-            // No URL reaches them.
+            // Clients remove `.` and `..` from a URL's path, so no request would reach such a lock.
             && ![".", ".."].contains(&name);
     if fits {
         return Ok(());
@@ -85,7 +85,7 @@ pub(crate) struct Claim {
     pub(crate) since: Timestamp,
     /// The number of locks that the execution holds once it has this one.
     pub(crate) nth: u32,
-    /// Tells whether it is the last lock that the execution asked for, or the one that all need.
+    /// Tells whether it is the last lock that the execution asked for, or the one that limits running executions.
     pub(crate) last: bool,
     /// Marks a holder that waited in line. The table's stream tells of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -167,7 +167,7 @@ pub(crate) async fn holder(app: &App, name: &str, id: &ExecutionId) -> Result<Op
     read(app, name, &format!("{HOLDER}{id}")).await
 }
 
-/// The claims of a lock whose sort keys begin so, in their order: all, or as many as `limit`.
+/// The claims of a lock whose sort keys begin with `begins`, in their order: all, or as many as `limit`.
 pub(crate) async fn claims(app: &App, name: &str, begins: &str, limit: Option<i32>) -> Result<Vec<Claim>> {
     let query = app
         .aws

@@ -6,7 +6,7 @@
 //! end of a holder gives the lock to the first in line in the same transaction. The table's stream then starts what has got its
 //! last lock, and a sweep each minute goes on where a program has died.
 //!
-//! This module knows no executions: `execution/release.rs` gives locks back and to the first in line, `run/take_locks.rs` takes them.
+//! This module writes no executions: `execution/release.rs` gives locks back and to the first in line, `run/take_locks.rs` takes them.
 
 pub(crate) mod items;
 pub(crate) mod order;

@@ -4,7 +4,7 @@ use runvoy_api_types::Execution;
 
 use crate::App;
 
-/// The name of the lock that limits the executions that have a task. Names of others have no `~`.
+/// The name of the lock that limits the executions that have a task. The names that runs can ask for have no `~`.
 pub(crate) const RUNNING: &str = "~running";
 
 /// The lock with this index, counted from 0, of those that an execution takes one after the other.

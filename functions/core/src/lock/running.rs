@@ -1,7 +1,7 @@
 //! Limits the executions that have a task at the same time, by a lock that each of them takes last.
 //!
-//! No request can name the lock, and no list shows it. An execution gives it back whenever it has no task for a while, so that one that waits
-//! does not keep others from running.
+//! No request can name the lock, and no list shows it. An execution gives it back whenever it has no task for a while, so that one that
+//! waits does not keep others from running.
 
 use super::{
     items::{self, Head},
@@ -19,12 +19,12 @@ fn slots(app: &App) -> u32 {
     app.config.max_running.unwrap_or(UNLIMITED)
 }
 
-/// The number of slots that a lock gets which has none yet.
+/// The number of slots that a lock gets with its first use.
 pub(crate) fn first_slots(app: &App, name: &str, asked: Option<u32>) -> u32 {
     if name == RUNNING { slots(app) } else { asked.unwrap_or(1) }
 }
 
-/// The counts of a lock. Those of the limit follow the setting first.
+/// The counts of a lock. If it is the one that limits running executions, it gets as many slots as the setting says first.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
@@ -49,11 +49,11 @@ pub(crate) async fn follow_setting(app: &App) -> Result<()> {
         .set("slots", number(slots))
         .with_value(":slots", number(slots))
         .only_if_expression("slots <> :slots");
-    // A refusal is that of a lock that has these slots, or that no execution has used.
+    // A refusal means that the lock has these slots already.
     table::transact(app, vec![change.write()?]).await.map(drop)
 }
 
-/// The words for what an execution waits for that has a place in a lock's line.
+/// The words that say what an execution in a lock's line waits for.
 pub(crate) fn waits_for(name: &str) -> String {
     if name == RUNNING {
         "a place among the executions that may run at the same time".to_owned()
@@ -62,7 +62,7 @@ pub(crate) fn waits_for(name: &str) -> String {
     }
 }
 
-/// The refusal of a run that does not wait.
+/// The refusal of a run that does not wait, when as many executions run as may.
 pub(crate) fn is_reached(app: &App) -> Error {
     let problem = match app.config.max_running.unwrap_or_default() {
         1 => "an execution runs, or is about to, and only one may at the same time".to_owned(),

@@ -28,7 +28,7 @@ pub async fn page(app: &App, request: &PageRequest) -> Result<Page<LockInFull>> 
     request.of(locks, |one| one.lock.name.clone(), |one| one.lock.name.clone())
 }
 
-/// All locks, with that of the limit of running executions.
+/// All locks, with the one that limits running executions.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
@@ -85,7 +85,7 @@ pub async fn place_in_line(app: &App, name: &str, id: &ExecutionId) -> Result<Op
     Ok(line.iter().position(|claim| claim.execution_id == *id).map(|at| at + 1))
 }
 
-/// Changes a lock. If it has more slots now, its caller gives them to those in line.
+/// Changes a lock. The caller of this function gives slots that have become free to those in line.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a bad name or number.
@@ -119,7 +119,8 @@ pub async fn set(app: &App, name: &str, change: &SetLock, actor: &Actor) -> Resu
     audit::transact(app, vec![update.write()?], &[entry]).await.map(drop)
 }
 
-/// Deletes a lock that no execution holds or waits for. The next run that names it makes it anew, with slots of its own and without a pause.
+/// Deletes a lock that no execution holds or waits for. The next run that names it makes it anew, with the slots that the run asks for and
+/// without a pause.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is none, [`Error::Conflict`] while it is held or waited for.

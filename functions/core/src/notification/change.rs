@@ -16,9 +16,10 @@ use crate::{
     playbook, user,
 };
 
-/// The number of times the usual time after which an execution is slow.
+/// An execution is slow once it takes this many times as long as usual.
 const SLOW_TIMES: i64 = 2;
-/// Seconds by which an execution is longer than usual at least before it is slow, so that a short one is not at every hiccup.
+/// The least seconds by which a slow execution takes longer than usual, so that an execution of a few seconds is not called slow for a few
+/// more.
 const SLOW_SECONDS: i64 = 60;
 
 /// A change of an execution's status.
@@ -34,7 +35,7 @@ impl StatusChange {
         &self.to.execution
     }
 
-    /// Tells whether the status is another one than before. Other attributes change, too.
+    /// Tells whether the status has changed. The stream also tells of changes of other attributes.
     fn is_one(&self) -> bool {
         self.from != Some(self.execution().status)
     }
@@ -47,12 +48,15 @@ impl StatusChange {
     }
 }
 
-/// The id of a change, the same whenever and however often it is told.
+/// The id of a change. It is the same each time that the stream tells of the change.
 fn change_id(id: &ExecutionId, what: &str) -> String {
     format!("{id}-{}", what.to_ascii_lowercase())
 }
 
-/// Tells the notifications of changes. Answers for each change, in their order.
+/// Queues messages about changes for the notifications that want them. Returns a result for each change, in the order of the changes.
+///
+/// # Errors
+/// For a change, [`Error::Aws`] when DynamoDB or SQS fails.
 pub async fn tell(app: &App, changes: &[StatusChange]) -> Vec<Result<()>> {
     let wanted: Vec<NotificationRecord> = match record::all(app).await {
         Ok(all) => all.into_iter().filter(|one| one.notification.state != NotificationState::Paused).collect(),
@@ -89,7 +93,8 @@ async fn tell_one(app: &App, change: &StatusChange, all: &[NotificationRecord]) 
     queue::send(app, &messages).await
 }
 
-/// The notifications that are about an execution, and those that its playbook names, which tell of what the playbook says, too.
+/// The notifications that are about an execution, and those that its playbook names. The latter also tell of the events that the playbook
+/// lists for them.
 async fn with_playbook(
     app: &App,
     execution: &Execution,
@@ -102,7 +107,7 @@ async fn with_playbook(
     if named.is_empty() {
         return Ok(interested);
     }
-    // A publisher who has lost the right to a notification tells nobody by it.
+    // A playbook uses no notification that its publisher may not change any more.
     let Some(publisher) = user::principal(app, &publisher).await? else { return Ok(interested) };
     for told in named {
         let is_its = |record: &&NotificationRecord| record.notification.name.as_str() == told.name;
@@ -195,7 +200,8 @@ async fn of_start(app: &App, execution: &Execution, interested: &[&NotificationR
         let own = record.notification.slow_after.and_then(|seconds| i64::try_from(seconds).ok());
         let seconds = own.or_else(|| usual.map(|usual| (usual * SLOW_TIMES).max(usual + SLOW_SECONDS)))?;
         let due = execution.started_at.checked_add(jiff::SignedDuration::from_secs(seconds)).ok()?;
-        // The sort key has the start, because the usual time may be another one when the same change is told again.
+        // The delivery's sort key is made of the message's time. It is the start and not `due`, which may differ when the same change is
+        // told again.
         let slow = message(record, NotificationEvent::Slow, &execution.execution_id, "slow", execution.started_at);
         Some(Message { due: Some(due), ..slow })
     });

@@ -97,7 +97,7 @@ pub(super) fn channel(channel: &Channel, config: &Config) -> Result<()> {
     }
 }
 
-/// Checks the URL of a receiver. A receiver that a name leads to is checked again at each delivery, when the name is resolved.
+/// Checks the URL of a receiver. The address of a host that is a name is checked at each delivery, when the name is resolved.
 fn url(text: &str, config: &Config) -> Result<()> {
     let bad = |why: &str| Err(Error::invalid(format!("the URL of the receiver {why}")));
     if text.len() > MAX_URL {
@@ -126,7 +126,7 @@ fn url(text: &str, config: &Config) -> Result<()> {
     }
 }
 
-/// The address that a host is, if it is one and not a name.
+/// The IP address in a URL that has one in place of a name.
 pub(super) fn literal(host: &str) -> Option<IpAddr> {
     host.trim_matches(['[', ']']).parse().ok()
 }

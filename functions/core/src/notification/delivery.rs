@@ -14,7 +14,7 @@ use crate::{
     time,
 };
 
-/// The time for which deliveries are kept.
+/// The time for which deliveries are kept: 30 days.
 pub(super) const KEPT: Duration = Duration::from_hours(720);
 /// The time that an invocation has for one try. After that, another may send the message.
 const LEASE: Duration = Duration::from_secs(45);
@@ -46,8 +46,7 @@ fn sort_key(message: &Message) -> String {
     format!("{}#{}", time::rfc3339(message.time), message.change)
 }
 
-/// Claims the next try of a message, by one conditional write: however often and in however many invocations at once the queue hands
-/// it over, one of them sends it.
+/// Claims the next try of a message, by one conditional write. If the queue hands the message to several invocations, one of them sends it.
 pub(super) async fn claim(app: &App, message: &Message) -> Result<Claim> {
     let now = app.now();
     let lease = now.checked_add(LEASE).unwrap_or(now);
@@ -111,7 +110,7 @@ pub(super) struct Outcome {
     pub(super) next_try_at: Option<Timestamp>,
 }
 
-/// Writes down what came of a try, unless another invocation has taken it over.
+/// Writes down the result of a try, unless another invocation has begun the next one.
 pub(super) async fn finish(app: &App, message: &Message, attempts: u32, outcome: &Outcome) -> Result<()> {
     let null = || AttributeValue::Null(true);
     let update = app

@@ -6,7 +6,8 @@ use runvoy_api_types::Email;
 use super::webhook::ReceiverAnswer;
 use crate::{App, Error, Result, error::Service};
 
-/// The place of a subscription's ARN while the recipient has not confirmed it ("ListSubscriptionsByTopic", Amazon SNS API Reference).
+/// The text that SNS lists in place of a subscription's ARN until the recipient confirms it ("ListSubscriptionsByTopic", Amazon SNS API
+/// Reference).
 const PENDING: &str = "PendingConfirmation";
 /// Characters of a subject, which are ASCII ("Publish").
 const MAX_SUBJECT: usize = 100;

@@ -16,7 +16,7 @@ pub(super) const OVERLAP: Duration = Duration::from_hours(24);
 /// Marks a text as a signing key, for people and for programs that look for leaked keys.
 const PREFIX: &str = "whsec_";
 
-/// Keys before the last rotations that are kept. An older one ends early.
+/// The most earlier keys that sign, too, so that a webhook has six signatures at most. One more rotation ends the oldest before its time.
 const MOST_PREVIOUS: usize = 5;
 
 /// The parameter of a notification in SSM.

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::{NotificationEvent, NotificationRecord, queue::Message, slack};
 use crate::{App, Error, Result, time};
 
-/// Characters of a command in words for people.
+/// The most characters of a command in a text for people. A longer one is cut; the execution's page shows all of it.
 const MAX_COMMAND: usize = 300;
 
-/// The message about a change.
+/// The parts from which a message to a receiver is made.
 pub(super) struct Told<'a> {
     pub(super) message: &'a Message,
     pub(super) record: &'a NotificationRecord,
@@ -100,7 +100,7 @@ impl Told<'_> {
         let headline = self.headline();
         let mut text = format!("{headline}\n");
         for (name, value) in self.facts() {
-            // No line of a value looks like one of this mail's own.
+            // Further lines of a value are indented, so that none looks like a line that runvoy wrote.
             text.push_str(&format!("\n{name}: {}", value.replace('\n', "\n    ")));
         }
         if !self.lines.is_empty() {
@@ -142,7 +142,8 @@ fn subject(execution: &Execution) -> String {
     }
 }
 
-/// A text of others in which each character that is not shown, or that turns the direction of writing, is told by its number.
+/// A text that other people wrote, with an escape such as `\u{202e}` for each character that is invisible or turns the direction of
+/// writing.
 fn shown(text: &str) -> String {
     let must_go =
         |character: char| is_hidden(character) || (character.is_control() && !matches!(character, '\n' | '\t'));

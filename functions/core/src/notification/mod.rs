@@ -1,12 +1,13 @@
 //! Tells people and programs of changes of executions, by webhooks, Slack and e-mail.
 //!
 //! A change of an execution's status reaches [`change`] by the stream of the executions table. It puts a message for each notification
-//! that wants to know into a queue, and [`send`] sends what the queue hands over. The same change has the same id however often it is
-//! told, so that receivers recognize repetitions.
+//! that wants to know into a queue, and [`send`] sends what the queue hands over. A change has the same id each time that the stream tells
+//! of it, so that receivers recognize repetitions.
 //!
 //! A message that its receiver does not take stays in the queue, hidden until its next try. Each try is claimed by a conditional write
-//! ([`delivery`]), so one invocation at a time sends it. One that dies between the request and the result leads to a second request with the
-//! same id. A message that an execution is slow is held back until it would be slow, and dropped if it has ended.
+//! ([`delivery`]), so one invocation at a time sends it. If an invocation dies between the request and the result, another sends a second
+//! request with the same id. A message that an execution is slow is queued at its start and held back until it would be slow; it is dropped
+//! if the execution has ended by then.
 
 mod backoff;
 pub mod change;

@@ -11,7 +11,7 @@ use crate::{
     table::{Transacted, string},
 };
 
-/// Gives a notification to other owners. It tells of what they may see from then on.
+/// Gives a notification to other owners. From then on, its messages have only what these owners may see.
 ///
 /// # Errors
 /// [`Error::Conflict`](crate::Error::Conflict) when another request has deleted it or changed its owners meanwhile.

@@ -16,7 +16,7 @@ const MAX_DELAY: Duration = Duration::from_mins(15);
 /// The longest time for which a message that was received can be hidden: 12 hours from its receipt ("ChangeMessageVisibility"), less an
 /// invocation's time.
 const MAX_HIDDEN: Duration = Duration::from_mins(710);
-/// The number of times that a batch is sent of which SQS did not take all.
+/// The number of times that a batch is sent until SQS has taken all of it.
 const ATTEMPTS: u32 = 4;
 /// The first and the longest pause before a repetition.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
@@ -33,7 +33,7 @@ pub struct Message {
     pub(super) time: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) execution_id: Option<ExecutionId>,
-    /// The time before which it is not sent: when an execution that still runs is slow.
+    /// The time before which the message is not sent: that from which an execution that still runs is slow.
     #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
     pub(super) due: Option<Timestamp>,
 }

@@ -10,16 +10,16 @@ use runvoy_api_types::{NotificationsStatus, Severity};
 use super::{Channel, NotificationState, email, key, record};
 use crate::{App, Error, findings::Findings};
 
-/// The age from which a key without a notification belongs to none that is being made. No invocation takes so long.
+/// The age from which a key without a notification is an orphan: no invocation takes so long to make a notification.
 const ABANDONED_AFTER: Duration = Duration::from_hours(1);
-/// The age up to which such a key is deleted. Reconcile runs each hour, so that an older one had a notification, whose record may come back: the
-/// table may have been restored.
+/// The age up to which an orphan is deleted. Reconcile runs each hour, so an older one has had a notification. It is kept, because
+/// that notification may come back: the table may have been restored to an earlier time.
 const MEND_UNTIL: Duration = Duration::from_hours(24);
 
 /// Compares the notifications with what is kept of them in SSM and SNS.
 pub(crate) async fn check(app: &App, findings: &mut Findings) -> NotificationsStatus {
     let mut status = NotificationsStatus::default();
-    // The keys first: one that is made meanwhile has a notification that is read.
+    // The keys are read first, so that the key of a notification that is made meanwhile is not taken for an orphan.
     let read = async {
         let keys: BTreeMap<_, _> = key::all(app).await?.into_iter().collect();
         Ok::<_, Error>((keys, record::all(app).await?))

@@ -23,9 +23,9 @@ use crate::{
 pub struct NotificationRecord {
     #[serde(flatten)]
     pub notification: Notification,
-    /// Tells it apart from earlier ones of the same name, and names its deliveries, its key and its topic.
+    /// Tells the notification apart from earlier ones of the same name, and names its deliveries, its key and its topic.
     pub(super) id: String,
-    /// There while its receiver is slow to answer.
+    /// Present while the receiver is slow to answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) slow: Option<Slow>,
 }
@@ -33,13 +33,13 @@ pub struct NotificationRecord {
 /// The state of a receiver whose last answer was slow, in a notification's record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Slow {
-    /// No message goes before this time. Then one does, and moves it.
+    /// No message is sent before this time. The first one that is sent afterwards moves it.
     #[serde(with = "time::as_rfc3339")]
     pub(super) until: Timestamp,
-    /// Since when it has answered nothing.
+    /// The time of the first of the messages in a row that the receiver has not answered.
     #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
     pub(super) since: Option<Timestamp>,
-    /// The number of times that it has answered nothing.
+    /// The number of messages in a row that the receiver has not answered.
     pub(super) unanswered: u32,
 }
 
@@ -86,7 +86,8 @@ pub async fn create(
             key::write(app, &id, &Kept::Slack { url: url.unwrap_or_default() }).await?;
             (Channel::Slack { url: None }, NotificationState::Active, None)
         }
-        // A topic has no date by which one that belongs to nothing could be told from one that is being made, so that it comes after the record.
+        // The topic is made after the record. A topic has no date, so one that a dead invocation has left without a record could not be
+        // told from one whose record is about to be written.
         Channel::Email { address } => (Channel::Email { address }, NotificationState::Pending, None),
     };
     let now = app.now();
@@ -148,7 +149,7 @@ async fn find_record(app: &App, name: &str) -> Result<Option<NotificationRecord>
     table::get(&app.aws.dynamodb, &app.config.tables.notifications, "name", name).await
 }
 
-/// The notification of this name. One whose recipient has confirmed the address since is marked so.
+/// The notification of this name. A pending one becomes active if its recipient has confirmed the address by now.
 ///
 /// # Errors
 /// [`Error::NotFound`], also for a text that no notification can be named.
@@ -167,7 +168,7 @@ pub(super) async fn find_same(app: &App, name: &str, id: &str) -> Result<Option<
     }
 }
 
-/// The notification, active if its recipient has confirmed the address.
+/// Marks a pending notification as active if its recipient has confirmed the address by now. Returns the notification.
 async fn confirmed(app: &App, mut record: NotificationRecord) -> Result<NotificationRecord> {
     if record.notification.state == NotificationState::Pending && email::is_confirmed(app, &record.id).await? {
         set_state(app, &record, NotificationState::Pending, NotificationState::Active, None).await?;
@@ -176,7 +177,7 @@ async fn confirmed(app: &App, mut record: NotificationRecord) -> Result<Notifica
     Ok(record)
 }
 
-/// Moves a notification from one state to another. `false` when it is in neither, or gone.
+/// Moves a notification from one state to another. `false` when it is not in the first, or is gone.
 pub(super) async fn set_state(
     app: &App,
     record: &NotificationRecord,
@@ -204,7 +205,7 @@ pub(super) async fn set_state(
     }
 }
 
-/// All notifications, by name.
+/// All notifications, in no particular order.
 pub(super) async fn all(app: &App) -> Result<Vec<NotificationRecord>> {
     table::scan(&app.aws.dynamodb, &app.config.tables.notifications).await
 }

@@ -29,11 +29,11 @@ use crate::{
 const LINES: usize = 10;
 /// Characters of a line in a message.
 const LINE_CHARS: usize = 300;
-/// The beginning of runvoy's own lines.
+/// The beginning of the lines that runvoy itself writes to the log. Messages leave them out.
 const OWN_LINE: &str = "### runvoy ";
-/// The number of looks for the log's last line, which may come after the status, and the pause between two of them.
+/// The number of reads of the log while its last line is missing, which may be stored after the status has changed.
 const LOOKS: u32 = 6;
-/// The pause between two looks: three seconds for all.
+/// The pause between two reads. All pauses take 2.5 seconds.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The result of handling a message.
@@ -45,7 +45,7 @@ pub enum Handled {
     Later(Duration),
 }
 
-/// Handles a message that the queue has handed over so many times.
+/// Handles a message that the queue hands over. `receives` is the number of times that it has done so.
 ///
 /// # Errors
 /// [`crate::Error::Aws`] when AWS fails, and [`crate::Error::Invalid`] for a message that cannot be read: the queue hands it over again.
@@ -108,7 +108,8 @@ pub async fn handle(app: &App, body: &str, receives: u32) -> Result<Handled> {
     })
 }
 
-/// Decides what becomes of a message by the answer of its receiver, that may have answered nothing for some time.
+/// Decides what becomes of a message by the answer of its receiver. A receiver that has not answered any message since `silent_since` has
+/// used up a part of the message's day already.
 fn judge(
     app: &App,
     message: &Message,
@@ -135,7 +136,7 @@ fn judge(
     outcome(DeliveryState::Retrying, Some(next))
 }
 
-/// Why a message is not sent, if it is not.
+/// The reason for which a message is not sent. `None` if it is sent.
 async fn refusal(app: &App, message: &Message, record: &NotificationRecord) -> Result<Option<String>> {
     let notification = &record.notification;
     match notification.state {

@@ -1,8 +1,8 @@
 //! Tells which success is a recovery, and how long executions usually take.
 //!
 //! A series is what people take for one job: the executions of a playbook, of a schedule, or of one command of one user in one image. An
-//! item for each series has its last end. Each end is decided on once, in the transaction that makes it the last one, and the decision is
-//! kept: the same event again finds it, in whatever order and however often events come.
+//! item for each series has its last end. What an end means is decided once, and stored in the same transaction that changes the series. An
+//! event that comes again finds the stored decision, so the order and the number of events do not matter.
 
 use std::time::Duration;
 
@@ -19,11 +19,11 @@ use crate::{
     time,
 };
 
-/// The time for which a series is remembered after its last end: longer than a quarter, for what runs at its end.
+/// The time for which a series is remembered after its last end: 120 days, so that a job that runs once a quarter has one.
 const REMEMBERED: Duration = Duration::from_hours(2880);
 /// The number of times that an end is decided again because another end of the series came in between.
 const ATTEMPTS: u32 = 12;
-/// The part that the newest success has in the usual time.
+/// The usual time is a moving average, in which the newest success counts for one part of this many.
 const WEIGHT: i64 = 4;
 
 /// An end of an execution.
@@ -41,7 +41,7 @@ struct Series {
     last: End,
     /// Tells whether the last end has been called a recovery.
     recovered: bool,
-    /// Seconds that a success takes.
+    /// Seconds that a success usually takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     usual: Option<i64>,
     version: u64,
@@ -52,7 +52,7 @@ struct Series {
 pub(super) struct Decision {
     /// The execution succeeded, and the one before it had failed.
     pub(super) recovered: bool,
-    /// A later success of which this failure, which is told late, makes a recovery.
+    /// The later success that is a recovery because of this failure, of which the stream has told late.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) recovers: Option<End>,
 }
@@ -138,7 +138,7 @@ fn after(series: Option<&Series>, end: &End, took: Option<i64>) -> (Series, Deci
     (Series { recovered: series.recovered || recovers, usual, version, last: series.last.clone() }, decision)
 }
 
-/// The write of an item that does not exist, or that has this version.
+/// The write of an item, which fails unless the stored one has this version; for `None`, unless there is none.
 fn put(
     app: &App,
     (partition, sort): &(String, String),

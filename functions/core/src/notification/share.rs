@@ -1,5 +1,5 @@
-//! Gives each receiver its share of the sender. One that is slow to answer gets one message at a time, and pauses while it answers none, so
-//! that messages to other receivers do not wait until it has used up all places.
+//! Keeps slow receivers from holding up the messages to others. A receiver that is slow to answer is sent one message at a time, and none
+//! for a while after one that it did not answer, so that its messages do not occupy all invocations that send.
 
 use std::time::Duration;
 
@@ -18,20 +18,20 @@ use crate::{
     time,
 };
 
-/// The time that one message has at a slow receiver: the time of an answer, and some for what is read and written. If its invocation dies,
-/// another message goes after it.
+/// The time for which a message keeps others from a slow receiver: the longest time of an answer, and some for reads and writes. If its
+/// invocation dies, the next message is sent after this time.
 const TURN: Duration = Duration::from_secs(15);
 
 /// The result of asking whether a message may go.
 pub(super) enum Turn {
-    /// It may. Holds what the record says meanwhile.
+    /// The message may be sent. Holds the state of the receiver that the record has meanwhile.
     Now(Option<Slow>),
-    /// It is put off, without a try.
+    /// The message is put off for this time, without a try.
     Later(Duration),
 }
 
-/// Tells whether a message may go to its receiver. Of a slow receiver's messages, one at a time may. A person who tries a notification waits
-/// for nothing.
+/// Tells whether a message may be sent to its receiver. Of a slow receiver's messages, one at a time may. A test is always sent, because a
+/// person waits for it.
 pub(super) async fn turn(app: &App, record: &NotificationRecord, message: &Message, receives: u32) -> Result<Turn> {
     let Some(slow) = record.slow.clone().filter(|_| message.event != NotificationEvent::Test) else {
         return Ok(Turn::Now(record.slow.clone()));
@@ -48,21 +48,22 @@ pub(super) async fn turn(app: &App, record: &NotificationRecord, message: &Messa
     }
 }
 
-/// The time for which a message is put off: the longer, the more often the queue has handed it over, so that many that wait for one receiver
-/// do not come all at once, nor so often that the queue gives them up. Some of it depends on the message.
+/// The time for which a message is put off. It grows with the number of times that the queue has handed the message over, so that the queue
+/// does not give the message up. Up to a quarter more depends on the message, so that those for one receiver do not come all at once.
 fn put_off(app: &App, until: Timestamp, message: &Message, receives: u32) -> Duration {
     let pause = queue::until(app, until).max(backoff::pause(receives));
     let part = message.change.bytes().fold(0_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
     pause + Duration::from_secs(pause.as_secs() * u64::from(part) / (4 * 256))
 }
 
-/// Lets the next message go, where one that had its turn was not sent.
+/// Ends the turn of a message that was not sent, so that the next one may be.
 pub(super) async fn give_back(app: &App, record: &NotificationRecord, turn: Option<&Slow>) -> Result<()> {
     let Some(turn) = turn else { return Ok(()) };
     write(app, record, Some(turn), Some(&Slow { until: app.now(), ..turn.clone() })).await.map(drop)
 }
 
-/// Writes down how a receiver has answered, unless another message has done so since this one went.
+/// Writes down how a receiver has answered, unless the answer to another message was written down since this one was sent. Returns the
+/// receiver's state, if it is slow.
 pub(super) async fn answered(
     app: &App,
     record: &NotificationRecord,
@@ -85,7 +86,7 @@ pub(super) async fn answered(
     Ok(after)
 }
 
-/// Writes what the record says of its receiver, if it still says what was read. Returns whether it did.
+/// Changes the receiver's state in the record, if it still is the one that was read. Returns whether it was.
 async fn write(app: &App, record: &NotificationRecord, from: Option<&Slow>, to: Option<&Slow>) -> Result<bool> {
     let mut update = app
         .aws

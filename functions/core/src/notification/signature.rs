@@ -1,14 +1,15 @@
-//! Signs webhooks, so that a receiver knows who sends them and when, and a copy of an old one is of no use.
+//! Signs webhooks, so that a receiver knows who sends them and when, and can refuse a copy of an old one.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::{Error, Result};
 
-/// The signature of a body at a time, as `v1=` and hexadecimal digits: HMAC-SHA-256 over the time (seconds since 1970), a dot, and the body.
+/// The signature of a body at a time, as `v1=` and hexadecimal digits: HMAC-SHA-256 over the time (seconds since 1970), a dot, and the
+/// body.
 ///
 /// # Errors
-/// [`Error::Internal`] for a key that HMAC does not take, which does not exist.
+/// [`Error::Internal`] when HMAC refuses the key, which does not happen: it takes keys of any length.
 pub(super) fn sign(key: &str, timestamp: i64, body: &[u8]) -> Result<String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes())
         .map_err(|error| Error::internal_with("a webhook could not be signed", error))?;

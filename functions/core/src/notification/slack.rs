@@ -1,6 +1,6 @@
 //! Keeps other people's text from being markup in Slack ("Formatting text for app surfaces", Slack API).
 
-/// Characters of the text of a block.
+/// The most characters of the text of a section ("Section block", Slack API).
 const MAX_TEXT: usize = 3000;
 
 /// A text in which Slack sees neither links, nor mentions, nor special characters.

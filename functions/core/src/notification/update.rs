@@ -16,7 +16,7 @@ use crate::{
     table::{number, string, to_item},
 };
 
-/// The states that a caller can set.
+/// The refusal of a state that a caller cannot set.
 const WANTED: &str = "state is set to \"active\" or \"paused\"";
 
 /// Changes to a notification. What is absent stays as it is.
@@ -32,7 +32,7 @@ pub struct NotificationChange {
 /// Changes a notification.
 ///
 /// # Errors
-/// [`Error::Invalid`] for what cannot be; [`Error::NotFound`] when another request has deleted it meanwhile.
+/// [`Error::Invalid`] for a field with a wrong value; [`Error::NotFound`] when another request has deleted it meanwhile.
 pub async fn update(
     app: &App,
     record: NotificationRecord,
@@ -118,10 +118,10 @@ pub struct Rotated {
     pub previous_until: Timestamp,
 }
 
-/// Gives a webhook a new signing key. For a day, webhooks have a signature of each.
+/// Gives a notification a new signing key. For a day, its webhooks have a signature by the new key and one by the key before it.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a notification that signs nothing.
+/// [`Error::Invalid`] for a notification that is no webhook; [`Error::NotFound`] when its key is gone.
 pub async fn rotate(app: &App, record: &NotificationRecord, actor: &Actor) -> Result<Rotated> {
     let name = &record.notification.name;
     if !matches!(record.notification.channel, Channel::Webhook { .. }) {

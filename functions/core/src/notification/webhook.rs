@@ -14,7 +14,7 @@ use crate::{App, receivers};
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The time from which an answer is slow. One that comes sooner holds up no other receiver's messages.
 const SLOW: Duration = Duration::from_secs(3);
-/// Bytes of an answer that are kept.
+/// The most bytes of an answer that a delivery keeps, for people who look for the reason of a failure.
 const MAX_ANSWER: usize = 500;
 
 /// The answer of a receiver, or why there is none.
@@ -22,7 +22,7 @@ const MAX_ANSWER: usize = 500;
 pub(super) struct ReceiverAnswer {
     pub(super) status_code: Option<u16>,
     pub(super) text: String,
-    /// Tells whether the sender has waited long for it.
+    /// Tells whether the sender has waited for [`SLOW`] or longer.
     pub(super) is_slow: bool,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Signed<'a> {
     pub(super) keys: &'a [&'a str],
 }
 
-/// Posts JSON to a receiver, with a signature by each key. A failure to reach it is an answer, too.
+/// Posts JSON to a receiver, with a signature by each key. A failure to reach the receiver is an answer without a status code.
 pub(super) async fn post(app: &App, url: &str, body: Vec<u8>, signed: Option<Signed<'_>>) -> ReceiverAnswer {
     let request = match request(app, url, body, signed) {
         Ok(request) => request,
@@ -64,7 +64,8 @@ pub(super) async fn post(app: &App, url: &str, body: Vec<u8>, signed: Option<Sig
 }
 
 fn request(app: &App, url: &str, body: Vec<u8>, signed: Option<Signed<'_>>) -> Result<HttpRequest, String> {
-    // The connector asks the resolver about names only. The setting may have changed since the notification was made.
+    // The connector's resolver checks the addresses of names; an address in the URL itself is checked here. `check` has done so when the
+    // notification was made, but the setting may have changed since.
     let uri: Uri = url.parse().map_err(|_| "the address of the receiver is not a URL".to_owned())?;
     if let Some(literal) = uri.host().and_then(check::literal)
         && !receivers::is_allowed(literal, app.config.private_webhooks)

@@ -42,7 +42,7 @@ const BY_NAME: &str = "by-name";
 /// An item with the version 0: the newest version of a playbook.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Head {
-    /// The newest version, which `playbook` is of.
+    /// The number of the newest version, which is the one in `shown`.
     latest: u64,
     /// Absent for a playbook that is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,7 +68,7 @@ impl Head {
         &self.shown
     }
 
-    /// The schedules that were made for the playbook, or may have been, if they may not be as it says.
+    /// The schedules that were made for the playbook, or may have been. `None` once they are as the playbook says.
     pub(crate) fn unfinished(&self) -> Option<&[ScheduleName]> {
         self.pending.as_ref().map(|_| self.schedules_made.as_slice())
     }
@@ -156,7 +156,7 @@ pub async fn at_version(app: &App, playbook: PublishedPlaybook, version: u64) ->
     Ok(PublishedPlaybook { version: item.version, playbook: item.playbook, ..playbook })
 }
 
-/// The notifications of a version, and the user who published it. Versions never change. Empty for one that does not exist.
+/// The notifications of a version, and the user who published it. `None` for a version that does not exist.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
@@ -170,11 +170,11 @@ pub async fn notifications_of(
     Ok(found.map(|found| (found.playbook.notifications, found.version.published_by)))
 }
 
-/// The playbook in the version that a user asks to run. An earlier version may lack the approvals and the limits of values that the newest one
-/// has, so it is for those who could publish it again.
+/// The playbook in the version that a user asks to run. An earlier version may lack the approvals and the limits of values that the newest
+/// one has, so only users who may publish it again can run it.
 ///
 /// # Errors
-/// [`Error::Conflict`] for an earlier version that the user may not run; as [`at_version`].
+/// [`Error::Conflict`] for an earlier version that the user may not run; otherwise as [`at_version`].
 pub async fn to_run(
     app: &App,
     playbook: PublishedPlaybook,
@@ -241,7 +241,7 @@ pub async fn versions(
     Ok((versions, next))
 }
 
-/// Asks for the playbooks that are listed, by name.
+/// The query for the playbooks that are not deleted, by name.
 fn listed(app: &App) -> QueryFluentBuilder {
     app.aws
         .dynamodb

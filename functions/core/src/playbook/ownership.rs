@@ -20,7 +20,7 @@ pub async fn set_owners(app: &App, playbook: &PublishedPlaybook, owners: &[Email
     set(app, playbook, OwnershipChange::owners(owners, &playbook.owned_by, entry), actor).await
 }
 
-/// Says with whom a playbook is shared; with everyone whose role allows it for `None`, which the role runner does not.
+/// Shares a playbook with these users and roles; for `None`, with everyone whose role allows it. The role `runner` does not.
 ///
 /// # Errors
 /// As [`set_owners`].
@@ -34,7 +34,7 @@ pub async fn set_sharing(
     set(app, playbook, OwnershipChange::sharing(shared_with, "everyone", &playbook.owned_by, entry), actor).await
 }
 
-/// Sets an attribute of the item with the newest version, or removes it.
+/// Writes the change of an attribute to the item with the newest version.
 async fn set(app: &App, playbook: &PublishedPlaybook, change: OwnershipChange, actor: &Actor) -> Result<()> {
     let update = Update::builder()
         .table_name(&app.config.tables.playbooks)

@@ -1,4 +1,5 @@
-//! Says which playbooks have schedules that may not be as they say, and keeps an earlier publication from changing those of a later one.
+//! Finds the playbooks whose schedules may differ from what the playbook says, and keeps an earlier publication from changing the schedules
+//! of a later one.
 
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use runvoy_api_types::ScheduleName;
@@ -24,7 +25,8 @@ pub(crate) fn guard(app: &App, head: &Head) -> Result<Option<TransactWriteItem>>
     Ok(Some(TransactWriteItem::builder().update(update).build()))
 }
 
-/// Notes that the playbook has these schedules, as it says. Does nothing once another request has published or deleted it.
+/// Notes that these are the playbook's schedules, and that they are as it says. Does nothing once another request has published or deleted
+/// it.
 pub(crate) async fn settle(app: &App, head: &Head, made: &[ScheduleName]) -> Result<()> {
     let Some(pending) = head.pending() else { return Ok(()) };
     let names = made.iter().map(|name| string(name.as_str())).collect();
@@ -46,7 +48,8 @@ pub(crate) async fn settle(app: &App, head: &Head, made: &[ScheduleName]) -> Res
     }
 }
 
-/// The names of the playbooks whose schedules may not be as they say: of those that are listed, and of `others`, which may be deleted.
+/// The names of the playbooks whose schedules may differ from what the playbook says: of those that are listed, and of `others`, which may
+/// be deleted.
 pub(crate) async fn unfinished(app: &App, others: impl IntoIterator<Item = PlaybookName>) -> Result<Vec<PlaybookName>> {
     let mut names: std::collections::BTreeSet<PlaybookName> = others.into_iter().collect();
     let mut items = listed(app)

@@ -14,14 +14,15 @@ use crate::{
 pub struct Publication<'a> {
     pub name: &'a PlaybookName,
     pub playbook: &'a Playbook,
-    /// The playbook as the caller's rights were decided from.
+    /// The playbook as it was when the caller's rights were decided.
     pub before: Option<&'a Head>,
-    /// The version that the caller has changed; 0 if there must be none. Any if absent.
+    /// The version from which the caller made the new one; 0 if there must be no playbook of this name. If absent, any will do.
     pub expected: Option<u64>,
     pub by: &'a Email,
 }
 
-/// The number of times that a publication is made again which others came before.
+/// The number of times that a publication is made again because another came first. The pauses are 0.64 seconds at most, so that this takes
+/// about 10 seconds at most.
 pub const PUBLISH_ATTEMPTS: u32 = 20;
 
 /// Waits before a publication is made again.
@@ -36,7 +37,7 @@ pub enum Published {
     Overtaken(Error),
 }
 
-/// Publishes the next version of a playbook. The same words by the same user again are the same version.
+/// Publishes the next version of a playbook. If the newest version has the same text and the same publisher, no other is made.
 ///
 /// # Errors
 /// [`Error::Conflict`] when the playbook is not at the version that the caller expects.
@@ -66,7 +67,7 @@ pub async fn publish(app: &App, new: Publication<'_>, actor: &Actor) -> Result<P
         modified_by_request_id: actor.request_id.clone(),
         playbook: playbook.clone(),
     };
-    // Those that an earlier version has made are deleted if this one has them no more.
+    // The names from earlier versions stay in the list, so that the schedules that this version lacks are found and deleted.
     let mut schedules_made = before.map_or_else(Vec::new, |head| head.schedules_made.clone());
     schedules_made.extend(playbook.schedule_names(name)?);
     schedules_made.sort();

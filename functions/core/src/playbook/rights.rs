@@ -21,7 +21,7 @@ pub struct Usable {
     pub secrets: Vec<Secret>,
 }
 
-/// Checks that a playbook has no secret: everyone who sees it reads its variables and its repository.
+/// Refuses a playbook with a secret in its variables or its repository, because everyone who sees the playbook can read them.
 fn check_readable(playbook: &Playbook) -> Result<()> {
     match kept_secret(&playbook.env, playbook.git_repo.as_deref()) {
         None => Ok(()),
@@ -36,7 +36,7 @@ fn check_readable(playbook: &Playbook) -> Result<()> {
     }
 }
 
-/// The variables that every run of a playbook carries at least: values that callers must give are empty here.
+/// The least variables of a run of a playbook: the value of a parameter without a default is empty here.
 fn least_variables(playbook: &Playbook) -> Result<BTreeMap<String, String>> {
     let mut variables = playbook.env.clone();
     for parameter in &playbook.parameters {

@@ -29,11 +29,11 @@ use crate::{
 /// Tasks that one call of DescribeTasks may name (Amazon ECS API Reference).
 const TASKS_A_CALL: usize = 100;
 
-/// The longest time that a run may last. A task that stops at its time limit has some minutes more.
+/// The longest time from the start of a run to its end: the longest time limit, and an hour for a task that stops at it.
 const LONGEST_RUN: SignedDuration = SignedDuration::from_secs(MAX_TIMEOUT_SECONDS as i64 + 3600);
 /// After this long, Lambda does not try the event of a task's end again (three attempts, one and two minutes apart).
 const EVENTS_ARE_OVER: SignedDuration = SignedDuration::from_mins(10);
-/// The logs of executions that ended before this are left to their readers. The schedule runs `reconcile` more often.
+/// The logs of executions that ended longer ago than this are left to their readers. `reconcile` runs each hour, and has tried them before.
 const UNFINISHED_FOR: SignedDuration = SignedDuration::from_hours(3);
 
 pub(super) async fn check(
@@ -67,7 +67,7 @@ pub(super) async fn check(
             Ok(tasks) => {
                 for record in executions {
                     let id = &record.execution.execution_id;
-                    // What has no task is moved on each minute: see `run::sweep`.
+                    // An execution without a task is moved on each minute: see `run::sweep`.
                     let Some(task) = record.task() else { continue };
                     match follow(app, record, tasks.get(task.as_str()), findings).await {
                         Ok(true) => status.verified_count += 1,
@@ -187,7 +187,7 @@ async fn follow(app: &App, record: &ExecutionRecord, task: Option<&Task>, findin
     }
     match task::apply(app, &state).await? {
         Applied::Known { record, changed: true } => {
-            // Before that, another attempt might have followed.
+            // The log of an execution with retries is completed only now, because another attempt might have followed.
             if let Phase::Stopped(stop) = &state.phase
                 && record.execution.status.is_terminal()
             {

@@ -19,7 +19,7 @@ use crate::{
     image, notification, publication, schedule, secret,
 };
 
-/// Entries of the audit that are written in one transaction, of which DynamoDB takes 100 writes.
+/// Entries of the audit that are written in one transaction: as many writes as DynamoDB takes in one ("TransactWriteItems").
 const ENTRIES_AT_ONCE: usize = 100;
 
 /// Checks everything and mends what can be mended. Records that are changed carry the request of `actor`, and each repair has an entry in

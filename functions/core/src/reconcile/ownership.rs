@@ -1,4 +1,4 @@
-//! Checks that every user has a role, and every resource an owner who is a user.
+//! Checks that every user has a role, and that every image, every secret and every execution that has not ended has owners who are users.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Writes the changes of a playbook's schedules, of which one publication or deletion makes several.
+//! Adds to each change of a playbook's schedule the write that refuses it once another request has published or deleted the playbook.
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
 

@@ -75,12 +75,12 @@ fn parts(what: What) -> (Option<ScheduledRun>, Option<ScheduledPlaybook>) {
 /// Creates a schedule.
 ///
 /// # Errors
-/// [`Error::Conflict`] when there is one of this name, [`Error::Invalid`] for times that cannot be.
+/// [`Error::Conflict`] when there is one of this name, [`Error::Invalid`] for times that cannot be read or are over.
 pub async fn create(app: &App, new: NewSchedule, by: &Email, actor: &Actor) -> Result<Schedule> {
     create_beside(app, new, by, actor, None).await
 }
 
-/// As [`create`], for a playbook.
+/// As [`create`], with the write that a playbook's publication adds, if it is made for one.
 pub(super) async fn create_beside(
     app: &App,
     new: NewSchedule,
@@ -172,7 +172,8 @@ pub(super) async fn create_beside(
 /// Changes a schedule.
 ///
 /// # Errors
-/// [`Error::Conflict`] while another change is under way, [`Error::NotFound`] when it has been deleted meanwhile.
+/// [`Error::Conflict`] while another change is under way and for what only its playbook can change, [`Error::NotFound`] when it has been
+/// deleted meanwhile, [`Error::Invalid`] for times that cannot be read or are over.
 pub async fn update(app: &App, name: &str, change: ScheduleChange, by: &Email, actor: &Actor) -> Result<Schedule> {
     let record = record::active(app, name).await?;
     if let Some(playbook) = &record.schedule.of_playbook
@@ -183,7 +184,7 @@ pub async fn update(app: &App, name: &str, change: ScheduleChange, by: &Email, a
     update_beside(app, record, change, by, actor, None).await
 }
 
-/// As [`update`], of a record that was read, for a playbook.
+/// As [`update`], of a record that was read, with the write that a playbook's publication adds, if it is made for one.
 pub(super) async fn update_beside(
     app: &App,
     mut record: Record,
@@ -231,7 +232,7 @@ pub(super) async fn pause(app: &App, mut record: Record, reason: String, actor: 
     let entry =
         Entry::done(app, actor, Action::UpdateSchedule, resource(&record.schedule).name()).detail("paused", reason);
     match store(app, record, revision, true, &by, (actor, None), entry).await {
-        // A person has changed it meanwhile. Its next time looks again.
+        // A person has changed the schedule meanwhile. The user is checked again at its next time.
         Err(Error::Conflict(_) | Error::NotFound { .. }) => Ok(()),
         done => done.map(drop),
     }
@@ -276,7 +277,7 @@ async fn store(
     show(app, record).await
 }
 
-/// Brings AWS to a record again whose change was abandoned. Returns whether it still was.
+/// Brings AWS to a record whose change was abandoned. Returns whether it was.
 pub(super) async fn resume_change(app: &App, record: &Record) -> Result<bool> {
     let Some(pending) = record.pending.as_deref() else { return Ok(false) };
     if record.schedule.updated_at >= abandoned_before(app) {

@@ -13,7 +13,7 @@ use crate::{
     execution,
 };
 
-/// The audit's entry: names only, and no value of a variable.
+/// The audit's entry of a change. It has the names of variables, and none of their values.
 pub(super) fn entry(app: &App, record: &Record, actor: &Actor, action: Action) -> Entry {
     let schedule = &record.schedule;
     let times = schedule.cron.as_ref().or(schedule.rate.as_ref()).or(schedule.at.as_ref());
@@ -39,7 +39,7 @@ pub(super) fn entry(app: &App, record: &Record, actor: &Actor, action: Action) -
         .detail("version", playbook.and_then(|playbook| playbook.version))
 }
 
-/// The names of the fields that differ, such as `run.command`. Values are not named.
+/// The names of the fields that differ, such as `run.command`, without their values.
 pub(super) fn changed_fields(before: &Schedule, after: &Schedule) -> Result<Vec<String>> {
     let value = |schedule: &Schedule| {
         serde_json::to_value(schedule).map_err(|error| Error::internal_with("a schedule has no text", error))

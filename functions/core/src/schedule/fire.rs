@@ -1,4 +1,5 @@
-//! Starts the run of a schedule's time, once for each time, however often and late its event is delivered.
+//! Starts the run of a schedule's time, once for each time however often its event is delivered, unless it comes so late that it counts as
+//! missed.
 
 use std::time::Duration;
 
@@ -86,7 +87,7 @@ async fn owner(app: &App, record: &Record) -> Result<Option<User>> {
     Ok(user.filter(|user| !user.revoked))
 }
 
-/// Makes the execution of a time. One that cannot start has FAILED, with the reason.
+/// Makes the execution of a time. One that cannot start is FAILED, with the reason.
 async fn start(app: &App, record: &Record, due: &Due, request_id: &RequestId) -> Result<ExecutionId> {
     let schedule = &record.schedule;
     let user = owner(app, record).await?;

@@ -1,9 +1,9 @@
-//! Keeps schedules: runs that start at times of a clock, at a rate, or once. A record says what runs and when; EventBridge Scheduler holds the
-//! time, and sends an event to the event processor when it comes.
+//! Keeps schedules: runs that start at times of a clock, at a rate, or once. A record says what runs and when; EventBridge Scheduler holds
+//! the time, and sends an event to the event processor when it comes.
 //!
-//! The record changes first, with its entry in the audit, and says that AWS may not have the change yet (`pending`). Then AWS is brought to the
-//! record, which can be repeated, and the mark is removed. If an invocation dies in between, the schedule's next event or reconcile does
-//! the rest after a minute. Each event names the times that AWS had when it was sent, so that an event of earlier times is recognized.
+//! The record changes first, with its entry in the audit, and says that AWS may not have the change yet (`pending`). Then AWS is brought to
+//! the record, which can be repeated, and the mark is removed. If an invocation dies in between, the schedule's next event or reconcile
+//! does the rest after a minute. Each event names the times that AWS had when it was sent, so that an event of earlier times is recognized.
 //! A run's idempotency key is the schedule and the time, so an event that comes twice starts one run.
 
 mod beside;
@@ -42,7 +42,7 @@ use crate::{
     playbook::{self, Prepared},
 };
 
-/// The most times that one request asks for.
+/// The most times that one request can ask for.
 pub const MAX_NEXT: usize = 500;
 /// Bytes of a run that a schedule keeps, so that a list of schedules stays readable. ECS takes less for a task.
 const MAX_RUN_BYTES: usize = 16 * 1024;
@@ -89,7 +89,7 @@ pub(crate) async fn playbooks(app: &App) -> Result<BTreeSet<PlaybookName>> {
 /// The next times of a schedule, also of one that is paused.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::Invalid`] for a count that is none or too many.
+/// [`Error::NotFound`] when there is no such schedule, [`Error::Invalid`] for a count of 0 or of more than [`MAX_NEXT`].
 pub async fn next(app: &App, name: &str, count: usize) -> Result<Vec<Timestamp>> {
     if !(1..=MAX_NEXT).contains(&count) {
         return Err(Error::invalid(format!("count must be 1 to {MAX_NEXT}")).at_field("count"));

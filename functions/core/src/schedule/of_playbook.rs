@@ -151,17 +151,18 @@ pub(crate) async fn keep_part(
         times,
         what: is_what_new.then_some(What::Playbook(what)),
         on_missed: Some(on_missed),
-        // It was paused because its user had been revoked, who is another one now.
+        // The schedule may have been paused because the user whose rights it had was revoked. Now it has those of the publisher.
         enabled: (is_what_new && schedule.paused_reason.is_some()).then_some(true),
     };
     let changed = change::update_beside(app, record, change, part.by, actor, Some(&beside)).await?;
     Ok(part.brought(ScheduleOutcome::Changed, &changed))
 }
 
-/// Deletes a schedule that its playbook has no more. `None` when there is none that is the playbook's.
+/// Deletes a schedule that its playbook has no more. `None` when there is no schedule of this name that is the playbook's.
 ///
 /// # Errors
-/// [`Error::Aws`] when AWS fails.
+/// [`Error::Conflict`] while another change is under way, and once another request has published the playbook; [`Error::Aws`] when AWS
+/// fails.
 pub(crate) async fn remove_part(
     app: &App,
     name: &ScheduleName,

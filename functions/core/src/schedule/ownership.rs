@@ -14,7 +14,7 @@ use crate::{
     table::{self, Transacted, string},
 };
 
-/// Gives a schedule to other owners. Its runs keep the rights of the user who has said last what it runs.
+/// Gives a schedule to other owners. Its runs keep the rights of the user who last said what it runs.
 ///
 /// # Errors
 /// [`Error::Conflict`](crate::Error::Conflict) when another request has deleted it or changed its owners meanwhile.
@@ -23,7 +23,7 @@ pub async fn set_owners(app: &App, schedule: &Schedule, owners: &[Email], actor:
     set(app, schedule, OwnershipChange::owners(owners, &schedule.owned_by, entry), actor).await
 }
 
-/// Says with whom a schedule is shared; with nobody for `None`.
+/// Shares a schedule with these users and roles. For `None`, it is not shared.
 ///
 /// # Errors
 /// As [`set_owners`].

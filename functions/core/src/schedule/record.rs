@@ -39,7 +39,7 @@ pub(super) struct Record {
     #[serde(flatten)]
     pub(super) schedule: Schedule,
     pub(super) state: State,
-    /// Changes with each change that a person makes.
+    /// Counts the changes that people make, so that a change that has read the record notices another one.
     pub(super) revision: u64,
     /// Stands for the times of the schedule. Each of its events names it, so that an event of earlier times is recognized.
     pub(super) timing_id: String,
@@ -84,7 +84,8 @@ impl Record {
     /// The schedule as the API shows it.
     fn shown(mut self, app: &App, statuses: &HashMap<ExecutionId, Status>, active: &BTreeSet<Email>) -> Schedule {
         self.schedule.next_at = self.next_at(app);
-        // The record says so only once its next time has come, and may be changed until then.
+        // The schedule is shown as paused before its record says so: `fire` writes that when the next time comes, unless the record has
+        // been changed or the user let in again by then.
         if self.schedule.enabled && !active.contains(&self.schedule.runs_as) {
             self.schedule.enabled = false;
             self.schedule.next_at = None;
@@ -132,7 +133,7 @@ pub(super) async fn shown(app: &App, records: Vec<Record>) -> Result<Vec<Schedul
     Ok(records.into_iter().map(|record| record.shown(app, &statuses, &active)).collect())
 }
 
-/// The write that replaces a record which has this revision, but for what its times write.
+/// The write that replaces a record, if it has this revision. The attributes in [`NOT_CHANGED`] stay as they are.
 pub(super) fn replace(app: &App, record: &Record, revision: u64) -> Result<TransactWriteItem> {
     let item = table::to_item(record)?;
     let mut expression = Vec::new();
@@ -277,7 +278,7 @@ pub(super) fn under_way() -> Error {
     Error::conflict("another change of the schedule is under way").with_hint("look at it again, and repeat yours")
 }
 
-/// The refusal of a change that a playbook makes.
+/// The refusal of a change that only a publication of the schedule's playbook can make.
 pub(super) fn part_of(playbook: &PlaybookName) -> Error {
     Error::conflict(format!("the schedule is a part of the playbook {playbook}"))
         .with_hint("change the schedules of the playbook, and publish it; here, a schedule can be paused and resumed")

@@ -1,4 +1,4 @@
-//! Deletes schedules: first in the record, which says so while AWS may not have it yet, then in AWS, then the record itself.
+//! Deletes schedules: marks the record as being deleted, deletes the schedule in AWS, and then removes the record.
 
 use aws_sdk_dynamodb::types::{TransactWriteItem, builders::UpdateBuilder};
 use runvoy_api_types::{Schedule, ScheduleName};
@@ -20,7 +20,8 @@ use crate::{
 /// Deletes a schedule: in AWS first, then its record.
 ///
 /// # Errors
-/// [`Error::NotFound`] when another request has deleted it.
+/// [`Error::NotFound`] when another request has deleted it, [`Error::Conflict`] for a part of a playbook and while another change is under
+/// way.
 pub async fn delete(app: &App, name: &str, actor: &Actor) -> Result<()> {
     let record = record::active(app, name).await?;
     if let Some(playbook) = &record.schedule.of_playbook {
@@ -61,7 +62,7 @@ pub(super) async fn remove(
     }
 }
 
-/// Goes on with a deletion that was abandoned. Returns whether it still was.
+/// Goes on with a deletion, if it was abandoned. Returns whether it was.
 pub(super) async fn resume_removal(app: &App, name: &ScheduleName, actor: &Actor) -> Result<bool> {
     let mark = mark_deleting(app, name, actor)
         .condition_expression("#state = :deleting AND updated_at < :abandoned")

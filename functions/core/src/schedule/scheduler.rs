@@ -17,13 +17,13 @@ use super::record::Record;
 use crate::{App, Error, Result, error::Service};
 
 /// Seconds for which the Scheduler tries to hand a time over: a day, the most that it takes ("RetryPolicy", EventBridge Scheduler API
-/// Reference). A time that is handed over late is not lost, because the schedule says what becomes of it.
+/// Reference). A time that is handed over late is not lost: `on_missed` of the schedule says what becomes of it.
 const MAX_EVENT_AGE: i32 = 86_400;
-/// The most times that the Scheduler tries to hand a time over, the most that it takes.
+/// The number of times that the Scheduler tries again to hand a time over: the most that it takes ("RetryPolicy").
 const MAX_RETRIES: i32 = 185;
 /// The text that the Scheduler replaces by the time of an event ("Adding context attributes", EventBridge Scheduler User Guide).
 const SCHEDULED_TIME: &str = "<aws.scheduler.scheduled-time>";
-/// The kind of event by which the event processor knows a schedule's time.
+/// The `detail-type` by which the event processor recognizes the event of a schedule's time.
 pub const DETAIL_TYPE: &str = "Scheduled Time";
 
 /// Makes AWS have the timing and the state of a record. A schedule whose last time is over has none in AWS.

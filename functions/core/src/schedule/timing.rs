@@ -16,7 +16,7 @@ use crate::{Error, Result};
 pub(super) const DEFAULT_ZONE: &str = "UTC";
 /// The units of a rate, and their seconds.
 const UNITS: [(&str, u32); 3] = [("minute", 60), ("hour", 3600), ("day", 86_400)];
-/// The longest period of a rate. AWS documents none; a longer one would run once in a lifetime.
+/// The longest period of a rate: ten years, in seconds. AWS documents no limit; a longer period is taken for a mistake.
 const LONGEST_RATE: u32 = 10 * 366 * 86_400;
 
 /// The times at which a schedule runs, on the clock of a zone.

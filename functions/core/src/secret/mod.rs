@@ -44,7 +44,7 @@ pub fn resource(secret: &Secret) -> Resource<'_> {
     }
 }
 
-/// The change that is under way with a secret.
+/// The state of a secret's record: which change is under way, if any is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
@@ -92,7 +92,7 @@ pub async fn find(app: &App, name: &str) -> Result<Secret> {
     record.filter(|record| record.state == State::Active).map(|record| record.secret).ok_or_else(missing)
 }
 
-/// The value of a secret. It is handed out only after the audit says so.
+/// The value of a secret. It is handed out only once its entry is in the audit.
 ///
 /// # Errors
 /// [`Error::SecretNotFound`] when it has none; [`Error::Aws`] when it cannot be read, or its entry cannot be written.
@@ -278,7 +278,7 @@ pub async fn update(app: &App, name: &SecretName, change: SecretChange, by: &Ema
 /// Deletes a secret: its value first, then its record.
 ///
 /// # Errors
-/// [`Error::SecretNotFound`].
+/// [`Error::SecretNotFound`] when there is no secret of this name.
 pub async fn delete(app: &App, name: &SecretName, actor: &Actor) -> Result<()> {
     let existing = mark_deleting(app, name, &actor.request_id)
         .condition_expression("attribute_exists(#name) AND #state <> :creating")

@@ -20,7 +20,7 @@ pub async fn set_owners(app: &App, secret: &Secret, owners: &[Email], actor: &Ac
     set(app, secret, OwnershipChange::owners(owners, &secret.owned_by, entry), actor).await
 }
 
-/// Says with whom a secret is shared; with everyone whose role allows it for `None`.
+/// Shares a secret with these users and roles; for `None`, with everyone whose role allows it.
 ///
 /// # Errors
 /// As [`set_owners`].
@@ -29,7 +29,7 @@ pub async fn set_sharing(app: &App, secret: &Secret, shared_with: Option<&[Strin
     set(app, secret, OwnershipChange::sharing(shared_with, "everyone", &secret.owned_by, entry), actor).await
 }
 
-/// Sets an attribute of a secret's record, or removes it.
+/// Writes the change of an attribute to a secret's record.
 async fn set(app: &App, secret: &Secret, change: OwnershipChange, actor: &Actor) -> Result<()> {
     let update = Update::builder()
         .table_name(&app.config.tables.secrets)

@@ -26,7 +26,7 @@ pub async fn list_keys(app: &App, email: &Email, request: &PageRequest) -> Resul
     let record = get(app, email).await?;
     let mut keys: Vec<Key> = key::find_all(app, record.keys()).await?;
     for key in &mut keys {
-        // A version that knew one key of each user did not store its time.
+        // An earlier version, which allowed one key for each user, did not store when it was made.
         key.created_at.get_or_insert(record.user.created_at);
     }
     let place = |key: &Key| format!("{}#{}", key.created_at.map(time::rfc3339).unwrap_or_default(), key.key_id);
@@ -114,7 +114,8 @@ pub async fn delete_key(app: &App, hash: &ApiKeyHash, email: &Email, actor: &Act
         let writes = vec![TransactWriteItem::builder().update(update.build()?).build(), key::delete(app, hash)?];
         let entry = Entry::done(app, actor, Action::DeleteKey, key::resource(hash)).detail("user", email.to_string());
         if audit::transact(app, writes, &[entry]).await? == Transacted::Done {
-            // The key is gone, and a repeated request would not find it. What is left open ends by itself, with the execution.
+            // A failure is only logged: the key is gone, so a repeated request would not find it. A connection that stays open ends with
+            // its execution.
             if let Err(error) = hand_over::of_ended_keys(app, std::slice::from_ref(hash)).await {
                 tracing::error!(error = %error.chain(), "connections of a deleted key stay open");
             }

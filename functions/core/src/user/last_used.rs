@@ -12,7 +12,7 @@ use crate::{
     time,
 };
 
-/// The time that a request may wait for that refresh after its own work is done.
+/// The time that a request may wait for this write after its own work is done.
 const REFRESH_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Writes down when a key was used, on the user and on the key. A failure or a slow table is logged and costs the request half

@@ -31,7 +31,7 @@ use crate::{
     table::{self, Transacted},
 };
 
-/// The number of times that a change reads a user again whose record has changed meanwhile.
+/// The number of times that a change of a user is tried. It is tried again when the record has changed since it was read.
 const ATTEMPTS: u32 = 5;
 
 /// An item of the users table.
@@ -39,7 +39,7 @@ const ATTEMPTS: u32 = 5;
 struct UserRecord {
     #[serde(flatten)]
     user: User,
-    /// The key of a user whom an earlier version created, which knew one key of each.
+    /// The key of a user whom an earlier version of the program created, which allowed one key for each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key_hash: Option<ApiKeyHash>,
     /// The user's keys. A change of the user changes them in the same transaction.
@@ -48,7 +48,7 @@ struct UserRecord {
     /// The claim by which a key is handed over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     claim_hash: Option<String>,
-    /// Counts the changes of the keys, so that a change that has read them notices another one.
+    /// Counts the changes of the role, the revocation and the keys, so that a change that has read them notices another one.
     #[serde(default)]
     version: u64,
 }
@@ -201,7 +201,7 @@ pub async fn principal(app: &App, email: &Email) -> Result<Option<Principal>> {
     Ok(user.map(|user| Principal::without_key(user.email, user.role)))
 }
 
-/// Keeps the addresses of users who are not revoked.
+/// Those of the addresses that belong to users who are not revoked.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.

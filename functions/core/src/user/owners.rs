@@ -3,8 +3,8 @@
 use super::active;
 use crate::{App, Email, Error, Result, ownership};
 
-/// The owners that a caller names, each once. Each is a user: an address that is mistyped would leave the resource to nobody, or to whom an
-/// admin gives that address later.
+/// The owners that a caller names, each once. Each must be a user: a mistyped address would leave the resource without an owner, or give it
+/// to a user whom an admin creates with that address later.
 ///
 /// # Errors
 /// [`Error::Invalid`] for none, for too many, for a text that is no address, and for an address of no user or of a revoked one, unless it

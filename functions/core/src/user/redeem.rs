@@ -1,4 +1,4 @@
-//! Hands over a user's first key to whoever has the link of the claim.
+//! Makes the key of a claim, and hands it over to the caller who has the claim's link.
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 

@@ -23,7 +23,7 @@ fn the_five_fields_of_crontab_become_the_six_of_aws() {
     ] {
         assert_eq!(Cron::parse(crontab).unwrap().fields(), aws, "{crontab}");
     }
-    // What is written is read again, and means the same.
+    // The fields that are written can be read again, and mean the same.
     for crontab in ["30 2 * * 1-5", "0 18 * * 5L", "0 18 * * 1#2", "0 9 * * 0-6"] {
         let cron = Cron::parse(crontab).unwrap();
         assert_eq!(Cron::parse(cron.fields()).unwrap(), cron, "{crontab}");
