@@ -1,9 +1,10 @@
-//! Measures how the functions' own binaries start, as Lambda starts them: against a runtime API on this machine. Then measures what each
-//! memory size gives, with its part of a processor.
+//! Measures how fast the functions' own binaries start, as Lambda starts them: against a runtime API on this machine. Then measures their
+//! answers with the part of a processor that each memory size gives, and the memory that reconcile needs.
 //!
-//! Run with `just bench-lambda`, which builds the binaries first. `--programs DIR` measures those of another folder, `--megabytes 10` another big
-//! page, and `--executions 1000` fewer executions; `--only start`, `--only shares` or `--only reconcile` does a part. For the starts, the environment is the template's; no AWS call can succeed, and none is made
-//! before the first event.
+//! Run with `just bench-lambda`, which builds the binaries first. `--programs DIR` measures those of another folder, `--megabytes 10`
+//! reads a big page of another size, and `--executions 1000` reconciles fewer executions. `--only start`, `--only shares` or `--only
+//! reconcile` does one part. For the starts, the environment is the template's; no AWS call can succeed, and none is made before the
+//! first event.
 
 #![allow(unreachable_pub, reason = "no crate uses a test program")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that cannot go on ends")]
@@ -27,6 +28,7 @@ use common::{events::http_request, instance::Instance};
 use local_shim::{EVENT_PROCESSOR, ORCHESTRATOR, stack::Stack};
 use serde_json::json;
 
+/// Starts of each binary, of which the median and the longest are printed.
 const ROUNDS: usize = 20;
 
 fn main() {
@@ -79,8 +81,8 @@ async fn measure(function: &str, binary: &str, path: &Path, event: &str) {
     println!("{binary:<16} binary, packed            {size:.1} MB, {:.1} MB", packed(path));
 }
 
-/// The folder of the functions' binaries. The benchmark is in target/local/deps, and they are in target/release, where Lambda's profile puts
-/// them.
+/// The folder of the functions' binaries. The benchmark is in target/local/deps, and they are in target/release, where Lambda's profile
+/// puts them.
 fn built_programs() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     own.ancestors().nth(3).unwrap().join("release")

@@ -1,9 +1,9 @@
 //! Measures live logs under load, beside the goals: many viewers of one log, many watched runs, a long log, and
 //! many executions of earlier days.
 //!
-//! Run with `just bench-load`. `just bench-load --program PATH` measures another build of the local system. The system runs in a process of its
-//! own. A command prints its lines by itself, without a process for each, and each line holds the time at which it was written. The clients
-//! look for the lines in the frames without parsing them, and the time of the processor that they take is printed too.
+//! Run with `just bench-load`. `just bench-load --program PATH` measures another build of the local system. The system runs in a process
+//! of its own. A command prints its lines by itself, without a process for each, and each line holds the time at which it was written.
+//! The clients look for the lines in the frames without parsing them, and the processor time of the clients is printed too.
 
 #![allow(unreachable_pub, reason = "no crate uses a test program")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that cannot go on ends")]
@@ -26,9 +26,9 @@ use client::{Caller, Viewer, connect};
 use futures_util::{StreamExt, future::join_all};
 use serde_json::json;
 
-/// A command that makes this program print lines.
+/// The first argument with which this program prints lines in place of measuring.
 const PRINT: &str = "print";
-/// What a line begins with. Its number and the nanoseconds since 1970 at which it was written follow.
+/// The beginning of a line. Its number and the nanoseconds since 1970 at which it was written follow.
 const LINE: &str = "load ";
 /// The last line, which holds the longest time of a `write()` in microseconds.
 const LONGEST: &str = "longest write ";
@@ -76,7 +76,7 @@ fn main() {
     }
 }
 
-/// Prints lines from the moment at which a file exists, each as one `write()`, in a beat of `pause`.
+/// Prints a line each `pause`, each by one `write()`, from the moment at which a file exists.
 fn print(go: &Path, lines: u32, pause: Duration) {
     while !go.exists() {
         std::thread::sleep(Duration::from_millis(5));
@@ -135,7 +135,7 @@ impl Running {
         Self { process, caller, directory, started_after }
     }
 
-    /// The seconds of the processor that the system has taken.
+    /// The processor time that the system has taken, in seconds.
     fn processor(&self) -> f64 {
         processor(&self.process.id().to_string())
     }
@@ -160,7 +160,7 @@ impl Drop for Running {
     }
 }
 
-/// The seconds of the processor that a process has taken, without its children.
+/// The processor time that a process has taken without its children, in seconds.
 fn processor(process: &str) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
@@ -176,11 +176,11 @@ struct Load {
     pause: Duration,
 }
 
-/// What a client has seen.
+/// The lines that a client has received.
 #[derive(Default)]
 struct Seen {
     delays: Vec<Duration>,
-    /// Lines that were not the next one.
+    /// Lines whose number does not follow the number before.
     wrong: u64,
     last: u32,
     /// Microseconds.
@@ -221,7 +221,7 @@ async fn delays(program: &Path, name: &str, load: Load, goals: (u64, u64)) {
             viewers.push(tokio::spawn(watch(connect(address).await.unwrap())));
         }
     }
-    // The connections are served for the first time.
+    // By then, each connection has been served for the first time.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (of_system, of_clients, begun) = (system.processor(), processor("self"), Instant::now());
     std::fs::write(system.go(), "").unwrap();

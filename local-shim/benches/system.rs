@@ -59,7 +59,7 @@ fn milliseconds(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1000.0)
 }
 
-/// The measured time below which this part of all times lie, `0.5` for the median.
+/// The measured time below which this percentage of all times lies, 50 for the median.
 fn percentile(times: &mut [Duration], percent: usize) -> Duration {
     times.sort();
     times[(times.len() * percent / 100).min(times.len() - 1)]
@@ -148,7 +148,7 @@ async fn next_message(viewer: &mut Viewer) -> Value {
     }
 }
 
-/// A command that makes this program print lines.
+/// The first argument with which this program prints lines in place of measuring.
 const PRINT: &str = "print";
 
 /// Prints lines that hold the time at which they are written, with a pause after each.
@@ -186,7 +186,7 @@ async fn line_latency(caller: &Caller, lines: usize, pause: Duration) {
     report(&format!("a line from its process to a viewer, {rate:.0} lines/s"), spread(&mut times));
 }
 
-/// The resident memory of the program while it delivers a long log to a viewer.
+/// The peak of the program's resident memory while it delivers a long log to a viewer.
 async fn memory(lines: usize) {
     let directory = tempfile::tempdir().unwrap();
     let mut child = program(&directory).spawn().unwrap();
@@ -260,7 +260,7 @@ async fn long_list(system: &System, executions: usize) {
     report(&format!("GET /executions, few / {executions} executions, p50"), format!("{few} / {}", page().await));
 }
 
-/// The time to store a batch when the log before it is short, and when it is long.
+/// The AWS calls that store a batch when the log before it is empty, and when it is long.
 async fn batch_cost(system: &System, lines: usize) {
     let mut figures = Vec::new();
     for before in [0, lines] {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// Makes a call that may wait for a disk or for another's write, as each call of SQLite may. Meanwhile the runtime has another thread for
+/// Makes a call that may wait for a disk or for another writer, as each call of SQLite may. Meanwhile the runtime has another thread for
 /// the tasks of this one. A runtime of one thread, as the simulation has, makes the call as it is.
 pub(crate) fn blocking<R>(call: impl FnOnce() -> R) -> R {
     match Handle::try_current() {
@@ -13,14 +13,14 @@ pub(crate) fn blocking<R>(call: impl FnOnce() -> R) -> R {
     }
 }
 
-/// Counts the calls that are being made, so that all threads of the runtime but one may wait for them, and a store that is slow delays no
-/// request that does not need it.
+/// Counts the calls that are being made. All threads of the runtime but one may wait in such calls, and a further call is made as
+/// [`blocking`]. So a slow store delays no request that does not need it.
 #[derive(Debug, Default)]
 pub(crate) struct Calls(AtomicUsize);
 
 impl Calls {
-    /// Makes a call: in its place while there are few, which takes no time and lets the caller go on before any task that the call has
-    /// made ready, as RunTask's caller does in AWS; as [`blocking`] otherwise.
+    /// Makes a call. While there are few, it is made on the caller's thread: that costs nothing, and the caller goes on before any task
+    /// that the call has made ready, as RunTask's caller does in AWS. Otherwise it is made as [`blocking`].
     pub(crate) fn make<R>(&self, call: impl FnOnce() -> R) -> R {
         let others = self.0.fetch_add(1, Ordering::Relaxed);
         let _ends = Ends(&self.0);

@@ -24,7 +24,8 @@ pub(crate) struct Bootstrapped {
     pub(crate) is_first_start: bool,
 }
 
-/// Reads the admin's key, or creates the admin, never with a key that someone else has put into a new folder. The key file is written last, so that it exists only when everything else does.
+/// Reads the admin's key, or creates the admin. A key that was put into a new folder before its first start is refused. The key file is
+/// written last, so that it exists only when everything else does.
 pub(crate) async fn run(app: &App, data: &DataDir) -> Result<Bootstrapped> {
     let kept = read_key(data)?;
     if let Some(admin_key) = &kept {
@@ -33,7 +34,7 @@ pub(crate) async fn run(app: &App, data: &DataDir) -> Result<Bootstrapped> {
                 data.end_first_start()?;
                 return Ok(Bootstrapped { admin_key: admin_key.clone(), is_first_start: false });
             }
-            // The folder's own key, for an AWS that does not have the admin yet.
+            // The key is the folder's own, and this AWS does not have the admin yet. The admin is created with it.
             Err(Error::UnknownApiKey) if data.has_state() => {}
             Err(Error::UnknownApiKey) => bail!(
                 "{ADMIN_KEY} was in the data directory before its first start, which makes a key of its own; remove the file, or name \

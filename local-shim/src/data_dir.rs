@@ -28,8 +28,8 @@ pub(crate) struct DataDir {
     _lock: Option<File>,
 }
 
-/// Exists while the first start is under way. A start that finds it begins anew, because the one before was interrupted before
-/// anyone could use what it had created.
+/// The file that exists while the first start is under way. A start that finds it begins anew: the one before was interrupted before a
+/// caller could use what it had created.
 const FIRST_START: &str = "first-start";
 /// The file that a running program holds locked.
 const LOCK: &str = "lock";
@@ -39,7 +39,7 @@ const VERSION: &str = "version";
 const CURRENT_VERSION: u32 = 2;
 /// The file from which the command line and a second start learn where the system is.
 const API_ENDPOINT: &str = "api-endpoint";
-/// Bytes that fit on a disk that is not full.
+/// Bytes that [`has_room`] writes. A disk on which they fit is not taken for full.
 const ROOM: usize = 64 * 1024;
 
 impl DataDir {
@@ -180,7 +180,7 @@ pub(crate) fn has_room(folder: &Path) -> bool {
     written.is_ok()
 }
 
-/// Where the program that holds the folder answers, as far as its files tell.
+/// The end of a message that says where the program that holds the folder answers. Empty if the folder's files do not tell it.
 fn place(directory: &Path) -> String {
     match std::fs::read_to_string(directory.join(API_ENDPOINT)) {
         Ok(url) if !url.trim().is_empty() => format!(", at {}", url.trim()),

@@ -60,7 +60,7 @@ pub(crate) fn build(
         new_id: Box::new(|| uuid::Uuid::new_v4().simple().to_string()),
     };
     let ecs = Ecs::open(cluster, ecs::Store::open(directory)?, runner, ssm.clone(), events);
-    // A role that an override names exists as much as those of the template.
+    // Roles that overrides name exist as well as those of the template.
     let configured = [&config.task_role_arn, &config.task_execution_role_arn];
     let configured = configured.into_iter().filter_map(|arn| Some(arn.rsplit_once('/')?.1.to_owned()));
     Ok(Aws {

@@ -15,7 +15,7 @@ const HTTP_EVENTS: [(&str, &str); 4] = [
     ("http-list-executions.json", include_str!("../../examples/http-list-executions.json")),
     ("http-execution-status.json", include_str!("../../examples/http-execution-status.json")),
 ];
-/// Stands in the examples of events for the key of the system.
+/// The text that stands for the admin's key in the example events.
 const PLACEHOLDER: &str = "YOUR_API_KEY";
 /// The names of the functions in the template.
 const FUNCTIONS: [&str; 2] = [super::ORCHESTRATOR, super::EVENT_PROCESSOR];
@@ -35,7 +35,7 @@ pub(crate) fn write(data: &DataDir, environment: &BTreeMap<String, String>, key:
     let mut variables = serde_json::Map::new();
     for function in FUNCTIONS {
         if function == super::EVENT_PROCESSOR {
-            // The endpoint of AWS also takes what is sent to viewers.
+            // The AWS endpoint also takes the frames that are sent to viewers.
             in_container.insert("RUNVOY_WEBSOCKET_API_ENDPOINT".to_owned(), format!("{endpoint}/ws"));
         }
         variables.insert(function.to_owned(), json!(in_container));

@@ -14,9 +14,9 @@ use crate::{
     stack::{self, FunctionSettings},
 };
 
-/// The logical names of the functions in the template.
+/// The orchestrator's logical name in the template.
 pub const ORCHESTRATOR: &str = "Orchestrator";
-/// The function's name in the template.
+/// The event processor's logical name in the template.
 pub const EVENT_PROCESSOR: &str = "EventProcessor";
 
 /// The settings of a function in the template, and the parts of them that the function reads.

@@ -24,12 +24,12 @@ pub use functions::{EVENT_PROCESSOR, ORCHESTRATOR};
 pub use settings::{AwsPort, RunnerChoice, Settings};
 pub use system::{Shim, VARIABLES_FILE};
 
-/// Bytes of a thread's stack. A function's futures within futures take up to 1.5 MB of it in a build without optimization, and 2 MB are tokio's
-/// own choice.
+/// Bytes of a thread's stack. A function's futures within futures take up to 1.5 MB of it in a build without optimization, which leaves
+/// too little of tokio's 2 MB.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
 
-/// The runtime that the system is made for. It has 4 threads at least, so that on a machine with fewer cores a thread that
-/// decompresses thousands of lines is not one of all that answer requests.
+/// The runtime that the system is made for. It has at least 4 threads: with one for each core, a thread that decompresses thousands of
+/// lines could be the only one that answers requests on a small machine.
 ///
 /// # Errors
 /// The operating system gives no threads.

@@ -106,7 +106,7 @@ fn run(arguments: Arguments, from_file: &[String]) -> Result<()> {
         ("--port", settings::ORCHESTRATOR_PORT, &arguments.port),
         ("--event-port", settings::EVENT_PROCESSOR_PORT, &arguments.event_port),
     ] {
-        // The library does not tell a flag from its variable.
+        // The parsed arguments do not tell whether a value comes from the flag or from its variable.
         let is_flag = std::env::var(variable).ok().as_ref() != Some(value);
         if is_flag && value.trim().parse::<u16>().is_err() {
             bail!("{flag} is {value:?}: it wants a port, 0 to 65535");
@@ -126,7 +126,7 @@ fn run(arguments: Arguments, from_file: &[String]) -> Result<()> {
         ("RUNVOY_LOG_LEVEL", Some(arguments.log_level)),
     ];
     let given = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    // Variables that are not UTF-8 are none of runvoy's.
+    // A variable that is not UTF-8 is not one of runvoy's.
     let environment =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let settings = Settings {
@@ -197,7 +197,7 @@ fn is_ignored(signal: u32) -> bool {
     mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }
 
-/// Each running command needs a few open files, so the soft limit is raised to the hard one.
+/// Raises the soft limit of open files to the hard one, because each running command needs a few.
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -208,7 +208,7 @@ fn raise_file_limit() {
     }
 }
 
-/// Logs for people on a terminal, and as JSON otherwise.
+/// Sets up the log on standard error, as text on a terminal and as JSON otherwise, and the logs of the functions.
 fn init_logs(level: &str) -> Result<()> {
     let filter = runvoy_core::telemetry::filter(level).map_err(|error| anyhow!(error))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);

@@ -71,8 +71,8 @@ impl Listeners {
         Ok(())
     }
 
-    /// Serves a router on all sockets until `stop` is cancelled, and then until the running requests have ended. A client that leaves
-    /// a request unfinished, or a connection unused, for `timeout` is sent off.
+    /// Serves a router on all sockets until `stop` is cancelled, and then until the running requests have ended. A client that leaves a
+    /// request unfinished, or a connection unused, for `timeout` is disconnected.
     pub(crate) fn serve(self, router: &Router, timeout: Duration, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
         let router = router.clone().layer(RequestBodyTimeoutLayer::new(timeout));
         self.sockets.into_iter().map(|socket| serve(socket, router.clone(), timeout, stop.clone())).collect()
@@ -96,7 +96,7 @@ fn serve(listener: TcpListener, router: Router, timeout: Duration, stop: Cancell
                 },
                 () = stop.cancelled() => break,
             };
-            // A small answer is sent at once.
+            // A small answer is sent at once and does not wait for more bytes.
             let _ = socket.set_nodelay(true);
             let (router, stop) = (router.clone(), stop.clone());
             let answer = service_fn(move |request: Request<Incoming>| {

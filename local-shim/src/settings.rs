@@ -10,10 +10,13 @@ use std::{
 use anyhow::{Result, bail};
 use aws_smithy_async::time::SharedTimeSource;
 
-/// Variables of the ports, and of another AWS than the emulated one.
+/// The variable with the orchestrator's port.
 pub const ORCHESTRATOR_PORT: &str = "RUNVOY_DEV_SERVER_PORT";
+/// The variable with the event processor's port.
 pub const EVENT_PROCESSOR_PORT: &str = "RUNVOY_EVENT_PROCESSOR_PORT";
+/// The variable with the port of the emulated AWS: see [`AwsPort`].
 pub const AWS_PORT: &str = "RUNVOY_AWS_PORT";
+/// The variable with the endpoint of another AWS than the emulated one.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 /// The port of the emulated AWS, if it is free.
 const DEFAULT_AWS_PORT: u16 = 8082;
@@ -80,7 +83,7 @@ impl std::str::FromStr for AwsPort {
 }
 
 impl AwsPort {
-    /// The port, and an address besides the loopback address.
+    /// The port, and the address besides the loopback address, if there is one. `None` if the emulated AWS does not listen.
     pub(crate) fn parts(&self) -> Option<(u16, Option<IpAddr>)> {
         match self {
             Self::Off => None,
@@ -91,6 +94,7 @@ impl AwsPort {
     }
 }
 
+/// The settings of one start of the system.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// 0 for any free port.
@@ -177,7 +181,7 @@ pub(crate) fn warn_of_misspelt(given: &BTreeMap<String, String>, template: &BTre
     }
 }
 
-/// The setting that a name stands for which is none, if one is near.
+/// The setting that was probably meant by a name that is not a setting. `None` if none has a similar name.
 fn meant<'a>(name: &str, template: &'a BTreeSet<String>) -> Option<&'a str> {
     let known = || template.iter().map(String::as_str).chain(OTHER_NAMES);
     if known().any(|known| known == name) {

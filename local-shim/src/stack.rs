@@ -31,7 +31,7 @@ struct Resource {
 #[derive(Clone, Debug)]
 pub struct MetricFilter<'a> {
     pub log_group: &'a str,
-    /// Which lines count ("Filter pattern syntax for metric filters", CloudWatch Logs).
+    /// The pattern of the lines that count ("Filter pattern syntax for metric filters", CloudWatch Logs).
     pub pattern: &'a str,
     pub metric: &'a str,
     /// A number, or the field of the line that has it.
@@ -174,8 +174,8 @@ impl Stack {
         })
     }
 
-    /// The frame with which API Gateway answers each frame of this route itself: of a route whose integration is a mock, and which
-    /// has a route response ("Set up route responses for a WebSocket API", API Gateway Developer Guide).
+    /// The frame with which API Gateway itself answers each frame of this route. `None` unless the route has a mock as its integration
+    /// and a route response ("Set up route responses for a WebSocket API", API Gateway Developer Guide).
     pub fn mock_answer(&self, route: &str) -> Option<String> {
         let (name, route) = self.named("AWS::ApiGatewayV2::Route").find(|(_, found)| found["RouteKey"] == route)?;
         self.of_kind("AWS::ApiGatewayV2::RouteResponse").find(|response| response["RouteId"] == physical_name(name))?;
@@ -217,7 +217,7 @@ impl Stack {
                 .and_then(|text| serde_json::from_str(text).ok())
                 .unwrap_or_default();
             for metric in list(&body["widgets"]).flat_map(|widget| list(&widget["properties"]["metrics"])) {
-                // Names and values of dimensions take turns, and options may follow.
+                // After namespace and name, names and values of dimensions alternate, and options may follow.
                 let texts: Vec<&str> = list(metric).map_while(Value::as_str).collect();
                 let names = texts.iter().enumerate().filter(|(at, _)| *at < 3 || at % 2 == 0);
                 found.push(names.map(|(_, name)| (*name).to_owned()).collect());

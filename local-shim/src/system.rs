@@ -40,7 +40,7 @@ use crate::{
     stack::{FunctionSettings, REGION, Stack},
 };
 
-/// The time between two deletions of what is kept for a time.
+/// The time between two deletions of expired items and of logs past their retention.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 /// The time that another AWS may take to accept a connection.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -72,11 +72,11 @@ pub struct Shim {
     event_processor_function: Function,
     dead_letters: DeadLetters,
     log_positions: Arc<Positions>,
-    /// Events of services that are not with the function yet.
+    /// The number of events that services have published and the function does not have yet.
     published: Arc<AtomicUsize>,
     serving: Serving,
     background: Vec<JoinHandle<()>>,
-    /// Locked for as long as the system runs.
+    /// The data directory, locked for as long as the system runs.
     data: DataDir,
 }
 
@@ -121,7 +121,8 @@ impl Shim {
     /// A taken port, a bad setting, a data directory that cannot be used: the message names it and says what to do.
     pub async fn start(settings: Settings) -> Result<Self> {
         let started = Instant::now();
-        // The folder is first, so that a second start on it says where the first one answers, and not which port is taken.
+        // The folder is opened before the ports, so that a second start with it says where the first one answers, and not which port is
+        // taken.
         let data = DataDir::open(settings.data_dir.as_deref())?;
         let ports = Ports::open(&settings).await?;
         check_other_endpoint(&settings, &ports).await?;
@@ -234,17 +235,18 @@ impl Shim {
         &self.sdk
     }
 
-    /// Notes from now on what calls need of IAM.
+    /// Notes from now on the IAM permissions that calls need.
     pub fn watch_permissions(&self) {
         self.aws.permissions.watch();
     }
 
-    /// The permissions that a function, by its name in the template, has needed of IAM since it is watched.
+    /// The IAM permissions that a function, by its name in the template, has needed since [`Self::watch_permissions`] was called.
     pub fn needed_of_iam(&self, function: &str) -> BTreeSet<Access> {
         self.aws.permissions.by(function)
     }
 
-    /// Lets Fargate take as long as a test wants to end tasks after their commands: until it is called with `false`.
+    /// Keeps tasks in DEPROVISIONING after their commands have ended, until it is called with `false`. A test sees with it that Fargate
+    /// takes long to end tasks.
     pub fn hold_task_ends(&self, hold: bool) {
         self.aws.ecs.hold_ends(hold);
     }
@@ -281,7 +283,8 @@ impl Shim {
     /// them, and what those led to. Messages of queues are not waited for, because they may be hidden for hours.
     pub async fn events_handled(&self) {
         let mut quiet = 0;
-        // What is handled may write to a place that was looked at before. Nothing moves between two quiet looks.
+        // The handling of an event may cause another in a place that was looked at before. So two looks in a row must find all places
+        // quiet.
         while quiet < 2 {
             self.log_positions.all_handled().await;
             self.event_processor_function.settle().await;
@@ -316,7 +319,7 @@ fn event_sources(
         }
         if kind == "DynamoDB" {
             let mapping = table_stream::Settings::from_template(properties);
-            // What this run of the program does not handle, the next does.
+            // Records that this run of the program does not handle are handled by the next.
             let stream = aws.dynamodb.follow_from_oldest(mapping.table())?;
             sources.push(tokio::spawn(table_stream::run(event_processor.clone(), stream, mapping)));
         }

@@ -14,13 +14,13 @@ use crate::{
     share::{Group, answered},
 };
 
-/// Makes the item with this number, of so many.
+/// Makes the item with the number of the first argument. The second is the number of all items.
 type Item = fn(usize, usize) -> HashMap<String, AttributeValue>;
 
-/// Items that BatchWriteItem takes.
+/// Items of one call, at most ("BatchWriteItem", DynamoDB API Reference).
 const AT_ONCE: usize = 25;
 
-/// Reconciles an account in which so many executions have ended within a day, with the part of a processor of 256 MB.
+/// Reconciles an account in which this many executions have ended within a day, with the part of a processor that 256 MB of memory give.
 pub async fn measure(programs: &Path, executions: usize) {
     let system = System::start_with(Settings { aws_port: AwsPort::Port(0), ..Settings::ephemeral() }).await;
     let dynamodb = aws_sdk_dynamodb::Client::new(system.shim.sdk());
@@ -58,7 +58,7 @@ fn id(number: usize) -> String {
     format!("{number:032}")
 }
 
-/// An execution that ended in the last day, all of them evenly.
+/// An execution that ended in the last day. The ends of all executions are spread evenly over it.
 fn execution(number: usize, of: usize) -> HashMap<String, AttributeValue> {
     let id = id(number);
     let ago = SignedDuration::from_secs((86_400 * number / of) as i64 + 120);

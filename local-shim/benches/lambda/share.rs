@@ -1,7 +1,7 @@
 //! Measures the functions' programs with the part of a processor that each memory size of Lambda gives.
 //!
-//! Lambda gives a function of 1,769 MB one virtual CPU, and others a part of it ("Configure Lambda function memory"). A control group gives the
-//! program that part. The AWS that it calls is the emulated one, in this process, outside of the group.
+//! Lambda gives a function of 1,769 MB one virtual CPU, and others a part of it ("Configure Lambda function memory"). A control group
+//! gives the program that part. The AWS that it calls is the emulated one, in this process, outside of the group.
 
 use std::{
     fs, io,
@@ -23,13 +23,14 @@ use crate::{
 const SIZES: [u32; 4] = [256, 512, 1024, 1769];
 /// Megabytes that give one virtual CPU.
 const ONE_CPU: f64 = 1769.0;
-/// Microseconds in which a group may use its part, as in Lambda.
+/// Microseconds after which a group may use its part of the processor again, as in Lambda.
 const PERIOD: u32 = 20_000;
 const VIEWERS: usize = 100;
 /// Lines of a batch, of 100 bytes each.
 const LINES: usize = 100;
+/// Rounds of an event, of which the median and the longest are printed.
 const ROUNDS: usize = 20;
-/// Rounds of what takes seconds.
+/// Rounds of an event that takes seconds.
 const LONG_ROUNDS: usize = 3;
 
 /// Prints a row for each size. `megabytes` is the size of the big page.
@@ -149,6 +150,8 @@ pub struct Group {
 }
 
 impl Group {
+    /// Makes a group with this part of one processor.
+    ///
     /// # Errors
     /// This process may make no group, or the system has no controller of processors.
     pub fn new(share: f64) -> io::Result<Self> {

@@ -16,14 +16,14 @@ use crate::Running;
 const RUN: usize = 250;
 /// Executions that run at the same time.
 const AT_ONCE: usize = 8;
-/// Calls of each kind, of which the middle one counts.
+/// Calls of each kind, of which the median is printed.
 const CALLS: usize = 300;
-/// Starts, of which the middle one counts.
+/// Starts of the program, of which the median is printed.
 const STARTS: usize = 5;
 /// The goals: milliseconds of a start, MB of memory, and bytes of disk a run without the audit.
 const GOALS: (u64, u64, u64) = (100, 100, 8000);
 
-/// Copies each execution that has ended once, with all that is kept of it, under ids that begin otherwise.
+/// Copies each execution of [`COPIED`] once, with all that is kept of it, under an id with another prefix.
 const COPY: &str = r#"
     UPDATE copied SET new = $prefix || substr(id, 9);
     INSERT INTO "runvoy-local-executions" SELECT 'S:' || new, sk, replace(item_json, id, new), item_size, cached_at, hash_prefix
@@ -43,7 +43,7 @@ const COPY: &str = r#"
         JOIN ended.streams AS copy ON copy.log_group = one.log_group AND copy.name = replace(one.name, copied.id, new)
         JOIN ended.parts ON parts.stream = copied.stream;"#;
 
-/// The executions that are copied, with the places of what is kept of each.
+/// Lists the executions that are copied, and for each the keys of its token, its entry in the audit and its log stream.
 const COPIED: &str = r#"
     CREATE TEMP TABLE copied AS SELECT substr(execution.pk, 3) AS id, '' AS new, substr(token.pk, 3) AS token,
         audit.pk AS audit_pk, audit.sk AS audit_sk, streams.id AS stream
@@ -54,7 +54,7 @@ const COPIED: &str = r#"
         JOIN ended.streams ON streams.name = 'task/runner/' || substr(execution.pk, 3)
         GROUP BY execution.pk;"#;
 
-/// The middle duration of each kind of call.
+/// The median duration of each kind of call.
 struct Calls([(&'static str, Duration); 4]);
 
 pub async fn measure(program: &Path, wanted: usize) {
@@ -116,7 +116,7 @@ async fn calls(system: &Running, ids: &[String]) -> Calls {
             durations.push(began.elapsed());
             assert!(answer.status.is_success(), "{call}: {}", answer.text);
             if *call == "run" {
-                // What a run needs of the processor after the answer is no part of the next call.
+                // The run still takes processor time after the answer, which the next call must not be measured with.
                 system.caller.wait_for(answer.json()["execution_id"].as_str().unwrap(), "SUCCEEDED").await;
             }
         }
@@ -144,14 +144,14 @@ fn multiply(data: &Path, wanted: usize) -> usize {
     count(&database, "\"runvoy-local-executions\"")
 }
 
-/// The bytes of memory of a process that are in use, in MB.
+/// The resident memory of a process, in MB.
 fn memory(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()).unwrap();
     kilobytes.parse::<u64>().unwrap() / 1000
 }
 
-/// The bytes that are kept of executions, without the audit.
+/// The bytes that tables and ended logs take on the disk, without the audit's.
 fn disk(data: &Path) -> u64 {
     let of_tables = |file: &str| -> u64 {
         let database = Connection::open(data.join(file)).unwrap();

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{AwsError, exchange::Answer};
 
-/// The largest message ("Amazon API Gateway quotas").
+/// Bytes of the largest message ("Amazon API Gateway quotas").
 const MAX_PAYLOAD: usize = 128 * 1024;
 /// Messages that may wait for a slow viewer.
 const BACKLOG: usize = 64;
@@ -30,11 +30,12 @@ pub enum ToSocket {
     TooLarge,
 }
 
+/// The emulated management of WebSocket connections.
 #[derive(Clone)]
 pub struct ApiGateway {
     connections: Arc<Mutex<HashMap<String, Open>>>,
-    /// Bytes of a message after which the connection is closed. "Amazon API Gateway quotas" names 32 KB for a frame, and does not say whether
-    /// API Gateway splits a longer message, so that is left to tests.
+    /// Bytes of a message above which the connection is closed. "Amazon API Gateway quotas" names 32 KB for a frame, and does not say
+    /// whether API Gateway splits a longer message, so tests choose a limit.
     largest_frame: Arc<AtomicUsize>,
 }
 

@@ -13,7 +13,7 @@ pub const INDEX: Duration = Duration::from_secs(1);
 /// The time until other calls know a task that RunTask has started ("RunTask", Amazon ECS API Reference).
 pub const TASK: Duration = Duration::from_secs(1);
 
-/// The time until DescribeTasks shows the tags of such a task.
+/// The time until DescribeTasks shows the tags of a task that RunTask has started.
 pub const TAGS: Duration = Duration::from_secs(3);
 
 /// The time that tasks can still be started from a task definition that was deregistered ("DeregisterTaskDefinition", Amazon ECS API
@@ -26,8 +26,9 @@ pub const REGISTRATION: Duration = Duration::from_millis(200);
 /// The time in which Fargate takes back a task's network interface after its containers have ended. It is 15 to 60 seconds in AWS.
 pub const DEPROVISIONING: Duration = Duration::from_millis(2500);
 
-/// The time that a task spends in each state on Fargate in which its containers do not run ("Amazon ECS task lifecycle"). It takes many times longer in AWS.
+/// The time that a task spends in each state on Fargate in which its containers do not run ("Amazon ECS task lifecycle"). It takes many
+/// times longer in AWS.
 pub const TASK_STATE: Duration = Duration::from_millis(300);
 
-/// From the start of a task's containers on Spot until AWS takes the capacity back. In AWS that may be at any time, or never.
+/// The time from the start of a task's containers on Spot until AWS takes the capacity back. In AWS that may be at any time, or never.
 pub const SPOT_RECLAIMED: Duration = Duration::from_secs(3);

@@ -17,7 +17,7 @@ pub struct AwsEvent {
     pub event: Value,
     /// Sent when a function has handled the event, and dropped if none has.
     pub handled: oneshot::Sender<()>,
-    /// Held until the event is with the function, or is known to be wanted by none.
+    /// Held until the function has the event, or no rule has matched it.
     pub(crate) waiting: Waiting,
 }
 
@@ -30,7 +30,7 @@ impl Drop for Waiting {
     }
 }
 
-/// Where the emulated services send their events.
+/// Takes the events of the emulated services, and passes them to the dispatcher.
 #[derive(Clone)]
 pub struct EventPublisher {
     sender: mpsc::UnboundedSender<AwsEvent>,
@@ -44,7 +44,7 @@ impl EventPublisher {
         (Self { sender, waiting: Arc::default() }, events)
     }
 
-    /// The number of events that are on their way, which goes on counting.
+    /// The counter of the events that are on their way.
     pub(crate) fn waiting(&self) -> Arc<AtomicUsize> {
         self.waiting.clone()
     }

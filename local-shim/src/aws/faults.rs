@@ -131,7 +131,7 @@ impl Fault {
 }
 
 impl Reply {
-    /// The reply to a function of this process, or to a program outside, which cannot be killed and waits in vain.
+    /// Gives the reply to a function of this process, or to a program outside, which cannot be killed and gets no answer.
     pub(super) async fn to(self, caller: Option<&'static str>) -> Answer {
         match (self, caller) {
             (Self::Answer(answer), _) => answer,
@@ -187,8 +187,8 @@ fn no_capacity() -> Answer {
     Answer::json(serde_json::json!({"tasks": [], "failures": [{"reason": reason}]}).to_string().into_bytes())
 }
 
-/// The answer to a RunTask beyond the quota of vCPUs ("AWS Fargate service quotas", Amazon ECS Developer Guide, which does not have the words;
-/// users have met them).
+/// The answer to a RunTask beyond the quota of vCPUs ("AWS Fargate service quotas", Amazon ECS Developer Guide, which does not have the
+/// words; users have met them).
 fn no_vcpus() -> Answer {
     AwsError::new("ClientException", "You've reached the limit on the number of vCPUs you can run concurrently")
         .into_answer()

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::stack::ACCOUNT;
 
+/// The emulated IAM.
 #[derive(Clone)]
 pub struct Iam {
     roles: Arc<Vec<String>>,

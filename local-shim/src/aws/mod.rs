@@ -1,17 +1,18 @@
 //! Emulates AWS: the services that the functions call, with the operations that are in use. Each operation refuses what AWS
 //! refuses, with AWS's own error codes, so that no request succeeds here and fails in AWS.
 //!
-//! With `--chaos` and in the simulation it also has AWS's quotas for calls (`quotas.rs`, of the region with the smallest) and for partition
-//! keys (`dynamodb/write_units.rs`), and shows late what was written (`delays.rs`). With `--chaos`, some starts of tasks are throttled by EC2 or
-//! find no room in Fargate (`faults.rs`), and what runs on Spot is taken back. It is kinder than AWS in these respects:
+//! With `--chaos` and in the simulation it also has AWS's quotas for calls (`quotas.rs`, of the region with the smallest) and for
+//! partition keys (`dynamodb/write_units.rs`), and shows late what was written (`delays.rs`). With `--chaos`, some starts of tasks are
+//! throttled by EC2 or find no room in Fargate (`faults.rs`), and tasks on Spot are interrupted. It is kinder than AWS in these respects:
 //!
 //! - A task is RUNNING within milliseconds, with `--chaos` within a second, where Fargate takes 20 to 60 seconds.
 //! - Functions start warm, and up to 100 events of each kind are handled at the same time. An account has 10 to 1,000 in all.
 //! - `FilterLogEvents` returns one stream after the other rather than sorted by time.
-//! - The Scheduler sends a time within a second of it, where AWS takes up to a minute. Of the times that came while the program did not run, it
-//!   sends each schedule's last one. It knows Lambda targets without a flexible window, and neither start nor end dates.
-//! - A test evaluates the permissions of calls, and no call does. Of API Gateway the API and the method are compared, not the stage.
-//! - DynamoDB does not limit the items of an execution to 10 GB. Tests make its calls fail so.
+//! - The Scheduler sends a time within a second of it, where AWS takes up to a minute. Of the times that came while the program did not
+//!   run, it sends each schedule's last one. It knows Lambda targets without a flexible window, and neither start nor end dates.
+//! - Only GetRole is refused for lack of permissions. A test compares the permissions that the other calls need with the template's
+//!   policies. Of a call of API Gateway it compares the API, and neither the method nor the stage.
+//! - DynamoDB does not limit the items of an execution to 10 GB. Tests make calls fail as if they had reached this limit.
 
 pub mod api_gateway;
 pub mod delays;
@@ -75,9 +76,10 @@ pub struct Aws {
     pub(crate) store_calls: Arc<blocking::Calls>,
 }
 
-/// In a busy AWS, each RunTask of this number is throttled by EC2, which the SDK repeats. A program that starts a few tasks meets it.
+/// In a busy AWS, EC2 throttles each RunTask whose number is a multiple of this, and the SDK repeats the call. The number is small, so
+/// that a program that starts a few tasks meets it.
 const THROTTLED_BY_EC2: u64 = 7;
-/// In a busy AWS, each RunTask of this number finds no capacity.
+/// In a busy AWS, each RunTask whose number is a multiple of this finds no capacity.
 const NO_CAPACITY: u64 = 50;
 
 /// The number of times that each function has called each operation. Operations are named `service:Operation`, as IAM policies name them.

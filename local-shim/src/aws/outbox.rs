@@ -102,7 +102,7 @@ impl Outbox {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
     }
 
-    /// A client for receivers that sends what goes to this machine, and keeps the rest here.
+    /// A client for requests to receivers. It keeps each request here, and sends those to this machine by `loopback`.
     pub(crate) fn receivers(&self, loopback: SharedHttpConnector) -> SharedHttpConnector {
         SharedHttpConnector::new(Receivers { outbox: self.clone(), loopback })
     }

@@ -1,5 +1,5 @@
-//! Names what IAM asks of a caller for each call ("Service Authorization Reference"): actions on resources, under conditions. A test
-//! evaluates the template's policies for it.
+//! Names the permissions that IAM wants of a caller for each call ("Service Authorization Reference"): actions on resources, under
+//! conditions. A test checks that the template's policies give them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,7 +22,7 @@ pub struct Access {
     pub conditions: BTreeMap<&'static str, String>,
 }
 
-/// The permissions that each caller has needed since it is watched.
+/// The permissions that each caller has needed since the watching began.
 #[derive(Clone, Default)]
 pub struct Needed(Arc<Inner>);
 

@@ -33,7 +33,7 @@ pub struct SignedRequest<'a> {
     pub body: &'a [u8],
 }
 
-/// Why a request is refused, in AWS's terms.
+/// The reason for which a request is refused, in AWS's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignatureError {
     MissingSignature,
@@ -64,7 +64,7 @@ impl AccessKey {
     /// Checks what can be checked before the body of a request is read: that it names this key, and was signed in the last minutes.
     ///
     /// # Errors
-    /// Which part of the check fails.
+    /// The part of the check that fails.
     pub fn check_head(&self, headers: &BTreeMap<String, String>, now: Timestamp) -> Result<(), SignatureError> {
         let authorization = self.authorization(headers)?;
         let date = headers.get("x-amz-date").ok_or(SignatureError::WrongSignature)?;
@@ -84,7 +84,7 @@ impl AccessKey {
     /// Checks that a request is signed with this key.
     ///
     /// # Errors
-    /// Which part of the check fails.
+    /// The part of the check that fails.
     pub fn check(&self, request: &SignedRequest<'_>) -> Result<(), SignatureError> {
         let Authorization { scope, signed, signature } = self.authorization(request.headers)?;
         let expected = self.sign(request, scope, signed).ok_or(SignatureError::WrongSignature)?;

@@ -1,5 +1,5 @@
-//! Emulates SNS: topics with subscriptions by e-mail. No mail leaves the machine: the [outbox](super::outbox) keeps them, with the question to a
-//! recipient whether the address is theirs.
+//! Emulates SNS: topics with subscriptions by e-mail. No mail leaves the machine: the [outbox](super::outbox) keeps them, also those that
+//! ask a recipient to confirm the address.
 
 use std::{
     collections::BTreeMap,
@@ -24,6 +24,7 @@ const MAX_SUBJECT: usize = 100;
 /// Bytes of a message ("Publish").
 const MAX_MESSAGE: usize = 256 * 1024;
 
+/// The emulated SNS.
 #[derive(Clone)]
 pub struct Sns {
     topics: Arc<Mutex<BTreeMap<String, Topic>>>,

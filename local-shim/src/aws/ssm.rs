@@ -28,6 +28,7 @@ const MAX_DESCRIBED: usize = 50;
 /// Levels that a name may have ("PutParameter").
 const MAX_DEPTH: usize = 15;
 
+/// The emulated Parameter Store.
 #[derive(Clone)]
 pub struct Ssm {
     parameters: Arc<Mutex<BTreeMap<String, Parameter>>>,

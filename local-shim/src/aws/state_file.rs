@@ -42,8 +42,8 @@ impl StateFile {
     }
 }
 
-/// The path of a SQLite database in the data directory. A new one gets a file that only the user may read. An empty one is taken for
-/// new before the admin's key is written, and while `is_taken_over`, when its content is still in other files.
+/// The path of a SQLite database in the data directory. A new one gets a file that only the user may read. An empty file is taken for new
+/// before the admin's key is written, and with `is_taken_over`, when its content may still be in other files; otherwise it is an error.
 pub(crate) fn database(directory: &Path, name: &str, is_taken_over: bool) -> Result<PathBuf> {
     let path = directory.join(name);
     let is_empty = path.metadata().is_ok_and(|file| file.len() == 0);
@@ -91,7 +91,7 @@ fn private(path: &Path) -> Result<File> {
         .with_context(|| format!("{} cannot be written", path.display()))
 }
 
-/// Opens a file that only the user may read (mode 0600), as it is.
+/// Opens a file to append to it, and keeps its content. A new one can be read by the user only (mode 0600).
 pub(crate) fn private_if_new(path: &Path) -> Result<File> {
     OpenOptions::new()
         .read(true)

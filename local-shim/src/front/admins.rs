@@ -1,4 +1,4 @@
-//! Lets only admins do what this system does besides the API, and writes into the audit whom it refused.
+//! Admits only admins to the actions that this system has besides the API, and writes each refusal of a known caller into the audit.
 
 use std::net::SocketAddr;
 
@@ -26,10 +26,10 @@ pub(super) struct ForAdmins<'a> {
 }
 
 impl ForAdmins<'_> {
-    /// Admits an admin, and writes down that the action is done, before it is.
+    /// Admits an admin, and writes the action into the audit before it is done.
     ///
     /// # Errors
-    /// The answer to a caller who is no admin, or whose action could not be written down.
+    /// The answer to a caller who is no admin, or whose action could not be written into the audit.
     pub(super) async fn admit_to_change(
         &self,
         app: &App,
@@ -67,7 +67,7 @@ impl ForAdmins<'_> {
                 Err(super::error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", self.who))
             }
             Err(Error::NoApiKey | Error::UnknownApiKey) => {
-                // The audit has entries of those who are known. Others could fill it.
+                // The audit has entries of known callers only. Unknown ones could fill it.
                 tracing::warn!(
                     address,
                     action = self.action,

@@ -1,5 +1,5 @@
-//! Serves the event processor's port, which takes any event as a JSON body. Every user of this machine can reach it, so an event that acts for
-//! a person is taken with an admin's key only.
+//! Serves the event processor's port, which takes any event as a JSON body. Every user of this machine can reach it, so an event that
+//! acts for a person is taken with an admin's key only.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -20,7 +20,7 @@ use crate::lambda::{Function, InvokeError, MAX_PAYLOAD, function::request_id};
 
 /// The source of the events that act for a person: they create an admin, or start what a person has scheduled.
 const ACTS_FOR_A_PERSON: &str = "runvoy";
-/// The sentence for a caller without that key.
+/// The sentence for a caller without an admin's key.
 const WHO: &str =
     "an event of the source runvoy acts for a person, so it needs the key of an admin in the header X-API-Key";
 
@@ -78,7 +78,7 @@ async fn process(
             return refused;
         }
     }
-    // The event is passed on as it was read, so that the function finds in it what was checked.
+    // The function gets the event as it was read here, and not the bytes of the body, so that it finds the source that was checked.
     match port.event_processor.invoke(&request_id(), event.to_string().into_bytes()).await {
         Ok(answer) => match serde_json::from_slice(&answer) {
             Ok(Value::Null) | Err(_) => super::json(StatusCode::OK, &json!({"status": "processed"})),

@@ -21,8 +21,8 @@ pub(super) async fn loopback_only(request: Request, next: Next) -> Response {
     }
 }
 
-/// Tells that a request names a host, and each place that names one names one of these. A request line may have a whole URL, whose host
-/// counts more than the header (RFC 9112, section 3.2.2).
+/// Tells whether a request names a host, and `is_good` holds for it in each place that names one. A request line may have a whole URL,
+/// whose host counts more than the header (RFC 9112, section 3.2.2).
 pub(super) fn are_hosts(request: &Request, is_good: impl Fn(&str) -> bool) -> bool {
     let header = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
     let target = request.uri().authority().map(axum::http::uri::Authority::as_str);

@@ -22,7 +22,7 @@ fn error(status: StatusCode, code: &str, details: &str) -> Response {
     json(status, &json!({"error": phrase, "code": code, "details": details}))
 }
 
-/// A JSON answer of this system. It may have what commands printed, so no cache keeps it and no browser takes it for a document.
+/// A JSON answer of this system. It may hold the output of commands, so no cache keeps it and no browser takes it for a document.
 fn json(status: StatusCode, body: &Value) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "application/json"),

@@ -102,7 +102,7 @@ fn event(parts: &axum::http::request::Parts, body: &Bytes, peer: SocketAddr, req
         None => peer.ip().to_string(),
     };
     headers.insert("x-forwarded-for".to_owned(), Value::from(forwarded));
-    // As a Function URL does, whatever the client sent.
+    // A Function URL sets this header, whatever the client sent.
     headers.insert("x-forwarded-proto".to_owned(), Value::from("http"));
     let cookies: Vec<_> = parts
         .headers
@@ -161,7 +161,7 @@ struct FunctionUrlResponse {
     is_base64_encoded: bool,
 }
 
-/// Lets the answer that an AWS service failed say that the disk of this machine is full, which a function cannot know.
+/// Adds to the answer of a function for which an AWS service failed that the disk of this machine is full, which a function cannot know.
 fn name_full_disk(answer: &[u8], folder: &dyn std::fmt::Display) -> Option<Vec<u8>> {
     let mut answer: Value = serde_json::from_slice(answer).ok()?;
     let mut body: Value = serde_json::from_str(answer["body"].as_str()?).ok()?;

@@ -1,5 +1,5 @@
-//! Shows what would leave the machine, for the console's page Outbox, which only the local system serves: mails, and webhooks. They have what
-//! commands printed, so that an admin's key is needed to see them.
+//! Serves the console's page Outbox, which only the local system has: the mails and webhooks that would leave the machine. They may hold
+//! the output of commands, so an admin's key is needed to see them.
 
 use std::{net::SocketAddr, sync::Arc};
 

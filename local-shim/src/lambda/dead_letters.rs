@@ -15,7 +15,7 @@ use tokio::sync::{Notify, futures::Notified, oneshot};
 use super::{invoke_error::InvokeError, kind::Kind};
 use crate::aws::state_file::replace_unsynced;
 
-/// The folder of such events, in the data directory.
+/// The folder of failed events, in the data directory.
 const FOLDER: &str = "failed-events";
 /// The pause before an event is tried again for the first time, which doubles with each try, and the longest one.
 pub(super) const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
@@ -132,7 +132,7 @@ impl DeadLetters {
         self.lock().len()
     }
 
-    /// Lets go of those who wait for an event's success, because the program ends. The files stay.
+    /// Drops the channels on which callers wait for the success of an event, because the program ends. The files stay for the next start.
     pub(crate) fn close(&self) {
         for kept in self.lock().values_mut() {
             kept.handled = None;
@@ -171,7 +171,7 @@ impl DeadLetters {
         self.0.folder.as_deref()
     }
 
-    /// Ends when an event is added.
+    /// Waits until an event is added.
     pub(super) fn added(&self) -> Notified<'_> {
         self.0.added.notified()
     }

@@ -21,12 +21,12 @@ impl Dispatcher {
                 let done = self.event_processor.send(Kind::EventBridge, event.to_string().into_bytes());
                 tokio::spawn(async move {
                     if done.await.is_ok() {
-                        // The service need not wait.
+                        // The service may not wait for it.
                         let _ = handled.send(());
                     }
                 });
             } else {
-                // No function wants it.
+                // No rule matches the event, so no function gets it.
                 let _ = handled.send(());
             }
             drop(waiting);

@@ -41,9 +41,9 @@ struct Inner {
     handler: Handler,
     /// The log of the function's own lines.
     log: Option<FunctionLog>,
-    /// By [`Kind`].
+    /// The places for asynchronous invocations, by [`Kind`].
     capacity: [Semaphore; 5],
-    /// Where events go that failed each time.
+    /// Keeps the events that failed each time.
     dead_letters: OnceLock<DeadLetters>,
     /// Asynchronous events that are being handled.
     events: TaskTracker,
@@ -125,8 +125,11 @@ impl Function {
         let _ = self.0.dead_letters.set(dead_letters);
     }
 
-    /// Sends an asynchronous event, which is handled in the background and tried twice more if that fails. After that it is kept in
-    /// the dead letters. The future, which need not be awaited, ends when the event has been handled, from there too.
+    /// Sends an asynchronous event, which is handled in the background and tried twice more if that fails. After that it is kept in the
+    /// dead letters. The future, which need not be awaited, ends when the event has been handled, at once or from the dead letters.
+    ///
+    /// # Errors
+    /// The future fails when the event is given up, or when the program ends before it is handled.
     pub fn send(&self, kind: Kind, payload: Vec<u8>) -> BoxFuture<'static, Result<(), NotHandled>> {
         let copies = self.0.chaos.as_ref().map_or(1, Chaos::copies);
         let handled: Vec<_> = (0..copies)

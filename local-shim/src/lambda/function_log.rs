@@ -22,7 +22,7 @@ tokio::task_local! {
     static CURRENT: FunctionLog;
 }
 
-/// Where one function's lines go.
+/// The log of one function.
 #[derive(Clone)]
 pub struct FunctionLog {
     group: LogGroup,

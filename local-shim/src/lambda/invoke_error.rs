@@ -7,7 +7,7 @@ use thiserror::Error;
 /// Bytes that the request and the response of an invocation may have ("Lambda quotas").
 pub const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
 
-/// An event failed each time, and is not in the dead letters either.
+/// Tells that each try of an event failed, and that the dead letters do not keep it.
 #[derive(Debug, Error)]
 #[error("the event was not handled")]
 pub struct NotHandled;
@@ -19,7 +19,7 @@ pub struct FunctionError {
     pub message: String,
 }
 
-/// Why an invocation gave no answer.
+/// The reason for which an invocation gave no answer.
 #[derive(Debug, Error)]
 pub enum InvokeError {
     #[error("{}", .0.message)]

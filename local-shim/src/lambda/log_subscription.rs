@@ -22,7 +22,7 @@ use crate::{
 /// The time that a batch waits for the previous one, so that lines are stored in the order in which they were printed. After that it is
 /// sent, because a viewer that is slow to take one batch must not keep other viewers from the next.
 const IN_ORDER: Duration = Duration::from_secs(1);
-/// Lines and bytes of a batch. CloudWatch names no limits for subscriptions; these are those of "PutLogEvents".
+/// Lines of a batch. CloudWatch names no limits for subscriptions; this and the next are those of "PutLogEvents".
 const MAX_EVENTS: usize = 10_000;
 /// Bytes of a batch.
 const MAX_BYTES: usize = 1_048_576;
@@ -36,7 +36,7 @@ pub(crate) struct Subscription {
     pub(crate) function: Function,
     pub(crate) group: LogGroup,
     pub(crate) positions: Arc<Positions>,
-    /// Where batches go that the function failed to handle each time.
+    /// Keeps the batches that the function failed to handle each time.
     pub(crate) dead_letters: DeadLetters,
 }
 

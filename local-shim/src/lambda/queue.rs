@@ -1,4 +1,5 @@
-//! Maps an SQS queue to a function, as an event source mapping does: hands messages to a function, and deletes those that the function has handled.
+//! Maps an SQS queue to a function, as an event source mapping does: hands messages to a function, and deletes those that the function
+//! has handled.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,10 +13,10 @@ use crate::{
     stack::REGION,
 };
 
-/// The longest pause between two looks into a queue that has hidden messages: a test moves the clock by which they become visible.
+/// The longest pause between two looks into a queue that has hidden messages. A test may move the clock by which they become visible.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// A mapping.
+/// A mapping of a queue to a function.
 pub(crate) struct Mapping {
     pub(crate) function: Function,
     pub(crate) sqs: Sqs,

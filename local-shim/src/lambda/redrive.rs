@@ -1,4 +1,5 @@
-//! Tries the events in the queue of failed events again, when the disk has room and at each start of the program.
+//! Tries the events in the queue of failed events again while the disk has room: after growing pauses, and at once when the disk has room
+//! again and at each start of the program.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,7 @@ impl DeadLetters {
             }
             let has_room = self.has_room();
             if has_room {
-                // What failed for want of room need not wait any longer.
+                // Events that failed because the disk was full are tried at once when it has room again.
                 self.try_due(&function, &logs, !had_room).await;
             }
             had_room = has_room;
@@ -50,7 +51,7 @@ impl DeadLetters {
                 succeeded |= self.try_one(&name, function, logs).await;
             }
             if succeeded {
-                // The cause may be over, so that those that failed with it need not wait.
+                // The cause of the failures may be over, so events that have not been tried again yet need not wait.
                 let waiting = |kept: &Kept| kept.due > now && kept.failures == 0;
                 due = self.lock().iter().filter(|(_, kept)| waiting(kept)).map(|(name, _)| name.clone()).collect();
             }
@@ -75,7 +76,7 @@ impl DeadLetters {
                 self.remove(name);
                 tracing::warn!(event = %letter.kind, failed_at = %letter.failed_at, "an event that had failed is handled now");
                 if let Some(handled) = kept.and_then(|kept| kept.handled) {
-                    // The receiver need not wait.
+                    // The receiver may not wait for it.
                     let _ = handled.send(());
                 }
                 true

@@ -12,7 +12,7 @@ use super::{function::Function, invoke_error::NotHandled, kind::Kind};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Schedule {
     every: Duration,
-    /// The event.
+    /// The event, as JSON.
     input: String,
 }
 

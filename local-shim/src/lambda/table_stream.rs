@@ -18,8 +18,8 @@ use crate::aws::dynamodb::{Follower, stream};
 
 /// The pause before failed records are tried again. It grows with each try.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
-/// The shards of the stream of a new table with on-demand capacity: it begins with four partitions ("DynamoDB on-demand capacity mode"), and
-/// each has a shard.
+/// The shards of the stream of a new table with on-demand capacity: it begins with four partitions ("DynamoDB on-demand capacity mode"),
+/// and each has a shard.
 const SHARDS: usize = 4;
 
 /// The settings of a mapping.
@@ -124,7 +124,7 @@ async fn follow_lane(
     }
 }
 
-/// The records of a stream that are being handled, from which follows how far the stream need not be kept.
+/// Notes which records of a stream are being handled. The stream need not be kept up to the record before the first of them.
 struct Progress {
     position: Arc<AtomicI64>,
     under_way: Mutex<BTreeSet<i64>>,
@@ -155,11 +155,12 @@ impl Progress {
     }
 }
 
-/// Delivers records until each is handled or given up. When some fail, those from the first of them on are delivered again ("Reporting batch
-/// item failures"). When the function fails, each half of the records is delivered alone, which is no retry, so that one record that can
-/// never be handled takes no other with it ("Using AWS Lambda with Amazon DynamoDB", `BisectBatchOnFunctionError`).
+/// Delivers records until each is handled or given up. When the function reports records that failed, those from the first of them on are
+/// delivered again ("Reporting batch item failures"). When the function itself fails, each half of the records is delivered alone, which
+/// does not count as a retry, so that one record that can never be handled takes no other with it ("Using AWS Lambda with Amazon
+/// DynamoDB", `BisectBatchOnFunctionError`).
 async fn deliver(function: &Function, records: Vec<Value>, settings: &Settings) {
-    // The last comes first.
+    // The last element is delivered first.
     let mut waiting = vec![(records, 0)];
     while let Some((mut records, attempt)) = waiting.pop() {
         let payload = json!({"Records": records}).to_string().into_bytes();

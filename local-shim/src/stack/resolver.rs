@@ -25,7 +25,7 @@ pub(super) struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    /// The value with each function in it replaced by its result. A parameter has its default.
+    /// The value with each function in it replaced by its result. Each parameter has its default value.
     pub(super) fn resolve(&self, value: &Value) -> Result<Value> {
         match value {
             Value::Array(list) => list.iter().map(|value| self.resolve(value)).collect(),

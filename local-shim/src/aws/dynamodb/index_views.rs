@@ -1,10 +1,10 @@
 //! Keeps an item once, however many indexes its table has.
 //!
-//! The library gives each index a table with a copy of what it projects: an execution was kept five times. Here, such an index is a view of
-//! the table that is indexed, and SQLite's own index on the key attributes finds its entries. What the library inserts into a view or
-//! deletes from it follows from the item, so two triggers of the view do nothing. The library has no setting for this, so the views are made
-//! through a connection of their own to the same SQLite database. This module knows the names and columns of the library's tables, and
-//! how it writes a key; a test fails when a version of the library has others.
+//! The library gives each index a table with a copy of what it projects, so an execution would be kept five times. Here, such an index is
+//! a view of the table that is indexed, and SQLite's own index on the key attributes finds its entries. The library still inserts and
+//! deletes entries. The entries follow from the items, so two triggers of the view ignore these changes. The library has no setting for
+//! this, so the views are made through a connection of their own to the same SQLite database. This module knows the names and columns of
+//! the library's tables, and how it writes a key; a test fails when a version of the library has others.
 
 use anyhow::{Context, Result};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
@@ -22,7 +22,7 @@ const KINDS: [(&str, &str, [&str; 4]); 2] = [
     ("LocalSecondaryIndexes", "lsi", ["pk", "sk", "base_pk", "base_sk"]),
 ];
 
-/// Gives a database that has no content yet its size of pages. Another one keeps its own.
+/// Sets the size of pages of a database that has no content yet. One with content keeps its own.
 ///
 /// # Errors
 /// The database cannot be written.
@@ -59,9 +59,9 @@ struct View<'a> {
     table: &'a str,
     /// The index's key, then the table's.
     columns: [&'a str; 4],
-    /// The expressions of the index's key. One without a sort key has no second.
+    /// SQL expressions of the index's partition key and, if it has one, its sort key.
     keys: Vec<String>,
-    /// The expression of what the index projects.
+    /// The SQL expression of what the index projects.
     projected: String,
 }
 
@@ -111,7 +111,8 @@ impl<'a> View<'a> {
         }
         let sort_key = keys.get(1).map_or("''", String::as_str);
         let partition_key = &keys[0];
-        // SQLite leaves out conditions that always hold, and would then not find that the index has what the view shows.
+        // SQLite drops a condition that always holds, such as `pk IS NOT NULL`, from queries of the view, and then does not use an index
+        // that has it.
         let may_lack = keys.iter().filter(|key| !["pk", "sk"].contains(&key.as_str()));
         let has_key = may_lack.map(|key| format!("{key} IS NOT NULL")).collect::<Vec<_>>().join(" AND ");
         let has_key = if has_key.is_empty() { has_key } else { format!("WHERE {has_key}") };

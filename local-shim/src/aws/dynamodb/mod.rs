@@ -40,6 +40,7 @@ pub(crate) const DATABASE: &str = "dynamodb.sqlite";
 /// Characters of a client token, at most ("TransactWriteItems", DynamoDB API Reference).
 const MAX_TOKEN: usize = 36;
 
+/// The emulated DynamoDB.
 #[derive(Clone)]
 pub struct DynamoDb {
     database: Database,
@@ -74,10 +75,10 @@ impl DynamoDb {
         }
         let database = Database::new(path).with_context(|| format!("{path} cannot be opened"))?;
         let streams = Streams::open(path).with_context(|| format!("{path} cannot be opened"))?;
-        // A commit survives the end of the process. It survives a loss of power from the next checkpoint on. It leaves the
-        // page cache at 2 MB. SQLite alone, with 100,000 items of 1.4 KB and three indexes, took 9 µs of the processor to read any of them, 14 µs
-        // to list 20, and 54 µs to write one; with 8 and 32 MB as much (9 and 11, 14 and 14, 56 and 58 µs), since the file is in the
-        // operating system's memory. 32 MB took 28 MB more memory.
+        // Without bulk loading, a commit survives the end of the process, and a loss of power from the next checkpoint on. The page cache
+        // stays at 2 MB: with 100,000 items of 1.4 KB and three indexes, SQLite alone took 9 µs of the processor to read any of them, 14
+        // µs to list 20, and 54 µs to write one. With 8 and 32 MB it took as much (9 and 11, 14 and 14, 56 and 58 µs), since the file is
+        // in the operating system's memory. 32 MB took 28 MB more memory.
         database.disable_bulk_loading()?;
         let tables = stack.tables();
         for (table, time_to_live) in tables.clone() {
@@ -112,7 +113,7 @@ impl DynamoDb {
         })
     }
 
-    /// Counts write units from now on. Without this, they are counted where a key has a quota only, because it takes time.
+    /// Counts write units from now on. Without this call, they are counted only where keys have a quota, because counting takes time.
     ///
     /// # Errors
     /// The template cannot be read.
@@ -198,8 +199,8 @@ impl DynamoDb {
         Follower::at_end(&self.database, &self.streams, &self.written, table)
     }
 
-    /// Follows a table's stream from the oldest record that is kept, so that what an earlier run of the program has not handled is
-    /// handled by this one. It has handled some of the records before.
+    /// Follows a table's stream from the oldest record that is kept, so that this run of the program handles what an earlier one has not.
+    /// Some of these records have been handled before.
     ///
     /// # Errors
     /// As [`follow`](Self::follow).
@@ -221,7 +222,7 @@ impl DynamoDb {
             Ok(request) => request,
             Err(error) => return Transacted::New(encoded(Err(refused(&error)))),
         };
-        // The library refuses a token that is none.
+        // A token that is too short or too long is left to the library, which refuses it.
         let is_token = |token: &String| (1..=MAX_TOKEN).contains(&token.len());
         let Some(token) = request.client_request_token.take_if(|token| is_token(token)) else {
             return Transacted::New(encoded(written(self.database.transact_write_items(request))));

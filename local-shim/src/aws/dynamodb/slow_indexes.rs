@@ -17,7 +17,7 @@ pub(super) struct SlowIndexes {
     /// Tables, and the names of their global indexes.
     tables: HashMap<String, Vec<String>>,
     pub(super) past: Database,
-    /// The writes since then, with the time of each.
+    /// The writes since then: the time, the operation and the body of each.
     writes: VecDeque<(Duration, String, Value)>,
 }
 
@@ -36,7 +36,7 @@ impl SlowIndexes {
             }
             tables.insert(name.as_str().unwrap_or_default().to_owned(), indexes);
             if let Some(table) = table.as_object_mut() {
-                // Streams are of the tables as they are.
+                // Only the tables as they are now have streams.
                 table.remove("StreamSpecification");
             }
             past.create_table(request(table)?)?;
@@ -102,7 +102,7 @@ impl SlowIndexes {
         if !is_empty {
             self.writes.push_back((now, operation.to_owned(), write));
         }
-        // What is old enough need not be kept.
+        // Writes that are old enough are made in the past tables now, so that they need not be kept.
         self.at(now);
     }
 }

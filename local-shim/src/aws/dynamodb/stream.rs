@@ -31,7 +31,8 @@ use tokio::sync::Notify;
 use super::request;
 use crate::blocking::blocking;
 
-/// Records that readers pass before they are deleted, unless the stream has come to its end: a delete is a commit of its own.
+/// Records that a reader gets between two deletes, unless it comes to the end of the stream. Each delete is a commit of its own, which
+/// takes time.
 const DELETE_EVERY: usize = 500;
 /// The time that a delete waits for another commit. After that, the next delete does its work.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_millis(200);
@@ -51,7 +52,7 @@ pub(super) struct Streams(Arc<Inner>);
 
 struct Inner {
     connection: Mutex<Connection>,
-    /// The position of each reader of a table's stream has come: the number of the last record that it was given.
+    /// The position of each reader of a stream, by table: the number of the last record up to which it has handled all.
     readers: Mutex<HashMap<String, Vec<Weak<AtomicI64>>>>,
 }
 
@@ -154,7 +155,7 @@ impl Follower {
         // It is read before the iterator is made, so that no record between them is passed over.
         let last = streams.last(table)?;
         let follower = Self::from(database, streams, written, table, "LATEST", last)?;
-        // What an earlier run of the program has left.
+        // An earlier run of the program may have left records.
         streams.delete_passed(table);
         Ok(follower)
     }
@@ -217,7 +218,7 @@ impl Follower {
         self.read(at_most).await
     }
 
-    /// The number of the last record up to which all have been handled, for a caller of [`read`](Self::read) that notes it there.
+    /// The number of the last record up to which all have been handled. A caller of [`read`](Self::read) notes it there.
     pub(crate) fn position(&self) -> Arc<AtomicI64> {
         self.position.clone()
     }

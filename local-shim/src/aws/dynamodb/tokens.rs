@@ -23,7 +23,7 @@ pub(super) struct Tokens {
 /// Tells whether a token has come before.
 pub(super) enum Known {
     No,
-    /// With the same request, which was answered so.
+    /// With the same request, which got this answer.
     Same(Vec<u8>),
     WithAnotherRequest,
 }
@@ -50,7 +50,7 @@ impl Tokens {
     }
 }
 
-/// A repeated request has the same bytes, because SDKs repeat what they sent.
+/// A hash of a request. A repeated request has the same bytes, because SDKs repeat what they sent.
 fn hash(request: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(request);

@@ -45,12 +45,12 @@ struct Write {
     table: String,
     /// The item's key.
     key: Value,
-    /// The item, for a write that names it whole.
+    /// The item, for a write that has all of it.
     item: Option<Value>,
 }
 
 impl WriteUnits {
-    /// Counts nothing yet. With a quota, each key has [`UNITS_A_SECOND`].
+    /// A count of zero. With a quota, each key has [`UNITS_A_SECOND`].
     pub fn new(stack: &Stack, has_quota: bool) -> Self {
         let key_of = |schema: &Value, kind: &str| {
             let keys = schema.as_array().into_iter().flatten();

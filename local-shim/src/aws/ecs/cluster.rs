@@ -1,5 +1,5 @@
-//! Answers the calls of ECS at given times, and says what is to be done for them. It runs nothing and reads no clock: the emulation drives it
-//! with containers and the machine's time, the simulation with scripts and virtual time.
+//! Answers the calls of ECS at given times, and says which tasks are to be run or stopped for them. It runs nothing and reads no clock:
+//! the emulation drives it with containers and the machine's time, the simulation with scripts and virtual time.
 
 use std::collections::HashMap;
 
@@ -27,14 +27,14 @@ pub struct Settings {
 pub struct Cluster {
     pub(super) settings: Settings,
     pub(super) store: Store,
-    /// When a revision of each family was registered last.
+    /// The time at which a revision of each family was registered last.
     registered: HashMap<String, Timestamp>,
 }
 
 /// The answer to a call.
 pub struct Answered {
     pub body: Vec<u8>,
-    /// What the caller of the model does for it.
+    /// The order that the caller of the model carries out for it.
     pub order: Option<Order>,
 }
 

@@ -87,8 +87,8 @@ impl Ecs {
         Ok(answered.body)
     }
 
-    /// Stops the tasks that an earlier run of the program left in its state file when it was killed, and sends the events again that
-    /// may not have been handled.
+    /// Stops the tasks that an earlier run of the program left open when it was killed, and sends the events again that may not have been
+    /// handled.
     pub fn recover(&self) {
         let events = self.with_cluster(|cluster| cluster.cut_off(Timestamp::now()));
         for (id, event) in events {
@@ -106,8 +106,8 @@ impl Ecs {
         self.demands().len()
     }
 
-    /// Stops all tasks and waits for their ends. What would start a task meanwhile fails, and is tried again at the next start: the end of a
-    /// task gives its lock to the next in line, which must not be stopped for it.
+    /// Stops all tasks and waits for their ends. A RunTask meanwhile fails, and the event that led to it is tried again at the next
+    /// start: the end of a task gives its lock to the next in line, which must not be started only to be stopped.
     pub async fn stop_all(&self, reason: &str) {
         self.0.is_stopping.store(true, Ordering::Relaxed);
         for (id, demand) in self.demands().iter() {
@@ -176,8 +176,8 @@ impl Ecs {
         self.0.ended.notify_waiters();
     }
 
-    /// Where AWS is difficult, takes the capacity of a task on Spot back after a while: its containers get SIGTERM. Never returns for other
-    /// tasks ("Amazon ECS clusters for Fargate", about Spot interruptions).
+    /// In a busy AWS, takes the capacity of a task on Spot back after a while: its containers get SIGTERM. Never returns for other tasks
+    /// ("Amazon ECS clusters for Fargate", about Spot interruptions).
     async fn reclaim_spot(&self, id: &str) {
         let is_on_spot =
             self.with_cluster(|cluster| cluster.task(id, Timestamp::now())).is_some_and(|task| task.is_on_spot());
@@ -248,7 +248,7 @@ impl Ecs {
         });
     }
 
-    /// Uses the model, whose state is in SQLite, besides the calls of ECS.
+    /// Uses the model outside of a call of ECS, as [`blocking`], because its state is in SQLite.
     fn with_cluster<R>(&self, use_it: impl FnOnce(&mut Cluster) -> R) -> R {
         blocking(|| use_it(&mut self.lock()))
     }

@@ -151,7 +151,7 @@ impl Cluster {
         self.check_cluster(request.cluster.as_deref())?;
         let wanted = request.desired_status.unwrap_or_else(|| "RUNNING".to_owned());
         let group = request.family.map(|family| format!("family:{family}"));
-        // A task that is not to stop is open.
+        // A task whose desired status is not STOPPED is among the open ones.
         let stopped = if wanted == "STOPPED" { self.store.stopped_tasks(now) } else { Vec::new() };
         let arns = self
             .store

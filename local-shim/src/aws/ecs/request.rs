@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::refusal::invalid;
 use crate::aws::AwsError;
 
-/// Tags that a resource may have, and the characters that each may have ("Tag", Amazon ECS API Reference).
+/// Tags that a resource may have. This and the next two are from "Tag", Amazon ECS API Reference.
 pub(super) const MAX_TAGS: usize = 50;
 /// Characters of the name of a tag.
 const MAX_TAG_KEY: usize = 128;

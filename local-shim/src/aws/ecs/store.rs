@@ -20,9 +20,9 @@ use crate::aws::state_file::{StateFile, database};
 const SHOWN_AFTER_STOP: Duration = Duration::from_hours(1);
 /// The file of the database.
 const FILE: &str = "ecs.sqlite";
-/// Where earlier versions of this program kept the state: a file of all task definitions, and a folder with a file for each task.
+/// The file in which earlier versions of this program kept all task definitions.
 const EARLIER_DEFINITIONS: &str = "task-definitions.json";
-/// The folder of them.
+/// The folder in which earlier versions kept a file for each task.
 const EARLIER_TASKS: &str = "tasks";
 
 /// `forget_at` is the time, in milliseconds since 1970, from which ECS does not show a task any more. A task without it is open.

@@ -11,7 +11,7 @@ use super::{
     task::Task,
 };
 
-/// A step in the life of a task, in the order in which Fargate makes them. A task that is not slow leaves some out.
+/// A step in the life of a task, in the order in which Fargate makes them. A cluster that is not slow leaves some out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transition {
     Pending,

@@ -21,7 +21,7 @@ use crate::aws::state_file::{database, replace_unsynced};
 const FILE: &str = "ended.sqlite";
 /// Bytes of lines in a part, unless one line is longer. A reader uncompresses a part at a time.
 const PART: usize = 256 * 1024;
-/// Streams that a retention deletes in one transaction, so that it holds up nobody.
+/// Streams that a retention deletes in one transaction, so that other writes wait for a short time only.
 const DELETE_AT_ONCE: usize = 500;
 
 /// `newest` is the time of the last line, in milliseconds since 1970. A stream that is not whole is still being moved here.
@@ -56,7 +56,8 @@ impl Ended {
         let cannot = || format!("{} cannot be read; move it away to forget the logs of ended tasks", path.display());
         let open = || -> Result<[Connection; 2]> {
             let writer = Connection::open(&path)?;
-            // What a retention deletes is given back to the disk. This must come before the first table.
+            // The room of what a retention deletes is given back to the disk. SQLite takes this setting only before the first table is
+            // made.
             writer.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
             // A commit survives the end of the process. It survives a loss of power from the next checkpoint on.
             writer.pragma_update(None, "journal_mode", "WAL")?;
@@ -114,8 +115,8 @@ impl Ended {
         Ok(Some(super::stream::whole_lines(rest, at_most).to_vec()))
     }
 
-    /// Moves a stream here whose file has this path, and deletes the file. Returns whether it has, which is not so when `may_go` says,
-    /// between two parts or at the end, that the stream stays a file. What is moved twice is here once.
+    /// Moves the stream whose file has this path here, and deletes the file. Asks `may_go` after each part, and returns `false` if the
+    /// stream is to stay a file. A stream that is moved twice is here once.
     pub(super) fn keep(&self, group: &str, name: &str, path: &Path, may_go: impl Fn() -> bool) -> Result<bool> {
         let file = match File::open(path) {
             // A retention has deleted it.
@@ -146,7 +147,7 @@ impl Ended {
                 transaction.prepare_cached(sql)?.execute(params![of, i64::try_from(offset)?, part])?;
             }
             offset += lines.len() as u64;
-            // The writer is held while this is asked, and until the file is gone, so that nobody opens the stream meanwhile.
+            // The writer is held while this is asked, and until the file is gone, so that no other thread opens the stream meanwhile.
             if !may_go() {
                 return Ok(false);
             }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Event, LogGroup, events_of, not_found};
 use crate::aws::{AwsError, error::write};
 
-/// Events and bytes of one answer of FilterLogEvents (Amazon CloudWatch Logs API Reference).
+/// Events of one answer. This and the next are from "FilterLogEvents", Amazon CloudWatch Logs API Reference.
 const MAX_EVENTS: usize = 10_000;
 /// Bytes of one answer.
 const MAX_BYTES: usize = 1024 * 1024;

@@ -31,7 +31,7 @@ use self::{
 };
 use super::{AwsError, error::parse};
 
-/// The file of a stream is named as the stream is, with this in place of slashes.
+/// The ending of the name of a stream's file. The stream's name stands before it.
 const FILE_SUFFIX: &str = ".jsonl";
 /// Stands for a slash of a stream's name in the name of its file.
 const SLASH: &str = "+";
@@ -55,6 +55,7 @@ struct NewEvent<'a> {
     message: &'a str,
 }
 
+/// The emulated CloudWatch Logs.
 #[derive(Clone)]
 pub struct CloudWatchLogs {
     groups: Arc<BTreeMap<String, LogGroup>>,
@@ -108,7 +109,7 @@ impl CloudWatchLogs {
         Ok(Self { groups: Arc::new(groups.collect::<Result<_>>()?), ended })
     }
 
-    /// Moves streams from now on that have ended to where they take less room.
+    /// Moves, from now on, streams that have ended to the database, where they take less room.
     ///
     /// # Errors
     /// No thread can be started.
@@ -117,7 +118,7 @@ impl CloudWatchLogs {
         self.ended.as_ref().map_or(Ok(()), |(_, mover)| mover.start(groups))
     }
 
-    /// Stops to move streams, so that another run of the program can use the folder.
+    /// Stops moving streams, so that another run of the program can use the folder.
     pub(crate) fn stop_moving(&self) {
         if let Some((_, mover)) = &self.ended {
             mover.stop();
@@ -184,7 +185,7 @@ impl LogGroup {
     pub fn create_stream(&self, name: &str) -> Result<()> {
         let mut writer = None;
         if let (Some(path), Some((ended, _))) = (self.path(name), &self.0.ended)
-            // A new stream waits for nobody. One that is moved meanwhile is found, because its file is deleted last.
+            // A new stream does not wait for the mover. One that is moved meanwhile is found, because its file is deleted last.
             && (path.exists() || ended.length(self.name(), name)?.is_some())
         {
             // No stream is moved until this one is open.
@@ -257,7 +258,7 @@ impl LogGroup {
         Ok(())
     }
 
-    /// The lines of a stream from an offset on, as they are written: about so many bytes, in whole lines, and at least one line if
+    /// The lines of a stream from an offset on, as they are written: about `at_most` bytes, in whole lines, and at least one line if
     /// there is one. `None` without such a stream.
     ///
     /// # Errors
@@ -271,8 +272,8 @@ impl LogGroup {
         self.find(name, |stream| Ok(stream.lock().length()), |ended| ended.length(self.name(), name))
     }
 
-    /// Looks for a stream among the files and then among those that are moved. What is moved between the two looks is found by the
-    /// second, and what becomes a file again by another try.
+    /// Looks for a stream among the files and then in the database. One that is moved between the two looks is found by the second, and
+    /// one that becomes a file again is found by another try.
     fn find<T>(
         &self,
         name: &str,
@@ -317,12 +318,12 @@ impl LogGroup {
         }
     }
 
-    /// Moves a stream that has ended and whose lines are handled to where it takes less room. Returns false if it must wait.
+    /// Moves a stream that has ended and whose lines are handled to the database. Returns `false` if it must be tried again later.
     fn move_ended(&self, name: &str, stops: &AtomicBool) -> Result<bool> {
         let (Some(path), Some((ended, _))) = (self.path(name), &self.0.ended) else { return Ok(true) };
         let is_open = || self.streams().contains_key(name);
         if is_open() {
-            // It comes again when it ends.
+            // It is queued again when it ends.
             return Ok(true);
         }
         if self.0.subscription.get().is_some_and(|positions| positions.follows(name)) {
@@ -367,7 +368,7 @@ impl LogGroup {
     pub fn keep_last(&self, count: usize) -> Result<()> {
         let names = self.stream_names()?;
         for name in &names[..names.len().saturating_sub(count)] {
-            // None of them is moved meanwhile.
+            // No stream is moved while the writer is held.
             let mut writer = self.0.ended.as_ref().map(|(ended, _)| ended.writer());
             self.streams().remove(name);
             match self.path(name).map(std::fs::remove_file) {

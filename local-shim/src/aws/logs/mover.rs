@@ -23,7 +23,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// A stream that has ended.
 type Stream = (Weak<Inner>, String);
 
-/// The thread that moves streams, and the way to it.
+/// The thread that moves streams, and the channel to it.
 pub(super) struct Mover {
     ended: Sender<Stream>,
     queue: Mutex<Option<Receiver<Stream>>>,

@@ -26,11 +26,11 @@ const IN_FLIGHT: usize = 8;
 #[derive(Default)]
 pub struct Positions {
     state: Mutex<State>,
-    /// Streams have lines that may be handed over.
+    /// Notified when a stream has lines that may be handed over.
     ready: Notify,
-    /// Positions have changed since they were written.
+    /// Notified when positions have changed, so that they are written.
     changed: Notify,
-    /// Lines have been handled.
+    /// Notified when lines have been handled.
     progress: Notify,
     /// Tells whether hand-overs of a stream need not wait for each other.
     reorders: bool,

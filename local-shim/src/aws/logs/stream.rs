@@ -67,7 +67,7 @@ impl Stream {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The bytes that are written from an offset on: about so many, in whole lines, and at least one line if there is one. A file is
+    /// The bytes that are written from an offset on: about `at_most`, in whole lines, and at least one line if there is one. A file is
     /// read without the lock, so that no reader holds the writer up.
     pub(super) fn read(&self, offset: u64, at_most: usize) -> Result<Vec<u8>> {
         let (file, length) = match &self.lock().content {
@@ -125,7 +125,7 @@ impl Written {
     }
 }
 
-/// The beginning of these lines: about so many bytes, in whole lines, and at least one line if there is one.
+/// The beginning of these lines: about `at_most` bytes, in whole lines, and at least one line if there is one.
 pub(super) fn whole_lines(lines: &[u8], at_most: usize) -> &[u8] {
     let length = match memchr::memrchr(b'\n', &lines[..lines.len().min(at_most)]) {
         Some(at) => at + 1,
@@ -134,7 +134,7 @@ pub(super) fn whole_lines(lines: &[u8], at_most: usize) -> &[u8] {
     &lines[..length]
 }
 
-/// Where the last whole line of a file ends, and the place of that line.
+/// The offset at which the last whole line of a file ends, and the place of that line.
 pub(super) fn end_of(file: &File, length: u64) -> Result<(u64, Last)> {
     let mut size = TAIL;
     loop {

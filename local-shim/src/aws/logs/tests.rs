@@ -1,4 +1,4 @@
-//! Streams as files, in the store of those that have ended, and between the two.
+//! Tests streams as files, in the database of those that have ended, and between the two.
 
 use std::path::Path;
 

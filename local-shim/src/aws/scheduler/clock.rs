@@ -14,7 +14,7 @@ use crate::blocking::blocking;
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 /// The longest sleep by a clock that is not the system's, which may be moved at any moment.
 const LONGEST_SLEEP_BY_OTHER_CLOCK: Duration = Duration::from_millis(20);
-/// The delay after which the Scheduler hands a time over no more: its longest `MaximumEventAgeInSeconds`.
+/// The delay after which the Scheduler no longer hands a time over: its longest `MaximumEventAgeInSeconds`.
 const LATEST: SignedDuration = SignedDuration::from_secs(86_400);
 
 /// An event that is due.
@@ -25,8 +25,8 @@ struct Due {
 }
 
 impl Scheduler {
-    /// Sends events for as long as the program runs. `send` hands one over, and says whether it was handled: otherwise the program ends, and
-    /// sends it again at its next start.
+    /// Sends events for as long as the program runs. `send` hands one over, and says whether it was handled. If it was not, the next
+    /// start of the program sends it again.
     pub(crate) async fn run<F>(self, send: impl Fn(Vec<u8>) -> F + Clone + Send + 'static)
     where
         F: Future<Output = bool> + Send + 'static,

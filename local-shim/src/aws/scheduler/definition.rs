@@ -105,12 +105,12 @@ impl Definition {
         arn(&self.group_name, &self.name)
     }
 
-    /// The times of the schedule. `None` for an expression that was checked before and cannot be.
+    /// The times of the schedule. `None` for an expression that cannot be read, which [`check`](Self::check) refuses.
     pub(super) fn timing(&self) -> Option<Timing> {
         Timing::of_aws(&self.schedule_expression, &self.schedule_expression_timezone).ok()
     }
 
-    /// The first time after another, of a schedule that has these times since `begin`.
+    /// The first time after `after`, of a schedule that has had this definition since `begin`. `None` if there is none.
     pub(super) fn after(&self, after: Timestamp, begin: Timestamp) -> Option<Timestamp> {
         if self.state == State::Disabled { None } else { self.timing()?.after(after, begin) }
     }

@@ -34,6 +34,7 @@ const MOST_SCHEDULES: usize = 1_000_000;
 /// Schedules in one answer of ListSchedules.
 const MAX_LISTED: usize = 100;
 
+/// The emulated EventBridge Scheduler.
 #[derive(Clone)]
 pub struct Scheduler(Arc<Inner>);
 
@@ -233,7 +234,7 @@ pub(super) fn operation(method: &str, path: &str) -> Option<&'static str> {
     }
 }
 
-/// The body of a request, with what REST has in the path and in the query.
+/// The body of a request, with the parameters of its path and its query added.
 pub(super) fn whole_body<'a>(request: &Request<'a>) -> Cow<'a, [u8]> {
     let mut body: Value = match request.body {
         b"" => json!({}),

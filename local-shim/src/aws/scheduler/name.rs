@@ -1,4 +1,4 @@
-//! Names schedules as AWS does, and refuses what no schedule can be.
+//! Makes the ARNs of schedules, and the error for what no schedule can be.
 
 use crate::{
     aws::AwsError,

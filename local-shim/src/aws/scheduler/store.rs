@@ -27,7 +27,7 @@ pub(super) struct Store(Connection);
 pub(super) struct Entry {
     pub(super) definition: Definition,
     pub(super) created: Timestamp,
-    /// When it got these times. A rate counts from here.
+    /// The time at which it got this definition. A rate counts from here.
     pub(super) begun: Timestamp,
     /// The last time whose event is handled, or the moment before the schedule began.
     pub(super) done: Timestamp,
@@ -35,7 +35,7 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new(definition: Definition, created: Timestamp, begun: Timestamp) -> Self {
-        // A rate begins at a whole second, as its times have none smaller.
+        // A rate begins at a whole second, because its times are whole seconds.
         let begun = Timestamp::from_second(begun.as_second()).unwrap_or(begun);
         let before = Timestamp::from_second(begun.as_second() - 1).unwrap_or(begun);
         let is_rate = definition.timing().is_some_and(|timing| timing.is_rate());
@@ -52,7 +52,7 @@ impl Entry {
         self.definition.action_after_completion == Action::Delete && self.definition.after(time, self.begun).is_none()
     }
 
-    /// As GetSchedule answers.
+    /// The schedule as GetSchedule answers it.
     pub(super) fn shown(&self) -> Value {
         let mut shown = serde_json::to_value(&self.definition).unwrap_or_default();
         if let Some(fields) = shown.as_object_mut() {
@@ -65,7 +65,7 @@ impl Entry {
         shown
     }
 
-    /// As ListSchedules answers.
+    /// The schedule as ListSchedules answers it.
     pub(super) fn listed(&self) -> Value {
         json!({
             "Arn": self.definition.arn(),

@@ -1,4 +1,5 @@
-//! Emulates SQS: standard queues, with visibility timeouts, delays and redrive to a queue of dead letters. A message is handed over at least once.
+//! Emulates SQS: standard queues, with visibility timeouts, delays and redrive to a queue of dead letters. A message is handed over at
+//! least once.
 
 mod store;
 
@@ -39,7 +40,7 @@ pub struct Sqs {
     queues: Arc<Vec<Queue>>,
     store: Arc<Mutex<Store>>,
     clock: SharedTimeSource,
-    /// Notified when a message has come, or comes earlier than it was to.
+    /// Notified when a message has come, or its visibility was changed.
     changed: Arc<Notify>,
 }
 
@@ -93,7 +94,7 @@ fn invalid(message: impl Into<String>) -> AwsError {
     AwsError::new("InvalidParameterValue", message)
 }
 
-/// Refuses a text that is no handle. One of a message that is gone is none that is refused here.
+/// Refuses a text that cannot be a receipt handle. The handle of a message that is gone is not refused here.
 fn check_receipt(receipt: &str) -> Result<(), AwsError> {
     if uuid::Uuid::parse_str(receipt).is_ok() {
         return Ok(());
@@ -305,7 +306,7 @@ impl Sqs {
         self.lock().count(name).unwrap_or_default()
     }
 
-    /// Waits until a message has come, or comes earlier than it was to.
+    /// The notifier for messages that have come, or whose visibility was changed.
     pub(crate) fn changed(&self) -> Arc<Notify> {
         self.changed.clone()
     }

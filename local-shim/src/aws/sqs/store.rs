@@ -148,7 +148,8 @@ impl Store {
         Ok(())
     }
 
-    /// Hides a message that was received with this handle for so long, at most for the limit since it was received.
+    /// Hides the message that was received with this handle for `hidden` milliseconds from now, and at most for `limit` since it was
+    /// received.
     pub(super) fn hide(&self, queue: &str, receipt: &str, now: i64, hidden: i64, limit: i64) -> Result<Hidden> {
         let mut find =
             self.0.prepare_cached("SELECT received FROM messages WHERE receipt = ?1 AND queue = ?2 AND at > ?3")?;

@@ -1,4 +1,4 @@
-//! Runs tasks in containers, as the `docker` runner: a task's containers in Docker or Podman, with a shared volume and the task's CPU and memory.
+//! Runs a task's containers in Docker or Podman, as the `docker` runner, with a shared volume and the task's CPU and memory.
 
 use std::{
     collections::HashMap,
@@ -38,6 +38,7 @@ const EPHEMERAL: &str = "ephemeral:";
 /// The time between two log lines of the progress of a pull.
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
+/// The `docker` runner, with the engine that it uses.
 #[derive(Clone)]
 pub struct DockerRunner {
     docker: Docker,

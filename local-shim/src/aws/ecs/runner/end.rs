@@ -15,11 +15,11 @@ pub struct TaskEnd {
 #[derive(Clone, Debug)]
 pub struct ContainerEnd {
     pub exit_code: i32,
-    /// Why it ended, if the exit code does not say it.
+    /// The reason for its end, if the exit code does not say it.
     pub reason: Option<String>,
 }
 
-/// Why a container did not start, in ECS's words ("Stopped task error codes").
+/// The reason for which a container did not start, in ECS's words ("Stopped task error codes").
 #[derive(Debug)]
 pub struct StartError {
     pub code: &'static str,

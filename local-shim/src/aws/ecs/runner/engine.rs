@@ -1,5 +1,5 @@
-//! Finds where a Docker or Podman engine listens, in the places in which the `docker` command would look and those of its usual substitutes,
-//! and asks it about itself and its containers.
+//! Finds where a Docker or Podman engine listens, in the places in which the `docker` command would look and those of its usual
+//! substitutes, and asks it about itself and its containers.
 
 use std::{
     path::{Path, PathBuf},
@@ -85,7 +85,7 @@ impl Surroundings<'_> {
 /// A client of the engine at an address, in the forms of `DOCKER_HOST`.
 ///
 /// # Errors
-/// Why the address is of no use, and what to do.
+/// A text that says why the address cannot be used, and what to do.
 pub(super) fn client(address: &str) -> Result<Docker, String> {
     let client = match address.split_once("://") {
         Some(("unix", path)) if !Path::new(path).exists() => return Err("there is no such socket".to_owned()),
@@ -108,7 +108,7 @@ pub(super) fn client(address: &str) -> Result<Docker, String> {
 /// Asks an engine for its version and for facts about it, of which some tell none.
 ///
 /// # Errors
-/// Why it cannot be used.
+/// A text that says why it cannot be used.
 pub(super) async fn describe(docker: Docker) -> Result<(Docker, String, SystemInfo), String> {
     let answers = timeout(ANSWERS_WITHIN, docker.ping()).await.map_err(|_| "it does not answer")?;
     answers.map_err(|error| error.to_string())?;
@@ -123,7 +123,8 @@ pub(super) async fn describe(docker: Docker) -> Result<(Docker, String, SystemIn
     described.map_err(|error: Error| error.to_string())
 }
 
-/// Describes a container. Between a container's end and its clean-up, Podman names a state that Docker's API does not have, and which passes.
+/// Describes a container. Between a container's end and its clean-up, Podman names a state that Docker's API does not have, and this call
+/// waits until that has passed.
 ///
 /// # Errors
 /// The engine's.

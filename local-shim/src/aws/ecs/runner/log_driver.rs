@@ -17,7 +17,7 @@ use crate::aws::logs::LogGroup;
 const MAX_LINE: usize = 262_144 - EVENT_OVERHEAD;
 /// Bytes that CloudWatch counts for a line besides its text.
 const EVENT_OVERHEAD: usize = 26;
-/// Lines and bytes of one write ("PutLogEvents", Amazon CloudWatch Logs API Reference).
+/// Lines of one write. This and the next are from "PutLogEvents", Amazon CloudWatch Logs API Reference.
 const MAX_BATCH_EVENTS: usize = 10_000;
 /// Bytes of one write.
 const MAX_BATCH_BYTES: usize = 1_048_576;
@@ -26,9 +26,9 @@ const READ: usize = 128 * 1024;
 /// Bytes that are still read of an output that is cut off: as much as a pipe may hold (pipe(7)).
 const MAX_PIPE: usize = 1024 * 1024;
 
-/// The time that lines are written again that could not be written, for example because the disk is full, while the container waits.
+/// The time for which lines that could not be written, for example because the disk is full, are tried again while the container waits.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The time that all lines that are left are tried after the container's end.
+/// The time after the container's end for which lines that are left are tried again.
 const WRITE_TIMEOUT_AT_END: Duration = Duration::from_secs(30);
 /// The pause between two tries.
 const WRITE_PAUSE: Duration = Duration::from_millis(250);
@@ -48,12 +48,12 @@ pub(super) struct LogDriver {
     /// The time of the task's newest line, in milliseconds since 1970. Lines of all its containers have one order, although a clock
     /// may be set back.
     newest: Arc<AtomicI64>,
-    /// When the container ended.
+    /// The time at which the container ended.
     ended: Arc<OnceLock<Instant>>,
-    /// Lines that could not be written, which the next line that can be written tells.
+    /// The number of lines that could not be written since the last write. The next write adds a line that tells it.
     lost: usize,
     lost_at: Option<Instant>,
-    /// All lines that could not be written.
+    /// The number of all lines that could not be written.
     losses: Arc<AtomicUsize>,
 }
 
@@ -73,12 +73,12 @@ impl LogDriver {
         })
     }
 
-    /// The number of lines that could not be written, which goes on counting.
+    /// The counter of lines that could not be written.
     pub(super) fn losses(&self) -> Arc<AtomicUsize> {
         self.losses.clone()
     }
 
-    /// Where the runner notes when the container has ended.
+    /// The cell in which the runner notes the time of the container's end.
     pub(super) fn end(&self) -> Arc<OnceLock<Instant>> {
         self.ended.clone()
     }
@@ -157,7 +157,7 @@ impl LogDriver {
     async fn end_log(&mut self) {
         self.flush().await;
         if self.lost > 0 {
-            // No line follows that would tell it.
+            // No further write follows that would tell it.
             let told = self.logs.write(&self.stream, &[(self.now(), self.missing())]);
             if let Err(error) = told {
                 tracing::error!(

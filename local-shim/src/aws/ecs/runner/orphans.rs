@@ -15,9 +15,9 @@ use std::{
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, test_kill_process_group, waitpid};
 use tokio::process::{Child, Command};
 
-/// The number of times that processes that are being killed are looked for, and the pause between two looks.
+/// The number of times that processes that are being killed are looked for.
 const LOOKS: usize = 100;
-/// The pause between two looks: the kernel needs about as long.
+/// The pause between two looks. The kernel needs about as long to end a process.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// The children of this program; not set where the program does not adopt.
@@ -42,6 +42,10 @@ pub fn adopt() -> io::Result<()> {
     Ok(())
 }
 
+/// Fails, because other systems do not have subreapers.
+///
+/// # Errors
+/// Always.
 #[cfg(not(target_os = "linux"))]
 pub fn adopt() -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
@@ -60,7 +64,7 @@ pub(super) struct Container {
 impl Container {
     /// Starts a container's first process.
     pub(super) fn start(command: &mut Command) -> io::Result<Self> {
-        // No orphan is looked for between the start and the note of it.
+        // The lock is held until the process is noted, so that it is not taken for an orphan.
         let mut known = known();
         let process = command.spawn()?;
         let id = process.id().and_then(|id| i32::try_from(id).ok());

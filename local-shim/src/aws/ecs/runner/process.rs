@@ -1,4 +1,4 @@
-//! The `process` runner: it runs a task's containers as processes with the user's rights, each in a process group of its own, with the
+//! Runs a task's containers as processes, as the `process` runner: with the user's rights, each in a process group of its own, with the
 //! task's environment and nothing of this program's.
 
 use std::{
@@ -33,13 +33,14 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// The variable that tells the scripts where the workspace is. Its value in a process's environment tells which task the process
 /// belongs to.
 const WORKSPACE: &str = "RUNVOY_WORKSPACE";
-/// The time within which a container's output ends after its processes, before the processes that keep it open are looked for.
+/// The time that a container's output has to end after its processes. Then the processes that keep it open are looked for.
 const AT_ONCE: Duration = Duration::from_millis(200);
 /// The time that a container's output may stay open after its end, when a process that cannot be ended keeps it open. Then it is cut off.
 const DRAIN: Duration = Duration::from_secs(3);
 /// The pause between two looks for such processes.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// The `process` runner.
 #[derive(Clone)]
 pub struct ProcessRunner {
     /// The folder in which workspaces are created.
@@ -117,7 +118,7 @@ async fn run_container(
         .stderr(Stdio::from(writer))
         .process_group(0);
     let mut first = Container::start(&mut command).with_context(|| format!("{program} cannot be run"))?;
-    // It holds the writing end of the pipe.
+    // The command holds the writing end of the pipe. The output ends only when each copy of that end is closed.
     drop(command);
     let group = first.group();
     let output = Output(reader.try_clone()?);
@@ -142,7 +143,7 @@ async fn run_container(
             }
         }
     };
-    // When the first process of a container ends, all others are killed. The same happens here.
+    // In a container, the end of the first process kills all others. The same happens here.
     if let Some(group) = group {
         let _ = kill_process_group(group, Signal::KILL);
     }
