@@ -28,6 +28,10 @@ pub use system::{Shim, VARIABLES_FILE};
 /// too little of tokio's 2 MB.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
 
+/// The time for which a thread for calls that wait for a disk is kept without one. Each takes about 1.5 MB, and a burst of runs makes
+/// dozens; tokio's 10 seconds keep them from one burst to the next.
+const IDLE_THREAD: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// The runtime that the system is made for. It has at least 4 threads: with one for each core, a thread that decompresses thousands of
 /// lines could be the only one that answers requests on a small machine.
 ///
@@ -38,6 +42,7 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.max(4))
         .thread_stack_size(STACK_BYTES)
+        .thread_keep_alive(IDLE_THREAD)
         .enable_all()
         .build()
 }

@@ -20,6 +20,10 @@ const AT_ONCE: usize = 8;
 const CALLS: usize = 300;
 /// Starts of the program, of which the median is printed.
 const STARTS: usize = 5;
+/// The time of the comparison of all tables with AWS that each start begins, which is no part of a call.
+const FIRST_COMPARISON: Duration = Duration::from_secs(15);
+/// The time after which the threads and buffers of the last calls are given back.
+const REST: Duration = Duration::from_secs(5);
 /// The goals: milliseconds of a start, MB of memory, and bytes of disk a run without the audit.
 const GOALS: (u64, u64, u64) = (100, 100, 8000);
 
@@ -79,12 +83,14 @@ pub async fn measure(program: &Path, wanted: usize) {
     starts.sort_unstable();
     let start = starts[STARTS / 2];
     let system = Running::start_in(program, directory.clone());
+    tokio::time::sleep(FIRST_COMPARISON).await;
     let later = calls(&system, &ids).await;
-    let memory = memory(system.process.id());
+    tokio::time::sleep(REST).await;
+    let memory = (memory(system.process.id(), "VmRSS:"), memory(system.process.id(), "VmHWM:"));
     drop(system);
     let disk = disk(&data) / kept as u64;
     println!("{kept} executions kept");
-    println!("    start {start} ms ({}), memory {memory} MB ({})", GOALS.0, GOALS.1);
+    println!("    start {start} ms ({}), memory {} MB ({}), at most {} MB", GOALS.0, memory.0, GOALS.1, memory.1);
     println!("    disk of a run {disk} bytes without the audit ({})", GOALS.2);
     for ((call, first), (_, later)) in first.0.into_iter().zip(later.0) {
         let change = (later.as_secs_f64() / first.as_secs_f64() - 1.0) * 100.0;
@@ -144,10 +150,10 @@ fn multiply(data: &Path, wanted: usize) -> usize {
     count(&database, "\"runvoy-local-executions\"")
 }
 
-/// The resident memory of a process, in MB.
-fn memory(process: u32) -> u64 {
+/// A process's memory, in MB: `VmRSS:` for what it has now, `VmHWM:` for the most that it has had.
+fn memory(process: u32, field: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()).unwrap();
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix(field)?.split_whitespace().next()).unwrap();
     kilobytes.parse::<u64>().unwrap() / 1000
 }
 

@@ -61,10 +61,14 @@ impl Mapping {
                 drop(permit);
                 match blocking(|| mapping.sqs.due_in(&mapping.queue)) {
                     Ok(None) => notified.await,
-                    due => {
-                        let due = due.ok().flatten().and_then(|due| u64::try_from(due).ok()).unwrap_or_default();
-                        let pause = Duration::from_millis(due).clamp(Duration::from_millis(1), LOOK_EVERY);
+                    Ok(Some(due)) => {
+                        let pause = Duration::from_millis(due.try_into().unwrap_or_default());
+                        let pause = pause.clamp(Duration::from_millis(1), LOOK_EVERY);
                         let _ = tokio::time::timeout(pause, notified).await;
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, queue = mapping.queue.name, "a queue cannot be read");
+                        tokio::time::sleep(LOOK_EVERY).await;
                     }
                 }
                 continue;

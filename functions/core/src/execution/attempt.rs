@@ -2,7 +2,6 @@
 
 use super::{
     Attempt, ExecutionRecord, RunContext, RunRequest, Status, TaskId,
-    consistency::is_consistent,
     launch::{Launch, Launched},
     pointer, retry,
     stop_task::stop_task,
@@ -21,7 +20,7 @@ use aws_sdk_ecs::operation::run_task::RunTaskError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartedAttempt {
     Task,
-    /// Fargate has no room, or a task that the execution has declined goes on. The execution is `QUEUED` again.
+    /// Fargate has no room. The execution is `QUEUED` again.
     NoCapacity,
 }
 
@@ -49,17 +48,13 @@ pub(crate) async fn start_attempt(
         idempotency: None,
         deadline: record.deadline(),
     };
-    if !declined_tasks_ended(app, record).await? {
-        waiting::wait_for_capacity(app, record, &attempt).await?;
-        return Ok(StartedAttempt::NoCapacity);
-    }
     let launch = Launch {
         request,
         image,
         secrets,
         context,
         nonce: record.nonce.as_deref().unwrap_or_default(),
-        client_token: &attempt.client_token(record.declined_tasks.len()),
+        client_token: &attempt.client_token(),
         attempt: Some(&attempt),
     };
     let task = match launch.run(app).await? {
@@ -101,28 +96,6 @@ async fn settle(app: &App, attempt: &Attempt, task: &TaskId) -> Result<()> {
     stop_unwanted(app, &record, task).await
 }
 
-/// Tells whether the tasks that the present attempt has declined have ended, so that another one does not run beside them. Stops those that
-/// go on: the invocation that was to do so may have died.
-async fn declined_tasks_ended(app: &App, record: &ExecutionRecord) -> Result<bool> {
-    if record.declined_tasks.is_empty() {
-        return Ok(true);
-    }
-    let describe = app.aws.ecs.describe_tasks().cluster(&app.config.ecs_cluster);
-    let tasks = describe.set_tasks(Some(record.declined_tasks.iter().cloned().collect()));
-    let answer = tasks.send().await.map_err(Error::aws(Service::Ecs))?;
-    // ECS shows a task some time after its start, and for an hour after its end.
-    let all_are_shown = record.declined_at.is_none_or(|at| is_consistent(app, at))
-        || answer.tasks().len() >= record.declined_tasks.len();
-    let mut ended = all_are_shown;
-    for task in answer.tasks().iter().filter(|task| task.last_status() != Some("STOPPED")) {
-        ended = false;
-        if let Some(task) = task.task_arn().and_then(|arn| TaskId::from_arn(arn).ok()) {
-            stop_unwanted(app, record, &task).await?;
-        }
-    }
-    Ok(ended)
-}
-
 /// Stops a task that an execution does not want any more.
 pub(super) async fn stop_unwanted(app: &App, record: &ExecutionRecord, task: &TaskId) -> Result<()> {
     let reason = record.execution.stopped_reason.as_deref();
@@ -146,9 +119,7 @@ pub(crate) async fn stop_started_task(app: &App, record: &ExecutionRecord) -> Re
         .send()
         .await
         .map_err(Error::aws(Service::Ecs))?;
-    let tasks: Vec<TaskId> = listed.task_arns().iter().filter_map(|arn| TaskId::from_arn(arn).ok()).collect();
-    for task in &tasks {
-        settle(app, &attempt, task).await?;
-    }
-    Ok(!tasks.is_empty())
+    let Some(task) = listed.task_arns().first().and_then(|arn| TaskId::from_arn(arn).ok()) else { return Ok(false) };
+    settle(app, &attempt, &task).await?;
+    Ok(true)
 }

@@ -24,10 +24,10 @@ pub(super) fn lacks_task(record: &ExecutionRecord, attempt: &Attempt) -> bool {
 
 /// Notes that a task is an attempt of an execution: on the record, and by a pointer from the task's id. The invocation that has started
 /// the task calls this, and so does any that meets the task first. Returns the execution, `None` if there is none. Its task is another
-/// one, or none, if it has ended, has begun its next attempt, or has declined the task.
+/// one, or none, if it has ended, has begun its next attempt, or waits for what others have now.
 ///
 /// # Errors
-/// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails, or too many change the execution at the same time.
+/// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
 pub(super) async fn adopt(app: &App, attempt: &Attempt, task: &TaskId) -> Result<Option<ExecutionRecord>> {
     let id = &attempt.execution_id;
     let pointer = Item::from([
@@ -43,48 +43,40 @@ pub(super) async fn adopt(app: &App, attempt: &Attempt, task: &TaskId) -> Result
             return find(app, id).await;
         }
         let Some(record) = find(app, id).await? else { return Ok(None) };
-        if !lacks_task(&record, attempt) || record.declined_tasks.contains(task.as_str()) {
-            // The lines of the task find the execution all the same.
-            table::transact(app, vec![point]).await?;
-            return Ok(Some(record));
-        }
         change = match record.execution.status {
-            Status::Queued => take_while_queued(app, &record, attempt, task),
+            _ if !lacks_task(&record, attempt) => break,
+            Status::Queued => match begin_with(app, &record, attempt, task) {
+                Some(begin) => begin,
+                None => break,
+            },
             _ => note(app, attempt, task, &[Status::Starting, Status::Terminating]),
         };
     }
-    Err(table::too_much_contention("an execution"))
+    // The lines of the task find the execution all the same.
+    table::transact(app, vec![point]).await?;
+    find(app, id).await
 }
 
 /// The change of an attempt that has no task, if the execution has one of these statuses.
-fn without_task(app: &App, attempt: &Attempt, task: &TaskId, from: &[Status]) -> ItemUpdate {
+fn note(app: &App, attempt: &Attempt, task: &TaskId, from: &[Status]) -> ItemUpdate {
     change_from(app, &attempt.execution_id, from)
         .only_if("attempt", [number(attempt.number)])
         .only_if_absent("task_id")
-        .with_value(":task", string(task.as_str()))
-        .only_if_expression("NOT contains(declined_tasks, :task)")
-}
-
-fn note(app: &App, attempt: &Attempt, task: &TaskId, from: &[Status]) -> ItemUpdate {
-    without_task(app, attempt, task, from)
         .set("task_id", string(task.as_str()))
         .set("log_stream_name", string(LogStream::new(RUNNER, task).to_string()))
 }
 
 /// The change of an execution that waits again, because one of two invocations that started its attempt was told that there is no room. The
-/// task of the other is as good if the execution still holds all that it needs. Otherwise it declines the task: others may run in its place.
-fn take_while_queued(app: &App, record: &ExecutionRecord, attempt: &Attempt, task: &TaskId) -> ItemUpdate {
-    let now = string(time::rfc3339(app.now()));
-    let change = if record.place.is_none() && record.locks_held as usize >= order::needed(app, &record.execution) {
-        note(app, attempt, task, &[Status::Queued])
-            .set("status", string(Status::Starting))
-            .set("starting_at", now)
-            .remove("waits_for")
-    } else {
-        without_task(app, attempt, task, &[Status::Queued])
-            .add_to_set("declined_tasks", task.as_str())
-            .set("declined_at", now)
-    };
-    let change = change.only_if("locks_held", [number(record.locks_held)]);
-    if record.place.is_none() { change.only_if_absent("place") } else { change.only_if_present("place") }
+/// task of the other is as good. `None` if the execution has given back what it needs, so that others may run in its place.
+fn begin_with(app: &App, record: &ExecutionRecord, attempt: &Attempt, task: &TaskId) -> Option<ItemUpdate> {
+    if record.place.is_some() || (record.locks_held as usize) < order::needed(app, &record.execution) {
+        return None;
+    }
+    let begin = note(app, attempt, task, &[Status::Queued])
+        .only_if("locks_held", [number(record.locks_held)])
+        .only_if_absent("place")
+        .set("status", string(Status::Starting))
+        .set("starting_at", string(time::rfc3339(app.now())))
+        .remove("waits_for");
+    Some(begin)
 }

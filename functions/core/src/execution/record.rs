@@ -58,12 +58,6 @@ pub struct ExecutionRecord {
     /// When the task of the present attempt was asked for.
     #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
     pub(super) starting_at: Option<Timestamp>,
-    /// Tasks of the present attempt that came when the execution waited again and could not take them. None of them is its task any more.
-    #[serde(default, skip_serializing_if = "HashSet::is_empty")]
-    pub(super) declined_tasks: HashSet<String>,
-    /// When it declined the last of them.
-    #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
-    pub(super) declined_at: Option<Timestamp>,
     /// The id of the line in the log that marks the beginning of the present attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) attempt_mark: Option<String>,
@@ -184,8 +178,6 @@ impl ExecutionRecord {
             followers: HashSet::new(),
             times: None,
             starting_at: None,
-            declined_tasks: HashSet::new(),
-            declined_at: None,
             attempt_mark: None,
         }
     }

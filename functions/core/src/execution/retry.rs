@@ -165,8 +165,6 @@ async fn write(
         "sidecar_failure",
         "stopped_reason",
         "attempt_mark",
-        "declined_tasks",
-        "declined_at",
     ]
     .into_iter()
     .fold(change, ItemUpdate::remove);

@@ -74,14 +74,9 @@ impl Attempt {
         Some(Self { execution_id: id.parse().ok()?, number: number.parse().ok()? }).filter(|_| is_ours)
     }
 
-    /// RunTask's client token. It is the same for each call for this attempt, so that ECS starts one task however often it is asked, until
-    /// the execution has declined that task: it would get the declined one again.
-    pub(super) fn client_token(&self, declined: usize) -> String {
-        let (id, number) = (self.execution_id.as_str(), self.number.to_string());
-        match declined {
-            0 => digest(&["attempt", id, &number]),
-            declined => digest(&["attempt", id, &number, &declined.to_string()]),
-        }
+    /// RunTask's client token. It is the same for each call for this attempt, so that ECS starts one task however often it is asked.
+    pub(super) fn client_token(&self) -> String {
+        digest(&["attempt", self.execution_id.as_str(), &self.number.to_string()])
     }
 }
 

@@ -86,7 +86,7 @@ async fn tell_one(app: &App, change: &StatusChange, all: &[NotificationRecord]) 
     }
     let messages = match execution.status {
         Status::Succeeded | Status::Failed => of_end(app, change, &interested).await?,
-        Status::Running => of_start(app, execution, &interested).await?,
+        Status::Running => of_start(app, &change.to, &interested).await?,
         Status::Waiting => of_waiting(execution, &interested),
         _ => Vec::new(),
     };
@@ -189,7 +189,9 @@ fn of_waiting(execution: &Execution, interested: &[&NotificationRecord]) -> Vec<
 }
 
 /// The messages about an execution that runs: each is held back until the execution would be slow.
-async fn of_start(app: &App, execution: &Execution, interested: &[&NotificationRecord]) -> Result<Vec<Message>> {
+async fn of_start(app: &App, record: &ExecutionRecord, interested: &[&NotificationRecord]) -> Result<Vec<Message>> {
+    // The time for which it waited before is no part of its duration.
+    let (execution, begun_at) = (&record.execution, record.begun_at());
     let interested: Vec<_> =
         interested.iter().filter(|record| wants(record, NotificationEvent::Slow)).copied().collect();
     let usual = match interested.iter().any(|record| record.notification.slow_after.is_none()) {
@@ -199,10 +201,10 @@ async fn of_start(app: &App, execution: &Execution, interested: &[&NotificationR
     let messages = interested.into_iter().filter_map(|record| {
         let own = record.notification.slow_after.and_then(|seconds| i64::try_from(seconds).ok());
         let seconds = own.or_else(|| usual.map(|usual| (usual * SLOW_TIMES).max(usual + SLOW_SECONDS)))?;
-        let due = execution.started_at.checked_add(jiff::SignedDuration::from_secs(seconds)).ok()?;
+        let due = begun_at.checked_add(jiff::SignedDuration::from_secs(seconds)).ok()?;
         // The delivery's sort key is made of the message's time. It is the start and not `due`, which may differ when the same change is
         // told again.
-        let slow = message(record, NotificationEvent::Slow, &execution.execution_id, "slow", execution.started_at);
+        let slow = message(record, NotificationEvent::Slow, &execution.execution_id, "slow", begun_at);
         Some(Message { due: Some(due), ..slow })
     });
     Ok(messages.collect())

@@ -246,7 +246,7 @@ pub async fn delete(app: &App, record: &NotificationRecord, actor: &Actor) -> Re
     }
 }
 
-/// Writes a changed notification with its entry in the audit.
+/// Writes a changed notification with entries of the audit.
 ///
 /// # Errors
 /// [`Error::NotFound`] when another request has deleted it meanwhile.
@@ -255,7 +255,7 @@ pub(super) async fn replace(
     record: &NotificationRecord,
     changes: Vec<(&'static str, AttributeValue)>,
     actor: &Actor,
-    entry: Entry,
+    entries: &[Entry],
 ) -> Result<()> {
     let mut expression = "SET updated_at = :now, updated_by = :by, modified_by_request_id = :request".to_owned();
     let notification = &record.notification;
@@ -277,7 +277,7 @@ pub(super) async fn replace(
     expression.push_str(" REMOVE #slow");
     update = update.expression_attribute_names("#slow", "slow");
     let write = TransactWriteItem::builder().update(update.update_expression(expression).build()?).build();
-    match audit::transact(app, vec![write], &[entry]).await? {
+    match audit::transact(app, vec![write], entries).await? {
         Transacted::Done => Ok(()),
         Transacted::Refused(_) => Err(Error::not_found("notification", notification.name.as_str())),
     }

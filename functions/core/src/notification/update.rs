@@ -100,13 +100,19 @@ pub async fn update(
     notification.updated_at = app.now();
     notification.updated_by = by.clone();
     notification.modified_by_request_id = actor.request_id.clone();
-    if let Some(url) = new_address {
-        // SSM takes part in no transaction, so the entry comes first. If the address is not stored after all, the caller learns it.
-        audit::write(app, &entry).await?;
-        key::write(app, &record.id, &Kept::Slack { url }).await?;
+    let Some(url) = new_address else {
+        replace(app, &changed, attributes, actor, &[entry]).await?;
+        return Ok(changed.notification);
+    };
+    // SSM takes part in no transaction, so the entry comes first. If the address is not stored after all, the caller learns it.
+    audit::write(app, &entry).await?;
+    key::write(app, &record.id, &Kept::Slack { url }).await?;
+    let replaced = replace(app, &changed, attributes, actor, &[]).await;
+    if let Err(Error::NotFound { .. }) = replaced {
+        // Another request has deleted the notification meanwhile. Its new address must not stay.
+        key::delete(app, &record.id).await?;
     }
-    replace(app, &changed, attributes, actor, entry).await?;
-    Ok(changed.notification)
+    replaced.map(|()| changed.notification)
 }
 
 /// The result of a rotation.

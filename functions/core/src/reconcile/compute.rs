@@ -1,33 +1,23 @@
 //! Checks that every image has its task definition, and every execution that has not ended its task.
 
-use std::collections::HashMap;
-
-use aws_sdk_ecs::types::{Task, TaskField};
+use aws_sdk_ecs::types::Task;
 use jiff::SignedDuration;
 use runvoy_api_types::limits::MAX_TIMEOUT_SECONDS;
 
 use runvoy_api_types::{ComputeStatus, Severity};
 
 use crate::{
-    App, Error, Result,
-    error::Service,
-    execution::{
-        self, Changed, ExecutionRecord, TaskId, consistency, list,
-        outcome::Stop,
-        task::{self, Applied, Phase, TaskState},
-        task_report::TaskReport,
-    },
+    App, Result,
+    execution::{self, Changed, ExecutionRecord, consistency, list, outcome::Stop},
     findings::Findings,
     image::{
         Image,
         task_definition::{self, Needs},
     },
     logs::{completion, head},
+    run::catch_up::{TASKS_A_CALL, catch_up, describe},
     websocket::fan_out,
 };
-
-/// Tasks that one call of DescribeTasks may name (Amazon ECS API Reference).
-const TASKS_A_CALL: usize = 100;
 
 /// The longest time from the start of a run to its end: the longest time limit, and an hour for a task that stops at it.
 const LONGEST_RUN: SignedDuration = SignedDuration::from_secs(MAX_TIMEOUT_SECONDS as i64 + 3600);
@@ -155,50 +145,15 @@ async fn orphans(app: &App, images: &[Image]) -> Result<Vec<String>> {
     Ok(families.into_iter().filter(|family| !is_known(family)).collect())
 }
 
-async fn describe(app: &App, executions: &[ExecutionRecord]) -> Result<HashMap<String, Task>> {
-    let tasks: Vec<String> = executions.iter().filter_map(|record| Some(record.task()?.to_string())).collect();
-    if tasks.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let described = app
-        .aws
-        .ecs
-        .describe_tasks()
-        .cluster(&app.config.ecs_cluster)
-        .set_tasks(Some(tasks))
-        .include(TaskField::Tags)
-        .send()
-        .await
-        .map_err(Error::aws(Service::Ecs))?;
-    let by_id = |task: Task| Some((TaskId::from_arn(task.task_arn()?).ok()?.to_string(), task));
-    Ok(described.tasks.unwrap_or_default().into_iter().filter_map(by_id).collect())
-}
-
 /// Moves an execution to the state of its task. Returns whether it was there already.
 async fn follow(app: &App, record: &ExecutionRecord, task: Option<&Task>, findings: &mut Findings) -> Result<bool> {
     let id = &record.execution.execution_id;
     let (Some(task), Some(task_id)) = (task, record.task()) else { return close(app, record, findings).await };
-    let state = TaskState::new(task_id, TaskReport::from(task));
-    if let Phase::Stopped(stop) = &state.phase
-        && record.execution.asked.retry.is_none()
-    {
-        // The log is completed before the status is written, because an execution that has ended is checked for a few hours only.
-        completion::complete(app, id, stop).await?;
+    let changed = catch_up(app, record, task_id, task).await?;
+    if changed {
+        findings.mended("execution", id.as_str(), "an event of its task was lost", "wrote the task's state");
     }
-    match task::apply(app, &state).await? {
-        Applied::Known { record, changed: true } => {
-            // The log of an execution with retries is completed only now, because another attempt might have followed.
-            if let Phase::Stopped(stop) = &state.phase
-                && record.execution.status.is_terminal()
-            {
-                completion::complete(app, id, stop).await?;
-            }
-            fan_out::notify(app, &record.execution.execution_id).await;
-            findings.mended("execution", id.as_str(), "an event of its task was lost", "wrote the task's state");
-            Ok(false)
-        }
-        Applied::Ignored | Applied::Known { .. } => Ok(true),
-    }
+    Ok(!changed)
 }
 
 /// Completes the log of an execution that has ended, if the events that should have done so have failed for good or had no time for all of

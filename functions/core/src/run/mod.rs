@@ -6,6 +6,7 @@
 
 mod after;
 mod begin;
+pub(crate) mod catch_up;
 mod end;
 mod next_attempt;
 mod resources;

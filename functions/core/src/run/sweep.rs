@@ -1,4 +1,5 @@
-//! Looks each minute for executions without a task that nothing else moves on: whose program has died, or that wait for capacity.
+//! Looks each minute for executions that nothing else moves on: those without a task whose program has died, or that wait for capacity, and
+//! those that are being started and whose task has told all that it will.
 
 use jiff::SignedDuration;
 
@@ -11,11 +12,14 @@ use crate::{
 use super::{
     after::others_ended,
     begin::{go_on, late, release, start_attempt},
+    catch_up::{TASKS_A_CALL, catch_up, describe},
     end,
 };
 
 /// After this long, the invocation that starts a task is taken for dead. If it is not, ECS still starts one task.
 const START_TAKES: SignedDuration = SignedDuration::from_secs(20);
+/// After this long, the events of a task's start have usually come. Those of a large image come later, and asking for it costs little.
+const START_IS_TOLD: SignedDuration = SignedDuration::from_mins(1);
 /// After this long, no invocation is alive that may still start a task: a little more than the event processor's time limit of 120 s.
 const NO_STARTER_LIVES: SignedDuration = SignedDuration::from_secs(150);
 
@@ -24,19 +28,49 @@ const NO_STARTER_LIVES: SignedDuration = SignedDuration::from_secs(150);
 /// # Errors
 /// The first error, after all executions have been tried.
 pub async fn sweep(app: &App) -> Result<()> {
-    let mut failed = None;
+    let (mut failed, mut starting) = (None, Vec::new());
     let statuses = [Status::Queued, Status::Starting, Status::Terminating];
     for record in list::with_status(app, &statuses).await? {
         // Indexes lag behind. Each step reads the record itself, or changes it by a condition.
-        if record.is_without_task()
-            && let Err(error) = move_on(app, &record).await
-        {
+        if !record.is_without_task() {
+            let age = app.now().duration_since(record.begun_at());
+            if record.execution.status == Status::Starting && age >= START_IS_TOLD {
+                starting.push(record);
+            }
+        } else if let Err(error) = move_on(app, &record).await {
             tracing::warn!(execution_id = %record.execution.execution_id, error = %error.chain(), "not moved on");
             failed.get_or_insert(error);
         }
     }
+    if let Err(error) = sweep_starting(app, &starting).await {
+        failed.get_or_insert(error);
+    }
     if let Err(error) = sweep_locks(app).await {
         failed.get_or_insert(error);
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// Moves executions on whose task is further than they are. Of two invocations that start one attempt, one may be told that there is no room:
+/// the execution gives back its place among those that run, the task of the other is stopped, and a later start, by the same client token,
+/// gets that task, whose events have passed.
+///
+/// # Errors
+/// The first error, after all executions have been tried.
+async fn sweep_starting(app: &App, starting: &[ExecutionRecord]) -> Result<()> {
+    let mut failed = None;
+    for executions in starting.chunks(TASKS_A_CALL) {
+        let tasks = describe(app, executions).await?;
+        for record in executions {
+            let Some((id, task)) = record.task().and_then(|id| Some((id.clone(), tasks.get(id.as_str())?))) else {
+                // A task that ECS does not know yet, or not any more, is left to reconcile.
+                continue;
+            };
+            if let Err(error) = catch_up(app, record, id, task).await {
+                tracing::warn!(execution_id = %record.execution.execution_id, error = %error.chain(), "not moved on");
+                failed.get_or_insert(error);
+            }
+        }
     }
     failed.map_or(Ok(()), Err)
 }

@@ -214,7 +214,11 @@ pub async fn find_all(app: &App, names: &[String]) -> Result<Vec<Secret>> {
     let secrets: Vec<Secret> =
         distinct.into_iter().map(|name| found.remove(name).ok_or_else(|| unknown(name))).collect::<Result<_>>()?;
     // An earlier version stored variables that this one refuses.
-    secrets.iter().try_for_each(|secret| validate::key_name(&secret.key_name))?;
+    for secret in &secrets {
+        validate::key_name(&secret.key_name).map_err(|error| {
+            error.at_exact_field("secrets").with_hint(format!("give the secret {} another key_name", secret.name))
+        })?;
+    }
     Ok(secrets)
 }
 

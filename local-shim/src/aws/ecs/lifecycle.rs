@@ -78,7 +78,14 @@ impl Ecs {
         match answered.order {
             Some(Order::Run(spec)) => {
                 let (sender, receiver) = watch::channel(Demand::Run);
-                self.demands().insert(spec.id.clone(), sender);
+                let id = spec.id.clone();
+                let mut demands = self.demands();
+                let sender = demands.entry(id).insert_entry(sender);
+                if self.0.is_stopping.load(Ordering::Relaxed) {
+                    // The system began to stop after the look above, and has told all tasks that it knew.
+                    sender.get().send_replace(Demand::StopNow);
+                }
+                drop(demands);
                 tokio::spawn(self.clone().drive(spec, receiver));
             }
             Some(Order::Stop(id)) => self.demand_stop(&id),

@@ -124,6 +124,8 @@ impl Positions {
         state.earlier.remove(stream);
         state.streams.remove(stream);
         self.changed.notify_one();
+        // It may have been the last that had lines to be handled.
+        self.progress.notify_waiters();
     }
 
     /// Follows a new stream, of which so many bytes need not be handed over.

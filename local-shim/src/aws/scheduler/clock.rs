@@ -14,6 +14,8 @@ use crate::blocking::blocking;
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 /// The longest sleep by a clock that is not the system's, which may be moved at any moment.
 const LONGEST_SLEEP_BY_OTHER_CLOCK: Duration = Duration::from_millis(20);
+/// The time after which a schedule is read again that could not be read.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The delay after which the Scheduler no longer hands a time over: its longest `MaximumEventAgeInSeconds`.
 const LATEST: SignedDuration = SignedDuration::from_secs(86_400);
 
@@ -40,6 +42,8 @@ impl Scheduler {
             }
             let next = self.state().queue.first();
             let wait = next.map(|next| Duration::try_from(next.duration_since(now)).unwrap_or_default());
+            // One that is due now could not be read.
+            let wait = wait.map(|wait| if wait.is_zero() { RETRY_AFTER } else { wait });
             let wait = wait.map_or(longest, |wait| wait.min(longest));
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
@@ -63,12 +67,27 @@ impl Scheduler {
     /// The events that are due. Each schedule goes on to its next time.
     fn take_due(&self, now: Timestamp) -> Vec<Due> {
         let mut state = self.state();
-        let mut due = Vec::new();
+        let (mut due, mut unread) = (Vec::new(), Vec::new());
         while let Some((first, key)) = state.queue.take(now) {
-            let Ok(Some(entry)) = state.store.find(&key) else { continue };
+            let entry = match state.store.find(&key) {
+                Ok(Some(entry)) => entry,
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::error!(
+                        schedule = key,
+                        error = error.message,
+                        "a schedule cannot be read, and is tried again"
+                    );
+                    unread.push((key, first));
+                    continue;
+                }
+            };
             let (last, next) = last_until(&entry, first, now);
             state.queue.set(&key, next);
             due.extend(last.map(|time| Due { key, entry, time }));
+        }
+        for (key, first) in unread {
+            state.queue.set(&key, Some(first));
         }
         due
     }
