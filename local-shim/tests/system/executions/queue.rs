@@ -257,6 +257,33 @@ async fn a_run_that_was_killed_while_its_starter_died_is_stopped() {
     system.shim.shut_down().await;
 }
 
+/// As after a start by two invocations of which one was told that there is no room: the execution gets a task whose events have passed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_got_its_task_after_the_tasks_events_is_moved_on_by_the_sweep() {
+    let system = System::start().await;
+    let queued = run_without_capacity(&system, json!({"command": "exit 3"})).await;
+    assert_eq!(system.admin.process(SWEEP).await.status, 200);
+    system.admin.wait_for(&queued, "FAILED").await;
+    aws_sdk_dynamodb::Client::new(system.shim.sdk())
+        .update_item()
+        .table_name("runvoy-local-executions")
+        .key("execution_id", AttributeValue::S(queued.clone()))
+        .update_expression("SET #status = :starting REMOVE exit_code, completed_at, duration_seconds, stop_code")
+        .expression_attribute_names("#status", "status")
+        .expression_attribute_values(":starting", AttributeValue::S("STARTING".to_owned()))
+        .send()
+        .await
+        .unwrap();
+    // The events of a start that is a moment ago may be on their way.
+    assert_eq!(system.admin.process(SWEEP).await.status, 200);
+    assert_eq!(show(&system, &queued).await["status"], "STARTING");
+    age(&system, &queued).await;
+    assert_eq!(system.admin.process(SWEEP).await.status, 200);
+    let ended = show(&system, &queued).await;
+    assert_eq!((&ended["status"], &ended["exit_code"]), (&json!("FAILED"), &json!(3)), "{ended}");
+    system.shim.shut_down().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queued_run_whose_image_or_user_is_gone_fails_and_says_why() {
     let system = System::start().await;
