@@ -60,7 +60,13 @@ pub async fn sweep(app: &App) -> Result<()> {
 async fn sweep_starting(app: &App, starting: &[ExecutionRecord]) -> Result<()> {
     let mut failed = None;
     for executions in starting.chunks(TASKS_A_CALL) {
-        let tasks = describe(app, executions).await?;
+        let tasks = match describe(app, executions).await {
+            Ok(tasks) => tasks,
+            Err(error) => {
+                failed.get_or_insert(error);
+                continue;
+            }
+        };
         for record in executions {
             let Some((id, task)) = record.task().and_then(|id| Some((id.clone(), tasks.get(id.as_str())?))) else {
                 // A task that ECS does not know yet, or not any more, is left to reconcile.
