@@ -19,8 +19,8 @@ use crate::stack::{ACCOUNT, REGION};
 
 /// Characters of a topic's name ("CreateTopic", Amazon SNS API Reference).
 const MAX_NAME: usize = 256;
-/// Characters of a subject ("Publish").
-const MAX_SUBJECT: usize = 100;
+/// The most characters of a subject: it has less than 100 ("Publish").
+const MAX_SUBJECT: usize = 99;
 /// Bytes of a message ("Publish").
 const MAX_MESSAGE: usize = 256 * 1024;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{LogEvent, LogHead, batch::Batch, head};
+use super::{LogEvent, LogHead, batch::Batch};
 use crate::{
     App, Result,
     execution::ExecutionId,
@@ -68,10 +68,23 @@ pub(super) async fn newest(app: &App, id: &ExecutionId, head: &LogHead) -> Resul
     if head.sequence == 0 { Ok(None) } else { get(app, id, head.sequence).await }
 }
 
-/// The last lines that are stored of a log, at most those of its two newest batches.
-pub(crate) async fn tail(app: &App, id: &ExecutionId) -> Result<Vec<LogEvent>> {
-    let Some(head) = head::find(app, id).await? else { return Ok(Vec::new()) };
-    let batches = after(app, id, head.sequence.saturating_sub(2)).await?;
+/// The last lines that are stored of a log: those of its newest batches, this many, or as many as one answer of DynamoDB carries (1 MB).
+/// A command that prints slowly has one line in each.
+pub(crate) async fn tail(app: &App, id: &ExecutionId, batches: usize) -> Result<Vec<LogEvent>> {
+    let answer = app
+        .aws
+        .dynamodb
+        .query()
+        .table_name(&app.config.tables.execution_logs)
+        .consistent_read(true)
+        .scan_index_forward(false)
+        .limit(i32::try_from(batches).unwrap_or(i32::MAX))
+        .key_condition_expression("execution_id = :id")
+        .expression_attribute_values(":id", string(id.as_str()))
+        .send()
+        .await?;
+    let batches: Vec<Batch> =
+        answer.items.unwrap_or_default().into_iter().map(Batch::from_item).collect::<Result<_>>()?;
     let mut events: Vec<LogEvent> = batches.into_iter().flat_map(|batch| batch.events).collect();
     events.sort_by(|a, b| a.timestamp.cmp(&b.timestamp).then_with(|| a.event_id.cmp(&b.event_id)));
     Ok(events)

@@ -9,8 +9,8 @@ use crate::{App, Error, Result, error::Service};
 /// The text that SNS lists in place of a subscription's ARN until the recipient confirms it ("ListSubscriptionsByTopic", Amazon SNS API
 /// Reference).
 const PENDING: &str = "PendingConfirmation";
-/// Characters of a subject, which are ASCII ("Publish").
-const MAX_SUBJECT: usize = 100;
+/// The most characters of a subject, which are ASCII and do not begin with a space: SNS takes less than 100 ("Publish").
+pub(super) const MAX_SUBJECT: usize = 99;
 
 fn topic(app: &App, id: &str) -> String {
     format!("{}{id}", app.config.notification_topics)
@@ -64,8 +64,12 @@ pub(super) async fn delete_topic(app: &App, id: &str) -> Result<()> {
 
 /// Sends a mail.
 pub(super) async fn publish(app: &App, id: &str, subject: &str, text: String) -> ReceiverAnswer {
-    let subject: String =
-        subject.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).take(MAX_SUBJECT).collect();
+    let subject: String = subject
+        .trim_start()
+        .chars()
+        .map(|c| if (' '..='~').contains(&c) { c } else { '?' })
+        .take(MAX_SUBJECT)
+        .collect();
     match app.aws.sns.publish().topic_arn(topic(app, id)).subject(subject).message(text).send().await {
         Ok(sent) => ReceiverAnswer {
             status_code: Some(200),

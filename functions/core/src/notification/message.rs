@@ -5,7 +5,7 @@ use runvoy_api_types::{Execution, text::is_hidden};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{NotificationEvent, NotificationRecord, queue::Message, slack};
+use super::{NotificationEvent, NotificationRecord, email::MAX_SUBJECT, queue::Message, slack};
 use crate::{App, Error, Result, time};
 
 /// The most characters of a command in a text for people. A longer one is cut; the execution's page shows all of it.
@@ -57,6 +57,11 @@ impl Told<'_> {
 
     /// One line that says what has happened.
     pub(super) fn headline(&self) -> String {
+        self.headline_within(usize::MAX)
+    }
+
+    /// The headline in at most so many characters. A command that is too long is cut, and not what became of it.
+    fn headline_within(&self, most: usize) -> String {
         let Some(execution) = self.execution else {
             return format!("runvoy: a test of the notification {}", self.record.notification.name);
         };
@@ -71,7 +76,13 @@ impl Told<'_> {
             NotificationEvent::Waiting => "waits for approval".to_owned(),
             NotificationEvent::Succeeded | NotificationEvent::Test => "succeeded".to_owned(),
         };
-        format!("{} {what}", subject(execution))
+        let subject = subject(execution);
+        let room = most.saturating_sub(what.len() + 1);
+        if subject.chars().count() <= room {
+            return format!("{subject} {what}");
+        }
+        let cut: String = subject.chars().take(room.saturating_sub(3)).collect();
+        format!("{cut}... {what}")
     }
 
     /// The facts below the headline: name and value of each.
@@ -113,7 +124,7 @@ impl Told<'_> {
             text.push_str(&format!("\n\n{url}"));
         }
         text.push_str(&format!("\n\nThe notification {} of runvoy sends this.\n", self.record.notification.name));
-        (headline, text)
+        (self.headline_within(MAX_SUBJECT), text)
     }
 
     /// A message of Slack.

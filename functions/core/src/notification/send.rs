@@ -27,6 +27,8 @@ use crate::{
 
 /// Lines of the log in a message.
 const LINES: usize = 10;
+/// Batches of the log that are read for them: a slow command has a line in each, and runvoy's own lines are left out.
+const BATCHES: usize = LINES + 5;
 /// Characters of a line in a message.
 const LINE_CHARS: usize = 300;
 /// The beginning of the lines that runvoy itself writes to the log. Messages leave them out.
@@ -197,13 +199,13 @@ async fn lines(app: &App, record: &NotificationRecord, execution: &ExecutionReco
     if *status != Status::Failed || execution.failed_to_start() || !owners(app, record).await?.iter().any(may_read) {
         return Ok(Vec::new());
     }
-    let mut events = store::tail(app, id).await?;
+    let mut events = store::tail(app, id, BATCHES).await?;
     for _ in 1..LOOKS {
         if events.iter().any(|event| event.exit_code.is_some()) {
             break;
         }
         app.sleep(LOOK_EVERY).await;
-        events = store::tail(app, id).await?;
+        events = store::tail(app, id, BATCHES).await?;
     }
     let printed = events.iter().map(|event| event.message.trim_end()).filter(|line| !line.starts_with(OWN_LINE));
     let mut lines: Vec<String> =

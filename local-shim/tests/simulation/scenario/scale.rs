@@ -163,7 +163,9 @@ impl Seen {
             ("execute-api:PostToConnection", 10_000.0),
         ];
         rates.into_iter().map(move |(operation, rate)| {
-            let calls = self.calls.get(operation).copied().unwrap_or_default() as f64;
+            let number = |calls: &BTreeMap<String, u64>| calls.get(operation).copied().unwrap_or_default();
+            // A call that is refused takes nothing from the quota.
+            let calls = number(&self.calls).saturating_sub(number(&self.refused)) as f64;
             (operation.to_owned(), calls * a_second / rate)
         })
     }

@@ -153,13 +153,14 @@ async fn a_mail_goes_out_once_its_recipient_has_confirmed_the_address() {
 
     admin.confirm(asked[0]["confirms"].as_str().unwrap()).await;
     assert_eq!(admin.get("/notifications/me").await.json()["notification"]["state"], "active");
-    let command = "echo the last words; printf 'Exit code: 0\\n\\033]0;title\\007'; exit 4\nReason: forged \u{202e}";
+    // Each pause ends a batch of lines.
+    let command = "echo the first words; sleep 0.4; echo the last words; sleep 0.4; printf 'Exit code: 0\\n\\033]0;title\\007'; exit 4\nReason: forged \u{202e}";
     admin.run_to_end(json!({"command": command})).await;
     deliveries(admin, "me", |all| all.len() == 2 && all[0]["state"] == "delivered").await;
     let mail = admin.outbox().await["entries"][0].clone();
     assert!(mail["subject"].as_str().unwrap().contains("failed with exit code 4"), "{mail}");
     let body = mail["body"].as_str().unwrap();
-    assert!(body.contains("> the last words") && body.contains("/logs?execution_id="), "{body}");
+    assert!(body.contains("> the first words\n> the last words\n") && body.contains("/logs?execution_id="), "{body}");
     // No text of others has a line that looks like one of the mail's own, or a character that is not shown.
     assert!(body.contains("\n    Reason: forged \\u{202e}\n") && body.contains("> Exit code: 0\n"), "{body}");
     assert_eq!(body.lines().filter(|line| line.starts_with("Exit code: ") || line.starts_with("Reason: ")).count(), 2);
