@@ -10,7 +10,7 @@ use std::{
 use crate::client::Caller;
 
 /// The longest that a program may take to end, on a machine that is busy with other tests.
-const END: Duration = Duration::from_secs(120);
+const END: Duration = Duration::from_mins(2);
 
 /// A process of `local-shim`, with its own folder and ports.
 pub struct Program {
