@@ -108,7 +108,7 @@ async fn write(app: &App, state: &TaskState) -> Result<Option<Applied>> {
     // The invocation that was to stop the task of a killed execution, or one that the execution does not want any more, may have died.
     if let Some(Applied::Known { record, .. }) = &applied
         && state.phase == Phase::Running
-        && (record.execution.status == Status::Terminating || record.task().as_ref() != Some(&state.task_id))
+        && (record.execution.status == Status::Terminating || !record.tasks().contains(&state.task_id))
     {
         stop_unwanted(app, record, &state.task_id).await?;
     }
