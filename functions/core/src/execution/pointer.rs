@@ -37,19 +37,21 @@ pub(super) async fn adopt(app: &App, attempt: &Attempt, task: &TaskId) -> Result
     ]);
     let point = Put::builder().table_name(&app.config.tables.executions).set_item(Some(pointer)).build()?;
     let point = TransactWriteItem::builder().put(point).build();
-    let mut change = note(app, attempt, task, &[Status::Starting, Status::Terminating]);
+    let noted = || note(app, attempt, task, &[Status::Starting, Status::Terminating]);
+    let mut change = noted();
     for _ in 0..ATTEMPTS {
         if table::transact(app, vec![change.write()?, point.clone()]).await? == Transacted::Done {
             return find(app, id).await;
         }
         let Some(record) = find(app, id).await? else { return Ok(None) };
-        change = match record.execution.status {
-            _ if !lacks_task(&record, attempt) => break,
-            Status::Queued => match begin_with(app, &record, attempt, task) {
-                Some(begin) => begin,
-                None => break,
-            },
-            _ => note(app, attempt, task, &[Status::Starting, Status::Terminating]),
+        if !lacks_task(&record, attempt) {
+            break;
+        }
+        change = if record.execution.status == Status::Queued {
+            let Some(begin) = begin_with(app, &record, attempt, task) else { break };
+            begin
+        } else {
+            noted()
         };
     }
     // The lines of the task find the execution all the same.

@@ -18,7 +18,7 @@ pub(crate) async fn mark_beginning(app: &App, record: &ExecutionRecord) -> Resul
     let last = head::of(app, record).await?.last_event_id.unwrap_or_else(|| "0".repeat(56));
     let line = format!("{last}-attempt-{number:02}");
     let Some(event_id) = execution::note_mark(app, id, *number, &line).await? else { return Ok(false) };
-    let newest = store::tail(app, id, 2).await?.last().map(|event| event.timestamp);
+    let newest = store::last_timestamp(app, id).await?;
     let now = app.now().as_millisecond();
     let timestamp = newest.map_or(now, |newest| newest.max(now));
     append(app, id, vec![LogEvent { event_id, timestamp, message, exit_code: None }], false, None).await?;

@@ -348,7 +348,7 @@ async fn close_with(app: &App, id: &ExecutionId, stop: &Stop, words: Option<&str
     let mut last = words.zip(stop.failure()).map(|(words, reason)| last_line(app, stop, words, reason));
     if let Some(last) = &mut last {
         // A log is sorted by time, and the clock that told the end may be behind that of the lines.
-        let newest = store::tail(app, id, 2).await?.last().map(|event| event.timestamp);
+        let newest = store::last_timestamp(app, id).await?;
         last.timestamp = newest.map_or(last.timestamp, |newest| newest.max(last.timestamp));
     }
     Ok(append(app, id, last.into_iter().collect(), true, None).await?.head)

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+
 use super::{LogEvent, LogHead, batch::Batch};
 use crate::{
     App, Result,
@@ -68,19 +70,28 @@ pub(super) async fn newest(app: &App, id: &ExecutionId, head: &LogHead) -> Resul
     if head.sequence == 0 { Ok(None) } else { get(app, id, head.sequence).await }
 }
 
-/// The last lines that are stored of a log: those of its newest batches, this many, or as many as one answer of DynamoDB carries (1 MB).
-/// A command that prints slowly has one line in each.
-pub(crate) async fn tail(app: &App, id: &ExecutionId, batches: usize) -> Result<Vec<LogEvent>> {
-    let answer = app
-        .aws
+/// A query of the batches of a log. The key condition may name the execution as `:id`.
+fn query(app: &App, id: &ExecutionId) -> QueryFluentBuilder {
+    app.aws
         .dynamodb
         .query()
         .table_name(&app.config.tables.execution_logs)
         .consistent_read(true)
+        .expression_attribute_values(":id", string(id.as_str()))
+}
+
+/// The time of the last line that is stored of a log, in milliseconds. Those of its two newest batches are compared.
+pub(super) async fn last_timestamp(app: &App, id: &ExecutionId) -> Result<Option<i64>> {
+    Ok(tail(app, id, 2).await?.last().map(|event| event.timestamp))
+}
+
+/// The last lines that are stored of a log: those of its newest batches, this many, or as many as one answer of DynamoDB carries (1 MB).
+/// A command that prints slowly has one line in each.
+pub(crate) async fn tail(app: &App, id: &ExecutionId, batches: usize) -> Result<Vec<LogEvent>> {
+    let answer = query(app, id)
+        .key_condition_expression("execution_id = :id")
         .scan_index_forward(false)
         .limit(i32::try_from(batches).unwrap_or(i32::MAX))
-        .key_condition_expression("execution_id = :id")
-        .expression_attribute_values(":id", string(id.as_str()))
         .send()
         .await?;
     let batches: Vec<Batch> =
@@ -99,15 +110,9 @@ pub async fn after(app: &App, id: &ExecutionId, sequence: u64) -> Result<Vec<Bat
 }
 
 pub(super) async fn items_after(app: &App, id: &ExecutionId, sequence: u64) -> Result<Vec<table::Item>> {
-    let answer = app
-        .aws
-        .dynamodb
-        .query()
-        .table_name(&app.config.tables.execution_logs)
-        .consistent_read(true)
+    let answer = query(app, id)
         .key_condition_expression("execution_id = :id AND #sequence > :sequence")
         .expression_attribute_names("#sequence", "sequence")
-        .expression_attribute_values(":id", string(id.as_str()))
         .expression_attribute_values(":sequence", number(sequence))
         .send()
         .await?;

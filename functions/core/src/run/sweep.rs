@@ -68,10 +68,9 @@ async fn sweep_starting(app: &App, starting: &[ExecutionRecord]) -> Result<()> {
             }
         };
         for record in executions {
-            let Some((id, task)) = record.task().and_then(|id| Some((id.clone(), tasks.get(id.as_str())?))) else {
-                // A task that ECS does not know yet, or not any more, is left to reconcile.
-                continue;
-            };
+            let Some(id) = record.task() else { continue };
+            // A task that ECS does not know yet, or not any more, is left to reconcile.
+            let Some(task) = tasks.get(id.as_str()) else { continue };
             if let Err(error) = catch_up(app, record, id, task).await {
                 tracing::warn!(execution_id = %record.execution.execution_id, error = %error.chain(), "not moved on");
                 failed.get_or_insert(error);

@@ -77,14 +77,11 @@ impl Ecs {
         let answered = self.lock().call(operation, body, Timestamp::now())?;
         match answered.order {
             Some(Order::Run(spec)) => {
-                let (sender, receiver) = watch::channel(Demand::Run);
-                let id = spec.id.clone();
                 let mut demands = self.demands();
-                let sender = demands.entry(id).insert_entry(sender);
-                if self.0.is_stopping.load(Ordering::Relaxed) {
-                    // The system began to stop after the look above, and has told all tasks that it knew.
-                    sender.get().send_replace(Demand::StopNow);
-                }
+                // If the system has begun to stop since the look above, it has told all tasks that it knew.
+                let is_stopping = self.0.is_stopping.load(Ordering::Relaxed);
+                let (sender, receiver) = watch::channel(if is_stopping { Demand::StopNow } else { Demand::Run });
+                demands.insert(spec.id.clone(), sender);
                 drop(demands);
                 tokio::spawn(self.clone().drive(spec, receiver));
             }
