@@ -100,12 +100,12 @@ pub struct RegisterImage {
     #[cfg_attr(feature = "openapi", schema(max_items = 5))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_groups: Option<Vec<String>>,
-    /// CPU units; 1024 make one virtual CPU. 256 by default.
-    #[cfg_attr(feature = "openapi", schema(minimum = 256, maximum = 16_384))]
+    /// CPU units; 1024 make one virtual CPU. 256 if absent or 0.
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 16_384))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<u32>,
-    /// MiB; 512 by default.
-    #[cfg_attr(feature = "openapi", schema(minimum = 512, maximum = 122_880))]
+    /// MiB; 512 if absent or 0.
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 122_880))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<u32>,
     /// `Linux/ARM64`, the default, or `Linux/X86_64`.

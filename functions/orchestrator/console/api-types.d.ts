@@ -836,12 +836,12 @@ export type Reconciled = {
 
 /** An image to be registered. */
 export type RegisterImage = {
-  /** CPU units; 1024 make one virtual CPU. 256 by default. */
+  /** CPU units; 1024 make one virtual CPU. 256 if absent or 0. */
   cpu?: number | null;
   /** As `docker pull` takes it. */
   image: string;
   is_default?: boolean | null;
-  /** MiB; 512 by default. */
+  /** MiB; 512 if absent or 0. */
   memory?: number | null;
   /** `Linux/ARM64`, the default, or `Linux/X86_64`. */
   runtime_platform?: string | null;
