@@ -217,18 +217,22 @@ fn is_found(planted: Planted) {
         | Planted::ReleaseForgotten
         | Planted::MarkForgotten
         | Planted::CapacityUnwatched
+        | Planted::StartLeaseIgnored
         | Planted::OtherIds => 1,
     };
     let play = match planted {
-        Planted::SlotUnchecked | Planted::ReleaseForgotten | Planted::MarkForgotten | Planted::CapacityUnwatched => {
-            scenario::run_locks
-        }
+        Planted::SlotUnchecked
+        | Planted::ReleaseForgotten
+        | Planted::MarkForgotten
+        | Planted::CapacityUnwatched
+        | Planted::StartLeaseIgnored => scenario::run_locks,
         _ => scenario::run,
     };
     // Near the first seed that finds it, since those of locks take a second each.
     let first = match planted {
         Planted::MarkForgotten => 18,
         Planted::CapacityUnwatched => 6,
+        Planted::StartLeaseIgnored => 134,
         _ => 0,
     };
     let Some((seed, outcome)) = first_broken(play, first..first + 400 * step, step, Some(planted)) else {
@@ -315,4 +319,9 @@ fn a_second_mark_of_an_attempt_is_found() {
 #[test]
 fn a_run_that_waits_for_capacity_for_ever_is_found() {
     is_found(Planted::CapacityUnwatched);
+}
+
+#[test]
+fn a_start_beside_that_of_another_invocation_is_found() {
+    is_found(Planted::StartLeaseIgnored);
 }

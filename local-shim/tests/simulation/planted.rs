@@ -41,6 +41,8 @@ pub enum Planted {
     MarkForgotten,
     /// The sweep does not see the executions that wait for capacity.
     CapacityUnwatched,
+    /// The lease of an attempt that is being started is taken although another invocation has it.
+    StartLeaseIgnored,
     /// No fault of the handlers, which must bear it: CloudWatch shows each line under another id than its subscription did.
     OtherIds,
 }
@@ -70,6 +72,9 @@ impl World {
             ),
             Some(Planted::SlotUnchecked) => {
                 ("TransactWriteItems", "held < slots AND waiting = :zero", "held >= :zero AND waiting = :zero")
+            }
+            Some(Planted::StartLeaseIgnored) => {
+                ("TransactWriteItems", "start_lease_until <= :now", "start_lease_until <> :now")
             }
             Some(Planted::MarkForgotten) => {
                 ("TransactWriteItems", "if_not_exists(#attempt_mark, ", "if_not_exists(other_mark, ")

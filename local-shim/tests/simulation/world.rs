@@ -61,6 +61,10 @@ pub struct State {
     specs: BTreeMap<String, TaskSpec>,
     /// The client tokens with which these tasks were started.
     tokens: HashSet<String>,
+    /// The client tokens of the calls of RunTask that are under way, with the invocation of each.
+    starting: Vec<(String, usize)>,
+    /// The starts of an attempt that came while another invocation was starting it.
+    pub double_starts: Vec<String>,
     /// How many more calls of RunTask may be refused, because Fargate has no room or the quota of vCPUs is used up.
     pub no_room: u32,
     /// The number of calls of each operation.
@@ -113,6 +117,8 @@ impl World {
             let_go: HashSet::new(),
             specs: BTreeMap::new(),
             tokens: HashSet::new(),
+            starting: Vec::new(),
+            double_starts: Vec::new(),
             no_room: 0,
             calls: BTreeMap::new(),
             writes: 0,
@@ -226,6 +232,7 @@ impl World {
         let Some((service, operation)) = identify(&request.borrow()) else {
             return AwsError::unknown_operation().into_answer();
         };
+        let _under_way = (operation == "RunTask").then(|| self.begin_start(invocation, &request.body));
         let latency = self.state().latency;
         if let Some(latency) = latency {
             self.wait(latency).await;

@@ -4,6 +4,7 @@ use super::{
     Attempt, ExecutionRecord, RunContext, RunRequest, Status, TaskId,
     launch::{Launch, Launched},
     pointer, retry,
+    start_lease::StartLease,
     stop_task::stop_task,
     waiting,
 };
@@ -22,10 +23,12 @@ pub enum StartedAttempt {
     Task,
     /// Fargate has no room. The execution is `QUEUED` again.
     NoCapacity,
+    /// Another invocation is starting the task, or has started it.
+    ByAnother,
 }
 
 /// Starts the task of the present attempt, and notes whose it is. RunTask has the same client token each time, so that the attempt has
-/// one task, however often this is called. If the execution was killed meanwhile, its task is stopped.
+/// one task, however often this is called, and one invocation at a time calls it. If the execution was killed meanwhile, its task is stopped.
 ///
 /// # Errors
 /// [`Error::Invalid`] and [`Error::Conflict`] when the task cannot be started, [`Error::NoCapacity`] when there is no room for it and the run
@@ -39,6 +42,7 @@ pub(crate) async fn start_attempt(
 ) -> Result<StartedAttempt> {
     let execution = &record.execution;
     let attempt = Attempt { execution_id: execution.execution_id.clone(), number: execution.attempt.unwrap_or(1) };
+    let Some(lease) = StartLease::take(app, &attempt).await? else { return Ok(StartedAttempt::ByAnother) };
     let by = Principal::without_key(execution.created_by.clone(), Role::Viewer);
     let context = RunContext {
         principal: &by,
@@ -55,12 +59,12 @@ pub(crate) async fn start_attempt(
         context,
         nonce: record.nonce.as_deref().unwrap_or_default(),
         client_token: &attempt.client_token(),
-        attempt: Some(&attempt),
+        lease: Some(&lease),
     };
     let task = match launch.run(app).await? {
         Launched::Task(task) => task,
         Launched::NoCapacity(error) if retry::counts_capacity(record) => {
-            return if retry::follow_refusal(app, record, &error).await? {
+            return if retry::follow_refusal(app, record, &lease, &error).await? {
                 Ok(StartedAttempt::NoCapacity)
             } else {
                 Err(error)
@@ -68,8 +72,12 @@ pub(crate) async fn start_attempt(
         }
         Launched::NoCapacity(error) if !record.may_wait_for_capacity() => return Err(error),
         Launched::NoCapacity(_) => {
-            waiting::wait_for_capacity(app, record, &attempt).await?;
+            waiting::wait_for_capacity(app, record, &lease).await?;
             return Ok(StartedAttempt::NoCapacity);
+        }
+        Launched::Refused(error) => {
+            lease.end(app).await?;
+            return Err(error);
         }
         // The image or a secret has been changed since an earlier call for this attempt started the task.
         Launched::TokenUsed(error) => match error.as_service_error() {

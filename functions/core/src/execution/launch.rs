@@ -12,7 +12,9 @@ use aws_sdk_ecs::{
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
-use super::{Attempt, RunContext, RunRequest, TaskId, overrides, tags, task_report::FARGATE_SPOT};
+use super::{
+    Attempt, RunContext, RunRequest, TaskId, overrides, start_lease::StartLease, tags, task_report::FARGATE_SPOT,
+};
 use crate::{
     App, Error, Result,
     config::Config,
@@ -37,8 +39,8 @@ pub(super) struct Launch<'a> {
     /// The text that proves the runner's last line.
     pub(super) nonce: &'a str,
     pub(super) client_token: &'a str,
-    /// The attempt that the task is, of an execution that exists before its task.
-    pub(super) attempt: Option<&'a Attempt>,
+    /// The lease of the attempt that the task is, of an execution that exists before its task.
+    pub(super) lease: Option<&'a StartLease<'a>>,
 }
 
 /// The result of RunTask.
@@ -46,6 +48,8 @@ pub(super) enum Launched {
     Task(TaskId),
     /// Fargate has no room at this moment, or the account's quota of vCPUs is used up. The error says so to a caller who does not wait.
     NoCapacity(Error),
+    /// ECS has refused the call, and no task was started. A repetition may succeed.
+    Refused(Error),
     /// The client token was used for another request.
     TokenUsed(Box<SdkError<RunTaskError>>),
 }
@@ -55,11 +59,11 @@ impl Launch<'_> {
     ///
     /// # Errors
     /// [`Error::Invalid`] when the run needs more overrides than ECS carries, [`Error::Conflict`] when the account does not allow the
-    /// task, [`Error::Aws`] when ECS fails.
+    /// task, [`Error::Aws`] when ECS fails, so that there may be a task.
     pub(super) async fn run(self, app: &App) -> Result<Launched> {
         let variables = secret_variables(self.request, self.secrets)?;
         let overrides = overrides::overrides(self.request, self.image, self.context, self.nonce, app.now())?;
-        let tags = tags::of_task(self.request, self.image, self.context, self.attempt);
+        let tags = tags::of_task(self.request, self.image, self.context, self.attempt());
         let answer = match self.call(app, &variables, overrides, tags).await? {
             Ok(answer) => answer,
             Err(error) => return refused(error, self.image),
@@ -74,6 +78,14 @@ impl Launch<'_> {
         let task = TaskId::from_arn(task_arn)
             .map_err(|error| Error::internal_with("ECS named a task in an unknown way", error.to_string()))?;
         Ok(Launched::Task(task))
+    }
+
+    fn attempt(&self) -> Option<&Attempt> {
+        self.lease.map(|lease| lease.attempt)
+    }
+
+    fn check_lease(&self, app: &App) -> Result<()> {
+        self.lease.map_or(Ok(()), |lease| lease.check(app))
     }
 
     /// Calls RunTask. The inner result is RunTask's own.
@@ -94,7 +106,7 @@ impl Launch<'_> {
             .task_definition(&family)
             .count(1)
             .client_token(self.client_token)
-            .set_started_by(self.attempt.map(Attempt::started_by))
+            .set_started_by(self.attempt().map(Attempt::started_by))
             .network_configuration(network(&app.config, self.image)?)
             .overrides(overrides)
             .set_tags(Some(tags));
@@ -104,9 +116,11 @@ impl Launch<'_> {
         } else {
             call.launch_type(LaunchType::Fargate)
         };
+        self.check_lease(app)?;
         match call.clone().send().await {
             Err(error) if is_missing_task_definition(&error) => {
                 task_definition::register(app, self.image, needs).await?;
+                self.check_lease(app)?;
                 Ok(call.send().await)
             }
             answer => Ok(answer),
@@ -131,7 +145,10 @@ fn refused(error: SdkError<RunTaskError>, image: &Image) -> Result<Launched> {
         );
         return Ok(Launched::NoCapacity(full));
     }
-    Err(Error::aws(Service::Ecs)(error))
+    // After an error of its own, ECS may have started the task all the same.
+    let is_sure = error.raw_response().is_some_and(|answer| answer.status().is_client_error());
+    let error = Error::aws(Service::Ecs)(error);
+    if is_sure { Ok(Launched::Refused(error)) } else { Err(error) }
 }
 
 /// The network of a task, with the security groups of its image if that has some. A public address is for public subnets: Fargate refuses to start a task that asks for one elsewhere.

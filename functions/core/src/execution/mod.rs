@@ -26,6 +26,7 @@ mod run_context;
 mod run_request;
 pub mod sidecar_failure;
 mod start;
+mod start_lease;
 mod stop_task;
 mod tags;
 pub mod task;

@@ -5,6 +5,7 @@ use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use super::{
     Attempt, ExecutionRecord, LogStream, Status, TaskId,
     items::{POINTER, change_from, find},
+    start_lease,
 };
 use crate::{
     App, Result,
@@ -66,6 +67,7 @@ fn note(app: &App, attempt: &Attempt, task: &TaskId, from: &[Status]) -> ItemUpd
         .only_if_absent("task_id")
         .set("task_id", string(task.as_str()))
         .set("log_stream_name", string(LogStream::new(RUNNER, task).to_string()))
+        .remove(start_lease::UNTIL)
 }
 
 /// The change of an execution that waits again, because one of two invocations that started its attempt was told that there is no room. The

@@ -11,6 +11,7 @@ use super::{
     ExecutionId, ExecutionRecord, Status, TaskId, Transition,
     items::{change_from, find},
     outcome, release,
+    start_lease::StartLease,
 };
 use crate::{
     App, Error, Result,
@@ -92,14 +93,19 @@ pub(super) async fn follow(app: &App, record: &ExecutionRecord, end: &Transition
         task_id: end.task.as_ref().map(TaskId::to_string),
         cost_estimate_usd: end.cost_estimate_usd,
     };
-    write(app, record, &attempt, at).await
+    write(app, record, &attempt, at, None).await
 }
 
 /// Lets another attempt follow one for which there was no capacity, so that it got no task. `false` if the run has no attempt left.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
-pub(super) async fn follow_refusal(app: &App, record: &ExecutionRecord, refusal: &Error) -> Result<bool> {
+pub(super) async fn follow_refusal(
+    app: &App,
+    record: &ExecutionRecord,
+    lease: &StartLease<'_>,
+    refusal: &Error,
+) -> Result<bool> {
     let now = app.now();
     let Some(at) = record.next_attempt(RetryOn::Capacity, now, now) else { return Ok(false) };
     let attempt = EarlierAttempt {
@@ -113,7 +119,7 @@ pub(super) async fn follow_refusal(app: &App, record: &ExecutionRecord, refusal:
         cost_estimate_usd: None,
     };
     // If it is refused, another invocation has done the same, or the execution was killed.
-    write(app, record, &attempt, at).await?;
+    write(app, record, &attempt, at, Some(lease)).await?;
     Ok(true)
 }
 
@@ -135,6 +141,7 @@ async fn write(
     record: &ExecutionRecord,
     ended: &EarlierAttempt,
     at: Timestamp,
+    lease: Option<&StartLease<'_>>,
 ) -> Result<Option<ExecutionRecord>> {
     let id = &record.execution.execution_id;
     let next = ended.number + 1;
@@ -168,6 +175,10 @@ async fn write(
     ]
     .into_iter()
     .fold(change, ItemUpdate::remove);
+    let change = match lease {
+        Some(lease) => lease.guard(change),
+        None => change,
+    };
     match release::leave_running(app, record, &change.build()?).await? {
         release::End::Done => find(app, id).await,
         release::End::Refused => Ok(None),

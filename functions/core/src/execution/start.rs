@@ -37,10 +37,11 @@ pub async fn start(
 ) -> Result<Started> {
     let nonce = new_nonce()?;
     let client_token = context.idempotency.map_or(context.request_id.as_str(), |idempotency| &idempotency.key);
-    let launch = Launch { request, image, secrets, context, nonce: &nonce, client_token, attempt: None };
+    let launch = Launch { request, image, secrets, context, nonce: &nonce, client_token, lease: None };
     let task = match launch.run(app).await? {
         Launched::Task(task) => task,
         Launched::NoCapacity(error) => return Ok(Started::NoCapacity(error)),
+        Launched::Refused(error) => return Err(error),
         Launched::TokenUsed(error) => {
             let first = first_of_conflict(app, *error, context.idempotency).await?;
             return Ok(Started::Earlier(Box::new(first)));

@@ -7,11 +7,12 @@ use sha2::{Digest, Sha256};
 use strum::VariantArray as _;
 
 use super::{
-    Attempt, Execution, ExecutionId, ExecutionRecord, Idempotency, NewExecution, RunContext, RunRequest, Status,
+    Execution, ExecutionId, ExecutionRecord, Idempotency, NewExecution, RunContext, RunRequest, Status,
     items::{change_from, find, get, writes},
     nonce::new_nonce,
     release,
     run_request::{KeptSecret, kept_secret},
+    start_lease::{self, StartLease},
 };
 use crate::{
     App, Error, Result,
@@ -251,10 +252,9 @@ pub(crate) async fn stop_following(app: &App, record: &ExecutionRecord) -> Resul
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
-pub(crate) async fn wait_for_capacity(app: &App, record: &ExecutionRecord, attempt: &Attempt) -> Result<bool> {
-    let wait = change_from(app, &attempt.execution_id, &[Status::Starting])
-        .only_if("attempt", [number(attempt.number)])
-        .only_if_absent("task_id")
+pub(super) async fn wait_for_capacity(app: &App, record: &ExecutionRecord, lease: &StartLease<'_>) -> Result<bool> {
+    let wait = lease
+        .change(app)
         .set("status", string(Status::Queued))
         .set("waits_for", string(CAPACITY))
         .remove("starting_at");
@@ -292,7 +292,8 @@ pub(crate) async fn end(
         .remove("waits_for")
         .remove("place")
         .remove("next_attempt_at")
-        .remove("ending");
+        .remove("ending")
+        .remove(start_lease::UNTIL);
     let Some(record) = find(app, id).await?.filter(|record| from.contains(&record.execution.status)) else {
         return Ok(None);
     };

@@ -38,8 +38,8 @@ pub async fn go_on(app: &App, id: &ExecutionId) -> Result<()> {
     Box::pin(start_attempt(app, id)).await
 }
 
-/// Starts the task of an execution that is `STARTING` and has none. Whether another invocation does the same at this moment, or has died
-/// doing it, does not matter: ECS starts one task for each attempt. An execution whose image, secret or user is gone has failed.
+/// Starts the task of an execution that is `STARTING` and has none. Does nothing if another invocation does the same at this moment; if it dies
+/// doing it, the sweep tries again, and ECS starts one task for each attempt. An execution whose image, secret or user is gone has failed.
 ///
 /// # Errors
 /// [`Error::Aws`] when AWS fails, so that the caller's event is delivered again.
@@ -61,6 +61,7 @@ pub async fn start_attempt(app: &App, id: &ExecutionId) -> Result<()> {
             tracing::info!(execution_id = %id, "there is no capacity; the execution waits");
             Ok(())
         }
+        Ok(StartedAttempt::ByAnother) => Ok(()),
         Err(error @ (Error::Aws { .. } | Error::Internal { .. })) => Err(error),
         Err(error) => {
             let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();

@@ -76,9 +76,12 @@ impl Simulation {
         self.task_stops(&id, exit_code);
     }
 
-    /// Checks of each execution that its attempts are those that its tasks needed, that it ended as the last of them, and that its log has
-    /// the lines of all.
+    /// Checks that no two invocations have started an attempt at the same time, and of each execution that its attempts are those that its
+    /// tasks needed, that it ended as the last of them, and that its log has the lines of all.
     pub(super) async fn check_attempts(&self) {
+        for double in std::mem::take(&mut self.world.state().double_starts) {
+            self.violate(double);
+        }
         let all: Vec<_> = self.world.tasks().into_iter().map(|id| (self.world.task(&id), id)).collect();
         for item in self.items("executions").iter().filter(|item| item["status"].is_object()) {
             let id = item["execution_id"]["S"].as_str().unwrap();

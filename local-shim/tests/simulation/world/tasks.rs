@@ -12,12 +12,34 @@ use serde_json::Value;
 
 use super::{World, json_answer};
 
+/// A call of RunTask, until it is answered or given up.
+pub(super) struct Start {
+    world: World,
+    token: String,
+    invocation: usize,
+}
+
+impl Drop for Start {
+    fn drop(&mut self) {
+        self.world.state().starting.retain(|(token, by)| (token, *by) != (&self.token, self.invocation));
+    }
+}
+
 impl World {
+    /// Notes that an invocation calls RunTask, and whether another does the same at this moment.
+    pub(super) fn begin_start(&self, invocation: usize, request: &[u8]) -> Start {
+        let token = token_of(request);
+        let mut state = self.state();
+        if let Some((_, other)) = state.starting.iter().find(|(other, by)| *other == token && *by != invocation) {
+            let double = format!("invocation {invocation} starts {token} while invocation {other} does");
+            state.double_starts.push(double);
+        }
+        state.starting.push((token.clone(), invocation));
+        Start { world: self.clone(), token, invocation }
+    }
+
     pub(super) fn ecs(&self, operation: &str, request: &[u8]) -> Answer {
-        let token = (operation == "RunTask").then(|| {
-            let request: Value = serde_json::from_slice(request).unwrap();
-            request["clientToken"].as_str().unwrap().to_owned()
-        });
+        let token = (operation == "RunTask").then(|| token_of(request));
         if let Some(refused) = token.as_ref().and_then(|token| self.refuse_start(token)) {
             return refused;
         }
@@ -79,4 +101,10 @@ impl World {
         let now = self.now();
         self.cluster().advance(task, step, now)
     }
+}
+
+/// The client token of a call of RunTask.
+fn token_of(request: &[u8]) -> String {
+    let request: Value = serde_json::from_slice(request).unwrap();
+    request["clientToken"].as_str().unwrap().to_owned()
 }
