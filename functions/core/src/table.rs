@@ -12,6 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     App, Error, Result,
     backoff::{self, Backoff},
+    boxed,
     error::{SdkError, Service},
 };
 
@@ -47,8 +48,13 @@ pub(crate) async fn get<T: DeserializeOwned>(
     key: &str,
     value: &str,
 ) -> Result<Option<T>> {
+    get_item(dynamodb, table, key, value).await?.map(from_item).transpose()
+}
+
+#[boxed]
+async fn get_item(dynamodb: &aws_sdk_dynamodb::Client, table: &str, key: &str, value: &str) -> Result<Option<Item>> {
     let found = dynamodb.get_item().table_name(table).key(key, string(value)).consistent_read(true).send().await?;
-    found.item.map(from_item).transpose()
+    Ok(found.item)
 }
 
 /// Keys of one BatchGetItem ("BatchGetItem", DynamoDB API Reference).
@@ -62,13 +68,16 @@ pub(crate) async fn batch_get<T: DeserializeOwned>(
     values: impl IntoIterator<Item = String>,
 ) -> Result<Vec<T>> {
     let keys = values.into_iter().map(|value| HashMap::from([(key.to_owned(), string(value))])).collect();
+    batch_get_items(app, table, keys).await?.into_iter().map(from_item).collect()
+}
+
+#[boxed]
+async fn batch_get_items(app: &App, table: &str, keys: Vec<Item>) -> Result<Vec<Item>> {
     let mut wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build()?;
     let (mut found, mut pauses) = (Vec::new(), Backoff::new(PAUSES));
     for _ in 0..ATTEMPTS {
         let answer = app.aws.dynamodb.batch_get_item().request_items(table, wanted).send().await?;
-        for item in answer.responses.unwrap_or_default().into_values().flatten() {
-            found.push(from_item(item)?);
-        }
+        found.extend(answer.responses.unwrap_or_default().into_values().flatten());
         match answer.unprocessed_keys.and_then(|keys| keys.into_values().next()) {
             Some(rest) => wanted = rest,
             None => return Ok(found),
@@ -164,6 +173,7 @@ pub(crate) enum Attempted {
 }
 
 /// Sends a transaction once. For callers that read again before they repeat it.
+#[boxed]
 pub(crate) async fn transact_once(app: &App, writes: Vec<TransactWriteItem>) -> Result<Attempted> {
     let transaction = app.aws.dynamodb.transact_write_items().set_transact_items(Some(writes));
     let Err(error) = transaction.send().await else { return Ok(Attempted::Done) };
@@ -191,6 +201,7 @@ pub(crate) fn is_full(error: &Error) -> bool {
 ///
 /// # Errors
 /// [`Error::Aws`] when that lasts for more than a second.
+#[boxed]
 pub(crate) async fn transact(app: &App, writes: Vec<TransactWriteItem>) -> Result<Transacted> {
     for attempt in 0..ATTEMPTS {
         match transact_once(app, writes.clone()).await? {

@@ -14,7 +14,7 @@ mod task_state;
 mod websocket;
 
 use lambda_runtime::{Context, LambdaEvent};
-use runvoy_core::{App, RequestId, approval, audit::Actor, reconcile, redaction::redacted, run, schedule};
+use runvoy_core::{App, RequestId, approval, audit::Actor, boxed, reconcile, redaction::redacted, run, schedule};
 use serde_json::{Value, json};
 use tracing::Instrument;
 
@@ -24,6 +24,7 @@ pub use error::EventError;
 ///
 /// # Errors
 /// An event of an unknown or malformed kind, and one that could not be handled and is to be delivered again.
+#[boxed]
 pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Value, EventError> {
     let LambdaEvent { payload, context } = event;
     let Context { request_id, .. } = context;

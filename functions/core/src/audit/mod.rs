@@ -19,6 +19,7 @@ use serde_json::Value;
 use crate::{
     App, RequestId, Result,
     auth::{Action, Principal},
+    boxed,
     table::{self, Attempted, Transacted},
     time,
 };
@@ -194,6 +195,7 @@ fn put(app: &App, entry: &Entry) -> Result<TransactWriteItem> {
 ///
 /// # Errors
 /// [`crate::Error::Aws`] when DynamoDB fails.
+#[boxed]
 pub async fn write(app: &App, entry: &Entry) -> Result<()> {
     let put = app
         .aws
@@ -226,6 +228,7 @@ pub async fn write_all(app: &App, entries: &[Entry]) -> Result<()> {
 }
 
 /// Writes changes and their entries, all or none. The index of a refusal is that of the change in `writes`.
+#[boxed]
 pub(crate) async fn transact(app: &App, writes: Vec<TransactWriteItem>, entries: &[Entry]) -> Result<Transacted> {
     let done = table::transact(app, with_entries(app, writes, entries)?).await?;
     log_if_done(done == Transacted::Done, entries);

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     App, Result,
     audit::{self, Actor, Entry},
+    boxed,
     table::{self, WriteError as _, number, string},
     time,
 };
@@ -25,6 +26,7 @@ use crate::{
 ///
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
+#[boxed]
 pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -> Result<Changed> {
     let mut expression = "SET #status = :to".to_owned();
     let mut condition = condition(to);

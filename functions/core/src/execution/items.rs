@@ -17,6 +17,7 @@ use crate::{
     App, Email, Error, Result,
     audit::{self, Actor, Entry},
     auth::Action,
+    boxed,
     image::task_definition::RUNNER,
     item_update::ItemUpdate,
     ownership::{self, OwnershipChange},
@@ -106,6 +107,7 @@ impl ExecutionRecord {
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
+#[boxed]
 pub async fn create(
     app: &App,
     new: &NewExecution,
@@ -128,6 +130,7 @@ pub async fn create(
 }
 
 /// Adds what is known of a new task to a record that an event of the task has made.
+#[boxed]
 async fn merge(app: &App, new: &NewExecution) -> Result<ExecutionRecord> {
     let id = &new.execution_id;
     let mut expression = "SET created_by = :by, owned_by = :owners, command = :command, image_id = :image, \
@@ -215,6 +218,7 @@ pub(super) async fn locate(app: &App, id: &ExecutionId) -> Result<Option<Located
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
+#[boxed]
 pub async fn find(app: &App, id: &ExecutionId) -> Result<Option<ExecutionRecord>> {
     match locate(app, id).await? {
         Some(Located::Execution(record)) => Ok(Some(*record)),

@@ -16,7 +16,7 @@ use super::{
     Attempt, RunContext, RunRequest, TaskId, overrides, start_lease::StartLease, tags, task_report::FARGATE_SPOT,
 };
 use crate::{
-    App, Error, Result,
+    App, Error, Result, boxed,
     config::Config,
     error::Service,
     image::{
@@ -54,13 +54,14 @@ pub(super) enum Launched {
     TokenUsed(Box<SdkError<RunTaskError>>),
 }
 
-impl Launch<'_> {
+impl<'a> Launch<'a> {
     /// Starts the task. Registers the task definition first if ECS does not know it, as for the first run with a set of secrets.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the run needs more overrides than ECS carries, [`Error::Conflict`] when the account does not allow the
     /// task, [`Error::Aws`] when ECS fails, so that there may be a task.
-    pub(super) async fn run(self, app: &App) -> Result<Launched> {
+    #[boxed]
+    pub(super) async fn run(self, app: &'a App) -> Result<Launched> {
         let variables = secret_variables(self.request, self.secrets)?;
         let overrides = overrides::overrides(self.request, self.image, self.context, self.nonce, app.now())?;
         let tags = tags::of_task(self.request, self.image, self.context, self.attempt());

@@ -8,7 +8,7 @@ use super::{
     start_lease,
 };
 use crate::{
-    App, Result,
+    App, Result, boxed,
     image::task_definition::RUNNER,
     item_update::ItemUpdate,
     lock::{ATTEMPTS, order},
@@ -29,6 +29,7 @@ pub(super) fn lacks_task(record: &ExecutionRecord, attempt: &Attempt) -> bool {
 ///
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
+#[boxed]
 pub(super) async fn adopt(app: &App, attempt: &Attempt, task: &TaskId) -> Result<Option<ExecutionRecord>> {
     let id = &attempt.execution_id;
     let pointer = Item::from([

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     App, Email, Error, RequestId, Result,
     audit::Actor,
+    boxed,
     error::Service,
     image::{
         ImageId,
@@ -48,6 +49,7 @@ pub async fn execution_of(app: &App, task: &TaskId) -> Result<ExecutionId> {
 ///
 /// # Errors
 /// [`Error::NotFound`] when ECS does not know the task or its tags: not yet, or not any more (an hour after its end).
+#[boxed]
 pub(crate) async fn recover(app: &App, id: &TaskId) -> Result<Option<ExecutionRecord>> {
     let answer = app
         .aws

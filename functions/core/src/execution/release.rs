@@ -9,6 +9,7 @@ use super::{
 use crate::{
     App, Result,
     audit::{self, Entry},
+    boxed,
     item_update::ItemUpdate,
     lock::{
         ATTEMPTS,
@@ -46,6 +47,7 @@ pub(super) async fn leave_running(app: &App, record: &ExecutionRecord, update: &
 }
 
 /// Writes an update of an execution, and gives back its locks from the one with this index on, in one transaction.
+#[boxed]
 async fn give_back_with(
     app: &App,
     record: &ExecutionRecord,

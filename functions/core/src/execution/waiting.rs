@@ -17,6 +17,7 @@ use super::{
 use crate::{
     App, Error, Result,
     audit::{self, Entry},
+    boxed,
     image::{Image, ImageId},
     lock::order,
     table::{self, Transacted, number, string},
@@ -174,6 +175,7 @@ fn check_can_wait(request: &RunRequest) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Conflict`] when the key was used for another request; [`Error::Aws`] when DynamoDB fails.
+#[boxed]
 pub(crate) async fn create(
     app: &App,
     record: ExecutionRecord,
@@ -273,6 +275,7 @@ pub(crate) const CAPACITY: &str = "capacity";
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
+#[boxed]
 pub(crate) async fn end(
     app: &App,
     id: &ExecutionId,

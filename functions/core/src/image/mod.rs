@@ -20,6 +20,7 @@ pub use runvoy_api_types::{Image, ImageId, RuntimePlatform};
 use crate::{
     App, Error, Result,
     auth::Resource,
+    boxed,
     config::Config,
     page::{Page, PageRequest},
     table, time,
@@ -95,6 +96,7 @@ impl Candidates {
 ///
 /// # Errors
 /// [`Error::Invalid`], saying how to register it, when there is none; also when the name fits images of several registries.
+#[boxed]
 pub async fn resolve(app: &App, name: Option<&str>) -> Result<Image> {
     match name {
         None => Candidates::read(app, "").await?.default.ok_or_else(|| {

@@ -16,7 +16,9 @@ use aws_sdk_ecs::{
 };
 
 use super::{Image, ImageId};
-use crate::{App, Error, Result, backoff::Backoff, config::Config, digest::digest, error::Service, secret::SecretName};
+use crate::{
+    App, Error, Result, backoff::Backoff, boxed, config::Config, digest::digest, error::Service, secret::SecretName,
+};
 
 /// Names of the containers of a task, which are in the names of its log streams too.
 pub const RUNNER: &str = "runner";
@@ -123,7 +125,8 @@ fn version(config: &Config) -> [&str; 9] {
 /// # Errors
 /// [`Error::Invalid`] when ECS does not take the settings of the image or the secrets, as for secrets whose names take more than the 64
 /// KiB of a task definition. [`Error::Aws`] when ECS fails, or other registrations of the family go on for seconds.
-pub(crate) async fn register(app: &App, image: &Image, needs: Needs<'_>) -> Result<()> {
+#[boxed]
+pub(crate) async fn register<'a>(app: &App, image: &'a Image, needs: Needs<'a>) -> Result<()> {
     let config = &app.config;
     let variables = needs.variables;
     let (task_role, execution_role) = roles(config, image);

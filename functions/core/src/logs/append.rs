@@ -13,7 +13,7 @@ use super::{
     head, split,
 };
 use crate::{
-    App, Error, Result,
+    App, Error, Result, boxed,
     execution::{ExecutionId, recover::recover},
     table::{self, Attempted},
 };
@@ -41,6 +41,7 @@ pub struct Appended {
 /// # Errors
 /// [`Error::NotFound`] when there is no such execution and ECS knows no such task; [`Error::Aws`] when DynamoDB fails or too many
 /// invocations append at the same time, so that the caller's event is delivered again.
+#[boxed]
 pub async fn append(
     app: &App,
     id: &ExecutionId,

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     App, Error, Result,
     backoff::Backoff,
+    boxed,
     execution::{self, ExecutionId, outcome::Stop},
 };
 
@@ -71,6 +72,7 @@ impl Rest {
 /// # Errors
 /// [`Error::Aws`] when CloudWatch refuses the first call, or DynamoDB fails. Once CloudWatch has answered, a call that it refuses is
 /// repeated while there is time.
+#[boxed]
 pub(super) async fn compare(
     app: &App,
     id: &ExecutionId,

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     App, Result,
     backoff::Backoff,
+    boxed,
     execution::{ExecutionId, ExecutionRecord, outcome::Stop},
 };
 
@@ -303,6 +304,7 @@ pub async fn close_without_task(app: &App, record: &ExecutionRecord) -> Result<L
 }
 
 /// Compares the lines of earlier attempts while a reader would wait, and notes what is left for readers and `reconcile`.
+#[boxed]
 async fn compare_earlier(app: &App, record: &ExecutionRecord, head: &LogHead, stop: &Stop) -> Result<()> {
     let id = &record.execution.execution_id;
     let newest = store::newest(app, id, head).await?;
@@ -344,6 +346,7 @@ async fn close(app: &App, id: &ExecutionId, stop: &Stop, has_end: bool) -> Resul
 }
 
 /// Closes a log with a line that says these words and why the execution ended, if there is a reason.
+#[boxed]
 async fn close_with(app: &App, id: &ExecutionId, stop: &Stop, words: Option<&str>) -> Result<LogHead> {
     let mut last = words.zip(stop.failure()).map(|(words, reason)| last_line(app, stop, words, reason));
     if let Some(last) = &mut last {

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Update};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    App, Error, Result,
+    App, Error, Result, boxed,
     execution::{self, ExecutionId, ExecutionRecord, Status},
     table::{self, WriteError as _, number, string},
 };
@@ -223,6 +223,7 @@ pub(super) async fn mark_ended(app: &App, id: &ExecutionId, exit_code: i32) -> R
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is no such execution; [`Error::Aws`] when DynamoDB fails.
+#[boxed]
 pub(super) async fn mark_uncompared(app: &App, id: &ExecutionId, rest: Option<String>) -> Result<LogHead> {
     mark(app, id, |head| LogHead { uncompared: rest.clone(), ..head }).await
 }

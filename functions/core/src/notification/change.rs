@@ -11,6 +11,7 @@ use super::{
 use crate::{
     App, Error, Result,
     auth::{Action, policy},
+    boxed,
     error::Service,
     execution::{ExecutionRecord, list::is_of_image},
     playbook, user,
@@ -70,6 +71,7 @@ pub async fn tell(app: &App, changes: &[StatusChange]) -> Vec<Result<()>> {
     futures_util::future::join_all(told).await
 }
 
+#[boxed]
 async fn tell_one(app: &App, change: &StatusChange, all: &[NotificationRecord]) -> Result<()> {
     if !change.is_one() {
         return Ok(());

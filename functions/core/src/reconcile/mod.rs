@@ -14,6 +14,7 @@ use runvoy_api_types::{ReconcileReport, Severity};
 use crate::{
     App, Result,
     audit::{self, Actor, Entry},
+    boxed,
     execution::list,
     findings::Findings,
     image, notification, publication, schedule, secret,
@@ -27,6 +28,7 @@ const ENTRIES_AT_ONCE: usize = 100;
 ///
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when the tables cannot be read. A failure that concerns one resource is part of the report.
+#[boxed]
 pub async fn run(app: &App, actor: &Actor) -> Result<ReconcileReport> {
     let request_id = &actor.request_id;
     let mut findings = Findings::default();

@@ -10,6 +10,7 @@ use super::{begin, end};
 use crate::{
     App, Error, Result,
     auth::{Action, Principal, Resource, policy},
+    boxed,
     execution::{self, ExecutionId, ExecutionRecord, Status},
 };
 
@@ -102,6 +103,7 @@ pub async fn tell_followers(app: &App, ended: &ExecutionRecord) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Aws`] when AWS fails, so that the caller's event is delivered again.
+#[boxed]
 pub(super) async fn others_ended(app: &App, id: &ExecutionId) -> Result<()> {
     let Some(record) = execution::find(app, id).await?.filter(ExecutionRecord::waits_for_others) else {
         // Whoever moved it on may have died before its task was started.

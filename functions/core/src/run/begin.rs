@@ -4,6 +4,7 @@ use crate::{
     App, Email, Error, Result,
     audit::Entry,
     auth::Principal,
+    boxed,
     execution::{self, ExecutionId, ExecutionRecord, StartedAttempt},
     logs::attempt,
     user,
@@ -21,6 +22,7 @@ use super::{
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is no such execution; [`Error::Aws`] when AWS fails. [`sweep()`](super::sweep()) starts the task then.
+#[boxed]
 pub async fn release(app: &App, id: &ExecutionId, entries: &[Entry]) -> Result<ExecutionRecord> {
     let record = execution::get(app, id).await?;
     execution::begin(app, &record, entries).await?;
@@ -33,9 +35,10 @@ pub async fn release(app: &App, id: &ExecutionId, entries: &[Entry]) -> Result<E
 ///
 /// # Errors
 /// As [`start_attempt`].
+#[boxed]
 pub async fn go_on(app: &App, id: &ExecutionId) -> Result<()> {
     take_locks::advance(app, id).await?;
-    Box::pin(start_attempt(app, id)).await
+    start_attempt(app, id).await
 }
 
 /// Starts the task of an execution that is `STARTING` and has none. Does nothing if another invocation does the same at this moment; if it dies
@@ -43,13 +46,14 @@ pub async fn go_on(app: &App, id: &ExecutionId) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Aws`] when AWS fails, so that the caller's event is delivered again.
+#[boxed]
 pub async fn start_attempt(app: &App, id: &ExecutionId) -> Result<()> {
     let Some(record) = execution::find(app, id).await?.filter(ExecutionRecord::is_to_start) else { return Ok(()) };
     if record.is_late(app.now()) {
         return Box::pin(end::fail(app, id, &late(&record))).await;
     }
     if attempt::mark_beginning(app, &record).await? {
-        Box::pin(fan_out::notify(app, id)).await;
+        fan_out::notify(app, id).await;
     }
     // Boxed, since futures within futures take more of a thread's stack than it has.
     match Box::pin(try_to_start(app, &record)).await {

@@ -1,7 +1,7 @@
 //! Ends executions that have no task, with their logs.
 
 use crate::{
-    App, Result,
+    App, Result, boxed,
     execution::{self, ExecutionId, ExecutionRecord, Status},
     logs::completion,
     websocket::fan_out,
@@ -24,6 +24,7 @@ pub async fn fail(app: &App, id: &ExecutionId, reason: &str) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when DynamoDB fails.
+#[boxed]
 pub async fn finish(app: &App, record: &ExecutionRecord) -> Result<()> {
     completion::close_without_task(app, record).await?;
     fan_out::notify(app, &record.execution.execution_id).await;

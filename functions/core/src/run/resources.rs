@@ -3,6 +3,7 @@
 use crate::{
     App, Error, Result,
     auth::{Principal, policy},
+    boxed,
     execution::{self, RunRequest},
     image::{self, Image},
     secret::{self, Secret},
@@ -42,6 +43,7 @@ pub struct Resources {
 ///
 /// # Errors
 /// [`Error::Invalid`] for an image or a secret that does not exist; [`Error::Aws`] when DynamoDB fails.
+#[boxed]
 pub async fn gather(app: &App, request: &RunRequest) -> Result<Resources> {
     let image = async { image::resolve(app, request.image.as_deref()).await.map_err(|error| error.at_field("image")) };
     let secrets = async {

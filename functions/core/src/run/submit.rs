@@ -12,6 +12,7 @@ use crate::{
     App, Email, Error, Result,
     audit::{self, Actor, Entry},
     auth::Principal,
+    boxed,
     execution::{
         self, Execution, ExecutionId, ExecutionRecord, Idempotency, RunContext, Started, Status, ValidRun, entries,
         items, waiting,
@@ -129,8 +130,7 @@ where
         || app.config.max_running.is_some()
         || submission.playbook_version.is_some()
     {
-        // Boxed, since futures within futures take more of a thread's stack than it has.
-        let record = Box::pin(submit_before_its_task(app, submission, image, entries)).await?;
+        let record = submit_before_its_task(app, submission, image, entries).await?;
         let beside = beside(record.execution.execution_id.clone()).await?;
         return Ok((record, beside));
     } else {
@@ -165,10 +165,11 @@ where
 
 /// Makes an execution whose task comes later: it waits for the ends of others, holds locks while it runs, or is one of as many as may run. If
 /// they are not all free, it waits for them or is refused.
-async fn submit_before_its_task(
+#[boxed]
+async fn submit_before_its_task<'a>(
     app: &App,
-    submission: Submission<'_>,
-    image: &Image,
+    submission: Submission<'a>,
+    image: &'a Image,
     mut entries: Vec<Entry>,
 ) -> Result<ExecutionRecord> {
     let Submission { request, idempotency, .. } = submission;
@@ -196,7 +197,7 @@ async fn submit_before_its_task(
         },
     }
     // The execution exists. What fails from here on, the sweep does in a minute.
-    if let Err(error) = Box::pin(begin::go_on(app, &id)).await {
+    if let Err(error) = begin::go_on(app, &id).await {
         tracing::warn!(execution_id = %id, error = %error.chain(), "the execution goes on with the next sweep");
     }
     waiting::first(app, &id, idempotency).await

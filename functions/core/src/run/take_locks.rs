@@ -5,6 +5,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use crate::{
     App, Error, Result,
     audit::{self, Entry},
+    boxed,
     execution::{self, ExecutionId, ExecutionRecord, Idempotency, RunRequest, Status},
     item_update::ItemUpdate,
     lock::{
@@ -181,6 +182,7 @@ fn limited(queue: ItemUpdate) -> ItemUpdate {
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails, or too many take the lock at the same time.
+#[boxed]
 pub(crate) async fn advance(app: &App, id: &ExecutionId) -> Result<()> {
     let mut attempt = 0;
     while attempt < ATTEMPTS {

@@ -20,6 +20,7 @@ use crate::{
     App, Email, Error, Result,
     audit::{self, Actor, Entry},
     auth::Action,
+    boxed,
     table::{self, Transacted, string},
     time,
 };
@@ -239,6 +240,7 @@ pub(super) async fn pause(app: &App, mut record: Record, reason: String, actor: 
 }
 
 /// Writes a changed record, and brings AWS to it.
+#[boxed]
 async fn store(
     app: &App,
     mut record: Record,

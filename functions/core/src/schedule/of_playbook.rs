@@ -20,7 +20,7 @@ use super::{
     removal,
     timing::DEFAULT_ZONE,
 };
-use crate::{App, Email, Error, Result, audit::Actor, auth::Action};
+use crate::{App, Email, Error, Result, audit::Actor, auth::Action, boxed};
 
 /// A playbook whose schedules are being brought to what it says.
 pub(crate) struct Part<'a> {
@@ -113,6 +113,7 @@ fn is_another(name: &ScheduleName) -> Error {
 ///
 /// # Errors
 /// [`Error::Conflict`] for a schedule that is none of the playbook's, and once another request has published the playbook.
+#[boxed]
 pub(crate) async fn keep_part(
     app: &App,
     name: &ScheduleName,

@@ -13,6 +13,7 @@ use crate::{
     App, Error, Result,
     audit::{self, Actor, Entry},
     auth::Action,
+    boxed,
     table::{Transacted, string},
     time,
 };
@@ -35,6 +36,7 @@ pub async fn delete(app: &App, name: &str, actor: &Actor) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Conflict`] while another change is under way, which could bring to AWS what is deleted.
+#[boxed]
 pub(super) async fn remove(
     app: &App,
     record: &Record,

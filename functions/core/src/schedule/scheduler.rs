@@ -14,7 +14,7 @@ use runvoy_api_types::ScheduleName;
 use serde_json::json;
 
 use super::record::Record;
-use crate::{App, Error, Result, error::Service};
+use crate::{App, Error, Result, boxed, error::Service};
 
 /// Seconds for which the Scheduler tries to hand a time over: a day, the most that it takes ("RetryPolicy", EventBridge Scheduler API
 /// Reference). A time that is handed over late is not lost: `on_missed` of the schedule says what becomes of it.
@@ -27,6 +27,7 @@ const SCHEDULED_TIME: &str = "<aws.scheduler.scheduled-time>";
 pub const DETAIL_TYPE: &str = "Scheduled Time";
 
 /// Makes AWS have the timing and the state of a record. A schedule whose last time is over has none in AWS.
+#[boxed]
 pub(super) async fn bring(app: &App, record: &Record) -> Result<()> {
     let name = &record.schedule.name;
     let timing = record.timing()?;
@@ -45,6 +46,7 @@ pub(super) async fn bring(app: &App, record: &Record) -> Result<()> {
 }
 
 /// Creates the schedule. `false` when there is one of this name.
+#[boxed]
 async fn create(app: &App, record: &Record, expression: &str) -> Result<bool> {
     let call = app
         .aws
@@ -100,6 +102,7 @@ async fn update(app: &App, record: &Record, expression: &str) -> Result<bool> {
 }
 
 /// Deletes the schedule, if there is one.
+#[boxed]
 pub(super) async fn delete(app: &App, name: &ScheduleName) -> Result<()> {
     let call = app.aws.scheduler.delete_schedule().name(name.as_str()).group_name(&app.config.scheduler.group);
     match call.send().await {

@@ -27,6 +27,7 @@ use crate::{
     App, Email, Error, RequestId, Result,
     audit::{self, Actor, Entry},
     auth::{Action, Resource},
+    boxed,
     page::{Page, PageRequest},
     table::{self, Transacted, WriteError as _, string},
     time,
@@ -199,6 +200,7 @@ async fn read_record(app: &App, name: &SecretName) -> Result<Option<SecretRecord
 ///
 /// # Errors
 /// [`Error::Invalid`] that names the first unknown one, for more than 50 names, or for a secret whose variable steers programs.
+#[boxed]
 pub async fn find_all(app: &App, names: &[String]) -> Result<Vec<Secret>> {
     let distinct: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     if distinct.len() > MAX_SECRETS_OF_A_RUN {

@@ -37,7 +37,7 @@ use super::{
     takeover::{Wake, take_or_watch},
 };
 use crate::{
-    App, Error, Result,
+    App, Error, Result, boxed,
     error::Service,
     execution::{self, ExecutionId, Status},
     logs::{
@@ -80,6 +80,7 @@ pub async fn send(app: &App, id: &ExecutionId, owner: &str, appended: Appended) 
 ///
 /// # Errors
 /// [`Error::Aws`], so that the caller's event is delivered again.
+#[boxed]
 pub async fn wake(app: &App, id: &ExecutionId) -> Result<()> {
     let served_alone = match take_or_watch(app, id).await? {
         Wake::Taken(head) => FanOut::new(app, id, *head).run(&[]).await?,
@@ -115,6 +116,7 @@ pub async fn wake(app: &App, id: &ExecutionId) -> Result<()> {
 
 /// Asks for an event that tells the viewers of an execution of a change that no event of the task tells. A caller that answers a request
 /// does not wait for it. A failure is logged: the viewers then see the change with the next lines.
+#[boxed]
 pub async fn notify(app: &App, id: &ExecutionId) {
     let notified = async {
         if head::get(app, id).await?.watched {

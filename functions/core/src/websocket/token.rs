@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     App, Email, Error, Result,
     auth::{self, Action, KeyUser, Principal, Resource, policy},
+    boxed,
     execution::{self, ExecutionId},
     key::{ApiKeyHash, token_hash},
     random::random_text,
@@ -72,6 +73,7 @@ pub async fn issue_again(app: &App, id: &ExecutionId, address: &str, to: &Princi
     store(app, id, address, to, URL_SAFE_NO_PAD.encode(hash.finalize())).await
 }
 
+#[boxed]
 async fn store(app: &App, id: &ExecutionId, address: &str, to: &Principal, token: String) -> Result<String> {
     let record = TokenRecord {
         token_hash: token_hash(&token),
