@@ -16,7 +16,7 @@ use super::{
     end,
 };
 
-/// After this long, the invocation that starts a task is taken for dead. If it is not, ECS still starts one task.
+/// After this long, the event has usually come after which an invocation starts the task. One that is at work has a lease.
 const START_TAKES: SignedDuration = SignedDuration::from_secs(20);
 /// After this long, the events of a task's start have usually come. Those of a large image come later, and asking for it costs little.
 const START_IS_TOLD: SignedDuration = SignedDuration::from_mins(1);

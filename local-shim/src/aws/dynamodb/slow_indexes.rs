@@ -9,7 +9,7 @@ use anyhow::Result;
 use dynoxide::Database;
 use serde_json::{Value, json};
 
-use super::{answer, request};
+use super::library::{answer, request};
 use crate::{aws::delays, stack::Stack};
 
 /// The tables that have global indexes, as they were [`delays::INDEX`] ago. Queries of these indexes are answered from here.

@@ -28,7 +28,7 @@ use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::request;
+use super::library::request;
 use crate::blocking::blocking;
 
 /// Records that a reader gets between two deletes, unless it comes to the end of the stream. Each delete is a commit of its own, which

@@ -10,7 +10,7 @@ use std::{
 use dynoxide::Database;
 use serde_json::{Value, json};
 
-use super::request;
+use super::library::request;
 use crate::stack::Stack;
 
 /// Write units a second that DynamoDB takes for one partition key of a table or an index ("Partition key design").
@@ -85,8 +85,8 @@ impl WriteUnits {
         operation: &str,
         body: &[u8],
         now: Duration,
-        write: impl FnOnce(&[u8]) -> super::Answer,
-    ) -> Option<super::Answer> {
+        write: impl FnOnce(&[u8]) -> crate::aws::Answer,
+    ) -> Option<crate::aws::Answer> {
         let Ok(mut call) = serde_json::from_slice::<Value>(body) else { return Some(write(body)) };
         let writes = writes_of(operation, &call, &self.tables);
         let before: Vec<Option<Value>> = writes.iter().map(|one| self.item(database, one)).collect();

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Event, LogGroup, events_of, not_found};
+use super::{
+    event::{Event, events_of},
+    group::LogGroup,
+};
 use crate::aws::{AwsError, error::write};
 
 /// Events of one answer. This and the next are from "FilterLogEvents", Amazon CloudWatch Logs API Reference.
@@ -151,4 +154,8 @@ fn filter_term(pattern: &str) -> Result<&str, AwsError> {
             "The emulation knows filter patterns of one quoted term only.",
         )),
     }
+}
+
+pub(super) fn not_found(message: &str) -> AwsError {
+    AwsError::new("ResourceNotFoundException", message)
 }

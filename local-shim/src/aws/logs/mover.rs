@@ -15,18 +15,32 @@ use std::{
 
 use anyhow::Result;
 
-use super::{Inner, LogGroup};
-
 /// The pause before a stream is looked at again that could not be moved: its lines are not handled yet, or the disk is full.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Streams of which some have ended.
+pub(super) trait Streams: Send + Sync {
+    /// The names of the streams that have a file.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    fn files(&self) -> Result<Vec<String>>;
+
+    /// Moves a stream that has ended and whose lines are handled to the database. Returns `false` if it must be tried again later.
+    ///
+    /// # Errors
+    /// The file cannot be read, or the database cannot be written.
+    fn move_ended(&self, name: &str, stops: &AtomicBool) -> Result<bool>;
+}
+
 /// A stream that has ended.
-type Stream = (Weak<Inner>, String);
+type Stream = (Weak<dyn Streams>, String);
 
 /// The thread that moves streams, and the channel to it.
 pub(super) struct Mover {
-    ended: Sender<Stream>,
-    queue: Mutex<Option<Receiver<Stream>>>,
+    /// `None` wakes the thread, so that it stops.
+    ended: Sender<Option<Stream>>,
+    queue: Mutex<Option<Receiver<Option<Stream>>>>,
     stops: Arc<AtomicBool>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -38,10 +52,9 @@ impl Mover {
     }
 
     /// Starts to move: the streams that ended in earlier runs of the program, and those that end from now on.
-    pub(super) fn start(&self, groups: Vec<LogGroup>) -> Result<()> {
+    pub(super) fn start(&self, groups: Vec<Weak<dyn Streams>>) -> Result<()> {
         let Some(queue) = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
         let stops = self.stops.clone();
-        let groups: Vec<_> = groups.into_iter().map(|group| Arc::downgrade(&group.0)).collect();
         let thread = std::thread::Builder::new().name("ended-logs".to_owned());
         let thread = thread.spawn(move || run(&queue, groups, &stops))?;
         *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
@@ -49,15 +62,15 @@ impl Mover {
     }
 
     /// Notes that a stream has ended.
-    pub(super) fn ended(&self, group: &Arc<Inner>, name: &str) {
+    pub(super) fn ended(&self, group: Weak<dyn Streams>, name: &str) {
         // The thread may have stopped, because the program ends.
-        let _ = self.ended.send((Arc::downgrade(group), name.to_owned()));
+        let _ = self.ended.send(Some((group, name.to_owned())));
     }
 
     /// Waits until no stream is being moved, and moves no more.
     pub(super) fn stop(&self) {
         self.stops.store(true, Ordering::Relaxed);
-        let _ = self.ended.send((Weak::new(), String::new()));
+        let _ = self.ended.send(None);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread that moves ended log streams has failed");
@@ -65,11 +78,11 @@ impl Mover {
     }
 }
 
-fn run(queue: &Receiver<Stream>, groups: Vec<Weak<Inner>>, stops: &AtomicBool) {
+fn run(queue: &Receiver<Option<Stream>>, groups: Vec<Weak<dyn Streams>>, stops: &AtomicBool) {
     let mut waiting = VecDeque::new();
     for group in groups {
         let Some(found) = group.upgrade() else { continue };
-        match LogGroup(found).files() {
+        match found.files() {
             Ok(names) => waiting.extend(names.into_iter().map(|name| (group.clone(), name))),
             Err(error) => tracing::error!(error = format!("{error:#}"), "the files of log streams cannot be listed"),
         }
@@ -79,7 +92,7 @@ fn run(queue: &Receiver<Stream>, groups: Vec<Weak<Inner>>, stops: &AtomicBool) {
         for _ in 0..waiting.len() {
             let Some((group, name)) = waiting.pop_front() else { break };
             let Some(found) = group.upgrade() else { continue };
-            match LogGroup(found).move_ended(&name, stops) {
+            match found.move_ended(&name, stops) {
                 Ok(true) => is_told = false,
                 Ok(false) => waiting.push_back((group, name)),
                 Err(error) => {
@@ -105,10 +118,10 @@ fn run(queue: &Receiver<Stream>, groups: Vec<Weak<Inner>>, stops: &AtomicBool) {
             queue.recv_timeout(RETRY)
         };
         match next {
-            Ok(stream) => waiting.push_front(stream),
+            Ok(stream) => waiting.extend(stream),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        waiting.extend(queue.try_iter());
+        waiting.extend(queue.try_iter().flatten());
     }
 }

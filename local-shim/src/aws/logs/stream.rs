@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::Event;
+use super::event::Event;
 use crate::aws::state_file::private_if_new;
 
 /// Bytes that are read at a time when the end of a file is looked for.

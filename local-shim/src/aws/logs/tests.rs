@@ -2,7 +2,12 @@
 
 use std::path::Path;
 
-use super::*;
+use super::{positions::Positions, *};
+
+/// The names of the streams of a group that have a file.
+fn files(group: &LogGroup) -> Vec<String> {
+    group.streams_to_move().upgrade().unwrap().files().unwrap()
+}
 
 #[test]
 fn a_clock_that_is_set_back_by_an_hour_changes_neither_the_order_of_lines_nor_of_their_ids() {
@@ -55,7 +60,7 @@ fn end(logs: &CloudWatchLogs, name: &str, lines: &[String]) {
 }
 
 fn wait_until_moved(logs: &CloudWatchLogs) {
-    while !logs.group("group").unwrap().files().unwrap().is_empty() {
+    while !files(logs.group("group").unwrap()).is_empty() {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -70,7 +75,7 @@ fn many_streams_that_have_ended_are_no_many_files_and_can_be_read() {
     let logs = open(directory.path());
     // Those of an earlier run of the program are moved as well.
     (0..50).for_each(|number| end(&logs, &format!("task/{number:03}"), &numbered(number)));
-    assert_eq!(logs.group("group").unwrap().files().unwrap().len(), 50);
+    assert_eq!(files(logs.group("group").unwrap()).len(), 50);
     let logs = open(directory.path());
     logs.move_ended().unwrap();
     (50..100).for_each(|number| end(&logs, &format!("task/{number:03}"), &numbered(number)));
@@ -199,7 +204,7 @@ fn a_stream_stays_a_file_until_its_lines_are_handled() {
     group.create_stream("empty").unwrap();
     group.close_stream("empty");
     // The one that has no lines for the subscription is moved, although it came later.
-    while group.files().unwrap() != ["unhandled"] {
+    while files(group) != ["unhandled"] {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(logs.delete_older(Duration::ZERO).unwrap(), 1, "only what is handled is deleted by a retention");
