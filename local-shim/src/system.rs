@@ -119,7 +119,7 @@ impl Shim {
     ///
     /// # Errors
     /// A taken port, a bad setting, a data directory that cannot be used: the message names it and says what to do.
-    #[boxed(?Send)]
+    #[boxed]
     pub async fn start(settings: Settings) -> Result<Self> {
         let started = Instant::now();
         // The folder is opened before the ports, so that a second start with it says where the first one answers, and not which port is

@@ -97,7 +97,8 @@ pub async fn deny(
         Some(comment) => format!("denied by {by}: {comment}"),
         None => format!("denied by {by}"),
     };
-    let ended = execution::end_without_task(app, id, &[Status::Waiting], Status::Stopped, &reason, &[entry]).await?;
+    let ended =
+        execution::end_without_task(app, id, &[Status::Waiting], Status::Stopped, &reason, None, &[entry]).await?;
     let record = ended.ok_or_else(waits_no_more)?;
     run::finish(app, &record).await?;
     Ok(record)

@@ -16,7 +16,7 @@ use crate::{config::Config, iam};
 /// The number of times that the SDK tries a call before it reports the failure.
 pub const MAX_ATTEMPTS: u32 = 3;
 /// The time that one try of a call may take when a function is deployed.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time after which a call has ended, with all its tries, when a function is deployed.
 pub(crate) const LONGEST_CALL: Duration = ATTEMPT_TIMEOUT.saturating_mul(MAX_ATTEMPTS);
 /// The time that a connection to AWS may take. Within a region it takes milliseconds.

@@ -239,6 +239,10 @@ fn is_found(planted: Planted) {
         panic!("{planted:?} was not noticed");
     };
     println!("{planted:?} is noticed by seed {seed}: {:?}", outcome.violations.first());
+    if planted == Planted::StartLeaseIgnored {
+        assert!(outcome.violations.iter().any(|one| one.contains(" starts ")), "{:?}", outcome.violations);
+        assert_eq!(play(seed, None).violations, Vec::<String>::new(), "the lease keeps the two apart");
+    }
 }
 
 #[test]

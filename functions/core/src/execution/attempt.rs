@@ -3,14 +3,16 @@
 use super::{
     Attempt, ExecutionRecord, RunContext, RunRequest, Status, TaskId,
     launch::{Launch, Launched},
-    pointer, retry,
-    start_lease::StartLease,
+    pointer,
+    retry::{self, Followed},
+    start_lease::{LeasedUntil, StartLease},
     stop_task::stop_task,
     waiting,
 };
 use crate::{
     App, Error, Result,
     auth::{Principal, Role},
+    boxed,
     error::Service,
     image::Image,
     secret::Secret,
@@ -18,21 +20,23 @@ use crate::{
 use aws_sdk_ecs::operation::run_task::RunTaskError;
 
 /// The result of a start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum StartedAttempt {
     Task,
     /// Fargate has no room. The execution is `QUEUED` again.
     NoCapacity,
-    /// Another invocation is starting the task, or has started it.
+    /// Another invocation is starting the task, or the attempt is not to be started any more.
     ByAnother,
+    /// The task cannot be started. No other invocation starts it before this lease ends.
+    Impossible(Error, LeasedUntil),
 }
 
 /// Starts the task of the present attempt, and notes whose it is. RunTask has the same client token each time, so that the attempt has
 /// one task, however often this is called, and one invocation at a time calls it. If the execution was killed meanwhile, its task is stopped.
 ///
 /// # Errors
-/// [`Error::Invalid`] and [`Error::Conflict`] when the task cannot be started, [`Error::NoCapacity`] when there is no room for it and the run
-/// did not ask to wait, [`Error::Aws`] when AWS fails.
+/// [`Error::Aws`] when AWS fails.
+#[boxed]
 pub(crate) async fn start_attempt(
     app: &App,
     record: &ExecutionRecord,
@@ -61,24 +65,44 @@ pub(crate) async fn start_attempt(
         client_token: &attempt.client_token(),
         lease: Some(&lease),
     };
-    let task = match launch.run(app).await? {
+    let launched = launch.run(app).await;
+    let is_known = !matches!(launched, Ok(Launched::Unknown(_)));
+    match follow(app, record, &attempt, &lease, launched).await {
+        Err(error @ (Error::Aws { .. } | Error::Internal { .. })) => {
+            // If ECS may still start the task, another call could be told that there is no room, so the lease stays until it ends.
+            if is_known && let Err(failed) = lease.end(app).await {
+                tracing::warn!(execution_id = %attempt.execution_id, error = %failed.chain(), "the next start waits for the end of a lease");
+            }
+            Err(error)
+        }
+        Err(error) => Ok(StartedAttempt::Impossible(error, lease.until())),
+        started => started,
+    }
+}
+
+/// Notes the task that was started, or lets the execution wait, or its next attempt follow.
+async fn follow(
+    app: &App,
+    record: &ExecutionRecord,
+    attempt: &Attempt,
+    lease: &StartLease<'_>,
+    launched: Result<Launched>,
+) -> Result<StartedAttempt> {
+    let task = match launched? {
         Launched::Task(task) => task,
         Launched::NoCapacity(error) if retry::counts_capacity(record) => {
-            return if retry::follow_refusal(app, record, &lease, &error).await? {
-                Ok(StartedAttempt::NoCapacity)
-            } else {
-                Err(error)
+            return match retry::follow_refusal(app, record, lease, &error).await? {
+                Followed::Yes => Ok(StartedAttempt::NoCapacity),
+                Followed::ByAnother => Ok(StartedAttempt::ByAnother),
+                Followed::NoAttemptLeft => Err(error),
             };
         }
         Launched::NoCapacity(error) if !record.may_wait_for_capacity() => return Err(error),
         Launched::NoCapacity(_) => {
-            waiting::wait_for_capacity(app, record, &lease).await?;
-            return Ok(StartedAttempt::NoCapacity);
+            let waits = waiting::wait_for_capacity(app, record, lease).await?;
+            return Ok(if waits { StartedAttempt::NoCapacity } else { StartedAttempt::ByAnother });
         }
-        Launched::Refused(error) => {
-            lease.end(app).await?;
-            return Err(error);
-        }
+        Launched::Unknown(error) => return Err(error),
         // The image or a secret has been changed since an earlier call for this attempt started the task.
         Launched::TokenUsed(error) => match error.as_service_error() {
             Some(RunTaskError::ConflictException(used)) => used
@@ -89,7 +113,7 @@ pub(crate) async fn start_attempt(
             _ => return Err(Error::aws(Service::Ecs)(*error)),
         },
     };
-    settle(app, &attempt, &task).await?;
+    settle(app, attempt, &task).await?;
     Ok(StartedAttempt::Task)
 }
 

@@ -32,7 +32,7 @@ pub async fn kill(app: &App, record: &ExecutionRecord, by: &Principal, actor: &A
         if record.execution.status.is_without_task() {
             let from = [Status::Waiting, Status::Queued];
             let entries = if is_written { &[] } else { std::slice::from_ref(&entry) };
-            if let Some(ended) = waiting::end(app, id, &from, Status::Stopped, &reason(by), entries).await? {
+            if let Some(ended) = waiting::end(app, id, &from, Status::Stopped, &reason(by), None, entries).await? {
                 return Ok(KillOutcome::Ended(Box::new(ended)));
             }
             // It has begun meanwhile, and is stopped as any other, or has ended.

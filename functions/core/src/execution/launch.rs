@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_ecs::{
     error::SdkError,
-    operation::run_task::{RunTaskError, RunTaskOutput},
+    operation::run_task::{RunTaskError, RunTaskOutput, builders::RunTaskFluentBuilder},
     types::{
         AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, LaunchType, NetworkConfiguration, Tag,
         TaskOverride,
@@ -14,6 +14,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
 use super::{
     Attempt, RunContext, RunRequest, TaskId, overrides, start_lease::StartLease, tags, task_report::FARGATE_SPOT,
+    tries::Tries,
 };
 use crate::{
     App, Error, Result, boxed,
@@ -48,8 +49,8 @@ pub(super) enum Launched {
     Task(TaskId),
     /// Fargate has no room at this moment, or the account's quota of vCPUs is used up. The error says so to a caller who does not wait.
     NoCapacity(Error),
-    /// ECS has refused the call, and no task was started. A repetition may succeed.
-    Refused(Error),
+    /// A try of the call has failed in a way in which ECS may have started the task all the same, or may start it yet.
+    Unknown(Error),
     /// The client token was used for another request.
     TokenUsed(Box<SdkError<RunTaskError>>),
 }
@@ -59,26 +60,23 @@ impl<'a> Launch<'a> {
     ///
     /// # Errors
     /// [`Error::Invalid`] when the run needs more overrides than ECS carries, [`Error::Conflict`] when the account does not allow the
-    /// task, [`Error::Aws`] when ECS fails, so that there may be a task.
+    /// task, [`Error::Aws`] when ECS refuses the call for another reason or too little of the lease is left. There is no task in these cases.
     #[boxed]
     pub(super) async fn run(self, app: &'a App) -> Result<Launched> {
         let variables = secret_variables(self.request, self.secrets)?;
         let overrides = overrides::overrides(self.request, self.image, self.context, self.nonce, app.now())?;
         let tags = tags::of_task(self.request, self.image, self.context, self.attempt());
-        let answer = match self.call(app, &variables, overrides, tags).await? {
-            Ok(answer) => answer,
-            Err(error) => return refused(error, self.image),
+        let tries = Tries::default();
+        let launched = match self.call(app, &variables, overrides, tags, &tries).await? {
+            Ok(answer) => started(&answer),
+            Err(error) => refused(error, self.image),
         };
-        let Some(task_arn) = answer.tasks().first().and_then(|task| task.task_arn()) else {
-            let reasons: Vec<&str> = answer.failures().iter().filter_map(|failure| failure.reason()).collect();
-            tracing::warn!(reasons = reasons.join(", "), "no task was started");
-            let error = Error::no_capacity("AWS Fargate has no capacity for the task at this time")
-                .with_hint("try again in a few minutes, or let the run wait with \"on_conflict\": \"queue\"");
-            return Ok(Launched::NoCapacity(error));
-        };
-        let task = TaskId::from_arn(task_arn)
-            .map_err(|error| Error::internal_with("ECS named a task in an unknown way", error.to_string()))?;
-        Ok(Launched::Task(task))
+        match launched {
+            Ok(Launched::NoCapacity(error)) | Err(error) if tries.are_uncertain() => {
+                Ok(Launched::Unknown(Error::unavailable(Service::Ecs, error)))
+            }
+            launched => launched,
+        }
     }
 
     fn attempt(&self) -> Option<&Attempt> {
@@ -96,6 +94,7 @@ impl<'a> Launch<'a> {
         variables: &[SecretVariable],
         overrides: TaskOverride,
         tags: Vec<Tag>,
+        tries: &Tries,
     ) -> Result<Result<RunTaskOutput, SdkError<RunTaskError>>> {
         let needs = Needs { git: self.request.git_repo.is_some(), variables };
         let family = task_definition::family_for(&app.config, self.image, needs);
@@ -117,21 +116,36 @@ impl<'a> Launch<'a> {
         } else {
             call.launch_type(LaunchType::Fargate)
         };
+        let send = |call: RunTaskFluentBuilder| call.customize().config_override(tries.noted()).send();
         self.check_lease(app)?;
-        match call.clone().send().await {
+        match send(call.clone()).await {
             Err(error) if is_missing_task_definition(&error) => {
                 task_definition::register(app, self.image, needs).await?;
                 self.check_lease(app)?;
-                Ok(call.send().await)
+                Ok(send(call).await)
             }
             answer => Ok(answer),
         }
     }
 }
 
+/// The task of an answer of RunTask, or the lack of room for it.
+fn started(answer: &RunTaskOutput) -> Result<Launched> {
+    let Some(task_arn) = answer.tasks().first().and_then(|task| task.task_arn()) else {
+        let reasons: Vec<&str> = answer.failures().iter().filter_map(|failure| failure.reason()).collect();
+        tracing::warn!(reasons = reasons.join(", "), "no task was started");
+        let error = Error::no_capacity("AWS Fargate has no capacity for the task at this time")
+            .with_hint("try again in a few minutes, or let the run wait with \"on_conflict\": \"queue\"");
+        return Ok(Launched::NoCapacity(error));
+    };
+    let task = TaskId::from_arn(task_arn)
+        .map_err(|error| Error::internal_with("ECS named a task in an unknown way", error.to_string()))?;
+    Ok(Launched::Task(task))
+}
+
 /// A refusal of RunTask, with what a caller or an admin can do about those that a repetition does not mend.
 fn refused(error: SdkError<RunTaskError>, image: &Image) -> Result<Launched> {
-    let Some(service) = error.as_service_error() else { return Err(Error::aws(Service::Ecs)(error)) };
+    let Some(service) = error.as_service_error() else { return Ok(Launched::Unknown(Error::aws(Service::Ecs)(error))) };
     if matches!(service, RunTaskError::ConflictException(_)) {
         return Ok(Launched::TokenUsed(Box::new(error)));
     }
@@ -146,10 +160,7 @@ fn refused(error: SdkError<RunTaskError>, image: &Image) -> Result<Launched> {
         );
         return Ok(Launched::NoCapacity(full));
     }
-    // After an error of its own, ECS may have started the task all the same.
-    let is_sure = error.raw_response().is_some_and(|answer| answer.status().is_client_error());
-    let error = Error::aws(Service::Ecs)(error);
-    if is_sure { Ok(Launched::Refused(error)) } else { Err(error) }
+    Err(Error::aws(Service::Ecs)(error))
 }
 
 /// The network of a task, with the security groups of its image if that has some. A public address is for public subnets: Fargate refuses to start a task that asks for one elsewhere.

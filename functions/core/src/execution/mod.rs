@@ -35,6 +35,7 @@ pub mod task_report;
 mod task_times;
 mod timeout;
 mod transition;
+mod tries;
 pub(crate) mod waiting;
 
 pub(crate) use approvals::write_approvals;
@@ -59,6 +60,7 @@ pub(crate) use run_request::{KeptSecret, kept_secret, without_credentials};
 pub use run_request::{RunRequest, ValidRun};
 pub use runvoy_api_types::{Asked, Execution, ExecutionId, Status};
 pub use start::{Started, start};
+pub use start_lease::LeasedUntil;
 pub use task_id::{Attempt, TaskId};
 pub use task_times::TaskTimes;
 pub use transition::{Changed, Transition};

@@ -71,8 +71,8 @@ fn note(app: &App, attempt: &Attempt, task: &TaskId, from: &[Status]) -> ItemUpd
         .remove(start_lease::UNTIL)
 }
 
-/// The change of an execution that waits again, because one of two invocations that started its attempt was told that there is no room. The
-/// task of the other is as good. `None` if the execution has given back what it needs, so that others may run in its place.
+/// The change of an execution that waits again, because a call of RunTask was told that there is no room, although ECS has carried out an
+/// earlier one whose caller had given up. The task of that one is as good. `None` if the execution has given back what it needs, so that others may run in its place.
 fn begin_with(app: &App, record: &ExecutionRecord, attempt: &Attempt, task: &TaskId) -> Option<ItemUpdate> {
     if record.place.is_some() || (record.locks_held as usize) < order::needed(app, &record.execution) {
         return None;

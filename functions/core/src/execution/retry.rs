@@ -96,7 +96,17 @@ pub(super) async fn follow(app: &App, record: &ExecutionRecord, end: &Transition
     write(app, record, &attempt, at, None).await
 }
 
-/// Lets another attempt follow one for which there was no capacity, so that it got no task. `false` if the run has no attempt left.
+/// What follows an attempt for which there was no capacity.
+pub(super) enum Followed {
+    /// The execution waits for its next attempt.
+    Yes,
+    /// The run has no attempt left.
+    NoAttemptLeft,
+    /// Nothing was written, because the execution was killed, or another invocation has the lease or has done the same.
+    ByAnother,
+}
+
+/// Lets another attempt follow one for which there was no capacity, so that it got no task.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
@@ -105,9 +115,9 @@ pub(super) async fn follow_refusal(
     record: &ExecutionRecord,
     lease: &StartLease<'_>,
     refusal: &Error,
-) -> Result<bool> {
+) -> Result<Followed> {
     let now = app.now();
-    let Some(at) = record.next_attempt(RetryOn::Capacity, now, now) else { return Ok(false) };
+    let Some(at) = record.next_attempt(RetryOn::Capacity, now, now) else { return Ok(Followed::NoAttemptLeft) };
     let attempt = EarlierAttempt {
         number: record.execution.attempt.unwrap_or(1),
         on: RetryOn::Capacity,
@@ -118,9 +128,8 @@ pub(super) async fn follow_refusal(
         task_id: None,
         cost_estimate_usd: None,
     };
-    // If it is refused, another invocation has done the same, or the execution was killed.
-    write(app, record, &attempt, at, Some(lease)).await?;
-    Ok(true)
+    let written = write(app, record, &attempt, at, Some(lease)).await?;
+    Ok(if written.is_some() { Followed::Yes } else { Followed::ByAnother })
 }
 
 /// Tells whether a run counts an attempt for which there is no capacity, and does not wait for it.
@@ -134,8 +143,8 @@ fn attempts_with(record: &ExecutionRecord, ended: &EarlierAttempt) -> Result<Vec
     all.map(|one| Ok(AttributeValue::M(table::to_item(one)?))).collect()
 }
 
-/// Makes an execution `QUEUED` for its next attempt. Returns it as it is then. `None` if it was killed meanwhile, or another invocation has
-/// handled the same end.
+/// Makes an execution `QUEUED` for its next attempt. Returns it as it is then. `None` if it was killed meanwhile, another invocation has
+/// handled the same end, or the lease that is given has ended and is another's.
 async fn write(
     app: &App,
     record: &ExecutionRecord,

@@ -41,7 +41,7 @@ pub async fn start(
     let task = match launch.run(app).await? {
         Launched::Task(task) => task,
         Launched::NoCapacity(error) => return Ok(Started::NoCapacity(error)),
-        Launched::Refused(error) => return Err(error),
+        Launched::Unknown(error) => return Err(error),
         Launched::TokenUsed(error) => {
             let first = first_of_conflict(app, *error, context.idempotency).await?;
             return Ok(Started::Earlier(Box::new(first)));

@@ -1,4 +1,4 @@
-//! Keeps the lease by which one invocation at a time starts the task of an attempt. ECS starts one task for each client token, but of two
+//! Keeps the lease by which one invocation at a time calls RunTask for an attempt. ECS starts one task for each client token, but of two
 //! calls at the same moment it may tell one that there is no room, and start the task for the other. The execution would give up what it
 //! holds, or count the attempt as one without a task, although its task runs.
 
@@ -7,27 +7,36 @@ use std::time::Duration;
 use super::{Attempt, Status, items::change_from};
 use crate::{
     App, Error, Result,
-    aws::LONGEST_CALL,
+    aws::{ATTEMPT_TIMEOUT, LONGEST_CALL},
     error::Service,
     item_update::ItemUpdate,
     table::{self, Transacted, number},
 };
 
-/// The time that a lease lasts: the longest call of RunTask, and as long again for the write of the lease before it. Whoever has it and dies
-/// holds the attempt up for that long.
+/// The time that a lease lasts: the longest call of RunTask, and as long for what comes before it, the write of the lease and the
+/// registration of a task definition. Whoever has it and dies holds the attempt up for that long.
 const LEASE: Duration = LONGEST_CALL.saturating_mul(2);
+/// The time that must be left when RunTask is called: for its longest call, and for what ECS does after the caller has given up.
+const CALL: Duration = LONGEST_CALL.saturating_add(ATTEMPT_TIMEOUT);
 /// The attribute of the execution that says until when it is leased, in milliseconds since 1970.
 pub(super) const UNTIL: &str = "start_lease_until";
+/// The condition that no invocation has the lease at the time `:now`.
+const IS_FREE: &str = "attribute_not_exists(start_lease_until) OR start_lease_until <= :now";
 
 /// The lease of an invocation.
 #[derive(Debug)]
 pub(super) struct StartLease<'a> {
     pub(super) attempt: &'a Attempt,
-    until: i64,
+    until: LeasedUntil,
 }
 
+/// The end of a lease in milliseconds since 1970, which also tells one lease of an execution from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeasedUntil(i64);
+
 impl<'a> StartLease<'a> {
-    /// Takes the lease of an attempt that is to be started. `None` when another invocation has it, or the attempt has a task or has ended.
+    /// Takes the lease of an attempt that is to be started. `None` when another invocation has it, or the attempt is not to be started any
+    /// more: it has a task, has ended, waits again or is being stopped.
     ///
     /// # Errors
     /// [`Error::Aws`] when DynamoDB fails.
@@ -35,11 +44,11 @@ impl<'a> StartLease<'a> {
         let now = app.now().as_millisecond();
         let until = now.saturating_add(LEASE.as_millis() as i64);
         let take = of(app, attempt)
-            .only_if_expression("(attribute_not_exists(start_lease_until) OR start_lease_until <= :now)")
+            .only_if_expression(&format!("({IS_FREE})"))
             .with_value(":now", number(now))
             .set(UNTIL, number(until));
         let taken = table::transact(app, vec![take.write()?]).await? == Transacted::Done;
-        Ok(taken.then_some(Self { attempt, until }))
+        Ok(taken.then_some(Self { attempt, until: LeasedUntil(until) }))
     }
 
     /// Makes sure that a call of RunTask that begins now is over when the lease ends.
@@ -47,10 +56,14 @@ impl<'a> StartLease<'a> {
     /// # Errors
     /// [`Error::Aws`] when it may not be, so that the start is tried again.
     pub(super) fn check(&self, app: &App) -> Result<()> {
-        if app.now().as_millisecond().saturating_add(LONGEST_CALL.as_millis() as i64) <= self.until {
+        if app.now().as_millisecond().saturating_add(CALL.as_millis() as i64) <= self.until.0 {
             return Ok(());
         }
-        Err(Error::unavailable(Service::DynamoDb, "the start of a task took too long to prepare"))
+        Err(Error::unavailable(Service::Ecs, "too little is left of the lease of the attempt to start its task"))
+    }
+
+    pub(super) fn until(&self) -> LeasedUntil {
+        self.until
     }
 
     /// A change of the execution, if this lease is still its last. It ends the lease.
@@ -60,10 +73,10 @@ impl<'a> StartLease<'a> {
 
     /// A change that is made only if this lease is still the execution's last. It ends the lease.
     pub(super) fn guard(&self, change: ItemUpdate) -> ItemUpdate {
-        change.only_if(UNTIL, [number(self.until)]).remove(UNTIL)
+        change.only_if(UNTIL, [number(self.until.0)]).remove(UNTIL)
     }
 
-    /// Ends the lease after a call that ECS has refused, so that a repetition need not wait.
+    /// Ends the lease, after a call that has failed for certain, so that a repetition need not wait. Does nothing if another has it.
     ///
     /// # Errors
     /// [`Error::Aws`] when DynamoDB fails.
@@ -77,4 +90,15 @@ fn of(app: &App, attempt: &Attempt) -> ItemUpdate {
     change_from(app, &attempt.execution_id, &[Status::Starting])
         .only_if("attempt", [number(attempt.number)])
         .only_if_absent("task_id")
+}
+
+/// A change that is made only if no invocation may be starting a task of the execution at this moment, except the one with this lease.
+pub(super) fn unless_another_starts(app: &App, change: ItemUpdate, own: Option<LeasedUntil>) -> ItemUpdate {
+    let change = change.with_value(":now", number(app.now().as_millisecond())).remove(UNTIL);
+    match own {
+        Some(LeasedUntil(own)) => change
+            .with_value(":own", number(own))
+            .only_if_expression(&format!("({IS_FREE} OR start_lease_until = :own)")),
+        None => change.only_if_expression(&format!("({IS_FREE})")),
+    }
 }

@@ -12,7 +12,7 @@ use super::{
     nonce::new_nonce,
     release,
     run_request::{KeptSecret, kept_secret},
-    start_lease::{self, StartLease},
+    start_lease::{self, LeasedUntil, StartLease},
 };
 use crate::{
     App, Error, Result,
@@ -271,7 +271,8 @@ pub(super) async fn wait_for_capacity(app: &App, record: &ExecutionRecord, lease
 /// The words for what an execution waits for that Fargate has no room for.
 pub(crate) const CAPACITY: &str = "capacity";
 
-/// Ends an execution that has no task. `None` when it has one by now, or has ended.
+/// Ends an execution that has no task. `None` when it has one by now, or has ended. One that is `STARTING` does not end while another
+/// invocation than the one with this lease may be starting its task.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
@@ -282,6 +283,7 @@ pub(crate) async fn end(
     from: &[Status],
     to: Status,
     reason: &str,
+    lease: Option<LeasedUntil>,
     entries: &[Entry],
 ) -> Result<Option<ExecutionRecord>> {
     let now = app.now();
@@ -295,8 +297,8 @@ pub(crate) async fn end(
         .remove("waits_for")
         .remove("place")
         .remove("next_attempt_at")
-        .remove("ending")
-        .remove(start_lease::UNTIL);
+        .remove("ending");
+    let end = if from.contains(&Status::Starting) { start_lease::unless_another_starts(app, end, lease) } else { end };
     let Some(record) = find(app, id).await?.filter(|record| from.contains(&record.execution.status)) else {
         return Ok(None);
     };

@@ -42,7 +42,8 @@ pub async fn go_on(app: &App, id: &ExecutionId) -> Result<()> {
 }
 
 /// Starts the task of an execution that is `STARTING` and has none. Does nothing if another invocation does the same at this moment; if it dies
-/// doing it, the sweep tries again, and ECS starts one task for each attempt. An execution whose image, secret or user is gone has failed.
+/// doing it, the sweep tries again within a minute and a half, and ECS starts one task for each attempt. An execution whose image, secret or
+/// user is gone has failed.
 ///
 /// # Errors
 /// [`Error::Aws`] when AWS fails, so that the caller's event is delivered again.
@@ -50,28 +51,30 @@ pub async fn go_on(app: &App, id: &ExecutionId) -> Result<()> {
 pub async fn start_attempt(app: &App, id: &ExecutionId) -> Result<()> {
     let Some(record) = execution::find(app, id).await?.filter(ExecutionRecord::is_to_start) else { return Ok(()) };
     if record.is_late(app.now()) {
-        return Box::pin(end::fail(app, id, &late(&record))).await;
+        return end::fail(app, id, &late(&record)).await;
     }
     if attempt::mark_beginning(app, &record).await? {
         fan_out::notify(app, id).await;
     }
-    // Boxed, since futures within futures take more of a thread's stack than it has.
-    match Box::pin(try_to_start(app, &record)).await {
+    let (error, lease) = match try_to_start(app, &record).await {
         Ok(StartedAttempt::Task) => {
             tracing::info!(execution_id = %id, attempt = record.execution.attempt, "execution started");
-            Ok(())
+            return Ok(());
         }
         Ok(StartedAttempt::NoCapacity) => {
             tracing::info!(execution_id = %id, "there is no capacity; the execution waits");
-            Ok(())
+            return Ok(());
         }
-        Ok(StartedAttempt::ByAnother) => Ok(()),
-        Err(error @ (Error::Aws { .. } | Error::Internal { .. })) => Err(error),
-        Err(error) => {
-            let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-            Box::pin(end::fail(app, id, &format!("it could not be started: {error}{hint}"))).await
+        Ok(StartedAttempt::ByAnother) => {
+            tracing::info!(execution_id = %id, "another invocation starts the execution, or has ended it");
+            return Ok(());
         }
-    }
+        Ok(StartedAttempt::Impossible(error, lease)) => (error, Some(lease)),
+        Err(error @ (Error::Aws { .. } | Error::Internal { .. })) => return Err(error),
+        Err(error) => (error, None),
+    };
+    let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+    end::fail_under(app, id, &format!("it could not be started: {error}{hint}"), lease).await
 }
 
 /// Why an execution has failed that could not start until its deadline.
@@ -88,6 +91,7 @@ async fn active(app: &App, email: &Email) -> Result<Principal> {
     found.ok_or_else(|| Error::conflict(format!("the user {email} has been revoked")))
 }
 
+#[boxed]
 async fn try_to_start(app: &App, record: &ExecutionRecord) -> Result<StartedAttempt> {
     let by = record.rights_of.as_ref().unwrap_or(&record.execution.created_by);
     // What the user may do is asked again, because it may have changed while the execution waited.
@@ -98,5 +102,5 @@ async fn try_to_start(app: &App, record: &ExecutionRecord) -> Result<StartedAtte
     }
     let request = execution::request::to_start(app, record).await?;
     let Resources { image, secrets } = resources(app, &request, &principal).await?;
-    Box::pin(execution::start_attempt(app, record, &request, &image, &secrets)).await
+    execution::start_attempt(app, record, &request, &image, &secrets).await
 }

@@ -2,7 +2,8 @@
 //!
 //! A request that can start at once is started at once, and its execution has the id of its task. Any other becomes an execution without
 //! a task: `WAITING` for people who approve it, or `QUEUED`. What moves it on is safe if it happens twice, or stops between any two calls:
-//! the status is changed by a condition, RunTask has one client token for each attempt, and [`sweep()`] goes on where a program has died.
+//! the status is changed by a condition, RunTask has one client token for each attempt and is called by one
+//! invocation at a time, and [`sweep()`] goes on where a program has died.
 
 mod after;
 mod begin;

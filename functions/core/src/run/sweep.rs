@@ -16,8 +16,8 @@ use super::{
     end,
 };
 
-/// After this long, the event has usually come after which an invocation starts the task. One that is at work has a lease.
-const START_TAKES: SignedDuration = SignedDuration::from_secs(20);
+/// So long is left to the event that starts a task. Later, the sweep starts it, unless an invocation has the lease.
+const START_BY_EVENT: SignedDuration = SignedDuration::from_secs(20);
 /// After this long, the events of a task's start have usually come. Those of a large image come later, and asking for it costs little.
 const START_IS_TOLD: SignedDuration = SignedDuration::from_mins(1);
 /// After this long, no invocation is alive that may still start a task: a little more than the event processor's time limit of 120 s.
@@ -51,9 +51,9 @@ pub async fn sweep(app: &App) -> Result<()> {
     failed.map_or(Ok(()), Err)
 }
 
-/// Moves executions on whose task is further than they are. Of two invocations that start one attempt, one may be told that there is no room:
-/// the execution gives back its place among those that run, the task of the other is stopped, and a later start, by the same client token,
-/// gets that task, whose events have passed.
+/// Moves executions on whose task is further than they are. A call of RunTask may be told that there is no room, although ECS has carried out an
+/// earlier one whose caller had given up: the execution gives back its place among those that run, the task is stopped, and a later start, by
+/// the same client token, gets that task, whose events have passed.
 ///
 /// # Errors
 /// The first error, after all executions have been tried.
@@ -88,7 +88,7 @@ async fn move_on(app: &App, record: &ExecutionRecord) -> Result<()> {
         Status::Queued if record.waits_for_others() => others_ended(app, id).await,
         Status::Queued if record.waits_for_capacity() => release(app, id, &[]).await.map(drop),
         Status::Queued if record.goes_on(app.now()) => go_on(app, id).await,
-        Status::Starting if age >= START_TAKES => start_attempt(app, id).await,
+        Status::Starting if age >= START_BY_EVENT => start_attempt(app, id).await,
         Status::Terminating if age >= NO_STARTER_LIVES => stop_unstarted(app, record).await,
         _ => Ok(()),
     }
@@ -101,7 +101,8 @@ async fn stop_unstarted(app: &App, record: &ExecutionRecord) -> Result<()> {
         return Ok(());
     }
     let reason = record.execution.stopped_reason.as_deref().unwrap_or("killed");
-    let ended = execution::end_without_task(app, id, &[Status::Terminating], Status::Stopped, reason, &[]).await?;
+    let ended =
+        execution::end_without_task(app, id, &[Status::Terminating], Status::Stopped, reason, None, &[]).await?;
     match ended {
         Some(record) => end::finish(app, &record).await,
         None => Ok::<(), Error>(()),

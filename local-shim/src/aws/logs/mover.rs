@@ -118,7 +118,9 @@ fn run(queue: &Receiver<Option<Stream>>, groups: Vec<Weak<dyn Streams>>, stops: 
             queue.recv_timeout(RETRY)
         };
         match next {
-            Ok(stream) => waiting.extend(stream),
+            // It comes before those that could not be moved.
+            Ok(Some(stream)) => waiting.push_front(stream),
+            Ok(None) => {}
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }

@@ -76,12 +76,17 @@ impl Simulation {
         self.task_stops(&id, exit_code);
     }
 
-    /// Checks that no two invocations have started an attempt at the same time, and of each execution that its attempts are those that its
-    /// tasks needed, that it ended as the last of them, and that its log has the lines of all.
-    pub(super) async fn check_attempts(&self) {
+    /// Checks that no two invocations have started an attempt at the same time.
+    pub(super) fn check_starts(&self) {
         for double in std::mem::take(&mut self.world.state().double_starts) {
             self.violate(double);
         }
+    }
+
+    /// Checks that no two invocations have started an attempt at the same time, and of each execution that its attempts are those that its
+    /// tasks needed, that it ended as the last of them, and that its log has the lines of all.
+    pub(super) async fn check_attempts(&self) {
+        self.check_starts();
         let all: Vec<_> = self.world.tasks().into_iter().map(|id| (self.world.task(&id), id)).collect();
         for item in self.items("executions").iter().filter(|item| item["status"].is_object()) {
             let id = item["execution_id"]["S"].as_str().unwrap();

@@ -19,8 +19,8 @@ const SOON: u64 = 1000;
 const AFTER_ONE_FAULT: u64 = SWEEP_EVERY + 10_000;
 /// Milliseconds after which a seed is over, whether or not all executions have ended.
 const LONGEST: u64 = 1_200_000;
-/// Milliseconds for which the sweep lets an invocation start a task that it may be starting.
-const START_TAKES: u64 = 20_000;
+/// Milliseconds for which an invocation that dies while it starts a task holds up all others.
+const START_LEASE: u64 = 30_000;
 
 /// Plays a seed. One in [`CALM`] is without faults, half of the others have one, and the rest have many.
 pub fn run_locks(seed: u64, planted: Option<Planted>) -> Outcome {
@@ -105,6 +105,7 @@ impl Simulation {
         // Each execution ends, and gives back what it held.
         for _ in 0..LONGEST / 500 {
             self.world.wait(500).await;
+            self.check_starts();
             if !self.violations.borrow().is_empty() {
                 return;
             }
@@ -341,7 +342,7 @@ impl Simulation {
             lasting.push((format!("{} waits for capacity, which there is", execution.id), until_swept));
         }
         for execution in executions.iter().filter(|execution| execution.status == "STARTING" && !execution.has_task) {
-            let may_take = if self.calm { 2 * longest } else { longest + START_TAKES };
+            let may_take = if self.calm { 2 * longest } else { longest + START_LEASE };
             lasting.push((format!("{} has its locks and no task", execution.id), may_take));
         }
         let now = self.world.clock().millis();

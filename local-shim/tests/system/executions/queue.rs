@@ -234,13 +234,13 @@ async fn a_queued_run_starts_one_task_however_often_its_start_is_tried() {
     system.shim.shut_down().await;
 }
 
-/// Lets the start of an execution be a while ago.
+/// Lets the start of an execution, and the lease of the invocation that began it, be a while ago.
 async fn age(system: &System, id: &str) {
     aws_sdk_dynamodb::Client::new(system.shim.sdk())
         .update_item()
         .table_name("runvoy-local-executions")
         .key("execution_id", AttributeValue::S(id.to_owned()))
-        .update_expression("SET starting_at = :then")
+        .update_expression("SET starting_at = :then REMOVE start_lease_until")
         .expression_attribute_values(":then", AttributeValue::S("2026-01-01T00:00:00.000Z".to_owned()))
         .send()
         .await
@@ -257,7 +257,7 @@ async fn a_run_that_was_killed_while_its_starter_died_is_stopped() {
     system.shim.shut_down().await;
 }
 
-/// As after a start by two invocations of which one was told that there is no room: the execution gets a task whose events have passed.
+/// As after a call of RunTask that ECS has carried out after its caller gave up: the execution gets a task whose events have passed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_got_its_task_after_the_tasks_events_is_moved_on_by_the_sweep() {
     let system = System::start().await;

@@ -32,7 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The user's environment, as far as it says where an engine is.
 pub(super) struct Surroundings<'a> {
     /// The value of a variable that is set and not empty.
-    pub(super) variable: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) variable: &'a (dyn Fn(&str) -> Option<String> + Sync),
     /// The root folder, `/` except in tests.
     pub(super) root: PathBuf,
 }
