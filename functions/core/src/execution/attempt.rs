@@ -25,7 +25,7 @@ pub enum StartedAttempt {
     Task,
     /// Fargate has no room. The execution is `QUEUED` again.
     NoCapacity,
-    /// Another invocation is starting the task, or the attempt is not to be started any more.
+    /// There is nothing to do: another invocation has the lease, or the attempt is not to be started any more.
     ByAnother,
     /// The task cannot be started. No other invocation starts it before this lease ends.
     Impossible(Error, LeasedUntil),
@@ -66,11 +66,12 @@ pub(crate) async fn start_attempt(
         lease: Some(&lease),
     };
     let launched = launch.run(app).await;
-    let is_known = !matches!(launched, Ok(Launched::Unknown(_)));
+    let may_have_task = !matches!(launched, Ok(Launched::NoCapacity(_)) | Err(_));
     match follow(app, record, &attempt, &lease, launched).await {
         Err(error @ (Error::Aws { .. } | Error::Internal { .. })) => {
-            // If ECS may still start the task, another call could be told that there is no room, so the lease stays until it ends.
-            if is_known && let Err(failed) = lease.end(app).await {
+            // Another call could be told that there is no room for a task that ECS has started or starts yet, and the execution would wait, or
+            // count the attempt as one without a task. So the lease stays then until its time is over.
+            if !may_have_task && let Err(failed) = lease.end(app).await {
                 tracing::warn!(execution_id = %attempt.execution_id, error = %failed.chain(), "the next start waits for the end of a lease");
             }
             Err(error)
@@ -134,11 +135,12 @@ pub(super) async fn stop_unwanted(app: &App, record: &ExecutionRecord, task: &Ta
     stop_task(app, task, record.begun_at(), reason.unwrap_or("the execution does not want this task any more")).await
 }
 
-/// Stops the task of an execution that was killed while its task was being started, if ECS shows one. `false` if it shows none.
+/// Notes the task of the present attempt that an invocation has started without noting it, if ECS shows one, and stops it if the execution was
+/// killed meanwhile. `false` if ECS shows none.
 ///
 /// # Errors
 /// [`Error::Aws`] when AWS fails.
-pub(crate) async fn stop_started_task(app: &App, record: &ExecutionRecord) -> Result<bool> {
+pub(crate) async fn adopt_started_task(app: &App, record: &ExecutionRecord) -> Result<bool> {
     let execution = &record.execution;
     let Some(number) = execution.attempt else { return Ok(false) };
     let attempt = Attempt { execution_id: execution.execution_id.clone(), number };

@@ -67,9 +67,10 @@ impl<'a> Launch<'a> {
         let overrides = overrides::overrides(self.request, self.image, self.context, self.nonce, app.now())?;
         let tags = tags::of_task(self.request, self.image, self.context, self.attempt());
         let tries = Tries::default();
-        let launched = match self.call(app, &variables, overrides, tags, &tries).await? {
-            Ok(answer) => started(&answer),
-            Err(error) => refused(error, self.image),
+        let launched = match self.call(app, &variables, overrides, tags, &tries).await {
+            Ok(Ok(answer)) => started(&answer),
+            Ok(Err(error)) => refused(error, self.image),
+            Err(error) => Err(error),
         };
         match launched {
             Ok(Launched::NoCapacity(error)) | Err(error) if tries.are_uncertain() => {

@@ -40,7 +40,7 @@ pub(crate) mod waiting;
 
 pub(crate) use approvals::write_approvals;
 pub use attempt::StartedAttempt;
-pub(crate) use attempt::{start_attempt, stop_started_task};
+pub(crate) use attempt::{adopt_started_task, start_attempt};
 pub use change::{change, note_commit, note_ending};
 pub use cost::TaskSize;
 pub use idempotency::Idempotency;

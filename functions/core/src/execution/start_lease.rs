@@ -13,10 +13,11 @@ use crate::{
     table::{self, Transacted, number},
 };
 
-/// The time that a lease lasts: the longest call of RunTask, and as long for what comes before it, the write of the lease and the
-/// registration of a task definition. Whoever has it and dies holds the attempt up for that long.
+/// The time that a lease lasts: the longest call of RunTask, and as long for the write of the lease and the registration of a task definition
+/// before it. Whoever has it and dies holds the attempt up for that long.
 const LEASE: Duration = LONGEST_CALL.saturating_mul(2);
-/// The time that must be left when RunTask is called: for its longest call, and for what ECS does after the caller has given up.
+/// The time that must be left when RunTask is called: for its longest call, and as long as one more try for ECS, which may still carry out a
+/// try that the caller has given up. So 10 seconds are for what comes before the call.
 const CALL: Duration = LONGEST_CALL.saturating_add(ATTEMPT_TIMEOUT);
 /// The attribute of the execution that says until when it is leased, in milliseconds since 1970.
 pub(super) const UNTIL: &str = "start_lease_until";
@@ -76,7 +77,7 @@ impl<'a> StartLease<'a> {
         change.only_if(UNTIL, [number(self.until.0)]).remove(UNTIL)
     }
 
-    /// Ends the lease, after a call that has failed for certain, so that a repetition need not wait. Does nothing if another has it.
+    /// Ends the lease after a failure with which there is no task, so that a repetition need not wait. Does nothing if another has it.
     ///
     /// # Errors
     /// [`Error::Aws`] when DynamoDB fails.
@@ -92,13 +93,14 @@ fn of(app: &App, attempt: &Attempt) -> ItemUpdate {
         .only_if_absent("task_id")
 }
 
-/// A change that is made only if no invocation may be starting a task of the execution at this moment, except the one with this lease.
+/// A change that is made only if no invocation may be starting the task of the execution: none at all, or none since the one with this lease.
 pub(super) fn unless_another_starts(app: &App, change: ItemUpdate, own: Option<LeasedUntil>) -> ItemUpdate {
-    let change = change.with_value(":now", number(app.now().as_millisecond())).remove(UNTIL);
+    let change = change.remove(UNTIL);
     match own {
-        Some(LeasedUntil(own)) => change
-            .with_value(":own", number(own))
-            .only_if_expression(&format!("({IS_FREE} OR start_lease_until = :own)")),
-        None => change.only_if_expression(&format!("({IS_FREE})")),
+        Some(LeasedUntil(own)) => change.only_if(UNTIL, [number(own)]),
+        None => {
+            let now = number(app.now().as_millisecond());
+            change.with_value(":now", now).only_if_expression(&format!("({IS_FREE})"))
+        }
     }
 }

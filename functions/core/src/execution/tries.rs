@@ -22,7 +22,7 @@ impl Tries {
         config::Builder::new().retry_classifier(self.clone())
     }
 
-    /// Tells whether a try has failed without an answer, or with an error of ECS's own.
+    /// Tells whether a try has failed without an answer, or with an error of ECS's own. One that did not reach ECS counts, too.
     pub(super) fn are_uncertain(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

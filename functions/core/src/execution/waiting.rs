@@ -271,8 +271,8 @@ pub(super) async fn wait_for_capacity(app: &App, record: &ExecutionRecord, lease
 /// The words for what an execution waits for that Fargate has no room for.
 pub(crate) const CAPACITY: &str = "capacity";
 
-/// Ends an execution that has no task. `None` when it has one by now, or has ended. One that is `STARTING` does not end while another
-/// invocation than the one with this lease may be starting its task.
+/// Ends an execution that has no task. `None` when it has one by now, or has ended. One that is `STARTING` or `TERMINATING` does not end while
+/// another invocation than the one with this lease may be starting its task.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
@@ -298,7 +298,9 @@ pub(crate) async fn end(
         .remove("place")
         .remove("next_attempt_at")
         .remove("ending");
-    let end = if from.contains(&Status::Starting) { start_lease::unless_another_starts(app, end, lease) } else { end };
+    // Before these statuses nobody starts a task.
+    let may_start = from.contains(&Status::Starting) || from.contains(&Status::Terminating);
+    let end = if may_start { start_lease::unless_another_starts(app, end, lease) } else { end };
     let Some(record) = find(app, id).await?.filter(|record| from.contains(&record.execution.status)) else {
         return Ok(None);
     };

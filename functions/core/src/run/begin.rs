@@ -43,7 +43,7 @@ pub async fn go_on(app: &App, id: &ExecutionId) -> Result<()> {
 
 /// Starts the task of an execution that is `STARTING` and has none. Does nothing if another invocation does the same at this moment; if it dies
 /// doing it, the sweep tries again within a minute and a half, and ECS starts one task for each attempt. An execution whose image, secret or
-/// user is gone has failed.
+/// user is gone fails, unless another invocation may be starting it.
 ///
 /// # Errors
 /// [`Error::Aws`] when AWS fails, so that the caller's event is delivered again.
@@ -66,7 +66,7 @@ pub async fn start_attempt(app: &App, id: &ExecutionId) -> Result<()> {
             return Ok(());
         }
         Ok(StartedAttempt::ByAnother) => {
-            tracing::info!(execution_id = %id, "another invocation starts the execution, or has ended it");
+            tracing::info!(execution_id = %id, "nothing to start: another invocation does it, or the attempt is not to be started any more");
             return Ok(());
         }
         Ok(StartedAttempt::Impossible(error, lease)) => (error, Some(lease)),

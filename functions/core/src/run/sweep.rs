@@ -20,7 +20,8 @@ use super::{
 const START_BY_EVENT: SignedDuration = SignedDuration::from_secs(20);
 /// After this long, the events of a task's start have usually come. Those of a large image come later, and asking for it costs little.
 const START_IS_TOLD: SignedDuration = SignedDuration::from_mins(1);
-/// After this long, no invocation is alive that may still start a task: a little more than the event processor's time limit of 120 s.
+/// After this long, the invocation that began to start a task has ended: a little more than the event processor's time limit of 120 s. Another
+/// that starts it has a lease.
 const NO_STARTER_LIVES: SignedDuration = SignedDuration::from_secs(150);
 
 /// Moves on what has stopped. A failure of one execution does not hold up the others.
@@ -88,6 +89,8 @@ async fn move_on(app: &App, record: &ExecutionRecord) -> Result<()> {
         Status::Queued if record.waits_for_others() => others_ended(app, id).await,
         Status::Queued if record.waits_for_capacity() => release(app, id, &[]).await.map(drop),
         Status::Queued if record.goes_on(app.now()) => go_on(app, id).await,
+        // ECS may have started the task without an answer.
+        Status::Starting if age >= START_IS_TOLD && execution::adopt_started_task(app, record).await? => Ok(()),
         Status::Starting if age >= START_BY_EVENT => start_attempt(app, id).await,
         Status::Terminating if age >= NO_STARTER_LIVES => stop_unstarted(app, record).await,
         _ => Ok(()),
@@ -97,7 +100,7 @@ async fn move_on(app: &App, record: &ExecutionRecord) -> Result<()> {
 /// Ends an execution that was killed while its task was being started, by an invocation that has died.
 async fn stop_unstarted(app: &App, record: &ExecutionRecord) -> Result<()> {
     let id = &record.execution.execution_id;
-    if execution::stop_started_task(app, record).await? {
+    if execution::adopt_started_task(app, record).await? {
         return Ok(());
     }
     let reason = record.execution.stopped_reason.as_deref().unwrap_or("killed");

@@ -19,6 +19,8 @@ const SOON: u64 = 1000;
 const AFTER_ONE_FAULT: u64 = SWEEP_EVERY + 10_000;
 /// Milliseconds after which a seed is over, whether or not all executions have ended.
 const LONGEST: u64 = 1_200_000;
+/// Milliseconds after which the last delivery of an event comes.
+const LATEST_DELIVERY: u64 = 30_000;
 /// Milliseconds for which an invocation that dies while it starts a task holds up all others.
 const START_LEASE: u64 = 30_000;
 
@@ -342,7 +344,7 @@ impl Simulation {
             lasting.push((format!("{} waits for capacity, which there is", execution.id), until_swept));
         }
         for execution in executions.iter().filter(|execution| execution.status == "STARTING" && !execution.has_task) {
-            let may_take = if self.calm { 2 * longest } else { longest + START_LEASE };
+            let may_take = if self.calm { 2 * longest } else { longest + LATEST_DELIVERY + START_LEASE };
             lasting.push((format!("{} has its locks and no task", execution.id), may_take));
         }
         let now = self.world.clock().millis();

@@ -234,14 +234,47 @@ async fn a_queued_run_starts_one_task_however_often_its_start_is_tried() {
     system.shim.shut_down().await;
 }
 
+/// ECS may have carried out the first try, so what it says of the others does not count.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_whose_first_try_had_no_answer_is_not_taken_for_one_without_room() {
+    let system = System::start().await;
+    let queued = run_without_capacity(&system, json!({"command": "true"})).await;
+    let tried = AtomicUsize::new(0);
+    system.shim.plan_faults(Some(Arc::new(move |call: Call<'_>| {
+        let is_start = call.operation == "ecs:RunTask";
+        is_start.then(|| if tried.fetch_add(1, Ordering::Relaxed) == 0 { Fault::Fails } else { Fault::NoCapacity })
+    })));
+    system.admin.process(SWEEP).await;
+    assert_eq!(show(&system, &queued).await["status"], "STARTING");
+    // The lease of the start holds off the next.
+    system.shim.plan_faults(None);
+    age_but_for_lease(&system, &queued).await;
+    assert_eq!(system.admin.process(SWEEP).await.status, 200);
+    assert_eq!(show(&system, &queued).await["status"], "STARTING");
+    age(&system, &queued).await;
+    assert_eq!(system.admin.process(SWEEP).await.status, 200);
+    system.admin.wait_for(&queued, "SUCCEEDED").await;
+    system.shim.shut_down().await;
+}
+
 /// Lets the start of an execution, and the lease of the invocation that began it, be a while ago.
 async fn age(system: &System, id: &str) {
+    age_but_for_lease(system, id).await;
+    change_record(system, id, "REMOVE start_lease_until", None).await;
+}
+
+async fn age_but_for_lease(system: &System, id: &str) {
+    change_record(system, id, "SET starting_at = :then", Some((":then", "2026-01-01T00:00:00.000Z"))).await;
+}
+
+async fn change_record(system: &System, id: &str, change: &str, value: Option<(&str, &str)>) {
+    let values = value.map(|(name, value)| [(name.to_owned(), AttributeValue::S(value.to_owned()))].into());
     aws_sdk_dynamodb::Client::new(system.shim.sdk())
         .update_item()
         .table_name("runvoy-local-executions")
         .key("execution_id", AttributeValue::S(id.to_owned()))
-        .update_expression("SET starting_at = :then REMOVE start_lease_until")
-        .expression_attribute_values(":then", AttributeValue::S("2026-01-01T00:00:00.000Z".to_owned()))
+        .update_expression(change)
+        .set_expression_attribute_values(values)
         .send()
         .await
         .unwrap();
