@@ -86,7 +86,9 @@ pub async fn change(app: &App, id: &ExecutionId, to: Status, with: Transition) -
                     let execution = &record.execution;
                     let ends_alone =
                         execution.locks.is_empty() && record.locks_held == 0 && execution.asked.retry.is_none();
-                    if to.is_terminal() && !ends_alone && execution.status.can_become(to) {
+                    // Another invocation may note the task at this moment. Then the caller finds it, and tries again.
+                    let is_of_task = with.task.is_none() || with.task == record.task();
+                    if to.is_terminal() && !ends_alone && is_of_task && execution.status.can_become(to) {
                         return Box::pin(end_or_retry(app, record, with_locks, &with)).await;
                     }
                     Ok(Changed::No(Box::new(record)))
