@@ -61,6 +61,9 @@ pub struct ExecutionRecord {
     /// The id of the line in the log that marks the beginning of the present attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) attempt_mark: Option<String>,
+    /// Until when an invocation has the lease of the start of its task, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    start_lease_until: Option<i64>,
 }
 
 impl ExecutionRecord {
@@ -92,6 +95,12 @@ impl ExecutionRecord {
     /// When the present attempt was begun: the time of the request, for an execution that started at once.
     pub fn begun_at(&self) -> Timestamp {
         self.starting_at.unwrap_or(self.execution.started_at)
+    }
+
+    /// The time that is left of the lease with which an invocation starts its task.
+    pub(crate) fn start_lease_left(&self, now: Timestamp) -> Option<SignedDuration> {
+        let until = Timestamp::from_millisecond(self.start_lease_until?).ok()?;
+        Some(until.duration_since(now)).filter(SignedDuration::is_positive)
     }
 
     /// Tells whether ECS has told the end of a task.
@@ -179,6 +188,7 @@ impl ExecutionRecord {
             times: None,
             starting_at: None,
             attempt_mark: None,
+            start_lease_until: None,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 use super::{
-    end,
+    end, next_attempt,
     resources::{Resources, resources},
     take_locks,
 };
@@ -67,7 +67,7 @@ pub async fn start_attempt(app: &App, id: &ExecutionId) -> Result<()> {
         }
         Ok(StartedAttempt::ByAnother) => {
             tracing::info!(execution_id = %id, "nothing to start: another invocation does it, or the attempt is not to be started any more");
-            return Ok(());
+            return next_attempt::look_after_lease(app, id).await;
         }
         Ok(StartedAttempt::Impossible(error, lease)) => (error, Some(lease)),
         Err(error @ (Error::Aws { .. } | Error::Internal { .. })) => return Err(error),

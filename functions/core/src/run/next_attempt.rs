@@ -30,15 +30,21 @@ impl NextAttempt {
         serde_json::from_str(body).ok()
     }
 
-    /// Begins the attempt, unless it has begun or the execution has ended. Returns the time after which the message is to come again, if it
+    /// Begins the attempt, unless it has begun or the execution has ended, or starts its task if an invocation has died that was to do it. Returns the time after which the message is to come again, if it
     /// came too early.
     ///
     /// # Errors
     /// As [`go_on`](super::go_on).
     pub async fn begin(&self, app: &App) -> Result<Option<Duration>> {
         let Some(record) = execution::find(app, &self.execution_id).await? else { return Ok(None) };
-        if record.execution.attempt != Some(self.next_attempt) || record.execution.status != Status::Queued {
+        if record.execution.attempt != Some(self.next_attempt) {
             return Ok(None);
+        }
+        match record.execution.status {
+            Status::Queued => {}
+            // The invocation that had the lease of the start may have died.
+            Status::Starting => return begin::start_attempt(app, &self.execution_id).await.map(|()| None),
+            _ => return Ok(None),
         }
         if let Some(left) = left(app, &record) {
             return Ok(Some(left));
@@ -69,7 +75,27 @@ pub async fn expect_next_attempt(app: &App, record: &ExecutionRecord) -> Result<
     };
     let execution_id = execution.execution_id.clone();
     let Some(left) = left(app, record) else { return begin::go_on(app, &execution_id).await };
-    let body = serde_json::to_string(&NextAttempt { execution_id, next_attempt })
+    send(app, NextAttempt { execution_id, next_attempt }, left).await
+}
+
+/// Sees to it that the start of an execution is looked at again when the lease ends with which another invocation starts its task, because
+/// that invocation may die. Does nothing for any other execution.
+///
+/// # Errors
+/// As [`expect_next_attempt`].
+pub(super) async fn look_after_lease(app: &App, id: &ExecutionId) -> Result<()> {
+    let Some(record) = execution::find(app, id).await?.filter(ExecutionRecord::is_to_start) else { return Ok(()) };
+    let (Some(left), Some(next_attempt)) = (record.start_lease_left(app.now()), record.execution.attempt) else {
+        return Ok(());
+    };
+    // A second more, for clocks that differ.
+    let left = Duration::from_secs(left.unsigned_abs().as_secs() + 2);
+    send(app, NextAttempt { execution_id: id.clone(), next_attempt }, left).await
+}
+
+/// Puts a message into the queue that comes after this time, or after [`MAX_DELAY`] if that is sooner.
+async fn send(app: &App, message: NextAttempt, left: Duration) -> Result<()> {
+    let body = serde_json::to_string(&message)
         .map_err(|error| Error::internal_with("a message could not be serialized", error))?;
     let send = app.aws.sqs.send_message().queue_url(&app.config.notifications_queue).message_body(body);
     let delay = i32::try_from(left.min(MAX_DELAY).as_secs()).unwrap_or_default();
