@@ -308,6 +308,9 @@ impl Source {
     }
 
     async fn fill(&mut self, app: &App, limit: usize, range: &Range) -> Result<()> {
+        let upper = [&range.before, &range.until].into_iter().flatten().min();
+        // DynamoDB refuses a range that ends before it begins.
+        self.exhausted |= range.from.as_ref().zip(upper).is_some_and(|(from, upper)| from > upper);
         while self.ready.is_empty() && !self.exhausted {
             let mut query = app
                 .aws
@@ -319,7 +322,6 @@ impl Source {
                 .expression_attribute_names("#partition", self.key)
                 .expression_attribute_values(":partition", AttributeValue::S(self.value.clone()))
                 .set_exclusive_start_key(self.resume.take());
-            let upper = [&range.before, &range.until].into_iter().flatten().min();
             let condition = match (&range.from, upper) {
                 // Both ends of BETWEEN are part of it. The caller leaves the execution before the page out.
                 (Some(_), Some(_)) => "#partition = :partition AND started_key BETWEEN :from AND :before",

@@ -87,6 +87,7 @@ async fn executions_are_found_by_user_image_time_and_words() {
             (&format!("until={third}"), vec![2, 1, 0]),
             (&format!("since={third}&until={third}&status=SUCCEEDED"), vec![2]),
             ("since=0&until=1", vec![]),
+            ("since=3&until=1", vec![]),
             ("source=api", vec![3, 2, 1, 0]),
             ("source=schedule:x", vec![]),
         ] {
