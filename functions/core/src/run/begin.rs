@@ -42,7 +42,7 @@ pub async fn go_on(app: &App, id: &ExecutionId) -> Result<()> {
 }
 
 /// Starts the task of an execution that is `STARTING` and has none. Does nothing if another invocation does the same at this moment; if it dies
-/// doing it, the sweep tries again within a minute and a half, and ECS starts one task for each attempt. An execution whose image, secret or
+/// doing it, a message comes when its lease ends, or else the sweep, and ECS starts one task for each attempt. An execution whose image, secret or
 /// user is gone fails, unless another invocation may be starting it.
 ///
 /// # Errors

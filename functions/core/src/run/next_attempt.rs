@@ -1,5 +1,5 @@
-//! Begins the next attempt of an execution when its time has come: a message waits in the queue of notifications until then. A message that
-//! is lost is made up for by the sweep of each minute.
+//! Begins the next attempt of an execution when its time has come, and looks again at a start whose invocation may have died: a message waits
+//! in the queue of notifications until then. A message that is lost is made up for by the sweep of each minute.
 
 use std::time::Duration;
 
@@ -30,8 +30,8 @@ impl NextAttempt {
         serde_json::from_str(body).ok()
     }
 
-    /// Begins the attempt, unless it has begun or the execution has ended, or starts its task if an invocation has died that was to do it. Returns the time after which the message is to come again, if it
-    /// came too early.
+    /// Begins the attempt, unless it has begun or the execution has ended, or starts its task if an invocation has died that was to do it.
+    /// Returns the time after which the message is to come again, if it came too early.
     ///
     /// # Errors
     /// As [`go_on`](super::go_on).
