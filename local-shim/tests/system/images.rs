@@ -97,7 +97,7 @@ async fn images_are_listed_in_pages_and_found_by_a_part_of_their_name() {
     assert_eq!(names(&rest.json()), ["ghcr.io/acme/tool-4:latest"]);
     assert_eq!(next_page(&rest), None);
     assert_eq!(names(&system.admin.get("/images?q=nothing").await.json()), Vec::<String>::new());
-    for bad in ["limit=x", "cursor=%21"] {
+    for bad in ["limit=x", "limit=%2B5", "cursor=%21"] {
         assert_eq!(system.admin.get(&format!("/images?{bad}")).await.status, 400, "{bad}");
     }
     system.shim.shut_down().await;

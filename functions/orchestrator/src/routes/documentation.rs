@@ -22,7 +22,8 @@ pub(super) fn outline() -> OpenApi {
     let mut info = Info::new("runvoy", env!("CARGO_PKG_VERSION"));
     info.description = Some(
         "Runs a command in a container on AWS for anyone who holds an API key. Every answer carries `X-Request-Id` and `X-Runvoy-Version`. Every \
-         error has the same shape: `error`, `code` and `details`."
+         error has the same shape: `error`, `code` and `details`. An optional field or parameter that is empty (`\"\"`, or `null` in a body) \
+         means the same as an absent one."
             .to_owned(),
     );
     let tag = |name: &str, description: &str| {

@@ -42,16 +42,18 @@ impl PageParameters {
     }
 }
 
-/// Digits of a limit: no list has more items than that.
-const MAX_DIGITS: usize = 9;
+/// A number of one to nine digits, without a sign: no limit, count or version is larger.
+pub(super) fn number(text: &str) -> Option<u32> {
+    let digits = Some(text).filter(|text| text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.and_then(|text| text.parse().ok())
+}
 
 /// The limit of a page, if the caller sets one.
 pub(super) fn limit(text: Option<&str>) -> Result<Option<usize>> {
     match text {
         None | Some("") => Ok(None),
         Some(text) => {
-            let number = Some(text).filter(|text| text.len() <= MAX_DIGITS).and_then(|text| text.parse::<u32>().ok());
-            let limit = number.ok_or_else(|| Error::invalid("invalid limit parameter").at_field("limit"))?;
+            let limit = number(text).ok_or_else(|| Error::invalid("invalid limit parameter").at_field("limit"))?;
             Ok(Some(limit.try_into().unwrap_or(usize::MAX)))
         }
     }

@@ -90,8 +90,7 @@ pub(super) async fn show(
 }
 
 fn version(text: &str) -> Option<u64> {
-    let digits = Some(text).filter(|text| (1..=9).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()));
-    digits.and_then(|text| text.parse().ok())
+    page::number(text).map(u64::from)
 }
 
 /// Publishes a playbook, or the next version of one
@@ -101,7 +100,7 @@ fn version(text: &str) -> Option<u64> {
 /// made, changed and deleted as it says, and run it with the right of the user who published it.
 #[utoipa::path(put, path = "/playbooks/{name}", operation_id = "publish_playbook", tag = tags::PLAYBOOKS, request_body = Playbook,
     params(("name" = String, Path, description = "Name of the playbook: 1 to 64 letters, digits, dots, hyphens and underscores"),
-        ("If-Match" = Option<String>, Header, pattern = "^\"?[0-9]{1,9}\"?$", description = "The version that the caller has changed; 0 if there must be none")),
+        ("If-Match" = Option<String>, Header, pattern = "^(W/)?([0-9]{1,9}|\"[0-9]{1,9}\")$", description = "The version that the caller has changed; 0 if there must be none")),
     responses((status = 200, body = PlaybookAnswer, description = "The playbook with its version", headers(("ETag" = String, description = "Its version"))),
         error::Malformed, error::TooLarge, error::Refused, error::Conflict, error::Unavailable))]
 pub(super) async fn publish(
@@ -172,14 +171,13 @@ async fn check_rights(app: &App, caller: &Caller, playbook: &Playbook, name: Opt
     Ok(publication::check(app, playbook, name, &caller.principal).await?)
 }
 
-/// The version in the header `If-Match`.
+/// The version in the header `If-Match`, as `ETag` has it or without the quotes. An empty one is refused, since it is what a script sends
+/// whose variable is not set, and such a change would be made whatever the version is.
 fn expected_version(headers: &HeaderMap) -> Result<Option<u64>> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default().trim();
-    let text = text.strip_prefix("W/").unwrap_or(text).trim_matches('"');
-    if text.is_empty() {
-        return Ok(None);
-    }
+    let text = text.strip_prefix("W/").unwrap_or(text);
+    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
     let wrong = || Error::invalid("If-Match must be a version of the playbook").with_hint("GET shows it in ETag");
     Ok(Some(version(text).ok_or_else(wrong)?))
 }

@@ -23,6 +23,9 @@ async fn each_publication_is_a_version_and_a_lost_update_is_refused() {
         admin.request(Method::PUT, "/playbooks/greet", &headers, second.to_string()).await
     };
     assert_eq!(with("0").await.status, 409);
+    for wrong in ["", "*", "\"1", "\"\"1\"\"", "\"1\", \"2\"", "one"] {
+        assert_eq!(with(wrong).await.status, 400, "{wrong:?}");
+    }
     let changed = with("\"1\"").await;
     assert_eq!(
         (changed.status.as_u16(), changed.headers["etag"].to_str().unwrap()),
