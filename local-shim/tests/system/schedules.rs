@@ -1,5 +1,6 @@
 //! Schedules: what is refused, when they run, and that each time runs once.
 
+mod changes;
 mod failing;
 
 use std::time::Duration;

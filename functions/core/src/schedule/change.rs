@@ -125,6 +125,7 @@ pub(super) async fn create_beside(
         timing_id: Beside::timing_id(beside, actor),
         timing_since: now,
         pending: Some(Beside::timing_id(beside, actor)),
+        resumed_at: None,
         times: Default::default(),
     };
     refuse_what_is_over(app, &record.timing()?)?;
@@ -251,7 +252,7 @@ async fn store(
     entry: Entry,
 ) -> Result<Schedule> {
     let now = app.now();
-    if record.pending.is_some() && record.schedule.updated_at >= abandoned_before(app) {
+    if record.is_being_brought(app) {
         return Err(under_way());
     }
     let is_new_for_aws = is_new_for_aws || record.pending.is_some();
@@ -263,6 +264,7 @@ async fn store(
         record.timing_id = Beside::timing_id(beside, actor);
         record.timing_since = now;
         record.pending = Some(record.timing_id.clone());
+        record.resumed_at = None;
     }
     let write = record::replace(app, &record, revision)?;
     if audit::transact(app, Beside::writes(beside, write), &[entry]).await? != Transacted::Done {
@@ -281,12 +283,28 @@ async fn store(
 
 /// Brings AWS to a record whose change was abandoned. Returns whether it was.
 pub(super) async fn resume_change(app: &App, record: &Record) -> Result<bool> {
-    let Some(pending) = record.pending.as_deref() else { return Ok(false) };
-    if record.schedule.updated_at >= abandoned_before(app) {
+    if record.pending.is_none() {
         return Ok(false);
     }
-    scheduler::bring(app, record).await?;
-    record::settled(app, &record.schedule.name, pending).await.map(|()| true)
+    bring_again(app, record).await
+}
+
+/// Brings AWS to a record that it does not follow. Returns `false`, and leaves AWS as it is, while another invocation may be doing so, or if the
+/// schedule has been changed since the record was read: whoever brings an old record last would leave AWS with old times.
+pub(super) async fn bring_again(app: &App, record: &Record) -> Result<bool> {
+    if record.is_being_brought(app) {
+        return Ok(false);
+    }
+    let mut taken = record.clone();
+    taken.revision = record.revision + 1;
+    taken.pending = Some(taken.timing_id.clone());
+    taken.resumed_at = Some(app.now());
+    let take = record::replace(app, &taken, record.revision)?;
+    if table::transact(app, vec![take]).await? != Transacted::Done {
+        return Ok(false);
+    }
+    scheduler::bring(app, &taken).await?;
+    record::settled(app, &taken.schedule.name, &taken.timing_id).await.map(|()| true)
 }
 
 pub(super) fn refuse_what_is_over(app: &App, timing: &Timing) -> Result<()> {

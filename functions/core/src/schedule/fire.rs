@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use runvoy_api_types::{OnMissed, Schedule, ScheduledPlaybook, ScheduledTime, User};
+use runvoy_api_types::{OnMissed, Schedule, ScheduledPlaybook, ScheduledTime, Status, User};
 
 use super::{
     change,
@@ -48,9 +48,19 @@ pub async fn fire(app: &App, due: &Due, request_id: &RequestId) -> Result<()> {
         }
     };
     if due.timing_id != record.timing_id {
-        // AWS has sent it by times that the schedule had before. AWS has the new ones already, unless a change was abandoned.
-        change::resume_change(app, &record).await?;
-        if due.scheduled_at < record.schedule.created_at || due.scheduled_at >= record.timing_since {
+        // AWS has sent it by times that the schedule had before, and has the new ones by now, unless a change was abandoned.
+        let is_new = due.scheduled_at >= record.timing_since;
+        if is_new {
+            change::bring_again(app, &record).await?;
+        } else {
+            change::resume_change(app, &record).await?;
+        }
+        let is_of_schedule = if is_new {
+            record.timing()?.has(due.scheduled_at, record.timing_since)
+        } else {
+            due.scheduled_at >= record.schedule.created_at
+        };
+        if !is_of_schedule {
             tracing::info!(schedule = %name, scheduled_at = %due.scheduled_at, "ignored: the schedule has other times now");
             return Ok(());
         }
@@ -66,7 +76,7 @@ pub async fn fire(app: &App, due: &Due, request_id: &RequestId) -> Result<()> {
         return record::note_time(app, &record, time).await;
     }
     let (execution_id, reason) = match start(app, &record, due, request_id).await {
-        Ok(id) => (Some(id), None),
+        Ok((id, reason)) => (Some(id), reason),
         Err(error @ (Error::Aws { .. } | Error::Internal { .. })) => return Err(error),
         // This version of the program refuses a run that an earlier one has taken.
         Err(refused) => (None, Some(refused.to_string())),
@@ -80,6 +90,18 @@ pub async fn fire(app: &App, due: &Due, request_id: &RequestId) -> Result<()> {
     Ok(())
 }
 
+/// Starts the run of the last time that came while AWS did not have the times of this record, unless it has been started.
+///
+/// # Errors
+/// As [`fire`].
+pub(super) async fn make_up(app: &App, record: &Record, request_id: &RequestId) -> Result<()> {
+    let (timing, begin) = (record.timing()?, record.timing_since);
+    let passed = std::iter::successors(timing.first(begin), |last| timing.after(*last, begin));
+    let Some(scheduled_at) = passed.take_while(|time| *time <= app.now()).last() else { return Ok(()) };
+    let schedule = record.schedule.name.to_string();
+    fire(app, &Due { schedule, timing_id: record.timing_id.clone(), scheduled_at }, request_id).await
+}
+
 /// The user whose rights the runs have, unless that user has been revoked.
 async fn owner(app: &App, record: &Record) -> Result<Option<User>> {
     let email = record.schedule.runs_as.as_str();
@@ -87,8 +109,8 @@ async fn owner(app: &App, record: &Record) -> Result<Option<User>> {
     Ok(user.filter(|user| !user.revoked))
 }
 
-/// Makes the execution of a time. One that cannot start is FAILED, with the reason.
-async fn start(app: &App, record: &Record, due: &Due, request_id: &RequestId) -> Result<ExecutionId> {
+/// Makes the execution of a time. One that cannot start is FAILED, with the reason, which is in the answer too.
+async fn start(app: &App, record: &Record, due: &Due, request_id: &RequestId) -> Result<(ExecutionId, Option<String>)> {
     let schedule = &record.schedule;
     let user = owner(app, record).await?;
     let role = user.as_ref().map(|user| user.role);
@@ -125,14 +147,16 @@ async fn start(app: &App, record: &Record, due: &Due, request_id: &RequestId) ->
         }
     };
     let refused = match submitted.await {
-        Ok(submitted) => return Ok(submitted.execution.execution_id),
+        Ok(submitted) => return Ok((submitted.execution.execution_id, None)),
         // Nothing is wrong with the schedule, and the event is delivered again.
         Err(error @ (Error::Aws { .. } | Error::Internal { .. })) => return Err(error),
         Err(refused) => refused,
     };
     tracing::warn!(schedule = %schedule.name, error = %refused, "the run of a schedule could not start");
     let failed = Box::pin(run::submit_failed(app, submission, &refused.to_string())).await?;
-    Ok(failed.execution.execution_id)
+    // A copy of the event may have made an execution that runs.
+    let reason = failed.execution.stopped_reason.filter(|_| failed.execution.status == Status::Failed);
+    Ok((failed.execution.execution_id, reason))
 }
 
 /// Submits the run of a schedule's playbook, as it is published now.
@@ -152,7 +176,7 @@ async fn run_playbook(app: &App, playbook: &ScheduledPlaybook, of_schedule: Subm
     run::submit_with(app, submission, &prepared.image, &prepared.secrets).await
 }
 
-/// The request that an execution shows whose playbook could not run.
+/// What an execution shows as its request when its playbook could not run.
 fn placeholder(schedule: &Schedule) -> Result<ValidRun> {
     let name = schedule.playbook.as_ref().map(|playbook| playbook.name.as_str()).unwrap_or_default();
     ValidRun::try_from(RunRequest { command: format!("# playbook {name}"), ..RunRequest::default() })

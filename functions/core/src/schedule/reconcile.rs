@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use runvoy_api_types::{SchedulesStatus, Severity};
 
 use super::{
-    change,
+    change, fire,
     record::{self, Record, State},
     removal, scheduler,
 };
@@ -66,6 +66,7 @@ async fn complete(
         return Ok(is_resumed.then_some(("its deletion was left halfway", "deleted it")));
     }
     if change::resume_change(app, record).await? {
+        fire::make_up(app, record, &actor.request_id).await?;
         return Ok(Some(("AWS did not have its last change", "brought AWS to it")));
     }
     let is_wanted = record.timing()?.after(app.now(), record.timing_since).is_some();
@@ -73,11 +74,6 @@ async fn complete(
         return Ok(None);
     }
     // A schedule that was changed or deleted after the records were read lacks nothing.
-    match record::read(app, &record.schedule.name).await? {
-        Some(now) if now.state == State::Active && now.timing_id == record.timing_id && now.pending.is_none() => {
-            scheduler::bring(app, &now).await?;
-            Ok(Some(("AWS did not have it", "made it in AWS again")))
-        }
-        _ => Ok(None),
-    }
+    let is_brought = change::bring_again(app, record).await?;
+    Ok(is_brought.then_some(("AWS did not have it", "made it in AWS again")))
 }

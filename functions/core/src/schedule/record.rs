@@ -20,8 +20,8 @@ pub(super) const KEPT_TIMES: usize = 10;
 /// Attributes that a change of the record does not write: the key, and what the schedule's times write.
 const NOT_CHANGED: [&str; 2] = ["name", "times"];
 /// Attributes that a record may lack.
-const OPTIONAL: [&str; 9] =
-    ["of_playbook", "run", "playbook", "cron", "rate", "at", "paused_reason", "shared_with", "pending"];
+const OPTIONAL: [&str; 10] =
+    ["of_playbook", "run", "playbook", "cron", "rate", "at", "paused_reason", "shared_with", "pending", "resumed_at"];
 
 /// The state of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
@@ -49,6 +49,9 @@ pub(super) struct Record {
     /// The timing that AWS may not have yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) pending: Option<String>,
+    /// When an invocation last took up a change that another one had left halfway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) resumed_at: Option<Timestamp>,
     /// The results of the last times, by time.
     #[serde(default)]
     pub(super) times: BTreeMap<String, ScheduledTime>,
@@ -64,6 +67,12 @@ impl Record {
     pub(super) fn next_at(&self, app: &App) -> Option<Timestamp> {
         let timing = self.timing().ok().filter(|_| self.schedule.enabled)?;
         timing.after(app.now(), self.timing_since)
+    }
+
+    /// Tells whether an invocation may be bringing AWS to this record.
+    pub(super) fn is_being_brought(&self, app: &App) -> bool {
+        let changed = self.schedule.updated_at;
+        self.pending.is_some() && self.resumed_at.map_or(changed, |at| at.max(changed)) >= abandoned_before(app)
     }
 
     /// The reason for which a schedule pauses whose user has been revoked.

@@ -4,7 +4,7 @@
 //! when they go back, a time that comes twice runs once, at its first ("Daylight savings time", EventBridge Scheduler User Guide).
 
 use jiff::{
-    Timestamp, ToSpan,
+    SignedDuration, Timestamp, ToSpan,
     civil::{Date, DateTime},
     tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase},
 };
@@ -123,6 +123,17 @@ impl Timing {
         }
     }
 
+    /// The first time of a schedule that has this timing since `begin`. A rate begins at once.
+    pub fn first(&self, begin: Timestamp) -> Option<Timestamp> {
+        if self.is_rate() { Timestamp::from_second(begin.as_second()).ok() } else { self.after(begin, begin) }
+    }
+
+    /// Tells whether this is one of the times.
+    pub fn has(&self, time: Timestamp, begin: Timestamp) -> bool {
+        let before = time.checked_sub(SignedDuration::from_millis(1));
+        before.is_ok_and(|before| self.after(before, begin) == Some(time))
+    }
+
     /// The next times after one, at most `count`.
     pub fn next(&self, after: Timestamp, begin: Timestamp, count: usize) -> Vec<Timestamp> {
         let following = |last: &Timestamp| self.after(*last, begin);
@@ -191,7 +202,15 @@ fn parse_rate(text: &str) -> Result<Expression> {
 fn parse_at(text: &str, zone: &TimeZone) -> Result<DateTime> {
     let text = text.trim();
     if let Ok(moment) = text.parse::<Timestamp>() {
-        return Ok(whole_second(zone.to_datetime(moment)));
+        let on_clock = zone.to_datetime(moment);
+        // The Scheduler knows the time on the clock only, and takes the first of two moments at which clocks show it.
+        if let AmbiguousOffset::Fold { before, .. } = zone.to_ambiguous_timestamp(on_clock).offset()
+            && before.to_timestamp(on_clock).ok() != Some(moment)
+        {
+            let problem = format!("clocks show {on_clock} twice, and EventBridge Scheduler runs at the first time");
+            return Err(Error::invalid(problem).with_hint("use the time zone UTC for the second time").at_field("at"));
+        }
+        return Ok(whole_second(on_clock));
     }
     let at: DateTime = text.parse().map_err(|_| {
         Error::invalid(format!("the time {text:?} cannot be read"))
