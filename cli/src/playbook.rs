@@ -1,4 +1,4 @@
-//! Finds and reads the files of playbooks, `.runvoy/*.yaml` or `.yml`, and collects the values of parameters.
+//! Finds, reads and checks the files of playbooks, `.runvoy/*.yaml` or `.yml`.
 
 use std::{
     collections::BTreeMap,

@@ -33,7 +33,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REPEAT_TIMEOUT: Duration = Duration::from_mins(1);
 /// After this long without an answer, users are told what is waited for.
 const TELL_AFTER: Duration = Duration::from_secs(5);
-/// The pauses before a request is sent again, and the number of them.
+/// The pauses before a request is sent again.
 const PAUSES: Pauses = Pauses::new(Duration::from_millis(250), Duration::from_secs(8));
 /// The number of times that a request is sent again.
 const REPETITIONS: u32 = 6;

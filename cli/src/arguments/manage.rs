@@ -35,7 +35,7 @@ Example:
         /// CPU units: 1024 are one vCPU
         #[arg(long)]
         cpu: Option<u32>,
-        /// Memory in MB
+        /// MiB of memory
         #[arg(long)]
         memory: Option<u32>,
         /// What the image is built for: Linux/ARM64, the default, or Linux/X86_64

@@ -220,11 +220,18 @@ pub(crate) fn prepared(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
 const MIN_TOKEN: usize = 20;
 
 impl Arguments {
-    /// Notes that the command of `run` came after `--`, which clap does not tell. The command's words are the last ones.
+    /// Notes that the command of `run` or `schedules create` came after `--`, which clap does not tell. The command's words are the last ones.
     pub(crate) fn with_exactness(mut self, typed: &[OsString]) -> Self {
-        if let Command::Run(run) = &mut self.command {
-            let before = typed.len().checked_sub(run.command.len() + 1);
-            run.is_exact = !run.command.is_empty() && before.is_some_and(|before| typed[before] == "--");
+        let before = |command: &[String]| typed.get(..typed.len().saturating_sub(command.len())).unwrap_or_default();
+        match &mut self.command {
+            Command::Run(run) => {
+                run.is_exact = !run.command.is_empty() && before(&run.command).last().is_some_and(|word| word == "--");
+            }
+            Command::Schedules(Schedules::Create(create)) => {
+                // The name may come after it, too.
+                create.is_exact = before(&create.command).iter().any(|word| word == "--");
+            }
+            _ => {}
         }
         self
     }
@@ -239,6 +246,24 @@ mod tests {
     #[test]
     fn the_arguments_agree_with_each_other() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_schedules_command_after_two_hyphens_is_exact_wherever_its_name_is() {
+        for (words, is_exact) in [
+            (&["nightly", "--cron", "0 0 * * *", "--", "sh", "-c", "exit 3"][..], true),
+            (&["--cron", "0 0 * * *", "nightly", "--", "sh", "-c", "exit 3"], true),
+            (&["--cron", "0 0 * * *", "--", "nightly", "sh", "-c", "exit 3"], true),
+            (&["--cron", "0 0 * * *", "nightly", "sh", "-c", "exit 3"], false),
+        ] {
+            let typed = prepared(["runvoy", "schedules", "create"].iter().chain(words).map(OsString::from));
+            let parsed = Arguments::try_parse_from(&typed).unwrap().with_exactness(&typed);
+            let Command::Schedules(Schedules::Create(create)) = parsed.command else { panic!("{words:?}") };
+            assert_eq!(
+                (create.command.as_slice(), create.is_exact),
+                (&["sh", "-c", "exit 3"].map(String::from)[..], is_exact)
+            );
+        }
     }
 
     fn run_of(words: &[&str]) -> (Vec<String>, bool) {

@@ -48,7 +48,7 @@ Examples:
         #[arg(add = completion::notifications())]
         name: String,
     },
-    /// Send again
+    /// Let a paused notification send again
     Resume {
         #[arg(add = completion::notifications())]
         name: String,

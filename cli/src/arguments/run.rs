@@ -249,7 +249,7 @@ Examples:
   runvoy playbook share restart role:runner")]
     Publish {
         file: PathBuf,
-        /// The name [default: the file's, without .yml]
+        /// The name [default: the file's, without its ending]
         #[arg(long)]
         name: Option<String>,
         /// Publish only if this is the newest version; 0 if there is none

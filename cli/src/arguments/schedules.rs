@@ -100,12 +100,16 @@ pub(crate) struct Create {
     pub(crate) playbook: Option<String>,
 
     /// The value of a parameter of the playbook; may be repeated
-    #[arg(short = 'P', long = "parameter", value_name = "NAME=VALUE", value_parser = parameter, requires = "playbook")]
+    #[arg(short = 'P', long = "parameter", value_name = "NAME=VALUE", value_parser = parameter, requires = "playbook", conflicts_with_all = ["command", "file"])]
     pub(crate) parameters: Vec<(String, String)>,
 
     /// The command
     #[arg(required_unless_present_any = ["file", "playbook"], conflicts_with = "file", trailing_var_arg = true)]
     pub(crate) command: Vec<String>,
+
+    /// The command came after `--`.
+    #[arg(skip)]
+    pub(crate) is_exact: bool,
 
     /// Run this script
     #[arg(short, long, value_name = "FILE")]
@@ -136,7 +140,7 @@ impl Create {
     pub(crate) fn run(&mut self) -> Run {
         Run {
             command: std::mem::take(&mut self.command),
-            is_exact: false,
+            is_exact: self.is_exact,
             file: self.file.take(),
             options: std::mem::take(&mut self.options),
             watch: WatchOptions::default(),

@@ -39,6 +39,9 @@ pub(crate) async fn run(global: Global, command: Playbook) -> Result<u8> {
             if !playbook.schedules.is_empty() || !playbook.notifications.is_empty() {
                 say!("runvoy: its schedules and notifications are those of the published playbook only");
             }
+            if playbook.approvals.is_some() {
+                say!("runvoy: nobody is asked to approve it; only runs of the published playbook wait for approvals");
+            }
             let body = request(&playbook.command(), &parameters::options(&playbook, options, Missing::Ask)?);
             if watch.dry_run {
                 return output::print_json(&format!("{body:#}")).map(|()| 0);

@@ -51,13 +51,8 @@ async fn find(context: &Context, name: &str) -> Result<PublishedPlaybook> {
     answer.parse().map(|shown: PlaybookAnswer| shown.playbook)
 }
 
-/// The values of the parameters for a run's request. Those that are missing are asked for, or left out.
-fn values(
-    playbook: &PublishedPlaybook,
-    options: &PlaybookOptions,
-    missing: Missing,
-) -> Result<BTreeMap<String, String>> {
-    let run = &options.run;
+/// Refuses options of a run that only its playbook decides.
+pub(super) fn check_is_plain(run: &RunOptions) -> Result<()> {
     let RunOptions { image, env, env_file, base_env: _, secrets, timeout, git_repo, git_ref, git_path, .. } = run;
     let is_plain = image.is_none()
         && env.is_empty()
@@ -75,12 +70,20 @@ fn values(
         && run.after.is_empty()
         && run.deadline.is_none()
         && run.retry.is_none();
-    if !is_plain {
-        return Err(Failure::new(
-            "a published playbook fixes its image, sizes, variables, secrets, repository and locks",
-        )
-        .remedy("give values of its parameters only: -P NAME=VALUE"));
+    if is_plain {
+        return Ok(());
     }
+    Err(Failure::new("a published playbook fixes its image, sizes, variables, secrets, repository and locks")
+        .remedy("give values of its parameters only: -P NAME=VALUE"))
+}
+
+/// The values of the parameters for a run's request. Those that are missing are asked for, or left out.
+fn values(
+    playbook: &PublishedPlaybook,
+    options: &PlaybookOptions,
+    missing: Missing,
+) -> Result<BTreeMap<String, String>> {
+    check_is_plain(&options.run)?;
     let mut values = parameters::given(&playbook.playbook, &options.parameters)?;
     for parameter in &playbook.playbook.parameters {
         match values.get(&parameter.name) {

@@ -159,9 +159,15 @@ fn show(schedule: &Schedule) -> Result<()> {
 
 async fn create(context: &Context, mut create: Create) -> Result<()> {
     let mut body = match create.playbook.take() {
-        Some(playbook) => json!({"name": create.name, "playbook": scheduled(&playbook, &create.parameters)?}),
+        Some(playbook) => {
+            published::check_is_plain(&create.options)?;
+            json!({"name": create.name, "playbook": scheduled(&playbook, &create.parameters)?})
+        }
         None => {
             let wanted = create.run();
+            if !wanted.options.after.is_empty() {
+                return Err(Failure::new("a schedule waits for no execution").remedy("leave --after out"));
+            }
             let command = run::command(&wanted)?;
             json!({"name": create.name, "run": run::request(&command, &run::with_files(wanted.options)?)})
         }

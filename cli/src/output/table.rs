@@ -19,7 +19,7 @@ const WHOLE_ID: usize = 32;
 const WHOLE: [&str; 3] = ["ID", "TIME", "ACTION"];
 /// Columns of which the end says most: the tag of an image.
 const CUT_AT_THE_START: [&str; 1] = ["IMAGE"];
-/// The first column and this many after it are left out of no table that does not say which columns are.
+/// The number of columns, from the first, that a table keeps unless it names those to leave out.
 const MIN_COLUMNS: usize = 2;
 
 /// Characters of a row of the terminal, or none where the text goes to a program.
