@@ -17,7 +17,7 @@ use crate::{
     time, user,
 };
 
-/// The number of times that a decision reads the execution again that another one has changed meanwhile.
+/// How often a decision reads the execution when other decisions change it meanwhile.
 const ATTEMPTS: u32 = 8;
 
 /// Approves an execution that waits, for this user, whose right the caller has checked. Starts its task if no further approval is needed.
@@ -142,7 +142,12 @@ fn check_comment(comment: Option<&str>) -> Result<()> {
 /// [`Error::Aws`] when AWS fails.
 pub async fn unless_expired(app: &App, record: ExecutionRecord) -> Result<ExecutionRecord> {
     let execution = &record.execution;
-    let Some(approval) = execution.approval.as_ref().filter(|_| execution.status == Status::Waiting) else {
+    let is_waiting = execution.status == Status::Waiting;
+    if is_waiting && record.is_late(app.now()) {
+        run::fail(app, &execution.execution_id, "its deadline passed before it could start").await?;
+        return execution::get(app, &execution.execution_id).await;
+    }
+    let Some(approval) = execution.approval.as_ref().filter(|_| is_waiting) else {
         return Ok(record);
     };
     if approval.is_complete() || app.now() < approval.expires_at {

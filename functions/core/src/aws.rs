@@ -64,15 +64,16 @@ impl Clients {
 #[derive(Debug)]
 struct ThrottledByEc2;
 
+/// Tells whether a message of ECS says that its calls of EC2 were throttled.
+pub(crate) fn is_throttling(message: &str) -> bool {
+    ["Rate exceeded", "Request limit exceeded"].iter().any(|words| message.contains(words))
+}
+
 impl ClassifyRetry for ThrottledByEc2 {
     fn classify_retry(&self, call: &InterceptorContext) -> RetryAction {
         let error = call.output_or_error().and_then(|answer| answer.err()?.as_operation_error()?.downcast_ref());
         let message = error.and_then(RunTaskError::message).unwrap_or_default();
-        if ["Rate exceeded", "Request limit exceeded"].iter().any(|words| message.contains(words)) {
-            RetryAction::throttling_error()
-        } else {
-            RetryAction::NoActionIndicated
-        }
+        if is_throttling(message) { RetryAction::throttling_error() } else { RetryAction::NoActionIndicated }
     }
 
     fn name(&self) -> &'static str {

@@ -44,6 +44,8 @@ pub enum Fault {
     NoCapacity,
     /// RunTask starts no task, because the account's quota of vCPUs is used up. Other calls are answered as usual.
     NoVcpus,
+    /// RunTask starts no task, because a security group of the request is gone. Other calls are answered as usual.
+    NoSecurityGroup,
     /// It has no effect, and is never answered.
     Hangs,
     /// It has no effect, and its caller dies.
@@ -104,7 +106,9 @@ impl Fault {
         match self {
             Self::Conflicts => super::may_conflict(service, operation),
             Self::Full => puts_in_transaction(operation, body),
-            Self::ThrottledByEc2 | Self::NoCapacity | Self::NoVcpus => (service, operation) == ("ecs", "RunTask"),
+            Self::ThrottledByEc2 | Self::NoCapacity | Self::NoVcpus | Self::NoSecurityGroup => {
+                (service, operation) == ("ecs", "RunTask")
+            }
             Self::Fails | Self::Lost | Self::Throttled | Self::Hangs | Self::KillsBefore | Self::KillsAfter => true,
         }
     }
@@ -125,6 +129,7 @@ impl Fault {
             Self::ThrottledByEc2 => throttled_by_ec2(),
             Self::NoCapacity => no_capacity(),
             Self::NoVcpus => no_vcpus(),
+            Self::NoSecurityGroup => no_security_group(),
             Self::Fails | Self::Lost => AwsError::internal(&"planned").into_answer(),
         })
     }
@@ -192,6 +197,12 @@ fn no_capacity() -> Answer {
 fn no_vcpus() -> Answer {
     AwsError::new("ClientException", "You've reached the limit on the number of vCPUs you can run concurrently")
         .into_answer()
+}
+
+/// The answer to a RunTask with a security group that is gone. AWS does not document the words; users have met them (aws/containers-roadmap).
+fn no_security_group() -> Answer {
+    let message = "Error retrieving security group information for [sg-0]: The security group 'sg-0' does not exist";
+    AwsError::new("InvalidParameterException", message).into_answer()
 }
 
 /// The answer to a transaction that is cancelled for one of its writes.

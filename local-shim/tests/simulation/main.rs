@@ -1,5 +1,5 @@
 //! A deterministic simulation of everything that moves lines and states: the real handlers on the emulated AWS, on virtual
-//! time. Calls fail or kill their handler. Deliveries come late, twice, in another order or not at all. Viewers connect, read
+//! time. Calls fail or kill their handler. Deliveries come late, twice, in another order or not at all. Viewers connect,
 //! read slowly, and leave. Runs hold locks, wait in line for them and for capacity, and are attempted again.
 //!
 //! A seed decides all of that, so a seed that breaks the promise is printed and can be replayed exactly.

@@ -208,6 +208,9 @@ async fn a_run_that_waits_too_long_has_failed_whoever_looks_first() {
         System::start_with(Settings { clock: Some(SharedTimeSource::new(clock.clone())), ..Settings::ephemeral() })
             .await;
     let asker = system.user("developer", "asker@example.com").await;
+    let playbook = json!({"commands": ["true"], "approvals": {"by": ["role:operator"]}, "deadline": "1h"});
+    assert_eq!(system.admin.put("/playbooks/soon", &playbook).await.status, 200);
+    let late = id(&asker.post("/playbooks/soon/run", &json!({})).await.json());
     publish(&system.admin, "echo never", json!({"by": ["role:operator"], "expires": "2h"})).await;
     let (read, approved, swept) = (ask(&asker).await, ask(&asker).await, ask(&asker).await);
     clock.move_on(Duration::from_secs(2 * 3600 + 1));
@@ -221,6 +224,9 @@ async fn a_run_that_waits_too_long_has_failed_whoever_looks_first() {
         let reason = shown["reason"].as_str().unwrap_or_default();
         assert!(shown["status"] == "FAILED" && reason.contains("approved it until"), "{shown}");
     }
+    let shown = asker.get(&format!("/executions/{late}")).await.json();
+    let reason = shown["reason"].as_str().unwrap_or_default();
+    assert!(shown["status"] == "FAILED" && reason.contains("deadline"), "it has 24 hours to be approved: {shown}");
     system.shim.shut_down().await;
 }
 

@@ -1,5 +1,7 @@
 //! Starts the task of an attempt, for an execution that exists before its tasks.
 
+use jiff::SignedDuration;
+
 use super::{
     Attempt, ExecutionRecord, RunContext, RunRequest, Status, TaskId,
     launch::{Launch, Launched},
@@ -19,6 +21,9 @@ use crate::{
 };
 use aws_sdk_ecs::operation::run_task::RunTaskError;
 
+/// The time after which an attempt fails that ECS refuses to start. A role or a network that has just been made may be refused for a minute.
+const REFUSED_FOR: SignedDuration = SignedDuration::from_mins(5);
+
 /// The result of a start.
 #[derive(Debug)]
 pub enum StartedAttempt {
@@ -27,6 +32,8 @@ pub enum StartedAttempt {
     NoCapacity,
     /// There is nothing to do: another invocation has the lease, or the attempt is not to be started any more.
     ByAnother,
+    /// ECS has refused the task, and may take it when it is tried again in a minute.
+    Refused,
     /// The task cannot be started. No other invocation starts it before this lease ends.
     Impossible(Error, LeasedUntil),
 }
@@ -66,13 +73,18 @@ pub(crate) async fn start_attempt(
         lease: Some(&lease),
     };
     let launched = launch.run(app).await;
-    let may_have_task = !matches!(launched, Ok(Launched::NoCapacity(_)) | Err(_));
+    let was_refused = matches!(launched, Ok(Launched::Refused(_)));
+    let may_have_task = !was_refused && !matches!(launched, Ok(Launched::NoCapacity(_)) | Err(_));
     match follow(app, record, &attempt, &lease, launched).await {
         Err(error @ (Error::Aws { .. } | Error::Internal { .. })) => {
             // Another call could be told that there is no room for a task that ECS has started or starts yet, and the execution would wait, or
             // count the attempt as one without a task. So the lease stays then until its time is over.
             if !may_have_task && let Err(failed) = lease.end(app).await {
                 tracing::warn!(execution_id = %attempt.execution_id, error = %failed.chain(), "the next start waits for the end of a lease");
+            }
+            if was_refused {
+                tracing::warn!(execution_id = %attempt.execution_id, error = %error.chain(), "the task was refused; the sweep tries again");
+                return Ok(StartedAttempt::Refused);
             }
             Err(error)
         }
@@ -103,6 +115,11 @@ async fn follow(
             let waits = waiting::wait_for_capacity(app, record, lease).await?;
             return Ok(if waits { StartedAttempt::NoCapacity } else { StartedAttempt::ByAnother });
         }
+        Launched::Refused(refusal) if app.now().duration_since(record.begun_at()) >= REFUSED_FOR => {
+            return Err(Error::conflict(format!("ECS refuses to start the task: {}", refusal.message))
+                .with_hint("an admin mends the stack, its network or its roles"));
+        }
+        Launched::Refused(refusal) => return Err(refusal.error),
         Launched::Unknown(error) => return Err(error),
         // The image or a secret has been changed since an earlier call for this attempt started the task.
         Launched::TokenUsed(error) => match error.as_service_error() {
@@ -132,7 +149,8 @@ async fn settle(app: &App, attempt: &Attempt, task: &TaskId) -> Result<()> {
 /// Stops a task that an execution does not want any more.
 pub(super) async fn stop_unwanted(app: &App, record: &ExecutionRecord, task: &TaskId) -> Result<()> {
     let reason = record.execution.stopped_reason.as_deref();
-    stop_task(app, task, record.begun_at(), reason.unwrap_or("the execution does not want this task any more")).await
+    stop_task(app, task, record.has_task_since(), reason.unwrap_or("the execution does not want this task any more"))
+        .await
 }
 
 /// Notes the task of the present attempt that an invocation has started without noting it, if ECS shows one, and stops it if the execution was

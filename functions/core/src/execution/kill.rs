@@ -22,15 +22,16 @@ pub enum KillOutcome {
 ///
 /// # Errors
 /// [`Error::Aws`](crate::Error::Aws) when ECS or DynamoDB fails; the call can be repeated.
-pub async fn kill(app: &App, record: &ExecutionRecord, by: &Principal, actor: &Actor) -> Result<KillOutcome> {
+pub(crate) async fn kill(app: &App, record: &ExecutionRecord, by: &Principal, actor: &Actor) -> Result<KillOutcome> {
     let id = &record.execution.execution_id.clone();
     let entry = Entry::done(app, actor, Action::KillExecution, format!("execution:{id}"));
     let mut fresh;
     let mut record = record;
     let mut is_written = false;
     loop {
-        if record.execution.status.is_without_task() {
-            let from = [Status::Waiting, Status::Queued];
+        // Nobody starts a task before the lease.
+        if record.execution.status.is_without_task() || record.is_to_start() && record.start_lease().is_none() {
+            let from = [Status::Waiting, Status::Queued, Status::Starting];
             let entries = if is_written { &[] } else { std::slice::from_ref(&entry) };
             if let Some(ended) = waiting::end(app, id, &from, Status::Stopped, &reason(by), None, entries).await? {
                 return Ok(KillOutcome::Ended(Box::new(ended)));
@@ -72,10 +73,10 @@ async fn terminate(app: &App, record: &ExecutionRecord, by: &Principal, actor: &
     let mut transition = Transition { request_id: Some(actor.request_id.clone()), ..Transition::default() };
     match record.task() {
         Some(task) => {
-            stop_task(app, &task, record.begun_at(), &reason(by)).await?;
+            stop_task(app, &task, record.has_task_since(), &reason(by)).await?;
             transition.task = Some(task);
         }
-        // The invocation that starts the task finds the status, and stops the task.
+        // The invocation that starts the task finds the status, and stops the task. If it has died, it is looked for when its lease is over.
         None => transition.stopped_reason = Some(reason(by)),
     }
     let had_task = transition.task.is_some();
@@ -84,7 +85,7 @@ async fn terminate(app: &App, record: &ExecutionRecord, by: &Principal, actor: &
         && let Some(task) = now.task().filter(|_| !had_task)
     {
         // The invocation that starts it noted the task before it could find the status.
-        stop_task(app, &task, now.begun_at(), &reason(by)).await?;
+        stop_task(app, &task, now.has_task_since(), &reason(by)).await?;
     }
     Ok(changed)
 }

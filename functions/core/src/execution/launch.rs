@@ -13,11 +13,13 @@ use aws_sdk_ecs::{
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
 use super::{
-    Attempt, RunContext, RunRequest, TaskId, overrides, start_lease::StartLease, tags, task_report::FARGATE_SPOT,
-    tries::Tries,
+    Attempt, RunContext, RunRequest, TaskId, overrides, run_task_tries::Tries, start_lease::StartLease, tags,
+    task_report::FARGATE_SPOT,
 };
 use crate::{
-    App, Error, Result, boxed,
+    App, Error, Result,
+    aws::is_throttling,
+    boxed,
     config::Config,
     error::Service,
     image::{
@@ -40,7 +42,7 @@ pub(super) struct Launch<'a> {
     /// The text that proves the runner's last line.
     pub(super) nonce: &'a str,
     pub(super) client_token: &'a str,
-    /// The lease of the attempt that the task is, of an execution that exists before its task.
+    /// The start lease of the attempt. `None` for an execution that has its record after its task.
     pub(super) lease: Option<&'a StartLease<'a>>,
 }
 
@@ -49,10 +51,19 @@ pub(super) enum Launched {
     Task(TaskId),
     /// Fargate has no room at this moment, or the account's quota of vCPUs is used up. The error says so to a caller who does not wait.
     NoCapacity(Error),
+    /// ECS refuses the call, and will refuse it again until somebody changes the stack or the account.
+    Refused(Refusal),
     /// A try of the call has failed in a way in which ECS may have started the task all the same, or may start it yet.
     Unknown(Error),
     /// The client token was used for another request.
     TokenUsed(Box<SdkError<RunTaskError>>),
+}
+
+/// A refusal that a repetition does not mend.
+pub(super) struct Refusal {
+    pub(super) error: Error,
+    /// What ECS says.
+    pub(super) message: String,
 }
 
 impl<'a> Launch<'a> {
@@ -73,7 +84,9 @@ impl<'a> Launch<'a> {
             Err(error) => Err(error),
         };
         match launched {
-            Ok(Launched::NoCapacity(error)) | Err(error) if tries.are_uncertain() => {
+            Ok(Launched::NoCapacity(error) | Launched::Refused(Refusal { error, .. })) | Err(error)
+                if tries.are_uncertain() =>
+            {
                 Ok(Launched::Unknown(Error::unavailable(Service::Ecs, error)))
             }
             launched => launched,
@@ -161,7 +174,27 @@ fn refused(error: SdkError<RunTaskError>, image: &Image) -> Result<Launched> {
         );
         return Ok(Launched::NoCapacity(full));
     }
+    if is_lasting(service) {
+        let message = message.to_owned();
+        return Ok(Launched::Refused(Refusal { error: Error::aws(Service::Ecs)(error), message }));
+    }
     Err(Error::aws(Service::Ecs)(error))
+}
+
+/// Tells whether ECS refuses what the call asks for, such as a security group that is gone. Throttling has the same code in part.
+fn is_lasting(error: &RunTaskError) -> bool {
+    let is_refusal = matches!(
+        error,
+        RunTaskError::AccessDeniedException(_)
+            | RunTaskError::BlockedException(_)
+            | RunTaskError::ClientException(_)
+            | RunTaskError::ClusterNotFoundException(_)
+            | RunTaskError::InvalidParameterException(_)
+            | RunTaskError::PlatformTaskDefinitionIncompatibilityException(_)
+            | RunTaskError::PlatformUnknownException(_)
+            | RunTaskError::UnsupportedFeatureException(_)
+    );
+    is_refusal && !error.message().is_some_and(is_throttling)
 }
 
 /// The network of a task, with the security groups of its image if that has some. A public address is for public subnets: Fargate refuses to start a task that asks for one elsewhere.

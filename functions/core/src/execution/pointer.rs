@@ -67,12 +67,13 @@ fn note(app: &App, attempt: &Attempt, task: &TaskId, from: &[Status]) -> ItemUpd
         .only_if("attempt", [number(attempt.number)])
         .only_if_absent("task_id")
         .set("task_id", string(task.as_str()))
+        .set("task_noted_at", string(time::rfc3339(app.now())))
         .set("log_stream_name", string(LogStream::new(RUNNER, task).to_string()))
         .remove(start_lease::UNTIL)
 }
 
-/// The change of an execution that waits again, because a call of RunTask was told that there is no room, although ECS has carried out an
-/// earlier one whose caller had given up. The task of that one is as good. `None` if the execution has given back what it needs, so that others may run in its place.
+/// Gives an execution that waits again, because RunTask was told that there is no room, the task that an earlier call has started whose
+/// caller had given up. `None` if the execution has given back its locks or its place meanwhile, so that others may run in its place.
 fn begin_with(app: &App, record: &ExecutionRecord, attempt: &Attempt, task: &TaskId) -> Option<ItemUpdate> {
     if record.place.is_some() || (record.locks_held as usize) < order::needed(app, &record.execution) {
         return None;

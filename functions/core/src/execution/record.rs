@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Asked, Execution, ExecutionId, Idempotency, LogStream, Status, TaskId, TaskTimes};
+use super::{Asked, Execution, ExecutionId, Idempotency, LeasedUntil, LogStream, Status, TaskId, TaskTimes};
 use crate::{
     Email, RequestId,
     image::{ImageId, task_definition::RUNNER},
@@ -61,9 +61,12 @@ pub struct ExecutionRecord {
     /// The id of the line in the log that marks the beginning of the present attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) attempt_mark: Option<String>,
-    /// Until when an invocation has the lease of the start of its task, in milliseconds since 1970.
+    /// The last lease of the start of the task. `None` when it is certain whether there is a task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    start_lease_until: Option<i64>,
+    start_lease_until: Option<LeasedUntil>,
+    /// When the task of the present attempt was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    task_noted_at: Option<Timestamp>,
 }
 
 impl ExecutionRecord {
@@ -97,10 +100,15 @@ impl ExecutionRecord {
         self.starting_at.unwrap_or(self.execution.started_at)
     }
 
-    /// The time that is left of the lease with which an invocation starts its task.
-    pub(crate) fn start_lease_left(&self, now: Timestamp) -> Option<SignedDuration> {
-        let until = Timestamp::from_millisecond(self.start_lease_until?).ok()?;
-        Some(until.duration_since(now)).filter(SignedDuration::is_positive)
+    /// The latest time at which the task of the present attempt was started.
+    pub fn has_task_since(&self) -> Timestamp {
+        self.task_noted_at.unwrap_or(self.begun_at())
+    }
+
+    /// The last lease with which an invocation may have started the task of the present attempt. `None` when it is certain whether there is a
+    /// task.
+    pub(crate) fn start_lease(&self) -> Option<LeasedUntil> {
+        self.start_lease_until
     }
 
     /// Tells whether ECS has told the end of a task.
@@ -189,6 +197,7 @@ impl ExecutionRecord {
             starting_at: None,
             attempt_mark: None,
             start_lease_until: None,
+            task_noted_at: None,
         }
     }
 }

@@ -173,6 +173,7 @@ async fn write(
     // What is known of the attempt's task is in the list.
     let change = [
         "task_id",
+        "task_noted_at",
         "log_stream_name",
         "starting_at",
         "task_times",

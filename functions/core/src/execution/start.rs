@@ -2,8 +2,8 @@
 
 use super::{
     ExecutionRecord, NewExecution, RunContext, ValidRun,
-    earlier_request::first_of_conflict,
-    launch::{Launch, Launched},
+    idempotency::first_of_conflict,
+    launch::{Launch, Launched, Refusal},
     nonce::new_nonce,
 };
 use crate::{App, Error, Result, image::Image, secret::Secret};
@@ -41,7 +41,7 @@ pub async fn start(
     let task = match launch.run(app).await? {
         Launched::Task(task) => task,
         Launched::NoCapacity(error) => return Ok(Started::NoCapacity(error)),
-        Launched::Unknown(error) => return Err(error),
+        Launched::Unknown(error) | Launched::Refused(Refusal { error, .. }) => return Err(error),
         Launched::TokenUsed(error) => {
             let first = first_of_conflict(app, *error, context.idempotency).await?;
             return Ok(Started::Earlier(Box::new(first)));

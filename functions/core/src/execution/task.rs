@@ -19,7 +19,7 @@ use crate::{App, Error, Result};
 #[derive(Clone, Debug)]
 pub struct TaskState {
     pub task_id: TaskId,
-    /// The attempt that the task is, of an execution that exists before its task.
+    /// The attempt that the task is. `None` for an execution that has its record after its task.
     attempt: Option<Attempt>,
     pub phase: Phase,
     times: TaskTimes,

@@ -27,7 +27,7 @@ use crate::{
 /// The exit code of an execution that was stopped.
 const STOPPED: i32 = 130;
 
-/// A new record of an execution that has no task, with the first attempt before it.
+/// A new record of an execution that has no task yet. Its first attempt is still to come.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a run that cannot wait, because a value that it needs must not be kept.
@@ -268,11 +268,11 @@ pub(super) async fn wait_for_capacity(app: &App, record: &ExecutionRecord, lease
     Ok(table::transact(app, vec![wait.write()?]).await? == Transacted::Done)
 }
 
-/// The words for what an execution waits for that Fargate has no room for.
+/// What `waits_for` says of an execution while Fargate has no room for it.
 pub(crate) const CAPACITY: &str = "capacity";
 
-/// Ends an execution that has no task. `None` when it has one by now, or has ended. One that is `STARTING` or `TERMINATING` does not end while
-/// another invocation than the one with this lease may be starting its task.
+/// Ends an execution that has no task. `None` when it has one by now, or has ended. One that is `STARTING` or `TERMINATING` does not end if an
+/// invocation has had a lease after this one, or any where none is given, because that one may have started its task.
 ///
 /// # Errors
 /// [`Error::Aws`] when DynamoDB fails.
@@ -300,7 +300,7 @@ pub(crate) async fn end(
         .remove("ending");
     // Before these statuses nobody starts a task.
     let may_start = from.contains(&Status::Starting) || from.contains(&Status::Terminating);
-    let end = if may_start { start_lease::unless_another_starts(app, end, lease) } else { end };
+    let end = if may_start { start_lease::unless_another_starts(end, lease) } else { end };
     let Some(record) = find(app, id).await?.filter(|record| from.contains(&record.execution.status)) else {
         return Ok(None);
     };

@@ -177,7 +177,7 @@ async fn finish(app: &App, record: &ExecutionRecord, findings: &mut Findings) ->
 async fn close(app: &App, record: &ExecutionRecord, findings: &mut Findings) -> Result<bool> {
     let execution = &record.execution;
     let now = app.now();
-    if !consistency::is_consistent(app, record.begun_at()) {
+    if !consistency::is_consistent(app, record.has_task_since()) {
         return Ok(true);
     }
     let (status, mut with) = Stop::unknown(execution.status, now).transition(record.begun_at(), now);

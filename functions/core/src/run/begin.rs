@@ -12,7 +12,7 @@ use crate::{
 };
 
 use super::{
-    end, next_attempt,
+    attempt_message, end,
     resources::{Resources, resources},
     take_locks,
 };
@@ -50,8 +50,18 @@ pub async fn go_on(app: &App, id: &ExecutionId) -> Result<()> {
 #[boxed]
 pub async fn start_attempt(app: &App, id: &ExecutionId) -> Result<()> {
     let Some(record) = execution::find(app, id).await?.filter(ExecutionRecord::is_to_start) else { return Ok(()) };
+    let left_behind = record.start_lease();
+    if let Some(lease) = left_behind {
+        if lease.time_left(app.now()).is_some() {
+            return attempt_message::look_after_lease(app, id).await;
+        }
+        // An invocation has died that may have started the task. Then the execution may not end as one without a task.
+        if execution::adopt_started_task(app, &record).await? {
+            return Ok(());
+        }
+    }
     if record.is_late(app.now()) {
-        return end::fail(app, id, &late(&record)).await;
+        return end::fail_under(app, id, &late(&record), left_behind).await;
     }
     if attempt::mark_beginning(app, &record).await? {
         fan_out::notify(app, id).await;
@@ -65,13 +75,14 @@ pub async fn start_attempt(app: &App, id: &ExecutionId) -> Result<()> {
             tracing::info!(execution_id = %id, "there is no capacity; the execution waits");
             return Ok(());
         }
+        Ok(StartedAttempt::Refused) => return Ok(()),
         Ok(StartedAttempt::ByAnother) => {
             tracing::info!(execution_id = %id, "nothing to start: another invocation does it, or the attempt is not to be started any more");
-            return next_attempt::look_after_lease(app, id).await;
+            return attempt_message::look_after_lease(app, id).await;
         }
         Ok(StartedAttempt::Impossible(error, lease)) => (error, Some(lease)),
         Err(error @ (Error::Aws { .. } | Error::Internal { .. })) => return Err(error),
-        Err(error) => (error, None),
+        Err(error) => (error, left_behind),
     };
     let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
     end::fail_under(app, id, &format!("it could not be started: {error}{hint}"), lease).await

@@ -1,35 +1,18 @@
-//! Begins the next attempt of an execution when its time has come, and looks again at a start whose invocation may have died: a message waits
-//! in the queue of notifications until then. A message that is lost is made up for by the sweep of each minute.
+//! Begins the next attempt of an execution when its time has come, and looks again at a start whose invocation may have died: a message of
+//! [`attempt_message`] comes then.
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::begin;
+use super::{
+    attempt_message::{self, NextAttempt},
+    begin, end,
+};
 use crate::{
-    App, Error, Result,
-    error::Service,
-    execution::{self, ExecutionId, ExecutionRecord, Status},
+    App, Result,
+    execution::{self, ExecutionRecord, Status},
 };
 
-/// The longest delay of a message ("SendMessage", Amazon SQS API Reference).
-const MAX_DELAY: Duration = Duration::from_mins(15);
-
-/// A message that waits in the queue until an attempt is to begin.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NextAttempt {
-    execution_id: ExecutionId,
-    /// The number of the attempt.
-    next_attempt: u32,
-}
-
 impl NextAttempt {
-    /// Reads the body of a message. `None` for that of a notification.
-    pub fn parse(body: &str) -> Option<Self> {
-        serde_json::from_str(body).ok()
-    }
-
     /// Begins the attempt, unless it has begun or the execution has ended, or starts its task if an invocation has died that was to do it.
     /// Returns the time after which the message is to come again, if it came too early.
     ///
@@ -44,6 +27,7 @@ impl NextAttempt {
             Status::Queued => {}
             // The invocation that had the lease of the start may have died.
             Status::Starting => return begin::start_attempt(app, &self.execution_id).await.map(|()| None),
+            Status::Terminating => return end::stop_unstarted(app, &self.execution_id).await.map(|()| None),
             _ => return Ok(None),
         }
         if let Some(left) = left(app, &record) {
@@ -75,29 +59,5 @@ pub async fn expect_next_attempt(app: &App, record: &ExecutionRecord) -> Result<
     };
     let execution_id = execution.execution_id.clone();
     let Some(left) = left(app, record) else { return begin::go_on(app, &execution_id).await };
-    send(app, NextAttempt { execution_id, next_attempt }, left).await
-}
-
-/// Sees to it that the start of an execution is looked at again when the lease ends with which another invocation starts its task, because
-/// that invocation may die. Does nothing for any other execution.
-///
-/// # Errors
-/// As [`expect_next_attempt`].
-pub(super) async fn look_after_lease(app: &App, id: &ExecutionId) -> Result<()> {
-    let Some(record) = execution::find(app, id).await?.filter(ExecutionRecord::is_to_start) else { return Ok(()) };
-    let (Some(left), Some(next_attempt)) = (record.start_lease_left(app.now()), record.execution.attempt) else {
-        return Ok(());
-    };
-    // A second more, for clocks that differ.
-    let left = Duration::from_secs(left.unsigned_abs().as_secs() + 2);
-    send(app, NextAttempt { execution_id: id.clone(), next_attempt }, left).await
-}
-
-/// Puts a message into the queue that comes after this time, or after [`MAX_DELAY`] if that is sooner.
-async fn send(app: &App, message: NextAttempt, left: Duration) -> Result<()> {
-    let body = serde_json::to_string(&message)
-        .map_err(|error| Error::internal_with("a message could not be serialized", error))?;
-    let send = app.aws.sqs.send_message().queue_url(&app.config.notifications_queue).message_body(body);
-    let delay = i32::try_from(left.min(MAX_DELAY).as_secs()).unwrap_or_default();
-    send.delay_seconds(delay).send().await.map(drop).map_err(Error::aws(Service::Sqs))
+    attempt_message::send(app, NextAttempt { execution_id, next_attempt }, left).await
 }

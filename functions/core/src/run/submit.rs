@@ -129,6 +129,8 @@ where
         || request.retry.is_some()
         || app.config.max_running.is_some()
         || submission.playbook_version.is_some()
+        // ECS keeps no client token of a call for which it has no room, so only the execution's id tells a copy of the request.
+        || (idempotency.is_some() && request.waits())
     {
         let record = submit_before_its_task(app, submission, image, entries).await?;
         let beside = beside(record.execution.execution_id.clone()).await?;

@@ -1,11 +1,13 @@
 //! Looks each minute for executions that nothing else moves on: those without a task whose program has died, or that wait for capacity, and
 //! those that are being started and whose task has told all that it will.
 
+use std::collections::HashSet;
+
 use jiff::SignedDuration;
 
 use crate::{
-    App, Error, Result,
-    execution::{self, ExecutionRecord, Status, list},
+    App, Result,
+    execution::{self, Execution, ExecutionRecord, Status, list},
     lock::{self, order::RUNNING, running},
 };
 
@@ -16,38 +18,71 @@ use super::{
     end,
 };
 
-/// So long is left to the event that starts a task. Later, the sweep starts it, unless an invocation has the lease.
+/// The time that the event which starts a task has before the sweep starts it, unless an invocation has the lease.
 const START_BY_EVENT: SignedDuration = SignedDuration::from_secs(20);
 /// After this long, the events of a task's start have usually come. Those of a large image come later, and asking for it costs little.
 const START_IS_TOLD: SignedDuration = SignedDuration::from_mins(1);
-/// After this long, the invocation that began to start a task has ended: a little more than the event processor's time limit of 120 s. Another
-/// that starts it has a lease.
-const NO_STARTER_LIVES: SignedDuration = SignedDuration::from_secs(150);
+/// The time in which one sweep tries executions that wait for capacity: half of the event processor's time limit.
+const CAPACITY_TIME: SignedDuration = SignedDuration::from_mins(1);
 
-/// Moves on what has stopped. A failure of one execution does not hold up the others.
+/// Moves on what has stopped. A failure of one execution does not hold up the others. Executions that wait for capacity come last, since there
+/// may be thousands.
 ///
 /// # Errors
 /// The first error, after all executions have been tried.
 pub async fn sweep(app: &App) -> Result<()> {
-    let (mut failed, mut starting) = (None, Vec::new());
-    let statuses = [Status::Queued, Status::Starting, Status::Terminating];
-    for record in list::with_status(app, &statuses).await? {
+    let mut failed = sweep_locks(app).await.err();
+    let (mut starting, mut waiting) = (Vec::new(), Vec::new());
+    let statuses = [Status::Starting, Status::Terminating, Status::Queued];
+    let mut open = list::with_status(app, &statuses).await?;
+    open.sort_by_key(|record| (record.execution.status == Status::Queued, record.execution.started_at));
+    for record in open {
         // Indexes lag behind. Each step reads the record itself, or changes it by a condition.
         if !record.is_without_task() {
             let age = app.now().duration_since(record.begun_at());
             if record.execution.status == Status::Starting && age >= START_IS_TOLD {
                 starting.push(record);
             }
+        } else if record.waits_for_capacity() && !record.is_late(app.now()) {
+            waiting.push(record);
         } else if let Err(error) = move_on(app, &record).await {
             tracing::warn!(execution_id = %record.execution.execution_id, error = %error.chain(), "not moved on");
             failed.get_or_insert(error);
         }
     }
-    if let Err(error) = sweep_starting(app, &starting).await {
-        failed.get_or_insert(error);
+    for swept in [sweep_starting(app, &starting).await, sweep_waiting(app, &waiting).await] {
+        if let Err(error) = swept {
+            failed.get_or_insert(error);
+        }
     }
-    if let Err(error) = sweep_locks(app).await {
-        failed.get_or_insert(error);
+    failed.map_or(Ok(()), Err)
+}
+
+/// Starts executions that wait for capacity, the oldest first. Where Fargate has no room for one, it has none for those of the same size that
+/// have waited for less long.
+///
+/// # Errors
+/// The first error, after all executions have been tried.
+async fn sweep_waiting(app: &App, waiting: &[ExecutionRecord]) -> Result<()> {
+    let (begin, mut refused, mut failed) = (app.now(), HashSet::new(), None);
+    for record in waiting {
+        if app.now().duration_since(begin) >= CAPACITY_TIME {
+            tracing::info!("the next sweep goes on with the executions that wait for capacity");
+            break;
+        }
+        let Execution { execution_id, image_id, asked, .. } = &record.execution;
+        let size = (image_id, asked.cpu, asked.memory, asked.spot);
+        if refused.contains(&size) {
+            continue;
+        }
+        match release(app, execution_id, &[]).await {
+            Ok(now) if now.waits_for_capacity() => drop(refused.insert(size)),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(execution_id = %execution_id, error = %error.chain(), "not started");
+                failed.get_or_insert(error);
+            }
+        }
     }
     failed.map_or(Ok(()), Err)
 }
@@ -87,28 +122,10 @@ async fn move_on(app: &App, record: &ExecutionRecord) -> Result<()> {
     match record.execution.status {
         Status::Queued if record.is_late(app.now()) => end::fail(app, id, &late(record)).await,
         Status::Queued if record.waits_for_others() => others_ended(app, id).await,
-        Status::Queued if record.waits_for_capacity() => release(app, id, &[]).await.map(drop),
         Status::Queued if record.goes_on(app.now()) => go_on(app, id).await,
-        // ECS may have started the task without an answer.
-        Status::Starting if age >= START_IS_TOLD && execution::adopt_started_task(app, record).await? => Ok(()),
         Status::Starting if age >= START_BY_EVENT => start_attempt(app, id).await,
-        Status::Terminating if age >= NO_STARTER_LIVES => stop_unstarted(app, record).await,
+        Status::Terminating => end::stop_unstarted(app, id).await,
         _ => Ok(()),
-    }
-}
-
-/// Ends an execution that was killed while its task was being started, by an invocation that has died.
-async fn stop_unstarted(app: &App, record: &ExecutionRecord) -> Result<()> {
-    let id = &record.execution.execution_id;
-    if execution::adopt_started_task(app, record).await? {
-        return Ok(());
-    }
-    let reason = record.execution.stopped_reason.as_deref().unwrap_or("killed");
-    let ended =
-        execution::end_without_task(app, id, &[Status::Terminating], Status::Stopped, reason, None, &[]).await?;
-    match ended {
-        Some(record) => end::finish(app, &record).await,
-        None => Ok::<(), Error>(()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Lists, shows and stops executions, and shows their logs.
+//! Lists, shows and stops executions.
 
 use axum::{
     Json,
@@ -8,7 +8,8 @@ use axum::{
 };
 use jiff::Timestamp;
 use runvoy_api_types::{
-    Approval, ExecutionInFull, ExecutionStatus, Killed, Problem, headers, limits::DEFAULT_PAGE_SIZE, time::rfc3339,
+    Approval, ExecutionInFull, ExecutionStatus, Killed, Problem, headers, limits::DEFAULT_EXECUTIONS_IN_A_PAGE,
+    time::rfc3339,
 };
 use runvoy_core::{
     App, Email, Error, approval,
@@ -79,7 +80,7 @@ impl ListParameters {
     /// 400 for a parameter that is none.
     fn page(&self, me: Option<&Email>) -> Result<ExecutionsPage> {
         Ok(ExecutionsPage {
-            limit: page::limit(self.limit.as_deref())?.unwrap_or(DEFAULT_PAGE_SIZE),
+            limit: page::limit(self.limit.as_deref())?.unwrap_or(DEFAULT_EXECUTIONS_IN_A_PAGE),
             statuses: match self.status.as_deref() {
                 None | Some("") => Vec::new(),
                 Some(list) => {
@@ -321,10 +322,9 @@ pub(super) async fn status(
     ))]
 pub(super) async fn kill(State(app): State<App>, presented: Presented, Path(id): Path) -> Result<Response> {
     let (caller, record) = permitted(&app, presented, &id, Action::KillExecution).await?;
-    let record = match execution::kill(&app, &record, &caller.principal, &caller.actor).await? {
+    let record = match run::kill(&app, &record, &caller.principal, &caller.actor).await? {
         KillOutcome::Initiated(record) => record,
         KillOutcome::Ended(record) => {
-            run::finish(&app, &record).await?;
             tracing::info!(execution_id = id, by = %caller.principal.email, "execution left its queue");
             let execution_id = record.execution.execution_id;
             return Ok(Json(Killed { execution_id, message: "Execution stopped before it started".to_owned() })

@@ -16,3 +16,4 @@ mod retry;
 mod run;
 mod show;
 mod sizes;
+mod starters;

@@ -19,7 +19,7 @@ pub const SWEEP: &str =
     r#"{"source": "aws.events", "detail-type": "Scheduled Event", "detail": {"runvoy_event": "sweep"}}"#;
 
 /// Lets calls of RunTask fail this way, as many as `tries`.
-fn fail_run_task(system: &System, fault: Fault, tries: usize) {
+pub fn fail_run_task(system: &System, fault: Fault, tries: usize) {
     let tried = AtomicUsize::new(0);
     system.shim.plan_faults(Some(Arc::new(move |call: Call<'_>| {
         (call.operation == "ecs:RunTask" && tried.fetch_add(1, Ordering::Relaxed) < tries).then_some(fault)
@@ -36,7 +36,7 @@ pub async fn run_without_capacity(system: &System, mut body: Value) -> String {
     id(&answer.json())
 }
 
-/// An execution with this status whose starter died an hour ago, before it started a task.
+/// An execution with this status whose starter died long ago, before it started a task.
 pub async fn leave_without_a_task(system: &System, status: &str) -> String {
     let queued = run_without_capacity(system, json!({"command": "sleep 60", "image": "ubuntu:22.04"})).await;
     let text = |text: &str| AttributeValue::S(text.to_owned());
@@ -44,10 +44,11 @@ pub async fn leave_without_a_task(system: &System, status: &str) -> String {
         .update_item()
         .table_name("runvoy-local-executions")
         .key("execution_id", text(&queued))
-        .update_expression("SET #status = :status, starting_at = :then REMOVE waits_for")
+        .update_expression("SET #status = :status, starting_at = :then, start_lease_until = :over REMOVE waits_for")
         .expression_attribute_names("#status", "status")
         .expression_attribute_values(":status", text(status))
         .expression_attribute_values(":then", text("2026-01-01T00:00:00.000Z"))
+        .expression_attribute_values(":over", AttributeValue::N("1".to_owned()))
         .send()
         .await
         .unwrap();
@@ -264,11 +265,12 @@ async fn age(system: &System, id: &str) {
 }
 
 async fn age_but_for_lease(system: &System, id: &str) {
-    change_record(system, id, "SET starting_at = :then", Some((":then", "2026-01-01T00:00:00.000Z"))).await;
+    let then = AttributeValue::S("2026-01-01T00:00:00.000Z".to_owned());
+    change_record(system, id, "SET starting_at = :then", Some((":then", then))).await;
 }
 
-async fn change_record(system: &System, id: &str, change: &str, value: Option<(&str, &str)>) {
-    let values = value.map(|(name, value)| [(name.to_owned(), AttributeValue::S(value.to_owned()))].into());
+async fn change_record(system: &System, id: &str, change: &str, value: Option<(&str, AttributeValue)>) {
+    let values = value.map(|(name, value)| [(name.to_owned(), value)].into());
     aws_sdk_dynamodb::Client::new(system.shim.sdk())
         .update_item()
         .table_name("runvoy-local-executions")

@@ -66,6 +66,9 @@ async fn queue(system: &System) {
     // The task's first event may come before the sweep, which then asks ECS for nothing. Without a task it always asks.
     queue::leave_half_started(system, "TERMINATING").await;
     let without = queue::leave_without_a_task(system, "TERMINATING").await;
+    let killed = queue::leave_without_a_task(system, "STARTING").await;
+    assert_eq!(system.admin.delete(&format!("/executions/{killed}")).await.status, 200);
+    system.admin.wait_for(&killed, "STOPPED").await;
     assert_eq!(system.admin.process(queue::SWEEP).await.status, 200);
     system.admin.wait_for(&without, "STOPPED").await;
 }

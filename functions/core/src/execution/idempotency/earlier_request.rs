@@ -11,8 +11,12 @@
 
 use aws_sdk_ecs::{error::SdkError, operation::run_task::RunTaskError};
 
-use super::{ExecutionRecord, Idempotency, TaskId, consistency::not_known_yet, items, list, recover::recover};
-use crate::{App, Error, Result, error::Service};
+use super::Idempotency;
+use crate::{
+    App, Error, Result,
+    error::Service,
+    execution::{ExecutionRecord, TaskId, consistency::not_known_yet, items, list, recover::recover},
+};
 
 /// The index of the executions table in which only executions with a key are.
 const BY_KEY: &str = "by-idempotency-key";
@@ -38,7 +42,7 @@ impl Idempotency {
 /// # Errors
 /// [`Error::Conflict`] when the first request was a different one, or ECS does not say which task it started; [`Error::Aws`] when
 /// ECS does not show that task yet. RunTask's own failure when it is another one.
-pub(super) async fn first_of_conflict(
+pub(in crate::execution) async fn first_of_conflict(
     app: &App,
     error: SdkError<RunTaskError>,
     idempotency: Option<&Idempotency>,

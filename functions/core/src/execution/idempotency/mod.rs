@@ -1,8 +1,12 @@
 //! Names a request and its repetitions: the hash of the caller and the `Idempotency-Key`, and the hash of the request.
 
+mod earlier_request;
+
 use jiff::Timestamp;
 use runvoy_api_types::Schedule;
 use serde::Serialize;
+
+pub(super) use earlier_request::first_of_conflict;
 
 use crate::{Error, Result, auth::Principal, digest::digest, time};
 
