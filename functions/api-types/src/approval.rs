@@ -1,9 +1,9 @@
 //! Defines approvals: who must agree before an execution starts, and who has.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Email, ExecutionId, Problem, Role, Status, playbook::Span, time};
+use crate::{Email, ExecutionId, Problem, Role, Status, positive, span::Span, time};
 
 /// The most people who must approve.
 const MAX_COUNT: u32 = 10;
@@ -19,8 +19,8 @@ const DEFAULT_EXPIRES: u64 = 24 * 3600;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Approvals {
     /// The number of people who must approve; 1 if absent. The one who asks for the run is never one of them.
-    #[serde(default = "one")]
-    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 10))]
+    #[serde(default = "one", deserialize_with = "one_or_more")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 10))]
     pub count: u32,
     /// E-mail addresses, and roles as `role:operator`. Admins may approve in any case.
     #[serde(default)]
@@ -30,6 +30,10 @@ pub struct Approvals {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(example = "2h"))]
     pub expires: Option<Span>,
+}
+
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    Ok(positive::optional(deserializer)?.unwrap_or_else(one))
 }
 
 fn one() -> u32 {

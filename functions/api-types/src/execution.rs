@@ -37,7 +37,8 @@ pub struct Execution {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub modified_by_request_id: RequestId,
     pub cloud: String,
-    /// Why the task failed, when it was not its command that did, in the words of ECS.
+    /// Why the execution ended, when it was not its command that failed: in the words of ECS, or in runvoy's for one that was stopped or
+    /// never started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_reason: Option<String>,
     /// Why the execution failed or was stopped, in words for a person.
@@ -221,7 +222,7 @@ pub struct Asked {
     /// The choice of the request for the case that it could not start at once. Absent where the request did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
-    /// Where the request came from: `api`.
+    /// Where the request came from: `api`, `playbook:NAME@VERSION` or `schedule:NAME`.
     #[serde(default = "api")]
     pub source: String,
     /// The published playbook that a schedule ran, with its version: `restart@3`.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Email, object, time};
 
-/// The actions that a key may be used for, besides what its user's role allows. An absent part limits nothing.
+/// Limits a key to some of what its user's role allows. An absent part limits nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "openapi", schema(min_properties = 1))]

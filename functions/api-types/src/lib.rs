@@ -24,8 +24,10 @@ mod notification;
 pub mod object;
 pub mod playbook;
 mod playbook_name;
+pub mod positive;
 mod reconcile;
 mod request_id;
+mod requested_value;
 mod retry;
 mod role;
 mod run;
@@ -35,6 +37,7 @@ mod schedule_name;
 mod secret;
 mod secret_name;
 mod sharing;
+mod span;
 mod status;
 pub mod text;
 pub mod time;
@@ -64,7 +67,7 @@ pub use notification::{
 pub use playbook::{
     BroughtSchedule, CheckPlaybook, CheckedPlaybook, DeletedPlaybook, Parameter, ParameterType, Playbook,
     PlaybookAnswer, PlaybookNotification, PlaybookSchedule, PlaybookSummary, PlaybookVersion, PlaybookVersions,
-    Playbooks, PublishedPlaybook, RequestedValue, RunPlaybook, ScheduleOutcome,
+    Playbooks, PublishedPlaybook, RunPlaybook, ScheduleOutcome,
 };
 pub use playbook_name::PlaybookName;
 pub use reconcile::{
@@ -72,6 +75,7 @@ pub use reconcile::{
     SchedulesStatus, SecretsStatus, Severity,
 };
 pub use request_id::RequestId;
+pub use requested_value::RequestedValue;
 pub use retry::{EarlierAttempt, Retry, RetryOn};
 pub use role::Role;
 pub use run::{OneOrMore, Run, Started};
@@ -84,6 +88,7 @@ pub use schedule_name::ScheduleName;
 pub use secret::{CreateSecret, DeletedSecret, Message, Secret, SecretAnswer, Secrets, UpdateSecret};
 pub use secret_name::SecretName;
 pub use sharing::{Owners, SetOwners, SetSharing, Sharing};
+pub use span::Span;
 pub use status::Status;
 pub use trace::{RelatedResources, Trace};
 pub use user::{

@@ -24,7 +24,7 @@ pub const MAX_SLOTS: u32 = 1000;
 /// Attempts of one run. The execution's record lists them.
 pub const MAX_ATTEMPTS_OF_A_RUN: u32 = 10;
 /// Executions in a page where the caller names no limit.
-pub const DEFAULT_PAGE_SIZE: usize = 10;
+pub const DEFAULT_EXECUTIONS_IN_A_PAGE: usize = 10;
 /// Characters of an `Idempotency-Key`.
 pub const MAX_IDEMPOTENCY_KEY_CHARS: usize = 255;
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Email, ExecutionId, time};
+use crate::{Email, ExecutionId, positive, time};
 
 /// A lock, as lists show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +18,7 @@ pub struct Lock {
     pub waiting: u32,
     /// While it is paused, it is given to no execution.
     pub paused: bool,
-    /// The largest number of executions that may wait for it; no limit if absent.
+    /// The largest number of executions that may wait for it; no limit if absent. One that has got other locks before waits beyond it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_queue: Option<u32>,
 }
@@ -62,12 +62,12 @@ pub struct Locks {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SetLock {
     /// The number of executions that may hold it at the same time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1000))]
+    #[serde(default, deserialize_with = "positive::optional", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1000))]
     pub slots: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
-    /// The largest number of executions that may wait for it; 0 for no limit.
+    /// The largest number of executions that may wait for it; 0 for no limit. One that has got other locks before waits beyond it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(maximum = 1_000_000))]
     pub max_queue: Option<u32>,

@@ -191,7 +191,7 @@ pub enum DeliveryState {
     Delivered,
     /// The receiver did not take it. It is tried again.
     Retrying,
-    /// The receiver did not take it within a day, or it was a test.
+    /// The receiver did not take it within a day. A test fails after one try.
     Failed,
     /// It was not sent: the answer says why.
     Skipped,

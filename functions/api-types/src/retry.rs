@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use strum::VariantArray as _;
 
-use crate::{Problem, limits::MAX_ATTEMPTS_OF_A_RUN, playbook::Span, time};
+use crate::{Problem, limits::MAX_ATTEMPTS_OF_A_RUN, span::Span, time};
 
 /// The pause before another attempt in seconds, where the request names none.
 const DEFAULT_BACKOFF: Span = Span(30);
@@ -48,7 +48,7 @@ pub struct Retry {
 pub enum RetryOn {
     /// Fargate has no room for the task, or the account's quota of vCPUs is used up.
     Capacity,
-    /// AWS has taken back the Spot capacity on which the task ran, or another machine of it.
+    /// AWS has taken back the Spot capacity on which the task ran, or has taken its machine away for another reason.
     Spot,
     /// The task has failed before its command: an image cannot be pulled, a repository cannot be cloned.
     Start,

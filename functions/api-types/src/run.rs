@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ExecutionId, ImageId, OnConflict, Retry, RunIf, Status, object};
+use crate::{ExecutionId, ImageId, OnConflict, Retry, RunIf, Status, object, positive};
 
 /// A run that is asked for.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -46,8 +46,8 @@ pub struct Run {
     pub lock: Option<OneOrMore>,
     /// The number of runs that may hold the lock at the same time; 1 by default. The first run with a lock sets it, and a different number later
     /// is a conflict.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1000))]
+    #[serde(default, deserialize_with = "positive::optional", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1000))]
     pub slots: Option<u32>,
     /// CPU units of this run; 1024 make one virtual CPU. The image's if absent. Fargate has some pairs of CPU and memory only.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Email, ExecutionId, OnConflict, OneOrMore, PlaybookName, RequestId, Retry, ScheduleName, Status, object,
-    playbook::RequestedValue, time,
+    Email, ExecutionId, OnConflict, OneOrMore, PlaybookName, RequestId, RequestedValue, Retry, ScheduleName, Status,
+    object, positive, time,
 };
 
 /// A schedule as the API shows it. It has one of `cron`, `rate` and `at`.
@@ -117,8 +117,8 @@ pub struct ScheduledRun {
     #[cfg_attr(feature = "openapi", schema(value_type = OneOrMore))]
     pub lock: Vec<String>,
     /// The number of runs that may hold the lock at the same time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1000))]
+    #[serde(default, deserialize_with = "positive::optional", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1000))]
     pub slots: Option<u32>,
     /// The fate of a run that cannot start at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -139,8 +139,8 @@ pub struct ScheduledPlaybook {
     #[cfg_attr(feature = "openapi", schema(example = "restart"))]
     pub name: String,
     /// The newest at each time if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
+    #[serde(default, deserialize_with = "positive::optional", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0))]
     pub version: Option<u64>,
     /// Values by the names of parameters.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

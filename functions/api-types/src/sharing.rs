@@ -24,7 +24,7 @@ pub struct Owners {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SetSharing {
-    /// E-mail addresses, and roles as `role:developer`. `null` shares with everyone whose role allows it.
+    /// E-mail addresses, and roles as `role:developer`. `null` shares with everyone whose role allows it; a schedule is then shared with nobody.
     #[cfg_attr(feature = "openapi", schema(required = true, max_items = 100, example = json!(["role:developer", "ada@example.com"])))]
     #[serde(deserialize_with = "Option::deserialize")]
     pub shared_with: Option<Vec<String>>,

@@ -1,4 +1,4 @@
-//! Starts the functions' programs, and ends them with what to do when a setting lacks.
+//! Starts the functions' programs, and ends them with what to do when a setting is missing.
 
 use std::{fmt::Display, process::ExitCode, time::Duration};
 
@@ -8,7 +8,7 @@ use crate::{App, config::Origin};
 
 /// The time that an AWS outside AWS may take to accept a connection.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The remedy for a setting that lacks.
+/// The remedy for a setting that is missing.
 const ADVICE: &str =
     "Start `just run-local` first and take the variables from .runvoy-local/functions.env, or deploy with SAM";
 

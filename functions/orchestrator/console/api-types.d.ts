@@ -46,7 +46,7 @@ export type Asked = {
   secrets?: string[];
   /** The number of slots that its lock was to have. */
   slots?: number | null;
-  /** Where the request came from: `api`. */
+  /** Where the request came from: `api`, `playbook:NAME@VERSION` or `schedule:NAME`. */
   source?: string;
   /** The task runs on Fargate Spot, which costs less and may be taken away. */
   spot?: boolean;
@@ -407,7 +407,7 @@ export type Execution = Asked & ({
   reason?: string | null;
   started_at: string;
   status: Status;
-  /** Why the task failed, when it was not its command that did, in the words of ECS. */
+  /** Why the execution ended, when it was not its command that failed: in the words of ECS, or in runvoy's for one that was stopped or never started. */
   stopped_reason?: string | null;
   timing?: Timing | null;
   /** The thing that it waits for, while it is `WAITING` or `QUEUED`, in words for a person. */
@@ -518,7 +518,7 @@ export type Key = {
   scope?: KeyScope | null;
 };
 
-/** The actions that a key may be used for, besides what its user's role allows. An absent part limits nothing. */
+/** Limits a key to some of what its user's role allows. An absent part limits nothing. */
 export type KeyScope = {
   /** As `GET /me` names them, such as `executions:run`. */
   actions?: string[] | null;
@@ -547,7 +547,7 @@ export type ListedUser = User & {
 export type Lock = {
   /** The number of executions that hold it. */
   held: number;
-  /** The largest number of executions that may wait for it; no limit if absent. */
+  /** The largest number of executions that may wait for it; no limit if absent. One that has got other locks before waits beyond it. */
   max_queue?: number | null;
   name: string;
   /** While it is paused, it is given to no execution. */
@@ -1123,7 +1123,7 @@ export type SecretsStatus = {
 
 /** A change of a lock. What is absent stays as it is. */
 export type SetLock = {
-  /** The largest number of executions that may wait for it; 0 for no limit. */
+  /** The largest number of executions that may wait for it; 0 for no limit. One that has got other locks before waits beyond it. */
   max_queue?: number | null;
   paused?: boolean | null;
   /** The number of executions that may hold it at the same time. */
@@ -1138,7 +1138,7 @@ export type SetOwners = {
 
 /** Who is to be able to use a resource. The field must be there, so that a body that lacks it shares nothing. */
 export type SetSharing = {
-  /** E-mail addresses, and roles as `role:developer`. `null` shares with everyone whose role allows it. */
+  /** E-mail addresses, and roles as `role:developer`. `null` shares with everyone whose role allows it; a schedule is then shared with nobody. */
   shared_with: string[] | null;
 };
 

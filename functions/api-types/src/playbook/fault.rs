@@ -5,8 +5,8 @@ use std::fmt::Display;
 use strum::VariantArray;
 use yaml_serde::Value;
 
-use super::{ParameterType, Span, place::line_of};
-use crate::{NotificationEvent, OnConflict, OnMissed, Problem, RetryOn};
+use super::{ParameterType, place::line_of};
+use crate::{NotificationEvent, OnConflict, OnMissed, Problem, RetryOn, span::Span};
 
 /// Characters of a value that a message shows.
 const SHOWN: usize = 40;

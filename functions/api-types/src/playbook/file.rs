@@ -62,7 +62,7 @@ fn nesting(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::playbook::{ParameterType, Span};
+    use crate::{playbook::ParameterType, span::Span};
 
     #[test]
     fn a_file_keeps_its_scalars_as_they_are_written() {

@@ -14,7 +14,6 @@ mod parts;
 #[cfg(feature = "yaml")]
 mod place;
 mod requests;
-mod span;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -23,16 +22,17 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 #[cfg(feature = "yaml")]
 pub use file::{FileError, MAX_FILE_BYTES, from_yaml};
-pub use parameter::{Parameter, ParameterType, RequestedValue};
+pub use parameter::{Parameter, ParameterType};
 pub use parts::{BroughtSchedule, PlaybookNotification, PlaybookSchedule, ScheduleOutcome};
 #[cfg(feature = "yaml")]
 pub use place::line_of;
 pub use requests::{
     CheckPlaybook, CheckedPlaybook, DeletedPlaybook, PlaybookAnswer, PlaybookVersions, Playbooks, RunPlaybook,
 };
-pub use span::Span;
 
-use crate::{Approvals, Email, OnConflict, PlaybookName, Problem, RequestId, Retry, object, time};
+use crate::{
+    Approvals, Email, OnConflict, PlaybookName, Problem, RequestId, Retry, object, positive, span::Span, time,
+};
 
 /// Commands with what they need, and the parameters that callers fill in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,8 +81,8 @@ pub struct Playbook {
     #[cfg_attr(feature = "openapi", schema(value_type = crate::OneOrMore, example = json!(["tf-production"])))]
     pub lock: Vec<String>,
     /// The number of runs that may hold the lock at the same time; 1 by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1000))]
+    #[serde(default, deserialize_with = "positive::optional", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1000))]
     pub slots: Option<u32>,
     /// The fate of a run that cannot start at once. By default, it is refused. With `queue` it waits as `QUEUED`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

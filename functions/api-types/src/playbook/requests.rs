@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BroughtSchedule, Playbook, PlaybookSummary, PlaybookVersion, PublishedPlaybook, RequestedValue};
+use super::{BroughtSchedule, Playbook, PlaybookSummary, PlaybookVersion, PublishedPlaybook};
+use crate::RequestedValue;
 
 /// The playbooks that the caller may see.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -82,7 +82,7 @@ pub struct Config {
     pub ecs_cluster: String,
     pub subnets: Vec<String>,
     pub security_groups: Vec<String>,
-    /// The security groups that images may be registered with, for their tasks in place of those.
+    /// The security groups that an image may name for its tasks in place of `security_groups`.
     pub image_security_groups: Vec<String>,
     /// Tells whether each task gets a public address. A task in a private subnet cannot have one.
     pub assign_public_ip: bool,

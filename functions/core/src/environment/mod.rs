@@ -32,8 +32,9 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Names of the tokens with which the sidecar clones. They hold a credential and steer nothing.
-const GIT_TOKENS: [&str; 3] = ["GITHUB_TOKEN", "GITLAB_TOKEN", "GIT_TOKEN"];
+/// Names of the variables by which a secret gives the sidecar a token for a repository. They hold a credential and steer nothing.
+/// `image/sidecar.sh` knows the same.
+pub(crate) const GIT_TOKENS: [&str; 4] = ["GIT_TOKEN", "GITHUB_TOKEN", "GH_TOKEN", "GITLAB_TOKEN"];
 
 /// Checks the name of a variable whose value one user sets in the runs of others: that of a secret, or a playbook's parameter.
 ///

@@ -8,7 +8,7 @@ use crate::{Error, Result};
 const DEFAULT_REGISTRY: &str = "docker.io";
 /// The namespace of Docker Hub's official images, which users leave out.
 const OFFICIAL: &str = "library/";
-/// In characters, for name, tag and digest together. ECS takes 255 ("ContainerDefinition", `image`).
+/// Characters of the whole name, with registry, tag and digest. ECS takes 255 ("ContainerDefinition", `image`).
 const MAX_LENGTH: usize = 255;
 
 /// The name of an image. Crates that parse such names neither know the rules of ECS nor say which part is wrong.

@@ -17,7 +17,8 @@ use aws_sdk_ecs::{
 
 use super::{Image, ImageId};
 use crate::{
-    App, Error, Result, backoff::Backoff, boxed, config::Config, digest::digest, error::Service, secret::SecretName,
+    App, Error, Result, backoff::Backoff, boxed, config::Config, digest::digest, environment::GIT_TOKENS,
+    error::Service, secret::SecretName,
 };
 
 /// Names of the containers of a task, which are in the names of its log streams too.
@@ -44,8 +45,6 @@ pub(crate) struct SecretVariable {
     pub(crate) secret: SecretName,
 }
 
-/// The names of variables by which a secret gives a token for a repository. `sidecar.sh` knows the same.
-const GIT_TOKENS: [&str; 4] = ["GIT_TOKEN", "GITHUB_TOKEN", "GH_TOKEN", "GITLAB_TOKEN"];
 /// The end of the family of an image's task definition for runs with a repository and without secrets.
 const GIT_SUFFIX: &str = "-git";
 

@@ -12,9 +12,8 @@ pub fn may_have_end(events: &[LogEvent]) -> bool {
     events.iter().any(|event| event.message.starts_with(END_LINE))
 }
 
-/// Takes the nonce off the runner's last line among lines as CloudWatch has them, and marks the line as the end of the log, if it `is_end`
-/// with its exit code: another attempt may follow. Returns the exit code of a line that it has marked. The runner of an earlier version of
-/// the program prints no nonce.
+/// Takes the nonce off the runner's last line among lines as CloudWatch has them. Marks the line as the end of the log if `is_end` says of
+/// its exit code that no attempt follows, and returns that code. The runner of an earlier version of the program prints no nonce.
 pub fn mark_end(events: &mut [LogEvent], nonce: Option<&str>, is_end: impl Fn(i32) -> bool) -> Option<i32> {
     let mut ended = None;
     for event in events {

@@ -56,7 +56,7 @@ pub(super) const PARAMETERS: [&str; 25] = [
     "version",
     "waiting_for",
 ];
-/// Fields of the bodies that the API takes. The value of any other may be one that belongs in a variable, under a misspelt name.
+/// Fields of the bodies that the API takes. The value of any other is hidden: it may be a secret under a misspelt name.
 pub(super) const FIELDS: [&str; 81] = [
     "actions",
     "address",

@@ -1,8 +1,8 @@
 //! Sends a viewer that is not a member of the fan-out the lines that it lacks: one that has just connected, that reads slowly, or to
 //! which a frame could not be sent.
 //!
-//! One invocation at a time sends to such a viewer, under a lease on the viewer's record, from the store and in the store's order. If
-//! another invocation holds the lease, return. The holder reads the log's head again after it releases the lease, and delivers
+//! One invocation at a time sends to such a viewer, under a lease on the viewer's record, from the store and in the store's order. One
+//! that finds the lease held leaves the viewer to its holder. The holder reads the log's head again after it releases the lease, and delivers
 //! whatever was stored in between. A viewer that has caught up is then taken into the fan-out with the next lines: see
 //! [`fan_out`](super::fan_out).
 //!

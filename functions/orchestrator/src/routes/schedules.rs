@@ -20,7 +20,10 @@ use runvoy_core::{
 };
 use serde::Deserialize;
 
-use super::{page::PageParameters, runs, tags};
+use super::{
+    page::{self, PageParameters},
+    runs, tags,
+};
 use crate::{
     error::{self, ApiError, Result},
     extract::{Caller, JsonBody, NoFields, Path, Query},
@@ -158,8 +161,8 @@ pub(super) async fn delete(State(app): State<App>, caller: Caller, Path(name): P
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct NextParameters {
-    /// Five if absent.
-    #[param(minimum = 1, maximum = 500, value_type = Option<u32>)]
+    /// 1 to 500; five if absent.
+    #[param(pattern = "^[0-9]{0,9}$")]
     count: Option<String>,
 }
 
@@ -175,8 +178,12 @@ pub(super) async fn next(
 ) -> Result<Json<NextTimes>> {
     let found = permitted(&app, &caller, &name, Action::ReadSchedule).await?;
     let count = match query.count.as_deref() {
-        None | Some("") => DEFAULT_COUNT,
-        Some(count) => count.parse().map_err(|_| Error::invalid("count must be a number").at_field("count"))?,
+        None | Some("" | "0") => DEFAULT_COUNT,
+        Some(count) => {
+            let number =
+                page::number(count).ok_or_else(|| Error::invalid("count must be a number").at_field("count"))?;
+            number.try_into().unwrap_or(usize::MAX)
+        }
     };
     let times = schedule::next(&app, found.name.as_str(), count).await?;
     Ok(Json(NextTimes { times: times.into_iter().map(time::rfc3339).collect() }))

@@ -1,4 +1,4 @@
-//! Lists, creates and revokes users, and says who the caller is.
+//! Lists, creates, changes and revokes users, renews their claim links, and says who the caller is.
 
 use axum::{
     Json,
