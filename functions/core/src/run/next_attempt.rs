@@ -49,7 +49,7 @@ fn left(app: &App, record: &ExecutionRecord) -> Option<Duration> {
 /// other execution.
 ///
 /// # Errors
-/// [`Error::Aws`] when AWS fails, so that the caller's event is delivered again.
+/// [`Error::Aws`](crate::Error::Aws) when AWS fails, so that the caller's event is delivered again.
 pub async fn expect_next_attempt(app: &App, record: &ExecutionRecord) -> Result<()> {
     let execution = &record.execution;
     let (Status::Queued, Some(_), Some(next_attempt)) =

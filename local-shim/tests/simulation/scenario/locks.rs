@@ -343,9 +343,11 @@ impl Simulation {
         for execution in executions.iter().filter(|execution| execution.waits_for_capacity && has_room) {
             lasting.push((format!("{} waits for capacity, which there is", execution.id), until_swept));
         }
-        for execution in executions.iter().filter(|execution| execution.status == "STARTING" && !execution.has_task) {
+        // One that is killed has no task before an invocation takes the lease of its start.
+        let holds = |execution: &&Seen| matches!(execution.status.as_str(), "STARTING" | "TERMINATING");
+        for execution in executions.iter().filter(holds).filter(|execution| !execution.has_task) {
             let may_take = if self.calm { 2 * longest } else { longest + LATEST_DELIVERY + START_LEASE };
-            lasting.push((format!("{} has its locks and no task", execution.id), may_take));
+            lasting.push((format!("{} is {} with its locks and no task", execution.id, execution.status), may_take));
         }
         let now = self.world.clock().millis();
         lines.since.retain(|what, _| lasting.iter().any(|(lasts, _)| lasts == what));
