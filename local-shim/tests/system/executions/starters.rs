@@ -46,12 +46,12 @@ async fn a_run_that_may_have_a_task_keeps_its_lock_although_its_deadline_has_pas
         "ecs:RunTask" => Some(Fault::KillsAfter),
         _ => (call.caller == Some(EVENT_PROCESSOR)).then_some(Fault::Fails),
     })));
-    let body = json!({"command": "sleep 60", "lock": "l", "deadline": 3600});
+    let body = json!({"command": "sleep 60", "lock": "l", "deadline": 40});
     assert!(system.admin.post("/run", &body).await.status.is_server_error());
     let first = holder(&system).await;
     let second = next_in_line(&system).await;
     system.shim.plan_faults(None);
-    clock.move_on(Duration::from_secs(3601));
+    clock.move_on(Duration::from_secs(43));
     sweep(&system).await;
     assert_eq!(holder(&system).await, first, "the task of the first may run");
     assert_eq!(show(&system, &second).await["status"], "QUEUED");
