@@ -43,7 +43,6 @@ fn playbook_of(execution: &Execution) -> Option<&str> {
 /// The record's options and the user's. The user's win.
 fn merged(shown: ExecutionInFull, given: RunOptions) -> Result<RunOptions> {
     let ExecutionInFull { execution: Execution { image_id, locks, asked, .. }, request, .. } = shown;
-    let slots = given.slots.or(asked.slots.filter(|_| given.locks.is_empty()));
     let is_given =
         |name: &String| given.env.iter().any(|(given, _)| given == name) || run::user_variable(name).is_some();
     // Who may run it again is shown the values that the API keeps.
@@ -66,7 +65,6 @@ fn merged(shown: ExecutionInFull, given: RunOptions) -> Result<RunOptions> {
         timeout: given.timeout.or(asked.timeout),
         deadline: given.deadline.or(asked.deadline),
         queue: given.queue || asked.on_conflict == Some(OnConflict::Queue),
-        slots,
         locks: if given.locks.is_empty() { locks } else { given.locks },
         cpu: given.cpu.or(asked.cpu),
         memory: given.memory.or(asked.memory),

@@ -16,14 +16,13 @@ fn a_schedule_is_created_shown_paused_resumed_run_and_deleted() {
         "-e",
         "STAGE=test",
         "--",
-        "echo",
-        "at",
-        "its",
-        "time",
+        "sh",
+        "-c",
+        "echo at its time",
     ]);
     assert!(created.starts_with("backup runs next in ") && created.contains(" 02:30:00 CE"), "{created}");
     let listed = system.prints(&["schedules", "list"]);
-    assert!(listed.contains("30 2 * * 1-5 Europe/Berlin") && listed.contains("echo at its time"), "{listed}");
+    assert!(listed.contains("30 2 * * 1-5 Europe/Berlin") && listed.contains("sh -c 'echo at its time'"), "{listed}");
     let shown = system.prints(&["schedules", "show", "backup"]);
     assert!(shown.contains("STAGE=test") && shown.contains("runs as      admin@runvoy.local"), "{shown}");
     let next = system.prints(&["schedules", "next", "backup", "-n", "3"]);
@@ -52,6 +51,10 @@ fn what_cannot_be_a_schedule_is_said_before_or_by_the_server() {
         refused(&["schedules", "create", "x", "--rate", "5 minutes", "--at", "2030-01-01T00:00", "true"])
             .contains("--at")
     );
+    let with_options = ["schedules", "create", "x", "--rate", "5 minutes", "--playbook", "p", "--lock", "l"];
+    assert!(refused(&with_options).contains("a published playbook fixes"));
+    let follows = ["schedules", "create", "x", "--rate", "5 minutes", "--after", "@last", "true"];
+    assert!(refused(&follows).contains("waits for no execution"));
     let secret = refused(&["schedules", "create", "x", "--rate", "5 minutes", "-e", "API_TOKEN=hush", "true"]);
     assert!(secret.contains("secret") && !secret.contains("hush"), "{secret}");
 }
