@@ -17,7 +17,7 @@ use crate::{
     time, user,
 };
 
-/// How often a decision reads the execution when other decisions change it meanwhile.
+/// The most times that a decision reads the execution, because other decisions change it meanwhile.
 const ATTEMPTS: u32 = 8;
 
 /// Approves an execution that waits, for this user, whose right the caller has checked. Starts its task if no further approval is needed.

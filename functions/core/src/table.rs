@@ -20,7 +20,7 @@ pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// The largest item that DynamoDB keeps, names and values together ("Constraints in Amazon DynamoDB").
 pub(crate) const MAX_ITEM_BYTES: usize = 400 * 1024;
-/// How often a call is tried when it collides with other writes, or leaves keys unprocessed.
+/// The most times that a call is tried, because it collides with other writes or leaves keys unprocessed.
 const ATTEMPTS: u32 = 8;
 /// The first and the longest pause before a repetition.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(640));

@@ -21,7 +21,7 @@ use crate::{
 };
 use aws_sdk_ecs::operation::run_task::RunTaskError;
 
-/// The time after which an attempt fails that ECS refuses to start. A role or a network that has just been made may be refused for a minute.
+/// The time since the beginning of an attempt after which it fails when ECS refuses to start it. A role or a network that has just been made may be refused for a minute.
 const REFUSED_FOR: SignedDuration = SignedDuration::from_mins(5);
 
 /// The result of a start.

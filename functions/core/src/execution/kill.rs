@@ -29,7 +29,7 @@ pub(crate) async fn kill(app: &App, record: &ExecutionRecord, by: &Principal, ac
     let mut record = record;
     let mut is_written = false;
     loop {
-        // Nobody starts a task before the lease.
+        // No invocation starts a task before it has the lease.
         if record.execution.status.is_without_task() || record.is_to_start() && record.start_lease().is_none() {
             let from = [Status::Waiting, Status::Queued, Status::Starting];
             let entries = if is_written { &[] } else { std::slice::from_ref(&entry) };

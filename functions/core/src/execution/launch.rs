@@ -51,7 +51,7 @@ pub(super) enum Launched {
     Task(TaskId),
     /// Fargate has no room at this moment, or the account's quota of vCPUs is used up. The error says so to a caller who does not wait.
     NoCapacity(Error),
-    /// ECS refuses the call, and will refuse it again until somebody changes the stack or the account.
+    /// ECS refuses the call, as it will again until somebody changes the stack or the account, or until what has just been made is known.
     Refused(Refusal),
     /// A try of the call has failed in a way in which ECS may have started the task all the same, or may start it yet.
     Unknown(Error),
@@ -62,7 +62,7 @@ pub(super) enum Launched {
 /// A refusal that a repetition does not mend.
 pub(super) struct Refusal {
     pub(super) error: Error,
-    /// What ECS says.
+    /// The message of ECS.
     pub(super) message: String,
 }
 

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The time that a lease lasts: the longest call of RunTask, and as long for the write of the lease and the registration of a task definition
-/// before it. Whoever has it and dies holds the attempt up for that long.
+/// before it. An invocation that has it and dies holds the attempt up for that long, and for [`LISTED_AFTER`].
 const LEASE: Duration = LONGEST_CALL.saturating_mul(2);
 /// The time that must be left when RunTask is called: for its longest call, and as long as one more try for ECS, which may still carry out a
 /// try that the caller has given up. So 10 seconds are for what comes before the call.

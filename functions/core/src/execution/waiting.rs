@@ -152,9 +152,11 @@ fn id_of(parts: &[&str]) -> Result<ExecutionId> {
     })
 }
 
+/// Checks that a run may wait, for which its request is kept.
+///
 /// # Errors
 /// [`Error::Invalid`] for a run with values that are not kept, because their names say that they are secrets.
-fn check_can_wait(request: &RunRequest) -> Result<()> {
+pub(crate) fn check_can_wait(request: &RunRequest) -> Result<()> {
     match kept_secret(&request.env, request.git_repo.as_deref()) {
         None => Ok(()),
         Some(KeptSecret::Variable(name)) => Err(Error::invalid(format!(
@@ -268,7 +270,7 @@ pub(super) async fn wait_for_capacity(app: &App, record: &ExecutionRecord, lease
     Ok(table::transact(app, vec![wait.write()?]).await? == Transacted::Done)
 }
 
-/// What `waits_for` says of an execution while Fargate has no room for it.
+/// The text of `waits_for` while Fargate has no room for an execution.
 pub(crate) const CAPACITY: &str = "capacity";
 
 /// Ends an execution that has no task. `None` when it has one by now, or has ended. One that is `STARTING` or `TERMINATING` does not end if an

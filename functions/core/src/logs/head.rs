@@ -12,7 +12,7 @@ use crate::{
     table::{self, WriteError as _, number, string},
 };
 
-/// How often an update of a head is tried when it loses races with other writers.
+/// The most times that an update of a head is tried, because it loses races with other writers.
 const ATTEMPTS: u32 = 12;
 
 /// The place up to which an execution's log has been stored.

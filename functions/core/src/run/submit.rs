@@ -129,8 +129,9 @@ where
         || request.retry.is_some()
         || app.config.max_running.is_some()
         || submission.playbook_version.is_some()
-        // ECS keeps no client token of a call for which it has no room, so only the execution's id tells a copy of the request.
-        || (idempotency.is_some() && request.waits())
+        // ECS keeps no client token of a call for which it has no room, so only the execution's id tells a copy of the request. A run that may
+        // not be kept cannot wait, but can start.
+        || (idempotency.is_some() && request.waits() && waiting::check_can_wait(request).is_ok())
     {
         let record = submit_before_its_task(app, submission, image, entries).await?;
         let beside = beside(record.execution.execution_id.clone()).await?;

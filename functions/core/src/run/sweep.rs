@@ -67,7 +67,7 @@ async fn sweep_waiting(app: &App, waiting: &[ExecutionRecord]) -> Result<()> {
     let (begin, mut refused, mut failed) = (app.now(), HashSet::new(), None);
     for record in waiting {
         if app.now().duration_since(begin) >= CAPACITY_TIME {
-            tracing::info!("the next sweep goes on with the executions that wait for capacity");
+            tracing::info!("some executions that wait for capacity were not tried in this sweep");
             break;
         }
         let Execution { execution_id, image_id, asked, .. } = &record.execution;

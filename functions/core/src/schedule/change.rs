@@ -281,16 +281,8 @@ async fn store(
     show(app, record).await
 }
 
-/// Brings AWS to a record whose change was abandoned. Returns whether it was.
-pub(super) async fn resume_change(app: &App, record: &Record) -> Result<bool> {
-    if record.pending.is_none() {
-        return Ok(false);
-    }
-    bring_again(app, record).await
-}
-
-/// Brings AWS to a record that it does not follow. Returns `false`, and leaves AWS as it is, while another invocation may be doing so, or if the
-/// schedule has been changed since the record was read: whoever brings an old record last would leave AWS with old times.
+/// Brings AWS to a record that it does not follow, and leaves it `pending`. Returns `false`, and leaves AWS as it is, while another invocation may
+/// be doing so, or if the schedule has been changed since the record was read: an old record that is brought last would leave AWS with old times.
 pub(super) async fn bring_again(app: &App, record: &Record) -> Result<bool> {
     if record.is_being_brought(app) {
         return Ok(false);
@@ -303,8 +295,7 @@ pub(super) async fn bring_again(app: &App, record: &Record) -> Result<bool> {
     if table::transact(app, vec![take]).await? != Transacted::Done {
         return Ok(false);
     }
-    scheduler::bring(app, &taken).await?;
-    record::settled(app, &taken.schedule.name, &taken.timing_id).await.map(|()| true)
+    scheduler::bring(app, &taken).await.map(|()| true)
 }
 
 pub(super) fn refuse_what_is_over(app: &App, timing: &Timing) -> Result<()> {

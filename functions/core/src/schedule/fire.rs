@@ -14,6 +14,7 @@ use crate::{
     App, Error, RequestId, Result,
     audit::Actor,
     auth::{Action, Principal, Resource, Role, policy},
+    boxed,
     execution::{ExecutionId, ExecutionRecord, Idempotency, RunRequest, ValidRun},
     run::{self, Submission},
     table,
@@ -48,12 +49,11 @@ pub async fn fire(app: &App, due: &Due, request_id: &RequestId) -> Result<()> {
         }
     };
     if due.timing_id != record.timing_id {
-        // AWS has sent it by times that the schedule had before, and has the new ones by now, unless a change was abandoned.
+        // AWS has sent it by times that the schedule had before. It has the new ones by now, unless a change was abandoned, or a late call of an
+        // earlier change came after the last one.
         let is_new = due.scheduled_at >= record.timing_since;
-        if is_new {
-            change::bring_again(app, &record).await?;
-        } else {
-            change::resume_change(app, &record).await?;
+        if is_new || record.pending.is_some() {
+            complete(app, &record, request_id).await?;
         }
         let is_of_schedule = if is_new {
             record.timing()?.has(due.scheduled_at, record.timing_since)
@@ -90,16 +90,23 @@ pub async fn fire(app: &App, due: &Due, request_id: &RequestId) -> Result<()> {
     Ok(())
 }
 
-/// Starts the run of the last time that came while AWS did not have the times of this record, unless it has been started.
+/// Brings AWS to a record that it does not follow, and makes up for the last time that came while it had others: that time's run starts, or the
+/// time was missed, unless either was so before. Returns `false` if another invocation does it, or the schedule has been changed.
 ///
 /// # Errors
-/// As [`fire`].
-pub(super) async fn make_up(app: &App, record: &Record, request_id: &RequestId) -> Result<()> {
+/// [`Error::Aws`] when AWS fails. The record stays `pending` then, and the next call does it all again.
+#[boxed]
+pub(super) async fn complete(app: &App, record: &Record, request_id: &RequestId) -> Result<bool> {
+    if !change::bring_again(app, record).await? {
+        return Ok(false);
+    }
     let (timing, begin) = (record.timing()?, record.timing_since);
     let passed = std::iter::successors(timing.first(begin), |last| timing.after(*last, begin));
-    let Some(scheduled_at) = passed.take_while(|time| *time <= app.now()).last() else { return Ok(()) };
-    let schedule = record.schedule.name.to_string();
-    fire(app, &Due { schedule, timing_id: record.timing_id.clone(), scheduled_at }, request_id).await
+    if let Some(scheduled_at) = passed.take_while(|time| *time <= app.now()).last() {
+        let schedule = record.schedule.name.to_string();
+        fire(app, &Due { schedule, timing_id: record.timing_id.clone(), scheduled_at }, request_id).await?;
+    }
+    record::settled(app, &record.schedule.name, &record.timing_id).await.map(|()| true)
 }
 
 /// The user whose rights the runs have, unless that user has been revoked.
@@ -176,7 +183,7 @@ async fn run_playbook(app: &App, playbook: &ScheduledPlaybook, of_schedule: Subm
     run::submit_with(app, submission, &prepared.image, &prepared.secrets).await
 }
 
-/// What an execution shows as its request when its playbook could not run.
+/// The request that an execution shows when its playbook could not run.
 fn placeholder(schedule: &Schedule) -> Result<ValidRun> {
     let name = schedule.playbook.as_ref().map(|playbook| playbook.name.as_str()).unwrap_or_default();
     ValidRun::try_from(RunRequest { command: format!("# playbook {name}"), ..RunRequest::default() })

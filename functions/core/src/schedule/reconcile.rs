@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use runvoy_api_types::{SchedulesStatus, Severity};
 
 use super::{
-    change, fire,
+    fire,
     record::{self, Record, State},
     removal, scheduler,
 };
@@ -65,15 +65,15 @@ async fn complete(
         let is_resumed = removal::resume_removal(app, &record.schedule.name, actor).await?;
         return Ok(is_resumed.then_some(("its deletion was left halfway", "deleted it")));
     }
-    if change::resume_change(app, record).await? {
-        fire::make_up(app, record, &actor.request_id).await?;
-        return Ok(Some(("AWS did not have its last change", "brought AWS to it")));
+    if record.pending.is_some() {
+        let is_completed = fire::complete(app, record, &actor.request_id).await?;
+        return Ok(is_completed.then_some(("AWS did not have its last change", "brought AWS to it")));
     }
     let is_wanted = record.timing()?.after(app.now(), record.timing_since).is_some();
-    if is_in_aws || record.pending.is_some() || !is_wanted {
+    if is_in_aws || !is_wanted {
         return Ok(None);
     }
     // A schedule that was changed or deleted after the records were read lacks nothing.
-    let is_brought = change::bring_again(app, record).await?;
-    Ok(is_brought.then_some(("AWS did not have it", "made it in AWS again")))
+    let is_completed = fire::complete(app, record, &actor.request_id).await?;
+    Ok(is_completed.then_some(("AWS did not have it", "made it in AWS again")))
 }

@@ -39,7 +39,7 @@ pub(super) struct Record {
     #[serde(flatten)]
     pub(super) schedule: Schedule,
     pub(super) state: State,
-    /// Counts the changes that people make, so that a change that has read the record notices another one.
+    /// Counts the changes, and the times that AWS was brought to the record again, so that a change that has read the record notices another.
     pub(super) revision: u64,
     /// Stands for the times of the schedule. Each of its events names it, so that an event of earlier times is recognized.
     pub(super) timing_id: String,
@@ -49,8 +49,8 @@ pub(super) struct Record {
     /// The timing that AWS may not have yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) pending: Option<String>,
-    /// When an invocation last took up a change that another one had left halfway.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// When an invocation last brought AWS to the record again, because AWS did not follow it.
+    #[serde(default, with = "time::as_optional_rfc3339", skip_serializing_if = "Option::is_none")]
     pub(super) resumed_at: Option<Timestamp>,
     /// The results of the last times, by time.
     #[serde(default)]

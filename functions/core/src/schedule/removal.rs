@@ -47,8 +47,8 @@ pub(super) async fn remove(
     let Schedule { name, created_by_request_id: created, .. } = &record.schedule;
     let mark = mark_deleting(app, name, actor)
         .condition_expression(
-            "#state = :active AND created_by_request_id = :created AND (attribute_not_exists(pending) OR updated_at < :abandoned OR \
-             modified_by_request_id = :request)",
+            "#state = :active AND created_by_request_id = :created AND (attribute_not_exists(pending) OR (updated_at < :abandoned AND \
+             (attribute_not_exists(resumed_at) OR resumed_at < :abandoned)) OR modified_by_request_id = :request)",
         )
         .expression_attribute_values(":abandoned", string(time::rfc3339(abandoned_before(app))))
         .expression_attribute_values(":active", string(<&str>::from(State::Active)))

@@ -1,4 +1,4 @@
-//! What becomes of a schedule's times while it is being changed, and of changes that are left halfway.
+//! Times of a schedule that come while it is being changed, and changes that are left halfway.
 
 use std::time::Duration;
 
@@ -69,5 +69,42 @@ async fn reconcile_never_leaves_aws_with_times_from_before_a_change() {
     let group = in_aws[0].group_name().unwrap();
     let in_aws = scheduler.get_schedule().name("a").group_name(group).send().await.unwrap();
     assert_eq!(in_aws.schedule_expression(), Some("cron(20 * * * ? *)"));
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_event_that_completes_a_change_makes_up_for_the_time_that_came_before_it() {
+    let (system, clock) = moved().await;
+    let admin = &system.admin;
+    clock.move_to_next_hour();
+    let schedule = json!({"name": "a", "cron": "0 * * * *", "run": {"command": "true"}, "on_missed": "run_once"});
+    create(admin, &schedule).await;
+    fail(&system, "scheduler:UpdateSchedule", Fault::Fails);
+    assert_eq!(admin.put("/schedules/a", &json!({"cron": "30 * * * *"})).await.status, 503);
+    system.shim.plan_faults(None);
+    clock.move_to_next_hour();
+    let shown = after_times(admin, "a", 1).await;
+    let made_up = &shown["recent"][0];
+    let is_of_new_times = made_up["scheduled_at"].as_str().is_some_and(|at| at.contains(":30:00"));
+    assert!(is_of_new_times && made_up["execution_id"].is_string(), "{shown}");
+    system.shim.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_that_is_deleted_while_reconcile_brings_it_to_aws_does_not_stay_there() {
+    let (system, clock) = moved().await;
+    let admin = &system.admin;
+    create(admin, &json!({"name": "a", "cron": "0 * * * *", "run": {"command": "true"}})).await;
+    fail(&system, "scheduler:UpdateSchedule", Fault::Fails);
+    assert_eq!(admin.put("/schedules/a", &json!({"cron": "10 * * * *"})).await.status, 503);
+    clock.move_on(Duration::from_secs(61));
+    let held = hold(&system, "scheduler:CreateSchedule", ORCHESTRATOR);
+    let (report, deleted) =
+        tokio::join!(admin.post("/health/reconcile", &Value::Null), held.during(admin.delete("/schedules/a")));
+    system.shim.plan_faults(None);
+    assert_eq!((report.status.as_u16(), deleted.status.as_u16()), (200, 409), "{}", deleted.text);
+    assert_eq!(admin.delete("/schedules/a").await.status, 200);
+    let scheduler = aws_sdk_scheduler::Client::new(system.shim.sdk());
+    assert_eq!(scheduler.list_schedules().send().await.unwrap().schedules.len(), 0);
     system.shim.shut_down().await;
 }
