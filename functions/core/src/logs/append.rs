@@ -41,13 +41,39 @@ pub struct Appended {
 /// # Errors
 /// [`Error::NotFound`] when there is no such execution and ECS knows no such task; [`Error::Aws`] when DynamoDB fails or too many
 /// invocations append at the same time, so that the caller's event is delivered again.
-#[boxed]
 pub async fn append(
     app: &App,
     id: &ExecutionId,
     events: Vec<LogEvent>,
     complete: bool,
     fan_out: Option<&str>,
+) -> Result<Appended> {
+    append_to(app, id, events, complete, fan_out, Logs::All).await
+}
+
+/// Appends an event to a log that has not been read to its end. Does nothing to another, whose viewers have been sent off.
+///
+/// # Errors
+/// As [`append`].
+pub(super) async fn append_before_end(app: &App, id: &ExecutionId, event: LogEvent) -> Result<()> {
+    append_to(app, id, vec![event], false, None, Logs::Incomplete).await.map(drop)
+}
+
+/// The logs to which events are appended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Logs {
+    All,
+    Incomplete,
+}
+
+#[boxed]
+async fn append_to(
+    app: &App,
+    id: &ExecutionId,
+    events: Vec<LogEvent>,
+    complete: bool,
+    fan_out: Option<&str>,
+    logs: Logs,
 ) -> Result<Appended> {
     let mut events = without_repeated(events.into_iter().flat_map(split::split).collect());
     let mut batches = Vec::new();
@@ -61,6 +87,9 @@ pub async fn append(
                 LogHead::default()
             }
         };
+        if head.complete && logs == Logs::Incomplete {
+            return Ok(Appended { head, batches });
+        }
         let fresh = match packed.take() {
             Some(packed) if comes_after(&head, packed.iter().flat_map(|packed| &packed.events)) => packed,
             unsure => {

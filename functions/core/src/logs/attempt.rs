@@ -1,6 +1,6 @@
 //! Marks in the log of an execution where another attempt begins.
 
-use super::{LogEvent, append::append, head, store};
+use super::{LogEvent, append::append_before_end, head, store};
 use crate::{
     App, Result,
     execution::{self, Execution, ExecutionRecord},
@@ -21,7 +21,8 @@ pub(crate) async fn mark_beginning(app: &App, record: &ExecutionRecord) -> Resul
     let newest = store::last_timestamp(app, id).await?;
     let now = app.now().as_millisecond();
     let timestamp = newest.map_or(now, |newest| newest.max(now));
-    append(app, id, vec![LogEvent { event_id, timestamp, message, exit_code: None }], false, None).await?;
+    // The execution may have been killed since.
+    append_before_end(app, id, LogEvent { event_id, timestamp, message, exit_code: None }).await?;
     Ok(true)
 }
 
