@@ -6,7 +6,7 @@ use local_shim::{ORCHESTRATOR, aws::faults::Fault};
 use serde_json::{Value, json};
 
 use super::{after_times, create, fail, moved};
-use crate::held::hold;
+use crate::{client::System, held::hold};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_time_that_the_old_and_the_new_times_have_runs_although_aws_has_only_the_old_ones() {
@@ -48,14 +48,23 @@ async fn the_last_time_that_passed_while_a_change_was_left_halfway_runs_when_it_
     system.shim.shut_down().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reconcile_never_leaves_aws_with_times_from_before_a_change() {
+/// The system with a schedule `a` whose change was left halfway for so long that others may complete it. The hour has just begun, so that no time
+/// of the schedule comes and completes it first.
+async fn with_change_left_halfway() -> System {
     let (system, clock) = moved().await;
+    clock.move_to_next_hour();
     let admin = &system.admin;
     create(admin, &json!({"name": "a", "cron": "0 * * * *", "run": {"command": "true"}})).await;
     fail(&system, "scheduler:UpdateSchedule", Fault::Fails);
     assert_eq!(admin.put("/schedules/a", &json!({"cron": "10 * * * *"})).await.status, 503);
     clock.move_on(Duration::from_secs(61));
+    system
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reconcile_never_leaves_aws_with_times_from_before_a_change() {
+    let system = with_change_left_halfway().await;
+    let admin = &system.admin;
     // Reconcile is about to bring AWS to the change that was left, and a user makes another one.
     let twenty = json!({"cron": "20 * * * *"});
     let held = hold(&system, "scheduler:UpdateSchedule", ORCHESTRATOR);
@@ -92,12 +101,8 @@ async fn the_event_that_completes_a_change_makes_up_for_the_time_that_came_befor
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_schedule_that_is_deleted_while_reconcile_brings_it_to_aws_does_not_stay_there() {
-    let (system, clock) = moved().await;
+    let system = with_change_left_halfway().await;
     let admin = &system.admin;
-    create(admin, &json!({"name": "a", "cron": "0 * * * *", "run": {"command": "true"}})).await;
-    fail(&system, "scheduler:UpdateSchedule", Fault::Fails);
-    assert_eq!(admin.put("/schedules/a", &json!({"cron": "10 * * * *"})).await.status, 503);
-    clock.move_on(Duration::from_secs(61));
     let held = hold(&system, "scheduler:CreateSchedule", ORCHESTRATOR);
     let (report, deleted) =
         tokio::join!(admin.post("/health/reconcile", &Value::Null), held.during(admin.delete("/schedules/a")));
