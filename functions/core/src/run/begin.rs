@@ -13,6 +13,7 @@ use crate::{
 
 use super::{
     attempt_message, end,
+    other_starter::has_other_starter,
     resources::{Resources, resources},
     take_locks,
 };
@@ -50,16 +51,10 @@ pub async fn go_on(app: &App, id: &ExecutionId) -> Result<()> {
 #[boxed]
 pub async fn start_attempt(app: &App, id: &ExecutionId) -> Result<()> {
     let Some(record) = execution::find(app, id).await?.filter(ExecutionRecord::is_to_start) else { return Ok(()) };
-    let left_behind = record.start_lease();
-    if let Some(lease) = left_behind {
-        if lease.time_left(app.now()).is_some() {
-            return attempt_message::look_after_lease(app, id).await;
-        }
-        // An invocation has died that may have started the task. Then the execution may not end as one without a task.
-        if execution::adopt_started_task(app, &record).await? {
-            return Ok(());
-        }
+    if has_other_starter(app, &record).await? {
+        return Ok(());
     }
+    let left_behind = record.start_lease();
     if record.is_late(app.now()) {
         return end::fail_under(app, id, &late(&record), left_behind).await;
     }

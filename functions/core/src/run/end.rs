@@ -1,6 +1,6 @@
 //! Ends executions that have no task, with their logs.
 
-use super::attempt_message;
+use super::other_starter::has_other_starter;
 use crate::{
     App, Result,
     audit::Actor,
@@ -72,18 +72,12 @@ pub(super) async fn stop_unstarted(app: &App, id: &ExecutionId) -> Result<()> {
     let is_unstarted =
         |record: &ExecutionRecord| record.execution.status == Status::Terminating && record.is_without_task();
     let Some(record) = execution::find(app, id).await?.filter(is_unstarted) else { return Ok(()) };
-    let lease = record.start_lease();
-    if let Some(lease) = lease {
-        if lease.time_left(app.now()).is_some() {
-            return attempt_message::look_after_lease(app, id).await;
-        }
-        if execution::adopt_started_task(app, &record).await? {
-            return Ok(());
-        }
+    if has_other_starter(app, &record).await? {
+        return Ok(());
     }
     let reason = record.execution.stopped_reason.as_deref().unwrap_or("killed");
     let from = [Status::Terminating];
-    match execution::end_without_task(app, id, &from, Status::Stopped, reason, lease, &[]).await? {
+    match execution::end_without_task(app, id, &from, Status::Stopped, reason, record.start_lease(), &[]).await? {
         Some(record) => finish(app, &record).await,
         None => Ok(()),
     }

@@ -12,6 +12,7 @@ mod begin;
 pub(crate) mod catch_up;
 mod end;
 mod next_attempt;
+mod other_starter;
 mod resources;
 mod submit;
 mod sweep;
