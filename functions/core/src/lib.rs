@@ -17,7 +17,6 @@ mod environment;
 pub mod error;
 pub mod execution;
 mod findings;
-pub mod iam;
 pub mod image;
 mod item_update;
 pub mod key;

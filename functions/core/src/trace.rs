@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use aws_sdk_cloudwatchlogs::{operation::filter_log_events::FilterLogEventsError, types::FilteredLogEvent};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use futures_util::future;
 use jiff::Timestamp;
 use runvoy_api_types::{RelatedResources, Trace};
 
 use crate::{
     App, Error, RequestId, Result, audit,
+    aws::cloudwatch_logs::{FilterLogEvents, FilteredLogEvent},
     error::Service,
     execution::{self, Execution, list},
     image,
@@ -173,28 +174,21 @@ async fn lines_of(app: &App, group: &str, request_id: &RequestId, from: Timestam
     let mut token = None;
     let mut found = Lines::default();
     loop {
-        let answer = app
-            .aws
-            .logs
-            .filter_log_events()
-            .log_group_name(group)
-            .filter_pattern(format!("\"{request_id}\""))
-            .start_time(from.as_millisecond())
-            .set_end_time((until < Timestamp::MAX).then(|| until.as_millisecond() - 1))
-            .set_next_token(token)
-            .send()
-            .await;
-        let page = match answer {
+        let request = FilterLogEvents {
+            log_group_name: group.to_owned(),
+            filter_pattern: Some(format!("\"{request_id}\"")),
+            start_time: Some(from.as_millisecond()),
+            end_time: (until < Timestamp::MAX).then(|| until.as_millisecond() - 1),
+            next_token: token,
+            ..FilterLogEvents::default()
+        };
+        let page = match app.aws.logs.filter_log_events(request).await {
             Ok(page) => page,
             // The log group does not exist before the function's first invocation.
-            Err(error)
-                if matches!(error.as_service_error(), Some(FilterLogEventsError::ResourceNotFoundException(_))) =>
-            {
-                return Ok(found);
-            }
+            Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(found),
             Err(error) => return Err(Error::aws(Service::CloudWatchLogs)(error)),
         };
-        found.extend(page.events.unwrap_or_default().into_iter().map(line));
+        found.extend(page.events.into_iter().map(line));
         token = page.next_token;
         if token.is_none() || found.is_cut {
             return Ok(found);
@@ -204,9 +198,9 @@ async fn lines_of(app: &App, group: &str, request_id: &RequestId, from: Timestam
 
 fn line(event: FilteredLogEvent) -> LogEvent {
     LogEvent {
-        event_id: event.event_id.unwrap_or_default(),
-        timestamp: event.timestamp.unwrap_or_default(),
-        message: event.message.unwrap_or_default().trim_end().to_owned(),
+        event_id: event.event_id,
+        timestamp: event.timestamp,
+        message: event.message.trim_end().to_owned(),
         exit_code: None,
     }
 }

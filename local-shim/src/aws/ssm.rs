@@ -292,3 +292,15 @@ fn check_name(name: &str) -> Result<(), AwsError> {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_no_answer_had_is_refused() {
+        let ssm = Ssm::open(StateFile::new(None, "parameters.json"), SharedTimeSource::default()).unwrap();
+        let refused = ssm.call("DescribeParameters", br#"{"NextToken":"nonsense"}"#).unwrap_err();
+        assert!(format!("{refused:?}").contains("InvalidNextToken"), "{refused:?}");
+    }
+}

@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_ecs::types::ContainerDefinition;
 use axum::http::Method;
 use local_shim::Settings;
+use runvoy_core::aws::ssm::{self, NewParameter};
 use serde_json::{Value, json};
 
 use crate::client::{Caller, MovedClock, System, TIMEOUT};
@@ -49,7 +50,7 @@ async fn reconcile_mends_what_it_can_and_reports_the_rest() {
     let admin = &system.admin;
     let sdk = system.shim.sdk();
     let (dynamodb, ecs, ssm) =
-        (aws_sdk_dynamodb::Client::new(sdk), aws_sdk_ecs::Client::new(sdk), aws_sdk_ssm::Client::new(sdk));
+        (aws_sdk_dynamodb::Client::new(sdk), aws_sdk_ecs::Client::new(sdk), ssm::Client::new(sdk));
     let images = admin.get("/images").await.json()["images"].clone();
     let (first, second) = (&images[0], &images[1]);
     let family = |image: &Value| image["task_definition_name"].as_str().unwrap().to_owned();
@@ -73,9 +74,9 @@ async fn reconcile_mends_what_it_can_and_reports_the_rest() {
         .await
         .unwrap();
     // A secret's value is removed, and a value is stored that no secret refers to.
-    ssm.delete_parameter().name("/runvoy-local/secrets/lost").send().await.unwrap();
-    let put = ssm.put_parameter().name("/runvoy-local/secrets/stray").value("v");
-    put.r#type("SecureString".into()).send().await.unwrap();
+    ssm.delete("/runvoy-local/secrets/lost".to_owned()).await.unwrap();
+    let name = "/runvoy-local/secrets/stray".to_owned();
+    ssm.put(NewParameter { name, value: "v".to_owned(), ..NewParameter::default() }).await.unwrap();
     // An execution whose task is gone, one that was being stopped, and a user whose role does not exist.
     let text = |text: &str| AttributeValue::S(text.to_owned());
     for (id, status) in [("gone", "RUNNING"), ("stopping", "TERMINATING"), ("young", "STARTING")] {

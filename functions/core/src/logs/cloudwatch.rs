@@ -3,13 +3,14 @@
 //! `FilterLogEvents` may be called 5 times a second in an account and region, and the quota cannot be raised ("CloudWatch Logs
 //! quotas"). `GetLogEvents` has a higher quota, but its answers have no event ids.
 
-use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use runvoy_api_types::limits::MAX_ATTEMPTS_OF_A_RUN;
 use serde::{Deserialize, Serialize};
 
 use super::{LogEvent, end_line};
 use crate::{
     App, Error, Result,
+    aws::cloudwatch_logs::FilterLogEvents,
     error::Service,
     execution::{ExecutionRecord, LogStream},
     image::task_definition::{RUNNER, SIDECAR},
@@ -85,31 +86,26 @@ pub(super) async fn page(
     let (at, entry) = place.place();
     let (Some(task), Some(containers)) = (tasks.get(at), STREAMS.get(entry)) else { return Ok((Vec::new(), None)) };
     let streams = containers.iter().map(|container| LogStream::new(container, task).to_string()).collect();
-    let answer = app
-        .aws
-        .logs
-        .filter_log_events()
-        .log_group_name(&app.config.log_group)
-        .set_log_stream_names(Some(streams))
-        .set_start_time(span.from)
+    let request = FilterLogEvents {
+        log_group_name: app.config.log_group.clone(),
+        log_stream_names: Some(streams),
+        start_time: span.from,
         // AWS includes the end.
-        .set_end_time(span.until.map(|until| until - 1))
-        .set_next_token(place.token.clone())
-        .send()
-        .await;
-    let (events, token, is_missing) = match answer {
-        Ok(answer) => (answer.events.unwrap_or_default(), answer.next_token, false),
-        Err(error) if matches!(error.as_service_error(), Some(FilterLogEventsError::ResourceNotFoundException(_))) => {
-            (Vec::new(), None, true)
-        }
+        end_time: span.until.map(|until| until - 1),
+        next_token: place.token.clone(),
+        ..FilterLogEvents::default()
+    };
+    let (events, token, is_missing) = match app.aws.logs.filter_log_events(request).await {
+        Ok(page) => (page.events, page.next_token, false),
+        Err(error) if error.code() == Some("ResourceNotFoundException") => (Vec::new(), None, true),
         Err(error) => return Err(Error::aws(Service::CloudWatchLogs)(error)),
     };
     let mut events: Vec<LogEvent> = events
         .into_iter()
         .map(|event| LogEvent {
-            event_id: event.event_id.unwrap_or_default(),
-            timestamp: event.timestamp.unwrap_or_default(),
-            message: event.message.unwrap_or_default(),
+            event_id: event.event_id,
+            timestamp: event.timestamp,
+            message: event.message,
             exit_code: None,
         })
         .collect();

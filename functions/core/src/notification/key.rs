@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use aws_sdk_ssm::{
-    operation::{delete_parameter::DeleteParameterError, get_parameter::GetParameterError},
-    types::{ParameterStringFilter, ParameterType},
-};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{App, Error, Result, error::Service, random::random_text, time};
+use crate::{App, Error, Result, aws::ssm::NewParameter, error::Service, random::random_text, time};
 
 /// The time for which the key before the last rotation signs, too, so that a receiver can change over without losing a message.
 pub(super) const OVERLAP: Duration = Duration::from_hours(24);
@@ -71,53 +68,46 @@ fn full_name(app: &App, id: &str) -> String {
 pub(super) async fn write(app: &App, id: &str, kept: &Kept) -> Result<()> {
     let value = serde_json::to_string(kept)
         .map_err(|error| Error::internal_with("the key of a notification could not be serialized", error))?;
-    let put = app.aws.ssm.put_parameter().name(full_name(app, id)).value(value).r#type(ParameterType::SecureString);
-    put.set_key_id(app.config.secrets_kms_key.clone())
-        .overwrite(true)
-        .send()
-        .await
-        .map(drop)
-        .map_err(Error::aws(Service::Ssm))
+    let put = NewParameter {
+        name: full_name(app, id),
+        value,
+        kms_key: app.config.secrets_kms_key.clone(),
+        overwrite: true,
+        ..NewParameter::default()
+    };
+    app.aws.ssm.put(put).await.map_err(Error::aws(Service::Ssm))
 }
 
 /// Reads the parameter of a notification; `None` when it has been deleted.
 pub(super) async fn read(app: &App, id: &str) -> Result<Option<Kept>> {
-    match app.aws.ssm.get_parameter().name(full_name(app, id)).with_decryption(true).send().await {
-        Ok(answer) => {
-            let value = answer.parameter.and_then(|parameter| parameter.value).unwrap_or_default();
-            // The error does not quote the value.
-            serde_json::from_str(&value).map(Some).map_err(|_| {
-                Error::internal("the key of a notification does not have the shape that this version writes")
-            })
-        }
-        Err(error) if matches!(error.as_service_error(), Some(GetParameterError::ParameterNotFound(_))) => Ok(None),
+    match app.aws.ssm.get(full_name(app, id)).await {
+        // The error does not quote the value.
+        Ok(value) => serde_json::from_str(&value)
+            .map(Some)
+            .map_err(|_| Error::internal("the key of a notification does not have the shape that this version writes")),
+        Err(error) if error.code() == Some("ParameterNotFound") => Ok(None),
         Err(error) => Err(Error::aws(Service::Ssm)(error)),
     }
 }
 
 /// Deletes what is kept of a notification, if anything is.
 pub(super) async fn delete(app: &App, id: &str) -> Result<()> {
-    match app.aws.ssm.delete_parameter().name(full_name(app, id)).send().await {
-        Ok(_) => Ok(()),
-        Err(error) if matches!(error.as_service_error(), Some(DeleteParameterError::ParameterNotFound(_))) => Ok(()),
-        Err(error) => Err(Error::aws(Service::Ssm)(error)),
+    match app.aws.ssm.delete(full_name(app, id)).await {
+        Err(error) if error.code() == Some("ParameterNotFound") => Ok(()),
+        deleted => deleted.map_err(Error::aws(Service::Ssm)),
     }
 }
 
 /// The ids of the notifications for which something is kept, with the times at which it was written. Reads no key.
 pub(super) async fn all(app: &App) -> Result<Vec<(String, Option<Timestamp>)>> {
     let prefix = &app.config.notifications_prefix;
-    let below = ParameterStringFilter::builder().key("Path").option("Recursive").values(prefix).build()?;
-    let mut pages = app.aws.ssm.describe_parameters().parameter_filters(below).into_paginator().send();
-    let mut found = Vec::new();
-    while let Some(page) = pages.next().await {
-        for parameter in page.map_err(Error::aws(Service::Ssm))?.parameters.unwrap_or_default() {
-            let id = parameter.name.as_deref().and_then(|name| name.strip_prefix(prefix)?.strip_prefix('/'));
-            let written = parameter.last_modified_date.and_then(|at| Timestamp::from_second(at.secs()).ok());
-            found.extend(id.map(|id| (id.to_owned(), written)));
-        }
-    }
-    Ok(found)
+    let found = app.aws.ssm.below(prefix).await.map_err(Error::aws(Service::Ssm))?;
+    let ids = found.into_iter().filter_map(|parameter| {
+        let id = parameter.name.strip_prefix(prefix)?.strip_prefix('/')?;
+        let written = parameter.last_modified_date.and_then(|at| Timestamp::from_second(at as i64).ok());
+        Some((id.to_owned(), written))
+    });
+    Ok(ids.collect())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::{
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use axum::http::Method;
 use local_shim::{EVENT_PROCESSOR, ORCHESTRATOR, Settings};
+use runvoy_core::aws::cloudwatch_logs::{self, FilterLogEvents};
 use serde_json::json;
 
 use crate::client::{Caller, Seen, System, connect, id, watch};
@@ -35,14 +36,15 @@ fn expected(operations: &[(&str, u64)]) -> BTreeMap<String, u64> {
 
 /// Tells whether the log of an execution is stored up to this line.
 async fn is_stored(system: &System, execution_id: &str, line: &str) -> bool {
-    let found = aws_sdk_cloudwatchlogs::Client::new(system.shim.sdk())
-        .filter_log_events()
-        .log_group_name("/runvoy/runvoy-local/tasks")
-        .log_stream_names(format!("task/runner/{execution_id}"))
-        .send()
-        .await;
-    let events = found.ok().and_then(|found| found.events).unwrap_or_default();
-    let Some(event) = events.iter().find(|event| event.message() == Some(line)) else { return false };
+    let request = FilterLogEvents {
+        log_group_name: "/runvoy/runvoy-local/tasks".to_owned(),
+        log_stream_names: Some(vec![format!("task/runner/{execution_id}")]),
+        ..FilterLogEvents::default()
+    };
+    let found = cloudwatch_logs::Client::new(system.shim.sdk()).filter_log_events(request).await;
+    let Some(event) = found.ok().and_then(|page| page.events.into_iter().find(|event| event.message == line)) else {
+        return false;
+    };
     let head = aws_sdk_dynamodb::Client::new(system.shim.sdk())
         .get_item()
         .table_name("runvoy-local-log-heads")
@@ -51,7 +53,7 @@ async fn is_stored(system: &System, execution_id: &str, line: &str) -> bool {
         .await
         .unwrap();
     let head = head.item.unwrap_or_default();
-    head.get("last_event_id").and_then(|id| id.as_s().ok()).map(String::as_str) == event.event_id()
+    head.get("last_event_id").and_then(|id| id.as_s().ok()).map(String::as_str) == Some(event.event_id.as_str())
 }
 
 /// How many batches of lines are stored for an execution.

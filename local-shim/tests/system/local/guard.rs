@@ -6,8 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use axum::{body::Body, http::Request};
 use local_shim::{AwsPort, Settings};
+use runvoy_core::aws::ssm::{self, NewParameter};
 
 use crate::client::{System, id};
 
@@ -62,13 +64,18 @@ async fn a_client_that_leaves_its_request_unfinished_is_sent_off() {
 async fn a_page_of_a_list_follows_a_token_of_the_emulated_aws_only() {
     let system = System::start_with(Settings { aws_port: AwsPort::Port(0), ..Settings::ephemeral() }).await;
     let sdk = system.shim.sdk();
-    let (ecs, ssm) = (aws_sdk_ecs::Client::new(sdk), aws_sdk_ssm::Client::new(sdk));
+    let ecs = aws_sdk_ecs::Client::new(sdk);
     let refused = ecs.list_tasks().cluster("runvoy-local").next_token("nonsense").send().await.unwrap_err();
     assert!(refused.into_service_error().is_invalid_parameter_exception());
     let refused = ecs.list_task_definition_families().next_token("nonsense").send().await.unwrap_err();
     assert!(refused.into_service_error().is_invalid_parameter_exception());
-    let refused = ssm.describe_parameters().next_token("nonsense").send().await.unwrap_err();
-    assert!(refused.into_service_error().is_invalid_next_token());
+    // SSM describes 50 parameters at most in one answer, which may not be the last one.
+    let ssm = ssm::Client::new(sdk);
+    for number in 0..60 {
+        let name = format!("/many/{number}");
+        ssm.put(NewParameter { name, value: "v".to_owned(), ..NewParameter::default() }).await.unwrap();
+    }
+    assert_eq!(ssm.below("/many").await.unwrap().len(), 60);
     let first = ecs.list_task_definitions().max_results(1).send().await.unwrap();
     let second = ecs.list_task_definitions().max_results(1).set_next_token(first.next_token.clone()).send().await;
     let second = second.unwrap();
@@ -228,8 +235,8 @@ async fn the_aws_port_answers_requests_that_are_signed_with_its_own_key_only() {
         .await;
     let tables = aws_sdk_dynamodb::Client::new(&sdk).list_tables().send().await.unwrap();
     assert!(tables.table_names().iter().any(|name| name == "runvoy-local-executions"));
-    let missing = aws_sdk_ssm::Client::new(&sdk).get_parameter().name("/none").send().await.unwrap_err();
-    assert!(missing.into_service_error().is_parameter_not_found());
+    let missing = ssm::Client::new(&sdk).get("/none".to_owned()).await.unwrap_err();
+    assert_eq!(missing.code(), Some("ParameterNotFound"));
     let id = id(&system.admin.run("sleep 60").await);
     let ecs = aws_sdk_ecs::Client::new(&sdk);
     let listed = async |family: &str| {

@@ -124,11 +124,10 @@ async fn reconcile_deletes_keys_that_belong_to_no_notification_and_tells_of_noti
         its.map(|issue| (issue["severity"].as_str().unwrap().to_owned(), issue["message"].as_str().unwrap().to_owned()))
             .collect::<Vec<_>>()
     };
-    let ssm = aws_sdk_ssm::Client::new(system.shim.sdk());
+    let ssm = runvoy_core::aws::ssm::Client::new(system.shim.sdk());
     let keys = async || {
-        let listed = ssm.describe_parameters().send().await.unwrap().parameters.unwrap_or_default();
-        let names = listed.into_iter().filter_map(|one| one.name).filter(|name| name.contains("/notifications/"));
-        names.collect::<Vec<_>>()
+        let listed = ssm.below("/runvoy-local/notifications").await.unwrap();
+        listed.into_iter().map(|parameter| parameter.name).collect::<Vec<_>>()
     };
     let hook = |name: &str| json!({"name": name, "channel": {"webhook": {"url": "https://example.com"}}});
     assert_eq!(admin.post("/notifications", &hook("kept")).await.status, 201);
@@ -158,7 +157,7 @@ async fn reconcile_deletes_keys_that_belong_to_no_notification_and_tells_of_noti
     assert_eq!(admin.get("/notifications/mail").await.status, 404);
     assert_eq!(admin.post("/notifications", &mail).await.status, 201);
     let kept = keys().await.into_iter().next().unwrap();
-    ssm.delete_parameter().name(&kept).send().await.unwrap();
+    ssm.delete(kept).await.unwrap();
     let told = issues().await;
     assert_eq!((told.len(), told[0].0.as_str()), (1, "error"), "{told:?}");
     assert!(told[0].1.contains("its key is gone"), "{told:?}");

@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use local_shim::{EVENT_PROCESSOR, ORCHESTRATOR, aws::permissions::Statement, stack::Stack};
+use runvoy_core::aws::ssm::{self, NewParameter};
 use serde_json::{Value, json};
 
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
 /// Damages what reconcile repairs: a task definition, tags, and an abandoned secret.
 async fn spoil(system: &System, number: u32) {
     let sdk = system.shim.sdk();
-    let (ecs, ssm) = (aws_sdk_ecs::Client::new(sdk), aws_sdk_ssm::Client::new(sdk));
+    let (ecs, ssm) = (aws_sdk_ecs::Client::new(sdk), ssm::Client::new(sdk));
     let images = system.admin.get("/images").await.json()["images"].clone();
     let family = |at: usize| images[at]["task_definition_name"].as_str().unwrap().to_owned();
     let arn = async |family: String| {
@@ -26,8 +27,8 @@ async fn spoil(system: &System, number: u32) {
     let secret = json!({"name": format!("untagged-{number}"), "key_name": "S", "value": "v"});
     assert_eq!(system.admin.post("/secrets", &secret).await.status, 201);
     let name = format!("/runvoy-local/secrets/untagged-{number}");
-    ssm.delete_parameter().name(&name).send().await.unwrap();
-    ssm.put_parameter().name(&name).value("v").r#type("SecureString".into()).send().await.unwrap();
+    ssm.delete(name.clone()).await.unwrap();
+    ssm.put(NewParameter { name, value: "v".to_owned(), ..NewParameter::default() }).await.unwrap();
 
     let abandoned = json!({"name": format!("abandoned-{number}"), "key_name": "S", "value": "v"});
     assert_eq!(system.admin.post("/secrets", &abandoned).await.status, 201);

@@ -7,6 +7,7 @@ use local_shim::{
     EVENT_PROCESSOR, ORCHESTRATOR, Settings,
     stack::{MetricFilter, Stack},
 };
+use runvoy_core::aws::cloudwatch_logs::{self, FilterLogEvents};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -68,17 +69,20 @@ async fn each_metric_counts_lines_that_the_functions_write() {
     stranger.key = "guessed".to_owned();
     assert_eq!(stranger.get("/me").await.status, 401);
 
-    let logs = aws_sdk_cloudwatchlogs::Client::new(system.shim.sdk());
+    let logs = cloudwatch_logs::Client::new(system.shim.sdk());
     let stack = Stack::bundled(&Default::default()).unwrap();
     let mut counted = BTreeSet::new();
     let in_use = stack.metrics_in_use("runvoy/runvoy-local");
     let mut made = BTreeSet::new();
     for MetricFilter { log_group, pattern, metric, value, reference } in stack.metric_filters() {
-        let shown = logs.filter_log_events().log_group_name(log_group).send().await.unwrap();
-        let lines: Vec<Value> = shown
-            .events()
+        let all = FilterLogEvents { log_group_name: log_group.into(), ..FilterLogEvents::default() };
+        let lines: Vec<Value> = logs
+            .filter_log_events(all)
+            .await
+            .unwrap()
+            .events
             .iter()
-            .filter_map(|event| serde_json::from_str(event.message().unwrap_or_default()).ok())
+            .filter_map(|event| serde_json::from_str(&event.message).ok())
             .filter(|line| fits(pattern, line))
             .collect();
         assert!(!lines.is_empty(), "{metric}: no line fits {pattern}");

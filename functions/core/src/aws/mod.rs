@@ -11,7 +11,15 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
-use crate::{config::Config, iam};
+use crate::config::Config;
+
+pub mod cloudwatch_logs;
+mod iam;
+mod json;
+mod operation;
+pub mod ssm;
+
+pub use operation::Failure;
 
 /// The number of times that the SDK tries a call before it reports the failure.
 pub const MAX_ATTEMPTS: u32 = 3;
@@ -27,8 +35,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Clients {
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub ecs: aws_sdk_ecs::Client,
-    pub logs: aws_sdk_cloudwatchlogs::Client,
-    pub ssm: aws_sdk_ssm::Client,
+    pub logs: cloudwatch_logs::Client,
+    pub ssm: ssm::Client,
     pub sqs: aws_sdk_sqs::Client,
     pub sns: aws_sdk_sns::Client,
     pub iam: iam::Client,
@@ -48,8 +56,8 @@ impl Clients {
             ecs: aws_sdk_ecs::Client::from_conf(
                 aws_sdk_ecs::config::Builder::from(sdk).retry_classifier(ThrottledByEc2).build(),
             ),
-            logs: aws_sdk_cloudwatchlogs::Client::new(sdk),
-            ssm: aws_sdk_ssm::Client::new(sdk),
+            logs: cloudwatch_logs::Client::new(sdk),
+            ssm: ssm::Client::new(sdk),
             sqs: aws_sdk_sqs::Client::new(sdk),
             sns: aws_sdk_sns::Client::new(sdk),
             iam: iam::Client::new(sdk),

@@ -1,37 +1,18 @@
-//! Asks IAM for a role.
-//!
-//! The SDK's crate for IAM has 170 operations, of which one is needed here, and takes longer to build than all of this crate. So the
-//! request is made of the parts that the SDK has for an operation of any service: they sign it, repeat it, and bound its time.
+//! Asks IAM for a role, in IAM's query protocol.
 
 use aws_config::SdkConfig;
-use aws_runtime::{
-    auth::{
-        SigV4OperationSigningConfig,
-        sigv4::{SCHEME_ID, SigV4AuthScheme},
-    },
-    retries::classifiers::AwsErrorCodeClassifier,
-};
-use aws_smithy_runtime::client::{
-    orchestrator::operation::Operation,
-    retries::classifiers::{HttpStatusCodeClassifier, TransientErrorClassifier},
-};
+use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime_api::{
     box_error::BoxError,
-    client::{
-        auth::{AuthSchemeOptionResolverParams, static_resolver::StaticAuthSchemeOptionResolver},
-        orchestrator::{HttpRequest, HttpResponse, OrchestratorError},
-        result::SdkError,
-        runtime_components::RuntimeComponentsBuilder,
-        runtime_plugin::StaticRuntimePlugin,
-    },
+    client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError},
 };
-use aws_smithy_types::{body::SdkBody, config_bag::Layer, error::ErrorMetadata, retry::RetryConfig};
+use aws_smithy_types::error::ErrorMetadata;
 use aws_smithy_xml::decode::{Document, try_data};
-use aws_types::{
-    SigningName,
-    region::{Region, SigningRegion},
-};
+use aws_types::region::{Region, SigningRegion};
+use http::header::CONTENT_TYPE;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::operation::{Endpoint, Failure, operation, post};
 
 /// Calls IAM as the function's own role.
 #[derive(Clone, Debug)]
@@ -40,40 +21,11 @@ pub struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(sdk: &SdkConfig) -> Self {
-        let (endpoint, region) = endpoint(sdk.region());
-        let mut signing = Layer::new("signing");
-        signing.store_put(AuthSchemeOptionResolverParams::new(()));
-        signing.store_put(SigV4OperationSigningConfig {
-            region: Some(SigningRegion::from(Region::from_static(region))),
-            name: Some(SigningName::from_static("iam")),
-            ..SigV4OperationSigningConfig::default()
-        });
-        let mut components = RuntimeComponentsBuilder::new("of the SDK")
-            .with_http_client(sdk.http_client())
-            .with_sleep_impl(sdk.sleep_impl())
-            .with_time_source(sdk.time_source())
-            .with_identity_cache(sdk.identity_cache())
-            .with_auth_scheme(SigV4AuthScheme::new())
-            .with_auth_scheme_option_resolver(Some(StaticAuthSchemeOptionResolver::new(vec![SCHEME_ID])));
-        if let Some(credentials) = sdk.credentials_provider() {
-            components = components.with_identity_resolver(SCHEME_ID, credentials);
-        }
-        let mut operation = Operation::builder()
-            .service_name("IAM")
-            .operation_name("GetRole")
-            .endpoint_url(sdk.endpoint_url().unwrap_or(endpoint))
-            .standard_retry(&sdk.retry_config().cloned().unwrap_or_else(RetryConfig::standard))
-            .retry_classifier(TransientErrorClassifier::<ErrorMetadata>::new())
-            .retry_classifier(HttpStatusCodeClassifier::default())
-            .retry_classifier(AwsErrorCodeClassifier::<ErrorMetadata>::new())
-            .runtime_plugin(
-                StaticRuntimePlugin::new().with_config(signing.freeze()).with_runtime_components(components),
-            );
-        if let Some(timeouts) = sdk.timeout_config() {
-            operation = operation.timeout_config(timeouts.clone());
-        }
-        Self { get_role: operation.serializer(request).deserializer(outcome).build() }
+    pub(super) fn new(sdk: &SdkConfig) -> Self {
+        let (url, region) = endpoint(sdk.region());
+        let region = SigningRegion::from(Region::from_static(region));
+        let endpoint = Endpoint { service: "iam", region, url: url.to_owned() };
+        Self { get_role: operation(sdk, endpoint, "GetRole").serializer(request).deserializer(outcome).build() }
     }
 
     /// Returns if there is a role of this name.
@@ -81,7 +33,7 @@ impl Client {
     /// # Errors
     /// What IAM answers otherwise: `NoSuchEntity` is the code where there is no such role, `AccessDenied` where the caller may not
     /// look at it ("GetRole", IAM API Reference). Or there was no answer.
-    pub(crate) async fn get_role(&self, name: &str) -> Result<(), SdkError<ErrorMetadata, HttpResponse>> {
+    pub(crate) async fn get_role(&self, name: &str) -> Result<(), Failure> {
         self.get_role.invoke(name.to_owned()).await
     }
 }
@@ -100,13 +52,10 @@ fn endpoint(region: Option<&Region>) -> (&'static str, &'static str) {
 /// All characters but those that stand for themselves in a form (RFC 3986, section 2.3). Names of roles may hold others.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// GetRole in IAM's query protocol.
 fn request(role: String) -> Result<HttpRequest, BoxError> {
     let role = utf8_percent_encode(&role, RESERVED);
-    let request = http::Request::post("/")
-        .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .body(SdkBody::from(format!("Action=GetRole&Version=2010-05-08&RoleName={role}")))?;
-    Ok(request.try_into()?)
+    let headers = [(CONTENT_TYPE, "application/x-www-form-urlencoded")];
+    post(&headers, format!("Action=GetRole&Version=2010-05-08&RoleName={role}"))
 }
 
 /// The role itself is of no use here, only that it exists.
