@@ -1,6 +1,9 @@
 //! Compresses lines into batches, each small enough for one item of the table.
 
-use std::io::{Read, Write};
+use std::{
+    borrow::Cow,
+    io::{Read, Write},
+};
 
 use aws_sdk_dynamodb::primitives::Blob;
 use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
@@ -78,7 +81,20 @@ struct Stored {
 impl Batch {
     pub(super) fn from_item(item: Item) -> Result<Self> {
         let stored: Stored = crate::table::from_item(item)?;
-        Ok(Self { sequence: stored.sequence, events: decompress(&stored.events)? })
+        Ok(Self { sequence: stored.sequence, events: parse(&decompress(&stored.events)?)? })
+    }
+
+    /// Shows the ids of the lines, without what else the lines have.
+    pub(super) fn ids_of_item(item: Item, mut show: impl FnMut(&str)) -> Result<()> {
+        #[derive(Deserialize)]
+        struct Line<'a> {
+            #[serde(borrow)]
+            event_id: Cow<'a, str>,
+        }
+        let stored: Stored = crate::table::from_item(item)?;
+        let json = decompress(&stored.events)?;
+        parse::<Vec<Line<'_>>>(&json)?.iter().for_each(|line| show(&line.event_id));
+        Ok(())
     }
 }
 
@@ -90,12 +106,16 @@ fn compress(events: &[LogEvent]) -> Result<Vec<u8>> {
     encoder.finish().map_err(|error| Error::internal_with(WHAT, error))
 }
 
-fn decompress(bytes: &[u8]) -> Result<Vec<LogEvent>> {
+fn decompress(bytes: &[u8]) -> Result<Vec<u8>> {
     let mut json = Vec::new();
     DeflateDecoder::new(bytes)
         .read_to_end(&mut json)
         .map_err(|error| Error::internal_with("a stored batch cannot be decompressed", error))?;
-    serde_json::from_slice(&json).map_err(|error| Error::internal_with("a stored batch cannot be read", error))
+    Ok(json)
+}
+
+fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T> {
+    serde_json::from_slice(json).map_err(|error| Error::internal_with("a stored batch cannot be read", error))
 }
 
 #[cfg(test)]
@@ -125,6 +145,9 @@ mod tests {
         let packed = pack(events.clone()).unwrap();
         assert_eq!(packed.len(), 1);
         let item = packed[0].item(&"x".parse().unwrap(), 3, 0);
+        let mut ids = Vec::new();
+        Batch::ids_of_item(item.clone(), |id| ids.push(id.to_owned())).unwrap();
+        assert!(ids.iter().eq(events.iter().map(|event| &event.event_id)));
         assert_eq!(Batch::from_item(item).unwrap(), Batch { sequence: 3, events });
     }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use futures_util::future;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +101,7 @@ pub(super) async fn compare(
         let mut place = Some(resumed.take().unwrap_or_else(|| StreamCursor::start(has_sidecar)));
         let mut is_first = true;
         let mut pauses = Backoff::new(PAUSES);
+        let mut following = None;
         while let Some(at) = place {
             if app.now() >= until {
                 tracing::warn!(execution_id = %id, ?span, "the log is too long to be compared at once; the rest follows");
@@ -107,7 +109,11 @@ pub(super) async fn compare(
                 compared.rest = Some(Rest { spans, seen_end, place: Some(at.encode()) });
                 return Ok(compared);
             }
-            let (events, next) = match cloudwatch::page(app, &record, *span, at.clone()).await {
+            let page = match following.take() {
+                Some(page) => page,
+                None => cloudwatch::page(app, &record, *span, at.clone()).await,
+            };
+            let (events, next) = match page {
                 Ok(page) => page,
                 Err(error) if is_resumed && is_first => {
                     // CloudWatch may have forgotten the place. The span is compared from its beginning.
@@ -139,7 +145,16 @@ pub(super) async fn compare(
                 return Ok(compared);
             }
             if !events.is_empty() {
-                append(app, id, events, false, None).await?;
+                // The next page comes while the store is asked for the lines of this one.
+                let after = async {
+                    match next.clone() {
+                        Some(next) if app.now() < until => Some(cloudwatch::page(app, &record, *span, next).await),
+                        _ => None,
+                    }
+                };
+                let (written, page) = future::join(append(app, id, events, false, None), after).await;
+                written?;
+                following = page;
             }
             place = next;
         }

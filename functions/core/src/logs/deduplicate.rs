@@ -39,15 +39,64 @@ pub(super) async fn without_stored(
     }
     let ids = || events.iter().map(|event| event.event_id.as_str());
     let (Some(first), Some(last)) = (ids().min(), ids().max()) else { return Ok(events) };
-    let mut stored = HashSet::new();
+    let mut marks = Marks::new(&events);
     let mut reader = Reader::new(app, id);
     for range in ranges(app, id, first).await? {
-        if range.first_event_id.as_str() <= last
-            && let Some(batch) = reader.take(range.sequence).await?
-        {
-            stored.extend(batch.events.into_iter().map(|event| event.event_id));
+        if range.first_event_id.as_str() <= last {
+            reader.take_ids(range.sequence, |id| marks.mark(id)).await?;
         }
     }
-    events.retain(|event| !stored.contains(&event.event_id));
+    let mut is_stored = marks.is_marked.into_iter();
+    events.retain(|_| is_stored.next() == Some(false));
     Ok(events)
+}
+
+/// Lines of which some are marked by their ids. Ids that come in the order of the lines are found without a search.
+struct Marks<'a> {
+    /// Ids in text order, with the places of their lines.
+    places: Vec<(&'a str, usize)>,
+    /// The entry of `places` that is expected next.
+    next: usize,
+    is_marked: Vec<bool>,
+}
+
+impl<'a> Marks<'a> {
+    fn new(events: &'a [LogEvent]) -> Self {
+        let mut places: Vec<_> = events.iter().map(|event| event.event_id.as_str()).zip(0..).collect();
+        places.sort_unstable();
+        Self { places, next: 0, is_marked: vec![false; events.len()] }
+    }
+
+    fn mark(&mut self, id: &str) {
+        let is_next = self.places.get(self.next).is_some_and(|(next, _)| *next == id);
+        let found =
+            if is_next { Ok(self.next) } else { self.places.binary_search_by(|(other, _)| str::cmp(other, id)) };
+        if let Ok(at) = found {
+            self.is_marked[self.places[at].1] = true;
+            self.next = at + 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn lines_are_marked_whatever_the_order_of_their_ids(
+            lines in vec(0_u8..20, 0..20),
+            stored in vec(0_u8..20, 0..20),
+        ) {
+            let line = |id: &u8| LogEvent { event_id: format!("{id:02}"), ..LogEvent::default() };
+            let lines = without_repeated(lines.iter().map(line).collect());
+            let mut marks = Marks::new(&lines);
+            stored.iter().for_each(|id| marks.mark(&format!("{id:02}")));
+            let expected: Vec<bool> =
+                lines.iter().map(|line| stored.iter().any(|id| format!("{id:02}") == line.event_id)).collect();
+            prop_assert_eq!(marks.is_marked, expected);
+        }
+    }
 }

@@ -145,13 +145,22 @@ impl<'a> Reader<'a> {
 
     /// The batch with this sequence number. `None` if it is not stored any more.
     pub(super) async fn take(&mut self, sequence: u64) -> Result<Option<Batch>> {
+        self.item(sequence).await?.map(Batch::from_item).transpose()
+    }
+
+    /// Shows the ids of a batch's lines, in the order of the lines. None if it is not stored any more.
+    pub(super) async fn take_ids(&mut self, sequence: u64, show: impl FnMut(&str)) -> Result<()> {
+        self.item(sequence).await?.map_or(Ok(()), |item| Batch::ids_of_item(item, show))
+    }
+
+    async fn item(&mut self, sequence: u64) -> Result<Option<table::Item>> {
         if let Some(item) = self.ahead.remove(&sequence) {
-            return Batch::from_item(item).map(Some);
+            return Ok(Some(item));
         }
         let mut found = None;
         for item in items_after(self.app, self.id, sequence.saturating_sub(1)).await? {
             match sequence_of(&item) {
-                Some(number) if number == sequence => found = Some(Batch::from_item(item)?),
+                Some(number) if number == sequence => found = Some(item),
                 Some(number) => drop(self.ahead.insert(number, item)),
                 None => {}
             }
