@@ -89,9 +89,9 @@ mod tests {
             tracing_subscriber::registry().with(lambda_layer(move || writer.clone())).with(filter(level).unwrap());
         tracing::subscriber::with_default(subscriber, || {
             let _span = tracing::info_span!(target: "runvoy_core", "request").entered();
-            tracing::trace!(target: "aws_sdk_ssm::operation", "a secret's value");
+            tracing::trace!(target: "aws_smithy_runtime::client::orchestrator", "a secret's value");
             tracing::debug!(target: "hyper::proto", "a header's value");
-            tracing::warn!(target: "aws_sdk_ssm::operation", "a warning");
+            tracing::warn!(target: "aws_smithy_runtime::client::orchestrator", "a warning");
             tracing::trace!(target: "runvoy_core::logs", "a line of ours");
         });
         let bytes = lines.0.lock().unwrap().clone();
@@ -100,7 +100,9 @@ mod tests {
 
     #[test]
     fn no_directive_makes_a_library_log_what_it_carries() {
-        for level in ["trace", "trace,x=info", "aws_sdk_ssm=trace,hyper=debug,runvoy_core=trace", "[request]=trace"] {
+        for level in
+            ["trace", "trace,x=info", "aws_smithy_runtime=trace,hyper=debug,runvoy_core=trace", "[request]=trace"]
+        {
             let logged = logged(level);
             assert!(!logged.contains("value"), "{level}: {logged}");
             assert!(logged.contains("a line of ours"), "{level}: {logged}");

@@ -59,6 +59,8 @@ impl Client {
         Self { filter_log_events: logs.operation("FilterLogEvents") }
     }
 
+    /// Some of the events that a request asks for, in the order of their times.
+    ///
     /// # Errors
     /// `ResourceNotFoundException` is the code of the refusal where the group, or one of the streams, does not exist.
     pub async fn filter_log_events(&self, request: FilterLogEvents) -> Result<Page, Failure> {

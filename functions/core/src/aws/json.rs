@@ -4,11 +4,15 @@ use std::fmt;
 
 use aws_config::SdkConfig;
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
-use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, OrchestratorError};
+use aws_smithy_runtime_api::{
+    client::orchestrator::{HttpResponse, OrchestratorError},
+    http::Headers,
+};
 use aws_smithy_types::error::ErrorMetadata;
-use aws_types::region::SigningRegion;
+use aws_types::{region::SigningRegion, request_id::apply_request_id};
 use http::{HeaderName, header::CONTENT_TYPE};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
 
 use super::operation::{Endpoint, Failure, Unshown, operation, post};
 
@@ -28,7 +32,8 @@ impl Service<'_> {
         I: Serialize + Send + Sync + 'static,
         O: DeserializeOwned + Send + Sync + 'static,
     {
-        let region = self.sdk.region().map_or("us-east-1", |region| region.as_ref());
+        // Without a region the name of the address is that of no host, and each call fails.
+        let region = self.sdk.region().map_or("no-region", |region| region.as_ref());
         let endpoint = Endpoint {
             service: self.name,
             region: SigningRegion::from(aws_config::Region::new(region.to_owned())),
@@ -50,7 +55,8 @@ impl Service<'_> {
 }
 
 /// The service's address in a region ("Service endpoints", AWS General Reference). The regions of GovCloud have one address, which
-/// is validated by FIPS 140. The isolated partitions are left out: they have no function URLs, without which there is no stack.
+/// is validated by FIPS 140. Dual-stack addresses and those of
+/// `AWS_ENDPOINT_URL_SSM` and its like are not known; `AWS_ENDPOINT_URL` is. The isolated partitions are left out: they have no function URLs, without which there is no stack.
 fn url(service: &str, region: &str, fips: bool) -> String {
     let suffix = match region {
         region if region.starts_with("cn-") => "amazonaws.com.cn",
@@ -85,28 +91,31 @@ impl<I: Send + Sync + 'static, O: Send + Sync + 'static> JsonOperation<I, O> {
 fn answer<O: DeserializeOwned>(answer: &HttpResponse) -> Result<Unshown<O>, OrchestratorError<ErrorMetadata>> {
     let body = answer.body().bytes().unwrap_or_default();
     if !answer.status().is_success() {
-        return Err(OrchestratorError::operation(refusal(body)));
+        return Err(OrchestratorError::operation(refusal(answer.headers(), body)));
     }
-    // The error names the place and what was expected there, and quotes no text.
-    serde_json::from_slice(body).map(Unshown).map_err(|error| OrchestratorError::response(error.into()))
+    parse(body).map(Unshown).map_err(OrchestratorError::other)
 }
 
-/// Reads `{"__type":"com.amazonaws.ssm#ParameterNotFound","message":"…"}`. Some services leave the namespace out, and some write
-/// `Message`. Without a code where a proxy has answered.
-fn refusal(body: &[u8]) -> ErrorMetadata {
-    #[derive(Default, Deserialize)]
-    struct Refusal {
-        #[serde(rename = "__type")]
-        kind: Option<String>,
-        #[serde(alias = "Message")]
-        message: Option<String>,
-    }
-    let Refusal { kind, message } = serde_json::from_slice(body).unwrap_or_default();
-    let mut refusal = ErrorMetadata::builder();
-    if let Some(kind) = kind {
+/// # Errors
+/// The place at which an answer is not as expected. serde's own error may quote what is there, which may be a secret.
+fn parse<O: DeserializeOwned>(body: &[u8]) -> Result<O, String> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body)
+        .map_err(|error| format!("the answer is not as expected at line {}, column {}", error.line(), error.column()))
+}
+
+/// Reads `{"__type":"com.amazonaws.ssm#ParameterNotFound","message":"…"}` and what services write in its place: the type in a header
+/// or in `code`, without its namespace, or followed by a colon and an address ("AWS JSON 1.1 protocol", Smithy's documentation). There
+/// is no code where a proxy has answered.
+fn refusal(headers: &Headers, body: &[u8]) -> ErrorMetadata {
+    let fields: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+    let text = |names: &[&str]| names.iter().find_map(|name| fields.get(*name)?.as_str());
+    let mut refusal = apply_request_id(ErrorMetadata::builder(), headers);
+    if let Some(kind) = headers.get("x-amzn-errortype").or_else(|| text(&["code", "__type"])) {
+        let kind = kind.split(':').next().unwrap_or_default();
         refusal = refusal.code(kind.rsplit('#').next().unwrap_or_default());
     }
-    if let Some(message) = message {
+    if let Some(message) = text(&["message", "Message", "errorMessage"]) {
         refusal = refusal.message(message);
     }
     refusal.build()
@@ -114,25 +123,46 @@ fn refusal(body: &[u8]) -> ErrorMetadata {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
     #[test]
     fn the_code_of_a_refusal_is_read_and_other_answers_have_none() {
         for (text, code, message) in [
-            (r#"{"__type":"com.amazonaws.ssm#ParameterNotFound","message":"a"}"#, Some("ParameterNotFound"), Some("a")),
-            (
-                r#"{"__type":"ThrottlingException","Message":"Rate exceeded"}"#,
-                Some("ThrottlingException"),
-                Some("Rate exceeded"),
-            ),
-            (r#"{"__type":"InvalidNextToken"}"#, Some("InvalidNextToken"), None),
+            (r#"{"__type":"com.amazonaws.ssm#NotFound","message":"a"}"#, Some("NotFound"), Some("a")),
+            (r#"{"__type":"Throttling","Message":"Rate exceeded"}"#, Some("Throttling"), Some("Rate exceeded")),
+            (r#"{"__type":"NotFound:http://internal/x#y"}"#, Some("NotFound"), None),
+            (r#"{"code":"NotFound","message":1,"Message":"a"}"#, Some("NotFound"), Some("a")),
             (r#"{"message":"Internal server error"}"#, None, Some("Internal server error")),
             (r#"{"__type":1}"#, None, None),
             ("<html><body>502</body>", None, None),
             ("", None, None),
         ] {
-            let refusal = refusal(text.as_bytes());
+            let refusal = refusal(&Headers::new(), text.as_bytes());
             assert_eq!((refusal.code(), refusal.message()), (code, message), "{text}");
+        }
+        let mut headers = Headers::new();
+        headers.insert("x-amzn-errortype", "NotFound:http://internal/x");
+        headers.insert("x-amzn-requestid", "1-2-3");
+        let refusal = refusal(&headers, b"");
+        assert_eq!((refusal.code(), refusal.extra("aws_request_id")), (Some("NotFound"), Some("1-2-3")));
+    }
+
+    #[test]
+    fn an_answer_that_is_not_as_expected_is_quoted_nowhere() {
+        #[derive(Debug, Deserialize)]
+        struct Parameter {
+            #[serde(rename = "Value")]
+            value: Option<u8>,
+        }
+        assert_eq!(parse::<Parameter>(b"").unwrap().value, None);
+        for text in [r#""s3cret""#, r#"{"Value":"s3cret"}"#, r#"{"s3cret"}"#] {
+            let error = parse::<Parameter>(text.as_bytes()).unwrap_err();
+            assert!(
+                error.starts_with("the answer is not as expected at line 1") && !error.contains("s3cret"),
+                "{error}"
+            );
         }
     }
 

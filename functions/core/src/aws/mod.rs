@@ -1,4 +1,4 @@
-//! Sets the SDK up for both functions, and makes its clients.
+//! Sets the SDK up for both functions, and makes the clients: the SDK's, and our own for services of which little is needed.
 
 use std::time::Duration;
 

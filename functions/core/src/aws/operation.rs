@@ -12,18 +12,25 @@ use aws_runtime::{
         SigV4OperationSigningConfig,
         sigv4::{SCHEME_ID, SigV4AuthScheme},
     },
+    invocation_id::InvocationIdInterceptor,
+    recursion_detection::RecursionDetectionInterceptor,
+    request_info::RequestInfoInterceptor,
     retries::classifiers::AwsErrorCodeClassifier,
+    service_clock_skew::{ServiceClockSkewClassifier, ServiceClockSkewInterceptor},
 };
 use aws_smithy_runtime::client::{
     orchestrator::operation::{Operation, OperationBuilder},
     retries::classifiers::{HttpStatusCodeClassifier, TransientErrorClassifier},
 };
-use aws_smithy_runtime_api::client::{
-    auth::{AuthSchemeOptionResolverParams, static_resolver::StaticAuthSchemeOptionResolver},
-    orchestrator::{HttpRequest, HttpResponse, SensitiveOutput},
-    result::SdkError,
-    runtime_components::RuntimeComponentsBuilder,
-    runtime_plugin::StaticRuntimePlugin,
+use aws_smithy_runtime_api::{
+    box_error::BoxError,
+    client::{
+        auth::{AuthSchemeOptionResolverParams, static_resolver::StaticAuthSchemeOptionResolver},
+        orchestrator::{HttpRequest, HttpResponse, SensitiveOutput},
+        result::SdkError,
+        runtime_components::RuntimeComponentsBuilder,
+        runtime_plugin::StaticRuntimePlugin,
+    },
 };
 use aws_smithy_types::{body::SdkBody, config_bag::Layer, error::ErrorMetadata, retry::RetryConfig};
 use aws_types::{SigningName, region::SigningRegion};
@@ -47,7 +54,7 @@ pub(super) fn operation(sdk: &SdkConfig, endpoint: Endpoint, name: &'static str)
         name: Some(SigningName::from_static(endpoint.service)),
         ..SigV4OperationSigningConfig::default()
     });
-    // An answer may hold a secret, and is in no log.
+    // The SDK's trace leaves answers out: they may hold a secret.
     settings.store_put(SensitiveOutput);
     let mut components = RuntimeComponentsBuilder::new("of the SDK")
         .with_http_client(sdk.http_client())
@@ -59,7 +66,7 @@ pub(super) fn operation(sdk: &SdkConfig, endpoint: Endpoint, name: &'static str)
     if let Some(credentials) = sdk.credentials_provider() {
         components = components.with_identity_resolver(SCHEME_ID, credentials);
     }
-    let operation = Operation::builder()
+    let mut operation = Operation::builder()
         .service_name(endpoint.service)
         .operation_name(name)
         .endpoint_url(sdk.endpoint_url().unwrap_or(&endpoint.url))
@@ -67,7 +74,16 @@ pub(super) fn operation(sdk: &SdkConfig, endpoint: Endpoint, name: &'static str)
         .retry_classifier(TransientErrorClassifier::<ErrorMetadata>::new())
         .retry_classifier(HttpStatusCodeClassifier::default())
         .retry_classifier(AwsErrorCodeClassifier::<ErrorMetadata>::new())
+        .retry_classifier(ServiceClockSkewClassifier::<ErrorMetadata>::new())
+        .interceptor(ServiceClockSkewInterceptor::new())
+        .interceptor(RequestInfoInterceptor::new())
+        .interceptor(InvocationIdInterceptor::new())
+        .interceptor(RecursionDetectionInterceptor::new())
+        .with_connection_poisoning()
         .runtime_plugin(StaticRuntimePlugin::new().with_config(settings.freeze()).with_runtime_components(components));
+    if let Some(version) = sdk.behavior_version() {
+        operation = operation.behavior_version(version);
+    }
     match sdk.timeout_config() {
         Some(timeouts) => operation.timeout_config(timeouts.clone()),
         None => operation,
@@ -75,10 +91,7 @@ pub(super) fn operation(sdk: &SdkConfig, endpoint: Endpoint, name: &'static str)
 }
 
 /// A request to the only path that services with these protocols have.
-pub(super) fn post(
-    headers: &[(http::HeaderName, &str)],
-    body: String,
-) -> Result<HttpRequest, aws_smithy_runtime_api::box_error::BoxError> {
+pub(super) fn post(headers: &[(http::HeaderName, &str)], body: String) -> Result<HttpRequest, BoxError> {
     let mut request = http::Request::post("/").header(http::header::USER_AGENT, "runvoy");
     for (name, value) in headers {
         request = request.header(name, *value);
@@ -86,7 +99,8 @@ pub(super) fn post(
     Ok(request.body(SdkBody::from(body))?.try_into()?)
 }
 
-/// What is sent or answered, which the SDK's debug output does not show.
+/// What is sent or answered. The SDK wants it to have a debug format, which may be logged. The body that is made of it is logged at the
+/// level of traces, which `telemetry` keeps from the SDK's crates.
 pub(super) struct Unshown<T>(pub(super) T);
 
 impl<T> fmt::Debug for Unshown<T> {

@@ -19,8 +19,8 @@ pub struct Client {
     add_tags: JsonOperation<AddTags, Nothing>,
 }
 
-/// A parameter that is to be written, encrypted.
-#[derive(Clone, Debug, Default)]
+/// A parameter that is to be written, encrypted. It has no debug format, so that no log has its value.
+#[derive(Clone, Default)]
 pub struct NewParameter {
     pub name: String,
     pub value: String,
@@ -35,6 +35,7 @@ pub struct NewParameter {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Parameter {
+    #[serde(default)]
     pub name: String,
     /// When it was written, in seconds since 1970.
     pub last_modified_date: Option<f64>,
@@ -61,12 +62,14 @@ impl Client {
         }
     }
 
+    /// Writes a parameter.
+    ///
     /// # Errors
     /// `ParameterAlreadyExists` is the code of the refusal where there is one and it may not be overwritten.
     pub async fn put(&self, parameter: NewParameter) -> Result<(), Failure> {
         let NewParameter { name, value, kms_key, overwrite, tags } = parameter;
         let put = Put { name, value, r#type: "SecureString", key_id: kms_key, overwrite, tags };
-        self.put.invoke(put).await.map(|Nothing {}| ())
+        self.put.invoke(put).await.map(drop)
     }
 
     /// The value of a parameter.
@@ -78,40 +81,51 @@ impl Client {
         Ok(got.parameter.value)
     }
 
+    /// Deletes a parameter.
+    ///
     /// # Errors
     /// As [`Client::get`].
     pub async fn delete(&self, name: String) -> Result<(), Failure> {
-        self.delete.invoke(Named { name }).await.map(|Nothing {}| ())
+        self.delete.invoke(Named { name }).await.map(drop)
     }
 
     /// The parameters whose names begin with this path and a slash.
     ///
     /// # Errors
-    /// What SSM answers to a call, or that it does not answer.
+    /// What SSM answers to a call, or that it does not answer, or that it answers with the token that it was sent.
     pub async fn below(&self, path: &str) -> Result<Vec<Parameter>, Failure> {
         let mut found = Vec::new();
         let mut next_token = None;
         loop {
             let below = Filter { key: "Path", option: "Recursive", values: [path.to_owned()] };
-            let page = self.describe.invoke(Describe { parameter_filters: [below], next_token }).await?;
-            found.extend(page.parameters);
-            next_token = page.next_token.filter(|token| !token.is_empty());
-            if next_token.is_none() {
+            let request = Describe { parameter_filters: [below], next_token: next_token.clone() };
+            let page = self.describe.invoke(request).await?;
+            found.extend(page.parameters.unwrap_or_default());
+            let next = page.next_token.filter(|token| !token.is_empty());
+            if next.is_none() {
                 return Ok(found);
             }
+            if next == next_token {
+                return Err(Failure::construction_failure("SSM answered with the token that it was sent"));
+            }
+            next_token = next;
         }
     }
 
+    /// The tags of a parameter.
+    ///
     /// # Errors
     /// `InvalidResourceId` is the code of the refusal where there is no such parameter.
     pub async fn tags(&self, name: String) -> Result<Vec<Tag>, Failure> {
-        Ok(self.list_tags.invoke(Resource::parameter(name)).await?.tag_list)
+        Ok(self.list_tags.invoke(Resource::parameter(name)).await?.tag_list.unwrap_or_default())
     }
 
+    /// Gives a parameter these tags, besides those that it has.
+    ///
     /// # Errors
     /// As [`Client::tags`].
     pub async fn add_tags(&self, name: String, tags: Vec<Tag>) -> Result<(), Failure> {
-        self.add_tags.invoke(AddTags { resource: Resource::parameter(name), tags }).await.map(|Nothing {}| ())
+        self.add_tags.invoke(AddTags { resource: Resource::parameter(name), tags }).await.map(drop)
     }
 }
 
@@ -142,12 +156,12 @@ struct Get {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Got {
-    parameter: Value,
+    parameter: WithValue,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Value {
+struct WithValue {
     value: String,
 }
 
@@ -176,8 +190,7 @@ struct Filter {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Described {
-    #[serde(default)]
-    parameters: Vec<Parameter>,
+    parameters: Option<Vec<Parameter>>,
     next_token: Option<String>,
 }
 
@@ -205,6 +218,5 @@ struct AddTags {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Tags {
-    #[serde(default)]
-    tag_list: Vec<Tag>,
+    tag_list: Option<Vec<Tag>>,
 }

@@ -84,7 +84,7 @@ impl Batch {
         Ok(Self { sequence: stored.sequence, events: parse(&decompress(&stored.events)?)? })
     }
 
-    /// Shows the ids of the lines, without what else the lines have.
+    /// Calls `show` with the id of each line, in their order, and makes nothing of the rest of the lines.
     pub(super) fn ids_of_item(item: Item, mut show: impl FnMut(&str)) -> Result<()> {
         #[derive(Deserialize)]
         struct Line<'a> {

@@ -147,14 +147,12 @@ pub(super) async fn compare(
             if !events.is_empty() {
                 // The next page comes while the store is asked for the lines of this one.
                 let after = async {
-                    match next.clone() {
+                    Ok(match next.clone() {
                         Some(next) if app.now() < until => Some(cloudwatch::page(app, &record, *span, next).await),
                         _ => None,
-                    }
+                    })
                 };
-                let (written, page) = future::join(append(app, id, events, false, None), after).await;
-                written?;
-                following = page;
+                (_, following) = future::try_join(append(app, id, events, false, None), after).await?;
             }
             place = next;
         }

@@ -27,7 +27,7 @@ pub(super) fn comes_after<'a>(head: &LogHead, mut events: impl Iterator<Item = &
     }
 }
 
-/// Drops the lines that are stored already.
+/// Drops the lines that are stored already. No two lines may have one id.
 pub(super) async fn without_stored(
     app: &App,
     id: &ExecutionId,
@@ -51,7 +51,8 @@ pub(super) async fn without_stored(
     Ok(events)
 }
 
-/// Lines of which some are marked by their ids. Ids that come in the order of the lines are found without a search.
+/// Lines with different ids, of which some are marked. An id that is the next one in text order after the one before is found without a
+/// search.
 struct Marks<'a> {
     /// Ids in text order, with the places of their lines.
     places: Vec<(&'a str, usize)>,

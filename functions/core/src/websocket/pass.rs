@@ -32,7 +32,7 @@ use crate::{
 const FRAME_TIMEOUT: Duration = Duration::from_millis(300);
 /// The time that the fan-out waits for all frames of one range of lines to one member. A member without `batch` gets a frame for each line.
 const RANGE_TIMEOUT: Duration = Duration::from_secs(1);
-/// The longest that a post takes: the timeout of one try of a call (`aws.rs`). No post begins later than this before the lease's end.
+/// The longest that a post takes: the timeout of one try of a call (`aws/mod.rs`). No post begins later than this before the lease's end.
 const POST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Lines as one message, and how far a viewer is that has it.
