@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
         self.item(sequence).await?.map(Batch::from_item).transpose()
     }
 
-    /// Shows the ids of a batch's lines, in the order of the lines. None if it is not stored any more.
+    /// Calls `show` with the id of each line of a batch, in their order, and not at all if the batch is not stored any more.
     pub(super) async fn take_ids(&mut self, sequence: u64, show: impl FnMut(&str)) -> Result<()> {
         self.item(sequence).await?.map_or(Ok(()), |item| Batch::ids_of_item(item, show))
     }
