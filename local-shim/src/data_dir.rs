@@ -25,7 +25,17 @@ pub(crate) struct DataDir {
     /// Tells whether an earlier start has left a database in the folder.
     has_state: bool,
     /// A lock that is held until this value is dropped.
-    _lock: Option<File>,
+    _lock: Option<Lock>,
+}
+
+struct Lock(File);
+
+impl Drop for Lock {
+    /// Unlocks the file. Closing it would not do: a command that is about to be started is a copy of this process for a moment, and keeps
+    /// the file open.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }
 
 /// The file that exists while the first start is under way. A start that finds it begins anew: the one before was interrupted before a
@@ -75,7 +85,7 @@ impl DataDir {
         begin_first_start(&directory).with_context(unusable)?;
         replace(&directory.join(VERSION), format!("{CURRENT_VERSION}\n").as_bytes()).with_context(unusable)?;
         let has_state = directory.join(DATABASE).metadata().is_ok_and(|file| file.len() > 0);
-        Ok(Self { directory: Some(directory), scratch, has_state, _lock: Some(lock) })
+        Ok(Self { directory: Some(directory), scratch, has_state, _lock: Some(Lock(lock)) })
     }
 
     /// Marks the first start as complete.

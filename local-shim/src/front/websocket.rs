@@ -4,14 +4,22 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
-    extract::{
-        ConnectInfo, FromRequestParts, Request, State, WebSocketUpgrade,
-        ws::{CloseFrame, Message, WebSocket, close_code},
-    },
+    body::Body,
+    extract::{ConnectInfo, Request, State},
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::Response,
 };
+use futures_util::{SinkExt as _, StreamExt as _};
+use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value, json};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error, Message,
+        handshake::server::create_response_with_body,
+        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
+    },
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -21,6 +29,10 @@ use crate::{
 
 /// Bytes of the largest message that a viewer may send ("Amazon API Gateway quotas").
 const MAX_MESSAGE: usize = 128 * 1024;
+/// Bytes that are read at a time. Viewers send little, and there may be many.
+const READ_BUFFER: usize = 4 * 1024;
+
+type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
 
 /// The WebSocket API.
 pub(crate) struct Gateway {
@@ -39,13 +51,14 @@ pub(crate) struct Gateway {
 pub(super) async fn upgrade(
     State(gateway): State<Arc<Gateway>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
+    mut request: Request,
 ) -> Response {
-    let (mut parts, _) = request.into_parts();
-    let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
+    let upgraded = hyper::upgrade::on(&mut request);
+    let Ok(response) = create_response_with_body(&request, Body::empty) else {
         let details = "this path is for WebSocket clients; take the URL from websocket_url";
         return refuse(StatusCode::UPGRADE_REQUIRED, details);
     };
+    let (parts, _) = request.into_parts();
     let connection = Connection::new(&parts, peer, &gateway.stage);
     let mut event = connection.event("$connect", "CONNECT");
     event["queryStringParameters"] = Value::Object(query(&parts));
@@ -74,21 +87,27 @@ pub(super) async fn upgrade(
         );
     }
     let open = gateway.open.token();
-    upgrade.max_message_size(MAX_MESSAGE).on_upgrade(move |socket| async move {
+    tokio::spawn(async move {
         let _open = open;
-        let incoming = gateway.connections.open(&connection.id);
-        serve(&gateway, &connection, socket, incoming).await;
-        gateway.connections.closed(&connection.id);
+        // A client that has gone meanwhile is only disconnected.
+        if let Ok(upgraded) = upgraded.await {
+            let config = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).read_buffer_size(READ_BUFFER);
+            let socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+            let incoming = gateway.connections.open(&connection.id);
+            serve(&gateway, &connection, socket, incoming).await;
+            gateway.connections.closed(&connection.id);
+        }
         let event = connection.event("$disconnect", "DISCONNECT");
         drop(gateway.function.send(Kind::WebSocket, event.to_string().into_bytes()));
-    })
+    });
+    response
 }
 
 /// Passes messages on until either side closes the connection.
 async fn serve(
     gateway: &Gateway,
     connection: &Connection,
-    mut socket: WebSocket,
+    mut socket: Socket,
     Incoming { messages: mut to_socket, cut }: Incoming,
 ) {
     loop {
@@ -101,11 +120,11 @@ async fn serve(
                         () = cut.cancelled() => return,
                     }
                 }
-                Some(ToSocket::Close) => return close(socket, close_code::NORMAL).await,
-                Some(ToSocket::TooLarge) => return close(socket, close_code::SIZE).await,
-                None => return close(socket, close_code::AWAY).await,
+                Some(ToSocket::Close) => return close(socket, CloseCode::Normal).await,
+                Some(ToSocket::TooLarge) => return close(socket, CloseCode::Size).await,
+                None => return close(socket, CloseCode::Away).await,
             },
-            message = socket.recv() => match message {
+            message = socket.next() => match message {
                 Some(Ok(Message::Text(text))) => {
                     if let Some(answer) = &gateway.answer {
                         if socket.send(Message::Text(answer.into())).await.is_err() {
@@ -124,13 +143,13 @@ async fn serve(
                 Some(Ok(_)) => {}
             },
             () = cut.cancelled() => return,
-            () = gateway.closing.cancelled() => return close(socket, close_code::AWAY).await,
+            () = gateway.closing.cancelled() => return close(socket, CloseCode::Away).await,
         }
     }
 }
 
 /// Sends a close frame and waits a second for the client's.
-async fn close(mut socket: WebSocket, code: u16) {
+async fn close(mut socket: Socket, code: CloseCode) {
     let frame = CloseFrame { code, reason: "".into() };
     if socket.send(Message::Close(Some(frame))).await.is_ok() {
         drain(socket).await;
@@ -138,21 +157,17 @@ async fn close(mut socket: WebSocket, code: u16) {
 }
 
 /// Reads a socket to its end, so that the closing handshake is completed.
-async fn drain(mut socket: WebSocket) {
-    let end = async { while let Some(Ok(_)) = socket.recv().await {} };
+async fn drain(mut socket: Socket) {
+    let end = async { while let Some(Ok(_)) = socket.next().await {} };
     let _ = tokio::time::timeout(std::time::Duration::from_secs(1), end).await;
 }
 
 /// The close code for an error of the client (RFC 6455, section 7.4.1).
-fn code_of(error: &axum::Error) -> u16 {
-    let text = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
-    let text = text.to_ascii_lowercase();
-    if text.contains("too long") || text.contains("too large") || text.contains("too big") {
-        close_code::SIZE
-    } else if text.contains("utf-8") {
-        close_code::INVALID
-    } else {
-        close_code::PROTOCOL
+fn code_of(error: &Error) -> CloseCode {
+    match error {
+        Error::Capacity(_) => CloseCode::Size,
+        Error::Utf8(_) => CloseCode::Invalid,
+        _ => CloseCode::Protocol,
     }
 }
 

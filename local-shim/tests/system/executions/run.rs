@@ -13,7 +13,7 @@ async fn a_command_runs_and_its_output_stands_between_the_runners_own_lines() {
     let system = System::start().await;
     let started = system
         .admin
-        .run_with(json!({"imageUri": "public.ecr.aws/docker/library/ubuntu:22.04", "command": "echo hello; sleep 0.3; echo oops >&2"}))
+        .run_with(json!({"imageUri": "public.ecr.aws/docker/library/ubuntu:22.04", "command": "echo hello; sleep 2; echo oops >&2"}))
         .await;
     assert_json_snapshot!(stable(started.clone()));
     let id = id(&started);

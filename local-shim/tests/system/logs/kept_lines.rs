@@ -39,6 +39,11 @@ pub async fn end_of(caller: &Caller, id: &str) -> Value {
     }
 }
 
+async fn succeeds(caller: &Caller, id: &str) {
+    let ended = end_of(caller, id).await;
+    assert_eq!(ended["status"], "SUCCEEDED", "{ended}");
+}
+
 /// The lines of a log without the runner's own.
 async fn printed(caller: &Caller, id: &str) -> Vec<String> {
     caller.log(id).await.into_iter().filter(|line| !line.starts_with("### runvoy")).collect()
@@ -63,7 +68,7 @@ async fn two_hundred_viewers_of_one_log_lose_no_line() {
     let viewers: Vec<_> =
         sockets.into_iter().map(|socket| tokio::spawn(watch_within(LONG, Seen::default(), socket))).collect();
     let id = id(&started);
-    assert_eq!(end_of(&system.admin, &id).await["status"], "SUCCEEDED");
+    succeeds(&system.admin, &id).await;
     assert_eq!(printed(&system.admin, &id).await, numbers(60));
     let log = system.admin.log(&id).await;
     assert!(log.last().unwrap().contains("command ended"), "{log:?}");
@@ -82,7 +87,7 @@ async fn sixty_watched_runs_lose_no_line() {
     }))
     .await;
     for (id, viewer) in runs {
-        assert_eq!(end_of(&system.admin, &id).await["status"], "SUCCEEDED");
+        succeeds(&system.admin, &id).await;
         assert_eq!(printed(&system.admin, &id).await, numbers(60));
         let seen = viewer.await.unwrap().log();
         assert_eq!(seen, system.admin.log(&id).await);
@@ -98,7 +103,7 @@ async fn runs_are_whole(system: &System, runs: usize, command: &str, lines: usiz
         ids.extend(started.iter().map(id));
     }
     for id in ids {
-        assert_eq!(end_of(&system.admin, &id).await["status"], "SUCCEEDED");
+        succeeds(&system.admin, &id).await;
         assert_eq!(printed(&system.admin, &id).await, numbers(lines), "{id}");
     }
 }
@@ -128,12 +133,12 @@ async fn viewers_that_never_read_hold_up_neither_the_command_nor_its_end() {
     let started = system.admin.run(shell).await;
     let stuck = join_all((0..3).map(|_| async { connect_at_last(&url(&started)).await })).await;
     let id = id(&started);
-    assert_eq!(end_of(&system.admin, &id).await["status"], "SUCCEEDED");
+    succeeds(&system.admin, &id).await;
     let lines = printed(&system.admin, &id).await;
     assert_eq!((lines.len(), lines.last().unwrap().as_str()), (151, "last"));
     // Another run is neither slower to be stored nor to end.
     let other = crate::client::id(&system.admin.run("seq 5").await);
-    assert_eq!(end_of(&system.admin, &other).await["status"], "SUCCEEDED");
+    succeeds(&system.admin, &other).await;
     assert_eq!(printed(&system.admin, &other).await, numbers(5));
     drop(stuck);
     system.shim.shut_down().await;
@@ -204,7 +209,7 @@ async fn an_end_that_could_not_be_handled_is_kept_and_told() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     limit_files(&program, None);
-    assert_eq!(end_of(&program.caller, &id).await["status"], "SUCCEEDED");
+    succeeds(&program.caller, &id).await;
     // The handler goes on after it has changed the status.
     let deadline = Instant::now() + LONG;
     while !told().contains("an event that had failed is handled now") {
@@ -298,7 +303,7 @@ async fn a_process_that_left_the_task_is_cut_off_and_the_log_says_so() {
     let mut output = std::fs::File::options().write(true).open(format!("/proc/{}/fd/1", process.trim())).unwrap();
     writeln!(output, "from outside").unwrap();
     std::fs::write(&go, "").unwrap();
-    assert_eq!(end_of(&system.admin, &id).await["status"], "SUCCEEDED");
+    succeeds(&system.admin, &id).await;
     let log = system.admin.log(&id).await;
     for wanted in ["from outside", "the last of the command", "a process that left the task keeps its output open"] {
         assert!(log.iter().any(|line| line.contains(wanted)), "{wanted}: {log:?}");

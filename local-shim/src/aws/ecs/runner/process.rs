@@ -201,9 +201,16 @@ fn signal(process: Option<Pid>, signal: Signal) {
 }
 
 /// Kills the processes that have a pipe open, by the pipe's inode, except this program. Needs /proc.
+///
+/// A process that is about to run another command is a copy of this program until then, with all its files. It is left alone.
 fn kill_writers(pipe: u64) {
     let name = format!("pipe:[{pipe}]");
+    let own_environment = std::fs::read("/proc/self/environ").unwrap_or_default();
     for (id, process) in processes() {
+        // This is read before the files: once a copy has a command's environment, it has none of this program's files any more.
+        if std::fs::read(process.join("environ")).is_ok_and(|environment| environment == own_environment) {
+            continue;
+        }
         let files = std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
         if files
             .filter_map(|file| std::fs::read_link(file.path()).ok())
@@ -237,5 +244,26 @@ pub(crate) fn kill_leftovers(workspace: &Path) {
         if workspace_of(id).is_some_and(|of| of.starts_with(workspace)) {
             let _ = kill_process(id, Signal::KILL);
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_this_program_that_is_about_to_run_a_command_is_not_killed_for_the_output_of_another() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let start = |command: &mut std::process::Command| {
+            command.arg("60").stdout(writer.try_clone().unwrap()).spawn().unwrap()
+        };
+        // The copy has this program's environment, and a command has its own.
+        let mut copy = start(&mut std::process::Command::new("sleep"));
+        let mut left = start(std::process::Command::new("sleep").env_clear());
+        kill_writers(rustix::fs::fstat(&reader).unwrap().st_ino);
+        assert_eq!(left.wait().unwrap().signal(), Some(9));
+        assert!(copy.try_wait().unwrap().is_none());
+        copy.kill().unwrap();
+        copy.wait().unwrap();
     }
 }
