@@ -72,8 +72,8 @@ impl DataDir {
         std::fs::set_permissions(directory, Permissions::from_mode(0o700)).with_context(unusable)?;
         // Commands run in folders below this one and need its path from the root.
         let directory = directory.canonicalize().with_context(unusable)?;
-        let lock = private_if_new(&directory.join(LOCK)).with_context(unusable)?;
-        match lock.try_lock() {
+        let lock = Lock(private_if_new(&directory.join(LOCK)).with_context(unusable)?);
+        match lock.0.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => bail!(
                 "runvoy already runs with the data directory {name}{}; use it, stop it, or name another directory with --data-dir",
@@ -85,7 +85,7 @@ impl DataDir {
         begin_first_start(&directory).with_context(unusable)?;
         replace(&directory.join(VERSION), format!("{CURRENT_VERSION}\n").as_bytes()).with_context(unusable)?;
         let has_state = directory.join(DATABASE).metadata().is_ok_and(|file| file.len() > 0);
-        Ok(Self { directory: Some(directory), scratch, has_state, _lock: Some(Lock(lock)) })
+        Ok(Self { directory: Some(directory), scratch, has_state, _lock: Some(lock) })
     }
 
     /// Marks the first start as complete.

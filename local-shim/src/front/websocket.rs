@@ -1,7 +1,7 @@
 //! Serves WebSockets: a connection sends `$connect`, `$default` and `$disconnect` events to the function, and the answer to `$connect`
 //! decides on the handshake, as in API Gateway.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -12,6 +12,7 @@ use axum::{
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value, json};
+use tokio::{io::AsyncWriteExt as _, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -31,6 +32,9 @@ use crate::{
 const MAX_MESSAGE: usize = 128 * 1024;
 /// Bytes that are read at a time. Viewers send little, and there may be many.
 const READ_BUFFER: usize = 4 * 1024;
+
+/// The time that a client has to close a connection that is closed here.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
 
@@ -91,7 +95,10 @@ pub(super) async fn upgrade(
         let _open = open;
         // A client that has gone meanwhile is only disconnected.
         if let Ok(upgraded) = upgraded.await {
-            let config = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).read_buffer_size(READ_BUFFER);
+            let config = WebSocketConfig::default()
+                .max_frame_size(Some(MAX_MESSAGE))
+                .max_message_size(Some(MAX_MESSAGE))
+                .read_buffer_size(READ_BUFFER);
             let socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
             let incoming = gateway.connections.open(&connection.id);
             serve(&gateway, &connection, socket, incoming).await;
@@ -138,7 +145,7 @@ async fn serve(
                 }
                 // The library answers the client's close frame when the socket is read once more.
                 Some(Ok(Message::Close(_))) => return drain(socket).await,
-                Some(Err(error)) => return close(socket, code_of(&error)).await,
+                Some(Err(error)) => return refuse_frame(socket, code_of(&error)).await,
                 None => return,
                 Some(Ok(_)) => {}
             },
@@ -148,7 +155,7 @@ async fn serve(
     }
 }
 
-/// Sends a close frame and waits a second for the client's.
+/// Sends a close frame and waits for the client's.
 async fn close(mut socket: Socket, code: CloseCode) {
     let frame = CloseFrame { code, reason: "".into() };
     if socket.send(Message::Close(Some(frame))).await.is_ok() {
@@ -159,7 +166,22 @@ async fn close(mut socket: Socket, code: CloseCode) {
 /// Reads a socket to its end, so that the closing handshake is completed.
 async fn drain(mut socket: Socket) {
     let end = async { while let Some(Ok(_)) = socket.next().await {} };
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), end).await;
+    let _ = timeout(CLOSE_TIMEOUT, end).await;
+}
+
+/// Sends a close frame after a frame that cannot be read, and passes over what the client sends until it closes the connection. A socket
+/// that is closed with bytes unread is reset, and the close frame may be lost.
+async fn refuse_frame(mut socket: Socket, code: CloseCode) {
+    let frame = CloseFrame { code, reason: "".into() };
+    if socket.send(Message::Close(Some(frame))).await.is_err() {
+        return;
+    }
+    let connection = socket.get_mut();
+    let end = async {
+        connection.shutdown().await?;
+        tokio::io::copy(connection, &mut tokio::io::sink()).await
+    };
+    let _ = timeout(CLOSE_TIMEOUT, end).await;
 }
 
 /// The close code for an error of the client (RFC 6455, section 7.4.1).

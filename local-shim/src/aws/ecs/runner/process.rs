@@ -207,8 +207,11 @@ fn kill_writers(pipe: u64) {
     let name = format!("pipe:[{pipe}]");
     let own_environment = std::fs::read("/proc/self/environ").unwrap_or_default();
     for (id, process) in processes() {
-        // This is read before the files: once a copy has a command's environment, it has none of this program's files any more.
-        if std::fs::read(process.join("environ")).is_ok_and(|environment| environment == own_environment) {
+        // This is read before the files: once a copy has a command's environment, it has none of this program's files any more. In
+        // between, it has none for a moment.
+        let environment = || std::fs::read(process.join("environ")).ok();
+        let environment = environment().filter(|found| !found.is_empty()).or_else(environment);
+        if environment.is_some_and(|environment| environment == own_environment) {
             continue;
         }
         let files = std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
@@ -260,8 +263,17 @@ mod tests {
         // The copy has this program's environment, and a command has its own.
         let mut copy = start(&mut std::process::Command::new("sleep"));
         let mut left = start(std::process::Command::new("sleep").env_clear());
-        kill_writers(rustix::fs::fstat(&reader).unwrap().st_ino);
-        assert_eq!(left.wait().unwrap().signal(), Some(9));
+        let pipe = rustix::fs::fstat(&reader).unwrap().st_ino;
+        // It is itself a copy for a moment.
+        let killed = loop {
+            kill_writers(pipe);
+            if let Some(status) = left.try_wait().unwrap() {
+                break status;
+            }
+        };
+        assert_eq!(killed.signal(), Some(9));
+        kill_writers(pipe);
+        std::thread::sleep(LOOK_AGAIN);
         assert!(copy.try_wait().unwrap().is_none());
         copy.kill().unwrap();
         copy.wait().unwrap();
