@@ -123,7 +123,8 @@ impl Ended {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
             file => file?,
         };
-        let (length, last) = end_of(&file, file.metadata()?.len())?;
+        let size = file.metadata()?.len();
+        let (length, last) = end_of(&file, size)?;
         let stream = Stream::read_only(path)?;
         let (mut offset, mut id) = (0, None);
         loop {
@@ -148,7 +149,8 @@ impl Ended {
             }
             offset += lines.len() as u64;
             // The writer is held while this is asked, and until the file is gone, so that no other thread opens the stream meanwhile.
-            if !may_go() {
+            // It may have been opened, written and closed since it was looked at.
+            if !may_go() || std::fs::metadata(path)?.len() != size {
                 return Ok(false);
             }
             if offset < length && !lines.is_empty() {

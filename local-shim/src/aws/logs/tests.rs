@@ -174,6 +174,23 @@ fn group_lines(logs: &CloudWatchLogs) -> Vec<String> {
 }
 
 #[test]
+fn a_stream_that_grows_while_it_is_moved_stays_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let logs = open(directory.path());
+    end(&logs, "task", &numbered(3));
+    let file = directory.path().join("group/task.jsonl");
+    let content = std::fs::read(&file).unwrap();
+    let (ended, _) = logs.ended.as_ref().unwrap();
+    // The second time that it is looked at, it has been opened, written and closed.
+    let grows = || {
+        std::fs::write(&file, content.repeat(2)).unwrap();
+        true
+    };
+    assert!(!ended.keep("group", "task", &file, grows).unwrap());
+    assert_eq!(shown(&logs, "task"), [numbered(3), numbered(3)].concat());
+}
+
+#[test]
 fn a_stream_that_was_moved_can_go_on() {
     let directory = tempfile::tempdir().unwrap();
     let logs = open(directory.path());
