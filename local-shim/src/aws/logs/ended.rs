@@ -133,7 +133,13 @@ impl Ended {
             let mut writer = self.writer();
             let transaction = writer.0.transaction()?;
             let of = match id {
-                Some(id) => id,
+                Some(id) => {
+                    // Who opens the stream meanwhile deletes what is here of it.
+                    if !transaction.prepare_cached("SELECT 1 FROM streams WHERE id = ?1")?.exists([id])? {
+                        return Ok(false);
+                    }
+                    id
+                }
                 None => {
                     delete(&transaction, group, name)?;
                     let sql = "INSERT INTO streams (log_group, name, length, newest) VALUES (?1, ?2, ?3, ?4)";
@@ -149,7 +155,7 @@ impl Ended {
             }
             offset += lines.len() as u64;
             // The writer is held while this is asked, and until the file is gone, so that no other thread opens the stream meanwhile.
-            // It may have been opened, written and closed since it was looked at.
+            // Before the first part was here, it may have been opened, written and closed.
             if !may_go() || std::fs::metadata(path)?.len() != size {
                 return Ok(false);
             }

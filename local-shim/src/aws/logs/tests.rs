@@ -191,6 +191,32 @@ fn a_stream_that_grows_while_it_is_moved_stays_a_file() {
 }
 
 #[test]
+fn a_stream_that_is_opened_and_closed_between_two_parts_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let logs = open(directory.path());
+    let lines = numbered(20_000);
+    end(&logs, "task", &lines);
+    let file = directory.path().join("group/task.jsonl");
+    let group = logs.group("group").unwrap();
+    let (ended, _) = logs.ended.as_ref().unwrap();
+    let is_opened = std::cell::Cell::new(false);
+    std::thread::scope(|threads| {
+        let opens_it = || {
+            // It is opened when the store can be written next, which is after this part.
+            if !is_opened.replace(true) {
+                threads.spawn(|| end(&logs, "task", &[]));
+            }
+            true
+        };
+        // If the other thread was late, it is moved, and becomes a file again when it is opened.
+        ended.keep("group", "task", &file, opens_it).unwrap();
+    });
+    assert_eq!(group_lines(&logs), lines);
+    assert_eq!(ended.length("group", "task").unwrap(), None);
+    assert_eq!(group.length("task").unwrap(), Some(file.metadata().unwrap().len()));
+}
+
+#[test]
 fn a_stream_that_was_moved_can_go_on() {
     let directory = tempfile::tempdir().unwrap();
     let logs = open(directory.path());
