@@ -157,10 +157,15 @@ async fn serve(
 
 /// Sends a close frame and waits for the client's.
 async fn close(mut socket: Socket, code: CloseCode) {
-    let frame = CloseFrame { code, reason: "".into() };
-    if socket.send(Message::Close(Some(frame))).await.is_ok() {
+    if send_close(&mut socket, code).await {
         drain(socket).await;
     }
+}
+
+/// Returns whether the client was still there.
+async fn send_close(socket: &mut Socket, code: CloseCode) -> bool {
+    let frame = CloseFrame { code, reason: "".into() };
+    socket.send(Message::Close(Some(frame))).await.is_ok()
 }
 
 /// Reads a socket to its end, so that the closing handshake is completed.
@@ -172,8 +177,7 @@ async fn drain(mut socket: Socket) {
 /// Sends a close frame after a frame that cannot be read, and passes over what the client sends until it closes the connection. A socket
 /// that is closed with bytes unread is reset, and the close frame may be lost.
 async fn refuse_frame(mut socket: Socket, code: CloseCode) {
-    let frame = CloseFrame { code, reason: "".into() };
-    if socket.send(Message::Close(Some(frame))).await.is_err() {
+    if !send_close(&mut socket, code).await {
         return;
     }
     let connection = socket.get_mut();

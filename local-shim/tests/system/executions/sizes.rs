@@ -83,7 +83,7 @@ async fn a_size_that_fargate_does_not_have_is_refused_by_its_field() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_execution_tells_where_its_time_went_and_what_it_cost() {
     let system = System::start().await;
-    let started = system.admin.run("sleep 3").await;
+    let started = system.admin.run("sleep 2").await;
     let path = format!("/executions/{}", id(&started));
     system.admin.wait_for(&id(&started), "RUNNING").await;
     let running = system.admin.get(&path).await.json();
@@ -93,9 +93,9 @@ async fn an_execution_tells_where_its_time_went_and_what_it_cost() {
     let ended = system.admin.get(&path).await.json();
     let seconds = |part: &str| ended["timing"][part].as_f64().unwrap_or_else(|| panic!("{part}: {ended}"));
     for part in ["queued", "provisioning", "pulling", "starting", "ending"] {
-        assert!((0.0..30.0).contains(&seconds(part)), "{part}: {ended}");
+        assert!((0.0..5.0).contains(&seconds(part)), "{part}: {ended}");
     }
-    assert!((2.5..30.0).contains(&seconds("running")), "{ended}");
+    assert!((1.9..6.4).contains(&seconds("running")), "{ended}");
     // A minute at least, of a quarter of a vCPU and half a GiB in us-east-1, on this machine's architecture.
     let cost = if cfg!(target_arch = "aarch64") { 0.00016 } else { 0.00021 };
     assert_eq!(ended["cost_estimate_usd"], json!(cost));

@@ -205,13 +205,12 @@ fn signal(process: Option<Pid>, signal: Signal) {
 /// A process that is about to run another command is a copy of this program until then, with all its files. It is left alone.
 fn kill_writers(pipe: u64) {
     let name = format!("pipe:[{pipe}]");
-    let own_environment = std::fs::read("/proc/self/environ").unwrap_or_default();
+    let own_environment = environment_of(rustix::process::getpid());
     for (id, process) in processes() {
         // This is read before the files: once a copy has a command's environment, it has none of this program's files any more. In
         // between, it has none for a moment.
-        let environment = || std::fs::read(process.join("environ")).ok();
-        let environment = environment().filter(|found| !found.is_empty()).or_else(environment);
-        if environment.is_some_and(|environment| environment == own_environment) {
+        let environment = environment_of(id).filter(|found| !found.is_empty()).or_else(|| environment_of(id));
+        if environment.is_some() && environment == own_environment {
             continue;
         }
         let files = std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
@@ -232,9 +231,14 @@ fn processes() -> impl Iterator<Item = (Pid, PathBuf)> {
         .filter(|(id, _)| *id != rustix::process::getpid())
 }
 
-/// The workspace that a process's environment names. Needs /proc.
+/// The variables with which a process began to run its program, each with a zero byte at its end. Needs /proc.
+fn environment_of(process: Pid) -> Option<Vec<u8>> {
+    std::fs::read(format!("/proc/{}/environ", process.as_raw_nonzero())).ok()
+}
+
+/// The workspace that a process's environment names.
 fn workspace_of(process: Pid) -> Option<PathBuf> {
-    let environment = std::fs::read(format!("/proc/{}/environ", process.as_raw_nonzero())).ok()?;
+    let environment = environment_of(process)?;
     let mut variables = environment.split(|byte| *byte == 0);
     let value = variables.find_map(|variable| variable.strip_prefix(WORKSPACE.as_bytes())?.strip_prefix(b"="))?;
     Some(PathBuf::from(OsStr::from_bytes(value)))
